@@ -1,0 +1,79 @@
+"""Mine preference data for reward models from forum threads.
+
+The commands of `shp-miner` call these same names:
+
+    import_dump(kind, paths, store)     dump files into a store
+    export_dataset(store, out, rule=)   a store through a rule into Parquet shards
+    load(out)                           an export as a datasets.Dataset
+    preset(name, **parameters)          a rule
+    Store(path)                         the store itself
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+# The function must take the name from its module, which only an import here and now makes sure of.
+from shp_miner.load import load
+
+if TYPE_CHECKING:
+    from shp_miner.errors import BadInput, Error, Incomplete, NotAllowed, TryLater, UsageError
+    from shp_miner.export.formats import FORMATS
+    from shp_miner.pipeline import Exported, Imported, export_dataset, import_dump
+    from shp_miner.rules.presets import PRESETS, Rule, preset
+    from shp_miner.store import Store
+
+__version__ = version("shp-miner")
+
+# Nothing is imported before it is used: `shp-miner --help` must not wait for Arrow.
+_HOME = {
+    "BadInput": "errors",
+    "Error": "errors",
+    "Exported": "pipeline",
+    "FORMATS": "export.formats",
+    "Imported": "pipeline",
+    "Incomplete": "errors",
+    "NotAllowed": "errors",
+    "PRESETS": "rules.presets",
+    "Rule": "rules.presets",
+    "Store": "store",
+    "TryLater": "errors",
+    "UsageError": "errors",
+    "export_dataset": "pipeline",
+    "import_dump": "pipeline",
+    "preset": "rules.presets",
+}
+
+__all__ = [
+    "FORMATS",
+    "PRESETS",
+    "BadInput",
+    "Error",
+    "Exported",
+    "Imported",
+    "Incomplete",
+    "NotAllowed",
+    "Rule",
+    "Store",
+    "TryLater",
+    "UsageError",
+    "__version__",
+    "export_dataset",
+    "import_dump",
+    "load",
+    "preset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'shp_miner' has no attribute {name!r}")
+    value = getattr(import_module(f"shp_miner.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,110 @@
+"""The command line. Each command is one thin file; this one finds it, and turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from shp_miner.errors import Error, Incomplete, from_os_error
+
+#: Command, its module in this package, and one line of help (so that the list needs no import).
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Try it all on a simulated forum: no network, no keys."),
+    "import": ("import_", "Read dump files that you hold into a store."),
+    "export": ("export", "Turn a store into preference data."),
+    "stats": ("stats", "Show what a store holds."),
+    "doctor": ("doctor", "Check versions, paths, disk and credentials."),
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"shp_miner.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=1) if args else []
+            raise click.UsageError(
+                f"{error.message}" + (f" Did you mean {close[0]!r}?" if close else ""), ctx
+            ) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "SHP_MINER",
+        "max_content_width": 110,
+    },
+    epilog="Example:  shp-miner import reddit-dump RS_2024-01.zst RC_2024-01.zst --community explainlikeimfive",
+)
+@click.version_option(package_name="shp-miner", prog_name="shp-miner")
+def cli() -> None:
+    """Mine preference data for reward models from forum threads.
+
+    source, store, rule, export: a dump goes into a store, a rule turns votes and post age into preferences, and an
+    export writes them for your trainer. Every option can also stand in an environment variable, such as
+    SHP_MINER_EXPORT_STORE for `export --store`.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; the exit code is returned."""
+    verbose = any(argument in ("-v", "--verbose") for argument in arguments)
+    try:
+        result = cli.main(list(arguments), prog_name="shp-miner", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _say(
+            Incomplete("Interrupted.", "What was committed stays; run the same command again to go on."), verbose
+        )
+    except BrokenPipeError:
+        # The reader of our output went away; there is nobody left to tell.
+        sys.stderr.close()
+        return 0
+    except Error as error:
+        return _say(error, verbose)
+    except Exception as error:  # noqa: BLE001  (the last place where a person can be told)
+        known = from_os_error(error, "running the command")
+        bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
+        return _say(known or bug, verbose)
+    return int(result or 0)
+
+
+def _say(error: Error, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc()
+    click.echo(f"Error: {error.message}", err=True)
+    if error.hint:
+        click.echo(error.hint, err=True)
+    return error.exit_code

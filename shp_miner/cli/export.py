@@ -1,0 +1,100 @@
+"""`shp-miner export`: the store through a rule into Parquet shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shp_miner.cli.options import common, example, rule_parameters
+from shp_miner.cli.output import progress, reasons, show, table
+
+
+@click.command(
+    "export",
+    epilog=example(
+        "shp-miner export data/eli5 --community explainlikeimfive",
+        "shp-miner export data/cooking --rule shp-strict --format trl --format shp --until 2023-01-01",
+    ),
+)
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--rule", default="shp", show_default=True, help="Which of two answers is preferred; see docs/rules.md.")
+@click.option(
+    "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
+)
+@click.option("--community", "communities", multiple=True, help="Keep only this community. Repeatable.")
+@click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
+@click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
+@click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
+@click.option("--keep-dropped", type=click.Path(path_type=Path), help="Write dropped posts and answers to this folder.")
+@rule_parameters
+@common
+def command(
+    out: Path,
+    rule: str,
+    formats: tuple[str, ...],
+    communities: tuple[str, ...],
+    validation: float,
+    test: float,
+    as_of: str | None,
+    keep_dropped: Path | None,
+    store: Path,
+    as_json: bool,
+    quiet: bool,
+    **parameters: Any,
+) -> int:
+    """Turn a store into preference data under OUT.
+
+    Rules: shp (default), shp-strict, time-matched, votes, older-winner, log-votes; each option below that is not given
+    keeps the rule's value. Formats: pairs (default), shp, trl, trl-text, kto, ranking, sft, bandit; several at once
+    each get a folder under OUT. An earlier export in OUT is replaced, in one step.
+    """
+    from shp_miner.pipeline import export_dataset
+    from shp_miner.rules.presets import preset
+
+    chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
+    seen = 0.0
+    with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
+
+        def step(done: int, total: int) -> None:
+            nonlocal seen
+            advance(done / total - seen)
+            seen = done / total
+
+        result = export_dataset(
+            store,
+            out,
+            rule=chosen,
+            formats=formats,
+            communities=communities,
+            validation=validation,
+            test=test,
+            as_of=as_of,
+            keep_dropped=keep_dropped,
+            advance=step,
+        )
+    formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
+    data = {
+        "out": str(out),
+        "store": str(store),
+        "version": result.version,
+        "rule": chosen.name,
+        "posts": dict(sorted(result.posts.items())),
+        "pairs": dict(sorted(result.pairs.items())),
+        "formats": formats_rows,
+        **{key: value for key, value in result.tally.to_dict().items() if key in ("kept", "dropped", "changed")},
+    }
+
+    def people() -> None:
+        rows = [(name, result.posts[name], pairs) for name, pairs in sorted(result.pairs.items())]
+        if len(rows) > 1:
+            rows.append(("all", sum(result.posts.values()), sum(result.pairs.values())))
+        table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
+        reasons("Left out", result.tally)
+        if chosen.confounded:
+            click.echo("The labels of this rule are confounded by attention: use them to compare, not to train.\n")
+        table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
+
+    show(data, people, as_json=as_json, quiet=quiet)
+    return 0

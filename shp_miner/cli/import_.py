@@ -1,0 +1,108 @@
+"""`shp-miner import`: dump files into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shp_miner.cli.options import Moment, common, example
+from shp_miner.cli.output import progress, reasons, show, table
+
+_FILES = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+
+
+@click.group("import")
+def command() -> None:
+    """Read dump files that you hold into a store.
+
+    Importing the same files again, in another order or in pieces changes no export. If a file is damaged, everything
+    whole before the damage is kept and the exit code is 3.
+    """
+
+
+@command.command(
+    "reddit-dump",
+    epilog=example(
+        "shp-miner import reddit-dump RS_2024-01.zst RC_2024-01.zst --community explainlikeimfive",
+        "shp-miner import reddit-dump ~/dumps --community askculinary --community askbaking",
+    ),
+)
+@_FILES
+@click.option(
+    "--community", "communities", multiple=True, help="Keep only this subreddit, in any letter case. Repeatable."
+)
+@common
+def reddit_dump(paths: tuple[Path, ...], communities: tuple[str, ...], **options: Any) -> int:
+    """Reddit's monthly files: RS_* (submissions) and RC_* (comments), plain or .zst, .bz2, .xz, .gz, or a folder."""
+    return _import("reddit-dump", paths, communities=communities, **options)
+
+
+@command.command(
+    "stackexchange-dump",
+    epilog=example(
+        "shp-miner import stackexchange-dump cooking.stackexchange.com.7z",
+        "shp-miner import stackexchange-dump extracted/Posts.xml --site cooking.stackexchange.com",
+    ),
+)
+@_FILES
+@click.option("--site", help="The site's host, where neither archive nor folder is named by it.")
+@click.option(
+    "--observed-at", type=Moment(), help="When the scores were read; by default the newest date in the files."
+)
+@common
+def stackexchange_dump(paths: tuple[Path, ...], site: str | None, observed_at: datetime | None, **options: Any) -> int:
+    """A Stack Exchange site: its .7z as published, a folder, or a Posts.xml with or without Users.xml and Votes.xml."""
+    return _import("stackexchange-dump", paths, site=site, observed_at=observed_at, **options)
+
+
+@command.command("threads", epilog=example("shp-miner import threads my-forum.jsonl.zst"))
+@_FILES
+@common
+def threads(paths: tuple[Path, ...], **options: Any) -> int:
+    """Threads of any other forum, as JSONL or Parquet in the layout of docs/threads.md."""
+    return _import("threads", paths, **options)
+
+
+def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, quiet: bool, **options: Any) -> int:
+    from shp_miner.pipeline import import_dump
+
+    with progress(f"Importing {kind}", sum(map(_size, paths)), quiet=quiet) as advance:
+        done = import_dump(kind, paths, store, advance=advance, **options)
+    tally = done.tally
+    data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
+    show(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
+    for trouble in [*tally.damages, *tally.examples]:
+        click.echo(trouble.sentence(), err=True)
+    if not tally.complete:
+        click.echo(_incomplete(tally.lost, len(tally.damages)), err=True)
+        return 3
+    return 0
+
+
+def _people(tally: Any, store: Path, version: str) -> Callable[[], None]:
+    def people() -> None:
+        table(f"Imported into {store}, version {version}", ("kept", "count"), sorted(tally.read.items()))
+        reasons("Left out", tally)
+
+    return people
+
+
+def _incomplete(lost: int, damaged: int) -> str:
+    what = [f"{lost:,} record{'s' * (lost != 1)} could not be used"] if lost else []
+    what += [f"{damaged} file{'s' * (damaged != 1)} broke off"] if damaged else []
+    return f"{' and '.join(what)}; everything else is in the store. Get an undamaged copy and import it again."
+
+
+def _size(path: Path) -> int:
+    try:
+        return (
+            sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+            if path.is_dir()
+            else path.stat().st_size
+        )
+    except OSError:
+        return 0

@@ -1,0 +1,128 @@
+"""Options that several commands share, and the options made from the parameters of a rule."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import click
+
+from shp_miner.rules.presets import PRESETS, Rule
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_STORE = Path("data/store")
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Duration(click.ParamType[float]):
+    """A length of time such as 90s, 15m, 24h, 3d or 2w, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(value).strip())
+        if not match:
+            self.fail(f"{value!r} is no length of time: write 90s, 15m, 24h, 3d or 2w.", param, ctx)
+        return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+class Moment(click.ParamType[datetime]):
+    """A day or time in ISO 8601; without a zone it is UTC."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """A time with a zone."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no date: write 2023-01-01 or 2023-01-01T12:00:00Z.", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def common(command: Command) -> Command:
+    """--store, --json, --quiet and -v."""
+    for option in reversed(
+        (
+            click.option(
+                "--store",
+                type=click.Path(path_type=Path),
+                default=DEFAULT_STORE,
+                show_default=True,
+                help="The store's folder.",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines."),
+            click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+            click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def example(*lines: str) -> str:
+    """The end of a command's help: an example."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def rule_parameters(command: Command) -> Command:
+    """An option for every parameter of a rule, with the default of `shp`; one not given keeps the rule's value."""
+    for name, hint in reversed(get_type_hints(Rule, include_extras=True).items()):
+        if name not in ("name", "confounded"):
+            command = _rule_option(name, hint)(command)
+    return command
+
+
+def _rule_option(name: str, hint: Any) -> Callable[[Command], Command]:
+    described, *_ = (meta for meta in get_args(hint)[1:] if getattr(meta, "description", None))
+    kind, flag = _option_type(name, get_args(hint)[0])
+    shown = name.removesuffix("_s").replace("_", "-")
+    declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
+    default = getattr(PRESETS["shp"], name)
+    note = "" if default is None or flag else f" [{_length(default) if name.endswith('_s') else default}]"
+    return click.option(declaration, name, type=kind, default=None, help=described.description + note)
+
+
+def _length(seconds: float) -> str:
+    """Seconds as a person would write them: 30d, 24h."""
+    unit = next(u for u, n in (("d", 86_400 * 2), ("h", 3600), ("s", 1)) if seconds >= n)
+    return f"{seconds / _UNITS[unit]:g}{unit}"
+
+
+def _option_type(name: str, hint: Any) -> tuple[Any, bool]:
+    """The click type of a parameter, and whether it is a flag."""
+    parts = [_plain(part) for part in _members(hint)]
+    if name.endswith("_s"):
+        return Duration(), False
+    if datetime in parts:
+        return Moment(), False
+    if bool in parts:
+        return bool, True
+    choices = [value for part in _members(hint) if get_origin(part) is Literal for value in get_args(part)]
+    if choices:
+        return click.Choice(choices), False
+    return (float if float in parts else int), False
+
+
+def _members(hint: Any) -> list[Any]:
+    """The members of a union, or the one type."""
+    origin = get_origin(hint)
+    return (
+        list(get_args(hint))
+        if origin is not None and origin is not Literal and not hasattr(hint, "__metadata__")
+        else [hint]
+    )
+
+
+def _plain(hint: Any) -> Any:
+    return get_args(hint)[0] if hasattr(hint, "__metadata__") else hint

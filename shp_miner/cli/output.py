@@ -1,0 +1,79 @@
+"""How results and progress look: tables for people, one JSON object for machines, calm lines for logs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from shp_miner.tally import Tally
+
+
+def show(data: dict[str, Any], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
+    """Print a result once: as JSON, or as `people` prints it, or not at all."""
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode())
+    elif not quiet:
+        people()
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table; numbers stand right. Without a terminal it is plain text, never cut."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(_cell(value) for value in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    console.print(shown)
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return escape(str(value))
+
+
+def reasons(title: str, tally: Tally) -> None:
+    """Print what was dropped or changed, by reason."""
+    rows = [(kind, reason.replace("_", " "), count) for (kind, reason), count in sorted(tally.dropped.items())]
+    rows += [
+        (kind, f"{reason.replace('_', ' ')} (kept)", count) for (kind, reason), count in sorted(tally.notes.items())
+    ]
+    if rows:
+        table(title, ("what", "reason", "count"), rows)
+
+
+@contextmanager
+def progress(label: str, total: int, *, quiet: bool, unit: str = "bytes") -> Iterator[Callable[[float], None]]:
+    """A bar on a terminal, nothing elsewhere; gives the function to call with each advance."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    amount = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    columns = (TextColumn(label), BarColumn(), amount, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda count: bar.advance(task, count)

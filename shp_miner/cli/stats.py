@@ -1,0 +1,43 @@
+"""`shp-miner stats`: what a store holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shp_miner.cli.options import common, example
+from shp_miner.cli.output import show, table
+
+
+@click.command("stats", epilog=example("shp-miner stats --store data/store --json"))
+@click.option("--as-of", metavar="VERSION|TIME", help="The store as it was.")
+@common
+def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
+    """Show what a store holds: communities, sizes, version, and months whose scores were read too early."""
+    from shp_miner.report.stats import stats
+    from shp_miner.store import Store
+
+    data = stats(Store(store).snapshot(as_of))
+
+    def people() -> None:
+        columns = ("community", "site", "posts", "answers", "oldest", "newest", "observed")
+        table(
+            f"{store}, version {data['version']}", columns, [[row[c] for c in columns] for row in data["communities"]]
+        )
+        sizes = [
+            (name, values["observations"], f"{values['bytes'] / 1e6:.1f} MB") for name, values in data["tables"].items()
+        ]
+        table("Tables", ("table", "observations", "size"), sizes)
+        if data["read_too_early"]:
+            rows = [
+                [row["community"], row["month"], row["answers"], f"{row['share']:.0%}"]
+                for row in data["read_too_early"]
+            ]
+            table(
+                "Scores read within a day of writing: noise, and dropped by every rule",
+                ("community", "month", "answers", "share"),
+                rows,
+            )
+
+    show(data, people, as_json=as_json, quiet=quiet)

@@ -1,0 +1,78 @@
+"""Errors a user can meet, each with the exit code of the command line.
+
+Error (1, a bug unless a subclass says otherwise)
+├── UsageError (2)          the call itself is wrong
+├── Incomplete (3)          done in part; what is missing is said and kept for the next run
+├── NotAllowed (4)          credentials missing or refused
+├── BadInput (5)            the input is not what it should be
+└── TryLater (75)           locked, rate limited, source down, disk full
+
+Every error is one sentence on what happened (`message`) and one on what to do next (`hint`).
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class Error(Exception):
+    """Base of every error this package raises on purpose."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(Error):
+    """The call itself is wrong: an unknown name, options that contradict each other."""
+
+    exit_code = 2
+
+
+class Incomplete(Error):
+    """The work is done in part; what is missing is in the message."""
+
+    exit_code = 3
+
+
+class NotAllowed(Error):
+    """Credentials are missing or refused."""
+
+    exit_code = 4
+
+
+class BadInput(Error):
+    """The input is not what it should be: wrong kind of file, damaged store, missing columns."""
+
+    exit_code = 5
+
+
+class TryLater(Error):
+    """Nothing is wrong with the call; the machine or the source cannot serve it now."""
+
+    exit_code = 75
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def from_os_error(error: Exception, doing: str) -> Error | None:
+    """Say in our words what the operating system refused, or None where `error` is something else.
+
+    Libraries written in Rust pass the system's words on as text, so the text is read where there is no number.
+    """
+    number = getattr(error, "errno", None)
+    text = str(error)
+    if number in _NO_SPACE or "No space left on device" in text or "os error 28" in text or "File too large" in text:
+        return TryLater(
+            f"No space is left on the disk while {doing}.",
+            "Free some space and run the same command again: nothing half-written is kept.",
+        )
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
+        where = getattr(error, "filename", None)
+        named = f" ({where})" if where else ""
+        return BadInput(f"Permission was denied while {doing}{named}.", "Give your user the right to it and run again.")
+    return None

@@ -1,0 +1,71 @@
+"""An export appears whole or not at all: it is built beside its place and moved there in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shp_miner.errors import UsageError, from_os_error
+
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def published(out: Path) -> Iterator[Path]:
+    """Give an empty folder beside `out`; when the block ends well, it takes the place of `out`.
+
+    An earlier export there is replaced; anything else is never touched (UsageError). On an exception the new folder is
+    removed and `out` stays as it was.
+    """
+    out = out.absolute()
+    new, old = (out.with_name(f".{out.name}.{kind}") for kind in ("new", "old"))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if old.exists() and not out.exists():
+            old.rename(out)  # the machine stopped between the two renames of an earlier run
+        for stale in (new, old):
+            shutil.rmtree(stale, ignore_errors=True)
+        if out.exists() and not is_export(out) and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"{out} exists and is not an export.", "Choose another place, or empty that one first.")
+        new.mkdir()
+        yield new
+        _sync_folders(new)
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+        _sync(out.parent)
+    except OSError as error:
+        raise from_os_error(error, f"writing the export {out}") or error from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def is_export(folder: Path) -> bool:
+    """Whether the folder is an export of ours, of one format or of several."""
+    return (folder / MANIFEST).is_file() or any(folder.glob(f"*/{MANIFEST}"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file and wait until it is on the disk."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folders(folder: Path) -> None:
+    for path, _, _ in os.walk(folder):
+        _sync(Path(path))
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,75 @@
+"""Reading an export back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from shp_miner.errors import BadInput, UsageError
+from shp_miner.export.publish import MANIFEST
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def load(
+    path: str | os.PathLike[str],
+    community: str | None = None,
+    *,
+    split: str | None = None,
+    format: str | None = None,  # noqa: A002
+) -> Dataset:
+    """The rows of an export as a `datasets.Dataset`, all splits together unless `split` names one.
+
+    The rows are Arrow in memory: `.to_polars()` shares it, `.to_pandas()` copies what pandas must own. For more than
+    memory holds use `datasets.load_dataset(path, streaming=True)`. `format` names the folder of an export of several.
+    Raises BadInput if `path` is no export or a file is missing, UsageError for an unknown community, split or format.
+    """
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+    from datasets import Dataset  # noqa: PLC0415
+
+    folder = _folder(Path(path), format)
+    files = read_manifest(folder)["files"]
+    chosen = [
+        file
+        for file in files
+        if community in (None, "all", file["community"], file["config"]) and split in (None, file["split"])
+    ]
+    if not chosen:
+        known = ", ".join(sorted({f"{file['community']} ({file['split']})" for file in files})[:20])
+        raise UsageError(
+            f"{folder} has no rows of {community or 'any community'}, {split or 'any split'}.", f"It has: {known}."
+        )
+    missing = [file["path"] for file in chosen if not (folder / file["path"]).is_file()]
+    if missing:
+        raise BadInput(f"{folder} lacks the file {missing[0]} that its manifest names.", "Export again.")
+    return Dataset(pa.concat_tables([pq.read_table(folder / file["path"], partitioning=None) for file in chosen]))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an export of one format. Raises BadInput if there is none."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadInput(
+            f"{folder} is not an export: it has no readable {MANIFEST}.", "Name the folder given to export."
+        ) from error
+
+
+def _folder(path: Path, name: str | None) -> Path:
+    if (path / MANIFEST).is_file():
+        if name is not None and read_manifest(path)["format"] != name:
+            raise UsageError(f"{path} holds format {read_manifest(path)['format']}, not {name}.", "Leave out format=.")
+        return path
+    formats = sorted(manifest.parent.name for manifest in path.glob(f"*/{MANIFEST}"))
+    if not formats:
+        raise BadInput(f"{path} is not an export: it has no {MANIFEST}.", "Name the folder given to export.")
+    if name is None and len(formats) > 1:
+        raise UsageError(f"{path} holds several formats.", f"Choose one with format=: {', '.join(formats)}.")
+    if name is not None and name not in formats:
+        raise UsageError(f"{path} has no format {name}.", f"It has: {', '.join(formats)}.")
+    return path / (name or formats[0])

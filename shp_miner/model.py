@@ -1,0 +1,188 @@
+"""What the product knows of a forum: the Arrow schemas of Post, Answer, Observation and Pair, in one place.
+
+A row of POST or ANSWER is one observation of the item: what the platform said of it at one time, with its content
+where that was seen. Rows are only ever appended; at reading the newest observation of an item wins. A thread is known
+by (site, post_id) and, for ordering and for cutting the work into pieces, by `thread_hash`.
+
+Times are UTC with microseconds in the store (what Delta tables hold) and milliseconds in exports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import xxhash
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+EXPORT_TIMESTAMP = pa.timestamp("ms", tz="UTC")
+
+#: What a platform says of an item at one time; part of every POST and ANSWER row.
+#: state is "live", "deleted" (by its author) or "removed" (by others). score is the platform's own number, null where
+#: it hides it. A null observed_at means nobody knows when the score was read.
+OBSERVATION = pa.schema(
+    [
+        ("observed_at", TIMESTAMP),
+        ("score", pa.int64()),
+        ("state", pa.string()),
+        ("edited", pa.bool_()),
+        ("stickied", pa.bool_()),
+        ("content_hash", pa.int64()),
+    ]
+)
+
+_THREAD = [
+    ("thread_hash", pa.int64()),
+    ("source", pa.string()),
+    ("platform", pa.string()),
+    ("site", pa.string()),
+    ("community", pa.string()),
+    ("post_id", pa.string()),
+]
+
+#: body is the original as the platform gave it; body_format says what it is written in: "markdown", "html", "text" or
+#: "reddit" (Markdown with &, < and > escaped). body_chars counts its visible characters, without white space.
+#: author_role is "member", "moderator", "admin" or "bot".
+_CONTENT = [
+    ("created_at", TIMESTAMP),
+    ("body", pa.large_string()),
+    ("body_format", pa.string()),
+    ("body_chars", pa.int32()),
+    ("author", pa.string()),
+    ("author_id", pa.string()),
+    ("author_url", pa.string()),
+    ("author_deleted", pa.bool_()),
+    ("author_role", pa.string()),
+    ("url", pa.string()),
+    ("license", pa.string()),
+]
+
+#: One observation of a question post. is_text is false for links, images and polls. upvote_ratio is 0..1 or null.
+POST = pa.schema(
+    [
+        *_THREAD,
+        *_CONTENT,
+        ("title", pa.large_string()),
+        ("is_text", pa.bool_()),
+        ("nsfw", pa.bool_()),
+        ("upvote_ratio", pa.float64()),
+        *OBSERVATION,
+    ]
+)
+
+#: One observation of a direct reply to a post. by_post_author is true where the platform itself says so.
+ANSWER = pa.schema(
+    [
+        *_THREAD,
+        ("answer_id", pa.string()),
+        *_CONTENT,
+        ("by_post_author", pa.bool_()),
+        ("accepted", pa.bool_()),
+        *OBSERVATION,
+    ]
+)
+
+#: A preference: the keys of two answers of one thread, the winner first. Rules make these; text is added at export.
+#: age is in seconds, winner minus loser; score_ratio is winner / loser, null where the loser's score is not positive.
+#: confidence is the probability that the label is right, null where it was not computed.
+PAIR = pa.schema(
+    [
+        ("thread_hash", pa.int64()),
+        ("site", pa.string()),
+        ("post_id", pa.string()),
+        ("winner_id", pa.string()),
+        ("loser_id", pa.string()),
+        ("winner_score", pa.int64()),
+        ("loser_score", pa.int64()),
+        ("winner_created_at", TIMESTAMP),
+        ("loser_created_at", TIMESTAMP),
+        ("seconds_difference", pa.float64()),
+        ("score_ratio", pa.float64()),
+        ("confidence", pa.float64()),
+        ("pair_hash", pa.uint64()),
+    ]
+)
+
+#: Columns that hold what people wrote. They carry no statistics in any file and leave when a person asks.
+TEXT_COLUMNS = ("title", "body")
+
+#: The platforms a source can belong to; each has its own floors (see rules.presets.PROFILES).
+PLATFORMS = ("reddit", "stackexchange", "lemmy", "discourse", "nodebb", "threads")
+
+
+def thread_hash(site: str, post_id: str) -> int:
+    """A stable signed 64-bit hash of a thread: XXH3 of "site NUL post_id"."""
+    return _signed(xxhash.xxh3_64_intdigest(f"{site}\0{post_id}".encode()))
+
+
+def item_hash(site: str, item_id: str) -> int:
+    """A stable unsigned 64-bit hash of a post or an answer, the basis of every choice made by hash."""
+    return xxhash.xxh3_64_intdigest(f"{site}\0{item_id}".encode())
+
+
+def content_hash(parts: Iterable[object]) -> int:
+    """A stable signed 64-bit hash of what one observation says; breaks ties between observations of one moment."""
+    digest = xxhash.xxh3_64()
+    for part in parts:
+        digest.update(b"\xff" if part is None else str(part).encode())
+        digest.update(b"\0")
+    return _signed(digest.intdigest())
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+#: Bounds of one chunk, in rows and characters of text.
+ROWS_PER_CHUNK = 50_000
+TEXT_PER_CHUNK = 64_000_000
+
+_NOT_CONTENT = ("thread_hash", "content_hash", "source", "platform")
+
+
+@dataclass
+class Chunk:
+    """Some observations on their way into the store: a table of POST and a table of ANSWER, either may be empty."""
+
+    posts: pa.Table
+    answers: pa.Table
+
+
+class Rows:
+    """Collects observations as columns and turns them into a table of `schema` (POST or ANSWER).
+
+    `thread_hash` and `content_hash` are filled in here, so that every source computes them alike.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._names = [name for name in schema.names if name not in ("thread_hash", "content_hash")]
+        self._hashed = [i for i, name in enumerate(self._names) if name not in _NOT_CONTENT]
+        self._rows: list[Sequence[Any]] = []
+        self.text_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to take a table: beyond this, memory grows and nothing gets faster."""
+        return len(self._rows) >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
+
+    def add(self, **values: Any) -> None:
+        """Add one observation; every column but the two hashes must be named. Times are microseconds since 1970."""
+        self._rows.append([values[name] for name in self._names])
+        self.text_bytes += len(values["body"] or "")
+
+    def take(self) -> pa.Table:
+        """The collected rows as a table, ordered by thread; the collection is empty afterwards."""
+        rows, self._rows, self.text_bytes = self._rows, [], 0
+        columns: dict[str, list[Any]] = {name: [row[i] for row in rows] for i, name in enumerate(self._names)}
+        columns["thread_hash"] = [
+            thread_hash(site, post) for site, post in zip(columns["site"], columns["post_id"], strict=True)
+        ]
+        columns["content_hash"] = [content_hash(row[i] for i in self._hashed) for row in rows]
+        table = pa.table({name: pa.array(columns[name], self.schema.field(name).type) for name in self.schema.names})
+        return table.cast(self.schema).sort_by("thread_hash")

@@ -1,0 +1,80 @@
+"""The state of the installation: versions, paths, optional parts, disk, and whether credentials are set."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from shp_miner.errors import Error
+from shp_miner.store import Store
+
+_LIBRARIES = (
+    "click", "datasets", "deltalake", "html-to-markdown", "msgspec", "numpy", "pandas", "polars", "praw", "py7zr",
+    "pyarrow", "rich", "xxhash",
+)  # fmt: skip
+
+#: Extras and the modules by which their presence is known.
+_EXTRAS = {"train": ("torch", "transformers", "trl")}
+
+#: Environment variables that hold credentials. Only whether they are set is ever shown.
+_CREDENTIALS = {
+    "Reddit": ("praw_client_id", "praw_client_secret"),
+    "Hugging Face": ("HF_TOKEN",),
+}
+
+#: Below this an import of a month's dump is likely to fail.
+_LOW_DISK_BYTES = 5_000_000_000
+
+
+def examine(store_path: Path) -> dict[str, Any]:
+    """Plain data about everything a run depends on. `problems` lists what needs attention, each with what to do."""
+    problems: list[str] = []
+    free = shutil.disk_usage(_existing_parent(store_path)).free
+    if free < _LOW_DISK_BYTES:
+        problems.append(f"Only {free / 1e9:.1f} GB are free where the store is: free some space before importing.")
+    libraries = {name: _version(name) for name in _LIBRARIES}
+    problems += [f"{name} is not installed: install shp-miner again." for name, found in libraries.items() if not found]
+    return {
+        "versions": {
+            "shp-miner": _version("shp-miner"),
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+            **libraries,
+        },
+        "store": _store(store_path, problems),
+        "disk": {"free_bytes": free},
+        "extras": {name: all(find_spec(module) for module in modules) for name, modules in _EXTRAS.items()},
+        "credentials": {name: all(os.environ.get(key) for key in keys) for name, keys in _CREDENTIALS.items()},
+        "problems": problems,
+    }
+
+
+def _store(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        store = Store(path)
+        state: dict[str, Any] = {"path": str(path.absolute()), "exists": store.exists}
+        if store.exists:
+            state |= {"version": store.snapshot().version, "files": store.file_counts()}
+    except Error as error:
+        problems.append(f"{error.message} {error.hint}")
+        return {"path": str(path.absolute()), "exists": path.exists(), "error": error.message}
+    return state
+
+
+def _existing_parent(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,80 @@
+"""What a store holds: items by community, how old scores were when read, and months that were read too early."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from shp_miner.rules.age import score_age_s
+from shp_miner.rules.presets import DAY_S
+from shp_miner.store import Snapshot
+
+#: A month is reported if at least this share of its scores, and not just a few, was read within a day of writing.
+_EARLY_SHARE = 0.5
+_MONTH_ANSWERS_MIN = 20
+
+
+def stats(snapshot: Snapshot) -> dict[str, Any]:
+    """Plain data: version, tables (rows, bytes), communities, and months whose scores were read too early."""
+    by_month = _by_month(snapshot)
+    return {
+        "version": snapshot.version,
+        "tables": {
+            name: {"observations": snapshot.rows(name), "bytes": snapshot.size_bytes(name)}
+            for name in ("posts", "answers")
+        },
+        "communities": _communities(snapshot, by_month),
+        "read_too_early": [
+            {"community": community, "month": month, "answers": answers, "share": round(early / answers, 4)}
+            for community, month, answers, early in by_month.sort("community", "month")
+            .select("community", "month", "answers", "early")
+            .iter_rows()
+            if answers >= _MONTH_ANSWERS_MIN and early / answers >= _EARLY_SHARE
+        ],
+    }
+
+
+def _by_month(snapshot: Snapshot) -> pl.DataFrame:
+    """Answers (newest observation each) by community and month of writing, and how many were read within a day."""
+    return (
+        snapshot.scan("answers")
+        .group_by("community", "thread_hash", "answer_id")
+        .agg(pl.col("created_at", "observed_at").sort_by("observed_at", nulls_last=False).last())
+        .group_by("community", pl.col("created_at").dt.strftime("%Y-%m").alias("month"))
+        .agg(pl.len().alias("answers"), (score_age_s().fill_null(0) < DAY_S).sum().alias("early"))
+        .collect(engine="streaming")
+    )
+
+
+def _communities(snapshot: Snapshot, by_month: pl.DataFrame) -> list[dict[str, Any]]:
+    posts = (
+        snapshot.scan("posts")
+        .group_by("site", "community")
+        .agg(
+            pl.col("thread_hash").n_unique().alias("posts"),
+            pl.col("created_at").min().alias("oldest"),
+            pl.col("created_at").max().alias("newest"),
+            pl.col("observed_at").max().alias("observed"),
+        )
+        .collect(engine="streaming")
+    )
+    answers = by_month.group_by("community").agg(pl.col("answers", "early").sum())
+    table = posts.join(answers, on="community", how="full", coalesce=True).sort("community", "site")
+    return [
+        {
+            "site": row["site"],
+            "community": row["community"],
+            "posts": row["posts"] or 0,
+            "answers": row["answers"] or 0,
+            "oldest": _day(row["oldest"]),
+            "newest": _day(row["newest"]),
+            "observed": _day(row["observed"]),
+            "share_read_within_a_day": round((row["early"] or 0) / row["answers"], 4) if row["answers"] else None,
+        }
+        for row in table.iter_rows(named=True)
+    ]
+
+
+def _day(value: Any) -> str | None:
+    return None if value is None else value.date().isoformat()

@@ -1,0 +1,5 @@
+"""Rules: who is eligible, how old a score must be, and which of two answers is preferred. Pure functions on tables."""
+
+from shp_miner.rules.presets import PRESETS, PROFILES, Profile, Rule, preset
+
+__all__ = ["PRESETS", "PROFILES", "Profile", "Rule", "preset"]

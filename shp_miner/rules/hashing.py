@@ -1,0 +1,63 @@
+"""Choices by hash: sides, samples and splits depend on an item's own ids alone, so they never change as data grow."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shp_miner.model import item_hash
+
+Hashes = npt.NDArray[np.uint64]
+
+# Salts keep the choices independent of each other. These of sides and splits are the smallest positive numbers with
+# which the two rows that SHP's authors printed keep their sides and their split.
+_SIDE_SALT = 2
+_SPLIT_SALT = 1
+_SAMPLE_SALT = 1 << 32
+
+SPLITS = ("train", "validation", "test")
+
+
+def mix(values: Hashes) -> Hashes:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every input bit changes every output bit."""
+    with np.errstate(over="ignore"):
+        z = values + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def item_hashes(sites: pl.Series, ids: pl.Series) -> Hashes:
+    """`item_hash` of each (site, id)."""
+    pairs = zip(sites.to_list(), ids.to_list(), strict=True)
+    return np.fromiter((item_hash(site, item) for site, item in pairs), np.uint64, len(ids))
+
+
+def pair_hashes(a: Hashes, b: Hashes) -> Hashes:
+    """One hash for each pair of item hashes, the same whichever comes first."""
+    with np.errstate(over="ignore"):
+        return mix(np.minimum(a, b) + mix(np.maximum(a, b)))
+
+
+def winner_is_first(pair: Hashes, winner: Hashes, loser: Hashes, seed: int) -> npt.NDArray[np.bool_]:
+    """Whether the winner is shown as answer 1: a fair coin that knows the pair's ids but not who won."""
+    coin = (_salted(pair, _SIDE_SALT, seed) & np.uint64(1)).astype(bool)
+    result: npt.NDArray[np.bool_] = coin == (winner < loser)
+    return result
+
+
+def sample_keys(pair: Hashes, seed: int) -> Hashes:
+    """Random but stable numbers: the pairs of a post with the smallest ones are a uniform sample."""
+    return _salted(pair, _SAMPLE_SALT, seed)
+
+
+def splits(thread_hash: npt.NDArray[np.int64], validation: float, test: float) -> npt.NDArray[np.int8]:
+    """Index into SPLITS for each thread, by its hash alone; `validation` and `test` are shares of all threads."""
+    share = (_salted(thread_hash.view(np.uint64), _SPLIT_SALT, 0) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.where(share < 1 - validation - test, 0, np.where(share < 1 - test, 1, 2)).astype(np.int8)
+
+
+def _salted(values: Hashes, salt: int, seed: int) -> Hashes:
+    key = mix(np.array([salt], np.uint64) + mix(np.array([seed], np.uint64)))[0]
+    return mix(values ^ key)

@@ -1,0 +1,145 @@
+"""Which of two answers is preferred: one predicate over every pair of eligible answers of a thread.
+
+Works on whole columns: the candidates of all threads are laid out as two index arrays, and each condition is one mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shp_miner.rules.eligibility import THREAD
+from shp_miner.rules.hashing import Hashes, item_hashes, pair_hashes, sample_keys
+from shp_miner.rules.presets import PROFILES, Rule
+from shp_miner.tally import Tally
+
+Index = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Pairs:
+    """Preferences as row numbers into `answers` (sorted by thread, time and id), with what decided them."""
+
+    answers: pl.DataFrame
+    winner: Index
+    loser: Index
+    pair_hash: Hashes
+    item_hash: Hashes
+
+    def __len__(self) -> int:
+        return len(self.winner)
+
+    def only(self, keep: Mask) -> Pairs:
+        """The pairs where `keep` holds."""
+        return Pairs(self.answers, self.winner[keep], self.loser[keep], self.pair_hash[keep], self.item_hash)
+
+
+def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
+    """All pairs of one thread's answers that satisfy the rule; the others are counted by reason.
+
+    `eligible` is ANSWER with only eligible rows. The sample of max_pairs_per_post is taken later (`sample`), since
+    pairs can still fall out when their texts are read.
+    """
+    answers = eligible.sort(*THREAD, "created_at", "answer_id")
+    earlier, later = _candidates(answers)
+    measure = _measure(answers, rule)
+    # Candidates are ordered by time, so the winner is the later one unless the earlier one measures more.
+    earlier_wins = measure[earlier] > measure[later]
+    winner, loser = np.where(earlier_wins, earlier, later), np.where(earlier_wins, later, earlier)
+    kept = np.ones(len(winner), dtype=bool)
+    for reason, fails in _conditions(answers, measure, winner, loser, rule):
+        dropped = kept & fails
+        tally.drop("pair", reason, int(dropped.sum()))
+        kept &= ~fails
+    winner, loser = winner[kept], loser[kept]
+    hashes = item_hashes(answers["site"], answers["answer_id"])
+    return Pairs(answers, winner, loser, pair_hashes(hashes[winner], hashes[loser]), hashes)
+
+
+def sample(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
+    """At most max_pairs_per_post pairs of each thread: a uniform sample that other threads do not change."""
+    if rule.max_pairs_per_post is None or not len(pairs):
+        return pairs
+    frame = pl.DataFrame(
+        {
+            "thread": _thread_number(pairs.answers)[pairs.winner],
+            "key": sample_keys(pairs.pair_hash, rule.seed),
+            "hash": pairs.pair_hash,
+        }
+    )
+    rank = frame.select(pl.struct("key", "hash").rank("ordinal").over("thread"))["key"]
+    keep = (rank <= rule.max_pairs_per_post).to_numpy()
+    tally.drop("pair", "over_pair_cap", int((~keep).sum()))
+    return pairs.only(keep)
+
+
+def _conditions(
+    answers: pl.DataFrame, measure: npt.NDArray[np.int64], winner: Index, loser: Index, rule: Rule
+) -> Iterator[tuple[str, Mask]]:
+    """(reason, where the pair is not wanted), in the order in which they are counted."""
+    created = answers["created_at"].to_physical().to_numpy()
+    score = answers["score"].to_numpy()
+    apart_us = created[winner] - created[loser]
+    yield "equal_score", measure[winner] == measure[loser]
+    if rule.order == "winner-not-older":
+        yield "winner_older", apart_us < 0
+    elif rule.order == "winner-older":
+        yield "winner_not_older", apart_us >= 0
+    if rule.neighbours_only:
+        yield "not_neighbours", np.abs(winner - loser) != 1
+    if rule.max_apart_s is not None:
+        yield "too_far_apart", np.abs(apart_us) > rule.max_apart_s * 1e6
+    yield "scores_read_apart", _read_apart(answers, winner, loser, rule)
+    if rule.min_ratio is not None:
+        yield "ratio_undefined", score[loser] <= 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            yield "ratio_too_low", score[winner] / score[loser] < rule.min_ratio
+
+
+def _read_apart(answers: pl.DataFrame, winner: Index, loser: Index, rule: Rule) -> Mask:
+    """Scores read at different times cannot be compared, unless both had settled. Unknown times count as together."""
+    observed = answers["observed_at"].to_physical()
+    known = observed.is_not_null().to_numpy()
+    observed_us = observed.fill_null(0).to_numpy()
+    settled = observed_us - answers["created_at"].to_physical().to_numpy() >= rule.settled_age_s * 1e6
+    far = np.abs(observed_us[winner] - observed_us[loser]) > rule.max_read_gap_s * 1e6
+    result: Mask = far & known[winner] & known[loser] & ~(settled[winner] & settled[loser])
+    return result
+
+
+def _measure(answers: pl.DataFrame, rule: Rule) -> npt.NDArray[np.int64]:
+    """What is compared: the score, or round(log2(1 + v)) with -1 for negative v and 1 more if accepted (Askell 2021).
+
+    v is the votes beyond the platform's starting score.
+    """
+    score = answers["score"].to_numpy()
+    if rule.measure == "score":
+        return score.astype(np.int64, copy=False)
+    starts = {name: profile.starting_score for name, profile in PROFILES.items()}
+    votes = score - answers["platform"].replace_strict(starts, return_dtype=pl.Int64).to_numpy()
+    levels = np.where(votes < 0, -1, np.rint(np.log2(1 + np.maximum(votes, 0))))
+    result: Index = (levels + answers["accepted"].to_numpy()).astype(np.int64)
+    return result
+
+
+def _thread_number(answers: pl.DataFrame) -> Index:
+    return answers.select(pl.struct(THREAD).rle_id()).to_series().to_numpy().astype(np.int64)
+
+
+def _candidates(answers: pl.DataFrame) -> tuple[Index, Index]:
+    """Every pair of rows of one thread as (earlier row, later row); rows are sorted by thread and time."""
+    if answers.is_empty():
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    thread = _thread_number(answers)
+    rows = np.arange(len(thread), dtype=np.int64)
+    ends = np.searchsorted(thread, thread, side="right")
+    partners = ends - rows - 1
+    earlier = np.repeat(rows, partners)
+    first = np.repeat(np.cumsum(partners) - partners, partners)
+    later = earlier + 1 + (np.arange(len(earlier), dtype=np.int64) - first)
+    return earlier, later

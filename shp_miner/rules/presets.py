@@ -1,0 +1,153 @@
+"""The rule: one predicate with parameters. A preset is a named set of them; every default and its reason stand here."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from shp_miner.errors import UsageError
+
+DAY_S = 86_400
+
+Order = Literal["winner-not-older", "winner-older", "any"]
+Measure = Literal["score", "log2-votes"]
+
+
+class Profile(Struct, frozen=True):
+    """What differs between platforms: the score an item starts with, the floors, and whether an edited post counts."""
+
+    starting_score: int
+    min_post_score: int
+    min_answer_score: int
+    keep_edited_posts: bool
+
+
+#: Floors are scores as the platform shows them. Reddit's are SHP's own; the others are the same idea where votes are
+#: fewer. On Stack Exchange edits are how the site works.
+PROFILES: dict[str, Profile] = {
+    "reddit": Profile(1, 10, 2, keep_edited_posts=False),
+    "lemmy": Profile(1, 10, 2, keep_edited_posts=False),
+    "stackexchange": Profile(0, 5, 1, keep_edited_posts=True),
+    "discourse": Profile(0, 0, 1, keep_edited_posts=True),
+    "nodebb": Profile(0, 0, 1, keep_edited_posts=True),
+    "threads": Profile(0, 0, 1, keep_edited_posts=True),
+}
+
+_Count = Annotated[int, Meta(ge=1)]
+_Seconds = Annotated[float, Meta(ge=0)]
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which posts and answers are eligible and which pairs of answers become preferences.
+
+    A parameter that is None takes the platform's value (PROFILES) or means no bound. Each field's `description` is
+    its documentation: the command line's help and docs/rules.md are made of it.
+    """
+
+    name: Annotated[str, Meta(description="Name of the rule, written into every row.")]
+
+    min_post_score: Annotated[
+        int | None, Meta(description="Lowest score of a post; by default the platform's floor (Reddit 10).")
+    ] = None
+    keep_edited_posts: Annotated[
+        bool | None, Meta(description="Keep posts that were edited; by default as the platform works (Reddit no).")
+    ] = None
+    keep_nsfw: Annotated[bool, Meta(description="Keep posts marked as not safe for work.")] = False
+    keep_link_posts: Annotated[bool, Meta(description="Keep posts that are links or images rather than text.")] = False
+    since: Annotated[datetime | None, Meta(description="Keep posts created at this time or later.")] = None
+    until: Annotated[datetime | None, Meta(description="Keep posts created before this time (SHP: 2023-01-01).")] = None
+
+    min_answer_score: Annotated[
+        int | None, Meta(description="Lowest score of an answer; by default the platform's floor (Reddit 2).")
+    ] = None
+    max_answers_per_post: Annotated[
+        _Count, Meta(description="Pairs are formed among this many highest-scored answers of a post.")
+    ] = 50
+    max_chars: Annotated[
+        _Count, Meta(description="Longest post or answer kept, in visible characters (Reddit allows 40,000).")
+    ] = 100_000
+
+    min_score_age_s: Annotated[
+        _Seconds, Meta(description="A score counts if it was read at least this long after writing.")
+    ] = DAY_S
+    max_read_gap_s: Annotated[
+        _Seconds, Meta(description="The two scores of a pair are read at most this far apart ...")
+    ] = 2 * DAY_S
+    settled_age_s: Annotated[
+        _Seconds, Meta(description="... unless both were read this long after writing, when votes have settled.")
+    ] = 30 * DAY_S
+    allow_unknown_age: Annotated[bool, Meta(description="Keep scores of which nobody knows when they were read.")] = (
+        False
+    )
+
+    order: Annotated[Order, Meta(description="Who may win by age: winner-not-older (SHP), winner-older or any.")] = (
+        "winner-not-older"
+    )
+    max_apart_s: Annotated[
+        _Seconds | None, Meta(description="Longest time between the two answers; none by default.")
+    ] = None
+    neighbours_only: Annotated[bool, Meta(description="Pair an answer only with the next one in time.")] = False
+    min_ratio: Annotated[
+        Annotated[float, Meta(ge=1)] | None, Meta(description="Lowest winner's score / loser's score; none by default.")
+    ] = None
+    measure: Annotated[
+        Measure, Meta(description="What decides: the score, or round(log2(1 + votes)) plus 1 if accepted.")
+    ] = "score"
+    max_pairs_per_post: Annotated[
+        _Count | None,
+        Meta(description="Keep at most this many pairs of a post, a uniform sample by hash; no bound by default."),
+    ] = None
+    seed: Annotated[int, Meta(ge=0, lt=1 << 53, description="Changes which pairs the sample takes and the sides.")] = 0
+
+    confounded: Annotated[
+        bool, Meta(description="Whether the labels are known to follow attention; written into the card.")
+    ] = False
+
+
+#: The presets. Sources: Ethayarajh et al. 2022 and the SHP data (the card's numbered rule 1 says the opposite of them);
+#: the SHP card's advice on ratio and pairs a post; Gao et al. 2020 (DialogRPT); Askell et al. 2021 (Stack Exchange).
+PRESETS: dict[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule(name="shp"),
+        Rule(name="shp-strict", min_ratio=2.0, max_pairs_per_post=5),
+        Rule(name="time-matched", order="any", max_apart_s=3600, neighbours_only=True),
+        Rule(name="votes", order="any", confounded=True),
+        Rule(name="older-winner", order="winner-older", confounded=True),
+        Rule(name="log-votes", order="any", measure="log2-votes"),
+    )
+}
+
+#: One line each for people.
+SUMMARIES: dict[str, str] = {
+    "shp": "the winner has the higher score and is not older, as in SHP's data (default)",
+    "shp-strict": "shp with at least twice the score and at most 5 pairs a post, as SHP's users train",
+    "time-matched": "neighbours in time at most an hour apart, as in DialogRPT",
+    "votes": "the higher score wins, whatever the age; confounded by attention",
+    "older-winner": "the higher score wins if it is older; confounded, here only as a contrast",
+    "log-votes": "the higher round(log2(1 + votes)), +1 if accepted, wins, as in Askell et al. 2021",
+}
+
+
+def preset(name: str, **overrides: Any) -> Rule:
+    """The named preset with some parameters replaced. Raises UsageError for an unknown name, parameter or bad value."""
+    if name not in PRESETS:
+        raise UsageError(f"There is no rule {name!r}.", f"{_nearest(name, PRESETS)} The rules: {', '.join(PRESETS)}.")
+    for key in overrides:
+        if key not in Rule.__struct_fields__:
+            raise UsageError(f"A rule has no parameter {key!r}.", _nearest(key, Rule.__struct_fields__))
+    try:
+        return msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"The rule's parameters do not fit: {error}.", "See docs/rules.md for what each takes."
+        ) from error
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,98 @@
+"""Reading the store at one version: ranges of thread hashes, newest observation of each item, bodies late."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import pairwise
+
+import polars as pl
+from deltalake import DeltaTable
+
+_LOWEST, _BEYOND = -(1 << 63), 1 << 63
+
+_POST_KEY = ("thread_hash", "site", "post_id")
+_ANSWER_KEY = (*_POST_KEY, "answer_id")
+
+
+@dataclass(frozen=True)
+class HashRange:
+    """Thread hashes from `start` up to but not including `stop`: a set of complete threads."""
+
+    start: int
+    stop: int
+
+    def holds(self) -> pl.Expr:
+        """Whether a row's thread lies in the range."""
+        # The last range ends beyond what 64 bits hold; comparing with its last member says the same.
+        return pl.col("thread_hash").is_between(self.start, self.stop - 1)
+
+
+class Snapshot:
+    """Both tables at one version each. Reading never changes, whatever is appended meanwhile."""
+
+    def __init__(self, posts: DeltaTable, answers: DeltaTable) -> None:
+        self._tables = {"posts": posts, "answers": answers}
+
+    @property
+    def version(self) -> str:
+        """The versions of the posts and the answers table as "P.A", which `as_of` takes."""
+        return f"{self._tables['posts'].version()}.{self._tables['answers'].version()}"
+
+    def rows(self, name: str) -> int:
+        """Rows (observations) of a table, from the log alone."""
+        counts = pl.DataFrame(self._tables[name].get_add_actions(flatten=True))
+        return int(counts["num_records"].sum()) if counts.height else 0
+
+    def size_bytes(self, name: str) -> int:
+        """Bytes on disk of a table's files at this version."""
+        actions = pl.DataFrame(self._tables[name].get_add_actions(flatten=True))
+        return int(actions["size_bytes"].sum()) if actions.height else 0
+
+    def ranges(self, rows_each: int) -> list[HashRange]:
+        """Equal parts of the hash space, of about `rows_each` rows: hashes are uniform, so the parts are too."""
+        count = max(1, -(-(self.rows("posts") + self.rows("answers")) // rows_each))
+        edges = [_LOWEST + (i << 64) // count for i in range(count)] + [_BEYOND]
+        return [HashRange(start, stop) for start, stop in pairwise(edges)]
+
+    def scan(self, name: str) -> pl.LazyFrame:
+        """Every observation of "posts" or "answers", lazily."""
+        return pl.scan_delta(self._tables[name])
+
+    def posts(self, part: HashRange, communities: Collection[str] = ()) -> tuple[pl.DataFrame, int]:
+        """The newest observation of each post of the range, without bodies, and how many items contradict themselves.
+
+        An item contradicts itself if two observations of the same time differ: one of them is taken, always the same.
+        """
+        return self._newest("posts", _POST_KEY, part, communities)
+
+    def answers(self, part: HashRange, communities: Collection[str] = ()) -> tuple[pl.DataFrame, int]:
+        """The newest observation of each answer of the range; otherwise as `posts`."""
+        return self._newest("answers", _ANSWER_KEY, part, communities)
+
+    def bodies(self, name: str, part: HashRange, wanted: pl.DataFrame) -> pl.DataFrame:
+        """`wanted` (rows that `posts` or `answers` gave) with their column `body`, in the same order."""
+        key = _POST_KEY if name == "posts" else _ANSWER_KEY
+        on = [*key, "content_hash"]
+        found = (
+            self.scan(name)
+            .filter(part.holds())
+            .select(*on, "body")
+            .join(wanted.lazy().select(on), on=on, how="semi")
+            .unique(subset=on, keep="any")
+            .collect(engine="streaming")
+        )
+        return wanted.join(found, on=on, how="left", maintain_order="left")
+
+    def _newest(
+        self, name: str, key: tuple[str, ...], part: HashRange, communities: Collection[str]
+    ) -> tuple[pl.DataFrame, int]:
+        found = self.scan(name).filter(part.holds()).drop("body")
+        if communities:
+            found = found.filter(pl.col("community").is_in([community.lower() for community in communities]))
+        rows = found.sort(*key, "observed_at", "content_hash", nulls_last=False).collect()
+        same_item = pl.struct(key) == pl.struct(key).shift(1)
+        same_time = pl.col("observed_at").eq_missing(pl.col("observed_at").shift(1))
+        other = pl.col("content_hash") != pl.col("content_hash").shift(1)
+        contradicting = rows.filter(same_item & same_time & other).select(key).unique().height
+        return rows.unique(subset=key, keep="last", maintain_order=True), contradicting

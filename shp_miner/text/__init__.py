@@ -1,0 +1,1 @@
+"""Text: what people wrote, made sound and clean."""

@@ -1,0 +1,67 @@
+"""Bodies as platforms give them, made sound for storage and clean for export."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import polars as pl
+
+#: What stands for a character that no encoding can hold.
+REPLACEMENT = "�"
+
+_UNSOUND = re.compile("[\0\ud800-\udfff]")
+_SPACE = re.compile(r"\s+")
+_TAG = re.compile(r"<(?!img\b)[^>]*>", re.IGNORECASE)
+# Reddit escapes exactly these three in listings and dumps; unescaping more would change what people typed.
+_REDDIT_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
+
+
+def sound(text: str) -> tuple[str, bool]:
+    """The text without NUL characters and lone surrogates, and whether any was replaced (by U+FFFD)."""
+    if _UNSOUND.search(text) is None:
+        return text, False
+    return _UNSOUND.sub(REPLACEMENT, text), True
+
+
+def visible_chars(body: str, body_format: str) -> int:
+    """How many characters a reader sees, white space left out. In HTML an image counts, other tags do not."""
+    if body_format == "html":
+        body = unescape(_TAG.sub(" ", body))
+    return len(_SPACE.sub("", body))
+
+
+def to_markdown(body: str, body_format: str) -> str:
+    """The body as Markdown without surrounding white space.
+
+    `body_format` is "markdown" or "text" (taken as they are), "reddit" (unescaped) or "html" (converted).
+    """
+    if body_format == "reddit":
+        for escaped, plain in _REDDIT_ESCAPES:
+            body = body.replace(escaped, plain)
+    elif body_format == "html":
+        body = _html_to_markdown(body)
+    return body.strip()
+
+
+def _html_to_markdown(body: str) -> str:
+    # Imported late: only exports of HTML platforms need it.
+    from html_to_markdown import convert  # noqa: PLC0415
+
+    return convert(body).content or ""
+
+
+def clean(bodies: pl.Series, formats: pl.Series) -> pl.Series:
+    """`to_markdown` of whole columns: bodies (String, null as empty) with their formats."""
+    frame = pl.DataFrame({"body": bodies.fill_null(""), "format": formats})
+    unescaped = pl.col("body")
+    for escaped, plain in _REDDIT_ESCAPES:
+        unescaped = unescaped.str.replace_all(escaped, plain, literal=True)
+    frame = frame.with_columns(
+        pl.when(pl.col("format") == "reddit").then(unescaped).otherwise(pl.col("body")).alias("body")
+    )
+    html = (frame["format"] == "html").arg_true()
+    if len(html):
+        converted = pl.Series([_html_to_markdown(body) for body in frame["body"].gather(html)], dtype=pl.String)
+        frame = frame.with_columns(frame["body"].scatter(html, converted))
+    return frame["body"].str.strip_chars()
