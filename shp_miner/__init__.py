@@ -6,6 +6,7 @@ The commands of `shp-miner` call these same names:
     export_dataset(store, out, rule=)   a store through a rule into Parquet shards
     load(out)                           an export as a datasets.Dataset
     preset(name, **parameters)          a rule
+    make_pairs(posts, answers, rule)    the pairs of one rule, without a store
     Store(path)                         the store itself
 """
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from shp_miner.errors import BadInput, Error, Incomplete, NotAllowed, TryLater, UsageError
     from shp_miner.export.formats import FORMATS
     from shp_miner.pipeline import Exported, Imported, export_dataset, import_dump
+    from shp_miner.rules.pairs import make_pairs
     from shp_miner.rules.presets import PRESETS, Rule, preset
     from shp_miner.store import Store
 
@@ -43,6 +45,7 @@ _HOME = {
     "UsageError": "errors",
     "export_dataset": "pipeline",
     "import_dump": "pipeline",
+    "make_pairs": "rules.pairs",
     "preset": "rules.presets",
 }
 
@@ -63,6 +66,7 @@ __all__ = [
     "export_dataset",
     "import_dump",
     "load",
+    "make_pairs",
     "preset",
 ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.export.publish import MANIFEST
+from shp_miner.export.publish import MANIFEST, formats_in
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -61,15 +61,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _folder(path: Path, name: str | None) -> Path:
-    if (path / MANIFEST).is_file():
-        if name is not None and read_manifest(path)["format"] != name:
-            raise UsageError(f"{path} holds format {read_manifest(path)['format']}, not {name}.", "Leave out format=.")
-        return path
-    formats = sorted(manifest.parent.name for manifest in path.glob(f"*/{MANIFEST}"))
+    formats = formats_in(path)
     if not formats:
         raise BadInput(f"{path} is not an export: it has no {MANIFEST}.", "Name the folder given to export.")
     if name is None and len(formats) > 1:
         raise UsageError(f"{path} holds several formats.", f"Choose one with format=: {', '.join(formats)}.")
     if name is not None and name not in formats:
         raise UsageError(f"{path} has no format {name}.", f"It has: {', '.join(formats)}.")
-    return path / (name or formats[0])
+    return formats[name] if name else next(iter(formats.values()))

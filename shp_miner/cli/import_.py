@@ -70,7 +70,7 @@ def threads(paths: tuple[Path, ...], **options: Any) -> int:
 def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, quiet: bool, **options: Any) -> int:
     from shp_miner.pipeline import import_dump
 
-    with progress(f"Importing {kind}", sum(map(_size, paths)), quiet=quiet) as advance:
+    with progress(f"Importing {kind}", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
         done = import_dump(kind, paths, store, advance=advance, **options)
     tally = done.tally
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
@@ -97,12 +97,11 @@ def _incomplete(lost: int, damaged: int) -> str:
     return f"{' and '.join(what)}; everything else is in the store. Get an undamaged copy and import it again."
 
 
-def _size(path: Path) -> int:
-    try:
-        return (
-            sum(file.stat().st_size for file in path.iterdir() if file.is_file())
-            if path.is_dir()
-            else path.stat().st_size
-        )
-    except OSError:
-        return 0
+def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:
+    """Bytes that the reader will go through, for the progress bar; what is wrong with a path is said by the reader."""
+    if kind == "stackexchange-dump":
+        from shp_miner.dumps.stackexchange import size_bytes
+
+        return size_bytes(paths, site)
+    files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file())

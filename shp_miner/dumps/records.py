@@ -34,11 +34,7 @@ def integer(value: Any, name: str, reason: str) -> int:
             value = float(value) if "." in value else int(value)
         except ValueError:
             value = math.nan
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-    ):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise Lost(reason, f"{name} is no number")
     if value != int(value) or not -(1 << 63) <= value < 1 << 63:
         raise Lost(reason, f"{name} is no whole number")

@@ -10,10 +10,14 @@ import pyarrow as pa
 
 from shp_miner.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
+from shp_miner.rules.pairs import between
 from shp_miner.text.shp import flatten
 
-#: What stands between prompt and answer where both are plain strings; trainers put nothing there themselves.
-SEPARATOR = "\n\n"
+#: What stands between title and body, and what a prompt of plain text ends in: trainers put nothing between prompt and
+#: answer. One line break after a visible character is a token of its own in GPT-2's and Llama's vocabularies, so the
+#: prompt's tokens stay the same when an answer follows; with two, trainers cut the prompt short.
+PARAGRAPH = "\n\n"
+SEPARATOR = "\n\nAnswer:\n"
 
 #: TRL gives these column names a meaning of its own; no format may use one.
 RESERVED_COLUMNS = frozenset({"margin", "tools", "image", "images", "chat_template_kwargs"})
@@ -51,16 +55,21 @@ class Format:
 def _question() -> pl.Expr:
     """Title and body as one text."""
     body = pl.col("body")
-    return pl.when(body == "").then(pl.col("title")).otherwise(pl.concat_str("title", pl.lit(SEPARATOR), body))
+    return pl.when(body == "").then(pl.col("title")).otherwise(pl.concat_str("title", pl.lit(PARAGRAPH), body))
 
 
-def _sides(threads: Threads) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.Series]:
-    """The posts, the first answers, the second answers of all pairs, and whether the first is the winner."""
+def _sides(threads: Threads) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, dict[str, pl.Series]]:
+    """The posts, the first and the second answers of all pairs, and what lies between winner and loser."""
     pairs = threads.pairs
     first = pairs.select(pl.when("winner_first").then("winner").otherwise("loser")).to_series()
     second = pairs.select(pl.when("winner_first").then("loser").otherwise("winner")).to_series()
     a, b = threads.answers[first], threads.answers[second]
-    return threads.posts[a["post_row"]], a, b, pairs["winner_first"]
+    return (
+        threads.posts[a["post_row"]],
+        a,
+        b,
+        between(threads.answers[pairs["winner"]], threads.answers[pairs["loser"]]),
+    )
 
 
 def _winners(threads: Threads) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -77,17 +86,6 @@ def _pair_ids(posts: pl.DataFrame, a: pl.DataFrame, b: pl.DataFrame) -> pl.Serie
     return posts.select(pl.concat_str("site", pl.lit("/"), "post_id", pl.lit("/"), low, pl.lit("-"), high)).to_series()
 
 
-def _between(a: pl.DataFrame, b: pl.DataFrame, a_wins: pl.Series) -> dict[str, pl.Series]:
-    """Seconds from the loser to the winner, and winner's score / loser's score (null if that is not positive)."""
-    sign = a_wins.cast(pl.Int64) * 2 - 1
-    seconds = (a["created_at"] - b["created_at"]).dt.total_microseconds() * sign / 1e6
-    scores = pl.DataFrame({"a": a["score"], "b": b["score"], "a_wins": a_wins})
-    winner = pl.when("a_wins").then("a").otherwise("b")
-    loser = pl.when("a_wins").then("b").otherwise("a")
-    ratio = scores.select(pl.when(loser > 0).then(winner / loser)).to_series()
-    return {"seconds_difference": seconds, "score_ratio": ratio}
-
-
 def _author() -> pl.Expr:
     """The author's name with a link to their page where the licence asks for one."""
     link = pl.concat_str(pl.col("author").fill_null("unknown"), pl.lit(" <"), "author_url", pl.lit(">"))
@@ -102,7 +100,8 @@ def _licenses(*frames: pl.DataFrame) -> pl.Series:
 
 
 def _pairs(threads: Threads, rule_name: str) -> pl.DataFrame:
-    posts, a, b, a_wins = _sides(threads)
+    posts, a, b, numbers = _sides(threads)
+    a_wins = threads.pairs["winner_first"]
     columns = {
         "question": posts.select(_question()).to_series(),
         "answer1": a["text"],
@@ -118,7 +117,7 @@ def _pairs(threads: Threads, rule_name: str) -> pl.DataFrame:
         "url": posts["url"],
         "author_post": posts.select(_author()).to_series(),
         "license": _licenses(posts, a, b),
-        **_between(a, b, a_wins),
+        **numbers,
     }
     for side, answers in (("1", a), ("2", b)):
         columns[f"answer{side}_id"] = answers["answer_id"]
@@ -130,14 +129,15 @@ def _pairs(threads: Threads, rule_name: str) -> pl.DataFrame:
 
 
 def _shp(threads: Threads, _rule_name: str) -> pl.DataFrame:
-    posts, a, b, a_wins = _sides(threads)
+    posts, a, b, numbers = _sides(threads)
+    a_wins = threads.pairs["winner_first"]
     columns = {
         "post_id": posts["post_id"],
         "domain": posts["community"] + "_" + posts["split"],
         "upvote_ratio": posts["upvote_ratio"],
         "history": flatten(posts.select(pl.concat_str("title", "body", separator=" ").str.strip_chars()).to_series()),
         "labels": a_wins.cast(pl.Int64),
-        **_between(a, b, a_wins),
+        **numbers,
     }
     for side, answers in (("A", a), ("B", b)):
         columns[f"c_root_id_{side}"] = answers["answer_id"]

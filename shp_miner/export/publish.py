@@ -8,9 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from shp_miner.errors import UsageError, from_os_error
 
 MANIFEST = "manifest.json"
+
+
+class _Head(msgspec.Struct):
+    """What makes a JSON file a manifest of ours."""
+
+    layout: int
+    format: str
+    files: list[msgspec.Raw]
 
 
 @contextmanager
@@ -45,9 +55,30 @@ def published(out: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def formats_in(folder: Path) -> dict[str, Path]:
+    """The formats of an export and their folders: the folder itself for one, a folder of its name for each of several.
+
+    Empty if the folder is no export of ours.
+    """
+    own = _format_of(folder)
+    if own:
+        return {own: folder}
+    parts = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+    return {path.name: path for path in parts if _format_of(path) == path.name}
+
+
 def is_export(folder: Path) -> bool:
-    """Whether the folder is an export of ours, of one format or of several."""
-    return (folder / MANIFEST).is_file() or any(folder.glob(f"*/{MANIFEST}"))
+    """Whether the folder is an export of ours and holds nothing else."""
+    found = formats_in(folder)
+    return bool(found) and (folder in found.values() or {path.name for path in folder.iterdir()} == set(found))
+
+
+def _format_of(folder: Path) -> str | None:
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Head)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return manifest.format
 
 
 def write_text(path: Path, text: str) -> None:

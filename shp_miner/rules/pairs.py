@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
-from shp_miner.rules.eligibility import THREAD
+from shp_miner.model import PAIR
+from shp_miner.rules.eligibility import REASON, THREAD, judge_answers, judge_posts
 from shp_miner.rules.hashing import Hashes, item_hashes, pair_hashes, sample_keys
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.tally import Tally
@@ -37,6 +39,47 @@ class Pairs:
     def only(self, keep: Mask) -> Pairs:
         """The pairs where `keep` holds."""
         return Pairs(self.answers, self.winner[keep], self.loser[keep], self.pair_hash[keep], self.item_hash)
+
+
+def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule) -> pa.Table:
+    """The preferences (PAIR) that a rule makes of posts (POST) and answers (ANSWER), one row an item, without a store.
+
+    Exports make the same pairs; they also read the texts, and drop a pair that lacks one.
+    """
+    judged_posts = judge_posts(_frame(posts), rule)
+    judged = judge_answers(_frame(answers), judged_posts, rule)
+    tally = Tally()
+    pairs = sample(form_pairs(judged.filter(pl.col(REASON).is_null()), rule, tally), rule, tally)
+    winner, loser = pairs.answers[pairs.winner], pairs.answers[pairs.loser]
+    table = pl.DataFrame(
+        {
+            **{name: winner[name] for name in THREAD},
+            "winner_id": winner["answer_id"],
+            "loser_id": loser["answer_id"],
+            "winner_score": winner["score"],
+            "loser_score": loser["score"],
+            "winner_created_at": winner["created_at"],
+            "loser_created_at": loser["created_at"],
+            **between(winner, loser),
+            "confidence": pl.repeat(None, len(pairs), dtype=pl.Float64, eager=True),
+            "pair_hash": pairs.pair_hash,
+        }
+    )
+    return table.sort(*THREAD, "winner_created_at", "winner_id", "loser_id").select(PAIR.names).to_arrow().cast(PAIR)
+
+
+def between(winner: pl.DataFrame, loser: pl.DataFrame) -> dict[str, pl.Series]:
+    """Seconds from the loser to the winner, and winner's score / loser's score (null if that is not positive)."""
+    scores = pl.DataFrame({"winner": winner["score"], "loser": loser["score"]})
+    ratio = scores.select(pl.when(pl.col("loser") > 0).then(pl.col("winner") / pl.col("loser"))).to_series()
+    seconds = (winner["created_at"] - loser["created_at"]).dt.total_microseconds() / 1e6
+    return {"seconds_difference": seconds, "score_ratio": ratio}
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:

@@ -27,6 +27,9 @@ from shp_miner.store.snapshot import Snapshot
 SCHEMA_VERSION = 1
 _MARK = "shp-miner-store.json"
 
+#: Characters that the Delta library takes for something else in a path.
+_REFUSED = frozenset("%[]|^\\")
+
 TABLES: dict[str, pa.Schema] = {"posts": POST, "answers": ANSWER}
 
 #: Columns worth statistics: those that reading filters by. Text never has any, so that what a person wrote stands in
@@ -102,7 +105,7 @@ class Store:
                         f"The store {self.path} has no version {as_of!r} any more, or never had it.",
                         "`shp-miner stats` shows the newest version.",
                     ) from error
-        return Snapshot(tables["posts"], tables["answers"])
+        return Snapshot(self.path, tables["posts"], tables["answers"])
 
     def compact(self) -> None:
         """Rewrite the current rows into few files ordered by thread. Old versions stay readable until vacuumed."""
@@ -120,6 +123,12 @@ class Store:
 
     def _check(self) -> None:
         mark = self.path / _MARK
+        refused = sorted(_REFUSED & set(str(self.path.absolute())))
+        if refused:
+            raise BadInput(
+                f"A store cannot lie in a folder with {' '.join(refused)} in its path: {self.path}.",
+                "Choose a path without it.",
+            )
         try:
             if self.path.is_file():
                 raise BadInput(f"{self.path} is a file, not a store.", "Name a folder with --store.")

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable
 
+from shp_miner.model import ANSWER, POST
+
 _LOWEST, _BEYOND = -(1 << 63), 1 << 63
+
+SCHEMAS = {
+    name: pl.Schema(pl.DataFrame(schema.empty_table()).schema)
+    for name, schema in (("posts", POST), ("answers", ANSWER))
+}
+
+_FILE_COLUMNS = {"path": pl.String, "rows": pl.Int64, "bytes": pl.Int64, "lowest": pl.Int64, "highest": pl.Int64}
 
 _POST_KEY = ("thread_hash", "site", "post_id")
 _ANSWER_KEY = (*_POST_KEY, "answer_id")
@@ -28,11 +39,16 @@ class HashRange:
         return pl.col("thread_hash").is_between(self.start, self.stop - 1)
 
 
+#: The whole of the hash space.
+EVERYTHING = HashRange(_LOWEST, _BEYOND)
+
+
 class Snapshot:
     """Both tables at one version each. Reading never changes, whatever is appended meanwhile."""
 
-    def __init__(self, posts: DeltaTable, answers: DeltaTable) -> None:
+    def __init__(self, folder: Path, posts: DeltaTable, answers: DeltaTable) -> None:
         self._tables = {"posts": posts, "answers": answers}
+        self._files = {name: _files(folder / name, table) for name, table in self._tables.items()}
 
     @property
     def version(self) -> str:
@@ -41,13 +57,11 @@ class Snapshot:
 
     def rows(self, name: str) -> int:
         """Rows (observations) of a table, from the log alone."""
-        counts = pl.DataFrame(self._tables[name].get_add_actions(flatten=True))
-        return int(counts["num_records"].sum()) if counts.height else 0
+        return int(self._files[name]["rows"].sum())
 
     def size_bytes(self, name: str) -> int:
         """Bytes on disk of a table's files at this version."""
-        actions = pl.DataFrame(self._tables[name].get_add_actions(flatten=True))
-        return int(actions["size_bytes"].sum()) if actions.height else 0
+        return int(self._files[name]["bytes"].sum())
 
     def ranges(self, rows_each: int) -> list[HashRange]:
         """Equal parts of the hash space, of about `rows_each` rows: hashes are uniform, so the parts are too."""
@@ -55,9 +69,13 @@ class Snapshot:
         edges = [_LOWEST + (i << 64) // count for i in range(count)] + [_BEYOND]
         return [HashRange(start, stop) for start, stop in pairwise(edges)]
 
-    def scan(self, name: str) -> pl.LazyFrame:
-        """Every observation of "posts" or "answers", lazily."""
-        return pl.scan_delta(self._tables[name])
+    def scan(self, name: str, part: HashRange = EVERYTHING) -> pl.LazyFrame:
+        """Every observation of "posts" or "answers" in a range, lazily."""
+        # The log knows which hashes each file holds, so the others are not even opened.
+        files = self._files[name].filter(pl.col("highest") >= part.start, pl.col("lowest") < part.stop)
+        if files.is_empty():
+            return pl.DataFrame(schema=SCHEMAS[name]).lazy()
+        return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds())
 
     def posts(self, part: HashRange, communities: Collection[str] = ()) -> tuple[pl.DataFrame, int]:
         """The newest observation of each post of the range, without bodies, and how many items contradict themselves.
@@ -75,8 +93,7 @@ class Snapshot:
         key = _POST_KEY if name == "posts" else _ANSWER_KEY
         on = [*key, "content_hash"]
         found = (
-            self.scan(name)
-            .filter(part.holds())
+            self.scan(name, part)
             .select(*on, "body")
             .join(wanted.lazy().select(on), on=on, how="semi")
             .unique(subset=on, keep="any")
@@ -87,7 +104,7 @@ class Snapshot:
     def _newest(
         self, name: str, key: tuple[str, ...], part: HashRange, communities: Collection[str]
     ) -> tuple[pl.DataFrame, int]:
-        found = self.scan(name).filter(part.holds()).drop("body")
+        found = self.scan(name, part).drop("body")
         if communities:
             found = found.filter(pl.col("community").is_in([community.lower() for community in communities]))
         rows = found.sort(*key, "observed_at", "content_hash", nulls_last=False).collect()
@@ -96,3 +113,20 @@ class Snapshot:
         other = pl.col("content_hash") != pl.col("content_hash").shift(1)
         contradicting = rows.filter(same_item & same_time & other).select(key).unique().height
         return rows.unique(subset=key, keep="last", maintain_order=True), contradicting
+
+
+def _files(folder: Path, table: DeltaTable) -> pl.DataFrame:
+    """The table's files: path, rows, bytes, lowest and highest thread hash.
+
+    Paths are made here and not by a library, since those confuse names with a space or a percent sign in them.
+    """
+    actions = pl.DataFrame(table.get_add_actions(flatten=True))
+    if actions.is_empty():
+        return pl.DataFrame(schema=_FILE_COLUMNS)
+    return actions.select(
+        pl.Series("path", [str(folder / unquote(path)) for path in actions["path"]], dtype=pl.String),
+        pl.col("num_records").cast(pl.Int64).alias("rows"),
+        pl.col("size_bytes").cast(pl.Int64).alias("bytes"),
+        pl.col("min.thread_hash").alias("lowest"),
+        pl.col("max.thread_hash").alias("highest"),
+    )

@@ -11,10 +11,12 @@ import polars as pl
 REPLACEMENT = "�"
 
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
-_SPACE = re.compile(r"\s+")
+# Characters of no width, which fill otherwise empty bodies.
+_NO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]+")
 _TAG = re.compile(r"<(?!img\b)[^>]*>", re.IGNORECASE)
 # Reddit escapes exactly these three in listings and dumps; unescaping more would change what people typed.
-_REDDIT_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
+# The last is what Reddit's editor leaves for an empty paragraph: it shows nothing.
+_REDDIT_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), ("&#x200B;", ""))
 
 
 def sound(text: str) -> tuple[str, bool]:
@@ -28,7 +30,10 @@ def visible_chars(body: str, body_format: str) -> int:
     """How many characters a reader sees, white space left out. In HTML an image counts, other tags do not."""
     if body_format == "html":
         body = unescape(_TAG.sub(" ", body))
-    return len(_SPACE.sub("", body))
+    elif body_format == "reddit" and "&" in body:
+        body = _unescape_reddit(body)
+    visible = "".join(body.split())
+    return len(visible if visible.isascii() else _NO_WIDTH.sub("", visible))
 
 
 def to_markdown(body: str, body_format: str) -> str:
@@ -37,11 +42,16 @@ def to_markdown(body: str, body_format: str) -> str:
     `body_format` is "markdown" or "text" (taken as they are), "reddit" (unescaped) or "html" (converted).
     """
     if body_format == "reddit":
-        for escaped, plain in _REDDIT_ESCAPES:
-            body = body.replace(escaped, plain)
+        body = _unescape_reddit(body)
     elif body_format == "html":
         body = _html_to_markdown(body)
     return body.strip()
+
+
+def _unescape_reddit(body: str) -> str:
+    for escaped, plain in _REDDIT_ESCAPES:
+        body = body.replace(escaped, plain)
+    return body
 
 
 def _html_to_markdown(body: str) -> str:

@@ -1,0 +1,198 @@
+"""Which Stack Exchange site a file belongs to, and which files make up the dump of one site.
+
+A site is published as one archive (`beer.stackexchange.com.7z`) that holds Posts.xml, Users.xml, Votes.xml and other
+tables; the largest one as an archive for each table (`stackoverflow.com-Posts.7z`, `stackoverflow.com-Users.7z` ...).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from shp_miner.dumps.stackexchange_7z import MAGIC_7Z, list_archive
+from shp_miner.dumps.stackexchange_xml import Source
+from shp_miner.errors import BadInput, Error, UsageError, from_os_error
+
+#: The tables that are read, and the others of a published dump, which hold nothing a preference needs.
+TABLES = ("posts", "users", "votes")
+_OTHER_TABLES = ("badges", "comments", "posthistory", "postlinks", "tags")
+
+#: The sites with a domain of their own; all others are below stackexchange.com.
+_OWN_DOMAINS = {
+    "stackoverflow": "stackoverflow.com",
+    "superuser": "superuser.com",
+    "serverfault": "serverfault.com",
+    "askubuntu": "askubuntu.com",
+    "mathoverflow": "mathoverflow.net",
+    "stackapps": "stackapps.com",
+}
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
+_SPLIT = re.compile(r"(.+)-(Posts|Users|Votes|Badges|Comments|PostHistory|PostLinks|Tags)", re.IGNORECASE)
+_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(!DOCTYPE|[A-Za-z]+)", re.DOTALL)
+_SNIFFED_BYTES = 4096
+
+
+def site_name(name: str) -> str | None:
+    """The host of a Stack Exchange site from the name of a folder or archive, or None where the name does not tell.
+
+    A full host stands for itself: `superuser.com`, `beer.stackexchange.com`, `es.meta.stackoverflow.com`. Its last part
+    may be missing: `beer.stackexchange`. `conlang.meta` is `conlang.meta.stackexchange.com`, `superuser.meta` is
+    `meta.superuser.com`, and the former host of a meta site, `meta.beer.stackexchange.com`, becomes today's. A single
+    word such as `beer`, or a name with dots that is none of these, does not tell.
+    """
+    host = name.strip().lower()
+    if not _HOST.fullmatch(host):
+        return None
+    for candidate in (host, f"{host}.com", f"{host}.net"):
+        if candidate.endswith(".stackexchange.com"):
+            return re.sub(r"^meta\.([^.]+)\.stackexchange", r"\1.meta.stackexchange", candidate)
+        if any(candidate == own or candidate.endswith(f".{own}") for own in _OWN_DOMAINS.values()):
+            return candidate
+    first, _, rest = host.partition(".")
+    if rest != "meta":
+        return None
+    return f"meta.{_OWN_DOMAINS[first]}" if first in _OWN_DOMAINS else f"{first}.meta.stackexchange.com"
+
+
+def sources_by_site(paths: Sequence[Path], site: str | None = None) -> dict[str, list[Source]]:
+    """Check all `paths` and sort the files they stand for by site, each file once, in the order given.
+
+    `site` overrides what the names say. BadInput: a path that is no dump, or a site without posts. UsageError: a name
+    that does not tell the site, or one `site` for paths of several sites.
+    """
+    override = _override(site)
+    found: dict[str, dict[Path, Source]] = {}
+    told: dict[str, Path] = {}
+    for path in paths:
+        try:
+            sources, named = _sources_at(path)
+        except OSError as error:
+            raise _refused(path, error) from error
+        if named:
+            told.setdefault(named, path)
+        host = override or named
+        if host is None:
+            raise UsageError(
+                f"The name of {path} does not tell which Stack Exchange site it comes from.",
+                "Say it with --site HOST, for example --site beer.stackexchange.com.",
+            )
+        for source in sources:
+            found.setdefault(host, {}).setdefault(source.path.resolve(), source)
+    if override and len(told) > 1:
+        raise UsageError(
+            f"One site ({override}) was given for files of several sites ({', '.join(sorted(told))}).",
+            "Import each site by itself, or leave --site out.",
+        )
+    _require_posts(found)
+    return {host: list(sources.values()) for host, sources in found.items()}
+
+
+def _override(site: str | None) -> str | None:
+    if site is None:
+        return None
+    host = site_name(site) or site.strip().lower()
+    if not _HOST.fullmatch(host):
+        raise UsageError(
+            f"{site!r} is not the host of a site.", "Give a full host name, for example beer.stackexchange.com."
+        )
+    return host
+
+
+def _require_posts(found: Mapping[str, Mapping[Path, Source]]) -> None:
+    for host, sources in found.items():
+        if not any("posts" in source.tables for source in sources.values()):
+            names = ", ".join(str(source.path) for source in sources.values())
+            raise BadInput(
+                f"There is no Posts.xml for {host} in {names}.",
+                "Give the archive as published, or the folder or file that holds the posts.",
+            )
+
+
+def _sources_at(path: Path) -> tuple[list[Source], str | None]:
+    """The files that `path` stands for, and the site its name tells."""
+    if path.is_dir():
+        return list(_folder_sources(path)), _folder_site(path)
+    with path.open("rb") as file:
+        start = file.read(_SNIFFED_BYTES)
+    if start.startswith(MAGIC_7Z):
+        stem = re.sub(r"\.7z$", "", path.name, flags=re.IGNORECASE)
+        split = _SPLIT.fullmatch(stem)
+        sources = [_archive_source(path)]
+        if split and split[2].lower() == "posts":
+            wanted = {f"{split[1]}-{table}.7z".lower() for table in ("users", "votes")}
+            sources += [
+                _archive_source(other) for other in sorted(path.parent.iterdir()) if other.name.lower() in wanted
+            ]
+        return sources, site_name(split[1] if split else stem)
+    source = _xml_source(path, start)
+    beside = "posts" in source.tables and path.name.lower() == "posts.xml"
+    return list(_folder_sources(path.parent)) if beside else [source], _folder_site(path.parent)
+
+
+def _folder_site(folder: Path) -> str | None:
+    # A relative folder may have no name of its own ("."), and a link may be better named than its target.
+    return site_name(folder.absolute().name) or site_name(folder.resolve().name)
+
+
+def _folder_sources(folder: Path) -> Iterator[Source]:
+    files = {entry.name.lower(): entry for entry in sorted(folder.iterdir(), reverse=True)}
+    if "posts.xml" not in files:
+        raise BadInput(
+            f"The folder {folder} holds no Posts.xml.",
+            "Give the folder that an archive of one site was unpacked to, or the archive itself.",
+        )
+    for table in TABLES:
+        entry = files.get(f"{table}.xml")
+        if entry is not None:
+            with entry.open("rb") as file:
+                yield _xml_source(entry, file.read(_SNIFFED_BYTES))
+
+
+def _xml_source(path: Path, start: bytes) -> Source:
+    match = _ROOT.match(start)
+    root = match[1].decode() if match else ""
+    if root == "!DOCTYPE":
+        raise BadInput(
+            f"{path} declares a document type, which a Stack Exchange dump never does.",
+            "Use the file as published; declared entities are never expanded here.",
+        )
+    if root not in TABLES + _OTHER_TABLES:
+        kind = "is empty" if not start else "is neither a 7z archive nor the XML of a Stack Exchange dump"
+        raise BadInput(
+            f"{path} {kind}.",
+            "Give a .7z as published, the folder it was unpacked to, or its Posts.xml.",
+        )
+    return Source(path, {root: ""} if root in TABLES else {})
+
+
+def _archive_source(path: Path) -> Source:
+    names = list_archive(path)
+    if names is None:
+        return Source(path, dict.fromkeys(TABLES, ""), is_archive=True, listed=False)
+    tables: dict[str, str] = {}
+    known = False
+    for name in names:
+        table = Path(name).name.lower().removesuffix(".xml")
+        known = known or table in TABLES + _OTHER_TABLES
+        if table in tables:
+            raise BadInput(
+                f"{path} holds more than one {table.capitalize()}.xml.", "Unpack it and import each site's folder."
+            )
+        if table in TABLES and name.lower().endswith(".xml"):
+            tables[table] = name
+    if not known:
+        raise BadInput(
+            f"{path} holds no Posts.xml nor any other table of a Stack Exchange dump.",
+            "Give an archive of one site as published, for example beer.stackexchange.com.7z.",
+        )
+    return Source(path, tables, is_archive=True)
+
+
+def _refused(path: Path, error: OSError) -> Error:
+    known = from_os_error(error, f"reading {path}")
+    if known is not None:
+        return known
+    if isinstance(error, FileNotFoundError):
+        return BadInput(f"{path} does not exist.", "Check the path.")
+    return BadInput(f"{path} cannot be read ({error.strerror or error}).", "Check the path and the disk.")

@@ -1,0 +1,231 @@
+"""The tables of a Stack Exchange dump as streams of rows, out of XML files and archives, in bounded memory.
+
+A row is what one `<row .../>` element says: its attributes as strings, with the byte of the XML text it begins at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.parsers import expat
+
+from shp_miner.dumps.compressed import Advance
+from shp_miner.dumps.stackexchange_7z import BLOCK_BYTES, BrokenFileError, archive_blocks, wreck_blocks
+from shp_miner.tally import Damage, Tally
+
+#: (byte offset in the XML text, attributes)
+Row = tuple[int, dict[str, str]]
+
+#: A record longer than this is lost rather than held; the sites allow a post 30,000 characters.
+MAX_RECORD_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file with one or more tables of a site.
+
+    `tables` gives the name of each table's member in an archive, in the archive's order, or "" for a plain XML file.
+    `listed` is false for an archive whose table of contents cannot be read; what it holds is found by looking.
+    """
+
+    path: Path
+    tables: Mapping[str, str]
+    is_archive: bool = False
+    listed: bool = True
+
+    def where(self, table: str) -> str:
+        """What messages call the place of `table`: the file, or the member in the archive."""
+        return f"{self.path}/{table.capitalize()}.xml" if self.is_archive else str(self.path)
+
+
+class Meter:
+    """Reports the bytes of one file as consumed, once in all although the file may be read in several passes."""
+
+    def __init__(self, size_bytes: int, passes: int, advance: Advance) -> None:
+        self._size, self._passes, self._advance = size_bytes, max(passes, 1), advance
+        self._done = self._reported = 0
+
+    def at(self, position: int) -> None:
+        """Say that the pass has come to byte `position`."""
+        reached = (self._done * self._size + min(position, self._size)) // self._passes
+        if reached > self._reported:
+            self._advance(reached - self._reported)
+            self._reported = reached
+
+    def end_pass(self) -> None:
+        """Say that the pass is over, wherever it came to."""
+        self._done += 1
+        self.at(0)
+
+
+class _RefusedError(Exception):
+    """The XML says something that a table of a dump never says."""
+
+
+def rows(
+    source: Source, wanted: Collection[str], tally: Tally, meter: Meter, uncounted: Collection[str] = ()
+) -> Iterator[tuple[str, list[Row]]]:
+    """(table, some of its rows) for the `wanted` tables of `source`, in the file's order.
+
+    Whole rows before any damage are given. Damage is noted in `tally`, that of an archive once however often it is
+    read; what is wrong inside the tables `uncounted` is left to a later reading.
+    """
+    if not source.is_archive:
+        stream = _xml_blocks(source, meter)
+    elif source.listed:
+        members = [member for table, member in source.tables.items() if table in wanted]
+        stream = archive_blocks(source.path, members, meter.at)
+    else:
+        stream = wreck_blocks(source.path, meter.at)
+    parser: RowParser | None = None
+    table = ""
+    try:
+        for table, data in stream:
+            if table not in wanted:
+                continue
+            if parser is None:
+                parser = RowParser(table, source.where(table), Tally() if table in uncounted else tally)
+            found = parser.close() if data is None else parser.feed(data)
+            if data is None:
+                parser = None
+            if found:
+                yield table, found
+    except BrokenFileError as broken:
+        _note(tally, Damage(str(source.path), broken.offset, broken.what))
+        if parser is not None:
+            yield table, parser.close(broken=True)
+    meter.end_pass()
+
+
+class RowParser:
+    """Rows out of the bytes of one XML table, pushed block by block.
+
+    A record that is not well-formed is lost (counted as "not_xml", with the byte and the parser's words) and reading
+    goes on at the next `<row`, which is safe because no attribute can hold a bare `<`. A reference to a character that
+    XML forbids (`&#0;`, a lone surrogate) makes its record not well-formed. A document type, the only place that can
+    declare entities, ends the reading of the table as damage, and so does a root element of another name.
+    """
+
+    def __init__(self, root: str, where: str, tally: Tally) -> None:
+        self._root, self._where, self._tally = root, where, tally
+        self._rows: list[Row] = []
+        # The bytes from the beginning of the last row on: what may have to be read again after an error.
+        self._held = bytearray()
+        self._held_from = 0
+        self._last_row = self._last_error = -1
+        self._rooted = self._refused = False
+        self._parser: expat.XMLParserType | None = self._fresh_parser()
+        self._base = 0
+
+    def feed(self, data: bytes) -> list[Row]:
+        """The rows that `data` completes."""
+        if self._refused:
+            return []
+        self._held += data
+        try:
+            self._push(data if self._parser is not None else self._resume(self._held_from))
+        except _RefusedError as refused:
+            self._refused = True
+            offset = self._base + self._parser.CurrentByteIndex if self._parser else self._held_from
+            _note(self._tally, Damage(self._where, offset, str(refused)))
+        if self._last_row > self._held_from:
+            del self._held[: self._last_row - self._held_from]
+            self._held_from = self._last_row
+        if len(self._held) > MAX_RECORD_BYTES:
+            self._lose("line_too_long", self._held_from, f"a record is longer than {MAX_RECORD_BYTES} bytes")
+            self._resume(self._held_from + len(self._held))
+        return self._take()
+
+    def close(self, broken: bool = False) -> list[Row]:
+        """The rows still to come. Text that ends early is damage, unless it is `broken` and its damage known."""
+        if self._parser is not None and not self._refused:
+            try:
+                self._parser.Parse(b"", True)
+            except expat.ExpatError as error:
+                if not broken:
+                    end = self._held_from + len(self._held)
+                    _note(self._tally, Damage(self._where, end, f"the XML breaks off here ({_words(error)})"))
+        return self._take()
+
+    def _take(self) -> list[Row]:
+        found, self._rows = self._rows, []
+        return found
+
+    def _fresh_parser(self) -> expat.XMLParserType:
+        parser = expat.ParserCreate()
+        # Newer versions of expat may put off reading what they were given; an error would then come blocks later.
+        defer = getattr(parser, "SetReparseDeferralEnabled", None)
+        if defer is not None:
+            defer(False)
+        parser.StartElementHandler = self._element
+        parser.StartDoctypeDeclHandler = self._doctype
+        return parser
+
+    def _push(self, data: bytes) -> None:
+        while data and self._parser is not None:
+            try:
+                self._parser.Parse(data, False)
+                return
+            except expat.ExpatError as error:
+                offset = self._base + self._parser.ErrorByteIndex
+                # Most errors name the offending byte; some name the beginning of the element, which must not be
+                # tried for ever. Nor is it wrong at once: what came before it may have been the trouble.
+                again = offset == self._last_error
+                if not again:
+                    self._lose("not_xml", offset, f"a record is not well-formed XML ({_words(error)})")
+                self._last_error = offset
+                data = self._resume(offset + again)
+
+    def _resume(self, offset: int) -> bytes:
+        """Begin again at the first `<row` from byte `offset` on; gives what is held from there, if it is there yet."""
+        del self._held[: offset - self._held_from]
+        self._held_from = offset
+        found = self._held.find(b"<row")
+        skipped = found if found >= 0 else max(len(self._held) - len(b"<ro"), 0)
+        del self._held[:skipped]
+        self._held_from += skipped
+        if found < 0:
+            self._parser = None
+            return b""
+        self._rooted = True
+        self._parser = self._fresh_parser()
+        opening = f"<{self._root}>".encode()
+        self._base = self._held_from - len(opening)
+        return opening + bytes(self._held)
+
+    def _lose(self, reason: str, offset: int, what: str) -> None:
+        self._tally.lose("line", reason, Damage(self._where, offset, what))
+
+    def _element(self, name: str, attributes: dict[str, str]) -> None:
+        if not self._rooted:
+            self._rooted = True
+            if name != self._root:
+                raise _RefusedError(f"the XML is not a table of {self._root}: its first element is <{name:.40}>")
+        elif name == "row" and self._parser is not None:
+            self._last_row = self._base + self._parser.CurrentByteIndex
+            self._rows.append((self._last_row, attributes))
+
+    def _doctype(self, *_: object) -> None:
+        raise _RefusedError("the XML declares a document type, which could define entities; it is not read further")
+
+
+def _words(error: expat.ExpatError) -> str:
+    return str(expat.ErrorString(error.code))
+
+
+def _note(tally: Tally, damage: Damage) -> None:
+    if damage not in tally.damages:
+        tally.damages.append(damage)
+
+
+def _xml_blocks(source: Source, meter: Meter) -> Iterator[tuple[str, bytes | None]]:
+    table = next(iter(source.tables))
+    with source.path.open("rb") as file:
+        try:
+            while block := file.read(BLOCK_BYTES):
+                meter.at(file.tell())
+                yield table, block
+        except OSError as error:
+            raise BrokenFileError(file.tell(), f"the file cannot be read further ({error.strerror})") from error
+    yield table, None

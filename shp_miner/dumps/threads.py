@@ -1,0 +1,399 @@
+"""Threads of any forum in this project's own layout: JSONL (one thread a line, any compression) or Parquet.
+
+docs/threads.md documents the layout. Every record is checked: an unknown key, a missing key or a value of the wrong
+kind loses the record, counted under a reason, and never the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import UNSET, UnsetType
+
+from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
+from shp_miner.dumps.records import Lost, epoch_us, integer, latest_allowed_us
+from shp_miner.errors import BadInput
+from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.tally import Damage, Tally
+from shp_miner.text.clean import sound, visible_chars
+
+SOURCE = "threads"
+_LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread a line, its answers in it."
+_GONE_AUTHORS = frozenset({None, "", "[deleted]", "[removed]"})
+_SITE = re.compile(r"[^\s/@]+")
+_ID_CHARS_MAX = 255
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+#: Bytes looked at to tell what kind of file this is, and bytes of Parquet turned into records at a time.
+_SNIFFED = 1 << 16
+_BATCH = 16 << 20
+#: Lines looked at, and how many of the required keys make one of them a thread. Other records have some of them.
+_LINES_SNIFFED = 20
+_KEYS_ENOUGH = 4
+_KEY = re.compile(r'"(\w+)"\s*:')
+
+#: What the first bytes of files of other kinds look like, the `import` that takes them, and what to call them.
+_OTHER_KINDS = (
+    (re.compile(rb"\A7z\xbc\xaf\x27\x1c"), "stackexchange-dump", "a 7z archive"),
+    (re.compile(rb"\A<(?:\?xml|posts|users|votes)\b"), "stackexchange-dump", "an XML file"),
+    (re.compile(rb'"post_stream"\s*:'), "discourse-json", "a Discourse topic"),
+    (re.compile(rb'"(?:link_id|subreddit|subreddit_id)"\s*:'), "reddit-dump", "a Reddit dump"),
+)
+
+
+class _Item(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What posts and answers have in common. Scores, times and ids are checked apart, for reasons of their own."""
+
+    created_at: Any
+    score: Any
+    observed_at: Any = None
+    author: str | UnsetType | None = UNSET
+    author_id: str | int | None = None
+    author_url: str | None = None
+    author_role: Literal["member", "moderator", "admin", "bot"] | None = None
+    url: str | None = None
+    license: str | None = None
+    format: Literal["markdown", "html", "text"] | None = None
+    edited: bool | None = None
+    stickied: bool | None = None
+    state: Literal["live", "deleted", "removed"] | None = None
+
+
+class _Thread(_Item, kw_only=True):
+    site: str
+    community: str
+    post_id: Any
+    title: str
+    answers: list[Any]
+    body: str | None = None
+    is_text: bool | None = None
+    nsfw: bool | None = None
+    upvote_ratio: float | None = None
+
+
+class _Answer(_Item, kw_only=True):
+    answer_id: Any
+    body: str
+    accepted: bool | None = None
+    by_post_author: bool | None = None
+
+
+_THREAD_KEYS = frozenset(_Thread.__struct_fields__)
+_ANSWER_KEYS = frozenset(_Answer.__struct_fields__)
+_THREAD_REQUIRED = frozenset({"site", "community", "post_id", "title", "created_at", "score", "answers"})
+_ANSWER_REQUIRED = frozenset({"answer_id", "body", "created_at", "score"})
+
+#: Other forums' names for our keys, which no comparison of letters finds.
+_ALSO_CALLED = {
+    "answers": ("comments", "replies"),
+    "body": ("text", "content", "selftext", "raw"),
+    "community": ("subreddit", "category"),
+    "created_at": ("created_utc", "timestamp", "date", "published"),
+    "score": ("votes", "likes", "points", "upvotes"),
+}
+
+
+def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore) -> Iterator[Chunk]:
+    """Read files of threads in the order given.
+
+    Raises BadInput before anything is yielded if a path is missing, holds something else, or is a Parquet file with
+    columns that are not in the layout; damage inside a file is noted in `tally`.
+    """
+    kinds = [(path, _kind(path)) for path in paths]
+    collector = _Collector(tally, latest_allowed_us(now))
+    for path, kind in kinds:
+        records = (_parquet_records if kind == "parquet" else _jsonl_records)(path, tally, advance)
+        for place, record in records:
+            collector.add(record, place)
+            if collector.full:
+                yield collector.take()
+    yield collector.take()
+
+
+class _Collector:
+    """Turns threads into rows and counts what is left out."""
+
+    def __init__(self, tally: Tally, latest_us: int) -> None:
+        self.tally, self.latest_us = tally, latest_us
+        self.posts, self.answers = Rows(POST), Rows(ANSWER)
+
+    @property
+    def full(self) -> bool:
+        return self.posts.full or self.answers.full
+
+    def take(self) -> Chunk:
+        return Chunk(self.posts.take(), self.answers.take())
+
+    def add(self, record: Any, place: Damage) -> None:
+        """Add a thread, or count what is Lost; a bad head loses the thread, a bad answer only that answer."""
+        try:
+            if isinstance(record, Lost):
+                raise record
+            thread = _convert(record, _Thread, _THREAD_KEYS, _THREAD_REQUIRED)
+            row = self._post(thread)
+        except Lost as lost:
+            self.tally.lose("post", lost.reason, _at(place, lost.what))
+            answers = record.get("answers") if isinstance(record, dict) else None
+            self.tally.drop("answer", "thread_lost", len(answers) if isinstance(answers, list) else 0)
+            return
+        self.posts.add(**row)
+        self.tally.keep("post")
+        self._add_answers(thread, row, place)
+
+    def _add_answers(self, thread: _Thread, post: Mapping[str, Any], place: Damage) -> None:
+        seen: dict[str, dict[str, Any]] = {}
+        for number, record in enumerate(thread.answers):
+            try:
+                row = self._answer(_convert(record, _Answer, _ANSWER_KEYS, _ANSWER_REQUIRED), post)
+                first = seen.setdefault(row["answer_id"], row)
+                if first is not row and first != row:
+                    raise Lost("id_repeated", f"id {row['answer_id']!r:.40} came before with different content")
+            except Lost as lost:
+                self.tally.lose("answer", lost.reason, _at(place, f"answers[{number}]: {lost.what}"))
+                continue
+            if first is not row:
+                self.tally.drop("answer", "repeated_identically")
+        for row in seen.values():
+            self.answers.add(**row)
+        self.tally.keep("answer", len(seen))
+
+    def _post(self, thread: _Thread) -> dict[str, Any]:
+        if not _SITE.fullmatch(thread.site):
+            raise Lost("bad_id", f"site {thread.site!r:.60} is no host name such as forum.example")
+        if not thread.community.strip():
+            raise Lost("bad_id", "community is empty")
+        ratio = thread.upvote_ratio
+        if ratio is not None and not 0 <= ratio <= 1:
+            raise Lost("wrong_type", "upvote_ratio is not between 0 and 1")
+        row = self._shared(thread, None) | {
+            # Host names know no letter case; one thread must not become two.
+            "site": _id(thread.site.lower(), "site"),
+            "community": thread.community,
+            "post_id": _id(thread.post_id, "post_id"),
+            "title": thread.title,
+            "body": thread.body or "",
+            "is_text": thread.is_text is not False,
+            "nsfw": bool(thread.nsfw),
+            "upvote_ratio": ratio,
+        }
+        return self._sounded("post", row)
+
+    def _answer(self, answer: _Answer, post: Mapping[str, Any]) -> dict[str, Any]:
+        row = self._shared(answer, post) | {
+            **{name: post[name] for name in ("site", "community", "post_id")},
+            "answer_id": _id(answer.answer_id, "answer_id"),
+            "body": answer.body,
+            "by_post_author": bool(answer.by_post_author),
+            "accepted": bool(answer.accepted),
+        }
+        return self._sounded("answer", row)
+
+    def _shared(self, item: _Item, post: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The columns that posts and answers have in common; some of an answer's come from its post."""
+        gone = item.author in _GONE_AUTHORS
+        observed_us = post["observed_at"] if post else None
+        if item.observed_at is not None:
+            observed_us = _time_us(item.observed_at, "observed_at", self.latest_us)
+        return {
+            "source": SOURCE,
+            "platform": "threads",
+            "created_at": _time_us(item.created_at, "created_at", self.latest_us),
+            "body_format": item.format or (post["body_format"] if post else "markdown"),
+            "author": None if gone or item.author is UNSET else item.author,
+            "author_id": None if item.author_id is None else str(item.author_id),
+            "author_url": item.author_url,
+            "author_deleted": gone,
+            "author_role": item.author_role or "member",
+            "url": item.url,
+            "license": item.license or (post["license"] if post else None),
+            "observed_at": observed_us,
+            "score": _score(item.score),
+            "state": item.state or "live",
+            "edited": bool(item.edited),
+            "stickied": bool(item.stickied),
+        }
+
+    def _sounded(self, kind: str, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with sound text and its length; what is worth knowing of it is noted."""
+        repaired = False
+        for name, value in row.items():
+            if isinstance(value, str):
+                row[name], changed = sound(value)
+                repaired = repaired or changed
+        if repaired:
+            self.tally.note(kind, "text_repaired")
+        if row["observed_at"] is None:
+            self.tally.note(kind, "score_age_unknown")
+        row["body_chars"] = visible_chars(row["body"], row["body_format"])
+        return row
+
+
+def _at(place: Damage, what: str) -> Damage:
+    return replace(place, what=place.what + what)
+
+
+def _convert(record: Any, kind: type[Any], keys: frozenset[str], required: frozenset[str]) -> Any:
+    """The record as `kind`. Raises Lost: not_an_object, unknown_field, missing_field or wrong_type."""
+    if not isinstance(record, dict):
+        raise Lost("not_an_object", "a JSON object was expected")
+    try:
+        return msgspec.convert(record, kind)
+    except msgspec.ValidationError as error:
+        # A null score is one that the forum hides; any other required key must hold something.
+        present = [name for name, value in record.items() if value is not None or name not in required - {"score"}]
+        _check_keys(present, keys, required)
+        raise Lost("wrong_type", str(error)) from error
+
+
+def _check_keys(names: Iterable[str], keys: frozenset[str], required: frozenset[str], of: str = "") -> None:
+    """Raise Lost where a name is unknown, with the nearest right one, or where one that is required is missing."""
+    names = list(names)
+    for name in names:
+        if name not in keys:
+            named = [ours for ours, others in _ALSO_CALLED.items() if name in others and ours in keys]
+            near = named or get_close_matches(name, sorted(keys), n=1)
+            meant = f' (did you mean "{of}{near[0]}"?)' if near else ""
+            raise Lost("unknown_field", f'"{of}{name:.60}" is not in the layout{meant}')
+    for name in sorted(required.difference(names)):
+        raise Lost("missing_field", f'"{of}{name}" is missing or null')
+
+
+def _id(value: Any, name: str) -> str:
+    """An id as a string. Unlike text an unsound id is not repaired: two ids could become one."""
+    if value is None:
+        raise Lost("missing_field", f'"{name}" is missing or null')
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Lost("bad_id", f"{name} is neither a string nor a whole number")
+    text = str(value)
+    if not text or text != text.strip() or not text.isprintable() or len(text) > _ID_CHARS_MAX:
+        raise Lost("bad_id", f"{name} {text!r:.60} is empty, too long, not printable or has space around it")
+    return text
+
+
+def _score(value: Any) -> int | None:
+    if isinstance(value, str):
+        raise Lost("bad_score", "score is a string, not a number")
+    return None if value is None else integer(value, "score", "bad_score")
+
+
+def _time_us(value: Any, name: str, latest_us: int) -> int:
+    """Microseconds since 1970 from ISO 8601 with a zone, seconds since 1970, or a datetime."""
+    if value is None:
+        raise Lost("missing_field", f'"{name}" is missing or null')
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise Lost("bad_time", f"{name} {value!r:.40} is no ISO 8601 time") from error
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise Lost("bad_time", f"{name} has no time zone")
+        value = value.timestamp()
+    return epoch_us(value, name, latest_us)
+
+
+def _jsonl_records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
+    for offset, line in lines(path, tally, advance):
+        yield Damage(str(path), offset, ""), _decode(line.removeprefix(_UTF8_MARK) if offset == 0 else line)
+
+
+def _decode(line: bytes) -> Any:
+    """The JSON value of a line, or Lost. What programs write although JSON forbids it (lone surrogates, NaN) passes."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return Lost("not_utf8", "the line is not UTF-8")
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            return Lost("not_json", f"the line is not JSON ({error!s:.60})")
+
+
+def _parquet_records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
+    """Rows of a Parquet file; a row group that is damaged is noted and the next one read."""
+    try:
+        # A buffer makes pyarrow read column chunks in pieces rather than whole; page sums tell damage from data.
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        what = f"the directory at its end is unreadable ({error})"
+        tally.damages.append(Damage(str(path), path.stat().st_size, what))
+        return
+    first = 0
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        offset = group.column(0).data_page_offset
+        count = max(1, min(4096, _BATCH * group.num_rows // max(group.total_byte_size, 1)))
+        row = first
+        try:
+            for batch in file.iter_batches(batch_size=count, row_groups=[number], use_threads=False):
+                for record in _rows(batch):
+                    yield Damage(str(path), offset, f"row {row}: "), record
+                    row += 1
+        except (pa.ArrowException, OSError) as error:
+            tally.damages.append(Damage(str(path), offset, f"row group {number} breaks off at row {row} ({error})"))
+        first += group.num_rows
+        advance(sum(group.column(i).total_compressed_size for i in range(group.num_columns)))
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[Any]:
+    """The rows of a batch as dictionaries, with Lost in the place of one whose text is not UTF-8."""
+    try:
+        rows = batch.to_pylist()
+    except UnicodeDecodeError:
+        rows = []
+        for number in range(batch.num_rows):
+            try:
+                rows += batch.slice(number, 1).to_pylist()
+            except UnicodeDecodeError:
+                rows.append(Lost("not_utf8", "its text is not UTF-8"))
+    yield from rows
+
+
+def _kind(path: Path) -> str:
+    """Either "parquet" or "jsonl", by the first bytes. Raises BadInput for any other kind of file."""
+    start = head(path, _SNIFFED).removeprefix(_UTF8_MARK).lstrip()
+    if start.startswith(b"PAR1") and compression(path) == "plain":
+        _check_columns(path)
+        return "parquet"
+    if start.startswith(b"["):
+        raise BadInput(f"{path} is one JSON array, not one thread a line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
+    for line in start.decode("utf-8", "replace").split("\n")[:_LINES_SNIFFED]:
+        keys = set(_KEY.findall(line))
+        if keys >= {"answers", "answer_id"} or ("site" in keys and len(keys & _THREAD_REQUIRED) >= _KEYS_ENOUGH):
+            return "jsonl"
+    for other, kind, what in _OTHER_KINDS:
+        if other.search(start):
+            raise BadInput(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
+    if start:
+        raise BadInput(f"{path} is not a file of threads: none stands in its first lines.", _LAYOUT_HINT)
+    return "jsonl"  # an empty file holds no threads; one that is damaged at its start says so when it is read
+
+
+def _check_columns(path: Path) -> None:
+    """Raise BadInput where a Parquet file's columns cannot hold threads; every row would be lost alike."""
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return  # damaged: reading it says so
+    try:
+        _check_keys(schema.names, _THREAD_KEYS, _THREAD_REQUIRED)
+        item = getattr(schema.field("answers").type, "value_type", None)
+        if item is not None and pa.types.is_struct(item):
+            _check_keys([field.name for field in item], _ANSWER_KEYS, _ANSWER_REQUIRED, "answers.")
+        elif item is None or not pa.types.is_null(item):
+            raise Lost("wrong_type", "answers is no list of structs")
+    except Lost as lost:
+        raise BadInput(f"The columns of {path} are not those of threads: {lost.what}.", _LAYOUT_HINT) from lost

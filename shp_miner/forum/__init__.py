@@ -1,0 +1,22 @@
+"""An embedded forum for the demo and the tests: simulated people, with the quality of every answer known.
+
+Its name is forum.example, and no person wrote a word of it. Votes are events in time, so the forum can be looked at as
+it stood at any moment (`SimulatedThread.at`). What is true of it stays apart from it: `shp_miner.forum.dump.truth`.
+"""
+
+from shp_miner.forum.dump import write_threads
+from shp_miner.forum.simulate import SITE, AnswerAt, SimulatedAnswer, SimulatedThread, ThreadAt, simulate
+from shp_miner.forum.truth import accuracy
+from shp_miner.forum.world import World
+
+__all__ = [
+    "SITE",
+    "AnswerAt",
+    "SimulatedAnswer",
+    "SimulatedThread",
+    "ThreadAt",
+    "World",
+    "accuracy",
+    "simulate",
+    "write_threads",
+]

@@ -1,0 +1,282 @@
+"""The command line as a person or a script meets it: help, results, errors and exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from shp_miner import FORMATS, PRESETS
+from shp_miner.cli import COMMANDS, _Commands, cli, run
+from shp_miner.rules.presets import Rule
+
+from .build import comment, submission, thread, write_dump, write_month
+
+
+def output(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
+    assert run(arguments) == code
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def parsed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(output(capsys, *arguments, "--json", code=code)[0])
+    return data
+
+
+@pytest.fixture
+def dumps(tmp_path: Path) -> list[str]:
+    return [str(path) for path in write_month(tmp_path / "dumps", [*thread("p1"), *thread("p2", subreddit="Other")])]
+
+
+# -- help -------------------------------------------------------------------------------------------------------------
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    found = [(name, _Commands().get_command(click.Context(cli), name)) for name in COMMANDS]
+    nested = [
+        (f"{name} {sub}", c)
+        for name, group in found
+        if isinstance(group, click.Group)
+        for sub, c in group.commands.items()
+    ]
+    return [(name, command) for name, command in [*found, *nested] if command is not None]
+
+
+@pytest.mark.parametrize(("name", "command"), commands(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_command_has_help_with_an_example(
+    name: str, command: click.Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, _ = output(capsys, *name.split(), "--help")
+    assert command.help
+    assert isinstance(command, click.Group) or f"shp-miner {name}" in text.split("Example:")[1]
+    for parameter in command.params:
+        assert isinstance(parameter, click.Argument) or parameter.help, parameter.name  # type: ignore[attr-defined]
+
+
+def test_every_parameter_of_a_rule_is_an_option_of_export(capsys: pytest.CaptureFixture[str]) -> None:
+    text, _ = output(capsys, "export", "--help")
+    for name in set(Rule.__struct_fields__) - {"name", "confounded"}:
+        assert f"--{name.removesuffix('_s').replace('_', '-')}" in text
+    for name in (*PRESETS, *FORMATS):
+        assert name in text.replace("-\n  ", "-")
+
+
+def test_help_needs_no_heavy_library() -> None:
+    heavy = {"polars", "pyarrow", "datasets", "numpy", "deltalake", "rich"}
+    code = f"import sys; from shp_miner.cli import run; run(['--help']); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    import shp_miner
+
+    assert output(capsys, "--version")[0].strip() == f"shp-miner, version {shp_miner.__version__}"
+
+
+def test_the_exported_names_are_there() -> None:
+    import shp_miner
+
+    for name in shp_miner.__all__:
+        assert getattr(shp_miner, name) is not None
+    assert callable(shp_miner.load)
+    with pytest.raises(AttributeError):
+        _ = shp_miner.nothing_of_the_kind
+
+
+# -- the flow ---------------------------------------------------------------------------------------------------------
+
+
+def test_import_export_stats_and_doctor_for_people(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    text, errors = output(capsys, "import", "reddit-dump", *dumps)
+    assert "Imported into data/store, version 1.1" in text
+    assert errors == ""
+    text, _ = output(capsys, "export", "out")
+    assert "asktest" in text
+    assert "winner older" in text
+    text, _ = output(capsys, "stats")
+    assert "reddit.com" in text
+    text, _ = output(capsys, "doctor")
+    assert "No problem found." in text
+
+
+def test_the_same_for_machines(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    data = parsed(capsys, "import", "reddit-dump", *dumps)
+    assert data["kept"] == {"answer": 6, "post": 2}
+    assert data["complete"] is True
+    data = parsed(capsys, "export", "out", "--format", "trl", "--format", "kto", "--community", "OTHER")
+    assert data["pairs"] == {"other": 2}
+    assert data["formats"] == {"kto": 3, "trl": 2}
+    assert data["dropped"]["pair"] == {"winner_older": 1}
+    data = parsed(capsys, "stats")
+    assert [row["community"] for row in data["communities"]] == ["asktest", "other"]
+    assert [row["posts"] for row in data["communities"]] == [1, 1]
+    data = parsed(capsys, "doctor")
+    assert data["store"]["version"] == "1.1"
+    assert data["problems"] == []
+
+
+def test_quiet_says_nothing(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert output(capsys, "import", "reddit-dump", *dumps, "--quiet") == ("", "")
+    assert output(capsys, "export", "out", "--quiet") == ("", "")
+
+
+def test_options_can_stand_in_the_environment(
+    dumps: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHP_MINER_IMPORT_REDDIT_DUMP_STORE", "elsewhere")
+    monkeypatch.setenv("SHP_MINER_EXPORT_STORE", "elsewhere")
+    monkeypatch.setenv("SHP_MINER_EXPORT_RULE", "votes")
+    assert parsed(capsys, "import", "reddit-dump", *dumps)["store"] == "elsewhere"
+    assert parsed(capsys, "export", "out")["rule"] == "votes"
+
+
+def test_durations_and_dates_as_people_write_them(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    parsed(capsys, "import", "reddit-dump", *dumps)
+    assert parsed(capsys, "export", "out", "--max-apart", "1m")["pairs"] == {"asktest": 1, "other": 1}
+    assert parsed(capsys, "export", "out", "--since", "2020-01-01", "--until", "2021-01-01", "--min-score-age", "2d")[
+        "pairs"
+    ]
+    assert "no length of time" in output(capsys, "export", "out", "--max-apart", "soon", code=2)[1]
+    assert "no date" in output(capsys, "export", "out", "--since", "last year", code=2)[1]
+
+
+def test_a_confounded_rule_is_marked(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    output(capsys, "import", "reddit-dump", *dumps)
+    assert "confounded" in output(capsys, "export", "out", "--rule", "votes")[0]
+    assert "confounded by attention" in Path("out/README.md").read_text()
+
+
+def test_months_read_too_early_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    early = [comment(f"c{i}", retrieved_on=1_600_000_100) for i in range(20)]
+    output(capsys, "import", "reddit-dump", str(write_dump(tmp_path / "RC", early)))
+    data = parsed(capsys, "stats")
+    assert data["read_too_early"] == [{"community": "asktest", "month": "2020-09", "answers": 20, "share": 1.0}]
+    assert "noise" in output(capsys, "stats")[0]
+
+
+# -- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["imprt"], 2, "Did you mean 'import'"),
+        (["import"], 2, "COMMAND"),
+        (["import", "reddit-dump"], 2, "Missing argument"),
+        (["import", "reddit-dump", "nowhere.zst"], 5, "There is no file nowhere.zst"),
+        (["import", "stackexchange-dump", "nowhere.7z"], 5, "nowhere.7z"),
+        (["import", "threads", "nowhere.jsonl"], 5, "nowhere.jsonl"),
+        (["export", "out"], 5, "There is no store at data/store"),
+        (["stats", "--store", "nowhere"], 5, "There is no store at nowhere"),
+        (["export", "out", "--rule", "shpp"], 2, "Did you mean 'shp'"),
+        (["export", "out", "--min-ratio", "0.5"], 2, "min_ratio"),
+        (["export", "out", "--order", "newest"], 2, "winner-not-older"),
+        (["demo", "--seed", "-1"], 2, "seed"),
+    ],
+)
+def test_an_error_says_what_happened_and_what_to_do(
+    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, errors = output(capsys, *arguments, code=code)
+    assert words in out + errors
+    assert "Traceback" not in errors
+    assert not Path("data").exists()
+
+
+def test_a_traceback_only_with_v(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Traceback" in output(capsys, "stats", "-v", code=5)[1]
+
+
+def test_a_bug_is_called_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dumps: list[str]
+) -> None:
+    output(capsys, "import", "reddit-dump", *dumps)
+    monkeypatch.setattr("shp_miner.report.stats.stats", lambda _: 1 / 0)
+    _, errors = output(capsys, "stats", code=1)
+    assert "This is a bug" in errors
+
+
+def test_lost_records_are_counted_located_and_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_dump(tmp_path / "RC", [comment("c1"), "{broken", comment("c2", score="x")])
+    out, errors = output(capsys, "import", "reddit-dump", str(path), code=3)
+    assert "not json" in out
+    assert f"{path}, byte " in errors
+    assert "2 records could not be used; everything else is in the store" in errors
+    data = parsed(capsys, "import", "reddit-dump", str(path), code=3)
+    assert data["dropped"]["answer"] == {"bad_score": 1, "not_json": 1}
+    assert data["complete"] is False
+
+
+def test_a_truncated_file_keeps_what_is_whole_and_exits_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_dump(tmp_path / "RC.gz", [comment(f"c{i}", body=f"{i * 7919 % 10_007} " * 40) for i in range(2000)])
+    path.write_bytes(path.read_bytes()[:-20_000])
+    data = parsed(capsys, "import", "reddit-dump", str(path), code=3)
+    assert data["kept"]["answer"] > 100
+    assert data["damaged"] == [
+        {"file": str(path), "byte": path.stat().st_size, "what": "the archive ends in the middle (truncated)"}
+    ]
+
+
+def test_doctor_never_shows_a_credential(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("praw_client_id", "hidden-id")
+    monkeypatch.setenv("praw_client_secret", "hidden-secret")
+    monkeypatch.setenv("HF_TOKEN", "hidden-token")
+    text = "".join([*output(capsys, "doctor"), *output(capsys, "doctor", "--json")])
+    assert "hidden" not in text
+    assert parsed(capsys, "doctor")["credentials"] == {"Hugging Face": True, "Reddit": True}
+    monkeypatch.delenv("praw_client_secret")
+    assert parsed(capsys, "doctor")["credentials"]["Reddit"] is False
+
+
+def test_doctor_names_a_broken_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "shp-miner-store.json").write_text("{")
+    text, _ = output(capsys, "doctor", "--store", "broken", code=5)
+    assert "is damaged" in text
+
+
+AS_NOBODY = """
+import os, sys
+import shp_miner.cli.import_, shp_miner.pipeline, shp_miner.dumps.reddit
+from shp_miner.cli import run
+if os.geteuid() == 0:
+    os.setuid(65534)
+sys.exit(run(["import", "reddit-dump", "locked", "--store", "store"]))
+"""
+
+
+def test_a_folder_without_the_right_to_read_is_one_sentence(tmp_path: Path) -> None:
+    """Root may read everything, so the command gives that up once its modules are loaded."""
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    write_dump(folder / "RC", [submission()])
+    folder.chmod(0)
+    # pytest's folders are closed to others, and the way to the locked folder must be open.
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", AS_NOBODY], capture_output=True, text=True, check=False, cwd=tmp_path)
+    folder.chmod(0o755)
+    assert done.returncode == 5, done.stderr
+    assert "Permission was denied" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_runs_twice_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = parsed(capsys, "demo")
+    assert {row["rule"] for row in first["rules"]} == set(PRESETS)
+    right = {row["rule"]: row["accuracy"] for row in first["rules"]}
+    assert right["shp"] > right["votes"] > right["older-winner"]
+    assert first["loaded_rows"] == next(row["pairs"] for row in first["rules"] if row["rule"] == "shp")
+    assert parsed(capsys, "demo") == first
+    text, _ = output(capsys, "demo")
+    following = [line.strip() for line in text.split("Next:")[1].splitlines() if line.strip()]
+    assert len(following) == 3
+    for line in following[:2]:
+        output(capsys, *line.split()[1:])

@@ -1,0 +1,167 @@
+"""What machines do: a full disk, a killed process, Ctrl-C. Nothing half-written is ever left behind."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from shp_miner import TryLater, export_dataset, import_dump
+from shp_miner.cli import run
+from shp_miner.store import HashRange, Store
+
+from .build import comment, thread, tree, write_dump, write_month
+
+WHOLE = HashRange(-(1 << 63), 1 << 63)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, check=False, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk needs the right to mount one: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def noise(seed: int, length: int) -> str:
+    return f"{random.Random(seed).getrandbits(length * 4):x}"
+
+
+def big_records(count: int) -> list[dict[str, object]]:
+    """Threads whose text does not compress."""
+    records = []
+    for i in range(count):
+        records += [
+            {**record, **({"body": noise(i * 10 + k, 2000)} if "body" in record else {})}
+            for k, record in enumerate(thread(f"p{i}"))
+        ]
+    return records
+
+
+def test_an_import_that_fills_the_disk_says_so_and_leaves_a_sound_store(
+    small_disk: Path, tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shp_miner.store.lake._ROWS_PER_COMMIT", 1)
+    monkeypatch.setattr("shp_miner.model.ROWS_PER_CHUNK", 100)
+    store = small_disk / "store"
+    import_dump("reddit-dump", write_month(tmp_path / "first", big_records(20)), store, now=now)
+    before = Store(store).snapshot().answers(WHOLE)[0].height
+    assert before == 60
+    huge = write_month(tmp_path / "huge", big_records(1500))
+    with pytest.raises(TryLater) as caught:
+        import_dump("reddit-dump", huge, store, now=now)
+    assert "No space is left on the disk" in caught.value.message
+    assert caught.value.exit_code == 75
+    after = Store(store).snapshot().answers(WHOLE)[0]
+    assert after.height >= before
+    assert after.null_count().select("answer_id", "score").row(0) == (0, 0)
+
+
+def test_an_export_that_fills_the_disk_leaves_the_earlier_one(
+    small_disk: Path, tmp_path: Path, now: datetime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tmp_path / "small"
+    import_dump("reddit-dump", write_month(tmp_path / "a", big_records(10)), small, now=now)
+    export_dataset(small, small_disk / "out")
+    before = tree(small_disk)
+    big = tmp_path / "big"
+    import_dump("reddit-dump", write_month(tmp_path / "b", big_records(1000)), big, now=now)
+    assert run(["export", str(small_disk / "out"), "--store", str(big)]) == 75
+    assert "No space is left on the disk" in capsys.readouterr().err
+    assert tree(small_disk) == before
+
+
+PROGRAM = """
+import sys
+from shp_miner.cli import main
+import shp_miner.store.lake as lake, shp_miner.model as model
+lake._ROWS_PER_COMMIT = 300
+model.ROWS_PER_CHUNK = 300
+print("started", flush=True)
+main(sys.argv[1:])
+"""
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    records = [record for i in range(1200) for record in thread(f"p{i}", (3, 9, 5, 2, 7))]
+    return write_month(tmp_path_factory.mktemp("many"), records)
+
+
+def test_an_import_killed_at_any_moment_goes_on_to_the_same_export(
+    many: list[Path], tmp_path: Path, now: datetime
+) -> None:
+    import_dump("reddit-dump", many, tmp_path / "calm", now=now)
+    export_dataset(tmp_path / "calm", tmp_path / "expected")
+    rng = random.Random(1)
+    store = tmp_path / "store"
+    seen = 0
+    for _ in range(6):
+        process = started("import", "reddit-dump", *map(str, many), "--store", str(store))
+        time.sleep(rng.uniform(0.2, 1.2))
+        process.kill()
+        process.communicate()
+        if Store(store).exists:
+            rows = Store(store).snapshot().answers(WHOLE)[0].height
+            assert rows >= seen, "something acknowledged was lost"
+            seen = rows
+    assert seen > 0
+    import_dump("reddit-dump", many, store, now=now)
+    export_dataset(store, tmp_path / "out")
+    assert tree(tmp_path / "out") == tree(tmp_path / "expected")
+
+
+def test_an_export_killed_at_any_moment_is_whole_or_absent(many: list[Path], tmp_path: Path, now: datetime) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    import_dump("reddit-dump", many, store, now=now)
+    export_dataset(store, tmp_path / "expected", formats=["pairs", "trl"])
+    expected = tree(tmp_path / "expected")
+    rng = random.Random(2)
+    for _ in range(6):
+        process = started("export", str(out), "--store", str(store), "--format", "pairs", "--format", "trl")
+        time.sleep(rng.uniform(0.1, 1.5))
+        process.kill()
+        process.communicate()
+        assert not out.exists() or tree(out) == expected
+    assert run(["export", str(out), "--store", str(store), "--format", "pairs", "--format", "trl", "--quiet"]) == 0
+    assert tree(out) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expected", "out", "store"]
+
+
+def test_ctrl_c_ends_in_one_sentence_and_keeps_what_is_committed(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "RC", [comment(f"c{i}", f"p{i % 100}") for i in range(60_000)])
+    store = tmp_path / "store"
+    process = started("import", "reddit-dump", str(dump), "--store", str(store))
+    deadline = time.monotonic() + 30
+    while not (store / "answers" / "_delta_log" / "00000000000000000002.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 3, errors
+    assert "Interrupted" in errors
+    assert "Traceback" not in errors
+    kept = Store(store).snapshot().answers(WHOLE)[0].height
+    assert 0 < kept < 60_000
+    assert list(store.iterdir())

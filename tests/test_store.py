@@ -1,0 +1,206 @@
+"""The store: newest observation wins, order, compaction, earlier versions, and no statistics on text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shp_miner import BadInput, UsageError
+from shp_miner.model import ANSWER, POST, Chunk, thread_hash
+from shp_miner.store import HashRange, Store
+
+from .build import READ, answer_row, chunk, post_row
+
+WHOLE = HashRange(-(1 << 63), 1 << 63)
+DAY_US = 86_400_000_000
+
+
+def filled(path: Path, *chunks: Chunk) -> Store:
+    store = Store(path)
+    for each in chunks:
+        store.append(each)
+    return store
+
+
+def test_posts_and_answers_of_different_appends_meet(tmp_path: Path) -> None:
+    store = filled(tmp_path / "s", chunk([], [answer_row("a")]), chunk([post_row()], []), chunk([], [answer_row("b")]))
+    snapshot = store.snapshot()
+    assert snapshot.posts(WHOLE)[0]["post_id"].to_list() == ["p1"]
+    assert snapshot.answers(WHOLE)[0]["answer_id"].to_list() == ["a", "b"]
+    assert snapshot.version == "1.2"
+
+
+def test_the_newest_observation_wins_whatever_the_order(tmp_path: Path) -> None:
+    def seen(score: int, day: int | None) -> Chunk:
+        observed = None if day is None else READ * 1_000_000 + day * DAY_US
+        return chunk([], [answer_row("a", score=score, observed_at=observed)])
+
+    chunks = [seen(99, None), seen(50, 1), seen(7, 3), seen(60, 2)]
+    for order, name in ((chunks, "forward"), (chunks[::-1], "backward")):
+        rows, contradicting = filled(tmp_path / name, *order).snapshot().answers(WHOLE)
+        assert rows["score"].to_list() == [7]
+        assert contradicting == 0
+
+
+def test_observations_of_one_moment_that_differ_are_counted_and_settled_alike(tmp_path: Path) -> None:
+    one, two = (chunk([], [answer_row("a", body=body)]) for body in ("first", "second"))
+    taken = []
+    for order, name in (((one, two), "x"), ((two, one, one), "y")):
+        snapshot = filled(tmp_path / name, *order).snapshot()
+        rows, contradicting = snapshot.answers(WHOLE)
+        assert contradicting == 1
+        taken.append(snapshot.bodies("answers", WHOLE, rows)["body"].to_list())
+    assert taken[0] == taken[1]
+    assert len(taken[0]) == 1
+
+
+def test_the_same_observation_twice_is_one(tmp_path: Path) -> None:
+    rows, contradicting = filled(tmp_path / "s", *[chunk([post_row()], [])] * 2).snapshot().posts(WHOLE)
+    assert (rows.height, contradicting) == (1, 0)
+
+
+def test_equal_ids_on_two_sites_stay_apart(tmp_path: Path) -> None:
+    rows = [answer_row("1", post_id="1", site=site) for site in ("a.example", "b.example")]
+    assert filled(tmp_path / "s", chunk([], rows)).snapshot().answers(WHOLE)[0].height == 2
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=30), st.integers(1, 7))
+@settings(max_examples=15, deadline=None)
+def test_ranges_cut_the_store_into_whole_threads(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[str], each: int
+) -> None:
+    rows = [answer_row(f"{i}", post_id=post) for i, post in enumerate(ids)]
+    snapshot = filled(tmp_path_factory.mktemp("s") / "s", chunk([], rows)).snapshot()
+    parts = [snapshot.answers(part)[0] for part in snapshot.ranges(each)]
+    assert sum(part.height for part in parts) == len(ids)
+    posts = [set(part["post_id"]) for part in parts]
+    assert sum(map(len, posts)) == len(set.union(*posts))
+
+
+def test_rows_are_ordered_by_thread_hash_and_compaction_restores_it(tmp_path: Path) -> None:
+    chunks = [
+        chunk([], [answer_row(f"{k}x{i}", post_id=f"p{i}", body=f"body {k}") for i in range(50)]) for k in range(5)
+    ]
+    store = filled(tmp_path / "s", *chunks)
+    before = store.snapshot().answers(WHOLE)[0]
+    assert store.file_counts()["answers"] == 5
+    store.compact()
+    assert store.file_counts()["answers"] == 1
+    (file,) = [f for f in (tmp_path / "s" / "answers").glob("*.parquet") if pq.read_metadata(f).num_rows == 250]
+    hashes = pq.read_table(file)["thread_hash"].to_pylist()
+    assert hashes == sorted(hashes)
+    after = store.snapshot()
+    assert after.answers(WHOLE)[0].equals(before)
+    assert after.bodies("answers", WHOLE, before)["body"].null_count() == 0
+
+
+@pytest.mark.parametrize("name", ["with space", "a#b?c*", "ünï", "{x}"])
+def test_a_store_can_lie_in_any_folder(name: str, tmp_path: Path) -> None:
+    store = filled(tmp_path / name, chunk([post_row()], [answer_row("a")]), chunk([], [answer_row("b")]))
+    store.compact()
+    assert store.snapshot().answers(WHOLE)[0]["answer_id"].to_list() == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["100%20", "[x]", "a|b"])
+def test_a_folder_that_no_store_can_lie_in_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="in its path"):
+        Store(tmp_path / name)
+
+
+def test_an_earlier_version_can_be_opened(tmp_path: Path) -> None:
+    store = filled(tmp_path / "s", chunk([post_row()], [answer_row("a")]))
+    version = store.snapshot().version
+    store.append(chunk([], [answer_row("b")]))
+    store.compact()
+    assert store.snapshot(version).answers(WHOLE)[0]["answer_id"].to_list() == ["a"]
+    assert store.snapshot().answers(WHOLE)[0]["answer_id"].to_list() == ["a", "b"]
+    assert store.snapshot("2099-01-01").answers(WHOLE)[0].height == 2
+
+
+@pytest.mark.parametrize("as_of", ["9.9", "yesterday", "1", "1.x"])
+def test_a_version_that_is_none_is_explained(as_of: str, tmp_path: Path) -> None:
+    store = filled(tmp_path / "s", chunk([post_row()], []))
+    with pytest.raises(UsageError):
+        store.snapshot(as_of)
+
+
+def test_text_has_no_statistics_in_footers_or_log(tmp_path: Path) -> None:
+    secret = "zqxjk-secret"
+    rows = chunk([post_row(title=f"{secret} title", body=f"{secret} body")], [answer_row("a", body=f"{secret} answer")])
+    store = filled(tmp_path / "s", rows)
+    filled(tmp_path / "s", rows)
+    store.compact()
+    for file in (tmp_path / "s").rglob("*.parquet"):
+        metadata = pq.read_metadata(file)
+        for group in range(metadata.num_row_groups):
+            for column in range(metadata.num_columns):
+                chunk_of = metadata.row_group(group).column(column)
+                if chunk_of.path_in_schema in ("body", "title"):
+                    assert chunk_of.statistics is None
+                if chunk_of.path_in_schema == "thread_hash":
+                    assert chunk_of.statistics.has_min_max
+    logs = "\n".join(path.read_text() for path in (tmp_path / "s").rglob("_delta_log/*.json"))
+    assert secret not in logs
+    added = [json.loads(json.loads(line)["add"]["stats"]) for line in logs.splitlines() if '"add"' in line]
+    assert all(set(stats["minValues"]) <= {"thread_hash", "community", "created_at", "observed_at"} for stats in added)
+
+
+def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="is a file"):
+        Store(tmp_path / "file")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"x")
+    with pytest.raises(BadInput, match="other things"):
+        Store(tmp_path / "photos")
+    with pytest.raises(BadInput, match="no store"):
+        Store(tmp_path / "nowhere").snapshot()
+    newer = filled(tmp_path / "s", chunk([post_row()], []))
+    next(newer.path.glob("*.json")).write_text('{"schema": 99}')
+    with pytest.raises(BadInput, match="schema 99"):
+        Store(newer.path)
+
+
+def test_the_writer_commits_what_it_holds_and_nothing_after_an_error(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    with store.writer() as writer:
+        writer.add(chunk([post_row()], [answer_row("a")]))
+        assert not store.exists
+    assert store.snapshot().answers(WHOLE)[0].height == 1
+
+    def broken() -> None:
+        with store.writer() as writer:
+            writer.add(chunk([], [answer_row("b")]))
+            raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError):
+        broken()
+    assert store.snapshot().answers(WHOLE)[0].height == 1
+
+
+def test_many_small_appends_are_compacted_when_the_writer_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shp_miner.store.lake._ROWS_PER_COMMIT", 1)
+    monkeypatch.setattr("shp_miner.store.lake._FILES_BEFORE_COMPACTION", 3)
+    store = Store(tmp_path / "s")
+    with store.writer() as writer:
+        for i in range(5):
+            writer.add(chunk([post_row(post_id=f"p{i}")], [answer_row(f"a{i}", post_id=f"p{i}")]))
+    assert writer.commits == 5
+    assert store.file_counts() == {"posts": 1, "answers": 1}
+    assert store.snapshot().posts(WHOLE)[0].height == 5
+
+
+def test_the_schemas_are_explicit_and_hashes_stable() -> None:
+    rows = chunk([post_row()], [answer_row("a")])
+    assert rows.posts.schema == POST
+    assert rows.answers.schema == ANSWER
+    # These numbers decide splits and ranges in stores that exist: they must never change.
+    assert thread_hash("reddit.com", "himc90") == -8336596312165554434
+    assert thread_hash("lemmy.world", "himc90") != -8336596312165554434

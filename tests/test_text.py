@@ -1,0 +1,64 @@
+"""Bodies made sound and clean, and SHP's one-line text."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shp_miner.text.clean import clean, sound, to_markdown, visible_chars
+from shp_miner.text.shp import flatten
+
+
+@given(st.text(st.characters(codec=None)))
+def test_sound_text_can_be_encoded_and_sound_text_is_kept(text: str) -> None:
+    fixed, changed = sound(text)
+    fixed.encode()
+    assert "\0" not in fixed
+    assert changed == (fixed != text)
+    assert sound(fixed) == (fixed, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "body_format", "expected"),
+    [
+        ("a &gt; b &amp;amp; &lt;c&gt;", "reddit", "a > b &amp; <c>"),
+        ("&amp;#x200B;\n\nreal", "reddit", "real"),
+        ("a &gt; b", "markdown", "a &gt; b"),
+        (" plain ", "text", "plain"),
+        ("<p>one <b>two</b> &lt;3</p>\n<ul><li>x</li></ul>", "html", "one **two** <3\n\n- x"),
+        ('<p><a href="https://x.example/a">link</a></p>', "html", "[link](https://x.example/a)"),
+        ("<pre><code>a\n  b &amp; c</code></pre>", "html", "```\na\n  b & c\n```"),
+        ("<p></p>", "html", ""),
+    ],
+)
+def test_markdown_of_each_format(body: str, body_format: str, expected: str) -> None:
+    assert to_markdown(body, body_format) == expected
+    assert clean(pl.Series([body]), pl.Series([body_format])).to_list() == [expected]
+
+
+@given(st.lists(st.tuples(st.text("a&;gtl<>p/ \n#"), st.sampled_from(["reddit", "markdown", "text"]))))
+def test_columns_are_cleaned_like_single_texts(rows: list[tuple[str, str]]) -> None:
+    bodies, formats = [body for body, _ in rows], [name for _, name in rows]
+    together = clean(pl.Series(bodies, dtype=pl.String), pl.Series(formats, dtype=pl.String))
+    assert together.to_list() == [to_markdown(body, name) for body, name in rows]
+
+
+def test_visible_characters_of_html() -> None:
+    assert visible_chars("<p>a&nbsp;b</p>", "html") == 2
+    assert visible_chars("<p> </p>", "html") == 0
+    assert visible_chars('<p><img src="x.png"></p>', "html") > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one\n\ntwo\r\nthree", "one  two three"),
+        ("see [the words](https://x.example/a_(b)) and https://y.example", "see the words and https://y.example"),
+        ("[not a link] (really)", "[not a link] (really)"),
+        ("It’s “so”", 'It\'s "so"'),
+    ],
+)
+def test_shp_text_is_one_line_without_link_targets(text: str, expected: str) -> None:
+    assert flatten(pl.Series([text])).to_list() == [expected]
