@@ -16,6 +16,7 @@ from shp_miner.cli import COMMANDS, _Commands, cli, run
 from shp_miner.rules.presets import Rule
 
 from .build import comment, submission, thread, write_dump, write_month
+from .conftest import ROOT
 
 
 def output(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
@@ -271,6 +272,10 @@ def test_a_folder_without_the_right_to_read_is_one_sentence(tmp_path: Path) -> N
 def test_the_demo_runs_twice_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = parsed(capsys, "demo")
     assert {row["rule"] for row in first["rules"]} == set(PRESETS)
+    readme = (ROOT / "README.md").read_text()
+    for row in first["rules"]:
+        assert f" {row['pairs']:,} " in readme
+        assert f" {row['accuracy']:.1%}" in readme
     right = {row["rule"]: row["accuracy"] for row in first["rules"]}
     assert right["shp"] > right["votes"] > right["older-winner"]
     assert first["loaded_rows"] == next(row["pairs"] for row in first["rules"] if row["rule"] == "shp")

@@ -12,7 +12,8 @@ import click
 from shp_miner.cli.options import Moment, common, example
 from shp_miner.cli.output import progress, reasons, show, table
 
-_FILES = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+_PATH = click.Path(path_type=Path, readable=False)
+_FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
 
 
 @click.group("import")
