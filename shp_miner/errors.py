@@ -25,6 +25,9 @@ class Error(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[type[Error], tuple[str, str]]:
+        return type(self), (self.message, self.hint)
+
 
 class UsageError(Error):
     """The call itself is wrong: an unknown name, options that contradict each other."""

@@ -9,10 +9,11 @@ Times are UTC with microseconds in the store (what Delta tables hold) and millis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
 import xxhash
 
@@ -43,7 +44,7 @@ _THREAD = [
 ]
 
 #: body is the original as the platform gave it; body_format says what it is written in: "markdown", "html", "text" or
-#: "reddit" (Markdown with &, < and > escaped). body_chars counts its visible characters, without white space.
+#: "reddit" (Markdown with &, < and > escaped). body_chars counts its visible characters, without blank ends.
 #: author_role is "member", "moderator", "admin" or "bot".
 _CONTENT = [
     ("created_at", TIMESTAMP),
@@ -122,15 +123,6 @@ def item_hash(site: str, item_id: str) -> int:
     return xxhash.xxh3_64_intdigest(f"{site}\0{item_id}".encode())
 
 
-def content_hash(parts: Iterable[object]) -> int:
-    """A stable signed 64-bit hash of what one observation says; breaks ties between observations of one moment."""
-    digest = xxhash.xxh3_64()
-    for part in parts:
-        digest.update(b"\xff" if part is None else str(part).encode())
-        digest.update(b"\0")
-    return _signed(digest.intdigest())
-
-
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
@@ -139,7 +131,8 @@ def _signed(value: int) -> int:
 ROWS_PER_CHUNK = 50_000
 TEXT_PER_CHUNK = 64_000_000
 
-_NOT_CONTENT = ("thread_hash", "content_hash", "source", "platform")
+#: Columns that say where an observation came from and not what it says; they do not go into its content hash.
+_NOT_CONTENT = frozenset({"thread_hash", "content_hash", "source", "platform"})
 
 
 @dataclass
@@ -151,38 +144,75 @@ class Chunk:
 
 
 class Rows:
-    """Collects observations as columns and turns them into a table of `schema` (POST or ANSWER).
+    """Collects observations and turns them into a table of `schema` (POST or ANSWER).
 
+    Rows come one by one as values (`add`) or many as a frame (`add_frame`); times are microseconds since 1970.
     `thread_hash` and `content_hash` are filled in here, so that every source computes them alike.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
+        self._types = pl.DataFrame(schema.empty_table()).schema
         self._names = [name for name in schema.names if name not in ("thread_hash", "content_hash")]
-        self._hashed = [i for i, name in enumerate(self._names) if name not in _NOT_CONTENT]
-        self._rows: list[Sequence[Any]] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._frames: list[pl.DataFrame] = []
+        self._framed = 0
         self.text_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._rows) + self._framed
 
     @property
     def full(self) -> bool:
         """Whether it is time to take a table: beyond this, memory grows and nothing gets faster."""
-        return len(self._rows) >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
+        return len(self) >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
 
     def add(self, **values: Any) -> None:
-        """Add one observation; every column but the two hashes must be named. Times are microseconds since 1970."""
-        self._rows.append([values[name] for name in self._names])
+        """Add one observation; every column but the two hashes must be named."""
+        self._rows.append(tuple(values[name] for name in self._names))
         self.text_bytes += len(values["body"] or "")
+
+    def add_frame(self, frame: pl.DataFrame) -> None:
+        """Add observations with the same columns, in any order of columns."""
+        self._frames.append(frame.select(self._names))
+        self._framed += frame.height
+        self.text_bytes += int(frame["body"].str.len_bytes().sum())
 
     def take(self) -> pa.Table:
         """The collected rows as a table, ordered by thread; the collection is empty afterwards."""
-        rows, self._rows, self.text_bytes = self._rows, [], 0
-        columns: dict[str, list[Any]] = {name: [row[i] for row in rows] for i, name in enumerate(self._names)}
-        columns["thread_hash"] = [
-            thread_hash(site, post) for site, post in zip(columns["site"], columns["post_id"], strict=True)
-        ]
-        columns["content_hash"] = [content_hash(row[i] for i in self._hashed) for row in rows]
-        table = pa.table({name: pa.array(columns[name], self.schema.field(name).type) for name in self.schema.names})
-        return table.cast(self.schema).sort_by("thread_hash")
+        physical = {name: pl.Int64 if self._types[name].is_temporal() else self._types[name] for name in self._names}
+        frames = [frame.cast(physical) for frame in self._frames]
+        if self._rows:
+            frames.append(pl.DataFrame(self._rows, schema=physical, orient="row"))
+        self._rows, self._frames, self._framed, self.text_bytes = [], [], 0, 0
+        if not frames:
+            return self.schema.empty_table()
+        frame = pl.concat(frames)
+        frame = frame.with_columns(_thread_hashes(frame), _content_hashes(frame)).sort(
+            "thread_hash", maintain_order=True
+        )
+        return frame.select(self.schema.names).cast(self._types).to_arrow().cast(self.schema)
+
+
+def _thread_hashes(frame: pl.DataFrame) -> pl.Series:
+    threads = frame.select("site", "post_id").unique(maintain_order=True)
+    known = threads.with_columns(
+        pl.Series("thread_hash", [thread_hash(site, post) for site, post in threads.iter_rows()], dtype=pl.Int64)
+    )
+    return frame.select("site", "post_id").join(known, on=["site", "post_id"], maintain_order="left", how="left")[
+        "thread_hash"
+    ]
+
+
+def _content_hashes(frame: pl.DataFrame) -> pl.Series:
+    """A stable signed 64-bit hash of what each observation says; it breaks ties between observations of one moment."""
+    parts = []
+    for name, kind in frame.schema.items():
+        if name not in _NOT_CONTENT:
+            # Floats become whole millionths: how a float is printed may change with a library's version.
+            value = (pl.col(name) * 1_000_000).round().cast(pl.Int64) if kind.is_float() else pl.col(name)
+            parts.append(value.cast(pl.String).fill_null("\x00"))
+    joined = frame.select(pl.concat_str(parts, separator="\x1f")).to_series()
+    digest = xxhash.xxh3_64_intdigest
+    hashes = np.fromiter(map(digest, joined.cast(pl.Binary).to_list()), np.uint64, len(joined))
+    return pl.Series("content_hash", hashes.view(np.int64))

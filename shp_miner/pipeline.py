@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,48 +11,31 @@ from typing import Any
 from msgspec import Struct, field
 
 from shp_miner.dumps.compressed import Advance, ignore
+from shp_miner.engine import fitting_workers, machine_memory, run
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
-from shp_miner.export.check import Checker
-from shp_miner.export.formats import FORMATS, Format
+from shp_miner.export.formats import FORMATS
 from shp_miner.export.manifest import manifest, to_json
-from shp_miner.export.pieces import Pieces, write_piece
+from shp_miner.export.pieces import Pieces
 from shp_miner.export.publish import MANIFEST, published, write_text
-from shp_miner.export.shards import Shard, write_shards
-from shp_miner.mine import Mined, Selection, mine
-from shp_miner.model import Chunk
+from shp_miner.export.shards import Shard
+from shp_miner.export.tasks import GroupJob, GroupResult, RangeJob, RangeResult, check_files, mine_range, write_group
+from shp_miner.importing import ImportJob, import_jobs, import_part
+from shp_miner.mine import Selection
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Store
-from shp_miner.tally import Tally
+from shp_miner.tally import Tally, total
 
 Path_ = str | os.PathLike[str]
 
 #: Observations mined at a time. It bounds memory and changes no output.
 ROWS_PER_RANGE = 100_000
 
+#: Below this many ranges, starting processes takes longer than the work.
+_RANGES_WORTH_WORKERS = 4
 
-#: A reader of one kind of dump: read(paths, tally, *, now, advance, **options) yields the observations in `paths` and
-#: counts the rest in `tally`.
-Reader = Callable[..., Iterator[Chunk]]
-
-
-def reader(kind: str) -> Reader:
-    """The reader of a kind of dump: reddit-dump, stackexchange-dump or threads."""
-    # Imported late: each kind has libraries that the others do not need.
-    match kind:
-        case "reddit-dump":
-            from shp_miner.dumps.reddit import read  # noqa: PLC0415
-
-            return read
-        case "stackexchange-dump":
-            from shp_miner.dumps.stackexchange import read as read_stackexchange  # noqa: PLC0415
-
-            return read_stackexchange
-        case "threads":
-            from shp_miner.dumps.threads import read as read_threads  # noqa: PLC0415
-
-            return read_threads
-    raise UsageError(f"There is no import kind {kind!r}.", "The kinds: reddit-dump, stackexchange-dump, threads.")
+#: What a worker that mines a range of usual threads takes, in bytes.
+_EXPORT_WORKER_BYTES = 450_000_000
 
 
 class Imported(Struct):
@@ -69,26 +52,30 @@ def import_dump(
     *,
     now: datetime | None = None,
     advance: Advance = ignore,
+    workers: int | None = None,
+    memory: int | None = None,
     **options: Any,
 ) -> Imported:
     """Read dump files into a store. Importing the same again changes no export.
 
-    `kind` and `options` as for `reader`; `now` (default: the clock) is what later times are refused by. Damage is in
-    the result's tally; raises BadInput for files of another kind, before anything is written.
+    `kind` is "reddit-dump", "stackexchange-dump" or "threads"; `options` are that reader's. `now` (default: the clock)
+    is what later times are refused by. `workers` (default: the cores) and `memory` in bytes (default: half the
+    machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another kind, before
+    anything is written.
     """
     store = store if isinstance(store, Store) else Store(store)
-    tally = Tally()
-    chunks = reader(kind)(
-        [Path(path) for path in paths], tally, now=now or datetime.now(UTC), advance=advance, **options
-    )
-    with store.writer() as writer:
-        for chunk in chunks:
-            writer.add(chunk)
+    job = ImportJob(kind, [Path(path) for path in paths], store.path, now or datetime.now(UTC), options)
+    jobs, each_bytes = import_jobs(job, workers or cores())
+    fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
+    if fitting == 1 and len(jobs) > 1:
+        jobs = [job]  # shares of a file help only those who work on them at the same time
+    tally = total(run(import_part, jobs, workers=fitting, advance=advance))
+    store.compact_if_due()
     return Imported(tally, store.snapshot().version if store.exists else "0.0")
 
 
 class Exported(Struct):
-    """What an export did: the folder, rows by format, community and split, the counts and the store's version."""
+    """What an export did: its folder, the store's version, counts, posts and pairs by community, shards by format."""
 
     out: Path
     version: str
@@ -109,14 +96,20 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     test: float = 0.05,
     as_of: str | None = None,
     keep_dropped: Path_ | None = None,
+    workers: int | None = None,
+    memory: int | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Exported:
     """Mine the store and write one folder of Parquet shards a format. It appears whole or not at all.
 
-    One format stands in `out` itself, several each in `out`/FORMAT. `advance(done, total)` is told of progress.
-    Raises UsageError for unknown names, BadInput if no pair satisfies the rule.
+    One format stands in `out` itself, several each in `out`/FORMAT. `workers` and `memory` as for `import_dump`;
+    neither changes a byte. `advance(done, total)` is told of progress. Raises UsageError for unknown names, BadInput if
+    no pair satisfies the rule.
     """
-    chosen = [_format(name) for name in dict.fromkeys(formats)]
+    chosen = list(dict.fromkeys(formats))
+    for name in chosen:
+        if name not in FORMATS:
+            raise UsageError(f"There is no format {name!r}.", f"The formats: {', '.join(FORMATS)}.")
     if min(validation, test) < 0 or validation + test >= 1:
         raise UsageError("The shares of validation and test must be 0 or more and leave some for train.", "")
     selection = Selection(
@@ -125,90 +118,89 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         validation=validation,
         test=test,
     )
-    snapshot = (store if isinstance(store, Store) else Store(store)).snapshot(as_of)
+    store = store if isinstance(store, Store) else Store(store)
+    snapshot = store.snapshot(as_of)
     ranges = snapshot.ranges(ROWS_PER_RANGE)
-    result = Exported(Path(out), snapshot.version, Tally(), {}, {})
+    fitting = fitting_workers(workers or cores(), memory or default_memory(), _EXPORT_WORKER_BYTES)
+    fitting = fitting if len(ranges) >= _RANGES_WORTH_WORKERS else 1
+    steps = _Steps(len(ranges), advance)
     with published(Path(out)) as folder:
         work = folder / ".pieces"
         work.mkdir()
-        total = _Total(result)
-        for number, part in enumerate(ranges):
-            mined = mine(snapshot, part, selection)
-            write_piece(work, number, mined)
-            total.add(mined)
-            if keep_dropped is not None:
-                _write_dropped(Path(keep_dropped), number, mined)
-            if advance:
-                advance(number + 1, len(ranges) + len(chosen))
-        if not result.pairs:
-            raise _nothing(result.tally)
+        dropped = None if keep_dropped is None else Path(keep_dropped)
+        mining = [
+            RangeJob(store.path, snapshot.version, n, part, selection, work, dropped) for n, part in enumerate(ranges)
+        ]
+        mined = _sum(run(mine_range, mining, workers=fitting, advance=steps))
+        result = Exported(Path(out), snapshot.version, mined.tally, mined.posts, mined.pairs)
+        if not mined.pairs:
+            raise _nothing(mined.tally)
         pieces = Pieces(work, len(ranges))
-        for done, form in enumerate(chosen):
-            target = folder / form.name if len(chosen) > 1 else folder
-            target.mkdir(exist_ok=True)
-            result.shards[form.name] = _write_format(target, form, pieces, selection, total)
-            if advance:
-                advance(len(ranges) + done + 1, len(ranges) + len(chosen))
+        targets = {name: folder / name if len(chosen) > 1 else folder for name in chosen}
+        writing = [
+            GroupJob(name, targets[name], work, len(ranges), community, split, selection)
+            for name in chosen
+            for community, split in pieces.groups()
+        ]
+        steps.more(len(writing))
+        groups = list(run(write_group, writing, workers=fitting, advance=steps))
+        for name, target in targets.items():
+            own = [group for job, group in zip(writing, groups, strict=True) if job.format == name]
+            result.shards[name] = _finish(name, target, own, selection, mined)
         pieces.remove()
     return result
 
 
-class _Total:
-    """Sums over ranges; nothing in it depends on their order or number."""
-
-    def __init__(self, result: Exported) -> None:
-        self.result = result
-        self.digest = 0
-        self.newest_us: int | None = None
-        self.platforms: set[str] = set()
-        self.licenses: set[str] = set()
-
-    def add(self, mined: Mined) -> None:
-        self.result.tally.merge(mined.tally)
-        self.digest = (self.digest + mined.digest) % (1 << 64)
-        self.newest_us = max((t for t in (self.newest_us, mined.newest_us) if t is not None), default=None)
-        posts, answers = mined.threads.posts, mined.threads.answers
-        self.platforms.update(posts["platform"].unique())
-        self.licenses.update(posts["license"].drop_nulls().unique(), answers["license"].drop_nulls().unique())
-        for name, count in posts.group_by("community").len().iter_rows():
-            self.result.posts[name] = self.result.posts.get(name, 0) + count
-        of_pair = posts["community"][answers["post_row"]][mined.threads.pairs["winner"]]
-        for name, count in of_pair.value_counts().iter_rows():
-            self.result.pairs[name] = self.result.pairs.get(name, 0) + count
+def cores() -> int:
+    """The processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _write_format(folder: Path, form: Format, pieces: Pieces, selection: Selection, total: _Total) -> list[Shard]:
-    """Shards, then the checks, then the card, and the manifest last."""
-    checker = Checker(form, selection)
+def default_memory() -> int:
+    """Half of the machine's memory, in bytes."""
+    return machine_memory() // 2
 
-    def tables(community: str, split: str) -> Iterator[Any]:
-        for threads in pieces.threads(community, split):
-            checker.threads(threads, split)
-            table = form.table(threads, selection.rule.name)
-            checker.table(table)
-            yield table
 
-    shards = []
-    for community, split in pieces.groups():
-        shards += write_shards(folder, form, community, split, tables(community, split))
-    checker.finish(folder, shards, total.result.tally)
-    data = manifest(form, selection, total.result.tally, total.digest, total.newest_us, shards)
-    write_text(folder / "README.md", card(data, shards, sorted(total.platforms), sorted(total.licenses)))
+class _Steps:
+    """Counts finished tasks and tells the caller."""
+
+    def __init__(self, count: int, advance: Callable[[int, int], None] | None) -> None:
+        self._done, self._total, self._advance = 0, count, advance
+
+    def more(self, count: int) -> None:
+        self._total += count
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        if self._advance:
+            self._advance(self._done, self._total)
+
+
+def _sum(results: Any) -> RangeResult:
+    """Sums over ranges; nothing in them depends on their order or number."""
+    out = RangeResult(Tally(), 0, None, {}, {}, set(), set())
+    for one in results:
+        out.tally.merge(one.tally)
+        out.digest = (out.digest + one.digest) % (1 << 64)
+        out.newest_us = max((t for t in (out.newest_us, one.newest_us) if t is not None), default=None)
+        out.platforms |= one.platforms
+        out.licenses |= one.licenses
+        for mine, theirs in ((out.posts, one.posts), (out.pairs, one.pairs)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+    return out
+
+
+def _finish(
+    name: str, folder: Path, groups: Sequence[GroupResult], selection: Selection, mined: RangeResult
+) -> list[Shard]:
+    """The checks over a whole format, then its card, and the manifest last."""
+    shards = [shard for group in groups for shard in group.shards]
+    check_files(FORMATS[name], folder, groups, mined.tally)
+    data = manifest(FORMATS[name], selection, mined.tally, mined.digest, mined.newest_us, shards)
+    write_text(folder / "README.md", card(data, shards, sorted(mined.platforms), sorted(mined.licenses)))
     write_text(folder / MANIFEST, to_json(data))
     return shards
-
-
-def _write_dropped(folder: Path, number: int, mined: Mined) -> None:
-    for kind, frame in mined.dropped.items():
-        if frame.height:
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-            frame.write_parquet(folder / kind / f"{number:06d}.parquet", statistics=False)
-
-
-def _format(name: str) -> Format:
-    if name not in FORMATS:
-        raise UsageError(f"There is no format {name!r}.", f"The formats: {', '.join(FORMATS)}.")
-    return FORMATS[name]
 
 
 def _nothing(tally: Tally) -> BadInput:

@@ -183,9 +183,7 @@ def test_the_writer_commits_what_it_holds_and_nothing_after_an_error(tmp_path: P
     assert store.snapshot().answers(WHOLE)[0].height == 1
 
 
-def test_many_small_appends_are_compacted_when_the_writer_closes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_small_appends_are_compacted_when_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shp_miner.store.lake._ROWS_PER_COMMIT", 1)
     monkeypatch.setattr("shp_miner.store.lake._FILES_BEFORE_COMPACTION", 3)
     store = Store(tmp_path / "s")
@@ -193,6 +191,7 @@ def test_many_small_appends_are_compacted_when_the_writer_closes(
         for i in range(5):
             writer.add(chunk([post_row(post_id=f"p{i}")], [answer_row(f"a{i}", post_id=f"p{i}")]))
     assert writer.commits == 5
+    store.compact_if_due()
     assert store.file_counts() == {"posts": 1, "answers": 1}
     assert store.snapshot().posts(WHOLE)[0].height == 5
 

@@ -46,7 +46,7 @@ def test_columns_are_cleaned_like_single_texts(rows: list[tuple[str, str]]) -> N
 
 
 def test_visible_characters_of_html() -> None:
-    assert visible_chars("<p>a&nbsp;b</p>", "html") == 2
+    assert visible_chars("<p>a&nbsp;b </p>\n", "html") == 3
     assert visible_chars("<p> </p>", "html") == 0
     assert visible_chars('<p><img src="x.png"></p>', "html") > 0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from shp_miner.cli.options import common, example, rule_parameters
+from shp_miner.cli.options import common, example, rule_parameters, work
 from shp_miner.cli.output import progress, reasons, show, table
 
 
@@ -29,6 +29,7 @@ from shp_miner.cli.output import progress, reasons, show, table
 @click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
 @click.option("--keep-dropped", type=click.Path(path_type=Path), help="Write dropped posts and answers to this folder.")
 @rule_parameters
+@work
 @common
 def command(
     out: Path,
@@ -39,6 +40,8 @@ def command(
     test: float,
     as_of: str | None,
     keep_dropped: Path | None,
+    workers: int | None,
+    memory: int | None,
     store: Path,
     as_json: bool,
     quiet: bool,
@@ -72,6 +75,8 @@ def command(
             test=test,
             as_of=as_of,
             keep_dropped=keep_dropped,
+            workers=workers,
+            memory=memory,
             advance=step,
         )
     formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}

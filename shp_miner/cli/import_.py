@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from shp_miner.cli.options import Moment, common, example
+from shp_miner.cli.options import Moment, common, example, work
 from shp_miner.cli.output import progress, reasons, show, table
 
 _PATH = click.Path(path_type=Path, readable=False)
@@ -36,10 +36,12 @@ def command() -> None:
 @click.option(
     "--community", "communities", multiple=True, help="Keep only this subreddit, in any letter case. Repeatable."
 )
+@click.option("--thorough", is_flag=True, help="Parse every line instead of searching for the wanted ones first.")
+@work
 @common
-def reddit_dump(paths: tuple[Path, ...], communities: tuple[str, ...], **options: Any) -> int:
+def reddit_dump(paths: tuple[Path, ...], **options: Any) -> int:
     """Reddit's monthly files: RS_* (submissions) and RC_* (comments), plain or .zst, .bz2, .xz, .gz, or a folder."""
-    return _import("reddit-dump", paths, communities=communities, **options)
+    return _import("reddit-dump", paths, **options)
 
 
 @command.command(

@@ -50,6 +50,32 @@ class Moment(click.ParamType[datetime]):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+class Size(click.ParamType[int]):
+    """An amount of memory such as 500MB or 2GiB, in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE)
+        if not match:
+            self.fail(f"{value!r} is no amount of memory: write 500MB or 2GiB.", param, ctx)
+        power = " KMGT".index(match[2].upper() or " ")
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+def work(command: Command) -> Command:
+    """--workers and --memory, which change how fast a command is and nothing else."""
+    for option in (
+        click.option("--memory", type=Size(), help="Memory to keep within, such as 2GiB. [half the machine's]"),
+        click.option("--workers", type=click.IntRange(min=1), help="Processes to work with. [the cores]"),
+    ):
+        command = option(command)
+    return command
+
+
 def common(command: Command) -> Command:
     """--store, --json, --quiet and -v."""
     for option in reversed(

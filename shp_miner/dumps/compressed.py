@@ -6,9 +6,14 @@ import bz2
 import lzma
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import IO, BinaryIO, Protocol, cast
+
+import zstandard
 
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.tally import Damage, Tally
@@ -24,6 +29,7 @@ WINDOW_LOG_MAX = 31
 #: Bytes read from disk at a time, and bytes of text handed on at a time.
 _READ = 1 << 17
 _BLOCK = 1 << 20
+_PIECE = 1 << 17
 
 #: A line longer than this is lost (counted), so that a file without line ends cannot fill the memory.
 LINE_MAX = 64 << 20
@@ -114,27 +120,103 @@ def compression(path: Path) -> str:
     return next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
 
 
-def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[bytes]:
+def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[bytes, None, None]:
     """Blocks of decompressed bytes of at most about 1 MiB, over all frames of the file.
 
     A truncated or corrupt file yields everything before the damage; then the damage is noted in `tally`.
     """
-    make = _DECODERS[compression(path)]
+    kind = compression(path)
+    done = 0
+    if kind == "zst":
+        try:
+            for block in _zstd_fast(path, advance):
+                done += len(block)
+                yield block
+        except zstandard.ZstdError:
+            advance = ignore  # the bytes have been counted; what follows reads them again
+        else:
+            return
+    for block in _exact_blocks(path, _DECODERS[kind], tally, advance):
+        if done >= len(block):
+            done -= len(block)
+        else:
+            yield block[done:]
+            done = 0
+
+
+def _zstd_fast(path: Path, advance: Advance) -> Generator[bytes, None, None]:
+    """The text of an undamaged .zst file at the speed of the decoder itself. Raises ZstdError at any damage.
+
+    This decoder writes into one small buffer that stays in the processor's cache, twice as fast as one that makes new
+    bytes, but it does not notice that a file ends too early. So the file is given an end of our own, a frame that holds
+    a mark: only if the mark comes out was the file whole.
+    """
+    with _open(path) as file:
+        source = _Marked(file, path, advance)
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG_MAX).stream_reader(
+            cast("IO[bytes]", source), read_size=_READ, read_across_frames=True
+        )
+        buffer = memoryview(bytearray(_BLOCK))
+        held, filled = b"", 0
+        while True:
+            count = reader.readinto(buffer[filled : filled + _PIECE])
+            filled += count
+            if count and not source.ended and filled + _PIECE <= _BLOCK:
+                continue
+            if source.ended:
+                held += buffer[:filled]
+            elif filled:
+                yield bytes(buffer[:filled])
+            filled = 0
+            if not count:
+                break
+    if not held.endswith(_MARK):
+        raise zstandard.ZstdError("the file ends in the middle")
+    yield held.removesuffix(_MARK)
+
+
+#: What the frame that we add holds: bytes that are no UTF-8, so no dump of ours can end in them.
+_MARK = b"\xff\xfeshp-miner end mark\xfe\xff"
+_MARK_FRAME = zstandard.ZstdCompressor().compress(_MARK)
+
+
+class _Marked:
+    """A file that goes on with our frame where it ends."""
+
+    def __init__(self, file: BinaryIO, path: Path, advance: Advance) -> None:
+        self._file, self._path, self._advance = file, path, advance
+        self.ended = False
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        if self.ended:
+            return b""
+        data = _read(self._file, self._path, size)
+        self._advance(len(data))
+        if not data:
+            self.ended = True
+            return _MARK_FRAME
+        return data
+
+
+def _exact_blocks(
+    path: Path, make: Callable[[], _Decoder], tally: Tally, advance: Advance
+) -> Generator[bytes, None, None]:
+    """The text of any file up to the very byte of its damage, which is noted in `tally`."""
     decoder = make()
     with _open(path) as file:
         data, fresh = b"", True
         while True:
             if not data:
-                data = _read(file, path)
+                data = _read(file, path, _READ)
                 advance(len(data))
                 if not data:
                     break
             try:
                 out = decoder.decompress(data, _BLOCK)
             except _DECODE_ERRORS as error:
-                tally.damages.append(
-                    Damage(str(path), max(file.tell() - len(data), 0), f"the archive is corrupt ({error})")
-                )
+                place = max(file.tell() - len(data), 0)
+                tally.damages.append(Damage(str(path), place, f"the archive is corrupt ({error})"))
                 return
             data, fresh = b"", False
             if out:
@@ -152,39 +234,80 @@ def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[byte
             tally.damages.append(Damage(str(path), file.tell(), "the archive ends in the middle (truncated)"))
 
 
-def lines(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes]]:
-    """(offset in the decompressed text, line without its end) for every whole line that is not blank.
+def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes]]:
+    """(offset in the decompressed text, some whole lines) until the end of the file or its damage.
 
-    A last line without an end is whole if the file is undamaged. Lines over LINE_MAX bytes are lost and counted.
+    Every block ends with a line end, but for the last one of a file that lacks it. Decompressing runs ahead in a thread
+    of its own. Lines over LINE_MAX bytes are lost and counted.
     """
-    offset, held, skipping = 0, [b""], False
-    held_size = 0
+    offset, held, held_size, skipping = 0, [b""], 0, False
     damages = len(tally.damages)
-    for block in blocks(path, tally, advance):
-        cut = block.rfind(b"\n")
-        if cut < 0:
+    for block in _ahead(blocks(path, tally, advance)):
+        cut = block.rfind(b"\n") + 1
+        if not cut:
             held.append(block)
             held_size += len(block)
             if held_size > LINE_MAX:
                 if not skipping:
-                    tally.lose(
-                        "line", "line_too_long", Damage(str(path), offset, f"a line is longer than {LINE_MAX} bytes")
-                    )
+                    what = f"a line is longer than {LINE_MAX} bytes"
+                    tally.lose("line", "line_too_long", Damage(str(path), offset, what))
                 offset, held, held_size, skipping = offset + held_size, [b""], 0, True
             continue
         text = b"".join([*held, block[:cut]])
-        start = offset
-        offset += len(text) + 1
-        held, held_size = [block[cut + 1 :]], len(block) - cut - 1
-        for line in text.split(b"\n"):
-            if skipping:
-                skipping = False
-            elif line and not line.isspace():
-                yield start, line
-            start += len(line) + 1
-    rest = b"".join(held)
-    if len(tally.damages) == damages and not skipping and rest.strip():
-        yield offset, rest
+        if skipping:
+            rest = text.index(b"\n") + 1
+            offset, text, skipping = offset + rest, text[rest:], False
+        if text:
+            yield offset, text
+        offset += len(text)
+        held, held_size = [block[cut:]], len(block) - cut
+    last = b"".join(held)
+    if len(tally.damages) == damages and not skipping and last.strip():
+        yield offset, last
+
+
+def lines(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes]]:
+    """(offset in the decompressed text, line without its end) for every whole line that is not blank."""
+    for start, text in line_blocks(path, tally, advance):
+        yield from split_lines(start, text)
+
+
+def split_lines(start: int, text: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines of a block that are not blank, with their offsets."""
+    for line in text.split(b"\n"):
+        if line and not line.isspace():
+            yield start, line
+        start += len(line) + 1
+
+
+def _ahead(source: Generator[bytes, None, None]) -> Iterator[bytes]:
+    """The same items, made in a thread that is up to two items ahead; decoders let other threads run meanwhile."""
+    ready: Queue[bytes | BaseException | None] = Queue(maxsize=2)
+    stopped = Event()
+
+    def make() -> None:
+        try:
+            for item in source:
+                ready.put(item)
+                if stopped.is_set():
+                    return
+            ready.put(None)
+        except BaseException as error:  # noqa: BLE001  (it is raised again where the items are taken)
+            ready.put(error)
+
+    maker = Thread(target=make, daemon=True)
+    maker.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        while maker.is_alive():
+            with suppress(Empty):
+                ready.get(timeout=0.01)
+        source.close()
 
 
 def head(path: Path, size: int = 4096) -> bytes:
@@ -210,8 +333,8 @@ def _open(path: Path) -> BinaryIO:
         ) from error
 
 
-def _read(file: BinaryIO, path: Path) -> bytes:
+def _read(file: BinaryIO, path: Path, size: int) -> bytes:
     try:
-        return file.read(_READ)
+        return file.read(size)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error}.", "Check the disk.") from error

@@ -9,8 +9,8 @@ from typing import Any
 #: Clocks differ; a time this far ahead of ours is still believed.
 CLOCK_SKEW = timedelta(days=1)
 
-# Before 1990 no forum of ours existed: a smaller number is a wrong unit or a missing value.
-_EARLIEST_S = 631_152_000
+#: Before 1990 no forum of ours existed: a smaller number is a wrong unit or a missing value.
+EARLIEST_S = 631_152_000
 
 
 class Lost(Exception):
@@ -47,7 +47,7 @@ def epoch_us(value: Any, name: str, latest_us: int) -> int:
         seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
     except ValueError:
         seconds = math.nan
-    if not _EARLIEST_S <= seconds < 1e12:
+    if not EARLIEST_S <= seconds < 1e12:
         raise Lost("bad_time", f"{name} is no time in seconds")
     # Whole seconds stay exact: floats hold them, and only fractions are rounded.
     us = int(seconds) * 1_000_000 + round((seconds - int(seconds)) * 1_000_000)

@@ -1,89 +1,37 @@
 """Monthly Reddit dump files: RS_* (submissions) and RC_* (comments), one JSON object a line, any compression.
 
 Old and new files differ in types (numbers as strings or floats, missing flags); both are read. Only direct replies are
-kept: no rule can use the others. See docs/formats.md for the fields read.
+kept: no rule can use the others. See docs/formats.md for the fields read and docs/performance.md for how it is fast: a
+search of the raw bytes finds the lines worth parsing (`shortcut`), clean records become columns many at a time
+(`reddit_columns`), and whatever is unusual takes the careful way (`reddit_records`).
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from shp_miner.dumps.compressed import Advance, compression, ignore, lines
-from shp_miner.dumps.records import Lost, epoch_us, integer, latest_allowed_us
+from shp_miner.dumps import reddit_columns, reddit_records
+from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines, split_lines
+from shp_miner.dumps.records import Lost, latest_allowed_us
+from shp_miner.dumps.reddit_columns import CAREFUL
+from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.tally import Damage, Tally
-from shp_miner.text.clean import sound, visible_chars
-
-SITE = "reddit.com"
-SOURCE = "reddit-dump"
-
-_GONE_AUTHOR = frozenset({"", "[deleted]", "[removed]"})
-_GONE_BODY = {"[deleted]": "deleted", "[removed]": "removed", "[ Removed by Reddit ]": "removed"}
-_ROLES = {"moderator": "moderator", "admin": "admin", "special": "admin"}
-# Reddit marks no account as a bot; these endings are the convention bots follow, kept narrow so that no Abbot is lost.
-_BOT_NAME = re.compile(r"^automoderator$|[_-]bot$|(?-i:[a-z0-9]Bot$)|^(?:autowikibot|remindmebot|sneakpeekbot)$", re.I)
-_ID = re.compile(r"[0-9a-z]+")
 
 _SUFFIXES = (".zst", ".bz2", ".xz", ".gz", ".json", ".jsonl", ".ndjson")
 _LINES_SNIFFED = 20
 
+#: Clean records turned into columns at a time.
+_BATCH = 10_000
 
-class _Meta(msgspec.Struct):
-    """What the archive noted at its second visit; the body and author fields are not refreshed by it."""
-
-    retrieved_2nd_on: Any = None
-    is_edited: bool | None = None
-    was_deleted_later: bool | None = None
-    removal_type: str | None = None
-
-
-class _Item(msgspec.Struct, kw_only=True):
-    id: str
-    subreddit: str
-    created_utc: int | float | str
-    score: Any
-    author: str | None = None
-    edited: Any = False
-    distinguished: str | None = None
-    stickied: bool | None = None
-    retrieved_on: Any = None
-    retrieved_utc: Any = None
-    meta: _Meta | None = msgspec.field(default=None, name="_meta")
-
-
-class _Comment(_Item, kw_only=True):
-    body: str
-    link_id: str
-    parent_id: Any = None
-    is_submitter: bool | None = None
-    score_hidden: bool | None = None
-
-
-class _Submission(_Item, kw_only=True):
-    title: str
-    selftext: str | None = None
-    is_self: bool | None = None
-    domain: str | None = None
-    over_18: bool | None = None
-    upvote_ratio: float | None = None
-    permalink: str | None = None
-    removed_by_category: str | None = None
-
-
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    "answer": msgspec.json.Decoder(_Comment),
-    "post": msgspec.json.Decoder(_Submission),
-}
-_TYPES: dict[str, type[_Item]] = {"answer": _Comment, "post": _Submission}
+Line = tuple[int, bytes]
 
 
 def read(
@@ -93,177 +41,133 @@ def read(
     now: datetime,
     advance: Advance = ignore,
     communities: Collection[str] = (),
+    thorough: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Chunk]:
     """Read dump files in the order given.
 
-    `communities` are subreddit names in any letter case; none means all. Raises BadInput before anything is yielded
-    if a path is missing or holds something else; damage inside a file is noted in `tally`.
+    `communities` are subreddit names in any letter case; none means all. `thorough` parses every line. `part` (k, n)
+    reads the k-th of n shares of every file's blocks, so that n readers share the work. Raises BadInput before anything
+    is yielded if a path is missing or holds something else; damage inside a file is noted in `tally` (by part 0).
     """
-    files = [file for path in paths for file in _files(path)]
-    kinds = {file: _kind(file) for file in files}
+    files = dump_files(paths)
+    kinds = {file: kind_of(file) for file in files}
     wanted = frozenset(name.lower().removeprefix("r/") for name in communities)
-    collector = _Collector(tally, latest_allowed_us(now), wanted)
     for file in files:
-        kind = kinds[file]
-        for offset, line in lines(file, tally, advance):
-            collector.add(kind, line, file, offset)
-            if collector.full:
-                yield collector.take()
-    yield collector.take()
+        reader = _Reader(file, kinds[file], tally, latest_allowed_us(now), wanted)
+        notes = tally if part[0] == 0 else Tally()
+        for number, (offset, text) in enumerate(line_blocks(file, notes, advance)):
+            if number % part[1] == part[0]:
+                reader.block(number, offset, text, thorough=thorough)
+                if reader.full:
+                    yield reader.take()
+        yield reader.take()
 
 
-class _Collector:
-    """Turns lines into rows and counts what is left out."""
+class _Reader:
+    """Turns the blocks of one file into rows and counts what is left out."""
 
-    def __init__(self, tally: Tally, latest_us: int, wanted: frozenset[str]) -> None:
-        self.tally, self.latest_us, self.wanted = tally, latest_us, wanted
-        self.posts, self.answers = Rows(POST), Rows(ANSWER)
-        self._adders: dict[str, Callable[[Any], None]] = {"post": self._post, "answer": self._answer}
+    def __init__(self, path: Path, kind: str, tally: Tally, latest_us: int, wanted: frozenset[str]) -> None:
+        self.path, self.kind, self.tally, self.latest_us, self.wanted = path, kind, tally, latest_us, wanted
+        self.rows = Rows(POST if kind == "post" else ANSWER)
+        self._shortcut: Shortcut | None = None
+        self._clean: list[tuple[Line, msgspec.Struct]] = []
 
     @property
     def full(self) -> bool:
-        return self.posts.full or self.answers.full
+        return self.rows.full
 
     def take(self) -> Chunk:
-        return Chunk(self.posts.take(), self.answers.take())
+        self._flush()
+        posts, answers = (self.rows.take() if self.kind == kind else Rows(schema).take() for kind, schema in _SCHEMAS)
+        return Chunk(posts, answers)
 
-    def add(self, kind: str, line: bytes, path: Path, offset: int) -> None:
-        try:
-            item = _decode(kind, line)
-            reason = self._unwanted(kind, item)
+    def block(self, number: int, offset: int, text: bytes, *, thorough: bool) -> None:
+        """Take over what is wanted of a block of whole lines."""
+        if thorough:
+            self._lines(split_lines(offset, text))
+            return
+        if self._shortcut is None:
+            self._shortcut = Shortcut(self.kind, self.wanted, text)
+        candidates = self._shortcut.candidates(offset, text)
+        if candidates is None:
+            self._lines(split_lines(offset, text))
+            return
+        found = list(candidates)
+        if number % AUDIT_EVERY == 0:
+            self._audit(found, offset, text)
+        left_out = "other_community" if self.wanted else "not_direct_reply"
+        self.tally.drop(self.kind, left_out, count_lines(text) - len(found))
+        self._lines(found)
+
+    def _lines(self, found: Iterable[Line]) -> None:
+        decode = reddit_columns.DECODERS[self.kind].decode
+        for place in found:
+            try:
+                item = decode(place[1])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._careful(place)
+                continue
+            reason = reddit_records.unwanted(self.kind, item, self.wanted)
             if reason:
-                self.tally.drop(kind, reason)
+                self.tally.drop(self.kind, reason)
+            else:
+                self._clean.append((place, item))
+        if len(self._clean) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Turn the clean records into columns; those that prove unusual there take the careful way."""
+        clean, self._clean = self._clean, []
+        if not clean:
+            return
+        frame = reddit_columns.to_frame(self.kind, [item for _, item in clean], self.latest_us)
+        careful = frame[CAREFUL].fill_null(value=True)
+        self.rows.add_frame(frame.filter(~careful))
+        self.tally.keep(self.kind, frame.height - int(careful.sum()))
+        for index in careful.arg_true():
+            self._careful(clean[index][0])
+
+    def _careful(self, place: Line) -> None:
+        offset, line = place
+        try:
+            item = reddit_records.decode(self.kind, line)
+            reason = reddit_records.unwanted(self.kind, item, self.wanted)
+            if reason:
+                self.tally.drop(self.kind, reason)
                 return
-            self._adders[kind](item)
+            self.rows.add(**reddit_records.values(self.kind, item, self.latest_us, self.tally))
         except Lost as lost:
-            self.tally.lose(kind, lost.reason, Damage(str(path), offset, lost.what))
+            self.tally.lose(self.kind, lost.reason, Damage(str(self.path), offset, lost.what))
         else:
-            self.tally.keep(kind)
+            self.tally.keep(self.kind)
 
-    def _unwanted(self, kind: str, item: Any) -> str | None:
-        if self.wanted and item.subreddit.lower() not in self.wanted:
-            return "other_community"
-        if kind == "answer" and item.parent_id is not None and item.parent_id != item.link_id:
-            return "not_direct_reply"
-        return None
+    def _audit(self, found: Sequence[Line], offset: int, text: bytes) -> None:
+        """Parse the whole block and hold what is wanted in it against what the shortcut found."""
+        if self._wanted(found) != self._wanted(split_lines(offset, text)):
+            raise BadInput(
+                f"{self.path} spells its records in a way that the fast search misses (near byte {offset}).",
+                "Import it again with --thorough, which parses every line.",
+            )
 
-    def _shared(self, kind: str, item: Any, body: str) -> dict[str, Any]:
-        """The columns that submissions and comments have in common."""
-        body, changed = sound(body)
-        if changed:
-            self.tally.note(kind, "text_repaired")
-        created_us = epoch_us(item.created_utc, "created_utc", self.latest_us)
-        gone = (item.author or "") in _GONE_AUTHOR
-        meta = item.meta or _Meta()
-        role = _ROLES.get(item.distinguished or "", "member")
-        if role == "member" and not gone and _BOT_NAME.search(item.author):
-            role = "bot"
-        return {
-            "source": SOURCE,
-            "platform": "reddit",
-            "site": SITE,
-            "community": item.subreddit.lower(),
-            "created_at": created_us,
-            "body": body,
-            "body_format": "reddit",
-            "body_chars": visible_chars(body, "reddit"),
-            "author": None if gone else sound(item.author)[0],
-            "author_id": None,
-            "author_url": None,
-            "author_deleted": gone,
-            "author_role": role,
-            "license": None,
-            "observed_at": self._observed_us(kind, item, meta),
-            "score": None if item.score is None else integer(item.score, "score", "bad_score"),
-            "state": _state(body, meta, getattr(item, "removed_by_category", None)),
-            "edited": bool(item.edited) or bool(meta.is_edited),
-            "stickied": bool(item.stickied),
-        }
-
-    def _observed_us(self, kind: str, item: Any, meta: _Meta) -> int | None:
-        """When the score was read: the second visit where there was one, else the first."""
-        for value in (meta.retrieved_2nd_on, item.retrieved_on, item.retrieved_utc):
-            if value is not None:
-                return epoch_us(value, "retrieved_on", self.latest_us)
-        self.tally.note(kind, "score_age_unknown")
-        return None
-
-    def _post(self, item: _Submission) -> None:
-        post_id = _plain_id(item.id, "t3_")
-        body = item.selftext or ""
-        title, _ = sound(item.title)
-        is_text = item.is_self
-        if is_text is None:
-            is_text = item.domain.startswith("self.") if item.domain else bool(body)
-        path = item.permalink or f"/r/{item.subreddit}/comments/{post_id}/"
-        self.posts.add(
-            **self._shared("post", item, body),
-            post_id=post_id,
-            title=title,
-            is_text=is_text,
-            nsfw=bool(item.over_18),
-            upvote_ratio=item.upvote_ratio,
-            url=f"https://www.{SITE}{sound(path)[0]}",
-        )
-
-    def _answer(self, item: _Comment) -> None:
-        shared = self._shared("answer", item, item.body)
-        if item.score_hidden:
-            shared["score"] = None
-        self.answers.add(
-            **shared,
-            post_id=_plain_id(item.link_id, "t3_"),
-            answer_id=_plain_id(item.id, "t1_"),
-            url=None,
-            by_post_author=bool(item.is_submitter),
-            accepted=False,
-        )
+    def _wanted(self, found: Iterable[Line]) -> list[int]:
+        offsets = []
+        for offset, line in found:
+            try:
+                item = reddit_records.decode(self.kind, line)
+            except Lost:
+                continue
+            if reddit_records.unwanted(self.kind, item, self.wanted) is None:
+                offsets.append(offset)
+        return offsets
 
 
-def _decode(kind: str, line: bytes) -> Any:
-    try:
-        return _DECODERS[kind].decode(line)
-    except UnicodeDecodeError as error:
-        raise Lost("not_utf8", "the line is not UTF-8") from error
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from error
-    except msgspec.DecodeError:
-        return _decode_leniently(kind, line)
+_SCHEMAS = (("post", POST), ("answer", ANSWER))
 
 
-def _decode_leniently(kind: str, line: bytes) -> Any:
-    """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
-    try:
-        return msgspec.convert(json.loads(line), _TYPES[kind])
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from error
-    except (ValueError, RecursionError) as error:
-        raise Lost("not_json", "the line is not JSON") from error
-
-
-def _invalid(error: msgspec.ValidationError) -> Lost:
-    text = str(error)
-    if "missing required field" in text:
-        return Lost("missing_field", text)
-    if "created_utc" in text:
-        return Lost("bad_time", text)
-    return Lost("not_an_object" if "Expected `object`" in text else "wrong_type", text)
-
-
-def _state(body: str, meta: _Meta, removed_by: str | None) -> str:
-    gone = _GONE_BODY.get(body.strip())
-    if gone:
-        return gone
-    if meta.was_deleted_later or "deleted" in (meta.removal_type, removed_by):
-        return "deleted"
-    return "removed" if meta.removal_type or removed_by else "live"
-
-
-def _plain_id(value: str, prefix: str) -> str:
-    plain = value.removeprefix(prefix)
-    if not _ID.fullmatch(plain):
-        raise Lost("bad_id", f"{value!r:.40} is no Reddit id")
-    return plain
+def dump_files(paths: Sequence[Path]) -> list[Path]:
+    """The files themselves, folders replaced by the dump files in them."""
+    return [file for path in paths for file in _files(path)]
 
 
 def _files(path: Path) -> list[Path]:
@@ -283,7 +187,7 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """Whether the file holds "post" or "answer", by its first lines. Raises BadInput for any other kind of file."""
     hint = "`import reddit-dump` takes RS_* and RC_* files: one JSON object a line, plain or compressed."
     seen = 0

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import xxhash
 from msgspec import Struct
 
+from shp_miner.export.check import CheckFailedError
 from shp_miner.export.formats import Format
 
 #: Rows of a row group, the unit that streaming readers hold in memory (about 30 MB of text), and of a file.
@@ -36,6 +37,14 @@ class Shard(Struct, frozen=True):
     rows: int
     bytes: int
     sha256: str
+
+    def check(self, folder: Path, form: Format) -> None:
+        """Hold the file as it lies on the disk against what was written."""
+        metadata = pq.read_metadata(folder / self.path)
+        if metadata.num_rows != self.rows or not self.rows:
+            raise CheckFailedError(f"{self.path} holds {metadata.num_rows} rows instead of {self.rows}.")
+        if pq.read_schema(folder / self.path) != form.schema:
+            raise CheckFailedError(f"{self.path} does not have the schema of format {form.name}.")
 
 
 def config_name(community: str) -> str:

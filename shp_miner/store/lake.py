@@ -52,9 +52,9 @@ _WRITER = WriterProperties(
 
 #: A writer commits when it holds this much: fewer and larger files, within the memory promised.
 _ROWS_PER_COMMIT = 200_000
-_BYTES_PER_COMMIT = 192_000_000
+_BYTES_PER_COMMIT = 128_000_000
 
-#: An append makes a file; beyond this many, `StoreWriter` compacts when it closes.
+#: An append makes a file; beyond this many, an import compacts when it ends.
 _FILES_BEFORE_COMPACTION = 64
 _COMPACTED_FILE_BYTES = 256_000_000
 
@@ -116,6 +116,11 @@ class Store:
                     table.optimize.z_order(
                         ["thread_hash"], target_size=_COMPACTED_FILE_BYTES, writer_properties=_WRITER
                     )
+
+    def compact_if_due(self) -> None:
+        """Compact if so many appends have made so many files that reading has become slow."""
+        if self.exists and max(self.file_counts().values()) > _FILES_BEFORE_COMPACTION:
+            self.compact()
 
     def file_counts(self) -> dict[str, int]:
         """Data files of each table at its newest version."""
@@ -196,8 +201,6 @@ class StoreWriter:
     ) -> None:
         if kind is None:
             self.flush()
-            if self.commits and max(self._store.file_counts().values()) > _FILES_BEFORE_COMPACTION:
-                self._store.compact()
 
 
 def _versions(as_of: str) -> dict[str, int | datetime]:

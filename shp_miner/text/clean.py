@@ -11,8 +11,13 @@ import polars as pl
 REPLACEMENT = "�"
 
 _UNSOUND = re.compile("[\0\ud800-\udfff]")
-# Characters of no width, which fill otherwise empty bodies.
-_NO_WIDTH = re.compile("[\u200b-\u200d\u2060\ufeff]+")
+#: What shows nothing at the ends of a body: white space, and characters of no width that fill otherwise empty bodies.
+BLANK = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u200d\u2060\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+#: What Reddit's editor leaves for an empty paragraph, escaped as in dumps.
+REDDIT_EMPTY = "&amp;#x200B;"
+
 _TAG = re.compile(r"<(?!img\b)[^>]*>", re.IGNORECASE)
 # Reddit escapes exactly these three in listings and dumps; unescaping more would change what people typed.
 # The last is what Reddit's editor leaves for an empty paragraph: it shows nothing.
@@ -27,13 +32,12 @@ def sound(text: str) -> tuple[str, bool]:
 
 
 def visible_chars(body: str, body_format: str) -> int:
-    """How many characters a reader sees, white space left out. In HTML an image counts, other tags do not."""
+    """How many characters a reader sees, blank ends left out. In HTML an image counts, other tags do not."""
     if body_format == "html":
-        body = unescape(_TAG.sub(" ", body))
-    elif body_format == "reddit" and "&" in body:
-        body = _unescape_reddit(body)
-    visible = "".join(body.split())
-    return len(visible if visible.isascii() else _NO_WIDTH.sub("", visible))
+        body = unescape(_TAG.sub("", body))
+    elif body_format == "reddit":
+        body = body.replace(REDDIT_EMPTY, "")
+    return len(body.strip(BLANK))
 
 
 def to_markdown(body: str, body_format: str) -> str:
