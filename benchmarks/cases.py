@@ -18,6 +18,8 @@ ZSTD = "zstd -d"
 PYTHON_FLOOR = "decompression in Python"
 JSON = "json per line"
 PANDAS = "pandas combinations"
+CAREFUL_PANDAS = "pandas combinations, careful"
+GREP = "zstd into grep, then orjson per line"
 EVERYTHING = "everything"
 ONE_COMMUNITY = "import of one community"
 
@@ -102,7 +104,7 @@ def filtered(dump: Dump, tool: Tool) -> Case:
         needle = f'"subreddit":"{community}"'
         grep = ("sh", "-c", script, "sh", dump.paths[0], found[0], needle, dump.paths[1], found[1], needle)
         then = _lines("orjson", found, "{out}/pairs", community)
-        contenders.append(Contender("zstd | grep -F, then orjson per line", (Step("grep", grep), then), pairs))
+        contenders.append(Contender(GREP, (Step("grep", grep), then), pairs))
     share = dump.share(community)
     title = f"One community ({community}, {share:.1%} of the lines) to pairs: {_size(dump)}"
     return Case("filtered", title, tuple(contenders), (_floor_name(), JSON), dump.raw_bytes, tuple(dump.paths))
@@ -141,14 +143,20 @@ def pairs(dump: Dump, tool: Tool, largest: bool) -> Case:
     communities = dump.largest if largest else []
     evidence = ("pairs", "{out}/pairs")
     contenders = [Contender(TOOL, (tool.export("{prepared}/store", "{out}/pairs", communities),), evidence)]
-    for name, engine in ((PANDAS, "pandas"), ("polars self-join", "polars"), ("DuckDB self-join", "duckdb")):
+    engines = {
+        PANDAS: "pandas",
+        CAREFUL_PANDAS: "pandas-careful",
+        "polars self-join": "polars",
+        "DuckDB self-join": "duckdb",
+    }
+    for name, engine in engines.items():
         command = _module("peers.pairs", "--engine", engine, *_named(communities), "{prepared}/rows", "{out}/pairs")
         contenders.append(Contender(name, (Step("pairs", command),), evidence))
     prepare = (tool.bring_in(dump, "{prepared}/store"), _lines("orjson", dump.paths, "{prepared}/rows"))
     what = f"the {len(communities)} largest" if largest else f"all {len(dump.communities):,}"
     name = "pairs-largest" if largest else "pairs"
     title = f"Pairs with text to Parquet, {what} communities: {_size(dump)}"
-    return Case(name, title, tuple(contenders), (PANDAS,), None, (), prepare)
+    return Case(name, title, tuple(contenders), (PANDAS, CAREFUL_PANDAS), None, (), prepare)
 
 
 def scale(small: Dump, large: Dump, tool: Tool) -> Case:

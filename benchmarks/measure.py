@@ -4,9 +4,10 @@ Three figures of memory, since none says everything:
 
     peak_rss_bytes   the highest sum of resident memory over the tree, seen every 50 ms. Pages that processes share are
                      counted once for each, so this is an upper bound
-    peak_pss_bytes   the same with shared pages divided among those that share them (what the machine must really have).
-                     The kernel takes 10 ms a GiB to say it and holds the process up, so what is shared is read only now
-                     and then, and taken off the sum above at every sample
+    peak_pss_bytes   the same with shared pages divided among those that share them, also outside the tree: closer to
+                     what the machine must have, but dependent on what else runs there. The kernel takes 10 ms a GiB to
+                     say it and holds the process up, so what is shared is read only now and then, and taken off the sum
+                     above at every sample
     largest_bytes    the kernel's own record (ru_maxrss) of the largest single process, without sampling
 
 The first two need Linux's /proc and are None elsewhere. Resident memory includes pages of files that are mapped.

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import EVERYTHING, JSON, ONE_COMMUNITY, PANDAS, PYTHON_FLOOR, TOOL, ZSTD, Case
+from benchmarks.cases import CAREFUL_PANDAS, EVERYTHING, JSON, ONE_COMMUNITY, PANDAS, PYTHON_FLOOR, TOOL, ZSTD, Case
 from benchmarks.measure import Measure
 
 MIB = 1 << 20
@@ -32,6 +32,11 @@ class Row:
     def name(self) -> str:
         """For people."""
         return f"{self.contender}: {self.step}" if self.step else self.contender
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the step is a whole job; an import is, since it ends in a store that people keep."""
+        return self.step in ("", "import", TOGETHER)
 
     def median(self, figure: str) -> float | None:
         """The median of one of Measure's numbers; None where it could not be measured."""
@@ -107,8 +112,9 @@ def page(results: Sequence[Result], facts: dict[str, str], runs: int) -> str:
     parts = [
         f"Medians of {runs} runs (least to most), in turns: first one run of everybody, then the next. Times are of "
         "whole processes. Memory is the highest sum over the process tree: RSS counts shared pages once for each "
-        "process, PSS divides them; `largest` is the kernel's record of the largest process. `against` is the "
-        "reference's median time divided by the row's: above 1 is faster than the reference.",
+        "process, PSS divides them among all processes of the machine; `largest` is the kernel's record of the "
+        "largest process. `against` is the reference's median time divided by the row's: above 1 is faster than the "
+        "reference.",
         ", ".join(f"{name} {value}" for name, value in facts.items()) + ".",
     ]
     claims = [line for result in results for line in _claims(result)]
@@ -165,7 +171,7 @@ def _section(result: Result) -> str:
             f"{row.median('cpu_s'):.2f}",
             _rate(result, row),
             *(_mib(row, name) for name in ("peak_rss_bytes", "peak_pss_bytes", "largest_bytes")),
-            *(_ratio(reference, row, "wall_s") for reference in references),
+            *(_ratio(reference, row, "wall_s") if row.comparable else "" for reference in references),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     text = f"## {case.title}\n\n" + "\n".join(lines)
@@ -193,11 +199,9 @@ def _agreed(found: tuple[str, dict[str, Any]]) -> str:
 def _rate(result: Result, row: Row) -> str:
     wall_s = row.median("wall_s") or 0
     if result.case.raw_bytes:
-        return f"{result.case.raw_bytes / 1e6 / wall_s:,.0f}"
-    if row.step == "import":
-        return ""
+        return f"{result.case.raw_bytes / 1e6 / wall_s:,.0f}" if row.comparable else ""
     made = result.evidence.get(row.contender, {}).get("pairs")
-    return f"{made / wall_s:,.0f}" if made else ""
+    return f"{made / wall_s:,.0f}" if made and row.step != "import" else ""
 
 
 def _claims(result: Result) -> list[str]:
@@ -212,11 +216,13 @@ def _claims(result: Result) -> list[str]:
     elif name == "unfiltered":
         found.append((f"unfiltered import, speed against {JSON}", result.total(JSON), tool, "wall_s"))
     elif name.startswith("pairs"):
-        found.append((f"{name}: speed against {PANDAS}", result.total(PANDAS), tool, "wall_s"))
+        found += [
+            (f"{name}: speed against {peer}", result.total(peer), tool, "wall_s") for peer in (PANDAS, CAREFUL_PANDAS)
+        ]
     elif name == "scale":
         for what, step in ((EVERYTHING, "import"), (EVERYTHING, "export"), (ONE_COMMUNITY, "")):
             rows = result.step(f"{what}, 10x", step), result.step(f"{what}, 1x", step)
-            for label, figure in (("time", "wall_s"), ("peak RSS", "peak_rss_bytes"), ("peak PSS", "peak_pss_bytes")):
+            for label, figure in (("time", "wall_s"), ("peak RSS", "peak_rss_bytes")):
                 subject = f"{step} of {what}" if step else what
                 found.append((f"{subject}, {label} at 10x input against 1x", *rows, figure))
     lines = []

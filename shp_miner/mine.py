@@ -5,7 +5,6 @@ This is the unit of work: it knows the store and the rule, and no files; ranges 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -162,24 +161,31 @@ def _posts_of(
     ).sort("community", "split", *THREAD)
 
 
-def by_community(threads: Threads) -> Iterator[tuple[str, str, Threads]]:
-    """(community, split, its threads) in the order of their names; row numbers fit the smaller frames."""
-    posts, answers, pairs = threads.posts, threads.answers, threads.pairs
-    answer_post = answers["post_row"].to_numpy()
-    pair_winner = pairs["winner"].to_numpy()
-    groups = posts.group_by("community", "split", maintain_order=True).len()
-    start = 0
-    for community, split, count in groups.iter_rows():
-        stop = start + count
-        first, last = np.searchsorted(answer_post, [start, stop])
-        from_pair, to_pair = np.searchsorted(pair_winner, [first, last])
-        yield (
-            community,
-            split,
-            Threads(
-                posts[start:stop],
-                answers[first:last].with_columns(pl.col("post_row") - start),
-                pairs[from_pair:to_pair].with_columns(pl.col("winner", "loser") - first),
-            ),
-        )
-        start = stop
+class Bounds(Struct, frozen=True):
+    """Where one community and split ends in the frames of Threads, which are ordered by them."""
+
+    community: str
+    split: str
+    posts: int
+    answers: int
+    pairs: int
+
+
+def bounds(threads: Threads) -> list[Bounds]:
+    """The community-and-split groups of some threads, in their order."""
+    groups = threads.posts.group_by("community", "split", maintain_order=True).len()
+    stops = groups["len"].cum_sum().to_numpy()
+    answers = np.searchsorted(threads.answers["post_row"].to_numpy(), stops)
+    pairs = np.searchsorted(threads.pairs["winner"].to_numpy(), answers)
+    names = zip(groups["community"], groups["split"], strict=True)
+    return [Bounds(*name, *map(int, at)) for name, *at in zip(names, stops, answers, pairs, strict=True)]
+
+
+def cut(threads: Threads, after: Bounds | None, to: Bounds) -> Threads:
+    """The threads behind `after` (None: from the beginning) up to `to`; row numbers fit the smaller frames."""
+    post, answer, pair = (after.posts, after.answers, after.pairs) if after else (0, 0, 0)
+    return Threads(
+        threads.posts[post : to.posts],
+        threads.answers[answer : to.answers].with_columns(pl.col("post_row") - post),
+        threads.pairs[pair : to.pairs].with_columns(pl.col("winner", "loser") - answer),
+    )

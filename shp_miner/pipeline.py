@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,13 @@ from shp_miner.dumps.compressed import Advance, ignore
 from shp_miner.engine import fitting_workers, machine_memory, run
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
+from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.manifest import manifest, to_json
 from shp_miner.export.pieces import Pieces
 from shp_miner.export.publish import MANIFEST, published, write_text
 from shp_miner.export.shards import Shard
-from shp_miner.export.tasks import GroupJob, GroupResult, RangeJob, RangeResult, check_files, mine_range, write_group
+from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.importing import ImportJob, import_jobs, import_part
 from shp_miner.mine import Selection
 from shp_miner.rules.presets import Rule, preset
@@ -33,6 +35,9 @@ ROWS_PER_RANGE = 100_000
 
 #: Below this many ranges, starting processes takes longer than the work.
 _RANGES_WORTH_WORKERS = 4
+
+#: Communities are written together until their pieces make this many bytes: a task should be worth its start.
+_GROUP_BYTES = 8_000_000
 
 #: What a worker that mines a range of usual threads takes, in bytes.
 _EXPORT_WORKER_BYTES = 450_000_000
@@ -135,19 +140,18 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         result = Exported(Path(out), snapshot.version, mined.tally, mined.posts, mined.pairs)
         if not mined.pairs:
             raise _nothing(mined.tally)
-        pieces = Pieces(work, len(ranges))
+        with Pieces(work, len(ranges)) as pieces:
+            shares = pieces.shares(_GROUP_BYTES)
         targets = {name: folder / name if len(chosen) > 1 else folder for name in chosen}
         writing = [
-            GroupJob(name, targets[name], work, len(ranges), community, split, selection)
-            for name in chosen
-            for community, split in pieces.groups()
+            WriteJob(name, targets[name], work, len(ranges), groups, selection) for name in chosen for groups in shares
         ]
         steps.more(len(writing))
-        groups = list(run(write_group, writing, workers=fitting, advance=steps))
+        written = list(run(write_groups, writing, workers=fitting, advance=steps))
         for name, target in targets.items():
-            own = [group for job, group in zip(writing, groups, strict=True) if job.format == name]
+            own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
             result.shards[name] = _finish(name, target, own, selection, mined)
-        pieces.remove()
+        shutil.rmtree(work)
     return result
 
 
@@ -192,11 +196,14 @@ def _sum(results: Any) -> RangeResult:
 
 
 def _finish(
-    name: str, folder: Path, groups: Sequence[GroupResult], selection: Selection, mined: RangeResult
+    name: str, folder: Path, written: Sequence[WriteResult], selection: Selection, mined: RangeResult
 ) -> list[Shard]:
     """The checks over a whole format, then its card, and the manifest last."""
-    shards = [shard for group in groups for shard in group.shards]
-    check_files(FORMATS[name], folder, groups, mined.tally)
+    shards = [shard for part in written for shard in part.shards]
+    balance = Balance()
+    for part in written:
+        balance.add(part.balance)
+    balance.check(FORMATS[name], mined.tally)
     data = manifest(FORMATS[name], selection, mined.tally, mined.digest, mined.newest_us, shards)
     write_text(folder / "README.md", card(data, shards, sorted(mined.platforms), sorted(mined.licenses)))
     write_text(folder / MANIFEST, to_json(data))

@@ -464,7 +464,7 @@ def test_nothing_is_published_if_a_check_fails(store: Path, tmp_path: Path, monk
 
 def test_a_thread_in_the_wrong_split_is_found(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "SPLITS", ("test", "train", "validation"))
-    with pytest.raises(CheckFailedError, match="another split"):
+    with pytest.raises(CheckFailedError, match="another split than its own"):
         export_dataset(store, tmp_path / "o")
     assert not (tmp_path / "o").exists()
 

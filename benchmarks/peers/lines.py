@@ -66,7 +66,8 @@ def filtered(submissions: Path, comments: Path, out: Path, parser: str, communit
         for record in records(comments, parser)
         if record["subreddit"].lower() == wanted and record["parent_id"] == record["link_id"]
     ]
-    pandas_pairs(pd.DataFrame(posts, columns=POST_FIELDS), pd.DataFrame(answers, columns=ANSWER_FIELDS), out)
+    frames = pd.DataFrame(posts, columns=POST_FIELDS), pd.DataFrame(answers, columns=ANSWER_FIELDS)
+    pandas_pairs(*frames, out, careful=parser != "json")
 
 
 def everything(submissions: Path, comments: Path, out: Path, parser: str) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +23,27 @@ MIN_ANSWER_SCORE = 2
 MAX_ANSWERS = 50
 PAIRS_A_FILE = 100_000
 
+Record = dict[Any, Any]
+
 POST_COLUMNS = ["id", "subreddit", "author", "score", "title", "selftext", "is_self", "over_18"]
 ANSWER_COLUMNS = ["id", "link_id", "author", "score", "created_utc", "body"]
 
 
-def from_pandas(folder: Path, out: Path, communities: Sequence[str]) -> None:
+def from_pandas(folder: Path, out: Path, communities: Sequence[str], careful: bool = False) -> None:
     """Read what the naive import wrote, then `pandas_pairs`."""
     import pandas as pd  # noqa: PLC0415
 
     wanted = [("subreddit", "in", list(communities))] if communities else None
     posts = pd.read_parquet(folder / "posts", columns=POST_COLUMNS, filters=wanted)
     answers = pd.read_parquet(folder / "answers", columns=ANSWER_COLUMNS, filters=wanted)
-    pandas_pairs(posts, answers, out)
+    pandas_pairs(posts, answers, out, careful)
 
 
-def pandas_pairs(posts: pd.DataFrame, answers: pd.DataFrame, out: Path) -> None:
-    """Combinations in Python for each post, a dict for each pair, Parquet files of 100,000 pairs under `out`."""
+def pandas_pairs(posts: pd.DataFrame, answers: pd.DataFrame, out: Path, careful: bool) -> None:
+    """Combinations in Python for each post, a dict for each pair, Parquet files of 100,000 pairs under `out`.
+
+    The common form takes a frame for each post out of a groupby; the careful one turns all answers into dicts at once.
+    """
     import pandas as pd  # noqa: PLC0415
 
     posts = posts[posts["is_self"] & ~posts["over_18"] & (posts["score"] >= MIN_POST_SCORE)]
@@ -45,12 +51,12 @@ def pandas_pairs(posts: pd.DataFrame, answers: pd.DataFrame, out: Path) -> None:
     joined = answers.merge(posts, left_on="post_id", right_on="id", suffixes=("", "_post"))
     joined = joined[(joined["score"] >= MIN_ANSWER_SCORE) & (joined["author"] != joined["author_post"])]
     joined = joined.sort_values(["score", "created_utc", "id"], ascending=[False, True, True])
-    joined = joined.groupby("post_id").head(MAX_ANSWERS).sort_values(["created_utc", "id"])
+    joined = joined.groupby("post_id").head(MAX_ANSWERS).sort_values(["post_id", "created_utc", "id"])
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     files = 0
-    for post_id, own in joined.groupby("post_id"):
-        for earlier, later in itertools.combinations(own.to_dict("records"), 2):
+    for post_id, own in (_threads_from_records if careful else _threads_from_frames)(joined):
+        for earlier, later in itertools.combinations(own, 2):
             if earlier["score"] == later["score"]:
                 continue
             winner, loser = (earlier, later) if earlier["score"] > later["score"] else (later, earlier)
@@ -65,7 +71,16 @@ def pandas_pairs(posts: pd.DataFrame, answers: pd.DataFrame, out: Path) -> None:
         pd.DataFrame(rows).to_parquet(out / f"pairs-{files:05}.parquet")
 
 
-def _pair(post_id: Any, winner: dict[Any, Any], loser: dict[Any, Any]) -> dict[str, Any]:
+def _threads_from_frames(answers: pd.DataFrame) -> Iterator[tuple[Any, Iterable[Record]]]:
+    for post_id, own in answers.groupby("post_id"):
+        yield post_id, own.to_dict("records")
+
+
+def _threads_from_records(answers: pd.DataFrame) -> Iterator[tuple[Any, Iterable[Record]]]:
+    yield from itertools.groupby(answers.to_dict("records"), key=lambda answer: answer["post_id"])
+
+
+def _pair(post_id: Any, winner: Record, loser: Record) -> dict[str, Any]:
     return {
         "post_id": post_id,
         "community": winner["subreddit"],
@@ -159,7 +174,12 @@ def from_duckdb(folder: Path, out: Path, communities: Sequence[str]) -> None:
     """)
 
 
-ENGINES = {"pandas": from_pandas, "polars": from_polars, "duckdb": from_duckdb}
+ENGINES: dict[str, Callable[[Path, Path, Sequence[str]], None]] = {
+    "pandas": from_pandas,
+    "pandas-careful": partial(from_pandas, careful=True),
+    "polars": from_polars,
+    "duckdb": from_duckdb,
+}
 
 
 def main() -> None:

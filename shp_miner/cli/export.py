@@ -10,6 +10,9 @@ import click
 from shp_miner.cli.options import common, example, rule_parameters, work
 from shp_miner.cli.output import progress, reasons, show, table
 
+#: Communities shown to people, those with the most pairs first; `--json` has all.
+_SHOWN = 20
+
 
 @click.command(
     "export",
@@ -92,8 +95,13 @@ def command(
     }
 
     def people() -> None:
-        rows = [(name, result.posts[name], pairs) for name, pairs in sorted(result.pairs.items())]
-        if len(rows) > 1:
+        most = sorted(result.pairs.items(), key=lambda item: (-item[1], item[0]))
+        rows: list[tuple[str, int, int]] = [(name, result.posts[name], pairs) for name, pairs in most[:_SHOWN]]
+        if len(most) > _SHOWN:
+            rest = [name for name, _ in most[_SHOWN:]]
+            others = sum(result.posts[name] for name in rest), sum(result.pairs[name] for name in rest)
+            rows.append((f"{len(rest):,} more", *others))
+        if len(most) > 1:
             rows.append(("all", sum(result.posts.values()), sum(result.pairs.values())))
         table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
         reasons("Left out", result.tally)

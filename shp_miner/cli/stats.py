@@ -9,6 +9,9 @@ import click
 from shp_miner.cli.options import common, example
 from shp_miner.cli.output import show, table
 
+#: Communities shown to people, the largest first.
+_SHOWN = 20
+
 
 @click.command("stats", epilog=example("shp-miner stats --store data/store --json"))
 @click.option("--as-of", metavar="VERSION|TIME", help="The store as it was.")
@@ -21,10 +24,11 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
     data = stats(Store(store).snapshot(as_of))
 
     def people() -> None:
+        most = sorted(data["communities"], key=lambda row: (-row["answers"], row["community"]))
         columns = ("community", "site", "posts", "answers", "oldest", "newest", "observed")
-        table(
-            f"{store}, version {data['version']}", columns, [[row[c] for c in columns] for row in data["communities"]]
-        )
+        table(f"{store}, version {data['version']}", columns, [[row[c] for c in columns] for row in most[:_SHOWN]])
+        if len(most) > _SHOWN:
+            click.echo(f"and {len(most) - _SHOWN:,} more; --json has all\n")
         sizes = [
             (name, values["observations"], f"{values['bytes'] / 1e6:.1f} MB") for name, values in data["tables"].items()
         ]

@@ -19,6 +19,9 @@ from shp_miner.text.shp import flatten
 PARAGRAPH = "\n\n"
 SEPARATOR = "\n\nAnswer:\n"
 
+#: The column of every format's frame that says which post a row belongs to. It is not written.
+POST_ROW = "post_row"
+
 #: TRL gives these column names a meaning of its own; no format may use one.
 RESERVED_COLUMNS = frozenset({"margin", "tools", "image", "images", "chat_template_kwargs"})
 
@@ -32,8 +35,8 @@ _RANKED = pa.list_(
 class Format:
     """A format and what its rows must satisfy.
 
-    rows(threads, rule_name) gives a frame with the columns of `schema`. `texts` are the columns that may not be empty;
-    `answers` the two that hold the answers of a pair; `balance` the column that tells which side won and its value for
+    rows(threads, rule_name) gives a frame with the columns of `schema` and `post_row`. `texts` are the columns that may
+    not be empty; `answers` the two that hold the answers of a pair; `balance` the column that tells which side won and its value for
     the first side. `same_text` says whether pairs of equal texts are in it: trainers learn nothing from them.
     """
 
@@ -46,10 +49,13 @@ class Format:
     balance: tuple[str, object] | None = None
     same_text: bool = True
 
-    def table(self, threads: Threads, rule_name: str) -> pa.Table:
-        """The rows as an Arrow table of exactly `schema`."""
+    def table(self, threads: Threads, rule_name: str) -> tuple[pa.Table, pl.Series]:
+        """The rows as an Arrow table of exactly `schema`, and the row of `threads.posts` that each belongs to.
+
+        Rows are in the order of the posts.
+        """
         frame = self.rows(threads, rule_name)
-        return frame.select(self.schema.names).to_arrow().cast(self.schema)
+        return frame.select(self.schema.names).to_arrow().cast(self.schema), frame[POST_ROW]
 
 
 def _question() -> pl.Expr:
@@ -65,7 +71,7 @@ def _sides(threads: Threads) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, 
     second = pairs.select(pl.when("winner_first").then("loser").otherwise("winner")).to_series()
     a, b = threads.answers[first], threads.answers[second]
     return (
-        threads.posts[a["post_row"]],
+        threads.posts[a[POST_ROW]],
         a,
         b,
         between(threads.answers[pairs["winner"]], threads.answers[pairs["loser"]]),
@@ -76,7 +82,7 @@ def _winners(threads: Threads) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame
     """The posts, winners and losers of the pairs whose texts differ."""
     pairs = threads.pairs.filter(~pl.col("same_text"))
     winner, loser = threads.answers[pairs["winner"]], threads.answers[pairs["loser"]]
-    return threads.posts[winner["post_row"]], winner, loser
+    return threads.posts[winner[POST_ROW]], winner, loser
 
 
 def _pair_ids(posts: pl.DataFrame, a: pl.DataFrame, b: pl.DataFrame) -> pl.Series:
@@ -103,6 +109,7 @@ def _pairs(threads: Threads, rule_name: str) -> pl.DataFrame:
     posts, a, b, numbers = _sides(threads)
     a_wins = threads.pairs["winner_first"]
     columns = {
+        POST_ROW: a[POST_ROW],
         "question": posts.select(_question()).to_series(),
         "answer1": a["text"],
         "answer2": b["text"],
@@ -132,6 +139,7 @@ def _shp(threads: Threads, _rule_name: str) -> pl.DataFrame:
     posts, a, b, numbers = _sides(threads)
     a_wins = threads.pairs["winner_first"]
     columns = {
+        POST_ROW: a[POST_ROW],
         "post_id": posts["post_id"],
         "domain": posts["community"] + "_" + posts["split"],
         "upvote_ratio": posts["upvote_ratio"],
@@ -156,6 +164,7 @@ def _trl(threads: Threads, _rule_name: str) -> pl.DataFrame:
     posts, winner, loser = _winners(threads)
     return pl.DataFrame(
         {
+            POST_ROW: winner[POST_ROW],
             "prompt": _message("user", posts.select(_question()).to_series()),
             "chosen": _message("assistant", winner["text"]),
             "rejected": _message("assistant", loser["text"]),
@@ -169,7 +178,8 @@ def _trl(threads: Threads, _rule_name: str) -> pl.DataFrame:
 
 def _trl_text(threads: Threads, _rule_name: str) -> pl.DataFrame:
     posts, winner, loser = _winners(threads)
-    return pl.DataFrame({"prompt": _prompts(posts), "chosen": winner["text"], "rejected": loser["text"]})
+    columns = {"prompt": _prompts(posts), "chosen": winner["text"], "rejected": loser["text"]}
+    return pl.DataFrame({POST_ROW: winner[POST_ROW], **columns})
 
 
 def _prompts(posts: pl.DataFrame) -> pl.Series:
@@ -184,19 +194,23 @@ def _standing() -> pl.Expr:
 def _ranked(threads: Threads) -> pl.DataFrame:
     """The answers of each thread from best to worst by the rule (ties: score, earlier, id), with `rank` from 1."""
     order = threads.answers.with_columns(_standing().alias("standing")).sort(
-        "post_row", "standing", "score", "created_at", "answer_id", descending=[False, True, True, False, False]
+        POST_ROW, "standing", "score", "created_at", "answer_id", descending=[False, True, True, False, False]
     )
-    return order.with_columns((pl.int_range(pl.len(), dtype=pl.Int32).over("post_row") + 1).alias("rank"))
+    return order.with_columns((pl.int_range(pl.len(), dtype=pl.Int32).over(POST_ROW) + 1).alias("rank"))
 
 
 def _ranking(threads: Threads, _rule_name: str) -> pl.DataFrame:
     ranked = (
         _ranked(threads)
-        .group_by("post_row", maintain_order=True)
+        .group_by(POST_ROW, maintain_order=True)
         .agg(pl.struct("text", "score", "rank", "answer_id").alias("answers"))
     )
     return pl.DataFrame(
-        {"question": threads.posts.select(_question()).to_series()[ranked["post_row"]], "answers": ranked["answers"]}
+        {
+            POST_ROW: ranked[POST_ROW],
+            "question": threads.posts.select(_question()).to_series()[ranked[POST_ROW]],
+            "answers": ranked["answers"],
+        }
     )
 
 
@@ -204,7 +218,8 @@ def _kto(threads: Threads, _rule_name: str) -> pl.DataFrame:
     answers = threads.answers.filter(_standing() != 0)
     return pl.DataFrame(
         {
-            "prompt": _prompts(threads.posts[answers["post_row"]]),
+            POST_ROW: answers[POST_ROW],
+            "prompt": _prompts(threads.posts[answers[POST_ROW]]),
             "completion": answers["text"],
             "label": answers.select(_standing() > 0).to_series(),
         }
@@ -213,7 +228,8 @@ def _kto(threads: Threads, _rule_name: str) -> pl.DataFrame:
 
 def _sft(threads: Threads, _rule_name: str) -> pl.DataFrame:
     best = _ranked(threads).filter(pl.col("rank") == 1)
-    return pl.DataFrame({"prompt": _prompts(threads.posts[best["post_row"]]), "completion": best["text"]})
+    columns = {"prompt": _prompts(threads.posts[best[POST_ROW]]), "completion": best["text"]}
+    return pl.DataFrame({POST_ROW: best[POST_ROW], **columns})
 
 
 def _bandit(threads: Threads, _rule_name: str) -> pl.DataFrame:
@@ -221,7 +237,8 @@ def _bandit(threads: Threads, _rule_name: str) -> pl.DataFrame:
     questions = threads.posts.select(_question()).to_series()
     return pl.DataFrame(
         {
-            "state": questions[answers["post_row"]],
+            POST_ROW: answers[POST_ROW],
+            "state": questions[answers[POST_ROW]],
             "action": answers["text"],
             "reward": answers.select(_standing() / (pl.col("wins") + pl.col("losses"))).to_series(),
             "next_state": pl.repeat(None, answers.height, dtype=pl.String, eager=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
 from shp_miner.export.formats import FORMATS, Format
-from shp_miner.export.pieces import Pieces, write_piece
+from shp_miner.export.pieces import Group, Pieces, write_piece
 from shp_miner.export.shards import Shard, write_shards
-from shp_miner.mine import Mined, Selection, mine
+from shp_miner.mine import Mined, Selection, bounds, mine
 from shp_miner.store import HashRange, Store
 from shp_miner.tally import Tally
 
@@ -65,53 +65,70 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     return result
 
 
-class GroupJob(Struct, frozen=True):
-    """One format of one community and split, to be written from the pieces under `work`."""
+class WriteJob(Struct, frozen=True):
+    """Some communities and splits of one format, to be written from the pieces under `work`."""
 
     format: str
     folder: Path
     work: Path
     pieces: int
-    community: str
-    split: str
+    groups: list[Group]
     selection: Selection
 
 
-class GroupResult(Struct):
+class WriteResult(Struct):
     """The files written, and what the checks over the whole format need to know."""
 
     shards: list[Shard]
     balance: Balance
 
 
-def write_group(job: GroupJob, advance: Advance) -> GroupResult:
-    """Write the shards of one format, community and split, checking every row."""
+def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
+    """Write the shards of some communities and splits in one format, checking every row and every file."""
     form, balance = FORMATS[job.format], Balance()
     check_format(form)
     job.folder.mkdir(exist_ok=True)
-    pieces = Pieces(job.work, job.pieces)
-
-    def tables() -> Iterator[pa.Table]:
-        for threads in pieces.threads(job.community, job.split):
-            check_threads(threads, job.split, job.selection)
-            table = form.table(threads, job.selection.rule.name)
-            balance.add(check_table(form, table))
-            yield table
-
-    shards = write_shards(job.folder, form, job.community, job.split, tables())
+    shards = []
+    with Pieces(job.work, job.pieces) as pieces:
+        for group, tables in _tables(form, pieces, job, balance):
+            shards += write_shards(job.folder, form, *group, tables)
+    for shard in shards:
+        shard.check(job.folder, form)
     advance(1)
-    return GroupResult(shards, balance)
+    return WriteResult(shards, balance)
 
 
-def check_files(form: Format, folder: Path, groups: Sequence[GroupResult], tally: Tally) -> None:
-    """The checks over a whole format."""
-    balance = Balance()
-    for group in groups:
-        balance.add(group.balance)
-    balance.check(form, tally)
-    for group in groups:
-        for shard in group.shards:
-            shard.check(folder, form)
+def _tables(
+    form: Format, pieces: Pieces, job: WriteJob, balance: Balance
+) -> Iterator[tuple[Group, Iterable[pa.Table]]]:
+    """Each group with its tables in the order of the ranges.
+
+    A large group has a job of its own and streams; small ones are formatted together, since a thousand small tables
+    take a thousand times as long as one.
+    """
+
+    def formatted(number: int) -> Iterator[tuple[Group, pa.Table]]:
+        threads = pieces.threads(number, job.groups)
+        if threads is None:
+            return
+        check_threads(threads, job.selection)
+        table, post_row = form.table(threads, job.selection.rule.name)
+        balance.add(check_table(form, table))
+        start = 0
+        for group in bounds(threads):
+            stop = int(post_row.search_sorted(group.posts, "left"))
+            if stop > start:
+                yield (group.community, group.split), table.slice(start, stop - start)
+            start = stop
+
+    if len(job.groups) == 1:
+        yield job.groups[0], (table for number in pieces.ranges for _, table in formatted(number))
+        return
+    held: dict[Group, list[pa.Table]] = {group: [] for group in job.groups}
+    for number in pieces.ranges:
+        for group, table in formatted(number):
+            held[group].append(table)
+    yield from held.items()
 
 
 def _write_dropped(folder: Path, number: int, mined: Mined) -> None:
