@@ -143,6 +143,19 @@ class Chunk:
     answers: pa.Table
 
 
+def empty(schema: pa.Schema) -> pa.Table:
+    """A table without rows."""
+    # pyarrow's own empty_table imports pandas, which takes longer than all the rest of a start.
+    return pa.Table.from_batches([], schema=schema)
+
+
+def frame_schema(schema: pa.Schema) -> pl.Schema:
+    """The schema as polars has it."""
+    frame = pl.from_arrow(empty(schema))
+    assert isinstance(frame, pl.DataFrame)
+    return frame.schema
+
+
 class Rows:
     """Collects observations and turns them into a table of `schema` (POST or ANSWER).
 
@@ -152,7 +165,7 @@ class Rows:
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
-        self._types = pl.DataFrame(schema.empty_table()).schema
+        self._types = frame_schema(schema)
         self._names = [name for name in schema.names if name not in ("thread_hash", "content_hash")]
         self._rows: list[tuple[Any, ...]] = []
         self._frames: list[pl.DataFrame] = []
@@ -186,7 +199,7 @@ class Rows:
             frames.append(pl.DataFrame(self._rows, schema=physical, orient="row"))
         self._rows, self._frames, self._framed, self.text_bytes = [], [], 0, 0
         if not frames:
-            return self.schema.empty_table()
+            return empty(self.schema)
         frame = pl.concat(frames)
         frame = frame.with_columns(_thread_hashes(frame), _content_hashes(frame)).sort(
             "thread_hash", maintain_order=True

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from shp_miner.dumps.compressed import Advance, ignore
-from shp_miner.engine import fitting_workers, machine_memory, run
+from shp_miner.engine import Engine, fitting_workers, machine_memory, run_threads
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
 from shp_miner.export.check import Balance
@@ -74,7 +74,12 @@ def import_dump(
     fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
     if fitting == 1 and len(jobs) > 1:
         jobs = [job]  # shares of a file help only those who work on them at the same time
-    tally = total(run(import_part, jobs, workers=fitting, advance=advance))
+    if options.get("communities"):
+        # With a filter, decompressing is the work: threads do it side by side, and starting them costs nothing.
+        tally = total(run_threads(import_part, jobs, workers=fitting, advance=advance))
+    else:
+        with Engine(fitting) as engine:
+            tally = total(engine.run(import_part, jobs, advance))
     store.compact_if_due()
     return Imported(tally, store.snapshot().version if store.exists else "0.0")
 
@@ -129,14 +134,14 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     fitting = fitting_workers(workers or cores(), memory or default_memory(), _EXPORT_WORKER_BYTES)
     fitting = fitting if len(ranges) >= _RANGES_WORTH_WORKERS else 1
     steps = _Steps(len(ranges), advance)
-    with published(Path(out)) as folder:
+    with published(Path(out)) as folder, Engine(fitting) as engine:
         work = folder / ".pieces"
         work.mkdir()
         dropped = None if keep_dropped is None else Path(keep_dropped)
         mining = [
             RangeJob(store.path, snapshot.version, n, part, selection, work, dropped) for n, part in enumerate(ranges)
         ]
-        mined = _sum(run(mine_range, mining, workers=fitting, advance=steps))
+        mined = _sum(engine.run(mine_range, mining, steps))
         result = Exported(Path(out), snapshot.version, mined.tally, mined.posts, mined.pairs)
         if not mined.pairs:
             raise _nothing(mined.tally)
@@ -147,7 +152,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             WriteJob(name, targets[name], work, len(ranges), groups, selection) for name in chosen for groups in shares
         ]
         steps.more(len(writing))
-        written = list(run(write_groups, writing, workers=fitting, advance=steps))
+        written = list(engine.run(write_groups, writing, steps))
         for name, target in targets.items():
             own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
             result.shards[name] = _finish(name, target, own, selection, mined)

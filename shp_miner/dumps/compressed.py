@@ -28,7 +28,7 @@ WINDOW_LOG_MAX = 31
 
 #: Bytes read from disk at a time, and bytes of text handed on at a time.
 _READ = 1 << 17
-_BLOCK = 1 << 20
+_BLOCK = 1 << 19
 _PIECE = 1 << 17
 
 #: A line longer than this is lost (counted), so that a file without line ends cannot fill the memory.
@@ -156,20 +156,23 @@ def _zstd_fast(path: Path, advance: Advance) -> Generator[bytes, None, None]:
         reader = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG_MAX).stream_reader(
             cast("IO[bytes]", source), read_size=_READ, read_across_frames=True
         )
-        buffer = memoryview(bytearray(_BLOCK))
+        memory = bytearray(_BLOCK)
+        buffer = memoryview(memory)
         held, filled = b"", 0
         while True:
             count = reader.readinto(buffer[filled : filled + _PIECE])
             filled += count
-            if count and not source.ended and filled + _PIECE <= _BLOCK:
-                continue
             if source.ended:
                 held += buffer[:filled]
-            elif filled:
-                yield bytes(buffer[:filled])
-            filled = 0
-            if not count:
-                break
+                filled = 0
+                if not count:
+                    break
+            elif filled + _PIECE > _BLOCK:
+                # Whole lines need not be put together again, which would copy every byte twice more.
+                cut = memory.rfind(b"\n", 0, filled) + 1 or filled
+                yield bytes(buffer[:cut])
+                buffer[: filled - cut] = bytes(buffer[cut:filled])
+                filled -= cut
     if not held.endswith(_MARK):
         raise zstandard.ZstdError("the file ends in the middle")
     yield held.removesuffix(_MARK)
@@ -240,7 +243,8 @@ def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator
     Every block ends with a line end, but for the last one of a file that lacks it. Decompressing runs ahead in a thread
     of its own. Lines over LINE_MAX bytes are lost and counted.
     """
-    offset, held, held_size, skipping = 0, [b""], 0, False
+    held: list[bytes] = []
+    offset, held_size, skipping = 0, 0, False
     damages = len(tally.damages)
     for block in _ahead(blocks(path, tally, advance)):
         cut = block.rfind(b"\n") + 1
@@ -251,16 +255,17 @@ def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator
                 if not skipping:
                     what = f"a line is longer than {LINE_MAX} bytes"
                     tally.lose("line", "line_too_long", Damage(str(path), offset, what))
-                offset, held, held_size, skipping = offset + held_size, [b""], 0, True
+                offset, held, held_size, skipping = offset + held_size, [], 0, True
             continue
-        text = b"".join([*held, block[:cut]])
+        text = b"".join([*held, block[:cut]]) if held_size else block[:cut]
         if skipping:
             rest = text.index(b"\n") + 1
             offset, text, skipping = offset + rest, text[rest:], False
         if text:
             yield offset, text
         offset += len(text)
-        held, held_size = [block[cut:]], len(block) - cut
+        held_size = len(block) - cut
+        held = [block[cut:]] if held_size else []
     last = b"".join(held)
     if len(tally.damages) == damages and not skipping and last.strip():
         yield offset, last

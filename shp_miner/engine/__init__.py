@@ -4,6 +4,6 @@ A task is a plain function of plain data: files in, files out under atomic names
 nothing, and a cluster is one more file here.
 """
 
-from shp_miner.engine.local import fitting_workers, machine_memory, run
+from shp_miner.engine.local import Engine, fitting_workers, machine_memory, run_threads
 
-__all__ = ["fitting_workers", "machine_memory", "run"]
+__all__ = ["Engine", "fitting_workers", "machine_memory", "run_threads"]

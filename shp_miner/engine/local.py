@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from threading import Event
 from typing import Any, TypeVar
 
 from shp_miner.errors import TryLater
@@ -27,40 +28,87 @@ _SWITCH_S = 0.0005
 _progress: Any = None
 
 
-def run(
-    task: Callable[[Job, Advance], Result], jobs: Sequence[Job], *, workers: int, advance: Advance
-) -> Iterator[Result]:
-    """The results of task(job, advance) in the order of the jobs, from at most `workers` processes.
+class Engine:
+    """Up to `workers` processes, started when first needed and kept until the `with` statement ends."""
 
-    One worker or one job means this process. The first error ends all workers and is raised.
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+        self._counter: Any = None
+
+    def run(self, task: Callable[[Job, Advance], Result], jobs: Sequence[Job], advance: Advance) -> Iterator[Result]:
+        """The results of task(job, advance) in the order of the jobs. The first error is raised.
+
+        One worker or one job means this process.
+        """
+        sys.setswitchinterval(_SWITCH_S)
+        if self._workers <= 1 or len(jobs) <= 1:
+            for job in jobs:
+                yield task(job, advance)
+            return
+        pool = self._started()
+        seen = self._counter.value
+        try:
+            futures = [pool.submit(_call, task, job) for job in jobs]
+            for future in futures:
+                while not _ready(future, futures):
+                    now = self._counter.value
+                    advance(now - seen)
+                    seen = now
+                yield future.result()
+            advance(self._counter.value - seen)
+        except BrokenProcessPool as error:
+            raise TryLater(
+                "A worker process was killed, perhaps for want of memory.", "Run again with fewer --workers."
+            ) from error
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            for process in list((self._pool._processes or {}).values()):
+                process.terminate()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = get_context("spawn")
+            self._counter = context.Value("q", 0)
+            # A library that makes as many threads as there are cores would do so in every worker.
+            os.environ.setdefault("POLARS_MAX_THREADS", "1")
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=context, initializer=_start, initargs=(self._counter,)
+            )
+        return self._pool
+
+
+def run_threads(
+    task: Callable[[Job, Advance], Result], jobs: Sequence[Job], *, workers: int, advance: Advance
+) -> list[Result]:
+    """The results of task(job, advance) in the order of the jobs, from threads of this process.
+
+    For tasks that spend their time in a decoder, which lets other threads run. Any error ends the others at their next
+    advance.
     """
     sys.setswitchinterval(_SWITCH_S)
-    if workers <= 1 or len(jobs) <= 1:
-        for job in jobs:
-            yield task(job, advance)
-        return
-    context = get_context("spawn")
-    counter = context.Value("q", 0)
-    # A library that makes as many threads as there are cores would do so in every worker.
-    before = os.environ.get("POLARS_MAX_THREADS")
-    os.environ["POLARS_MAX_THREADS"] = "1"
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start, initargs=(counter,))
-    try:
-        futures = [pool.submit(_call, task, job) for job in jobs]
-        yield from _in_order(futures, counter, advance)
-    except BrokenProcessPool as error:
-        raise TryLater(
-            "A worker process was killed, perhaps for want of memory.",
-            "Run again with fewer --workers or less --memory.",
-        ) from error
-    finally:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
-        if before is None:
-            del os.environ["POLARS_MAX_THREADS"]
-        else:
-            os.environ["POLARS_MAX_THREADS"] = before
+    stopped = Event()
+
+    def step(count: int) -> None:
+        if stopped.is_set():
+            raise CancelledError
+        advance(count)
+
+    with ThreadPoolExecutor(max(1, min(workers, len(jobs)))) as pool:
+        futures = [pool.submit(task, job, step) for job in jobs]
+        try:
+            for future in futures:
+                while not _ready(future, futures):
+                    pass
+        except BaseException:
+            stopped.set()
+            raise
+        return [future.result() for future in futures]
 
 
 def fitting_workers(wanted: int, memory: int, each: int) -> int:
@@ -79,19 +127,13 @@ def machine_memory() -> int:
     return min(total, int(limit)) if limit.isdigit() else total
 
 
-def _in_order(futures: Sequence[Future[Result]], counter: Any, advance: Advance) -> Iterator[Result]:
-    seen = 0
-    for future in futures:
-        while not future.done():
-            done, _ = wait(futures, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
-            for other in done:
-                other.result()  # an error anywhere ends the wait for the others
-            wait([future], timeout=_LOOK_S)
-            now = counter.value
-            advance(now - seen)
-            seen = now
-        yield future.result()
-    advance(counter.value - seen)
+def _ready(future: Future[Result], all_futures: Sequence[Future[Result]]) -> bool:
+    """Whether a future is done, after waiting a moment for it. An error in any other is raised here."""
+    wait([future], timeout=_LOOK_S)
+    for other in all_futures:
+        if other.done():
+            other.result()
+    return future.done()
 
 
 def _start(counter: Any) -> None:

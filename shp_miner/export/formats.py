@@ -36,8 +36,9 @@ class Format:
     """A format and what its rows must satisfy.
 
     rows(threads, rule_name) gives a frame with the columns of `schema` and `post_row`. `texts` are the columns that may
-    not be empty; `answers` the two that hold the answers of a pair; `balance` the column that tells which side won and its value for
-    the first side. `same_text` says whether pairs of equal texts are in it: trainers learn nothing from them.
+    not be empty; `answers` the two that hold the answers of a pair; `balance` the column that tells which side won and
+    its value for the first side. `same_text` says whether pairs of equal texts are in it: trainers learn nothing from
+    them.
     """
 
     name: str

@@ -11,14 +11,11 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake import DeltaTable
 
-from shp_miner.model import ANSWER, POST
+from shp_miner.model import ANSWER, POST, frame_schema
 
 _LOWEST, _BEYOND = -(1 << 63), 1 << 63
 
-SCHEMAS = {
-    name: pl.Schema(pl.DataFrame(schema.empty_table()).schema)
-    for name, schema in (("posts", POST), ("answers", ANSWER))
-}
+SCHEMAS = {"posts": frame_schema(POST), "answers": frame_schema(ANSWER)}
 
 _FILE_COLUMNS = {"path": pl.String, "rows": pl.Int64, "bytes": pl.Int64, "lowest": pl.Int64, "highest": pl.Int64}
 

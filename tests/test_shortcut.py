@@ -1,0 +1,269 @@
+"""The fast ways of reading dumps give exactly what the careful way gives, or stop."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shp_miner import BadInput, export_dataset, import_dump
+from shp_miner.dumps import compressed, reddit
+from shp_miner.dumps.shortcut import Shortcut, count_lines
+from shp_miner.engine import Engine, fitting_workers, machine_memory, run_threads
+from shp_miner.tally import Tally
+
+from .build import T0, comment, submission, thread, tree, write_dump, write_month
+from .conftest import NOW
+
+
+def read(path: Path, **options: Any) -> tuple[pl.DataFrame, Tally]:
+    tally = Tally()
+    chunks = list(reddit.read([path], tally, now=NOW, **options))
+    return pl.concat(
+        [pl.DataFrame(chunk.answers) for chunk in chunks]
+        + [pl.DataFrame(c.posts).select("post_id", "title") for c in []]
+    ), tally
+
+
+def lines_of(records: list[dict[str, Any]], **dumps_options: Any) -> bytes:
+    return b"".join(json.dumps(record, **dumps_options).encode() + b"\n" for record in records)
+
+
+COMPACT: dict[str, Any] = {"separators": (",", ":")}
+
+VALUES: dict[str, Any] = {
+    "author": st.sampled_from(["ann", "AutoModerator", "x-bot", "SomeBot", "Abbot", "", "[deleted]", None, "a\0b", "é"]),
+    "body": st.one_of(st.text(max_size=30), st.sampled_from(["[deleted]", " [removed]", "", "&amp;#x200B;", "\u200b", "a\0"])),
+    "score": st.one_of(st.integers(-5, 50), st.sampled_from(["7", 3.0, None, "x", 1.5])),
+    "created_utc": st.sampled_from([T0, str(T0), float(T0), -1, T0 * 1000, None]),
+    "retrieved_on": st.sampled_from([T0 + 9, None, "soon", T0 + 10**10]),
+    "edited": st.sampled_from([False, True, T0 + 5, 0, None]),
+    "distinguished": st.sampled_from([None, "moderator", "admin", "special", "other"]),
+    "stickied": st.sampled_from([False, True, None]),
+    "is_submitter": st.sampled_from([False, True, None]),
+    "score_hidden": st.sampled_from([False, True]),
+    "parent_id": st.sampled_from(["t3_p1", "t3_p1", "t1_c9", 77, None]),
+    "link_id": st.sampled_from(["t3_p1", "t3_p1", "t3_P1", "p1"]),
+    "id": st.sampled_from(["c1", "t1_c1", "c-1"]),
+    "subreddit": st.sampled_from(["AskTest", "asktest", "Other"]),
+    "_meta": st.sampled_from(
+        [{}, {"retrieved_2nd_on": T0 + 99}, {"retrieved_2nd_on": "x"}, {"is_edited": True}, {"was_deleted_later": True},
+         {"removal_type": "deleted"}, {"removal_type": "moderator"}]
+    ),
+}  # fmt: skip
+
+
+@st.composite
+def unusual(draw: st.DrawFn) -> dict[str, Any]:
+    """A comment with a few fields drawn from what files have held."""
+    fields = draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=3, unique=True))
+    return comment("c1", **{field: draw(VALUES[field]) for field in fields})
+
+
+@given(st.lists(unusual(), min_size=1, max_size=12), st.sampled_from([(), ("asktest",)]))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_fast_ways_give_the_careful_way_s_rows(
+    tmp_path: Path, records: list[dict[str, Any]], communities: tuple[str, ...]
+) -> None:
+    path = tmp_path / "RC"
+    # The first line makes the file a dump of comments whatever the others are.
+    path.write_bytes(lines_of([comment("c0", subreddit="AskTest"), *records], **COMPACT))
+    fast, fast_tally = read(path, communities=communities)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shp_miner.dumps.reddit_columns.DECODERS", {"answer": _Refusing(), "post": _Refusing()})
+        careful, careful_tally = read(path, communities=communities, thorough=True)
+    order = ["answer_id", "content_hash", "source"]
+    assert fast.sort(order).equals(careful.sort(order))
+    assert fast_tally.read == careful_tally.read
+    assert fast_tally.lost == careful_tally.lost or communities
+    assert sum(fast_tally.dropped.values()) == sum(careful_tally.dropped.values())
+
+
+class _Refusing:
+    """A decoder that sends every line the careful way."""
+
+    def decode(self, line: bytes) -> Any:
+        import msgspec
+
+        raise msgspec.DecodeError("take the careful way")
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (",", " :")], ids=["compact", "spaced", "odd"])
+@pytest.mark.parametrize("names", [["asktest"], ["AskTEST", "other_2"], ["asktest", "OTHER_2", "nobody"]], ids=str)
+def test_communities_are_found_however_they_are_written(
+    separators: tuple[str, str], names: list[str], tmp_path: Path
+) -> None:
+    spellings = ["AskTest", "asktest", "ASKTEST", "AskTest2", "Other_2", "XAskTest", "Ask"]
+    records = [comment(f"c{i}", subreddit=spellings[i % len(spellings)]) for i in range(70)]
+    path = tmp_path / "RC"
+    path.write_bytes(lines_of(records, separators=separators))
+    found, tally = read(path, communities=names)
+    wanted = {name.lower() for name in names}
+    expected = {record["id"] for record in records if record["subreddit"].lower() in wanted}
+    assert set(found["answer_id"]) == expected
+    assert tally.dropped == {("answer", "other_community"): 70 - len(expected)}
+    assert tally.complete
+
+
+def test_an_escaped_spelling_is_found(tmp_path: Path) -> None:
+    plain, escaped = (lines_of([comment(name)], **COMPACT) for name in ("c1", "c2"))
+    path = tmp_path / "RC"
+    for spelling in (
+        escaped.replace(b"AskTest", b"Ask\\u0054est"),
+        escaped.replace(b'"subreddit"', b'"sub\\u0072eddit"'),
+    ):
+        path.write_bytes(plain + spelling)
+        # The first kind cannot be seen by counting keys; the audit of the first block parses it and stops.
+        try:
+            found, _ = read(path, communities=["asktest"])
+        except BadInput as error:
+            assert "--thorough" in error.hint
+            found, _ = read(path, communities=["asktest"], thorough=True)
+        assert sorted(found["answer_id"]) == ["c1", "c2"]
+
+
+def test_a_key_inside_a_text_or_another_object_misleads_nobody(tmp_path: Path) -> None:
+    inside = 'They wrote {"subreddit":"AskTest","parent_id":"t3_p1"} in it.'
+    records = [
+        comment("c1", subreddit="Other", body=inside),
+        comment("c2", subreddit="Other", crosspost={"subreddit": "AskTest"}),
+        comment("c3", body=inside),
+        comment("c4", parent_id="t1_c3", media={"parent_id": "t3_p1"}),
+    ]
+    path = tmp_path / "RC"
+    path.write_bytes(lines_of(records, **COMPACT))
+    assert read(path, communities=["asktest"])[0]["answer_id"].to_list() == ["c3"]
+    assert sorted(read(path)[0]["answer_id"]) == ["c1", "c2", "c3"]
+
+
+def test_a_broken_line_among_good_ones_is_still_counted(tmp_path: Path) -> None:
+    path = tmp_path / "RC"
+    path.write_bytes(lines_of([comment("c1"), comment("c2", parent_id="t1_c1")], **COMPACT) + b"{broken\n")
+    found, tally = read(path)
+    assert found["answer_id"].to_list() == ["c1"]
+    assert tally.dropped == {("answer", "not_direct_reply"): 1, ("answer", "not_json"): 1}
+
+
+def test_candidates_come_once_and_in_order() -> None:
+    text = lines_of([comment(f"c{i}", subreddit="Ab"[i % 2 :]) for i in range(9)], **COMPACT)
+    found = list(Shortcut("answer", ["b", "ab"], text).candidates(100, text) or [])
+    offsets = [offset for offset, _ in found]
+    assert offsets == sorted(set(offsets))
+    assert len(found) == 9
+    assert all(text[offset - 100 : offset - 100 + len(line)] == line for offset, line in found)
+    assert count_lines(text) == count_lines(text[:-1]) == 9
+
+
+def test_shares_of_a_file_make_up_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compressed, "_BLOCK", 1 << 13)
+    monkeypatch.setattr(compressed, "_PIECE", 1 << 12)
+    path = write_dump(tmp_path / "RC.zst", [comment(f"c{i}", body="x" * (i % 300)) for i in range(2000)])
+    whole, whole_tally = read(path)
+    parts = [read(path, part=(number, 3)) for number in range(3)]
+    assert min(part.height for part, _ in parts) > 0
+    assert pl.concat([part for part, _ in parts]).sort("answer_id").equals(whole.sort("answer_id"))
+    assert sum(tally.read["answer"] for _, tally in parts) == whole_tally.read["answer"]
+
+
+def test_a_line_longer_than_a_block_is_whole(tmp_path: Path) -> None:
+    path = write_dump(tmp_path / "RC.zst", [comment("c1"), comment("c2", body="y" * 3_000_000), comment("c3")])
+    found, tally = read(path)
+    assert dict(zip(found["answer_id"], found["body_chars"], strict=True))["c2"] == 3_000_000
+    assert found.height == 3
+    assert tally.complete
+
+
+def test_a_file_that_ends_in_our_own_mark_is_still_whole(tmp_path: Path) -> None:
+    path = tmp_path / "RC.zst"
+    path.write_bytes(compressed.zstd.compress(lines_of([comment("c1")], **COMPACT)) + compressed._MARK_FRAME)
+    found, _ = read(path)
+    assert found["answer_id"].to_list() == ["c1"]
+
+
+# -- workers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    records = [record for i in range(400) for record in thread(f"p{i}", (3, 9, 5, 2, 7), subreddit=f"Ask{i % 5}")]
+    return write_month(tmp_path_factory.mktemp("month"), records)
+
+
+def test_workers_change_no_byte(
+    month: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: datetime
+) -> None:
+    monkeypatch.setattr("shp_miner.importing._SHARED_FILE_BYTES", 1)
+    monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", 300)
+    trees = {}
+    for workers in (1, 2, 3):
+        store, out = tmp_path / f"s{workers}", tmp_path / f"o{workers}"
+        imported = import_dump("reddit-dump", month, store, now=now, workers=workers)
+        assert imported.tally.read == {"post": 400, "answer": 2000}
+        steps: list[tuple[int, int]] = []
+        export_dataset(store, out, formats=["pairs", "kto"], workers=workers, advance=lambda *step: steps.append(step))
+        assert steps[-1][0] == steps[-1][1] > 5
+        trees[workers] = tree(out)
+    assert trees[1] == trees[2] == trees[3]
+
+
+def test_a_filter_is_worked_on_in_threads(month: list[Path], tmp_path: Path, now: datetime) -> None:
+    imported = import_dump("reddit-dump", month, tmp_path / "s", now=now, communities=["ask3"], workers=2)
+    assert imported.tally.read == {"post": 80, "answer": 400}
+    assert imported.tally.dropped == {("post", "other_community"): 320, ("answer", "other_community"): 1600}
+
+
+def test_progress_adds_up_to_the_files(month: list[Path], tmp_path: Path, now: datetime) -> None:
+    for communities in ([], ["ask1"]):
+        seen: list[int] = []
+        import_dump("reddit-dump", month, tmp_path / "s", now=now, communities=communities, advance=seen.append)
+        assert sum(seen) == sum(path.stat().st_size for path in month)
+
+
+def _square(job: int, advance: Any) -> int:
+    if job == 13:
+        raise BadInput("Thirteen is refused.", "Take another number.")
+    advance(1)
+    return job * job
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_engine_keeps_the_order_and_passes_errors_on(workers: int) -> None:
+    steps: list[int] = []
+    with Engine(workers) as engine:
+        assert list(engine.run(_square, range(7), steps.append)) == [n * n for n in range(7)]
+        assert sum(steps) == 7
+        with pytest.raises(BadInput, match="Thirteen") as caught:
+            list(engine.run(_square, [1, 13, 2], steps.append))
+        assert caught.value.hint == "Take another number."
+    assert run_threads(_square, [1, 2, 3], workers=workers, advance=steps.append) == [1, 4, 9]
+    with pytest.raises(BadInput):
+        run_threads(_square, [1, 13, 2], workers=workers, advance=steps.append)
+
+
+def test_the_memory_budget_decides_how_many_work() -> None:
+    assert fitting_workers(8, 4_000, 1_000) == 4
+    assert fitting_workers(2, 4_000, 1_000) == 2
+    assert fitting_workers(8, 10, 1_000) == 1
+    assert machine_memory() > 100_000_000
+
+
+def test_a_window_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shp_miner.importing import ImportJob, import_jobs
+
+    monkeypatch.setattr("shp_miner.importing._SHARED_FILE_BYTES", 1)
+    parameter = compressed.zstd.CompressionParameter
+    path = tmp_path / "RC.zst"
+    compressor = compressed.zstd.ZstdCompressor(options={parameter.window_log: 31})
+    path.write_bytes(compressor.compress(lines_of([comment("c1")])) + compressor.flush())
+    jobs, each = import_jobs(ImportJob("reddit-dump", [path], tmp_path / "s", NOW, {}), 2)
+    assert each > 1 << 31
+    assert [(job.part, job.parts) for job in jobs] == [(0, 2), (1, 2)]
+    filtered, _ = import_jobs(ImportJob("reddit-dump", [path], tmp_path / "s", NOW, {"communities": ("x",)}), 2)
+    assert len(filtered) == 1
+    assert submission()
