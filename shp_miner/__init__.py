@@ -22,7 +22,8 @@ from shp_miner.load import load
 if TYPE_CHECKING:
     from shp_miner.errors import BadInput, Error, Incomplete, NotAllowed, TryLater, UsageError
     from shp_miner.export.formats import FORMATS
-    from shp_miner.pipeline import Exported, Imported, export_dataset, import_dump
+    from shp_miner.importing import Imported, import_dump
+    from shp_miner.pipeline import Exported, export_dataset
     from shp_miner.rules.pairs import make_pairs
     from shp_miner.rules.presets import PRESETS, Rule, preset
     from shp_miner.store import Store
@@ -35,7 +36,7 @@ _HOME = {
     "Error": "errors",
     "Exported": "pipeline",
     "FORMATS": "export.formats",
-    "Imported": "pipeline",
+    "Imported": "importing",
     "Incomplete": "errors",
     "NotAllowed": "errors",
     "PRESETS": "rules.presets",
@@ -44,7 +45,7 @@ _HOME = {
     "TryLater": "errors",
     "UsageError": "errors",
     "export_dataset": "pipeline",
-    "import_dump": "pipeline",
+    "import_dump": "importing",
     "make_pairs": "rules.pairs",
     "preset": "rules.presets",
 }

@@ -1,30 +1,85 @@
-"""Importing as tasks: which reader, how files are shared among workers, and the task itself."""
+"""Importing: a dump into the store, as tasks that workers share. What the command calls, and you can too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
+import os
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zstandard
 from msgspec import Struct, structs
 
-from shp_miner.dumps.compressed import Advance, compression
+from shp_miner.dumps.compressed import Advance, compression, ignore
+from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import UsageError
-from shp_miner.model import Chunk
-from shp_miner.store import Store
-from shp_miner.tally import Tally
+from shp_miner.tally import Tally, total
+
+if TYPE_CHECKING:
+    from shp_miner.model import Chunk
+    from shp_miner.store import Store, StoreWriter
 
 #: A reader of one kind of dump: read(paths, tally, *, now, advance, **options) yields the observations in `paths` and
 #: counts the rest in `tally`.
-Reader = Callable[..., Iterator[Chunk]]
+Reader = Callable[..., "Iterator[Chunk]"]
 
 #: A file smaller than this is not shared among workers: starting one takes about a second.
 _SHARED_FILE_BYTES = 24_000_000
 
 #: What a worker takes besides its decoder's window.
 _WORKER_BYTES = 450_000_000
+
+
+class Imported(Struct):
+    """What an import did: the counts, and the store's version after it."""
+
+    tally: Tally
+    version: str
+
+
+def import_dump(
+    kind: str,
+    paths: Sequence[str | os.PathLike[str]],
+    store: Store | str | os.PathLike[str],
+    *,
+    now: datetime | None = None,
+    advance: Advance = ignore,
+    workers: int | None = None,
+    memory: int | None = None,
+    **options: Any,
+) -> Imported:
+    """Read dump files into a store. Importing the same again changes no export.
+
+    `kind` is "reddit-dump", "stackexchange-dump" or "threads"; `options` are that reader's. `now` (default: the clock)
+    is what later times are refused by. `workers` (default: the cores) and `memory` in bytes (default: half the
+    machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another kind, before
+    anything is written.
+    """
+    path = Path(store) if isinstance(store, str | os.PathLike) else store.path
+    job = ImportJob(kind, [Path(file) for file in paths], path, now or datetime.now(UTC), options)
+    jobs, each_bytes = import_jobs(job, workers or cores())
+    fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
+    if fitting == 1 and len(jobs) > 1:
+        jobs = [job]  # shares of a file help only those who work on them at the same time
+    if options.get("communities"):
+        # With a filter, decompressing is the work: threads do it side by side, while this one imports what is needed
+        # when the rows come.
+        tally = total(run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(path)))
+    else:
+        _store(path)
+        with Engine(fitting) as engine:
+            tally = total(engine.run(import_part, jobs, advance))
+    done = _store(path)
+    done.compact_if_due()
+    return Imported(tally, done.snapshot().version if done.exists else "0.0")
+
+
+def _store(path: Path) -> Store:
+    """The store at a path. Raises BadInput where something else lies."""
+    from shp_miner.store import Store  # noqa: PLC0415  (tables take a second to import)
+
+    return Store(path)
 
 
 class ImportJob(Struct, frozen=True):
@@ -47,9 +102,12 @@ def import_part(job: ImportJob, advance: Advance) -> Tally:
         options["part"] = (job.part, job.parts)
         shared, advance = advance, lambda count: shared(count // job.parts)
     chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **options)
-    with Store(job.store).writer() as writer:
-        for chunk in chunks:
-            writer.add(chunk)
+    writer: StoreWriter | None = None
+    for chunk in chunks:
+        writer = writer or _store(job.store).writer()
+        writer.add(chunk)
+    if writer is not None:
+        writer.flush()
     return tally
 
 

@@ -1,18 +1,16 @@
-"""The flow: a dump into the store, the store through a rule into exports. What the commands call, and you can too."""
+"""The flow from the store through a rule into exports. What the command calls, and you can too."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
-from shp_miner.dumps.compressed import Advance, ignore
-from shp_miner.engine import Engine, fitting_workers, machine_memory, run_threads
+from shp_miner.engine import Engine, cores, default_memory, fitting_workers
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
 from shp_miner.export.check import Balance
@@ -22,11 +20,10 @@ from shp_miner.export.pieces import Pieces
 from shp_miner.export.publish import MANIFEST, published, write_text
 from shp_miner.export.shards import Shard
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
-from shp_miner.importing import ImportJob, import_jobs, import_part
 from shp_miner.mine import Selection
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Store
-from shp_miner.tally import Tally, total
+from shp_miner.tally import Tally
 
 Path_ = str | os.PathLike[str]
 
@@ -41,47 +38,6 @@ _GROUP_BYTES = 8_000_000
 
 #: What a worker that mines a range of usual threads takes, in bytes.
 _EXPORT_WORKER_BYTES = 450_000_000
-
-
-class Imported(Struct):
-    """What an import did: the counts, and the store's version after it."""
-
-    tally: Tally
-    version: str
-
-
-def import_dump(
-    kind: str,
-    paths: Sequence[Path_],
-    store: Store | Path_,
-    *,
-    now: datetime | None = None,
-    advance: Advance = ignore,
-    workers: int | None = None,
-    memory: int | None = None,
-    **options: Any,
-) -> Imported:
-    """Read dump files into a store. Importing the same again changes no export.
-
-    `kind` is "reddit-dump", "stackexchange-dump" or "threads"; `options` are that reader's. `now` (default: the clock)
-    is what later times are refused by. `workers` (default: the cores) and `memory` in bytes (default: half the
-    machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another kind, before
-    anything is written.
-    """
-    store = store if isinstance(store, Store) else Store(store)
-    job = ImportJob(kind, [Path(path) for path in paths], store.path, now or datetime.now(UTC), options)
-    jobs, each_bytes = import_jobs(job, workers or cores())
-    fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
-    if fitting == 1 and len(jobs) > 1:
-        jobs = [job]  # shares of a file help only those who work on them at the same time
-    if options.get("communities"):
-        # With a filter, decompressing is the work: threads do it side by side, and starting them costs nothing.
-        tally = total(run_threads(import_part, jobs, workers=fitting, advance=advance))
-    else:
-        with Engine(fitting) as engine:
-            tally = total(engine.run(import_part, jobs, advance))
-    store.compact_if_due()
-    return Imported(tally, store.snapshot().version if store.exists else "0.0")
 
 
 class Exported(Struct):
@@ -158,16 +114,6 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             result.shards[name] = _finish(name, target, own, selection, mined)
         shutil.rmtree(work)
     return result
-
-
-def cores() -> int:
-    """The processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def default_memory() -> int:
-    """Half of the machine's memory, in bytes."""
-    return machine_memory() // 2
 
 
 class _Steps:

@@ -245,7 +245,8 @@ def test_doctor_names_a_broken_store(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 AS_NOBODY = """
 import os, sys
-import shp_miner.cli.import_, shp_miner.pipeline, shp_miner.dumps.reddit
+import shp_miner.cli.import_, shp_miner.importing, shp_miner.store
+import shp_miner.dumps.reddit, shp_miner.dumps.reddit_columns
 from shp_miner.cli import run
 if os.geteuid() == 0:
     os.setuid(65534)

@@ -38,8 +38,9 @@ def lines_of(records: list[dict[str, Any]], **dumps_options: Any) -> bytes:
 COMPACT: dict[str, Any] = {"separators": (",", ":")}
 
 VALUES: dict[str, Any] = {
-    "author": st.sampled_from(["ann", "AutoModerator", "x-bot", "SomeBot", "Abbot", "", "[deleted]", None, "a\0b", "é"]),
-    "body": st.one_of(st.text(max_size=30), st.sampled_from(["[deleted]", " [removed]", "", "&amp;#x200B;", "\u200b", "a\0"])),
+    "author": st.sampled_from(["ann", "AutoModerator", "x-bot", "SomeBot", "Abbot", "", "[deleted]", None, "a\0b"]),
+    "body": st.text(max_size=30)
+    | st.sampled_from(["[deleted]", " [removed]", "", "&amp;#x200B;", "\u200b", "a\0"]),
     "score": st.one_of(st.integers(-5, 50), st.sampled_from(["7", 3.0, None, "x", 1.5])),
     "created_utc": st.sampled_from([T0, str(T0), float(T0), -1, T0 * 1000, None]),
     "retrieved_on": st.sampled_from([T0 + 9, None, "soon", T0 + 10**10]),
@@ -76,7 +77,7 @@ def test_the_fast_ways_give_the_careful_way_s_rows(
     path.write_bytes(lines_of([comment("c0", subreddit="AskTest"), *records], **COMPACT))
     fast, fast_tally = read(path, communities=communities)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shp_miner.dumps.reddit_columns.DECODERS", {"answer": _Refusing(), "post": _Refusing()})
+        patch.setattr("shp_miner.dumps.reddit_records.CLEAN_DECODERS", {"answer": _Refusing(), "post": _Refusing()})
         careful, careful_tally = read(path, communities=communities, thorough=True)
     order = ["answer_id", "content_hash", "source"]
     assert fast.sort(order).equals(careful.sort(order))
@@ -119,12 +120,12 @@ def test_an_escaped_spelling_is_found(tmp_path: Path) -> None:
         escaped.replace(b'"subreddit"', b'"sub\\u0072eddit"'),
     ):
         path.write_bytes(plain + spelling)
-        # The first kind cannot be seen by counting keys; the audit of the first block parses it and stops.
-        try:
-            found, _ = read(path, communities=["asktest"])
-        except BadInput as error:
-            assert "--thorough" in error.hint
-            found, _ = read(path, communities=["asktest"], thorough=True)
+        # Counting keys shows the second kind; the first one only the audit sees, and it stops the import.
+        if b"Ask\\u" in spelling:
+            with pytest.raises(BadInput, match="fast search misses") as caught:
+                read(path, communities=["asktest"])
+            assert "--thorough" in caught.value.hint
+        found, _ = read(path, communities=["asktest"], thorough=b"Ask\\u" in spelling)
         assert sorted(found["answer_id"]) == ["c1", "c2"]
 
 
@@ -201,11 +202,11 @@ def test_workers_change_no_byte(
     monkeypatch.setattr("shp_miner.importing._SHARED_FILE_BYTES", 1)
     monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", 300)
     trees = {}
+    steps: list[tuple[int, int]] = []
     for workers in (1, 2, 3):
         store, out = tmp_path / f"s{workers}", tmp_path / f"o{workers}"
         imported = import_dump("reddit-dump", month, store, now=now, workers=workers)
         assert imported.tally.read == {"post": 400, "answer": 2000}
-        steps: list[tuple[int, int]] = []
         export_dataset(store, out, formats=["pairs", "kto"], workers=workers, advance=lambda *step: steps.append(step))
         assert steps[-1][0] == steps[-1][1] > 5
         trees[workers] = tree(out)

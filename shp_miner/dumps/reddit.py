@@ -13,17 +13,21 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from shp_miner.dumps import reddit_columns, reddit_records
+from shp_miner.dumps import reddit_records
 from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines, split_lines
 from shp_miner.dumps.records import Lost, latest_allowed_us
-from shp_miner.dumps.reddit_columns import CAREFUL
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput, from_os_error
-from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.tally import Damage, Tally
+
+# Tables take a second to import. The first of them is needed when some thousand records are parsed, and by then the
+# file has long been decompressing.
+if TYPE_CHECKING:
+    from shp_miner.model import Chunk, Rows
 
 _SUFFIXES = (".zst", ".bz2", ".xz", ".gz", ".json", ".jsonl", ".ndjson")
 _LINES_SNIFFED = 20
@@ -69,18 +73,30 @@ class _Reader:
 
     def __init__(self, path: Path, kind: str, tally: Tally, latest_us: int, wanted: frozenset[str]) -> None:
         self.path, self.kind, self.tally, self.latest_us, self.wanted = path, kind, tally, latest_us, wanted
-        self.rows = Rows(POST if kind == "post" else ANSWER)
+        self._rows: Rows | None = None
         self._shortcut: Shortcut | None = None
         self._clean: list[tuple[Line, msgspec.Struct]] = []
 
     @property
     def full(self) -> bool:
-        return self.rows.full
+        return self._rows is not None and self._rows.full
+
+    @property
+    def rows(self) -> Rows:
+        """The rows collected so far."""
+        from shp_miner.model import ANSWER, POST, Rows  # noqa: PLC0415
+
+        if self._rows is None:
+            self._rows = Rows(POST if self.kind == "post" else ANSWER)
+        return self._rows
 
     def take(self) -> Chunk:
+        from shp_miner.model import ANSWER, POST, Chunk, empty  # noqa: PLC0415
+
         self._flush()
-        posts, answers = (self.rows.take() if self.kind == kind else Rows(schema).take() for kind, schema in _SCHEMAS)
-        return Chunk(posts, answers)
+        if self.kind == "post":
+            return Chunk(self.rows.take(), empty(ANSWER))
+        return Chunk(empty(POST), self.rows.take())
 
     def block(self, number: int, offset: int, text: bytes, *, thorough: bool) -> None:
         """Take over what is wanted of a block of whole lines."""
@@ -101,7 +117,7 @@ class _Reader:
         self._lines(found)
 
     def _lines(self, found: Iterable[Line]) -> None:
-        decode = reddit_columns.DECODERS[self.kind].decode
+        decode = reddit_records.CLEAN_DECODERS[self.kind].decode
         for place in found:
             try:
                 item = decode(place[1])
@@ -121,7 +137,9 @@ class _Reader:
         clean, self._clean = self._clean, []
         if not clean:
             return
-        frame = reddit_columns.to_frame(self.kind, [item for _, item in clean], self.latest_us)
+        from shp_miner.dumps.reddit_columns import CAREFUL, to_frame  # noqa: PLC0415
+
+        frame = to_frame(self.kind, [item for _, item in clean], self.latest_us)
         careful = frame[CAREFUL].fill_null(value=True)
         self.rows.add_frame(frame.filter(~careful))
         self.tally.keep(self.kind, frame.height - int(careful.sum()))
@@ -160,9 +178,6 @@ class _Reader:
             if reddit_records.unwanted(self.kind, item, self.wanted) is None:
                 offsets.append(offset)
         return offsets
-
-
-_SCHEMAS = (("post", POST), ("answer", ANSWER))
 
 
 def dump_files(paths: Sequence[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Many Reddit records at once: strict structs, then whole columns.
+"""Many Reddit records at once, as whole columns.
 
 Only records that are clean in every field come this way; a record that is not (an old type, a strange time, a NUL) is
 marked and takes the careful way of dumps.reddit, which knows every exception. Both give the same rows.
@@ -10,72 +10,14 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 import polars as pl
 
 from shp_miner.dumps.records import EARLIEST_S
+from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, GONE_BODIES, ROLES
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
-
-#: Accounts that are bots by name. Reddit marks none; these endings are the convention bots follow, kept narrow so that
-#: no Abbot is lost.
-BOT_NAME = r"(?i:^automoderator$|[_-]bot$)|[a-z0-9]Bot$|(?i:^(?:autowikibot|remindmebot|sneakpeekbot)$)"
-GONE_AUTHORS = ("", "[deleted]", "[removed]")
-GONE_BODIES = {"[deleted]": "deleted", "[removed]": "removed", "[ Removed by Reddit ]": "removed"}
-ROLES = {"moderator": "moderator", "admin": "admin", "special": "admin"}
 
 #: The marker column: true where the careful way must be taken.
 CAREFUL = "careful"
-
-
-class Meta(msgspec.Struct):
-    """What the archive noted at its second visit; the body and author fields are not refreshed by it."""
-
-    retrieved_2nd_on: Any = None
-    is_edited: bool | None = None
-    was_deleted_later: bool | None = None
-    removal_type: str | None = None
-
-
-class CleanComment(msgspec.Struct, kw_only=True, gc=False):
-    """A comment with the usual types; decoding anything else fails."""
-
-    id: str
-    link_id: str
-    parent_id: str
-    subreddit: str
-    author: str | None
-    body: str
-    score: int
-    created_utc: int
-    retrieved_on: int
-    edited: bool | int | float = False
-    distinguished: str | None = None
-    stickied: bool = False
-    is_submitter: bool = False
-    score_hidden: bool = False
-    meta: Meta | None = msgspec.field(default=None, name="_meta")
-
-
-class CleanSubmission(msgspec.Struct, kw_only=True, gc=False):
-    """A submission with the usual types; decoding anything else fails."""
-
-    id: str
-    subreddit: str
-    author: str | None
-    title: str
-    selftext: str
-    score: int
-    created_utc: int
-    retrieved_on: int
-    is_self: bool
-    permalink: str
-    edited: bool | int | float = False
-    distinguished: str | None = None
-    stickied: bool = False
-    over_18: bool = False
-    upvote_ratio: float | None = None
-    removed_by_category: str | None = None
-    meta: Meta | None = msgspec.field(default=None, name="_meta")
 
 
 _SHARED: dict[str, Any] = {
@@ -99,10 +41,6 @@ _OWN: dict[str, dict[str, Any]] = {
         "upvote_ratio": pl.Float64,
         "removed_by_category": pl.String,
     },
-}
-DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    "answer": msgspec.json.Decoder(CleanComment),
-    "post": msgspec.json.Decoder(CleanSubmission),
 }
 
 

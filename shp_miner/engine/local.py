@@ -84,12 +84,17 @@ class Engine:
 
 
 def run_threads(
-    task: Callable[[Job, Advance], Result], jobs: Sequence[Job], *, workers: int, advance: Advance
+    task: Callable[[Job, Advance], Result],
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    advance: Advance,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[Result]:
     """The results of task(job, advance) in the order of the jobs, from threads of this process.
 
-    For tasks that spend their time in a decoder, which lets other threads run. Any error ends the others at their next
-    advance.
+    For tasks that spend their time in a decoder, which lets other threads run. `meanwhile` is called once they run. Any
+    error, in it too, ends the others at their next advance.
     """
     sys.setswitchinterval(_SWITCH_S)
     stopped = Event()
@@ -102,6 +107,7 @@ def run_threads(
     with ThreadPoolExecutor(max(1, min(workers, len(jobs)))) as pool:
         futures = [pool.submit(task, job, step) for job in jobs]
         try:
+            meanwhile()
             for future in futures:
                 while not _ready(future, futures):
                     pass
@@ -109,6 +115,16 @@ def run_threads(
             stopped.set()
             raise
         return [future.result() for future in futures]
+
+
+def cores() -> int:
+    """The processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_memory() -> int:
+    """Half of the machine's memory, in bytes."""
+    return machine_memory() // 2
 
 
 def fitting_workers(wanted: int, memory: int, each: int) -> int:

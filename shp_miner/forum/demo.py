@@ -13,8 +13,9 @@ from shp_miner.forum.dump import truth, write_threads
 from shp_miner.forum.simulate import simulate
 from shp_miner.forum.truth import accuracy
 from shp_miner.forum.world import World
+from shp_miner.importing import import_dump
 from shp_miner.load import load
-from shp_miner.pipeline import export_dataset, import_dump
+from shp_miner.pipeline import export_dataset
 from shp_miner.rules.presets import PRESETS
 
 SEED = 0

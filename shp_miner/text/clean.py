@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from typing import TYPE_CHECKING
 
-import polars as pl
+if TYPE_CHECKING:
+    import polars as pl
 
 #: What stands for a character that no encoding can hold.
 REPLACEMENT = "�"
@@ -67,6 +69,8 @@ def _html_to_markdown(body: str) -> str:
 
 def clean(bodies: pl.Series, formats: pl.Series) -> pl.Series:
     """`to_markdown` of whole columns: bodies (String, null as empty) with their formats."""
+    import polars as pl  # noqa: PLC0415  (readers of dumps need the rest long before they need tables)
+
     frame = pl.DataFrame({"body": bodies.fill_null(""), "format": formats})
     unescaped = pl.col("body")
     for escaped, plain in _REDDIT_ESCAPES:
