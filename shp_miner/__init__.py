@@ -13,13 +13,13 @@ The commands of `shp-miner` call these same names:
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 # The function must take the name from its module, which only an import here and now makes sure of.
 from shp_miner.load import load
 
 if TYPE_CHECKING:
+    __version__: str
     from shp_miner.errors import BadInput, Error, Incomplete, NotAllowed, TryLater, UsageError
     from shp_miner.export.formats import FORMATS
     from shp_miner.importing import Imported, import_dump
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from shp_miner.rules.pairs import make_pairs
     from shp_miner.rules.presets import PRESETS, Rule, preset
     from shp_miner.store import Store
-
-__version__ = version("shp-miner")
 
 # Nothing is imported before it is used: `shp-miner --help` must not wait for Arrow.
 _HOME = {
@@ -73,6 +71,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("shp-miner")
     if name not in _HOME:
         raise AttributeError(f"module 'shp_miner' has no attribute {name!r}")
     value = getattr(import_module(f"shp_miner.{_HOME[name]}"), name)

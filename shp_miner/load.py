@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.publish import MANIFEST, formats_in
@@ -53,8 +52,8 @@ def load(
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of an export of one format. Raises BadInput if there is none."""
     try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError) as error:
+        return dict(json.loads((folder / MANIFEST).read_bytes()))
+    except (OSError, ValueError) as error:
         raise BadInput(
             f"{folder} is not an export: it has no readable {MANIFEST}.", "Name the folder given to export."
         ) from error

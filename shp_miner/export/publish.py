@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from shp_miner.errors import UsageError, from_os_error
 
 MANIFEST = "manifest.json"
-
-
-class _Head(msgspec.Struct):
-    """What makes a JSON file a manifest of ours."""
-
-    layout: int
-    format: str
-    files: list[msgspec.Raw]
 
 
 @contextmanager
@@ -75,10 +66,11 @@ def is_export(folder: Path) -> bool:
 
 def _format_of(folder: Path) -> str | None:
     try:
-        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Head)
-    except (OSError, msgspec.DecodeError):
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
         return None
-    return manifest.format
+    ours = isinstance(manifest, dict) and {"layout", "format", "files"} <= set(manifest)
+    return str(manifest["format"]) if ours else None
 
 
 def write_text(path: Path, text: str) -> None:

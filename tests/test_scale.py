@@ -1,0 +1,74 @@
+"""Sizes that people meet once in a while. Slow: run with `pytest -m slow tests/test_scale.py`."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shp_miner import Store, export_dataset
+from shp_miner.store import HashRange
+
+from .build import T0, answer_row, chunk, post_row
+
+pytestmark = pytest.mark.slow
+
+WHOLE = HashRange(-(1 << 63), 1 << 63)
+
+#: What one process may take besides a decoder's window.
+BUDGET_BYTES = 1 << 30
+
+
+def peak_of(code: str, *arguments: str) -> int:
+    """The peak memory in bytes of a Python program that runs by itself."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert peak >= before
+    return peak * 1024
+
+
+EXPORT = "import sys; from shp_miner import export_dataset; export_dataset(sys.argv[1], sys.argv[2], workers=1)"
+
+
+def test_a_thread_of_a_hundred_thousand_answers(tmp_path: Path) -> None:
+    rows = [
+        answer_row(f"a{i}", score=2 + i * 7919 % 10_007, created_at=(T0 + i) * 1_000_000, body=f"Answer {i}. " * 20)
+        for i in range(100_000)
+    ]
+    store = Store(tmp_path / "s")
+    store.append(chunk([post_row()], rows))
+    del rows
+    assert peak_of(EXPORT, str(tmp_path / "s"), str(tmp_path / "o")) < BUDGET_BYTES
+    result = export_dataset(store, tmp_path / "o")
+    assert result.tally.dropped["answer", "over_answer_cap"] == 99_950
+    assert 0 < result.pairs["asktest"] < 50 * 49 // 2
+
+
+def test_ten_thousand_small_appends_stay_fast(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    times = []
+    for i in range(10_000):
+        started = time.perf_counter()
+        store.append(chunk([], [answer_row(f"a{i}", post_id=f"p{i % 500}")]))
+        times.append(time.perf_counter() - started)
+    first, last = (sorted(part)[len(part) // 2] for part in (times[:500], times[-500:]))
+    started = time.perf_counter()
+    before = store.snapshot().answers(WHOLE)[0]
+    reading = time.perf_counter() - started
+    started = time.perf_counter()
+    store.compact()
+    compacting = time.perf_counter() - started
+    started = time.perf_counter()
+    after = store.snapshot().answers(WHOLE)[0]
+    again = time.perf_counter() - started
+    print(f"append {first * 1e3:.0f} ms, later {last * 1e3:.0f} ms; read {reading:.1f} s, compact {compacting:.1f} s,")
+    print(f"read compacted {again:.2f} s")
+    assert after.equals(before)
+    assert after.height == 10_000
+    assert last < 5 * first
+    assert again < reading
