@@ -127,9 +127,12 @@ def import_jobs(whole: ImportJob, workers: int) -> tuple[list[ImportJob], int]:
         kind_of(file)  # what is wrong with any file is said before the first is read
     window = max((_window(file) for file in files), default=0)
     large = [file for file in files if file.stat().st_size >= _SHARED_FILE_BYTES]
-    if workers == 1 or not large:
+    filtered = bool(whole.options.get("communities"))
+    # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
+    readers = workers if filtered else workers // 2
+    if readers <= 1 or not large:
         return [whole], window + _WORKER_BYTES
-    share = workers if len(large) < workers and not whole.options.get("communities") else 1
+    share = 1 if filtered or len(large) >= readers else readers
     jobs = []
     for file in sorted(files, key=lambda path: -path.stat().st_size):
         parts = share if file in large else 1

@@ -203,14 +203,14 @@ def test_workers_change_no_byte(
     monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", 300)
     trees = {}
     steps: list[tuple[int, int]] = []
-    for workers in (1, 2, 3):
+    for workers in (1, 2, 4):
         store, out = tmp_path / f"s{workers}", tmp_path / f"o{workers}"
         imported = import_dump("reddit-dump", month, store, now=now, workers=workers)
         assert imported.tally.read == {"post": 400, "answer": 2000}
         export_dataset(store, out, formats=["pairs", "kto"], workers=workers, advance=lambda *step: steps.append(step))
         assert steps[-1][0] == steps[-1][1] > 5
         trees[workers] = tree(out)
-    assert trees[1] == trees[2] == trees[3]
+    assert trees[1] == trees[2] == trees[4]
 
 
 def test_a_filter_is_worked_on_in_threads(month: list[Path], tmp_path: Path, now: datetime) -> None:
@@ -262,7 +262,7 @@ def test_a_window_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "RC.zst"
     compressor = compressed.zstd.ZstdCompressor(options={parameter.window_log: 31})
     path.write_bytes(compressor.compress(lines_of([comment("c1")])) + compressor.flush())
-    jobs, each = import_jobs(ImportJob("reddit-dump", [path], tmp_path / "s", NOW, {}), 2)
+    jobs, each = import_jobs(ImportJob("reddit-dump", [path], tmp_path / "s", NOW, {}), 4)
     assert each > 1 << 31
     assert [(job.part, job.parts) for job in jobs] == [(0, 2), (1, 2)]
     filtered, _ = import_jobs(ImportJob("reddit-dump", [path], tmp_path / "s", NOW, {"communities": ("x",)}), 2)

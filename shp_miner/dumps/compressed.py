@@ -30,7 +30,7 @@ WINDOW_LOG_MAX = 31
 #: asked for anew each time, and its first touch costs more than the copy.
 _READ = 1 << 17
 _BLOCK = 1 << 18
-_PIECE = 1 << 17
+_PIECE = 1 << 18
 
 #: A line longer than this is lost (counted), so that a file without line ends cannot fill the memory.
 LINE_MAX = 64 << 20

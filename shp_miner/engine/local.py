@@ -21,9 +21,9 @@ Advance = Callable[[int], None]
 #: Seconds between looks at how far the workers are.
 _LOOK_S = 0.2
 
-#: Python lets a thread wait this long (seconds) for another by default 10 times as long; the thread that decompresses
+#: Python lets a thread wait this long (seconds) for another by default 50 times as long; the thread that decompresses
 #: ahead would stand still meanwhile.
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 
 _progress: Any = None
 
