@@ -150,10 +150,11 @@ def test_an_export_killed_at_any_moment_is_whole_or_absent(many: list[Path], tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["expected", "out", "store"]
 
 
-def test_ctrl_c_ends_in_one_sentence_and_keeps_what_is_committed(tmp_path: Path) -> None:
-    dump = write_dump(tmp_path / "RC", [comment(f"c{i}", f"p{i % 100}") for i in range(60_000)])
+@pytest.mark.parametrize("options", [[], ["--community", "asktest"]], ids=["everything", "filtered"])
+def test_ctrl_c_ends_in_one_sentence_and_keeps_what_is_committed(options: list[str], tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "RC", [comment(f"c{i}", f"p{i % 100}", body="x" * 400) for i in range(150_000)])
     store = tmp_path / "store"
-    process = started("import", "reddit-dump", str(dump), "--store", str(store))
+    process = started("import", "reddit-dump", str(dump), "--store", str(store), *options)
     deadline = time.monotonic() + 30
     while not (store / "answers" / "_delta_log" / "00000000000000000002.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -163,5 +164,5 @@ def test_ctrl_c_ends_in_one_sentence_and_keeps_what_is_committed(tmp_path: Path)
     assert "Interrupted" in errors
     assert "Traceback" not in errors
     kept = Store(store).snapshot().answers(WHOLE)[0].height
-    assert 0 < kept < 60_000
+    assert 0 < kept < 150_000
     assert list(store.iterdir())

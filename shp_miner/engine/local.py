@@ -25,6 +25,9 @@ _LOOK_S = 0.2
 #: ahead would stand still meanwhile.
 _SWITCH_S = 0.0001
 
+#: How many threads polars makes in a process; read when it is imported there.
+_THREADS = "POLARS_MAX_THREADS"
+
 _progress: Any = None
 
 
@@ -35,6 +38,7 @@ class Engine:
         self._workers = workers
         self._pool: ProcessPoolExecutor | None = None
         self._counter: Any = None
+        self._threads_before: str | None = None
 
     def run(self, task: Callable[[Job, Advance], Result], jobs: Sequence[Job], advance: Advance) -> Iterator[Result]:
         """The results of task(job, advance) in the order of the jobs. The first error is raised.
@@ -70,13 +74,18 @@ class Engine:
             for process in list((self._pool._processes or {}).values()):
                 process.terminate()
             self._pool.shutdown(wait=True, cancel_futures=True)
+            if self._threads_before is None:
+                os.environ.pop(_THREADS, None)
+            else:
+                os.environ[_THREADS] = self._threads_before
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = get_context("spawn")
             self._counter = context.Value("q", 0)
             # A library that makes as many threads as there are cores would do so in every worker.
-            os.environ.setdefault("POLARS_MAX_THREADS", "1")
+            self._threads_before = os.environ.get(_THREADS)
+            os.environ[_THREADS] = self._threads_before or "1"
             self._pool = ProcessPoolExecutor(
                 self._workers, mp_context=context, initializer=_start, initargs=(self._counter,)
             )
