@@ -109,9 +109,6 @@ PAIR = pa.schema(
 #: Columns that hold what people wrote. They carry no statistics in any file and leave when a person asks.
 TEXT_COLUMNS = ("title", "body")
 
-#: The platforms a source can belong to; each has its own floors (see rules.presets.PROFILES).
-PLATFORMS = ("reddit", "stackexchange", "lemmy", "discourse", "nodebb", "threads")
-
 
 def thread_hash(site: str, post_id: str) -> int:
     """A stable signed 64-bit hash of a thread: XXH3 of "site NUL post_id"."""

@@ -4,6 +4,14 @@ A task is a plain function of plain data: files in, files out under atomic names
 nothing, and a cluster is one more file here.
 """
 
-from shp_miner.engine.local import Engine, cores, default_memory, fitting_workers, machine_memory, run_threads
+from shp_miner.engine.local import (
+    Advance,
+    Engine,
+    cores,
+    default_memory,
+    fitting_workers,
+    machine_memory,
+    run_threads,
+)
 
-__all__ = ["Engine", "cores", "default_memory", "fitting_workers", "machine_memory", "run_threads"]
+__all__ = ["Advance", "Engine", "cores", "default_memory", "fitting_workers", "machine_memory", "run_threads"]

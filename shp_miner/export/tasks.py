@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 from msgspec import Struct
 
+from shp_miner.engine import Advance
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.pieces import Group, Pieces, write_piece
@@ -15,8 +16,6 @@ from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mine import Mined, Selection, bounds, mine
 from shp_miner.store import HashRange, Store
 from shp_miner.tally import Tally
-
-Advance = Callable[[int], None]
 
 
 class RangeJob(Struct, frozen=True):
