@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 #: counts the rest in `tally`.
 Reader = Callable[..., "Iterator[Chunk]"]
 
-#: A file smaller than this is not shared among workers: starting one takes about a second.
+#: Smaller files are read by one worker: starting another takes about a second.
 _SHARED_FILE_BYTES = 24_000_000
 
 #: What a worker takes besides its decoder's window.
@@ -60,11 +61,10 @@ def import_dump(
     job = ImportJob(kind, [Path(file) for file in paths], path, now or datetime.now(UTC), options)
     jobs, each_bytes = import_jobs(job, workers or cores())
     fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
-    if fitting == 1 and len(jobs) > 1:
-        jobs = [job]  # shares of a file help only those who work on them at the same time
-    if options.get("communities"):
-        # With a filter, decompressing is the work: threads do it side by side, while this one imports what is needed
-        # when the rows come.
+    if min(fitting, len(jobs)) == 1 or options.get("communities"):
+        # Threads are enough where decompressing is the work. They do it while this one imports what is needed when the
+        # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
+        # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
         tally = total(run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(path)))
     else:
         _store(path)
@@ -83,40 +83,33 @@ def _store(path: Path) -> Store:
 
 
 class ImportJob(Struct, frozen=True):
-    """Some dump files (or the `part`-th of `parts` shares of their blocks) to be read into a store."""
+    """Some dump files to be read into a store."""
 
     kind: str
     paths: list[Path]
     store: Path
     now: datetime
     options: dict[str, Any]
-    part: int = 0
-    parts: int = 1
 
 
 def import_part(job: ImportJob, advance: Advance) -> Tally:
     """Read what the job says and commit it to the store. Doing it twice changes no export."""
     tally = Tally()
-    options = dict(job.options)
-    if job.parts > 1:
-        options["part"] = (job.part, job.parts)
-        shared, advance = advance, lambda count: shared(count // job.parts)
-    chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **options)
-    writer: StoreWriter | None = None
-    for chunk in chunks:
-        writer = writer or _store(job.store).writer()
-        writer.add(chunk)
-    if writer is not None:
-        writer.flush()
+    chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **job.options)
+    with ExitStack() as stack:
+        writer: StoreWriter | None = None
+        for chunk in chunks:
+            # Opened late: a file of another kind is refused before a store is made.
+            writer = writer or stack.enter_context(_store(job.store).writer())
+            writer.add(chunk)
     return tally
 
 
 def import_jobs(whole: ImportJob, workers: int) -> tuple[list[ImportJob], int]:
-    """The whole import as jobs for up to `workers`, the longest first, and the bytes of memory each may take.
+    """The whole import as jobs for up to `workers`, the largest file first, and the bytes of memory each may take.
 
-    Only Reddit's dumps come in sizes worth sharing. A file is one job; where there are fewer files than workers and
-    all is kept, so that parsing is the work, large files are shared by blocks. With a filter, decompressing is the
-    work, and that cannot be shared.
+    Only Reddit's dumps come in sizes worth sharing. A file is one job: two readers of one file would both have to
+    decompress all of it.
     """
     if whole.kind != "reddit-dump":
         return [whole], _WORKER_BYTES
@@ -125,19 +118,13 @@ def import_jobs(whole: ImportJob, workers: int) -> tuple[list[ImportJob], int]:
     files = dump_files(whole.paths)
     for file in files:
         kind_of(file)  # what is wrong with any file is said before the first is read
-    window = max((_window(file) for file in files), default=0)
-    large = [file for file in files if file.stat().st_size >= _SHARED_FILE_BYTES]
-    filtered = bool(whole.options.get("communities"))
+    each = max((_window(file) for file in files), default=0) + _WORKER_BYTES
     # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
-    readers = workers if filtered else workers // 2
-    if readers <= 1 or not large:
-        return [whole], window + _WORKER_BYTES
-    share = 1 if filtered or len(large) >= readers else readers
-    jobs = []
-    for file in sorted(files, key=lambda path: -path.stat().st_size):
-        parts = share if file in large else 1
-        jobs += [structs.replace(whole, paths=[file], part=part, parts=parts) for part in range(parts)]
-    return jobs, window + _WORKER_BYTES
+    readers = workers if whole.options.get("communities") else workers // 2
+    if readers <= 1 or all(file.stat().st_size < _SHARED_FILE_BYTES for file in files):
+        return [whole], each
+    largest_first = sorted(files, key=lambda path: -path.stat().st_size)
+    return [structs.replace(whole, paths=[file]) for file in largest_first], each
 
 
 def reader(kind: str) -> Reader:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
+import sys
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shp_miner import BadInput, export_dataset, import_dump
-from shp_miner.dumps import compressed, reddit
+from shp_miner.dumps import compressed, reddit, window
 from shp_miner.dumps.shortcut import Shortcut, count_lines
 from shp_miner.engine import Engine, fitting_workers, machine_memory, run_threads
 from shp_miner.tally import Tally
 
-from .build import T0, comment, submission, thread, tree, write_dump, write_month
+from .build import T0, comment, thread, tree, write_dump, write_month
 from .conftest import NOW
 
 
@@ -77,7 +81,7 @@ def test_the_fast_ways_give_the_careful_way_s_rows(
     path.write_bytes(lines_of([comment("c0", subreddit="AskTest"), *records], **COMPACT))
     fast, fast_tally = read(path, communities=communities)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shp_miner.dumps.reddit_records.CLEAN_DECODERS", {"answer": _Refusing(), "post": _Refusing()})
+        patch.setattr("shp_miner.dumps.reddit_columns._parsed", lambda *_: None)
         careful, careful_tally = read(path, communities=communities, thorough=True)
     order = ["answer_id", "content_hash", "source"]
     assert fast.sort(order).equals(careful.sort(order))
@@ -86,13 +90,20 @@ def test_the_fast_ways_give_the_careful_way_s_rows(
     assert sum(fast_tally.dropped.values()) == sum(careful_tally.dropped.values())
 
 
-class _Refusing:
-    """A decoder that sends every line the careful way."""
-
-    def decode(self, line: bytes) -> Any:
-        import msgspec
-
-        raise msgspec.DecodeError("take the careful way")
+def test_usual_records_take_the_fast_way_though_an_unusual_one_is_among_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowly: list[int] = []
+    careful = reddit._Rows._careful
+    monkeypatch.setattr(reddit._Rows, "_careful", lambda self, place: (slowly.append(place[0]), careful(self, place)))
+    path = tmp_path / "RC"
+    odd = {300: {"score": "7"}, 301: {"author": 5}, 302: {"edited": "soon"}, 303: {"id": 9}}
+    path.write_bytes(lines_of([comment(f"c{i}", **odd.get(i, {})) for i in range(1000)], **COMPACT))
+    found, tally = read(path)
+    assert found.filter(pl.col("answer_id") == "c300")["score"].to_list() == [7]
+    assert tally.read["answer"] == 998
+    assert tally.dropped == {("answer", "wrong_type"): 2}
+    assert 4 <= len(slowly) <= 100
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (",", " :")], ids=["compact", "spaced", "odd"])
@@ -161,15 +172,66 @@ def test_candidates_come_once_and_in_order() -> None:
     assert count_lines(text) == count_lines(text[:-1]) == 9
 
 
-def test_shares_of_a_file_make_up_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compressed, "_BLOCK", 1 << 13)
-    monkeypatch.setattr(compressed, "_PIECE", 1 << 12)
-    path = write_dump(tmp_path / "RC.zst", [comment(f"c{i}", body="x" * (i % 300)) for i in range(2000)])
-    whole, whole_tally = read(path)
-    parts = [read(path, part=(number, 3)) for number in range(3)]
-    assert min(part.height for part, _ in parts) > 0
-    assert pl.concat([part for part, _ in parts]).sort("answer_id").equals(whole.sort("answer_id"))
-    assert sum(tally.read["answer"] for _, tally in parts) == whole_tally.read["answer"]
+def test_lines_that_lie_across_blocks_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [comment(f"c{i}", body="x" * (i * 37 % 900)) for i in range(2000)]
+    path = write_dump(tmp_path / "RC.zst", records)
+    for size in (100, 1 << 10, 1 << 13):
+        monkeypatch.setattr(compressed, "_BLOCK", size)
+        found, tally = read(path)
+        assert tally.complete
+        assert dict(zip(found["answer_id"], found["body_chars"], strict=True)) == {
+            record["id"]: len(record["body"]) for record in records
+        }
+
+
+def test_blocks_stay_as_they_are_while_they_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compressed, "_BLOCK", 1 << 12)
+    path = write_dump(tmp_path / "RC.zst", [comment(f"c{i}") for i in range(500)])
+    held: list[tuple[bytes, Any]] = []
+    for block in compressed.blocks(path, Tally()):
+        held = [*held, (bytes(block), block)][-compressed.BLOCKS_VALID :]
+        assert all(before == after for before, after in held)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells where memory lies")
+def test_a_window_is_touched_a_little_ahead_and_not_changed() -> None:
+    size = 192 << 20
+    toucher = window.WindowToucher()
+    memory = toucher.watch(lambda: mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    try:
+        memory[:5] = b"hello"
+        assert _settled(memory, window._LEAD) < size // 2
+        toucher.decoded(size // 4)
+        assert _settled(memory, window._LEAD + size // 4) < size - (16 << 20)
+        assert memory[:6] == b"hello\0"
+    finally:
+        toucher.close()
+        memory.close()
+
+
+def _resident(memory: mmap.mmap) -> int:
+    """Bytes of the mapping that have pages."""
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if "-" in first and not first.endswith(":"):
+            low, high = (int(part, 16) for part in first.split("-"))
+            inside = low <= start < high
+        elif inside and first == "Rss:":
+            return int(rest[0]) * 1024
+    return 0
+
+
+def _settled(memory: mmap.mmap, least: int) -> int:
+    """Bytes with pages once there are `least` (waiting ten seconds at most) and there was time for more."""
+    for _ in range(1000):
+        if _resident(memory) >= least:
+            break
+        time.sleep(0.01)
+    assert _resident(memory) >= least
+    time.sleep(0.05)
+    return _resident(memory)
 
 
 def test_a_line_longer_than_a_block_is_whole(tmp_path: Path) -> None:
@@ -259,12 +321,15 @@ def test_a_window_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("shp_miner.importing._SHARED_FILE_BYTES", 1)
     parameter = compressed.zstd.CompressionParameter
-    path = tmp_path / "RC.zst"
+    wide, narrow = tmp_path / "RC_1.zst", tmp_path / "RC_2.zst"
     compressor = compressed.zstd.ZstdCompressor(options={parameter.window_log: 31})
-    path.write_bytes(compressor.compress(lines_of([comment("c1")])) + compressor.flush())
-    jobs, each = import_jobs(ImportJob("reddit-dump", [path], tmp_path / "s", NOW, {}), 4)
+    wide.write_bytes(compressor.compress(lines_of([comment("c1")])) + compressor.flush())
+    write_dump(narrow, [comment(f"c{i}") for i in range(50)])
+    everything = ImportJob("reddit-dump", [wide, narrow], tmp_path / "s", NOW, {})
+    # A reader of everything keeps two cores busy.
+    assert [len(import_jobs(everything, workers)[0]) for workers in (1, 3, 4)] == [1, 1, 2]
+    jobs, each = import_jobs(everything, 4)
     assert each > 1 << 31
-    assert [(job.part, job.parts) for job in jobs] == [(0, 2), (1, 2)]
-    filtered, _ = import_jobs(ImportJob("reddit-dump", [path], tmp_path / "s", NOW, {"communities": ("x",)}), 2)
-    assert len(filtered) == 1
-    assert submission()
+    assert [job.paths for job in jobs] == [[file] for file in sorted([wide, narrow], key=lambda f: -f.stat().st_size)]
+    filtered = ImportJob("reddit-dump", [wide, narrow], tmp_path / "s", NOW, {"communities": ("x",)})
+    assert len(import_jobs(filtered, 2)[0]) == 2

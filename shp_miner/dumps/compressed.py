@@ -7,14 +7,16 @@ import lzma
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Event, Thread
 from typing import IO, BinaryIO, Protocol, cast
 
+import stringzilla as sz
 import zstandard
 
+from shp_miner.dumps.ahead import ahead
+from shp_miner.dumps.window import WindowToucher
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.tally import Damage, Tally
 
@@ -26,11 +28,13 @@ else:
 #: Reddit's monthly files are compressed with a window of 2^31 bytes; decoders refuse that unless told.
 WINDOW_LOG_MAX = 31
 
-#: Bytes read from disk at a time, and bytes of text handed on at a time. Larger blocks are slower: memory for them is
-#: asked for anew each time, and its first touch costs more than the copy.
+#: Bytes read from disk at a time, and bytes of text handed on at a time.
 _READ = 1 << 17
-_BLOCK = 1 << 18
-_PIECE = 1 << 18
+_BLOCK = 1 << 20
+
+#: Blocks that are whole at the same time: one being made, two made ahead, and the one that somebody works on.
+BLOCKS_VALID = 4
+_AHEAD = BLOCKS_VALID - 2
 
 #: A line longer than this is lost (counted), so that a file without line ends cannot fill the memory.
 LINE_MAX = 64 << 20
@@ -121,10 +125,11 @@ def compression(path: Path) -> str:
     return next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
 
 
-def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[bytes, None, None]:
-    """Blocks of decompressed bytes of at most about 256 KiB, over all frames of the file.
+def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[bytes | memoryview, None, None]:
+    """Blocks of decompressed bytes of at most about 1 MiB, over all frames of the file.
 
-    A truncated or corrupt file yields everything before the damage; then the damage is noted in `tally`.
+    A block is overwritten when BLOCKS_VALID more have been taken. A truncated or corrupt file yields everything before
+    the damage; then the damage is noted in `tally`.
     """
     kind = compression(path)
     done = 0
@@ -145,38 +150,39 @@ def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[byt
             done = 0
 
 
-def _zstd_fast(path: Path, advance: Advance) -> Generator[bytes, None, None]:
+def _zstd_fast(path: Path, advance: Advance) -> Generator[bytes | memoryview, None, None]:
     """The text of an undamaged .zst file at the speed of the decoder itself. Raises ZstdError at any damage.
 
-    This decoder writes into one small buffer that stays in the processor's cache, twice as fast as one that makes new
+    This decoder writes into a few buffers that stay in the processor's cache, twice as fast as one that makes new
     bytes, but it does not notice that a file ends too early. So the file is given an end of our own, a frame that holds
     a mark: only if the mark comes out was the file whole.
     """
-    with _open(path) as file:
+    toucher = WindowToucher()
+    ring = [bytearray(_BLOCK) for _ in range(BLOCKS_VALID)]
+    with _open(path) as file, closing(toucher):
         source = _Marked(file, path, advance)
         reader = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG_MAX).stream_reader(
             cast("IO[bytes]", source), read_size=_READ, read_across_frames=True
         )
-        memory = bytearray(_BLOCK)
-        buffer = memoryview(memory)
-        held, filled = b"", 0
-        while True:
-            count = reader.readinto(buffer[filled : filled + _PIECE])
+        buffer, turn = memoryview(ring[0]), 0
+        filled = count = toucher.watch(partial(reader.readinto, buffer[:1]))
+        while count:
+            count = reader.readinto(buffer[filled:])
+            toucher.decoded(count)
             filled += count
-            if source.ended:
-                held += buffer[:filled]
-                filled = 0
-                if not count:
-                    break
-            elif filled + _PIECE > _BLOCK:
-                # Whole lines need not be put together again, which would copy every byte twice more.
-                cut = memory.rfind(b"\n", 0, filled) + 1 or filled
-                yield bytes(buffer[:cut])
-                buffer[: filled - cut] = bytes(buffer[cut:filled])
-                filled -= cut
-    if not held.endswith(_MARK):
+            if filled == _BLOCK:
+                # Whole lines need not be put together again, which would copy every byte twice more. Without a line
+                # end, what may be a part of the mark is kept back.
+                cut = ring[turn].rfind(b"\n") + 1 or filled - len(_MARK)
+                rest = bytes(buffer[cut:])
+                yield buffer[:cut]
+                turn, filled = (turn + 1) % BLOCKS_VALID, len(rest)
+                buffer = memoryview(ring[turn])
+                buffer[:filled] = rest
+    last = bytes(buffer[:filled])
+    if not last.endswith(_MARK):
         raise zstandard.ZstdError("the file ends in the middle")
-    yield held.removesuffix(_MARK)
+    yield last.removesuffix(_MARK)
 
 
 #: What the frame that we add holds: bytes that are no UTF-8, so no dump of ours can end in them.
@@ -189,17 +195,14 @@ class _Marked:
 
     def __init__(self, file: BinaryIO, path: Path, advance: Advance) -> None:
         self._file, self._path, self._advance = file, path, advance
-        self.ended = False
+        self._end = _MARK_FRAME
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
-        if self.ended:
-            return b""
         data = _read(self._file, self._path, size)
         self._advance(len(data))
         if not data:
-            self.ended = True
-            return _MARK_FRAME
+            data, self._end = self._end, b""
         return data
 
 
@@ -238,19 +241,19 @@ def _exact_blocks(
             tally.damages.append(Damage(str(path), file.tell(), "the archive ends in the middle (truncated)"))
 
 
-def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes]]:
+def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes | memoryview]]:
     """(offset in the decompressed text, some whole lines) until the end of the file or its damage.
 
-    Every block ends with a line end, but for the last one of a file that lacks it. Decompressing runs ahead in a thread
-    of its own. Lines over LINE_MAX bytes are lost and counted.
+    A block is valid until the next is taken. Every block ends with a line end, but for the last one of a file that
+    lacks it. Decompressing runs ahead in a thread of its own. Lines over LINE_MAX bytes are lost and counted.
     """
     held: list[bytes] = []
     offset, held_size, skipping = 0, 0, False
     damages = len(tally.damages)
-    for block in _ahead(blocks(path, tally, advance)):
-        cut = block.rfind(b"\n") + 1
+    for block in ahead(blocks(path, tally, advance), _AHEAD):
+        cut = sz.rfind(block, b"\n") + 1
         if not cut:
-            held.append(block)
+            held.append(bytes(block))
             held_size += len(block)
             if held_size > LINE_MAX:
                 if not skipping:
@@ -260,13 +263,13 @@ def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator
             continue
         text = b"".join([*held, block[:cut]]) if held_size else block[:cut]
         if skipping:
-            rest = text.index(b"\n") + 1
+            rest = sz.find(text, b"\n") + 1
             offset, text, skipping = offset + rest, text[rest:], False
         if text:
             yield offset, text
         offset += len(text)
         held_size = len(block) - cut
-        held = [block[cut:]] if held_size else []
+        held = [bytes(block[cut:])] if held_size else []
     last = b"".join(held)
     if len(tally.damages) == damages and not skipping and last.strip():
         yield offset, last
@@ -278,42 +281,12 @@ def lines(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple
         yield from split_lines(start, text)
 
 
-def split_lines(start: int, text: bytes) -> Iterator[tuple[int, bytes]]:
+def split_lines(start: int, text: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
     """The lines of a block that are not blank, with their offsets."""
-    for line in text.split(b"\n"):
+    for line in bytes(text).split(b"\n"):
         if line and not line.isspace():
             yield start, line
         start += len(line) + 1
-
-
-def _ahead(source: Generator[bytes, None, None]) -> Iterator[bytes]:
-    """The same items, made in a thread that is up to two items ahead; decoders let other threads run meanwhile."""
-    ready: Queue[bytes | BaseException | None] = Queue(maxsize=2)
-    stopped = Event()
-
-    def make() -> None:
-        try:
-            for item in source:
-                ready.put(item)
-                if stopped.is_set():
-                    return
-            ready.put(None)
-        except BaseException as error:  # noqa: BLE001  (it is raised again where the items are taken)
-            ready.put(error)
-
-    maker = Thread(target=make, daemon=True)
-    maker.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        while maker.is_alive():
-            with suppress(Empty):
-                ready.get(timeout=0.01)
-        source.close()
 
 
 def head(path: Path, size: int = 4096) -> bytes:

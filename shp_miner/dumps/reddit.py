@@ -2,22 +2,21 @@
 
 Old and new files differ in types (numbers as strings or floats, missing flags); both are read. Only direct replies are
 kept: no rule can use the others. See docs/formats.md for the fields read and docs/performance.md for how it is fast: a
-search of the raw bytes finds the lines worth parsing (`shortcut`), clean records become columns many at a time
+search of the raw bytes finds the lines worth parsing (`shortcut`), a batch of usual ones becomes columns at once
 (`reddit_columns`), and whatever is unusual takes the careful way (`reddit_records`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from shp_miner.dumps import reddit_records
+from shp_miner.dumps.ahead import ahead
 from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines, split_lines
 from shp_miner.dumps.records import Lost, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
@@ -27,15 +26,17 @@ from shp_miner.tally import Damage, Tally
 # Tables take a second to import. The first of them is needed when some thousand records are parsed, and by then the
 # file has long been decompressing.
 if TYPE_CHECKING:
-    from shp_miner.model import Chunk, Rows
+    from shp_miner.model import Chunk
 
 _SUFFIXES = (".zst", ".bz2", ".xz", ".gz", ".json", ".jsonl", ".ndjson")
 _LINES_SNIFFED = 20
 
-#: Clean records turned into columns at a time.
+#: Lines turned into columns at a time, and their bytes.
 _BATCH = 10_000
+_BATCH_BYTES = 16_000_000
 
 Line = tuple[int, bytes]
+Text = bytes | memoryview
 
 
 def read(
@@ -46,105 +47,118 @@ def read(
     advance: Advance = ignore,
     communities: Collection[str] = (),
     thorough: bool = False,
-    part: tuple[int, int] = (0, 1),
 ) -> Iterator[Chunk]:
     """Read dump files in the order given.
 
-    `communities` are subreddit names in any letter case; none means all. `thorough` parses every line. `part` (k, n)
-    reads the k-th of n shares of every file's blocks, so that n readers share the work. Raises BadInput before anything
-    is yielded if a path is missing or holds something else; damage inside a file is noted in `tally` (by part 0).
+    `communities` are subreddit names in any letter case; none means all. `thorough` parses every line. Raises BadInput
+    before anything is yielded if a path is missing or holds something else; damage inside a file is noted in `tally`.
     """
     files = dump_files(paths)
     kinds = {file: kind_of(file) for file in files}
     wanted = frozenset(name.lower().removeprefix("r/") for name in communities)
     for file in files:
-        reader = _Reader(file, kinds[file], tally, latest_allowed_us(now), wanted)
-        notes = tally if part[0] == 0 else Tally()
-        for number, (offset, text) in enumerate(line_blocks(file, notes, advance)):
-            if number % part[1] == part[0]:
-                reader.block(number, offset, text, thorough=thorough)
-                if reader.full:
-                    yield reader.take()
-        yield reader.take()
+        searched = Tally()
+        search = _Search(file, kinds[file], wanted, searched)
+        rows = _Rows(file, kinds[file], wanted, tally, latest_allowed_us(now))
+        # One thread decompresses, one searches, and this one parses.
+        for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
+            rows.add(found)
+            if rows.full:
+                yield rows.take()
+        yield rows.take()
+        tally.merge(searched)
 
 
-class _Reader:
-    """Turns the blocks of one file into rows and counts what is left out."""
+class _Search:
+    """Finds the lines of one file that are worth parsing, and counts the others in `tally`."""
 
-    def __init__(self, path: Path, kind: str, tally: Tally, latest_us: int, wanted: frozenset[str]) -> None:
-        self.path, self.kind, self.tally, self.latest_us, self.wanted = path, kind, tally, latest_us, wanted
-        self._rows: Rows | None = None
+    def __init__(self, path: Path, kind: str, wanted: frozenset[str], tally: Tally) -> None:
+        self.path, self.kind, self.wanted, self.tally = path, kind, wanted, tally
         self._shortcut: Shortcut | None = None
-        self._clean: list[tuple[Line, msgspec.Struct]] = []
+
+    def batches(self, blocks: Iterable[tuple[int, Text]], *, thorough: bool) -> Generator[list[Line], None, None]:
+        """Lines in their order, as many at a time as are turned into columns at once."""
+        held: list[Line] = []
+        size = 0
+        for number, (offset, text) in enumerate(blocks):
+            found = None if thorough else self._found(number, offset, text)
+            if found is None:
+                found = list(split_lines(offset, text))
+            held += found
+            size += sum(len(line) for _, line in found)
+            if len(held) >= _BATCH or size >= _BATCH_BYTES:
+                yield held
+                held, size = [], 0
+        if held:
+            yield held
+
+    def _found(self, number: int, offset: int, text: Text) -> list[Line] | None:
+        """The candidates of a block, None if every line must be parsed."""
+        if self._shortcut is None:
+            self._shortcut = Shortcut(self.kind, self.wanted, text)
+        found = self._shortcut.candidates(offset, text)
+        if found is not None:
+            if number % AUDIT_EVERY == 0:
+                self._audit(found, offset, text)
+            left_out = "other_community" if self.wanted else "not_direct_reply"
+            self.tally.drop(self.kind, left_out, count_lines(text) - len(found))
+        return found
+
+    def _audit(self, found: Sequence[Line], offset: int, text: Text) -> None:
+        """Parse the whole block and hold what is wanted in it against what the shortcut found."""
+        if self._kept(found) != self._kept(split_lines(offset, text)):
+            raise BadInput(
+                f"{self.path} spells its records in a way that the fast search misses (near byte {offset}).",
+                "Import it again with --thorough, which parses every line.",
+            )
+
+    def _kept(self, lines: Iterable[Line]) -> list[int]:
+        offsets = []
+        for offset, line in lines:
+            try:
+                item = reddit_records.decode(self.kind, line)
+            except Lost:
+                continue
+            if reddit_records.unwanted(self.kind, item, self.wanted) is None:
+                offsets.append(offset)
+        return offsets
+
+
+class _Rows:
+    """Turns lines of one file into rows, and counts in `tally` what is kept and what is not."""
+
+    def __init__(self, path: Path, kind: str, wanted: frozenset[str], tally: Tally, latest_us: int) -> None:
+        # Imported when the first lines have come: tables take a while, and the file has long been decompressing.
+        from shp_miner.model import ANSWER, POST, Rows  # noqa: PLC0415
+
+        self.path, self.kind, self.wanted, self.tally, self.latest_us = path, kind, wanted, tally, latest_us
+        self._rows = Rows(POST if kind == "post" else ANSWER)
 
     @property
     def full(self) -> bool:
-        return self._rows is not None and self._rows.full
-
-    @property
-    def rows(self) -> Rows:
-        """The rows collected so far."""
-        from shp_miner.model import ANSWER, POST, Rows  # noqa: PLC0415
-
-        if self._rows is None:
-            self._rows = Rows(POST if self.kind == "post" else ANSWER)
-        return self._rows
+        return self._rows.full
 
     def take(self) -> Chunk:
+        """The rows since the last call."""
         from shp_miner.model import ANSWER, POST, Chunk, empty  # noqa: PLC0415
 
-        self._flush()
         if self.kind == "post":
-            return Chunk(self.rows.take(), empty(ANSWER))
-        return Chunk(empty(POST), self.rows.take())
+            return Chunk(self._rows.take(), empty(ANSWER))
+        return Chunk(empty(POST), self._rows.take())
 
-    def block(self, number: int, offset: int, text: bytes, *, thorough: bool) -> None:
-        """Take over what is wanted of a block of whole lines."""
-        if thorough:
-            self._lines(split_lines(offset, text))
-            return
-        if self._shortcut is None:
-            self._shortcut = Shortcut(self.kind, self.wanted, text)
-        candidates = self._shortcut.candidates(offset, text)
-        if candidates is None:
-            self._lines(split_lines(offset, text))
-            return
-        found = list(candidates)
-        if number % AUDIT_EVERY == 0:
-            self._audit(found, offset, text)
-        left_out = "other_community" if self.wanted else "not_direct_reply"
-        self.tally.drop(self.kind, left_out, count_lines(text) - len(found))
-        self._lines(found)
+    def add(self, lines: Sequence[Line]) -> None:
+        """Take over the records of the lines that are wanted; what proves unusual takes the careful way."""
+        from shp_miner.dumps.reddit_columns import LEFT_OUT, to_frame  # noqa: PLC0415
 
-    def _lines(self, found: Iterable[Line]) -> None:
-        decode = reddit_records.CLEAN_DECODERS[self.kind].decode
-        for place in found:
-            try:
-                item = decode(place[1])
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                self._careful(place)
-                continue
-            reason = reddit_records.unwanted(self.kind, item, self.wanted)
-            if reason:
-                self.tally.drop(self.kind, reason)
-            else:
-                self._clean.append((place, item))
-        if len(self._clean) >= _BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Turn the clean records into columns; those that prove unusual there take the careful way."""
-        clean, self._clean = self._clean, []
-        if not clean:
-            return
-        from shp_miner.dumps.reddit_columns import CAREFUL, to_frame  # noqa: PLC0415
-
-        frame = to_frame(self.kind, [item for _, item in clean], self.latest_us)
-        careful = frame[CAREFUL].fill_null(value=True)
-        self.rows.add_frame(frame.filter(~careful))
-        self.tally.keep(self.kind, frame.height - int(careful.sum()))
-        for index in careful.arg_true():
-            self._careful(clean[index][0])
+        frame, careful = to_frame(self.kind, lines, self.latest_us, self.wanted)
+        if frame.height:
+            for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
+                self.tally.drop(self.kind, reason, count)
+            kept = frame.filter(frame[LEFT_OUT].is_null())
+            self._rows.add_frame(kept)
+            self.tally.keep(self.kind, kept.height)
+        for place in careful:
+            self._careful(place)
 
     def _careful(self, place: Line) -> None:
         offset, line = place
@@ -154,30 +168,11 @@ class _Reader:
             if reason:
                 self.tally.drop(self.kind, reason)
                 return
-            self.rows.add(**reddit_records.values(self.kind, item, self.latest_us, self.tally))
+            self._rows.add(**reddit_records.values(self.kind, item, self.latest_us, self.tally))
         except Lost as lost:
             self.tally.lose(self.kind, lost.reason, Damage(str(self.path), offset, lost.what))
         else:
             self.tally.keep(self.kind)
-
-    def _audit(self, found: Sequence[Line], offset: int, text: bytes) -> None:
-        """Parse the whole block and hold what is wanted in it against what the shortcut found."""
-        if self._wanted(found) != self._wanted(split_lines(offset, text)):
-            raise BadInput(
-                f"{self.path} spells its records in a way that the fast search misses (near byte {offset}).",
-                "Import it again with --thorough, which parses every line.",
-            )
-
-    def _wanted(self, found: Iterable[Line]) -> list[int]:
-        offsets = []
-        for offset, line in found:
-            try:
-                item = reddit_records.decode(self.kind, line)
-            except Lost:
-                continue
-            if reddit_records.unwanted(self.kind, item, self.wanted) is None:
-                offsets.append(offset)
-        return offsets
 
 
 def dump_files(paths: Sequence[Path]) -> list[Path]:

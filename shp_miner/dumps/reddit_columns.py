@@ -1,26 +1,32 @@
-"""Many Reddit records at once, as whole columns.
+"""Many Reddit records at once, as whole columns, without a Python object for each.
 
-Only records that are clean in every field come this way; a record that is not (an old type, a strange time, a NUL) is
-marked and takes the careful way of dumps.reddit, which knows every exception. Both give the same rows.
+Only records that are usual in every field come this way: a parser of tables (polars) reads a batch of lines as it
+stands and refuses any other type, and what only looks usual (a NUL, a strange time) is found in the columns. Whatever
+is left takes the careful way of dumps.reddit, which knows every exception. Both give the same rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import attrgetter
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import polars as pl
+import stringzilla as sz
 
 from shp_miner.dumps.records import EARLIEST_S
 from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, GONE_BODIES, ROLES
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
 
-#: The marker column: true where the careful way must be taken.
-CAREFUL = "careful"
+#: (offset in the decompressed text, the line)
+Line = tuple[int, bytes]
 
+#: Columns beside those that a source fills in: why a record is left out, null if it is kept.
+LEFT_OUT = "left_out"
+_CAREFUL = "careful"
 
-_SHARED: dict[str, Any] = {
+#: A batch with an unusual record is halved until the record is alone among at most this many.
+_FEW = 16
+
+_SHARED: dict[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
     "subreddit": pl.String,
     "author": pl.String,
@@ -29,9 +35,24 @@ _SHARED: dict[str, Any] = {
     "retrieved_on": pl.Int64,
     "distinguished": pl.String,
     "stickied": pl.Boolean,
+    "edited": pl.String,
+    "_meta": pl.Struct(
+        {
+            "retrieved_2nd_on": pl.Int64,
+            "is_edited": pl.Boolean,
+            "was_deleted_later": pl.Boolean,
+            "removal_type": pl.String,
+        }
+    ),
 }
-_OWN: dict[str, dict[str, Any]] = {
-    "answer": {"body": pl.String, "link_id": pl.String, "is_submitter": pl.Boolean, "score_hidden": pl.Boolean},
+_OWN: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
+    "answer": {
+        "body": pl.String,
+        "link_id": pl.String,
+        "parent_id": pl.String,
+        "is_submitter": pl.Boolean,
+        "score_hidden": pl.Boolean,
+    },
     "post": {
         "selftext": pl.String,
         "title": pl.String,
@@ -43,63 +64,93 @@ _OWN: dict[str, dict[str, Any]] = {
     },
 }
 
+#: Fields that may hold several types: text is made of them, and looked at.
+_MIXED = frozenset({"edited", "parent_id"})
 
-def to_frame(kind: str, items: Sequence[Any], latest_us: int) -> pl.DataFrame:
-    """The rows of clean records of one kind, with the columns that a source fills in and `careful`."""
+
+def to_frame(
+    kind: str, lines: Sequence[Line], latest_us: int, wanted: Collection[str]
+) -> tuple[pl.DataFrame, list[Line]]:
+    """The rows of the lines with the columns that a source fills in and LEFT_OUT, and the lines to be read with care.
+
+    `wanted` are lower-case communities, none for all.
+    """
+    raw = _parsed(kind, [line for _, line in lines])
+    if raw is None:
+        if len(lines) <= _FEW:
+            return pl.DataFrame(), list(lines)
+        half = len(lines) // 2
+        parts = [to_frame(kind, part, latest_us, wanted) for part in (lines[:half], lines[half:])]
+        frames = [frame for frame, _ in parts if frame.height]
+        return pl.concat(frames) if frames else pl.DataFrame(), [line for _, careful in parts for line in careful]
+    own = _answer() if kind == "answer" else _post()
+    frame = raw.select(*_shared(kind, latest_us), *own, _left_out(kind, wanted))
+    careful = frame[_CAREFUL].fill_null(value=True)
+    return frame.filter(~careful).drop(_CAREFUL), [lines[index] for index in careful.arg_true()]
+
+
+def _parsed(kind: str, lines: Sequence[bytes]) -> pl.DataFrame | None:
+    """The fields of the lines, null where a field is missing, or None if any line is unusual."""
     schema = {**_SHARED, **_OWN[kind]}
-    columns = zip(*map(attrgetter(*schema), items), strict=True)
-    raw = [pl.Series(name, column, dtype=schema[name]) for name, column in zip(schema, columns, strict=True)]
-    frame = pl.DataFrame([*raw, *_noted(items)])
-    return frame.select(*_shared(kind, latest_us), *(_answer() if kind == "answer" else _post()))
+    text = b"\n".join(lines)
+    try:
+        frame = pl.read_ndjson(text, schema=schema)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    if frame.height != len(lines):
+        return None
+    # The parser makes text of numbers and lists. Text of the file itself stands in quotes.
+    blank = "" if sz.find(text, b'"id":"') >= 0 else " "
+    for name, kept in schema.items():
+        if kept == pl.String and name not in _MIXED:
+            quoted = sz.count(text, f'"{name}":{blank}"'.encode())
+            if quoted < frame.height - frame[name].null_count():
+                return None
+    return frame
 
 
-def _noted(items: Sequence[Any]) -> list[pl.Series]:
-    """What needs a look at each record: edits, and the archive's notes, which most records lack."""
-    edited = [item.edited is not False for item in items]
-    deleted, removed, careful = ([False] * len(items) for _ in range(3))
-    second: list[int | None] = [None] * len(items)
-    for index, item in enumerate(items):
-        meta = item.meta
-        if meta is not None:
-            edited[index] = bool(item.edited) or bool(meta.is_edited)
-            deleted[index] = bool(meta.was_deleted_later) or meta.removal_type == "deleted"
-            removed[index] = bool(meta.removal_type)
-            if type(meta.retrieved_2nd_on) is int:
-                second[index] = meta.retrieved_2nd_on
-            else:
-                careful[index] = meta.retrieved_2nd_on is not None
-        elif edited[index]:
-            edited[index] = bool(item.edited)
-    return [
-        pl.Series("edited", edited, dtype=pl.Boolean),
-        pl.Series("deleted", deleted, dtype=pl.Boolean),
-        pl.Series("removed", removed, dtype=pl.Boolean),
-        pl.Series("second", second, dtype=pl.Int64),
-        pl.Series("odd_note", careful, dtype=pl.Boolean),
-    ]
+def _left_out(kind: str, wanted: Collection[str]) -> pl.Expr:
+    other = ~pl.col("subreddit").str.to_lowercase().is_in(list(wanted)) if wanted else pl.lit(value=False)
+    nested = pl.col("parent_id") != pl.col("link_id") if kind == "answer" else pl.lit(value=False)
+    reason = pl.when(other).then(pl.lit("other_community")).when(nested).then(pl.lit("not_direct_reply"))
+    return reason.alias(LEFT_OUT)
+
+
+def _edited() -> pl.Expr:
+    """Whether the record was edited: false, true, a time, or the archive's note; null where it is none of these."""
+    said = pl.col("edited").fill_null("false")
+    yes = said.str.contains(r"^(?:true|[1-9][0-9]*(?:\.0)?)$")
+    plain = pl.when(said == "false").then(pl.lit(value=False)).when(yes).then(pl.lit(value=True))
+    return plain | pl.col("_meta").struct["is_edited"].fill_null(value=False)
 
 
 def _shared(kind: str, latest_us: int) -> list[pl.Expr]:
     body = pl.col("body" if kind == "answer" else "selftext")
     author_gone = pl.col("author").is_null() | pl.col("author").is_in(GONE_AUTHORS)
-    read_s = pl.coalesce("second", "retrieved_on")
-    deleted, removed = pl.col("deleted"), pl.col("removed")
+    note = pl.col("_meta").struct
+    read_s = pl.coalesce(note["retrieved_2nd_on"], "retrieved_on")
+    removed = note["removal_type"].fill_null("") != ""
+    deleted = note["was_deleted_later"].fill_null(value=False) | (note["removal_type"].fill_null("") == "deleted")
     if kind == "post":
-        deleted = deleted | (pl.col("removed_by_category") == "deleted").fill_null(value=False)
+        deleted = deleted | (pl.col("removed_by_category").fill_null("") == "deleted")
         removed = removed | (pl.col("removed_by_category").fill_null("") != "")
     bot = (pl.col("author").str.contains(BOT_NAME) & ~author_gone).fill_null(value=False)
     state = pl.when(deleted).then(pl.lit("deleted")).when(removed).then(pl.lit("removed")).otherwise(pl.lit("live"))
     gone = body.str.strip_chars().replace_strict(GONE_BODIES, default=None, return_dtype=pl.String)
     shown = body.str.replace_all(REDDIT_EMPTY, "", literal=True).str.strip_chars(BLANK)
-    texts = [body, pl.col("author"), pl.col("title" if kind == "post" else "link_id")]
+    texts = [body, pl.col("author"), pl.col("subreddit"), pl.col("title" if kind == "post" else "link_id")]
     careful = [
         *(text.str.contains("\0", literal=True).fill_null(value=False) for text in texts),
         ~pl.col("id").str.contains(r"^(?:t[13]_)?[0-9a-z]+$"),
         *(~second.is_between(EARLIEST_S, latest_us // 1_000_000) for second in (pl.col("created_utc"), read_s)),
-        pl.col("odd_note"),
+        _edited().is_null(),
+        pl.col("score").is_null(),
+        body.is_null(),
     ]
     if kind == "answer":
-        careful.append(~pl.col("link_id").str.contains(r"^t3_[0-9a-z]+$"))
+        careful += [~pl.col("link_id").str.contains(r"^t3_[0-9a-z]+$"), pl.col("parent_id").is_null()]
+    else:
+        careful += [pl.col(name).is_null() for name in ("title", "is_self", "permalink")]
     role = pl.col("distinguished").replace_strict(ROLES, default=None, return_dtype=pl.String)
     return [
         pl.lit("reddit-dump").alias("source"),
@@ -118,9 +169,9 @@ def _shared(kind: str, latest_us: int) -> list[pl.Expr]:
         pl.lit(None, pl.String).alias("license"),
         (read_s * 1_000_000).alias("observed_at"),
         pl.coalesce(gone, state).alias("state"),
-        pl.col("edited"),
-        pl.col("stickied"),
-        pl.any_horizontal(careful).alias(CAREFUL),
+        _edited().alias("edited"),
+        pl.col("stickied").fill_null(value=False),
+        pl.any_horizontal(careful).alias(_CAREFUL),
     ]
 
 
@@ -128,9 +179,9 @@ def _answer() -> list[pl.Expr]:
     return [
         pl.col("link_id").str.strip_prefix("t3_").alias("post_id"),
         pl.col("id").str.strip_prefix("t1_").alias("answer_id"),
-        pl.when(~pl.col("score_hidden")).then("score").alias("score"),
+        pl.when(~pl.col("score_hidden").fill_null(value=False)).then("score").alias("score"),
         pl.lit(None, pl.String).alias("url"),
-        pl.col("is_submitter").alias("by_post_author"),
+        pl.col("is_submitter").fill_null(value=False).alias("by_post_author"),
         pl.lit(value=False).alias("accepted"),
     ]
 
@@ -140,7 +191,7 @@ def _post() -> list[pl.Expr]:
         pl.col("id").str.strip_prefix("t3_").alias("post_id"),
         pl.col("title"),
         pl.col("is_self").alias("is_text"),
-        pl.col("over_18").alias("nsfw"),
+        pl.col("over_18").fill_null(value=False).alias("nsfw"),
         pl.col("upvote_ratio"),
         pl.col("score"),
         pl.concat_str(pl.lit("https://www.reddit.com"), "permalink").alias("url"),

@@ -1,4 +1,4 @@
-"""One Reddit record at a time: strictly, and with every exception that old and new files hold."""
+"""One Reddit record at a time, with every exception that old and new files hold."""
 
 from __future__ import annotations
 
@@ -33,55 +33,6 @@ class Meta(msgspec.Struct):
     is_edited: bool | None = None
     was_deleted_later: bool | None = None
     removal_type: str | None = None
-
-
-class CleanComment(msgspec.Struct, kw_only=True, gc=False):
-    """A comment with the usual types; decoding anything else fails."""
-
-    id: str
-    link_id: str
-    parent_id: str
-    subreddit: str
-    author: str | None
-    body: str
-    score: int
-    created_utc: int
-    retrieved_on: int
-    edited: bool | int | float = False
-    distinguished: str | None = None
-    stickied: bool = False
-    is_submitter: bool = False
-    score_hidden: bool = False
-    meta: Meta | None = msgspec.field(default=None, name="_meta")
-
-
-class CleanSubmission(msgspec.Struct, kw_only=True, gc=False):
-    """A submission with the usual types; decoding anything else fails."""
-
-    id: str
-    subreddit: str
-    author: str | None
-    title: str
-    selftext: str
-    score: int
-    created_utc: int
-    retrieved_on: int
-    is_self: bool
-    permalink: str
-    edited: bool | int | float = False
-    distinguished: str | None = None
-    stickied: bool = False
-    over_18: bool = False
-    upvote_ratio: float | None = None
-    removed_by_category: str | None = None
-    meta: Meta | None = msgspec.field(default=None, name="_meta")
-
-
-#: Decoders of records that are clean in every field; others raise, and take the careful way below.
-CLEAN_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    "answer": msgspec.json.Decoder(CleanComment),
-    "post": msgspec.json.Decoder(CleanSubmission),
-}
 
 
 class Item(msgspec.Struct, kw_only=True):

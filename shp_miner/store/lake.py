@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +16,14 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+import polars as pl
 import pyarrow as pa
-from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
+from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, write_file
 from shp_miner.store.snapshot import Snapshot
 
 #: Version of the tables' schema. A store written by a newer one is refused.
@@ -32,19 +35,13 @@ _REFUSED = frozenset("%[]|^\\")
 
 TABLES: dict[str, pa.Schema] = {"posts": POST, "answers": ANSWER}
 
-#: Columns worth statistics: those that reading filters by. Text never has any, so that what a person wrote stands in
-#: no log and no footer.
-_STATISTICS = "thread_hash,community,created_at,observed_at"
+_CONFIGURATION = {"delta.dataSkippingStatsColumns": ",".join(STATISTICS)}
 
-_CONFIGURATION = {"delta.dataSkippingStatsColumns": _STATISTICS}
-
-#: Rows of a row group: the smallest piece that a reader of one hash range must decode.
-_ROW_GROUP = 20_000
-
+#: How the Delta library writes when it compacts: as `files` does.
 _WRITER = WriterProperties(
-    compression="ZSTD",
-    compression_level=3,
-    max_row_group_size=_ROW_GROUP,
+    compression=COMPRESSION,
+    compression_level=COMPRESSION_LEVEL,
+    max_row_group_size=ROW_GROUP,
     column_properties={
         name: ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE") for name in TEXT_COLUMNS
     },
@@ -84,9 +81,9 @@ class Store:
         with _explained(f"writing to the store {self.path}"):
             for name, table in (("posts", chunk.posts), ("answers", chunk.answers)):
                 if table.num_rows:
-                    write_deltalake(
-                        str(self.path / name), table.sort_by("thread_hash"), mode="append", writer_properties=_WRITER
-                    )
+                    written = write_file(self.path / name, table)
+                    delta = DeltaTable(str(self.path / name))
+                    delta.create_write_transaction([written], mode="append", schema=delta.schema(), partition_by=[])
 
     def snapshot(self, as_of: str | None = None) -> Snapshot:
         """The store as it is, or as it was: `as_of` is a version ("3.5") or a time (ISO 8601)."""
@@ -167,31 +164,40 @@ class Store:
 class StoreWriter:
     """Collects chunks and commits them in large pieces; what is left is committed on leaving the `with` statement.
 
-    If the block ends with an exception nothing more is committed; what was committed stays.
+    A thread writes one piece while the next is collected. If the block ends with an exception nothing more is
+    committed; what was committed stays.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._posts: list[pa.Table] = []
-        self._answers: list[pa.Table] = []
-        self.commits = 0
+        self._held: list[Chunk] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
 
     def add(self, chunk: Chunk) -> None:
         """Take over the rows of `chunk`."""
-        self._posts.append(chunk.posts)
-        self._answers.append(chunk.answers)
-        tables = [*self._posts, *self._answers]
+        self._held.append(chunk)
+        tables = [table for held in self._held for table in (held.posts, held.answers)]
         rows, size = sum(table.num_rows for table in tables), sum(table.nbytes for table in tables)
         if rows >= _ROWS_PER_COMMIT or size >= _BYTES_PER_COMMIT:
-            self.flush()
+            self._commit()
 
     def flush(self) -> None:
-        """Commit what is held."""
-        if any(table.num_rows for table in (*self._posts, *self._answers)):
-            chunk = Chunk(pa.concat_tables(self._posts), pa.concat_tables(self._answers))
-            self._posts, self._answers = [], []
-            self._store.append(chunk)
-            self.commits += 1
+        """Commit what is held and wait until it is done."""
+        self._commit()
+        if self._written is not None:
+            self._written.result()
+
+    def _commit(self) -> None:
+        if self._written is not None:
+            self._written.result()  # an error of the thread is raised here
+        chunks, self._held = self._held, []
+        if chunks:
+            self._written = self._thread.submit(self._write, chunks)
+
+    def _write(self, chunks: list[Chunk]) -> None:
+        posts, answers = (_ordered([getattr(chunk, name) for chunk in chunks]) for name in TABLES)
+        self._store.append(Chunk(posts, answers))
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -199,8 +205,20 @@ class StoreWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.flush()
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._thread.shutdown()
+
+
+def _ordered(tables: list[pa.Table]) -> pa.Table:
+    """The rows of tables of one schema, by thread: a reader of a hash range finds it in few row groups."""
+    filled = [table for table in tables if table.num_rows]
+    if len(filled) < 2:  # a chunk is ordered by itself
+        return (filled or tables)[0]
+    joined = pl.concat([pl.DataFrame(table) for table in filled]).sort("thread_hash", maintain_order=True)
+    return joined.to_arrow().cast(tables[0].schema)
 
 
 def _versions(as_of: str) -> dict[str, int | datetime]:

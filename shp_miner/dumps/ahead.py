@@ -1,0 +1,51 @@
+"""Stages of reading that run side by side: each a generator in a thread of its own, a few items ahead of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class _Failed:
+    """What a stage raised, to be raised again where its items are taken."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def ahead(source: Generator[Item, None, None], items: int) -> Iterator[Item]:
+    """The same items, made in a thread up to `items` ahead. Decoders and parsers let other threads run meanwhile.
+
+    Whatever `source` raises is raised here. Leaving early stops the thread.
+    """
+    ready: Queue[Item | _Failed | None] = Queue(maxsize=items)
+    stopped = Event()
+
+    def make() -> None:
+        try:
+            for item in source:
+                ready.put(item)
+                if stopped.is_set():
+                    return
+            ready.put(None)
+        except BaseException as error:  # noqa: BLE001  (see above)
+            ready.put(_Failed(error))
+
+    maker = Thread(target=make, daemon=True)
+    maker.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item
+    finally:
+        stopped.set()
+        while maker.is_alive():
+            with suppress(Empty):
+                ready.get(timeout=0.01)
+        source.close()
