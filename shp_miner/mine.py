@@ -5,6 +5,7 @@ This is the unit of work: it knows the store and the rule, and no files; ranges 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from shp_miner.rules.eligibility import REASON, THREAD, judge_answers, judge_posts
 from shp_miner.rules.hashing import SPLITS, splits, winner_is_first
-from shp_miner.rules.pairs import Pairs, form_pairs, sample
+from shp_miner.rules.pairs import Index, Pairs, form_pairs, sample
 from shp_miner.rules.presets import Rule
 from shp_miner.store import HashRange, Snapshot
 from shp_miner.tally import Tally
@@ -58,33 +59,34 @@ class Mined:
     dropped: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
-def mine(snapshot: Snapshot, part: HashRange, selection: Selection) -> Mined:
+def mine(snapshot: Snapshot, part: HashRange, selection: Selection, keep_dropped: bool = False) -> Mined:
     """Read the threads of one range and apply the rule to them."""
     rule, tally = selection.rule, Tally()
     posts, post_conflicts = snapshot.posts(part, selection.communities)
     answers, answer_conflicts = snapshot.answers(part, selection.communities)
     tally.note("post", "observations_contradict", post_conflicts)
     tally.note("answer", "observations_contradict", answer_conflicts)
-    judged_posts = judge_posts(posts, rule)
-    judged_answers = judge_answers(answers, judged_posts, rule)
-    for kind, judged in (("post", judged_posts), ("answer", judged_answers)):
+    digest = sum(int(frame["content_hash"].to_numpy().view(np.uint64).sum()) for frame in (posts, answers))
+    observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]
+    newest = max((int(value) for value in observed if isinstance(value, int)), default=None)
+    posts = judge_posts(posts, rule)
+    answers = judge_answers(answers, posts, rule)
+    for kind, judged in (("post", posts), ("answer", answers)):
         for reason, count in judged.group_by(REASON).len().iter_rows():
             if reason is None:
                 tally.keep(f"eligible {kind}", count)
             else:
                 tally.drop(kind, reason, count)
-    pairs = form_pairs(judged_answers.filter(pl.col(REASON).is_null()).drop(REASON), rule, tally)
-    threads = _with_text(snapshot, part, pairs, judged_posts.drop(REASON), selection, tally)
+    dropped = {"posts": _dropped(posts), "answers": _dropped(answers, "answer_id")} if keep_dropped else {}
+    pairs = form_pairs(answers.filter(pl.col(REASON).is_null()).drop(REASON), rule, tally)
+    threads = _with_text(snapshot, part, pairs, posts.drop(REASON), selection, tally)
     tally.keep("pair", threads.pairs.height)
     tally.keep("post", threads.posts.height)
-    digest = sum(int(frame["content_hash"].to_numpy().view(np.uint64).sum()) for frame in (posts, answers))
-    observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]
-    newest = max((int(value) for value in observed if isinstance(value, int)), default=None)
-    dropped = {
-        kind: frame.filter(pl.col(REASON).is_not_null())
-        for kind, frame in (("posts", judged_posts), ("answers", judged_answers))
-    }
     return Mined(threads, tally, digest % (1 << 64), newest, dropped)
+
+
+def _dropped(judged: pl.DataFrame, *key: str) -> pl.DataFrame:
+    return judged.filter(pl.col(REASON).is_not_null()).sort(*THREAD, *key)
 
 
 def _with_text(
@@ -92,43 +94,29 @@ def _with_text(
 ) -> Threads:
     """Gather the texts of what is in a pair, drop pairs that lack one, sample, and number the rows."""
     # Only answers that are in some pair are read: text is most of the bytes.
-    needed = np.unique(np.concatenate([pairs.winner, pairs.loser]))
-    answers = snapshot.bodies("answers", part, pairs.answers[needed])
-    answers = answers.with_columns(clean(answers["body"], answers["body_format"]).alias("text")).drop("body")
-    pairs = Pairs(
-        answers,
-        np.searchsorted(needed, pairs.winner),
-        np.searchsorted(needed, pairs.loser),
-        pairs.pair_hash,
-        pairs.item_hash[needed],
-    )
+    answers = snapshot.bodies("answers", part, pairs.answers)
+    pairs.answers = answers.with_columns(clean(answers["body"], answers["body_format"]).alias("text")).drop("body")
     pairs = _with_both_texts(pairs, tally)
-    wins = np.bincount(pairs.winner, minlength=answers.height)
-    losses = np.bincount(pairs.loser, minlength=answers.height)
-    pairs = sample(pairs, selection.rule, tally)
-    answers = answers.with_columns(wins=pl.Series(wins, dtype=pl.Int32), losses=pl.Series(losses, dtype=pl.Int32))
-    in_pair = (answers["wins"] + answers["losses"] > 0).to_numpy()
-    new_row = np.cumsum(in_pair) - 1
-    first = winner_is_first(
-        pairs.pair_hash, pairs.item_hash[pairs.winner], pairs.item_hash[pairs.loser], selection.rule.seed
+    wins, losses = (np.bincount(side, minlength=pairs.answers.height) for side in (pairs.winner, pairs.loser))
+    pairs.answers = pairs.answers.with_columns(
+        wins=pl.Series(wins, dtype=pl.Int32), losses=pl.Series(losses, dtype=pl.Int32)
     )
-    answers = answers.filter(in_pair)
-    posts = _posts_of(snapshot, part, posts, answers, selection)
+    pairs = sample(pairs, selection.rule, tally).among(wins + losses > 0)
+    posts = _posts_of(snapshot, part, posts, pairs.answers, selection)
     keys = posts.select(*THREAD).with_row_index("post_row")
-    answers = answers.join(keys, on=THREAD, how="left", maintain_order="left")
-    # Answers follow their posts' order, so that the rows of one community and split lie together.
-    order = answers["post_row"].arg_sort()
-    place = np.empty(len(order), np.int64)
-    place[order.to_numpy()] = np.arange(len(order))
+    post_row = pairs.answers.join(keys, on=THREAD, how="left", maintain_order="left")["post_row"].to_numpy()
+    answers, place = _by_post(pairs.answers, post_row)
     table = pl.DataFrame(
         {
-            "winner": place[new_row[pairs.winner]],
-            "loser": place[new_row[pairs.loser]],
-            "winner_first": first,
+            "winner": place[pairs.winner],
+            "loser": place[pairs.loser],
+            "winner_first": winner_is_first(
+                pairs.pair_hash, pairs.item_hash[pairs.winner], pairs.item_hash[pairs.loser], selection.rule.seed
+            ),
             "same_text": _same_text(pairs, tally),
         }
     )
-    return Threads(posts, answers[order], table.sort("winner", "loser"))
+    return Threads(posts, answers, table.sort("winner", "loser"))
 
 
 def _with_both_texts(pairs: Pairs, tally: Tally) -> Pairs:
@@ -157,35 +145,44 @@ def _posts_of(
     return posts.with_columns(
         clean(posts["body"], posts["body_format"]).alias("body"),
         clean(posts["title"], posts["body_format"].replace("html", "text")).alias("title"),
-        pl.Series("split", [SPLITS[i] for i in number], dtype=pl.String),
+        pl.Series("split", SPLITS)[number],
     ).sort("community", "split", *THREAD)
 
 
-class Bounds(Struct, frozen=True):
-    """Where one community and split ends in the frames of Threads, which are ordered by them."""
-
-    community: str
-    split: str
-    posts: int
-    answers: int
-    pairs: int
-
-
-def bounds(threads: Threads) -> list[Bounds]:
-    """The community-and-split groups of some threads, in their order."""
-    groups = threads.posts.group_by("community", "split", maintain_order=True).len()
-    stops = groups["len"].cum_sum().to_numpy()
-    answers = np.searchsorted(threads.answers["post_row"].to_numpy(), stops)
+def bounds(threads: Threads) -> pl.DataFrame:
+    """Where each `community` and `split` ends in the frames `posts`, `answers` and `pairs`, in their order."""
+    groups = threads.posts.group_by("community", "split", maintain_order=True).len("posts")
+    posts = groups["posts"].cum_sum().cast(pl.Int64)
+    answers = np.searchsorted(threads.answers["post_row"].to_numpy(), posts.to_numpy())
     pairs = np.searchsorted(threads.pairs["winner"].to_numpy(), answers)
-    names = zip(groups["community"], groups["split"], strict=True)
-    return [Bounds(*name, *map(int, at)) for name, *at in zip(names, stops, answers, pairs, strict=True)]
+    return groups.with_columns(posts, answers=answers, pairs=pairs)
 
 
-def cut(threads: Threads, after: Bounds | None, to: Bounds) -> Threads:
-    """The threads behind `after` (None: from the beginning) up to `to`; row numbers fit the smaller frames."""
-    post, answer, pair = (after.posts, after.answers, after.pairs) if after else (0, 0, 0)
-    return Threads(
-        threads.posts[post : to.posts],
-        threads.answers[answer : to.answers].with_columns(pl.col("post_row") - post),
-        threads.pairs[pair : to.pairs].with_columns(pl.col("winner", "loser") - answer),
+def joined(parts: Sequence[Threads]) -> Threads:
+    """The threads of several ranges, given in the order of the ranges, as one and in the order of one."""
+    posts = pl.concat([part.posts for part in parts])
+    order = posts.select(pl.arg_sort_by("community", "split", maintain_order=True)).to_series()
+    starts = np.cumsum([0, *(part.posts.height for part in parts)])
+    rows = [part.answers["post_row"].to_numpy() + start for part, start in zip(parts, starts, strict=False)]
+    answers, place = _by_post(pl.concat([part.answers for part in parts]), _places(order)[np.concatenate(rows)])
+    starts = np.cumsum([0, *(part.answers.height for part in parts)])
+    pairs = pl.concat(
+        part.pairs.with_columns(
+            winner=place[part.pairs["winner"].to_numpy() + start], loser=place[part.pairs["loser"].to_numpy() + start]
+        )
+        for part, start in zip(parts, starts, strict=False)
     )
+    return Threads(posts[order], answers, pairs.sort("winner", "loser"))
+
+
+def _by_post(answers: pl.DataFrame, post_row: Index) -> tuple[pl.DataFrame, Index]:
+    """Answers in the order of their posts, so that a community and split lie together; and where each went."""
+    order = np.argsort(post_row, kind="stable")
+    return answers.with_columns(post_row=pl.Series(post_row, dtype=pl.UInt32))[order], _places(order)
+
+
+def _places(order: Index | pl.Series) -> Index:
+    """Where each row goes when rows are taken in the given order."""
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return place

@@ -10,34 +10,36 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from shp_miner.engine import Engine, cores, default_memory, fitting_workers
+from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.manifest import manifest, to_json
-from shp_miner.export.pieces import Pieces
-from shp_miner.export.publish import MANIFEST, published, write_text
+from shp_miner.export.pieces import shares
+from shp_miner.export.publish import MANIFEST, published
 from shp_miner.export.shards import Shard
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mine import Selection
 from shp_miner.rules.presets import Rule, preset
-from shp_miner.store import Store
+from shp_miner.store import Snapshot, Store
 from shp_miner.tally import Tally
 
 Path_ = str | os.PathLike[str]
 
-#: Observations mined at a time. It bounds memory and changes no output.
-ROWS_PER_RANGE = 100_000
-
-#: Below this many ranges, starting processes takes longer than the work.
-_RANGES_WORTH_WORKERS = 4
+#: Observations mined at a time, at most and at least. It bounds memory and changes no output.
+ROWS_PER_RANGE = 200_000
+_LEAST_ROWS = 25_000
 
 #: Communities are written together until their pieces make this many bytes: a task should be worth its start.
-_GROUP_BYTES = 8_000_000
+_GROUP_BYTES = 16_000_000
 
-#: What a worker that mines a range of usual threads takes, in bytes.
-_EXPORT_WORKER_BYTES = 450_000_000
+#: What an export takes in memory besides the ranges being mined; what it takes for each row of those, which is keys
+#: and so many times the row's bytes on the disk; and what a range may take however much memory there is.
+_BASE_BYTES = 250_000_000
+_ROW_BYTES = 600
+_UNPACKED = 6
+_RANGE_BYTES = 300_000_000
 
 
 class Exported(Struct):
@@ -86,34 +88,42 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     )
     store = store if isinstance(store, Store) else Store(store)
     snapshot = store.snapshot(as_of)
-    ranges = snapshot.ranges(ROWS_PER_RANGE)
-    fitting = fitting_workers(workers or cores(), memory or default_memory(), _EXPORT_WORKER_BYTES)
-    fitting = fitting if len(ranges) >= _RANGES_WORTH_WORKERS else 1
+    fitting, rows = _fitting(snapshot, workers or cores(), memory or default_memory())
+    ranges = snapshot.ranges(rows)
     steps = _Steps(len(ranges), advance)
-    with published(Path(out)) as folder, Engine(fitting) as engine:
+    with published(Path(out)) as folder:
         work = folder / ".pieces"
         work.mkdir()
         dropped = None if keep_dropped is None else Path(keep_dropped)
         mining = [
             RangeJob(store.path, snapshot.version, n, part, selection, work, dropped) for n, part in enumerate(ranges)
         ]
-        mined = _sum(engine.run(mine_range, mining, steps))
+        mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
         result = Exported(Path(out), snapshot.version, mined.tally, mined.posts, mined.pairs)
         if not mined.pairs:
             raise _nothing(mined.tally)
-        with Pieces(work, len(ranges)) as pieces:
-            shares = pieces.shares(_GROUP_BYTES)
         targets = {name: folder / name if len(chosen) > 1 else folder for name in chosen}
+        shared = shares(work, len(ranges), _GROUP_BYTES)
         writing = [
-            WriteJob(name, targets[name], work, len(ranges), groups, selection) for name in chosen for groups in shares
+            WriteJob(name, targets[name], work, len(ranges), groups, selection) for name in chosen for groups in shared
         ]
         steps.more(len(writing))
-        written = list(engine.run(write_groups, writing, steps))
+        written = run_threads(write_groups, writing, workers=fitting, advance=steps)
         for name, target in targets.items():
             own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
             result.shards[name] = _finish(name, target, own, selection, mined)
         shutil.rmtree(work)
     return result
+
+
+def _fitting(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
+    """How many threads of the wanted fit into `memory` bytes, and how many rows each of them may mine at a time."""
+    rows, size = (sum(count(name) for name in ("posts", "answers")) for count in (snapshot.rows, snapshot.size_bytes))
+    each = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
+    left = memory - _BASE_BYTES
+    fitting = fitting_workers(workers, left, _LEAST_ROWS * each)
+    fitting_rows = max(min(left // fitting, _RANGE_BYTES) // each, _LEAST_ROWS)
+    return fitting, min(fitting_rows, ROWS_PER_RANGE)
 
 
 class _Steps:
@@ -156,8 +166,9 @@ def _finish(
         balance.add(part.balance)
     balance.check(FORMATS[name], mined.tally)
     data = manifest(FORMATS[name], selection, mined.tally, mined.digest, mined.newest_us, shards)
-    write_text(folder / "README.md", card(data, shards, sorted(mined.platforms), sorted(mined.licenses)))
-    write_text(folder / MANIFEST, to_json(data))
+    text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
     return shards
 
 

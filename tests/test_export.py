@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,10 @@ import shp_miner
 from shp_miner import FORMATS, BadInput, Store, UsageError, export_dataset, import_dump
 from shp_miner.export import check, formats
 from shp_miner.export.check import CheckFailedError
+from shp_miner.export.columns import Columns, Repeated
 from shp_miner.export.shards import config_name
+from shp_miner.mine import Threads
+from shp_miner.pipeline import _LEAST_ROWS, ROWS_PER_RANGE, _fitting
 
 from .build import READ, T0, answer_row, chunk, comment, post_row, submission, thread, tree, write_dump, write_month
 
@@ -398,6 +403,39 @@ def test_the_size_of_ranges_changes_no_byte(store: Path, tmp_path: Path, monkeyp
     assert trees[0] == trees[1] == trees[2]
 
 
+def test_threads_memory_and_shares_change_no_byte(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", 20)
+    trees = []
+    for size, workers, memory in ((1, 3, None), (3_000, 2, 1), (1 << 30, 1, 300_000_000)):
+        monkeypatch.setattr("shp_miner.pipeline._GROUP_BYTES", size)
+        out = tmp_path / f"o{size}"
+        export_dataset(store, out, formats=["pairs", "trl", "ranking"], workers=workers, memory=memory)
+        trees.append(tree(out))
+    assert trees[0] == trees[1] == trees[2]
+
+
+def test_memory_decides_how_much_is_mined_at_a_time(store: Path) -> None:
+    snapshot = Store(store).snapshot()
+    assert _fitting(snapshot, 4, 1 << 40) == (4, ROWS_PER_RANGE)
+    assert _fitting(snapshot, 4, 1) == (1, _LEAST_ROWS)
+    threads, rows = _fitting(snapshot, 4, 400_000_000)
+    assert _LEAST_ROWS <= rows < ROWS_PER_RANGE
+    assert threads <= 4
+
+
+def test_a_text_stands_in_a_file_once(tmp_path: Path, now: datetime) -> None:
+    body = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
+    dump = thread("p1", range(2, 40), selftext=body)
+    import_dump("reddit-dump", write_month(tmp_path / "d", dump), tmp_path / "s", now=now)
+    for name in ("pairs", "shp", "trl", "trl-text"):
+        export_dataset(tmp_path / "s", tmp_path / name, formats=[name])
+        (file,) = (tmp_path / name).rglob("*.parquet")
+        assert len(rows_of(tmp_path / name)) > 500
+        written = pq.read_metadata(file).row_group(0)
+        size = sum(written.column(i).total_uncompressed_size for i in range(written.num_columns))
+        assert size < 10 * len(body.encode()), name
+
+
 def test_other_threads_change_no_row_of_a_thread(store: Path, tmp_path: Path, now: datetime) -> None:
     before = {row["pair_id"]: row for row in _all(store, tmp_path / "a")}
     import_dump("reddit-dump", write_month(tmp_path / "more", thread("new", range(3, 30))), store, now=now)
@@ -445,21 +483,45 @@ def test_nothing_is_published_if_a_check_fails(store: Path, tmp_path: Path, monk
     form = FORMATS["pairs"]
     real = form.rows
 
-    def broken(change: Any) -> None:
-        monkeypatch.setitem(
-            FORMATS, "pairs", formats.Format(**{**vars(form), "rows": lambda t, n: real(t, n).with_columns(change)})
-        )
+    def broken(change: Callable[[Columns], Columns]) -> None:
+        def rows(threads: Threads, rule_name: str) -> Columns:
+            columns = real(threads, rule_name)
+            return columns | change(columns)
 
-    for change, words in (
-        (pl.lit("").alias("answer1"), "empty answer1"),
-        (pl.col("answer2").alias("answer1"), "two answers are equal"),
-        (pl.lit(1, pl.Int8).alias("preferred"), "sides are not fair"),
-    ):
+        monkeypatch.setitem(FORMATS, "pairs", formats.Format(**{**vars(form), "rows": rows}))
+
+    changes: list[tuple[Callable[[Any], Columns], str]] = [
+        (
+            lambda now: {"answer1": Repeated(now["answer1"].values.str.replace_all(".", " "), now["answer1"].rows)},
+            "empty answer1",
+        ),
+        (lambda now: {"answer1": now["answer1"].laid_out().str.replace_all(".", "")}, "empty answer1"),
+        (lambda now: {"answer1": now["answer2"]}, "two answers are equal"),
+        (lambda now: {"preferred": now["preferred"].clip(1, 1)}, "sides are not fair"),
+    ]
+    for change, words in changes:
         broken(change)
         with pytest.raises(CheckFailedError, match=words):
             export_dataset(store, out, rule="votes")
         assert tree(out) == before
     assert sorted(path.name for path in tmp_path.iterdir() if "out" in path.name) == ["out"]
+
+
+def test_an_error_ends_an_export_at_once(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", 3)
+    begun = []
+
+    def broken(job: Any, _: Any) -> None:
+        begun.append(job.number)
+        if job.number == 0:
+            raise BadInput("Broken.", "")
+        time.sleep(0.1)
+
+    monkeypatch.setattr("shp_miner.pipeline.mine_range", broken)
+    with pytest.raises(BadInput, match="Broken"):
+        export_dataset(store, tmp_path / "o", workers=2)
+    assert len(begun) < len(Store(store).snapshot().ranges(3)) / 2
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_thread_in_the_wrong_split_is_found(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,7 @@ def run_threads(
                     pass
         except BaseException:
             stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun never will
             raise
         return [future.result() for future in futures]
 

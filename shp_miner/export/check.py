@@ -9,6 +9,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from shp_miner.errors import Error
+from shp_miner.export.columns import Repeated, from_arrow, value_type
 from shp_miner.export.formats import RESERVED_COLUMNS, SEPARATOR, Format
 from shp_miner.mine import SAME_TEXT, Selection, Threads
 from shp_miner.rules.hashing import SPLITS, splits
@@ -58,32 +59,34 @@ def check_format(form: Format) -> None:
 def check_threads(threads: Threads, selection: Selection) -> None:
     """Each thread must lie in the split that its hash says; then no two splits can share one."""
     number = splits(threads.posts["thread_hash"].to_numpy(), selection.validation, selection.test)
-    if [SPLITS[i] for i in number] != threads.posts["split"].to_list():
+    if (pl.Series(SPLITS)[number] != threads.posts["split"]).any():
         raise CheckFailedError("A thread lies in another split than its own.")
 
 
 def check_table(form: Format, table: pa.Table) -> Balance:
-    """Schema and empty texts of some rows; what must be counted over all rows is returned."""
-    if table.schema != form.schema:
+    """Schema and empty texts of some rows (Format.table); what must be counted over all rows is returned."""
+    plain = [pa.field(column.name, value_type(column.type)) for column in table.schema]
+    if pa.schema(plain) != form.schema:
         raise CheckFailedError(f"Rows of format {form.name} do not have its schema.")
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
     for column in form.texts:
-        text = _text(frame[column])
-        if text.null_count() or text.str.strip_chars().is_in(["", SEPARATOR.strip()]).any():
+        texts = _texts(table, column)
+        # What repeats is looked at once.
+        empty = texts.values.is_null() | texts.values.str.strip_chars().is_in(["", SEPARATOR.strip()])
+        if empty.gather(texts.rows).fill_null(value=True).any():
             raise CheckFailedError(f"Format {form.name} has an empty {column}.")
-    balance = Balance(frame.height)
+    balance = Balance(table.num_rows)
     if form.answers:
-        one, two = form.answers
-        balance.same = int((_text(frame[one]) == _text(frame[two])).sum())
+        one, two = (_texts(table, column).laid_out() for column in form.answers)
+        balance.same = int((one == two).sum())
     if form.balance:
         column, first = form.balance
-        balance.first = int((frame[column] == first).sum())
+        balance.first = int((from_arrow(table[column].combine_chunks()).laid_out() == first).sum())
     return balance
 
 
-def _text(column: pl.Series) -> pl.Series:
-    """The text of a column, also where it stands in the only message of a conversation."""
-    if isinstance(column.dtype, pl.List):
-        return column.list.first().struct.field("content")
-    return column
+def _texts(table: pa.Table, column: str) -> Repeated:
+    """The texts of a column, also where they stand in the only message of a conversation."""
+    found = from_arrow(table[column].combine_chunks())
+    if isinstance(found.values.dtype, pl.List):
+        return Repeated(found.values.list.first().struct.field("content"), found.rows)
+    return found

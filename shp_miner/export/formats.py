@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
+from shp_miner.export.columns import Columns, Repeated, to_arrow
 from shp_miner.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
 from shp_miner.rules.pairs import between
@@ -19,7 +20,7 @@ from shp_miner.text.shp import flatten
 PARAGRAPH = "\n\n"
 SEPARATOR = "\n\nAnswer:\n"
 
-#: The column of every format's frame that says which post a row belongs to. It is not written.
+#: The column of every format that says which post a row belongs to. It is not written.
 POST_ROW = "post_row"
 
 #: TRL gives these column names a meaning of its own; no format may use one.
@@ -35,125 +36,134 @@ _RANKED = pa.list_(
 class Format:
     """A format and what its rows must satisfy.
 
-    rows(threads, rule_name) gives a frame with the columns of `schema` and `post_row`. `texts` are the columns that may
-    not be empty; `answers` the two that hold the answers of a pair; `balance` the column that tells which side won and
-    its value for the first side. `same_text` says whether pairs of equal texts are in it: trainers learn nothing from
-    them.
+    rows(threads, rule_name) gives the columns of `schema` and `post_row`. `texts` are the columns that may not be
+    empty; `answers` the two that hold the answers of a pair; `balance` the column that tells which side won and its
+    value for the first side. `same_text` says whether pairs of equal texts are in it: trainers learn nothing from them.
     """
 
     name: str
     purpose: str
     schema: pa.Schema
-    rows: Callable[[Threads, str], pl.DataFrame]
+    rows: Callable[[Threads, str], Columns]
     texts: tuple[str, ...]
     answers: tuple[str, str] | None = None
     balance: tuple[str, object] | None = None
     same_text: bool = True
 
     def table(self, threads: Threads, rule_name: str) -> tuple[pa.Table, pl.Series]:
-        """The rows as an Arrow table of exactly `schema`, and the row of `threads.posts` that each belongs to.
+        """The rows as an Arrow table, and the row of `threads.posts` that each belongs to, in the order of the posts.
 
-        Rows are in the order of the posts.
+        The table has the columns of `schema`; texts that repeat are dictionaries of the schema's types.
         """
-        frame = self.rows(threads, rule_name)
-        return frame.select(self.schema.names).to_arrow().cast(self.schema), frame[POST_ROW]
+        columns = self.rows(threads, rule_name)
+        post_row = columns[POST_ROW]
+        assert isinstance(post_row, pl.Series)
+        arrays = [to_arrow(columns[column.name], column.type) for column in self.schema]
+        return pa.Table.from_arrays(arrays, names=self.schema.names), post_row
 
 
-def _question() -> pl.Expr:
+def _questions(posts: pl.DataFrame, ending: str = "") -> pl.Series:
     """Title and body as one text."""
     body = pl.col("body")
-    return pl.when(body == "").then(pl.col("title")).otherwise(pl.concat_str("title", pl.lit(PARAGRAPH), body))
+    whole = pl.when(body == "").then(pl.col("title")).otherwise(pl.concat_str("title", pl.lit(PARAGRAPH), body))
+    return posts.select(whole + ending).to_series()
 
 
-def _sides(threads: Threads) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, dict[str, pl.Series]]:
-    """The posts, the first and the second answers of all pairs, and what lies between winner and loser."""
-    pairs = threads.pairs
-    first = pairs.select(pl.when("winner_first").then("winner").otherwise("loser")).to_series()
-    second = pairs.select(pl.when("winner_first").then("loser").otherwise("winner")).to_series()
-    a, b = threads.answers[first], threads.answers[second]
-    return (
-        threads.posts[a[POST_ROW]],
-        a,
-        b,
-        between(threads.answers[pairs["winner"]], threads.answers[pairs["loser"]]),
-    )
+def _sides(threads: Threads) -> tuple[pl.Series, pl.Series]:
+    """The rows of the first and of the second answer of every pair."""
+    first = pl.when("winner_first")
+    one, two = first.then("winner").otherwise("loser"), first.then("loser").otherwise("winner")
+    sides = threads.pairs.select(first=one, second=two)
+    return sides["first"], sides["second"]
 
 
-def _winners(threads: Threads) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """The posts, winners and losers of the pairs whose texts differ."""
+def _between(threads: Threads) -> dict[str, pl.Series]:
+    answers = threads.answers.select("score", "created_at")
+    return between(answers[threads.pairs["winner"]], answers[threads.pairs["loser"]])
+
+
+def _winners(threads: Threads) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """The rows of the posts, winners and losers of the pairs whose texts differ."""
     pairs = threads.pairs.filter(~pl.col("same_text"))
-    winner, loser = threads.answers[pairs["winner"]], threads.answers[pairs["loser"]]
-    return threads.posts[winner[POST_ROW]], winner, loser
+    return threads.answers[POST_ROW].gather(pairs["winner"]), pairs["winner"], pairs["loser"]
 
 
-def _pair_ids(posts: pl.DataFrame, a: pl.DataFrame, b: pl.DataFrame) -> pl.Series:
+def _pair_ids(threads: Threads, post: pl.Series, a: pl.Series, b: pl.Series) -> pl.Series:
     """site/post/answer-answer, the smaller answer id first, so that it does not tell who won."""
-    low = pl.min_horizontal(pl.lit(a["answer_id"]), pl.lit(b["answer_id"]))
-    high = pl.max_horizontal(pl.lit(a["answer_id"]), pl.lit(b["answer_id"]))
-    return posts.select(pl.concat_str("site", pl.lit("/"), "post_id", pl.lit("/"), low, pl.lit("-"), high)).to_series()
+    beginning = threads.posts.select(pl.concat_str("site", pl.lit("/"), "post_id", pl.lit("/"))).to_series()
+    ids = threads.answers["answer_id"]
+    sides = pl.DataFrame({"post": beginning.gather(post), "a": ids.gather(a), "b": ids.gather(b)})
+    low, high = pl.min_horizontal("a", "b"), pl.max_horizontal("a", "b")
+    return sides.select(pl.concat_str("post", low, pl.lit("-"), high)).to_series()
 
 
-def _author() -> pl.Expr:
-    """The author's name with a link to their page where the licence asks for one."""
+def _authors(items: pl.DataFrame) -> pl.Series:
+    """The authors' names with a link to their page where the licence asks for one."""
     link = pl.concat_str(pl.col("author").fill_null("unknown"), pl.lit(" <"), "author_url", pl.lit(">"))
-    return pl.when(pl.col("author_url").is_not_null()).then(link).otherwise(pl.col("author"))
+    linked = pl.when(pl.col("author_url").is_not_null()).then(link).otherwise(pl.col("author"))
+    return items.select(linked).to_series()
 
 
-def _licenses(*frames: pl.DataFrame) -> pl.Series:
+def _licenses(*parts: pl.Series) -> pl.Series:
     """The licences of the parts of a row, each once, in the order of their names; null if none is known."""
-    together = pl.DataFrame({str(i): frame["license"] for i, frame in enumerate(frames)})
+    if all(part.null_count() == len(part) for part in parts):
+        return parts[0]
+    together = pl.DataFrame({str(i): part for i, part in enumerate(parts)})
     joined = together.select(pl.concat_list(pl.all()).list.drop_nulls().list.unique().list.sort().list.join("; "))
     return joined.select(pl.when(pl.first() != "").then(pl.first())).to_series()
 
 
-def _pairs(threads: Threads, rule_name: str) -> pl.DataFrame:
-    posts, a, b, numbers = _sides(threads)
+def _pairs(threads: Threads, rule_name: str) -> Columns:
+    posts, answers = threads.posts, threads.answers
+    first, second = _sides(threads)
+    post = answers[POST_ROW].gather(first)
     a_wins = threads.pairs["winner_first"]
-    columns = {
-        POST_ROW: a[POST_ROW],
-        "question": posts.select(_question()).to_series(),
-        "answer1": a["text"],
-        "answer2": b["text"],
+    columns: Columns = {
+        POST_ROW: post,
+        "question": Repeated(_questions(posts), post),
         "preferred": 2 - a_wins.cast(pl.Int8),
-        "pair_id": _pair_ids(posts, a, b),
-        "source": posts["source"],
-        "community": posts["community"],
-        "post_id": posts["post_id"],
-        "post_score": posts["score"],
+        "pair_id": _pair_ids(threads, post, first, second),
+        **{name: posts[name].gather(post) for name in ("source", "community", "post_id", "url")},
+        "post_score": posts["score"].gather(post),
         "confidence": _confidence(len(a_wins)),
         "rule": pl.repeat(rule_name, len(a_wins), dtype=pl.String, eager=True),
-        "url": posts["url"],
-        "author_post": posts.select(_author()).to_series(),
-        "license": _licenses(posts, a, b),
-        **numbers,
+        "author_post": _authors(posts).gather(post),
+        "license": _licenses(
+            posts["license"].gather(post), *(answers["license"].gather(rows) for rows in (first, second))
+        ),
+        **_between(threads),
     }
-    for side, answers in (("1", a), ("2", b)):
-        columns[f"answer{side}_id"] = answers["answer_id"]
-        columns[f"score{side}"] = answers["score"]
-        columns[f"created_at{side}"] = answers["created_at"]
-        columns[f"observed_at{side}"] = answers["observed_at"]
-        columns[f"author{side}"] = answers.select(_author()).to_series()
-    return pl.DataFrame(columns)
+    authors = _authors(answers)
+    for side, rows in (("1", first), ("2", second)):
+        columns[f"answer{side}"] = Repeated(answers["text"], rows)
+        columns[f"author{side}"] = authors.gather(rows)
+        columns[f"answer{side}_id"] = answers["answer_id"].gather(rows)
+        for name in ("score", "created_at", "observed_at"):
+            columns[f"{name}{side}"] = answers[name].gather(rows)
+    return columns
 
 
-def _shp(threads: Threads, _rule_name: str) -> pl.DataFrame:
-    posts, a, b, numbers = _sides(threads)
-    a_wins = threads.pairs["winner_first"]
-    columns = {
-        POST_ROW: a[POST_ROW],
-        "post_id": posts["post_id"],
-        "domain": posts["community"] + "_" + posts["split"],
-        "upvote_ratio": posts["upvote_ratio"],
-        "history": flatten(posts.select(pl.concat_str("title", "body", separator=" ").str.strip_chars()).to_series()),
-        "labels": a_wins.cast(pl.Int64),
-        **numbers,
+def _shp(threads: Threads, _rule_name: str) -> Columns:
+    posts, answers = threads.posts, threads.answers
+    first, second = _sides(threads)
+    post = answers[POST_ROW].gather(first)
+    history = posts.select(pl.concat_str("title", "body", separator=" ").str.strip_chars()).to_series()
+    columns: Columns = {
+        POST_ROW: post,
+        "post_id": posts["post_id"].gather(post),
+        "domain": (posts["community"] + "_" + posts["split"]).gather(post),
+        "upvote_ratio": posts["upvote_ratio"].gather(post),
+        "history": Repeated(flatten(history), post),
+        "labels": threads.pairs["winner_first"].cast(pl.Int64),
+        **_between(threads),
     }
-    for side, answers in (("A", a), ("B", b)):
-        columns[f"c_root_id_{side}"] = answers["answer_id"]
-        columns[f"created_at_utc_{side}"] = answers["created_at"].dt.epoch("s")
-        columns[f"score_{side}"] = answers["score"]
-        columns[f"human_ref_{side}"] = flatten(answers["text"])
-    return pl.DataFrame(columns)
+    texts = flatten(answers["text"])
+    for side, rows in (("A", first), ("B", second)):
+        columns[f"c_root_id_{side}"] = answers["answer_id"].gather(rows)
+        columns[f"created_at_utc_{side}"] = answers["created_at"].dt.epoch("s").gather(rows)
+        columns[f"score_{side}"] = answers["score"].gather(rows)
+        columns[f"human_ref_{side}"] = Repeated(texts, rows)
+    return columns
 
 
 def _message(role: str, text: pl.Series) -> pl.Series:
@@ -161,30 +171,34 @@ def _message(role: str, text: pl.Series) -> pl.Series:
     return frame.select(pl.concat_list(pl.struct(pl.lit(role).alias("role"), "content"))).to_series()
 
 
-def _trl(threads: Threads, _rule_name: str) -> pl.DataFrame:
-    posts, winner, loser = _winners(threads)
-    return pl.DataFrame(
-        {
-            POST_ROW: winner[POST_ROW],
-            "prompt": _message("user", posts.select(_question()).to_series()),
-            "chosen": _message("assistant", winner["text"]),
-            "rejected": _message("assistant", loser["text"]),
-            "pair_id": _pair_ids(posts, winner, loser),
-            "score_chosen": winner["score"],
-            "score_rejected": loser["score"],
-            "confidence": _confidence(winner.height),
-        }
-    )
+def _trl(threads: Threads, _rule_name: str) -> Columns:
+    post, winner, loser = _winners(threads)
+    texts = _message("assistant", threads.answers["text"])
+    return {
+        POST_ROW: post,
+        "prompt": Repeated(_message("user", _questions(threads.posts)), post),
+        "chosen": Repeated(texts, winner),
+        "rejected": Repeated(texts, loser),
+        "pair_id": _pair_ids(threads, post, winner, loser),
+        "score_chosen": threads.answers["score"].gather(winner),
+        "score_rejected": threads.answers["score"].gather(loser),
+        "confidence": _confidence(len(winner)),
+    }
 
 
-def _trl_text(threads: Threads, _rule_name: str) -> pl.DataFrame:
-    posts, winner, loser = _winners(threads)
-    columns = {"prompt": _prompts(posts), "chosen": winner["text"], "rejected": loser["text"]}
-    return pl.DataFrame({POST_ROW: winner[POST_ROW], **columns})
+def _trl_text(threads: Threads, _rule_name: str) -> Columns:
+    post, winner, loser = _winners(threads)
+    texts = threads.answers["text"]
+    return {
+        POST_ROW: post,
+        "prompt": Repeated(_prompts(threads.posts), post),
+        "chosen": Repeated(texts, winner),
+        "rejected": Repeated(texts, loser),
+    }
 
 
 def _prompts(posts: pl.DataFrame) -> pl.Series:
-    return posts.select(_question() + SEPARATOR).to_series()
+    return _questions(posts, SEPARATOR)
 
 
 def _standing() -> pl.Expr:
@@ -200,51 +214,41 @@ def _ranked(threads: Threads) -> pl.DataFrame:
     return order.with_columns((pl.int_range(pl.len(), dtype=pl.Int32).over(POST_ROW) + 1).alias("rank"))
 
 
-def _ranking(threads: Threads, _rule_name: str) -> pl.DataFrame:
+def _ranking(threads: Threads, _rule_name: str) -> Columns:
     ranked = (
         _ranked(threads)
         .group_by(POST_ROW, maintain_order=True)
         .agg(pl.struct("text", "score", "rank", "answer_id").alias("answers"))
     )
-    return pl.DataFrame(
-        {
-            POST_ROW: ranked[POST_ROW],
-            "question": threads.posts.select(_question()).to_series()[ranked[POST_ROW]],
-            "answers": ranked["answers"],
-        }
-    )
+    post = ranked[POST_ROW]
+    return {POST_ROW: post, "question": Repeated(_questions(threads.posts), post), "answers": ranked["answers"]}
 
 
-def _kto(threads: Threads, _rule_name: str) -> pl.DataFrame:
+def _kto(threads: Threads, _rule_name: str) -> Columns:
     answers = threads.answers.filter(_standing() != 0)
-    return pl.DataFrame(
-        {
-            POST_ROW: answers[POST_ROW],
-            "prompt": _prompts(threads.posts[answers[POST_ROW]]),
-            "completion": answers["text"],
-            "label": answers.select(_standing() > 0).to_series(),
-        }
-    )
+    return {
+        POST_ROW: answers[POST_ROW],
+        "prompt": Repeated(_prompts(threads.posts), answers[POST_ROW]),
+        "completion": answers["text"],
+        "label": answers.select(_standing() > 0).to_series(),
+    }
 
 
-def _sft(threads: Threads, _rule_name: str) -> pl.DataFrame:
+def _sft(threads: Threads, _rule_name: str) -> Columns:
     best = _ranked(threads).filter(pl.col("rank") == 1)
-    columns = {"prompt": _prompts(threads.posts[best[POST_ROW]]), "completion": best["text"]}
-    return pl.DataFrame({POST_ROW: best[POST_ROW], **columns})
+    post = best[POST_ROW]
+    return {POST_ROW: post, "prompt": Repeated(_prompts(threads.posts), post), "completion": best["text"]}
 
 
-def _bandit(threads: Threads, _rule_name: str) -> pl.DataFrame:
+def _bandit(threads: Threads, _rule_name: str) -> Columns:
     answers = threads.answers
-    questions = threads.posts.select(_question()).to_series()
-    return pl.DataFrame(
-        {
-            POST_ROW: answers[POST_ROW],
-            "state": questions[answers[POST_ROW]],
-            "action": answers["text"],
-            "reward": answers.select(_standing() / (pl.col("wins") + pl.col("losses"))).to_series(),
-            "next_state": pl.repeat(None, answers.height, dtype=pl.String, eager=True),
-        }
-    )
+    return {
+        POST_ROW: answers[POST_ROW],
+        "state": Repeated(_questions(threads.posts), answers[POST_ROW]),
+        "action": answers["text"],
+        "reward": answers.select(_standing() / (pl.col("wins") + pl.col("losses"))).to_series(),
+        "next_state": pl.repeat(None, answers.height, dtype=pl.String, eager=True),
+    }
 
 
 def _confidence(count: int) -> pl.Series:

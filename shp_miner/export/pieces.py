@@ -1,21 +1,18 @@
 """Pieces: what mining one range gave, on disk until every range is done, so that memory does not grow with the input.
 
-A range's piece is three Arrow files (posts, answers, pairs), ordered by community and split, and a JSON file, written
+A range's piece is three Arrow files (posts, answers, pairs), ordered by community and split, and a fourth, written
 last, that says where each of them ends. A piece that was written twice is the same piece.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-from msgspec import Struct, json
 
-from shp_miner.mine import Bounds, Mined, Threads, bounds, cut
+from shp_miner.mine import Threads, bounds
 
 _POST_COLUMNS = (
     "thread_hash", "source", "site", "community", "post_id", "title", "body", "score", "upvote_ratio", "url", "license",
@@ -26,102 +23,81 @@ _ANSWER_COLUMNS = (
     "post_row",
 )  # fmt: skip
 _FRAMES = ("posts", "answers", "pairs")
+_INDEX = "index"
 
 #: A community and a split.
 Group = tuple[str, str]
 
-
-class _Contents(Struct):
-    groups: list[Bounds]
-    bytes: int
+# No name holds a NUL, so joined names sort as pairs of names do.
+_GROUP = pl.concat_str("community", pl.lit("\0"), "split")
 
 
-def write_piece(folder: Path, number: int, mined: Mined) -> None:
+def write_piece(folder: Path, number: int, threads: Threads) -> None:
     """Write the threads of range `number` under `folder`."""
-    groups = bounds(mined.threads)
-    if not groups:
+    if threads.posts.is_empty():
         return
     size = 0
-    for name, frame in (
-        ("posts", mined.threads.posts.select(_POST_COLUMNS)),
-        ("answers", mined.threads.answers.select(_ANSWER_COLUMNS)),
-        ("pairs", mined.threads.pairs),
-    ):
-        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
-        size += table.nbytes
-        with (
-            pa.OSFile(str(folder / f"{number:06d}-{name}.arrow"), "wb") as sink,
-            pa.ipc.new_file(sink, table.schema) as writer,
-        ):
-            writer.write_table(table)
+    frames = (threads.posts.select(_POST_COLUMNS), threads.answers.select(_ANSWER_COLUMNS), threads.pairs)
+    for name, frame in zip(_FRAMES, frames, strict=True):
+        path = _path(folder, number, name)
+        frame.write_ipc(path, compat_level=pl.CompatLevel.oldest())
+        size += path.stat().st_size
+    share = pl.col("pairs").diff().fill_null(pl.col("pairs")) / len(threads.pairs)
     temporary = folder / f"{number:06d}.tmp"
-    temporary.write_bytes(json.encode(_Contents(groups, size)))
-    temporary.replace(folder / f"{number:06d}.json")
+    bounds(threads).with_columns(bytes=(share * size).cast(pl.Int64) + 1).write_ipc(temporary)
+    temporary.replace(_path(folder, number, _INDEX))
 
 
-class Pieces:
-    """All pieces of an export, read by community and split in the order of their ranges; use it in a `with` statement.
+def shares(folder: Path, count: int, size: int) -> list[list[Group]]:
+    """Every (community, split) of the pieces of `count` ranges, sorted, in lists of at most about `size` bytes."""
+    indexes = [index for _, index in _indexes(folder, count)]
+    if not indexes:
+        return []
+    weights = pl.concat(indexes).group_by("community", "split").agg(pl.col("bytes").sum()).sort("community", "split")
+    found: list[list[Group]] = []
+    filled = size
+    for community, split, weight in weights.iter_rows():
+        if filled + weight > size:
+            found.append([])
+            filled = 0
+        found[-1].append((community, split))
+        filled += weight
+    return found
 
-    Files are mapped into memory, so reading a part of a piece costs no more than that part.
-    """
 
-    def __init__(self, folder: Path, count: int) -> None:
-        self._folder = folder
-        self._open = ExitStack()
-        self._threads: dict[int, Threads] = {}
-        self._contents: dict[int, _Contents] = {}
-        for number in range(count):
-            path = folder / f"{number:06d}.json"
-            if path.exists():
-                self._contents[number] = json.decode(path.read_bytes(), type=_Contents)
+def read_pieces(folder: Path, count: int, groups: list[Group]) -> Iterator[Threads]:
+    """What each range gave of some groups that follow each other, in the order of the ranges."""
+    for number, index in _indexes(folder, count):
+        names = index.select(_GROUP).to_series()
+        first, stop = names.search_sorted("\0".join(groups[0])), names.search_sorted("\0".join(groups[-1]), "right")
+        if first < stop:
+            after = index.row(first - 1, named=True) if first else dict.fromkeys(_FRAMES, 0)
+            to = index.row(stop - 1, named=True)
+            posts, answers, pairs = (_rows(_path(folder, number, name), after[name], to[name]) for name in _FRAMES)
+            # Row numbers fit the smaller frames.
+            yield Threads(
+                posts,
+                answers.with_columns(pl.col("post_row") - after["posts"]),
+                pairs.with_columns(pl.col("winner", "loser") - after["answers"]),
+            )
 
-    def __enter__(self) -> Pieces:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._threads.clear()
-        self._open.close()
+def _indexes(folder: Path, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The ranges that gave anything, in order, and where their groups end."""
+    for number in range(count):
+        path = _path(folder, number, _INDEX)
+        if path.exists():
+            yield number, pl.read_ipc(path)
 
-    @property
-    def ranges(self) -> list[int]:
-        """The numbers of the ranges that gave anything, in order."""
-        return sorted(self._contents)
 
-    def shares(self, size: int) -> list[list[Group]]:
-        """Every (community, split), sorted, cut into lists of at most about `size` bytes of pieces."""
-        weight: Counter[Group] = Counter()
-        for contents in self._contents.values():
-            each = contents.bytes / contents.groups[-1].pairs
-            before = 0
-            for group in contents.groups:
-                weight[group.community, group.split] += int(each * (group.pairs - before)) + 1
-                before = group.pairs
-        shares: list[list[Group]] = []
-        filled = size
-        for name in sorted(weight):
-            if filled + weight[name] > size:
-                shares.append([])
-                filled = 0
-            shares[-1].append(name)
-            filled += weight[name]
-        return shares
+def _rows(path: Path, start: int, stop: int) -> pl.DataFrame:
+    with pa.memory_map(str(path)) as source:
+        # Taken and not sliced: whoever touches a mapped byte holds the pages around it, and there are many pieces.
+        table = pa.ipc.open_file(source).read_all().take(pl.int_range(start, stop, eager=True).to_arrow())
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
-    def threads(self, number: int, groups: list[Group]) -> Threads | None:
-        """What range `number` gave of some groups that follow each other, or None."""
-        held = self._contents[number].groups
-        names = [(group.community, group.split) for group in held]
-        first, stop = bisect_left(names, groups[0]), bisect_right(names, groups[-1])
-        if first == stop:
-            return None
-        return cut(self._mapped(number), held[first - 1] if first else None, held[stop - 1])
 
-    def _mapped(self, number: int) -> Threads:
-        if number not in self._threads:
-            self._threads[number] = Threads(*(self._frame(number, name) for name in _FRAMES))
-        return self._threads[number]
-
-    def _frame(self, number: int, name: str) -> pl.DataFrame:
-        source = self._open.enter_context(pa.memory_map(str(self._folder / f"{number:06d}-{name}.arrow")))
-        frame = pl.from_arrow(pa.ipc.open_file(source).read_all())
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+def _path(folder: Path, number: int, name: str) -> Path:
+    return folder / f"{number:06d}-{name}.arrow"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,11 +13,15 @@ import xxhash
 from msgspec import Struct
 
 from shp_miner.export.check import CheckFailedError
+from shp_miner.export.columns import merged
 from shp_miner.export.formats import Format
 
 #: Rows of a row group, the unit that streaming readers hold in memory (about 30 MB of text), and of a file.
 ROWS_PER_GROUP = 10_000
 ROWS_PER_SHARD = 250_000
+
+#: A row group's texts are a dictionary up to this size, and plain text beyond it.
+_DICTIONARY_BYTES = 1 << 28
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _UNSAFE_CHARACTER = re.compile(r"[^a-z0-9._-]+")
@@ -40,10 +43,12 @@ class Shard(Struct, frozen=True):
 
     def check(self, folder: Path, form: Format) -> None:
         """Hold the file as it lies on the disk against what was written."""
-        metadata = pq.read_metadata(folder / self.path)
+        # A stream of Arrow's own: a path would be looked up among all file systems first.
+        with pa.OSFile(str(folder / self.path)) as file:
+            metadata = pq.read_metadata(file)
         if metadata.num_rows != self.rows or not self.rows:
             raise CheckFailedError(f"{self.path} holds {metadata.num_rows} rows instead of {self.rows}.")
-        if pq.read_schema(folder / self.path) != form.schema:
+        if metadata.schema.to_arrow_schema() != form.schema:
             raise CheckFailedError(f"{self.path} does not have the schema of format {form.name}.")
 
 
@@ -70,7 +75,7 @@ def write_shards(folder: Path, form: Format, community: str, split: str, tables:
         for group in _groups(tables, ROWS_PER_GROUP):
             if writer is None:
                 written.append((target / f"{split}-{len(written):05d}.part", 0))
-                writer = _writer(written[-1][0], form)
+                writer = _writer(written[-1][0], form, group.schema)
             writer.write_table(group, row_group_size=ROWS_PER_GROUP)
             rows += group.num_rows
             written[-1] = (written[-1][0], rows)
@@ -83,46 +88,48 @@ def write_shards(folder: Path, form: Format, community: str, split: str, tables:
     shards = []
     for number, (part, count) in enumerate(written):
         path = target / f"{split}-{number:05d}-of-{len(written):05d}.parquet"
-        sha256 = _synced_digest(part)
         part.rename(path)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         relative = path.relative_to(folder).as_posix()
         shards.append(Shard(relative, community, config, split, count, path.stat().st_size, sha256))
     return shards
 
 
-def _writer(path: Path, form: Format) -> pq.ParquetWriter:
+def _writer(path: Path, form: Format, schema: pa.Schema) -> pq.ParquetWriter:
+    # A text comes again in pair after pair; in a dictionary it is written, and read, once for each row group.
+    repeated = [
+        f"{name}.list.element.content" if pa.types.is_nested(form.schema.field(name).type) else name
+        for name in form.texts
+    ]
     plain = [field.name for field in form.schema if field.name not in form.texts and not pa.types.is_nested(field.type)]
     return pq.ParquetWriter(
         path,
-        form.schema,
+        schema,
         compression="zstd",
         use_content_defined_chunking=True,
         write_page_index=True,
         # What people wrote has no statistics in any footer.
         write_statistics=plain,
-        use_dictionary=plain,
+        use_dictionary=repeated,
+        dictionary_pagesize_limit=_DICTIONARY_BYTES,
+        # Readers shall see plain columns, and not that they came as dictionaries.
+        store_schema=False,
     )
 
 
 def _groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
     """The same rows in tables of exactly `rows` rows (the last may be shorter)."""
     held: list[pa.Table] = []
-    count = 0
-    for incoming in tables:
-        held.append(incoming)
-        count += incoming.num_rows
-        if count >= rows:
-            together = pa.concat_tables(held)
-            whole = count - count % rows
-            for start in range(0, whole, rows):
-                yield together.slice(start, rows).combine_chunks()
-            held, count = [together.slice(whole)], count - whole
-    if count:
-        yield pa.concat_tables(held).combine_chunks()
-
-
-def _synced_digest(path: Path) -> str:
-    """The file's SHA-256, after its bytes have reached the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    missing = rows
+    for table in tables:
+        start = 0
+        while table.num_rows - start >= missing:
+            yield merged([*held, table.slice(start, missing)])
+            start += missing
+            held, missing = [], rows
+        if start < table.num_rows:
+            held.append(table.slice(start))
+            missing -= held[-1].num_rows
+    if held:
+        yield merged(held)

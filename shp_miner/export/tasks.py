@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
 from shp_miner.engine import Advance
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
 from shp_miner.export.formats import FORMATS, Format
-from shp_miner.export.pieces import Group, Pieces, write_piece
+from shp_miner.export.pieces import Group, read_pieces, write_piece
 from shp_miner.export.shards import Shard, write_shards
-from shp_miner.mine import Mined, Selection, bounds, mine
+from shp_miner.mine import Mined, Selection, Threads, bounds, joined, mine
 from shp_miner.store import HashRange, Store
 from shp_miner.tally import Tally
 
@@ -44,8 +46,8 @@ class RangeResult(Struct):
 
 def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     """Mine one range and write its piece."""
-    mined = mine(Store(job.store).snapshot(job.version), job.part, job.selection)
-    write_piece(job.work, job.number, mined)
+    mined = mine(Store(job.store).snapshot(job.version), job.part, job.selection, keep_dropped=job.dropped is not None)
+    write_piece(job.work, job.number, mined.threads)
     if job.dropped is not None:
         _write_dropped(job.dropped, job.number, mined)
     posts, answers, pairs = mined.threads.posts, mined.threads.answers, mined.threads.pairs
@@ -88,46 +90,39 @@ def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
     check_format(form)
     job.folder.mkdir(exist_ok=True)
     shards = []
-    with Pieces(job.work, job.pieces) as pieces:
-        for group, tables in _tables(form, pieces, job, balance):
-            shards += write_shards(job.folder, form, *group, tables)
+    for group, tables in _tables(form, job, balance):
+        shards += write_shards(job.folder, form, *group, tables)
     for shard in shards:
         shard.check(job.folder, form)
     advance(1)
     return WriteResult(shards, balance)
 
 
-def _tables(
-    form: Format, pieces: Pieces, job: WriteJob, balance: Balance
-) -> Iterator[tuple[Group, Iterable[pa.Table]]]:
-    """Each group with its tables in the order of the ranges.
+def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[Group, Iterable[pa.Table]]]:
+    """Each group with its rows in the order of the ranges.
 
     A large group has a job of its own and streams; small ones are formatted together, since a thousand small tables
     take a thousand times as long as one.
     """
 
-    def formatted(number: int) -> Iterator[tuple[Group, pa.Table]]:
-        threads = pieces.threads(number, job.groups)
-        if threads is None:
-            return
+    def formatted(threads: Threads) -> tuple[pa.Table, pl.Series]:
         check_threads(threads, job.selection)
         table, post_row = form.table(threads, job.selection.rule.name)
         balance.add(check_table(form, table))
-        start = 0
-        for group in bounds(threads):
-            stop = int(post_row.search_sorted(group.posts, "left"))
-            if stop > start:
-                yield (group.community, group.split), table.slice(start, stop - start)
-            start = stop
+        return table, post_row
 
+    pieces = read_pieces(job.work, job.pieces, job.groups)
     if len(job.groups) == 1:
-        yield job.groups[0], (table for number in pieces.ranges for _, table in formatted(number))
+        yield job.groups[0], (formatted(threads)[0] for threads in pieces)
         return
-    held: dict[Group, list[pa.Table]] = {group: [] for group in job.groups}
-    for number in pieces.ranges:
-        for group, table in formatted(number):
-            held[group].append(table)
-    yield from held.items()
+    together = joined(list(pieces))
+    table, post_row = formatted(together)
+    groups = bounds(together)
+    stops = np.searchsorted(post_row.to_numpy(), groups["posts"].to_numpy())
+    starts = (0, *stops[:-1])
+    for community, split, start, stop in zip(groups["community"], groups["split"], starts, stops, strict=True):
+        if start < stop:
+            yield (community, split), [table.slice(start, stop - start)]
 
 
 def _write_dropped(folder: Path, number: int, mined: Mined) -> None:

@@ -78,17 +78,20 @@ def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.
 
 def _over_cap(answers: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     """Drop what is not among a post's highest-scored answers (ties: earlier first, then id)."""
+    eligible = pl.col(REASON).is_null()
+    sizes = answers.lazy().filter(eligible).group_by("thread_hash").len()
+    crowded = sizes.filter(pl.col("len") > rule.max_answers_per_post).collect()["thread_hash"]
+    if crowded.is_empty():
+        return answers
     ranked = (
         answers.lazy()
         .with_row_index("row")
-        .filter(pl.col(REASON).is_null())
+        .filter(eligible & pl.col("thread_hash").is_in(crowded.implode()))
         .sort(*THREAD, "score", "created_at", "answer_id", descending=[False, False, False, True, False, False])
         .filter(pl.int_range(pl.len()).over(THREAD) >= rule.max_answers_per_post)
         .select("row")
         .collect()["row"]
     )
-    if ranked.is_empty():
-        return answers
     over = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(ranked.implode())
     return answers.with_columns(pl.when(over).then(pl.lit("over_answer_cap")).otherwise(pl.col(REASON)).alias(REASON))
 

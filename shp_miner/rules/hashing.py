@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-
-from shp_miner.model import item_hash
+import xxhash
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -29,9 +28,9 @@ def mix(values: Hashes) -> Hashes:
 
 
 def item_hashes(sites: pl.Series, ids: pl.Series) -> Hashes:
-    """`item_hash` of each (site, id)."""
-    pairs = zip(sites.to_list(), ids.to_list(), strict=True)
-    return np.fromiter((item_hash(site, item) for site, item in pairs), np.uint64, len(ids))
+    """`model.item_hash` of each (site, id)."""
+    joined = pl.select(pl.concat_str(sites, pl.lit("\0"), ids)).to_series().cast(pl.Binary)
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, joined.to_list()), np.uint64, len(ids))
 
 
 def pair_hashes(a: Hashes, b: Hashes) -> Hashes:

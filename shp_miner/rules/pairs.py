@@ -40,6 +40,13 @@ class Pairs:
         """The pairs where `keep` holds."""
         return Pairs(self.answers, self.winner[keep], self.loser[keep], self.pair_hash[keep], self.item_hash)
 
+    def among(self, answers: Mask) -> Pairs:
+        """The same pairs with fewer answers: those where `answers` holds, which every answer of a pair must."""
+        row = np.cumsum(answers) - 1
+        return Pairs(
+            self.answers.filter(answers), row[self.winner], row[self.loser], self.pair_hash, self.item_hash[answers]
+        )
+
 
 def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule) -> pa.Table:
     """The preferences (PAIR) that a rule makes of posts (POST) and answers (ANSWER), one row an item, without a store.
@@ -83,7 +90,7 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 
 
 def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
-    """All pairs of one thread's answers that satisfy the rule; the others are counted by reason.
+    """All pairs of one thread's answers that satisfy the rule, with their answers; others are counted by reason.
 
     `eligible` is ANSWER with only eligible rows. The sample of max_pairs_per_post is taken later (`sample`), since
     pairs can still fall out when their texts are read.
@@ -100,8 +107,12 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
         tally.drop("pair", reason, int(dropped.sum()))
         kept &= ~fails
     winner, loser = winner[kept], loser[kept]
-    hashes = item_hashes(answers["site"], answers["answer_id"])
-    return Pairs(answers, winner, loser, pair_hashes(hashes[winner], hashes[loser]), hashes)
+    paired = np.zeros(answers.height, dtype=bool)
+    paired[winner] = paired[loser] = True
+    # Hashes are made one by one in Python, so only of answers that are in some pair.
+    hashes = np.zeros(answers.height, np.uint64)
+    hashes[paired] = item_hashes(*answers.filter(paired).select("site", "answer_id"))
+    return Pairs(answers, winner, loser, pair_hashes(hashes[winner], hashes[loser]), hashes).among(paired)
 
 
 def sample(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:

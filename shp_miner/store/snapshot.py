@@ -75,9 +75,10 @@ class Snapshot:
         return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds())
 
     def posts(self, part: HashRange, communities: Collection[str] = ()) -> tuple[pl.DataFrame, int]:
-        """The newest observation of each post of the range, without bodies, and how many items contradict themselves.
+        """The newest observation of each post of the range, and how many items contradict themselves.
 
-        An item contradicts itself if two observations of the same time differ: one of them is taken, always the same.
+        Rows are POST without `body`, in no order. An item contradicts itself if two observations of the same time
+        differ: one of them is taken, always the same.
         """
         return self._newest("posts", _POST_KEY, part, communities)
 
@@ -87,15 +88,10 @@ class Snapshot:
 
     def bodies(self, name: str, part: HashRange, wanted: pl.DataFrame) -> pl.DataFrame:
         """`wanted` (rows that `posts` or `answers` gave) with their column `body`, in the same order."""
-        key = _POST_KEY if name == "posts" else _ANSWER_KEY
-        on = [*key, "content_hash"]
-        found = (
-            self.scan(name, part)
-            .select(*on, "body")
-            .join(wanted.lazy().select(on), on=on, how="semi")
-            .unique(subset=on, keep="any")
-            .collect(engine="streaming")
-        )
+        on = [*(_POST_KEY if name == "posts" else _ANSWER_KEY), "content_hash"]
+        # A number is what rows can be chosen by before their bodies are taken apart: it need not be the only one.
+        chosen = pl.col("content_hash").is_in(wanted["content_hash"].implode())
+        found = self.scan(name, part).filter(chosen).select(*on, "body").collect().unique(subset=on, keep="any")
         return wanted.join(found, on=on, how="left", maintain_order="left")
 
     def _newest(
@@ -104,12 +100,20 @@ class Snapshot:
         found = self.scan(name, part).drop("body")
         if communities:
             found = found.filter(pl.col("community").is_in([community.lower() for community in communities]))
-        rows = found.sort(*key, "observed_at", "content_hash", nulls_last=False).collect()
+        rows = found.collect()
+        # Most stores saw most items once. One number an item tells which ones may have been seen again: equal keys have
+        # equal numbers, and where different keys share one, nothing is lost but time.
+        number = rows.select(pl.col("thread_hash").hash() ^ pl.col(key[-1]).hash()).to_series()
+        if number.n_unique() == rows.height:
+            return rows, 0
+        repeated = number.is_duplicated()
+        again = rows.filter(repeated).sort(*key, "observed_at", "content_hash", nulls_last=False)
         same_item = pl.struct(key) == pl.struct(key).shift(1)
         same_time = pl.col("observed_at").eq_missing(pl.col("observed_at").shift(1))
         other = pl.col("content_hash") != pl.col("content_hash").shift(1)
-        contradicting = rows.filter(same_item & same_time & other).select(key).unique().height
-        return rows.unique(subset=key, keep="last", maintain_order=True), contradicting
+        contradicting = again.filter(same_item & same_time & other).select(key).unique().height
+        newest = again.unique(subset=key, keep="last", maintain_order=True)
+        return pl.concat([rows.filter(~repeated), newest]), contradicting
 
 
 def _files(folder: Path, table: DeltaTable) -> pl.DataFrame:

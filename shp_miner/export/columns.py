@@ -1,0 +1,78 @@
+"""Columns of exports on their way into a file. What repeats is held once, from the format's rows to the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A column that is `values[rows]`: what comes again in pair after pair is held, checked and written once."""
+
+    values: pl.Series
+    rows: pl.Series
+
+    def laid_out(self) -> pl.Series:
+        """The column as such."""
+        return self.values.gather(self.rows)
+
+
+Columns = dict[str, pl.Series | Repeated]
+
+
+def to_arrow(column: pl.Series | Repeated, kind: pa.DataType) -> pa.Array:
+    """The column as an array of type `kind`, or as a dictionary of `kind` (which may hold values that do not occur)."""
+    if isinstance(column, Repeated):
+        rows = column.rows.cast(pl.Int32).to_arrow()
+        return pa.DictionaryArray.from_arrays(rows, to_arrow(column.values, kind))
+    return column.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(kind)
+
+
+def from_arrow(array: pa.Array) -> Repeated:
+    """What `to_arrow` gave; a plain array has the rows 0, 1, 2 ..."""
+    if isinstance(array, pa.DictionaryArray):
+        return Repeated(_series(array.dictionary), _series(array.indices))
+    return Repeated(_series(array), pl.int_range(len(array), eager=True))
+
+
+def _series(array: pa.Array) -> pl.Series:
+    series = pl.from_arrow(array)
+    assert isinstance(series, pl.Series)
+    return series
+
+
+def value_type(kind: pa.DataType) -> pa.DataType:
+    """The type itself, or that of a dictionary's values."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def merged(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of some tables of `to_arrow`'s columns as one, in one piece.
+
+    A dictionary holds just the values that occur, once each, in the order in which they do: it depends on the rows
+    alone, and not on the tables or on what else they held.
+    """
+    columns = [_merged(parts) for parts in zip(*(table.columns for table in tables), strict=True)]
+    return pa.Table.from_arrays(columns, names=tables[0].column_names)
+
+
+def _merged(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
+    chunks = [chunk for part in parts for chunk in part.chunks]
+    if not isinstance(chunks[0], pa.DictionaryArray):
+        return pa.concat_arrays(chunks) if len(chunks) > 1 else chunks[0]
+    if pa.types.is_nested(chunks[0].type.value_type):  # Parquet has dictionaries of plain values only
+        return pa.concat_arrays([chunk.dictionary.take(chunk.indices) for chunk in chunks])
+    used = [chunk.indices.dictionary_encode() for chunk in chunks]
+    values = [chunk.dictionary.take(use.dictionary) for chunk, use in zip(chunks, used, strict=True)]
+    # Different rows of threads may hold the same text.
+    numbered = pa.concat_arrays(values).dictionary_encode()
+    start, rows = 0, []
+    for use in used:
+        own = numbered.indices.slice(start, len(use.dictionary))
+        rows.append(own.take(use.indices))
+        start += len(own)
+    return pa.DictionaryArray.from_arrays(pa.concat_arrays(rows), numbered.dictionary)
