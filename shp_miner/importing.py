@@ -52,10 +52,10 @@ def import_dump(
 ) -> Imported:
     """Read dump files into a store. Importing the same again changes no export.
 
-    `kind` is "reddit-dump", "stackexchange-dump" or "threads"; `options` are that reader's. `now` (default: the clock)
-    is what later times are refused by. `workers` (default: the cores) and `memory` in bytes (default: half the
-    machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another kind, before
-    anything is written.
+    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's. `now`
+    (default: the clock) is what later times are refused by. `workers` (default: the cores) and `memory` in bytes
+    (default: half the machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another
+    kind, before anything is written.
     """
     path = Path(store) if isinstance(store, str | os.PathLike) else store.path
     job = ImportJob(kind, [Path(file) for file in paths], path, now or datetime.now(UTC), options)
@@ -139,11 +139,17 @@ def reader(kind: str) -> Reader:
             from shp_miner.dumps.stackexchange import read as read_stackexchange  # noqa: PLC0415
 
             return read_stackexchange
+        case "discourse-json":
+            from shp_miner.dumps.discourse import read as read_discourse  # noqa: PLC0415
+
+            return read_discourse
         case "threads":
             from shp_miner.dumps.threads import read as read_threads  # noqa: PLC0415
 
             return read_threads
-    raise UsageError(f"There is no import kind {kind!r}.", "The kinds: reddit-dump, stackexchange-dump, threads.")
+    raise UsageError(
+        f"There is no import kind {kind!r}.", "The kinds: reddit-dump, stackexchange-dump, discourse-json, threads."
+    )
 
 
 def _window(file: Path) -> int:

@@ -62,6 +62,27 @@ def stackexchange_dump(paths: tuple[Path, ...], site: str | None, observed_at: d
     return _import("stackexchange-dump", paths, site=site, observed_at=observed_at, **options)
 
 
+@command.command(
+    "discourse-json",
+    epilog=example(
+        "shp-miner import discourse-json topics.ndjson.zst --site forum.example.org",
+        "shp-miner import discourse-json mirror/forum.example.org",
+    ),
+)
+@_FILES
+@click.option("--site", help="The site's host, where no folder is named by it.")
+@click.option(
+    "--observed-at", type=Moment(), help="When the topics were read, for those that have no key `observed_at`."
+)
+@common
+def discourse_json(paths: tuple[Path, ...], site: str | None, observed_at: datetime | None, **options: Any) -> int:
+    """Saved topics of a Discourse forum: /t/{id}.json one a line, compressed or not, or a folder of such files.
+
+    A site.json or categories.json beside them gives the categories their names.
+    """
+    return _import("discourse-json", paths, site=site, observed_at=observed_at, **options)
+
+
 @command.command("threads", epilog=example("shp-miner import threads my-forum.jsonl.zst"))
 @_FILES
 @common
@@ -106,5 +127,6 @@ def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:
         from shp_miner.dumps.stackexchange import size_bytes
 
         return size_bytes(paths, site)
-    files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
+    deep = "**/*" if kind == "discourse-json" else "*"
+    files = [file for path in paths for file in (path.glob(deep) if path.is_dir() else [path])]
     return sum(file.stat().st_size for file in files if file.is_file())

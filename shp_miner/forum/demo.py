@@ -1,24 +1,65 @@
-"""The demo: simulate a forum, import it, mine it by every rule, load the result, hold the labels against the truth."""
+"""The demo: crawl a simulated forum while it lives, mine it by every rule, load it, hold the labels against the truth.
+
+The forum is served over loopback in Reddit's API and read with the same client as the real one. Its clock is the
+crawl's clock too: a wait lets time pass there and none here, so six weeks take seconds and come out the same each time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 
-from shp_miner.errors import Error
-from shp_miner.forum.dump import truth, write_threads
-from shp_miner.forum.simulate import simulate
+from shp_miner.crawling import Crawl, Crawled
+from shp_miner.errors import Error, UsageError
+from shp_miner.forgetting import purge
+from shp_miner.forum.live import Community
+from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET, base36
+from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.truth import accuracy
 from shp_miner.forum.world import World
-from shp_miner.importing import import_dump
 from shp_miner.load import load
 from shp_miner.pipeline import export_dataset
 from shp_miner.rules.presets import PRESETS
+from shp_miner.sources.reddit import Reddit
+from shp_miner.sources.reddit_praw import Credentials
+from shp_miner.store import Store
+from shp_miner.store.state import State
 
 SEED = 0
+
+#: Few threads with many readers: reading and storing one takes a tenth of a second, however many answers it has.
+WORLD = World(name="demo", threads=60, mean_readers=1000.0, span_days=14.0, settle_days=31.0)
+
+#: The subreddit's name. Reddit's own end at 21 characters, so there is none of that name.
+COMMUNITY = "shp_miner_simulated_forum"
+
+#: Days of the forum's life on which it is crawled and visited: daily while people ask, then as the visits by age fall
+#: due. On the last day every thread is past its visit at 30 days.
+_DAYS = (10, 11, 12, 13, 14, 17, 21, 45)
+
+#: On this day one answer in so many, and one question, are deleted by those who wrote them.
+_REGRET_DAY, _REGRETTED = 16, 60
+
+#: Says that a folder's store is the demo's own, which it may start anew.
+_MARK = "made-by-shp-miner-demo"
+
+
+@dataclass(frozen=True)
+class Day:
+    """What a day's crawl did: threads read for the first time and again, answers, requests, items found gone."""
+
+    day: int
+    new: int
+    again: int
+    answers: int
+    requests: int
+    gone: int
 
 
 @dataclass(frozen=True)
@@ -33,12 +74,14 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo did and where it lies."""
+    """What the demo did and where it lies. `deleted` counts what people deleted, with the answers to a question."""
 
     folder: Path
     threads: int
     answers: int
     votes: int
+    days: list[Day]
+    deleted: int
     rules: list[RuleResult]
     loaded_rows: int
     question: str
@@ -49,23 +92,21 @@ class Demo:
 def run(
     folder: Path, *, seed: int = SEED, world: World | None = None, say: Callable[[str], None] = lambda _: None
 ) -> Demo:
-    """Run the demo in `folder` (threads.jsonl, store, exports). The same seed and world give the same files."""
-    world = world or World()
-    folder.mkdir(parents=True, exist_ok=True)
-    say(f"Simulating a forum: {world.threads} threads, about {world.mean_readers:.0f} readers each")
-    threads = simulate(world, seed)
-    file = folder / "threads.jsonl"
-    write_threads(threads, file)
-    say("Importing its threads")
-    imported = import_dump("threads", [file], folder / "store", now=world.observed_at)
-    if not imported.tally.complete:
-        raise Error("The simulated forum did not import whole.", "Please report this.")
-    quality = truth(threads)
+    """Run the demo in `folder` (store, exports). The same seed and world give the same exports.
+
+    What an earlier demo left there is replaced. Raises UsageError where the store in the folder is not a demo's.
+    """
+    world = world or WORLD
+    store = _fresh_store(folder)
+    say(f"Simulating a forum: {world.threads} threads, about {world.mean_readers:,.0f} readers each")
+    community = Community(name=COMMUNITY, world=world, seed=seed, now=world.starts_at)
+    days, deleted = _crawled(community, world, store, say)
+    quality = {(base36(int(post)), base36(int(one))): known for (post, one), known in community.truth().items()}
     results = []
     for name in PRESETS:
         say(f"Mining with the rule {name}")
         out = folder / name
-        exported = export_dataset(folder / "store", out, rule=name)
+        exported = export_dataset(store, out, rule=name)
         rows = load(out).to_polars()
         pairs = rows.select(
             "post_id", _side("answer{}_id").alias("winner_id"), _side("answer{}_id", loser=True).alias("loser_id")
@@ -74,11 +115,97 @@ def run(
         results.append(RuleResult(name, rows.height, sum(exported.posts.values()), share))
     say("Loading the shp export with datasets")
     loaded, (question, better, worse) = _loaded(folder)
-    votes = sum(answer.up + answer.down for thread in threads for answer in thread.at(world.observed_at).answers)
+    threads = community.threads()
+    votes = sum(answer.up + answer.down for thread in threads for answer in thread.answers)
     return Demo(
-        folder, len(threads), len(quality), votes, results, loaded,
+        folder, len(threads), sum(len(thread.answers) for thread in threads), votes, days, deleted, results, loaded,
         question, better, worse,
     )  # fmt: skip
+
+
+def _fresh_store(folder: Path) -> Store:
+    """An empty store in the folder. Raises UsageError for one that is not the demo's to replace."""
+    place = folder / "store"
+    if place.exists() and not (folder / _MARK).exists():
+        raise UsageError(f"{place} was not made by the demo.", "Name another folder with --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).touch()
+    shutil.rmtree(place, ignore_errors=True)
+    store = Store(place)
+    store.create()
+    return store
+
+
+# -- crawling ---------------------------------------------------------------------------------------------------------
+
+
+class _ForumClock:
+    """The forum's own time."""
+
+    def __init__(self, community: Community) -> None:
+        self._community = community
+
+    def now(self) -> float:
+        """See Clock."""
+        return self._community.now_s
+
+    def sleep(self, seconds: float, why: str) -> None:  # noqa: ARG002
+        """See Clock."""
+        self._community.advance(seconds)
+
+
+@contextmanager
+def _source(community: Community) -> Iterator[Reddit]:
+    """The community as Reddit serves it, with an app that is good for nothing else."""
+    with Forum(community, ["reddit"]) as forum:
+        url = forum.url("reddit")
+        credentials = Credentials(CLIENT_ID, CLIENT_SECRET, "visitor")
+        clock = _ForumClock(community)
+        with Reddit(credentials, oauth_url=url, reddit_url=url, clock=clock, allow_private=True) as source:
+            yield source
+
+
+def _crawled(
+    community: Community, world: World, store: Store, say: Callable[[str], None]
+) -> tuple[list[Day], int]:
+    """Let the forum live and crawl it on the way; gives what each day did, and how much was deleted by people."""
+    done, deleted = [], 0
+    with _source(community) as source, State(store.path) as state:
+        say(f"Crawling it over {_DAYS[-1]} days of its life, through Reddit's API")
+        name = source.verify(COMMUNITY)
+        crawl = Crawl(source, store, state, clock=_ForumClock(community))
+        for day in _DAYS:
+            if not deleted and day > _REGRET_DAY:
+                community.now = world.starts_at + timedelta(days=_REGRET_DAY)
+                deleted = _regret(community)
+            community.now = world.starts_at + timedelta(days=day)
+            before = source.requests
+            first, later = crawl.run(name), crawl.recheck(name)
+            if not (first.complete and later.complete):
+                raise Error("The simulated forum could not be crawled whole.", "Please report this.")
+            purge(store)
+            done.append(_day(day, first, later, source.requests - before))
+    store.compact_if_due()
+    return done, deleted
+
+
+def _day(day: int, first: Crawled, later: Crawled, requests: int) -> Day:
+    return Day(day, first.read, later.read, first.answers + later.answers, requests, first.gone + later.gone)
+
+
+def _regret(community: Community) -> int:
+    """Some people delete what they wrote: a question, and answers to others. Gives how many items are gone by that."""
+    threads = sorted(community.threads(), key=lambda thread: int(thread.post_id))
+    if not threads:
+        return 0
+    asked, others = threads[len(threads) // 2], [*threads[: len(threads) // 2], *threads[len(threads) // 2 + 1 :]]
+    regretted = [answer.answer_id for thread in others for answer in thread.answers][::_REGRETTED]
+    for item_id in (asked.post_id, *regretted):
+        community.delete(item_id)
+    return 1 + len(regretted)
+
+
+# -- loading ----------------------------------------------------------------------------------------------------------
 
 
 def _loaded(folder: Path) -> tuple[int, tuple[str, str, str]]:

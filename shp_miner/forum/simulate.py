@@ -36,7 +36,7 @@ _POST_DOWN_RATE = 0.015
 _WRITING_SPREAD = 1.0
 
 #: Names to choose from; people come back to other threads.
-_PEOPLE = 5_000
+PEOPLE = 5_000
 
 _POPULATION, _VOTES, _TEXT = range(3)
 
@@ -141,7 +141,7 @@ def _thread(
     written_s = _writing_times(world, people, arrivals)
     written_s = written_s[written_s < end_s]
     quality = _qualities(world, people, len(written_s))
-    names = people.choice(_PEOPLE, len(written_s) + 1, replace=False)
+    names = people.choice(PEOPLE, len(written_s) + 1, replace=False)
     arrivals = arrivals[arrivals < end_s]
     vote_s, vote_on, vote = _votes(world, stream(_VOTES), arrivals, written_s, quality)
     text = stream(_TEXT)

@@ -1,0 +1,332 @@
+"""Discourse topics that somebody saved as /t/{id}.json serves them: one a line, or a file for each, in folders.
+
+They say neither the site nor when they were read. The site is an option, or the name of the folder above `t/`. A line
+may have the key `observed_at` beside Discourse's own: seconds since 1970 or ISO 8601 with a zone. So one topic can
+stand there several times, as it was seen at several times.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from shp_miner.dumps.compressed import LINE_MAX, Advance, blocks, head, ignore, lines
+from shp_miner.dumps.records import EARLIEST_S, Lost, epoch_us, latest_allowed_us
+from shp_miner.errors import BadInput, UsageError
+from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.sources.discourse_topic import (
+    Categories,
+    Site,
+    Topic,
+    TopicPost,
+    answers,
+    is_direct,
+    microseconds,
+    names,
+    to_thread,
+)
+from shp_miner.sources.items import Item, Origin, columns
+from shp_miner.tally import Damage, Tally
+from shp_miner.text.clean import sound
+
+SOURCE = "discourse-json"
+PLATFORM = "discourse"
+
+_HINT = "`import discourse-json` takes topics as /t/{id}.json serves them: one a line, or one a file in a folder."
+_NAME = re.compile(r".+\.(json|ndjson|jsonl)(\.(zst|gz|bz2|xz))?", re.IGNORECASE)
+_HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}|localhost")
+_TOPIC = re.compile(rb'"post_stream"\s*:')
+_UTF8_MARK = b"\xef\xbb\xbf"
+_SNIFFED_BYTES = 1 << 16
+
+#: Files beside the topics that name the categories, as /site.json and /categories.json serve them.
+_CATEGORY_FILES = ("site.json", "categories.json")
+
+Form = Literal["lines", "whole"]
+_T = TypeVar("_T")
+
+
+class Record(Topic):
+    """A topic, and when it was read."""
+
+    observed_at: Any = None
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A file of topics: one a line, or the whole file one. `folder` is where its site begins."""
+
+    path: Path
+    form: Form
+    site: str
+    folder: Path
+
+
+def read(
+    paths: Sequence[Path],
+    tally: Tally,
+    *,
+    now: datetime,
+    advance: Advance = ignore,
+    site: str | None = None,
+    observed_at: datetime | None = None,
+) -> Iterator[Chunk]:
+    """Read files and folders of topics in the order given.
+
+    `site` is the host they come from; `observed_at` is for topics that do not say when they were read, which otherwise
+    nobody knows. Raises BadInput before anything is yielded if a path is missing or holds no topics, and UsageError
+    where the site is not known; damage inside a file is noted in `tally`.
+    """
+    files = [file for path in paths for file in _files(Path(path), site, tally)]
+    observed_us = None if observed_at is None else microseconds(observed_at)
+    collector = _Collector(tally, latest_allowed_us(now), observed_us)
+    for file in files:
+        for place, text in _texts(file, tally, advance):
+            collector.add(text, place, file)
+            if collector.full:
+                yield collector.take()
+    collector.finish()
+    yield collector.take()
+
+
+class _Collector:
+    """Turns topics into rows and counts what is left out."""
+
+    def __init__(self, tally: Tally, latest_us: int, observed_us: int | None) -> None:
+        self.tally, self.latest_us, self.observed_us = tally, latest_us, observed_us
+        self.rows = {"post": Rows(POST), "answer": Rows(ANSWER)}
+        self.names: dict[Path, dict[int, str]] = {}
+        # By topic, the ids of posts that no file has handed out so far: pages of a topic may lie in several files.
+        self.missing: dict[tuple[str, int], set[int]] = {}
+
+    @property
+    def full(self) -> bool:
+        return any(rows.full for rows in self.rows.values())
+
+    def take(self) -> Chunk:
+        return Chunk(self.rows["post"].take(), self.rows["answer"].take())
+
+    def finish(self) -> None:
+        """Count what topics list and no file holds."""
+        self.tally.drop("answer", "not_in_the_files", sum(map(len, self.missing.values())))
+
+    def add(self, text: bytes, place: Damage, file: _File) -> None:
+        """Add a topic, or count what is Lost; a bad head loses the topic, a bad reply only that reply."""
+        try:
+            topic, broken = _decode(text)
+            if topic.archetype == "private_message":
+                self.tally.drop("post", "private_message")
+                return
+            observed_us = self.observed_us if topic.observed_at is None else self._moment(topic.observed_at)
+        except Lost as lost:
+            self.tally.lose("post", lost.reason, _at(place, lost.what))
+            return
+        posts = []
+        for post in topic.post_stream.posts:
+            try:
+                self._check(post)
+                posts.append(post)
+            except Lost as lost:
+                broken.append((post.post_number, lost))
+        for number, wrong in broken:
+            kind = "post" if number == 1 else "answer"
+            self.tally.lose(kind, wrong.reason, _at(place, f"topic {topic.id}, post {number}: {wrong.what}"))
+        self._note_missing(topic, file.site)
+        if any(number == 1 for number, _ in broken):
+            self.tally.drop("answer", "thread_lost", sum(map(is_direct, posts)))
+        else:
+            self._add_items(topic, posts, file, observed_us)
+
+    def _add_items(self, topic: Topic, posts: list[TopicPost], file: _File, observed_us: int | None) -> None:
+        if file.folder not in self.names:
+            self.names[file.folder] = _names(file.folder)
+        known = self.names[file.folder]
+        community = known.get(topic.category_id or 0) or f"category-{topic.category_id or 'none'}"
+        origin = Origin(SOURCE, PLATFORM, file.site, community)
+        thread = to_thread(topic, posts, file.site)
+        # Without its opening post this is a later page of the topic.
+        found: list[tuple[str, Item]] = [("post", thread.post)] if thread else []
+        found += [("answer", answer) for answer in (thread.answers if thread else answers(topic, posts, file.site))]
+        for kind, item in found:
+            self.rows[kind].add(**columns(origin, item, observed_us))
+            self.tally.keep(kind)
+            if observed_us is None:
+                self.tally.note(kind, "score_age_unknown")
+            if sound(item.body)[1]:
+                self.tally.note(kind, "text_repaired")
+        others = sum(not is_direct(post) for post in posts if post.post_number != 1)
+        self.tally.drop("answer", "not_direct_reply", others)
+
+    def _note_missing(self, topic: Topic, site: str) -> None:
+        """Note which posts the topic lists and does not hold."""
+        stream, there = topic.post_stream.stream, {post.id for post in topic.post_stream.posts}
+        key = (site, topic.id)
+        listed = self.missing.get(key)
+        if listed is None:
+            # Topics of over 10,000 posts come without ids; what is missing has a number only.
+            listed = set(range(-1, len(there) - topic.posts_count - 1, -1)) if stream is None else set(stream)
+        listed -= there
+        if listed:
+            self.missing[key] = listed
+        else:
+            self.missing.pop(key, None)
+
+    def _check(self, post: TopicPost) -> None:
+        created_us = microseconds(post.created_at)
+        if created_us < EARLIEST_S * 1_000_000:
+            raise Lost("bad_time", "created_at lies before there were forums")
+        if created_us > self.latest_us:
+            raise Lost("time_in_future", "created_at lies in the future")
+
+    def _moment(self, value: Any) -> int:
+        """Microseconds since 1970 from seconds or ISO 8601 with a zone."""
+        if isinstance(value, str):
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError as error:
+                raise Lost("bad_time", f"observed_at {value!r:.40} is no ISO 8601 time") from error
+            if moment.tzinfo is None:
+                raise Lost("bad_time", "observed_at has no time zone")
+            value = moment.timestamp()
+        return epoch_us(value, "observed_at", self.latest_us)
+
+
+def _at(place: Damage, what: str) -> Damage:
+    return Damage(place.path, place.offset, what)
+
+
+# Bytes into topics
+
+_TOPICS = msgspec.json.Decoder(Record)
+
+
+def _decode(text: bytes) -> tuple[Record, list[tuple[Any, Lost]]]:
+    """The topic, and the posts of it that cannot be used with their numbers. Raises Lost for the whole topic."""
+    try:
+        return _TOPICS.decode(text), []
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_carefully(text)
+
+
+def _decode_carefully(text: bytes) -> tuple[Record, list[tuple[Any, Lost]]]:
+    """Decode post by post; what programs write although JSON forbids it (lone surrogates, NaN) passes."""
+    try:
+        topic = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise Lost("not_utf8", "it is not UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise Lost("not_json", f"it is not JSON ({error!s:.60})") from error
+    if not isinstance(topic, dict):
+        raise Lost("not_an_object", "a JSON object was expected")
+    stream = topic.get("post_stream")
+    posts = stream.get("posts") if isinstance(stream, dict) else None
+    if not isinstance(stream, dict) or not isinstance(posts, list):
+        return _convert(topic, Record), []
+    record = _convert({**topic, "post_stream": {**stream, "posts": []}}, Record)
+    broken: list[tuple[Any, Lost]] = []
+    for post in posts:
+        try:
+            record.post_stream.posts.append(_convert(post, TopicPost))
+        except Lost as lost:
+            known = post if isinstance(post, dict) else {}
+            broken.append((known.get("post_number"), lost))
+            if record.post_stream.stream and known.get("id") in record.post_stream.stream:
+                record.post_stream.stream.remove(known["id"])  # it is lost, and not missing from the file
+    return record, broken
+
+
+def _convert(value: Any, kind: type[_T]) -> _T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        if "missing required field" in text:
+            raise Lost("missing_field", text) from error
+        if "_at`" in text:
+            raise Lost("bad_time", text) from error
+        raise Lost("not_an_object" if "Expected `object`, got" in text else "wrong_type", text) from error
+
+
+# Files
+
+
+def _files(path: Path, site: str | None, tally: Tally) -> Iterator[_File]:
+    """The files of topics that a path stands for. Other files in a folder are counted."""
+    if not path.is_dir():
+        form = _form(path)
+        if form is None:
+            raise BadInput(f"{path} holds no Discourse topics: no `post_stream` stands at its beginning.", _HINT)
+        yield _file(path, form, site)
+        return
+    found = False
+    for inner in sorted(one for one in path.rglob("*") if one.is_file() and _NAME.fullmatch(one.name)):
+        form = None if inner.name in _CATEGORY_FILES else _form(inner)
+        if form is not None:
+            found = True
+            yield _file(inner, form, site)
+        elif inner.name not in _CATEGORY_FILES:
+            tally.drop("file", "not_a_topic")
+    if not found:
+        raise BadInput(f"The folder {path} holds no Discourse topics.", _HINT)
+
+
+def _file(path: Path, form: Form, site: str | None) -> _File:
+    """The file with its site: as told, or the name of its folder or of the one above `t/`."""
+    folders = path.absolute().parents
+    above = [folders[place + 1] for place, folder in enumerate(folders[:-1]) if folder.name == "t"]
+    folder = above[0] if above else folders[0]
+    host = (site or folder.name).strip().lower()
+    if not _HOST.fullmatch(host):
+        raise UsageError(
+            f"{host!r} is no host name." if site else f"Nothing tells which site the topics in {path} come from.",
+            "Say it with --site HOST, for example --site meta.discourse.org.",
+        )
+    return _File(path, form, host, folder)
+
+
+def _form(path: Path) -> Form | None:
+    """How the topics lie in a file, None where it holds none, by its first bytes."""
+    start = head(path, _SNIFFED_BYTES).removeprefix(_UTF8_MARK).lstrip()
+    if not start:
+        return "lines"  # an empty file holds no topics; one that is damaged at its start says so when it is read
+    if _TOPIC.search(start) is None:
+        return None
+    if start.startswith(b"["):
+        raise BadInput(f"{path} is one JSON array, not one topic a line.", "Split it: jq -c '.[]' FILE > FILE.ndjson")
+    first, line_end, _ = start.partition(b"\n")
+    return "whole" if line_end and first.rstrip().endswith((b"{", b"[", b",", b":")) else "lines"
+
+
+def _texts(file: _File, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, bytes]]:
+    """The text of each topic in a file, with its place."""
+    name = str(file.path)
+    if file.form == "lines":
+        for offset, line in lines(file.path, tally, advance):
+            yield Damage(name, offset, ""), line.removeprefix(_UTF8_MARK) if offset == 0 else line
+        return
+    damages, text = len(tally.damages), b""
+    for block in blocks(file.path, tally, advance):
+        text += block
+        if len(text) > LINE_MAX:
+            tally.lose("line", "line_too_long", Damage(name, 0, f"the file is longer than {LINE_MAX} bytes"))
+            return
+    if len(tally.damages) == damages:
+        yield Damage(name, 0, ""), text.removeprefix(_UTF8_MARK)
+
+
+def _names(folder: Path) -> dict[int, str]:
+    """The names of the categories, where a file beside the topics tells them."""
+    for name, kind in zip(_CATEGORY_FILES, (Site, Categories), strict=True):
+        path = folder / name
+        if path.is_file():
+            try:
+                found = msgspec.json.decode(path.read_bytes(), type=kind)
+            except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
+                raise BadInput(f"{path} does not list the categories of a Discourse site: {error}.", _HINT) from error
+            return names(found.categories if isinstance(found, Site) else found.category_list.categories)
+    return {}

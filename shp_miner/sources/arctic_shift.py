@@ -1,0 +1,216 @@
+"""Reddit through the Arctic Shift archive: no credentials, a guest's pace, everything back to 2005.
+
+The archive reads an item when it is posted and again some 36 hours later, and tells when that was. So what it says is
+an observation of that time and not of the moment of asking: `observed_at` is the archive's time of reading. A thread of
+the last 36 hours has the scores of its first seconds (1 or 0), observed at that age; it is worth asking for again after
+two days, and never later than that. Where the archive does not say when it read, the score is null.
+
+Its text is that of the first reading, escaped as in the monthly dumps (`body_format` "reddit"). It marks what was
+deleted by the second; of that only the stub that Reddit itself would show is passed on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from shp_miner.dumps import reddit_records
+from shp_miner.dumps.records import CLOCK_SKEW, Lost
+from shp_miner.errors import BadInput
+from shp_miner.sources import limits
+from shp_miner.sources.http import Http
+from shp_miner.sources.items import Answer, Post, Thread
+from shp_miner.sources.limits import Wait
+from shp_miner.sources.pace import SYSTEM, Clock
+from shp_miner.sources.source import Gone, Items, Listed, Listing
+from shp_miner.tally import Tally
+
+URL = "https://arctic-shift.photon-reddit.com"
+
+#: The archive's own figures: `limit=auto` gives this many or more (up to 1,000) where there are more; ids at a time.
+_PAGE, _IDS = 100, 500
+
+#: Posts of listings that are remembered until their thread is asked for; spares a guest every second request.
+_REMEMBERED = 2_000
+
+#: Seconds to wait when the archive says in a body that it is too busy. It names no time; its database warms up.
+_BUSY_S = 15.0
+_BUSY = re.compile(r"slow down|timed? ?out", re.IGNORECASE)
+_ERROR_BYTES = 2_000
+
+_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_]{2,50})/?")
+_HINT = "The archive may have changed; please report this."
+
+T = TypeVar("T", Post, Answer)
+
+
+class _Said(msgspec.Struct):
+    error: str | None = None
+
+
+class _Posts(msgspec.Struct):
+    data: list[reddit_records.Submission] | None
+    error: str | None = None
+
+
+class _Comments(msgspec.Struct):
+    data: list[reddit_records.Comment] | None
+    error: str | None = None
+
+
+def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
+    """What the archive says in a body, whatever the status: "Query timed out", "Slow down a little"."""
+    if len(body) > _ERROR_BYTES:
+        return None
+    try:
+        said = msgspec.json.decode(body, type=_Said).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if said is None or not _BUSY.search(said):
+        return None
+    return Wait(now + _BUSY_S, "says that it is too busy", retry=True)
+
+
+#: How the archive is asked; its base is URL.
+LIMITS = msgspec.structs.replace(limits.ARCTIC_SHIFT, signals=signals)
+
+
+class ArcticShift:
+    """The archive as a source; see source.Source. Listings start at any time and go up."""
+
+    name = "arctic-shift"
+    platform = "reddit"
+    site = reddit_records.SITE
+    order: Literal["oldest"] = "oldest"
+    lists_activity = False
+    ids_per_request = _IDS
+
+    def __init__(self, http: Http, *, clock: Clock = SYSTEM) -> None:
+        self._http = http
+        self._clock = clock
+        self._listed: OrderedDict[str, Post] = OrderedDict()
+
+    def verify(self, community: str) -> str:
+        """See Source. The archive's list of communities lags behind, so its posts are asked."""
+        name = _plain(community)
+        found = self._posts("search", {"subreddit": name, "limit": 1, "sort": "asc"})
+        if not found:
+            raise BadInput(f"Arctic Shift holds no post of r/{name}.", "Check the spelling.")
+        return found[0].subreddit
+
+    def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
+        """See Source. A token is the second from which the next page goes on."""
+        after = int(token) if token else None if since is None else since // 1_000_000 - 1
+        rows = self._posts("search", {"subreddit": _plain(community), **_from(after)})
+        posts = [self._item("post", row, Post) for row in rows]
+        for post in posts:
+            self._listed[post.post_id] = post
+        while len(self._listed) > _REMEMBERED:
+            self._listed.popitem(last=False)
+        following, skipped = _next(posts, after)
+        capped = None
+        if skipped:
+            capped = (
+                f"More posts of r/{_plain(community)} bear one second than a page holds; some of them are left out."
+            )
+        return Listing(
+            [Listed(post.post_id, post.created_at) for post in posts],
+            None if following is None else str(following),
+            capped,
+        )
+
+    def thread(self, community: str, post_id: str) -> Thread:  # noqa: ARG002  (the archive's ids need none)
+        """See Source. `missing` is a lower bound where more answers bear one second than a page holds."""
+        post = self._listed.pop(post_id, None) or next(iter(self.again([post_id], []).posts), None)
+        if post is None:
+            raise Gone("removed")
+        answers: dict[str, Answer] = {}
+        after: int | None = None
+        missing = 0
+        while True:
+            # An empty parent_id asks for direct replies.
+            rows = self._comments("search", {"link_id": post_id, "parent_id": "", **_from(after)})
+            page = [self._item("answer", row, Answer) for row in rows]
+            direct = [answer for answer, row in zip(page, rows, strict=True) if row.parent_id == row.link_id]
+            answers |= {answer.answer_id: answer for answer in direct}
+            after, skipped = _next(page, after)
+            missing += skipped
+            if after is None:
+                return Thread(post, list(answers.values()), missing)
+
+    def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
+        """See Source. What the archive holds no longer was taken out of it on request."""
+        answered = [answer_id for _, answer_id in answer_ids]
+        posts = [row for ids in _batches(post_ids) for row in self._posts("ids", {"ids": ids})]
+        comments = [row for ids in _batches(answered) for row in self._comments("ids", {"ids": ids})]
+        return Items(
+            [self._item("post", row, Post) for row in posts], [self._item("answer", row, Answer) for row in comments]
+        )
+
+    def _posts(self, what: str, params: dict[str, str | int]) -> list[reddit_records.Submission]:
+        found = self._http.get(f"/api/posts/{what}", _Posts, params=params)
+        if found.data is None:
+            raise _refusal(found.error)
+        return found.data
+
+    def _comments(self, what: str, params: dict[str, str | int]) -> list[reddit_records.Comment]:
+        found = self._http.get(f"/api/comments/{what}", _Comments, params=params)
+        if found.data is None:
+            raise _refusal(found.error)
+        return found.data
+
+    def _item(self, kind: str, row: Any, made: type[T]) -> T:
+        """A row as an item, with the time at which the archive read it. Raises BadInput."""
+        latest_us = int((self._clock.now() + CLOCK_SKEW.total_seconds()) * 1_000_000)
+        try:
+            columns = reddit_records.values(kind, row, latest_us, Tally())
+        except Lost as lost:
+            hint = "Check this machine's clock." if lost.reason == "time_in_future" else _HINT
+            raise BadInput(f"Arctic Shift says what cannot be: {lost.what}.", hint) from None
+        item = made(**{name: columns[name] for name in made.__struct_fields__})
+        if item.observed_at is None:
+            item.score = None
+        if item.state != "live":
+            item.body, item.author = f"[{item.state}]", None
+        return item
+
+
+def _from(after: int | None) -> dict[str, str | int]:
+    """Parameters of a page of a search, oldest first, from a second on."""
+    return {"sort": "asc", "limit": "auto"} | ({} if after is None else {"after": after})
+
+
+def _next(page: Sequence[Post | Answer], after: int | None) -> tuple[int | None, bool]:
+    """The second from which the next page goes on, null at the end, and whether something had to be skipped for that.
+
+    It begins a second before the last item's, so that nothing is lost whether `after` is meant with its second or
+    without. Where that would ask for the same page again, one second holds more than a page.
+    """
+    if len(page) < _PAGE:
+        return None, False
+    following = max(item.created_at for item in page) // 1_000_000 - 1
+    if after is not None and following <= after:
+        return after + 1, True
+    return following, False
+
+
+def _batches(ids: Sequence[str]) -> list[str]:
+    return [",".join(ids[start : start + _IDS]) for start in range(0, len(ids), _IDS)]
+
+
+def _plain(community: str) -> str:
+    name = _NAME.fullmatch(community)
+    if name is None:
+        raise BadInput(
+            f"{community!r:.60} is no community of Reddit.", 'Give one name as in "askacademia" or "r/askacademia".'
+        )
+    return name[1]
+
+
+def _refusal(said: str | None) -> BadInput:
+    what = re.sub(r"[^\w '.,:-]", "", said or "no reason given")[:80]
+    return BadInput(f"Arctic Shift refused a question ({what}).", "Check the name of the community.")

@@ -1,0 +1,314 @@
+"""One request to a site: sent, repeated where that may help, followed within the site, read, or put into words."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus
+
+import httpx2
+import msgspec
+import stamina
+
+from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.sources.decode import NotJson, WrongShape, code, decode, is_html, page_kind
+from shp_miner.sources.limits import Limits
+from shp_miner.sources.pace import Pace
+
+T = TypeVar("T")
+
+#: Query parameters; None leaves one out, a sequence repeats it, booleans become "true" and "false".
+Params = Mapping[str, str | int | float | bool | Sequence[str | int] | None]
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS = 5
+
+#: Parameters whose values are secrets by their name.
+_SECRET_PARAMS = frozenset(("key", "access_token", "api_key", "apikey", "client_secret"))
+
+
+class Refused(NotAllowed):
+    """401 or 403. `status` and `body` are for the source, which may know the reason; no sentence may show the body."""
+
+    status: int = 0
+    body: bytes = b""
+
+
+class Unexpected(BadInput):
+    """Another status in the 400s. `status` and `body` are as in Refused; `page` where the body is a web page."""
+
+    status: int = 0
+    body: bytes = b""
+    page: bool = False
+
+
+@dataclass
+class Site:
+    """What all requests to a site have in common, and what they have found."""
+
+    base: httpx2.URL
+    limits: Limits
+    client: httpx2.Client
+    headers: Mapping[str, str]
+    secrets: frozenset[str]
+    pace: Pace
+    requests: int = 0
+    answered: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def host(self) -> str:
+        """The host with its port, if that is unusual: what sentences call the site."""
+        return self.pace.host
+
+    def count(self) -> None:
+        """Count a request that is being sent."""
+        with self._lock:
+            self.requests += 1
+
+
+class _Again(Exception):
+    """An attempt failed and may be repeated. `told`: the site said when, and its clock is set."""
+
+    def __init__(self, why: str, told: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.told = told
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    status: int
+    headers: httpx2.Headers
+    body: bytes
+
+
+class Call:
+    """One request with its repetitions and redirects."""
+
+    def __init__(
+        self, site: Site, verb: str, path: str, params: Params, method: str, content: bytes | None = None
+    ) -> None:
+        self._site = site
+        self._verb = verb
+        self._path = path
+        self._params = {name: value for name, value in params.items() if value is not None}
+        self._method = method
+        self._content = content
+        self._secrets = site.secrets | {
+            str(value) for name, value in self._params.items() if name.lower() in _SECRET_PARAMS
+        }
+
+    def fetch(self, kind: type[T], strict: bool) -> T:
+        """The answer as `kind`, after as many attempts as the limits allow."""
+        attempts = self._site.limits.attempts
+        failed: _Again | None = None
+        # The pauses are the pace's, which knows the clock; stamina's own are none.
+        repeating = stamina.retry_context(
+            _Again, attempts=attempts, timeout=None, wait_initial=0, wait_max=0, wait_jitter=0
+        )
+        try:
+            with _quiet_libraries():
+                for attempt in repeating:
+                    with attempt:
+                        if failed and not failed.told:
+                            self._site.pace.rest(attempt.num - 1, failed.why)
+                        try:
+                            return self._attempt(attempt.num, kind, strict)
+                        except _Again as error:
+                            failed = error
+                            raise
+        except _Again as error:
+            failed = error
+        why = failed.why if failed else "was not asked"
+        raise TryLater(
+            self._hidden(f"{self._site.host} {why} ({self._path}, attempt {attempts} of {attempts})."),
+            "The site may be down or busy. Run the same command again later; what was fetched is kept.",
+        )
+
+    def _attempt(self, number: int, kind: type[T], strict: bool) -> T:
+        url, params = self._url(), self._params
+        for _ in range(_MAX_REDIRECTS + 1):
+            self._site.pace.before(self._method)
+            answer = self._send(url, params)
+            wait = self._site.pace.after(self._method, answer.status, answer.headers, answer.body, number)
+            if wait is not None:
+                raise _Again(wait.why, told=True)
+            if answer.status not in _REDIRECTS:
+                return self._read(answer, kind, strict)
+            url, params = self._target(url, answer), {}
+        raise self._bad(f"sends {{path}} on more than {_MAX_REDIRECTS} times")
+
+    def _url(self) -> httpx2.URL:
+        try:
+            return httpx2.URL(f"{self._site.base}".rstrip("/") + self._path)
+        except httpx2.InvalidURL:
+            pass
+        raise self._bad("has no such path as {path}")
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _send(self, url: httpx2.URL, params: dict[str, Any]) -> _Answer:
+        # Raised below, outside the handler: the library's errors hold the address with its query.
+        try:
+            return self._exchange(url, params)
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
+            failure = self._failure(error)
+        raise failure
+
+    def _exchange(self, url: httpx2.URL, params: dict[str, Any]) -> _Answer:
+        limits = self._site.limits
+        request = self._site.client.build_request(
+            self._verb,
+            url,
+            params=params or None,
+            content=self._content,
+            headers={**self._site.headers, **({"Content-Type": "application/json"} if self._content else {})},
+            timeout=httpx2.Timeout(limits.read_s, connect=limits.connect_s),
+            extensions={"total_s": limits.total_s},
+        )
+        deadline = time.monotonic() + limits.total_s
+        self._site.count()
+        answer = self._site.client.send(request, stream=True, follow_redirects=False)
+        try:
+            announced = answer.headers.get("content-length", "")
+            if announced.isdigit() and int(announced) > limits.max_bytes:
+                raise self._too_large()
+            body = bytearray()
+            for piece in answer.iter_bytes():
+                body += piece
+                if len(body) > limits.max_bytes or answer.num_bytes_downloaded > limits.max_bytes:
+                    raise self._too_large()
+                if time.monotonic() > deadline:
+                    raise _Again("did not answer in time")
+        finally:
+            answer.close()
+        self._site.answered = True
+        return _Answer(answer.status_code, answer.headers, bytes(body))
+
+    def _failure(self, error: Exception) -> Exception:
+        """What an error of the library means: worth another attempt, or not."""
+        host = self._site.host
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+            return BadInput(
+                f"The certificate of {host} could not be verified.",
+                "Check the address and this machine's certificates.",
+            )
+        unknown = any(isinstance(c, socket.gaierror) and c.errno == socket.EAI_NONAME for c in _causes(error))
+        if unknown and not self._site.answered:
+            return BadInput(f"There is no host of the name {host}.", "Check the address, and that you are online.")
+        if isinstance(error, httpx2.TimeoutException):
+            return _Again("did not answer in time")
+        if isinstance(error, (httpx2.ConnectError, httpx2.ProxyError)):
+            return _Again("could not be reached")
+        if isinstance(error, (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.DecodingError)):
+            return _Again("broke off its answer")
+        return self._bad(f"cannot be asked for {{path}} ({type(error).__name__})")
+
+    def _target(self, url: httpx2.URL, answer: _Answer) -> httpx2.URL:
+        """Where a redirect leads, if that is the same site."""
+        location = answer.headers.get("location", "")
+        try:
+            target = url.join(location)
+        except httpx2.InvalidURL:
+            location, target = "", url
+        if not location or (self._verb != "GET" and answer.status not in (307, 308)):
+            raise self._bad("sends {path} on to nowhere")
+        same = (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port)
+        upgraded = (url.scheme, target.scheme) == ("http", "https") and target.host == url.host
+        if not same and not upgraded:
+            where = f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}"
+            raise self._bad(f"sends {{path}} on to another site, {where}", "If that is the site you mean, name it.")
+        return target
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _read(self, answer: _Answer, kind: type[T], strict: bool) -> T:
+        status, body = answer.status, answer.body
+        page = is_html(body, answer.headers)
+        if status >= 500 or status in (408, 425):
+            raise _Again(f"answered with status {status}")
+        if status >= 300:
+            raise self._refusal(answer, page)
+        if page:
+            raise self._bad(
+                f"answered {{path}} with {page_kind(body)} instead of JSON",
+                "Check the address: it may be another software than said, or not open to everyone.",
+            )
+        try:
+            return decode(body, kind, strict)
+        except NotJson:
+            failure: Exception = _Again("answered with what is not JSON")
+        except WrongShape as error:
+            failure = self._bad(
+                f"answered {{path}} in an unknown shape: {error}", "It may be another software or version than said."
+            )
+        raise failure
+
+    def _refusal(self, answer: _Answer, page: bool) -> Exception:
+        said = page_kind(answer.body) if page else code(answer.body)
+        text = self._hidden(
+            f"{self._site.host} answered {self._path} with status {answer.status}{said and f' ({said})'}."
+        )
+        error: Refused | Unexpected
+        if answer.status in (401, 403):
+            error = Refused(text, "Check the credentials, and whether it is open to everyone.")
+        else:
+            error = Unexpected(text, "Check the address and the name of the community.")
+            error.page = page
+        error.status, error.body = answer.status, answer.body
+        return error
+
+    def _too_large(self) -> BadInput:
+        limit = self._site.limits.max_bytes
+        return self._bad(f"answered {{path}} with more than {limit:,} bytes", "Nothing of it was kept.")
+
+    def _bad(self, what: str, hint: str = "Check the address.") -> BadInput:
+        """A sentence that starts with the host; {path} in it becomes the path."""
+        return BadInput(self._hidden(f"{self._site.host} {what.replace('{path}', self._path)}."), self._hidden(hint))
+
+    def _hidden(self, text: str) -> str:
+        for secret in sorted(filter(None, self._secrets), key=len, reverse=True):
+            for written in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret)):
+                text = text.replace(written, "***")
+        return text
+
+
+# -- Other libraries' logs --------------------------------------------------------------------------------------------
+
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+def _not_ours(record: logging.LogRecord) -> bool:  # noqa: ARG001
+    return not _quiet.get()
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep what the libraries log of our requests out of all logs: it holds addresses with their queries."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+for _name in (
+    "httpx2",
+    "stamina",
+    *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
+):
+    logging.getLogger(_name).addFilter(_not_ours)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,81 @@
+"""The bodies of answers: JSON into typed structs, or a sentence on what it was instead."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+T = TypeVar("T")
+
+_LOGIN = re.compile(rb"type=[\"']?password|<title[^>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
+_ROBOT_CHECK = re.compile(rb"captcha|cf-chl|challenge-platform|<title>just a moment", re.IGNORECASE)
+
+#: Where the platforms put a code word for what is wrong.
+_CODES = ("error_name", "error_type", "error", "reason", "code")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*([_.-][A-Za-z0-9]+)*")
+
+
+class NotJson(Exception):
+    """The body is no JSON: cut off, garbled or empty."""
+
+
+class WrongShape(Exception):
+    """The body is JSON of another shape; the text names the field."""
+
+
+@cache
+def _decoder(kind: Any, strict: bool) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, strict=strict)
+
+
+def decode(body: bytes, kind: type[T], strict: bool) -> T:
+    """The body as `kind`. Raises NotJson and WrongShape."""
+    try:
+        answer: T = _decoder(cast(Any, kind), strict).decode(body)
+        return answer
+    except msgspec.ValidationError as error:
+        raise WrongShape(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _leniently(body, kind, strict)
+
+
+def _leniently(body: bytes, kind: type[T], strict: bool) -> T:
+    """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
+    try:
+        return msgspec.convert(json.loads(body), kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise WrongShape(str(error)) from None
+    except (ValueError, RecursionError):
+        raise NotJson from None
+
+
+def is_html(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether an answer is a web page."""
+    start = body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return True
+    return "html" in headers.get("content-type", "") and not start.startswith((b"{", b"["))
+
+
+def page_kind(body: bytes) -> str:
+    """What kind of web page it is. Never its words: they may be somebody's."""
+    if _LOGIN.search(body):
+        return "a login page"
+    if _ROBOT_CHECK.search(body):
+        return "a check for robots"
+    return "a web page"
+
+
+def code(body: bytes) -> str:
+    """The code word of a refusal ("couldnt_find_community"); nothing where it has none. Sentences are left alone."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    words = [value.get(name) for name in _CODES] if isinstance(value, dict) else []
+    return next((word for word in words if isinstance(word, str) and _CODE.fullmatch(word)), "")

@@ -1,0 +1,219 @@
+"""Discourse forums, through the JSON that stands beside each of their pages.
+
+A topic costs one request for its first 20 posts and one for each 20 more. Topics are listed by activity, so a topic
+comes up again when it is answered; likes move nothing, so scores are read again by age.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import msgspec
+
+from shp_miner.errors import BadInput, NotAllowed
+from shp_miner.sources.discourse_topic import (
+    Categories,
+    Category,
+    Moment,
+    PostStream,
+    Site,
+    Topic,
+    TopicPost,
+    microseconds,
+    names,
+    to_thread,
+)
+from shp_miner.sources.items import Thread
+from shp_miner.sources.source import Gone, Items, Listed, Listing
+
+if TYPE_CHECKING:
+    from shp_miner.sources.http import Http
+
+_T = TypeVar("_T")
+
+#: The community that is all topics of a site.
+WHOLE_SITE = "latest"
+
+#: Posts in one answer, as Discourse's own client asks for them.
+_POSTS_PER_REQUEST = 20
+_PLAIN_SLUG = re.compile(r"[a-z0-9_-]+")
+
+
+class _ListedTopic(msgspec.Struct, kw_only=True):
+    id: int
+    bumped_at: Moment
+    pinned: bool | None = None
+    pinned_globally: bool | None = None
+
+
+class _TopicList(msgspec.Struct):
+    topics: list[_ListedTopic]
+    more_topics_url: str | None = None
+
+
+class _Latest(msgspec.Struct):
+    topic_list: _TopicList
+
+
+class _MorePosts(msgspec.Struct):
+    post_stream: PostStream
+
+
+class Discourse:
+    """A Discourse forum. A community is a category by its slug ("support", "support/linux"), or "latest" for all.
+
+    A category stands for its own topics; a sub-category is a community by itself, so that no topic is in two.
+    """
+
+    name = "discourse"
+    platform = "discourse"
+    order: Literal["oldest", "newest"] = "newest"
+    lists_activity = True
+    ids_per_request = 0
+
+    def __init__(self, http: Http, site: str) -> None:
+        self._http, self.site = http, site
+        self._categories: dict[int, Category] = {}
+
+    def verify(self, community: str) -> str:
+        """The category's slug with those above it."""
+        if community.lower() == WHOLE_SITE:
+            self.listing(WHOLE_SITE, since=None, token=None)
+            return WHOLE_SITE
+        number = self._category(community)
+        return names(self._categories.values())[number]
+
+    def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
+        """A page of topics by activity; `since` cannot be asked for."""
+        page = int(token or 0)
+        params: dict[str, str | int | None] = {"order": "activity", "page": page or None}
+        path = "/latest.json"
+        if community != WHOLE_SITE:
+            # Not /c/{slug}/{id}.json: that shows what the category's owner made its first page, which may be "top".
+            path = f"/c/{self._path(self._category(community))}/l/latest.json"
+            params["no_subcategories"] = True
+        found = self._ask(path, _Latest, **params)
+        if found is None:
+            if community == WHOLE_SITE:
+                raise self._other_software()
+            raise BadInput(f"{self.site} has no category {community!r} that the public can read any more.")
+        topics = found.topic_list.topics
+        return Listing(
+            [
+                Listed(str(one.id), microseconds(one.bumped_at), bool(one.pinned or one.pinned_globally))
+                for one in topics
+            ],
+            str(page + 1) if topics and found.topic_list.more_topics_url else None,
+        )
+
+    def thread(self, community: str, post_id: str) -> Thread:
+        """The topic with all posts that answer its opening one; asks for all others too, 20 at a time."""
+        try:
+            topic = self._http.get_or_none(f"/t/{post_id}.json", Topic, params={"include_raw": 1})
+        except NotAllowed:
+            self._still_open(community)
+            raise Gone("removed") from None
+        if topic is None:
+            self._still_open(community)
+            raise Gone("deleted")
+        posts, missing = self._posts(topic)
+        thread = to_thread(topic, posts, self.site, missing)
+        if thread is None:
+            raise Gone("removed")
+        return thread
+
+    def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
+        """Not offered: Discourse gives posts by topic, so `thread` reads them again."""
+        raise NotImplementedError("Discourse reads whole threads (ids_per_request is 0).")
+
+    def _posts(self, topic: Topic) -> tuple[list[TopicPost], int]:
+        """All posts in their order, and how many the site lists and does not hand out."""
+        posts = {post.id: post for post in topic.post_stream.posts}
+        stream = topic.post_stream.stream
+        if stream is None:
+            # Topics of over 10,000 posts come without ids; 500 requests for one thread are too many for a guest.
+            return list(posts.values()), max(0, topic.posts_count - len(posts))
+        rest = [number for number in stream if number not in posts]
+        for start in range(0, len(rest), _POSTS_PER_REQUEST):
+            asked = rest[start : start + _POSTS_PER_REQUEST]
+            params: dict[str, int | list[int]] = {"post_ids[]": asked, "include_raw": 1}
+            more = self._http.get_or_none(f"/t/{topic.id}/posts.json", _MorePosts, params=params)
+            if more is None:
+                break
+            posts |= {post.id: post for post in more.post_stream.posts}
+        return [posts[number] for number in stream if number in posts], sum(number not in posts for number in stream)
+
+    def _still_open(self, community: str) -> None:
+        """Raise where the whole category cannot be read: then a topic that does not show is not gone.
+
+        Discourse answers 404 for both. What is called gone is purged for good, which is worth one more request.
+        """
+        self.listing(community, since=None, token=None)
+
+    def _category(self, community: str) -> int:
+        """The id of a category by its slug, the slugs of its path, its id, or "slug/id"."""
+        wanted = community.strip("/").lower()
+        matches = _matching(self._categories, wanted)
+        if not matches:
+            self._load(wanted)
+            matches = _matching(self._categories, wanted)
+        known = names(self._categories.values())
+        if len(matches) > 1:
+            named = " and ".join(sorted(known[number] for number in matches))
+            raise BadInput(f"{self.site} has several categories {wanted!r}: {named}.", "Name one by its whole path.")
+        if not matches:
+            near = get_close_matches(wanted, sorted(known.values()), n=3, cutoff=0.4) or sorted(known.values())[:5]
+            raise BadInput(
+                f"{self.site} has no category {wanted!r} that the public can read.",
+                f"Categories it has: {', '.join(near)}. `{WHOLE_SITE}` stands for all.",
+            )
+        return matches[0]
+
+    def _load(self, wanted: str) -> None:
+        """Learn which categories there are."""
+        site = self._ask("/site.json", Site)
+        if site is None:
+            raise self._other_software()
+        self._categories = {category.id: category for category in site.categories}
+        if not _matching(self._categories, wanted):
+            # Sites with very many categories leave them out of the first answer.
+            listed = self._ask("/categories.json", Categories, include_subcategories=True)
+            tops = listed.category_list.categories if listed else []
+            self._categories |= {one.id: one for top in tops for one in (top, *(top.subcategory_list or ()))}
+
+    def _ask(self, path: str, kind: type[_T], **params: str | int | None) -> _T | None:
+        try:
+            return self._http.get_or_none(path, kind, params=params)
+        except NotAllowed as error:
+            raise self._closed() from error
+        except BadInput as error:
+            raise self._other_software(error) from error
+
+    def _path(self, number: int) -> str:
+        """The category in an address: its slugs and its id, which alone counts, but other slugs cost a redirect."""
+        slugs = names(self._categories.values())[number]
+        plain = all(_PLAIN_SLUG.fullmatch(slug) for slug in slugs.split("/"))
+        return f"{slugs}/{number}" if plain else str(number)
+
+    def _closed(self) -> NotAllowed:
+        return NotAllowed(f"{self.site} shows its topics to members only.", "Only what the public can read is crawled.")
+
+    def _other_software(self, error: BadInput | None = None) -> BadInput:
+        why = f" ({error.message.rstrip('.')})" if error else ""
+        return BadInput(
+            f"{self.site} does not answer like a Discourse forum{why}.",
+            "Check the address, and that the site runs Discourse.",
+        )
+
+
+def _matching(categories: Mapping[int, Category], wanted: str) -> list[int]:
+    """The ids of the categories that are meant: by id, by whole path, or by the last slug alone."""
+    known = names(categories.values())
+    number = wanted.rsplit("/", 1)[-1]
+    if number.isdecimal() and int(number) in known:
+        return [int(number)]
+    exact = [number for number, path in known.items() if path == wanted]
+    return exact or [number for number, path in known.items() if path.rsplit("/", 1)[-1] == wanted]

@@ -1,0 +1,334 @@
+"""Reddit through its API, with an app of the user's own. PRAW keeps the token; the requests are its own read calls.
+
+PRAW's objects are not used: an attribute that an answer lacks makes them ask again without a word, and a field that
+changed its type passes unseen. The answers are taken as they come and decoded by `reddit_answers`.
+
+A thread is asked for with `depth=1`, so that the 500 comments that an answer holds are all direct replies, the highest
+scores first. Those beyond are named in a stub ("more"), and /api/morechildren hands them out, 100 at a time. What it
+leaves out is looked up by id: comments that were removed before anybody replied stand in stubs and in no answer.
+"Continue this thread" stubs hide replies to replies only. What is named and neither there nor gone counts as missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import islice
+from types import TracebackType
+from typing import Any, Literal, NoReturn, TypeVar
+
+import msgspec
+import praw.exceptions
+import prawcore
+import requests
+
+from shp_miner.dumps.records import CLOCK_SKEW, Lost
+from shp_miner.dumps.reddit_records import SITE
+from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.sources import limits, reddit_answers
+from shp_miner.sources.items import Answer, Post, Thread
+from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks
+from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing
+from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect
+from shp_miner.sources.source import Gone, Items, Listed, Listing
+
+#: Reddit's window for counting requests is ten minutes; a budget used up in it is worth waiting for.
+LIMITS = msgspec.structs.replace(limits.REDDIT, max_wait_s=660.0)
+
+#: Reddit's own figures: threads in a page, comments in a tree, ids at a time.
+_PAGE, _TREE, _IDS = 100, 500, 100
+
+#: A listing holds 1,000 threads, less those that were deleted since. One that ends from here on was cut by that.
+_CAPPED_FROM = 800
+
+_INFO, _MORE = "api/info", "api/morechildren"
+
+_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_]{2,50})/?")
+_CLOSED = {
+    "private": ("is private: only its members may read it", "Leave it out, or ask its moderators for a dump."),
+    "quarantined": ("is quarantined: only people who opted in may read it", "Leave it out."),
+    "gated": ("is gated: only people who opted in may read it", "Leave it out."),
+    "gold_only": ("is open to subscribers of Reddit only", "Leave it out."),
+}
+_REFUSED_HINT = "Check the client id and secret (reddit.com/prefs/apps) and that Reddit has approved the app."
+_REPORT_HINT = "Reddit's API may have changed; please report this."
+
+T = TypeVar("T")
+
+
+class Reddit:
+    """Reddit as a source; see source.Source. Listings go from now into the past and cannot start at a time.
+
+    `reddit_url` gives out tokens, `oauth_url` is the API. Nothing is sent before the first question.
+    """
+
+    name = "reddit"
+    platform = "reddit"
+    site = SITE
+    order: Literal["newest"] = "newest"
+    lists_activity = False
+    ids_per_request = _IDS
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        oauth_url: str = API_URL,
+        reddit_url: str = LOGIN_URL,
+        limits: limits.Limits = LIMITS,
+        clocks: Clocks | None = None,
+        clock: Clock = SYSTEM,
+        budget: Budget | None = None,
+        allow_private: bool = False,
+    ) -> None:
+        self._credentials = credentials
+        self._urls = {"api_url": oauth_url, "login_url": reddit_url}
+        self._clock = clock
+        self._gate = Gate(
+            **self._urls, limits=limits, clocks=clocks, clock=clock, budget=budget, allow_private=allow_private
+        )
+        self._praw = connect(credentials, self._gate, **self._urls)
+
+    def __enter__(self) -> Reddit:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._gate.close()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, those for tokens and repeated ones included."""
+        return self._gate.requests
+
+    def verify(self, community: str) -> str:
+        """See Source."""
+        name = _plain(community)
+        path = f"r/{name}/about"
+        try:
+            answer = self._ask("GET", path)
+        except Refused as refused:
+            _closed(name, refused)
+        about: reddit_answers.Subreddit = _decoded(path, partial(msgspec.convert, answer, reddit_answers.Subreddit))
+        return about.data.display_name
+
+    def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
+        """See Source. A token is the count of threads listed before and the name of the last of them."""
+        name = _plain(community)
+        path = f"r/{name}/new"
+        count, _, after = (token or "0:").partition(":")
+        params: dict[str, str | int] = {"limit": _PAGE} | ({"after": after} if after else {})
+        try:
+            answer = self._ask("GET", path, params=params)
+        except Refused as refused:
+            _closed(name, refused)
+        page = _decoded(path, partial(msgspec.convert, answer, reddit_answers.Listing)).data
+        posts = [post for post, _ in self._posts(path, page.children)]
+        listed = int(count) + len(posts)
+        following = f"{listed}:{page.after}" if page.after and page.after != after else None
+        capped = None
+        if following is None and listed >= _CAPPED_FROM:
+            capped = (
+                f"Reddit's listing of r/{name} ended after {listed:,} threads; it holds no more than about 1,000, "
+                "so older ones are in dumps and archives only."
+            )
+        return Listing([Listed(post.post_id, post.created_at) for post in posts], following, capped)
+
+    def thread(self, community: str, post_id: str) -> Thread:
+        """See Source."""
+        path = f"comments/{post_id}"
+        try:
+            answer = self._ask("GET", path, params={"limit": _TREE, "depth": 1, "sort": "top"})
+        except Refused as refused:
+            if refused.status == 404:
+                raise Gone("removed") from refused
+            _closed(_plain(community), refused)
+        pages = _decoded(path, partial(msgspec.convert, answer, list[reddit_answers.Listing]))
+        posts = self._posts(path, pages[0].data.children) if len(pages) == 2 else []
+        if len(posts) != 1 or posts[0][0].post_id != post_id:
+            raise BadInput(f"Reddit answered /{path} without that post.", _REPORT_HINT)
+        post, contest = posts[0]
+        answers, missing = self._answers(path, post_id, pages[1].data.children)
+        if contest:
+            _hide(answers)
+        return Thread(post, answers, missing)
+
+    def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
+        """See Source.
+
+        What Reddit leaves out may also stand in a community that was closed meanwhile, and that is no deletion. So the
+        threads of what is left out are asked for, and a closed one raises NotAllowed.
+        """
+        names = [f"t3_{post_id}" for post_id in post_ids]
+        posts, answers = self._info([*names, *(f"t1_{answer_id}" for _, answer_id in answer_ids)])
+        _hide([one for one in answers if (one.post_id, True) in {(post.post_id, contest) for post, contest in posts}])
+        readable = {post.post_id for post, _ in posts} | {one.post_id for one in answers}
+        there = {one.answer_id for one in answers}
+        absent = [*post_ids, *(post_id for post_id, answer_id in answer_ids if answer_id not in there)]
+        for post_id in dict.fromkeys(absent):
+            if post_id not in readable:
+                self._confirm(post_id)
+        return Items([post for post, _ in posts], answers)
+
+    def _confirm(self, post_id: str) -> None:
+        """Raise NotAllowed where a thread is only hidden from us."""
+        try:
+            self._ask("GET", f"comments/{post_id}", params={"limit": 1, "depth": 1})
+        except Refused as refused:
+            if refused.status != 404:
+                _closed("", refused)
+
+    def _answers(self, path: str, post_id: str, things: list[Thing]) -> tuple[list[Answer], int]:
+        """The direct replies in a tree and behind its stubs, and how many were named and not given."""
+        fullname = f"t3_{post_id}"
+        found = self._direct(path, things)
+        named: dict[str, None] = {}
+        missing = 0
+        asked: set[str] = set()
+        more = _decoded(path, partial(reddit_answers.stubs, things, fullname))
+        while True:
+            named |= dict.fromkeys(child for stub in more for child in stub.children)
+            missing += sum(max(stub.count, 1) for stub in more if not stub.children)
+            batch = list(islice((child for child in named if child not in asked and child not in found), _IDS))
+            if not batch:
+                break
+            asked.update(batch)
+            things = self._more(fullname, batch)
+            found |= self._direct(path, things)
+            more = _decoded(path, partial(reddit_answers.stubs, things, fullname))
+        left = [child for child in named if child not in found]
+        # What is not in the look-up either is gone: Reddit counts it no longer.
+        found |= self._direct(_INFO, self._look_up([f"t1_{child}" for child in left]))
+        return [one for one in found.values() if one.post_id == post_id], missing
+
+    def _more(self, fullname: str, ids: list[str]) -> list[Thing]:
+        """What /api/morechildren has for the ids. Reddit allows one such request at a time."""
+        data = {"link_id": fullname, "children": ",".join(ids), "limit_children": "true", "sort": "top"}
+        answer = self._asked("POST", _MORE, data=data)
+        decoded: reddit_answers.MoreChildren = _decoded(
+            _MORE, partial(msgspec.convert, answer, reddit_answers.MoreChildren)
+        )
+        inside = decoded.json
+        if inside.errors or inside.data is None:
+            word = next((error[0] for error in inside.errors or [] if error), None)
+            raise TryLater(
+                f"Reddit gave no further comments of a thread ({word}).", "Run the same command again later."
+            )
+        return inside.data.things
+
+    def _info(self, names: list[str]) -> tuple[list[tuple[Post, bool]], list[Answer]]:
+        """Posts (with whether they are in contest mode) and answers by full name, those that there are."""
+        things = self._look_up(names)
+        return self._posts(_INFO, things), self._each(_INFO, things, ANSWER_KIND, reddit_answers.answer)
+
+    def _look_up(self, names: list[str]) -> list[Thing]:
+        found: list[Thing] = []
+        for start in range(0, len(names), _IDS):
+            answer = self._asked("GET", _INFO, params={"id": ",".join(names[start : start + _IDS])})
+            page = _decoded(_INFO, partial(msgspec.convert, answer, reddit_answers.Listing))
+            found.extend(page.data.children)
+        return found
+
+    def _posts(self, path: str, things: Iterable[Thing]) -> list[tuple[Post, bool]]:
+        return self._each(path, things, POST_KIND, reddit_answers.post)
+
+    def _direct(self, path: str, things: list[Thing]) -> dict[str, Answer]:
+        direct = _decoded(path, partial(reddit_answers.direct, things, self._latest_us()))
+        return {one.answer_id: one for one in direct}
+
+    def _each(self, path: str, things: Iterable[Thing], kind: str, decode: Callable[[Any, int], T]) -> list[T]:
+        latest_us = self._latest_us()
+        return _decoded(path, lambda: [decode(thing.data, latest_us) for thing in things if thing.kind == kind])
+
+    def _latest_us(self) -> int:
+        return int((self._clock.now() + CLOCK_SKEW.total_seconds()) * 1_000_000)
+
+    def _asked(self, method: str, path: str, **kwargs: Any) -> Any:
+        """As `_ask`, where no refusal means anything but what it is."""
+        try:
+            return self._ask(method, path, **kwargs)
+        except Refused as refused:
+            _closed("", refused)
+
+    def _ask(self, method: str, path: str, **kwargs: Any) -> Any:
+        """The answer to a request of the API, with a new token if the old one is no longer good. Raises Refused."""
+        try:
+            return self._answer(method, path, **kwargs)
+        except TokenExpired:
+            # A fresh PRAW asks for a token first. Its own renewal would sleep on a clock that nobody can set.
+            self._praw = connect(self._credentials, self._gate, **self._urls)
+        try:
+            return self._answer(method, path, **kwargs)
+        except TokenExpired:
+            raise NotAllowed("Reddit refused the token that it had just given.", _REFUSED_HINT) from None
+
+    def _answer(self, method: str, path: str, **kwargs: Any) -> Any:
+        try:
+            return self._praw.request(method=method, path=path, **kwargs)
+        except Refused as refused:
+            if refused.path.endswith("/access_token"):
+                status = refused.status
+                raise NotAllowed(f"Reddit refused the credentials (status {status}).", _REFUSED_HINT) from None
+            raise
+        except prawcore.OAuthException as error:
+            word = str(error.error)[:40]
+            raise NotAllowed(f"Reddit refused the credentials ({word}).", _REFUSED_HINT) from None
+        except (prawcore.PrawcoreException, praw.exceptions.PRAWException, requests.RequestException) as error:
+            what = type(error).__name__
+            raise BadInput(
+                f"What answered /{path} is not Reddit's API: it sent no JSON ({what}).",
+                "A proxy or a login page of the network may be in the way.",
+            ) from None
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"Reddit's answer to the request for a token has no {error}.", _REPORT_HINT) from None
+
+
+def _decoded(path: str, decode: Callable[[], T]) -> T:
+    """What `decode` makes of an answer. Raises BadInput that names the field which is missing or of another type."""
+    try:
+        return decode()
+    except msgspec.ValidationError as error:
+        raise BadInput(f"Reddit answered /{path} in an unknown shape: {error}.", _REPORT_HINT) from None
+    except Lost as lost:
+        hint = "Check this machine's clock." if lost.reason == "time_in_future" else _REPORT_HINT
+        raise BadInput(f"Reddit answered /{path} with what cannot be: {lost.what}.", hint) from None
+
+
+def _plain(community: str) -> str:
+    """The name without "r/". Raises BadInput for one that no community can have."""
+    name = _NAME.fullmatch(community)
+    if name is None or name[1].lower() in ("all", "popular"):
+        raise BadInput(
+            f"{community!r:.60} is no community of Reddit.", 'Give one name as in "askacademia" or "r/askacademia".'
+        )
+    return name[1]
+
+
+def _closed(community: str, refused: Refused) -> NoReturn:
+    """Say why a community cannot be read. Raises NotAllowed or BadInput."""
+    subject = f"r/{community}" if community else "The community of a thread"
+    if refused.reason == "banned":
+        raise BadInput(f"{subject} was banned by Reddit.", "Leave it out.") from None
+    if refused.status in (302, 404):
+        raise BadInput(
+            f"Reddit knows no {subject}." if community else "Reddit knows no such thread.", "Check the spelling."
+        ) from None
+    if refused.status in (401, 403):
+        told = _CLOSED.get(refused.reason)
+        if told:
+            raise NotAllowed(f"{subject} {told[0]}.", told[1]) from None
+        reason = f", reason {refused.reason}" if refused.reason else ""
+        raise NotAllowed(f"Reddit refused {refused.path} (status {refused.status}{reason}).", _REFUSED_HINT) from None
+    raise BadInput(f"Reddit answered {refused.path} with status {refused.status}.", _REPORT_HINT) from None
+
+
+def _hide(answers: Iterable[Answer]) -> None:
+    """In contest mode every score is shown as 1, so none is known."""
+    for answer in answers:
+        answer.score = None

@@ -1,0 +1,202 @@
+"""What Reddit's API answers, typed, and how it becomes posts and answers.
+
+Fields that decide what an item means are required, so that an answer without them is an error that names them. Those
+that Reddit's own recorded answers lack (old ones have no `upvote_ratio` or `is_submitter`) have defaults.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from shp_miner.dumps.records import Lost, epoch_us
+from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, GONE_BODIES, ROLES, SITE
+from shp_miner.sources.items import Answer, Post, Role, State
+
+POST_KIND, ANSWER_KIND, MORE_KIND, SUBREDDIT_KIND = "t3", "t1", "more", "t5"
+
+_BOT = re.compile(BOT_NAME)
+
+
+class Thing(msgspec.Struct):
+    """One object of a listing: its kind ("t1", "t3", "t5" or "more") says what `data` is."""
+
+    kind: str
+    data: Any
+
+
+class ListingData(msgspec.Struct):
+    """The objects of a page; `after` is the name of its last one, null on the last page."""
+
+    children: list[Thing]
+    after: str | None = None
+
+
+class Listing(msgspec.Struct):
+    """A page of a listing."""
+
+    data: ListingData
+
+
+class About(msgspec.Struct):
+    """A subreddit, as /about tells of it."""
+
+    display_name: str
+
+
+class Subreddit(msgspec.Struct):
+    """The answer of /about."""
+
+    data: About
+
+
+class Things(msgspec.Struct):
+    """What /api/morechildren found."""
+
+    things: list[Thing]
+
+
+class MoreAnswer(msgspec.Struct):
+    """The inside of an answer of /api/morechildren; each error is [code, sentence, field]."""
+
+    data: Things | None = None
+    errors: list[list[str | None]] | None = None
+
+
+class MoreChildren(msgspec.Struct):
+    """An answer of /api/morechildren."""
+
+    json: MoreAnswer
+
+
+class More(msgspec.Struct):
+    """A stub for comments that were left out. `count` includes replies to them; `children` are the ids to ask for.
+
+    A stub without children stands for "continue this thread" and hides replies to its parent.
+    """
+
+    parent_id: str
+    count: int
+    children: list[str]
+
+
+class _Shared(msgspec.Struct, kw_only=True):
+    """What submissions and comments have in common. `edited` is false or a time, in very old ones true."""
+
+    id: str
+    subreddit: str
+    created_utc: float
+    score: int
+    author: str | None
+    edited: bool | float
+    distinguished: str | None
+    stickied: bool
+    permalink: str | None = None
+
+
+class Submission(_Shared, kw_only=True):
+    """A post. Where `hide_score` is true (new ones) and in contest mode the scores shown are not the real ones."""
+
+    title: str
+    selftext: str
+    is_self: bool
+    over_18: bool
+    hide_score: bool
+    upvote_ratio: float | None = None
+    removed_by_category: str | None = None
+    contest_mode: bool = False
+
+
+class Comment(_Shared, kw_only=True):
+    """A comment; a direct reply has the post as its parent."""
+
+    body: str
+    link_id: str
+    parent_id: str
+    score_hidden: bool
+    is_submitter: bool = False
+
+
+def post(data: Any, latest_us: int) -> tuple[Post, bool]:
+    """A submission as a post, and whether its thread is in contest mode. Raises Lost and msgspec.ValidationError."""
+    item = msgspec.convert(data, Submission)
+    unreal = item.hide_score or item.contest_mode
+    found = Post(
+        **_shared(item, item.selftext, latest_us),
+        post_id=item.id,
+        score=None if unreal else item.score,
+        state=_state(item.selftext, item.removed_by_category),
+        url=_url(item, f"/r/{item.subreddit}/comments/{item.id}/"),
+        title=item.title,
+        is_text=item.is_self,
+        nsfw=item.over_18,
+        upvote_ratio=None if unreal else item.upvote_ratio,
+    )
+    return found, item.contest_mode
+
+
+def answer(data: Any, latest_us: int) -> Answer:
+    """A comment as an answer. Raises Lost and msgspec.ValidationError."""
+    item = msgspec.convert(data, Comment)
+    post_id = item.link_id.removeprefix("t3_")
+    return Answer(
+        **_shared(item, item.body, latest_us),
+        post_id=post_id,
+        answer_id=item.id,
+        score=None if item.score_hidden else item.score,
+        state=_state(item.body, None),
+        url=_url(item, f"/r/{item.subreddit}/comments/{post_id}/_/{item.id}/"),
+        by_post_author=item.is_submitter,
+    )
+
+
+def is_direct(data: Any) -> bool:
+    """Whether a comment's data are those of a direct reply to the post. Raises Lost where they do not say."""
+    try:
+        return bool(data["parent_id"] == data["link_id"])
+    except (KeyError, TypeError) as error:
+        raise Lost("missing_field", f"a comment has no field {error}") from error
+
+
+def direct(things: Iterable[Thing], latest_us: int) -> list[Answer]:
+    """The direct replies to a post among the things; replies to replies are left out."""
+    return [answer(one.data, latest_us) for one in things if one.kind == ANSWER_KIND and is_direct(one.data)]
+
+
+def stubs(things: Iterable[Thing], fullname: str) -> list[More]:
+    """The stubs that hide direct replies to the post of this full name ("t3_...")."""
+    found = [msgspec.convert(one.data, More) for one in things if one.kind == MORE_KIND]
+    return [more for more in found if more.parent_id == fullname]
+
+
+def _shared(item: _Shared, body: str, latest_us: int) -> dict[str, Any]:
+    """What submissions and comments have in common. No more is kept of an author than what dumps hold: the name."""
+    gone = (item.author or "") in GONE_AUTHORS
+    role: Role = "member"
+    if item.distinguished in ROLES:
+        role = "admin" if ROLES[item.distinguished] == "admin" else "moderator"
+    elif not gone and item.author and _BOT.search(item.author):
+        role = "bot"
+    return {
+        "created_at": epoch_us(item.created_utc, "created_utc", latest_us),
+        "body": body,
+        "body_format": "markdown",
+        "author": None if gone else item.author,
+        "author_role": role,
+        "edited": bool(item.edited),
+        "stickied": item.stickied,
+    }
+
+
+def _state(body: str, removed_by: str | None) -> State:
+    gone = GONE_BODIES.get(body.strip())
+    if gone is None and removed_by is None:
+        return "live"
+    return "deleted" if "deleted" in (gone, removed_by) else "removed"
+
+
+def _url(item: _Shared, path: str) -> str:
+    return f"https://www.{SITE}{item.permalink or path}"

@@ -1,0 +1,295 @@
+"""How PRAW's requests leave this machine: one by one, paced like those of every other source.
+
+PRAW's own manners are set aside, because they end with the process: it waits by the headers of its last answer, sleeps
+where no clock can be put in its place, tries a failed request again, and never one that was refused with 429. Here a
+request that PRAW wants to send goes through a `Gate`, which does all of that with the clocks and the budget of the
+crawl; PRAW sees good answers only, without the headers that would make it wait a second time.
+
+No `praw.ini` is read, neither one in the current folder (it could name another host for the credentials) nor one of
+the user: what is needed comes from parameters or from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.resources import files
+from io import BytesIO
+from threading import Lock
+from typing import Any
+
+import httpx2
+import msgspec
+import praw
+import praw.config
+import prawcore
+import requests
+
+from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.sources.connect import transport
+from shp_miner.sources.decode import is_html, page_kind
+from shp_miner.sources.limits import Limits
+from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks, Pace
+
+API_URL, LOGIN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
+
+_VARIABLES = {name: f"SHP_MINER_REDDIT_{name.upper()}" for name in ("client_id", "client_secret", "user_agent")}
+_ACCESS = (
+    "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). With an app of your own set "
+    f"{', '.join(_VARIABLES.values())} (your user name); without one read dump files (`import reddit-dump`) or the "
+    "archive (`crawl arctic-shift`)."
+)
+
+_USER = re.compile(r"(?:/?u/)?([A-Za-z0-9_-]{3,20})")
+_REASON = re.compile(r"[a-z_]{1,40}")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An app of the user's own. An empty secret is right for an "installed app", which has none.
+
+    `user_agent` is the Reddit name of whoever runs the crawl, or a whole User-Agent.
+    """
+
+    client_id: str = field(repr=False)
+    client_secret: str = field(repr=False)
+    user_agent: str
+
+    @classmethod
+    def find(
+        cls,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        user_agent: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Credentials:
+        """What is given, and what is not from SHP_MINER_REDDIT_*. Raises NotAllowed where something is missing."""
+        given = {"client_id": client_id, "client_secret": client_secret, "user_agent": user_agent}
+        found = {name: environ.get(_VARIABLES[name]) if value is None else value for name, value in given.items()}
+        missing = [
+            _VARIABLES[name] for name, value in found.items() if value is None or not (value or "secret" in name)
+        ]
+        if missing:
+            raise NotAllowed(f"Reddit is read with credentials only, and {' and '.join(missing)} is not set.", _ACCESS)
+        return cls(**{name: (value or "").strip() for name, value in found.items()})
+
+    def header(self) -> str:
+        """The User-Agent in the form that Reddit asks for. Raises NotAllowed where it would be none."""
+        user = _USER.fullmatch(self.user_agent)
+        if user:
+            return f"{sys.platform}:shp-miner:v{version('shp-miner')} (by /u/{user[1]})"
+        if not self.user_agent.isascii() or not self.user_agent.isprintable() or len(self.user_agent) < 10:
+            raise NotAllowed("The user agent for Reddit is neither a user name nor a User-Agent.", _ACCESS)
+        return self.user_agent
+
+
+class Refused(Exception):
+    """An answer that is none: its status, and Reddit's word for the reason where it gives one ("private")."""
+
+    def __init__(self, status: int, reason: str, path: str) -> None:
+        super().__init__(f"status {status} for {path}")
+        self.status = status
+        self.reason = reason
+        self.path = path
+
+
+class TokenExpired(Exception):
+    """The token is good no longer; a new one has to be asked for."""
+
+
+class Gate:
+    """Sends requests to the two hosts of Reddit, the API and the one that gives out tokens.
+
+    `requests` counts what was sent. Redirects are not followed, answers have a largest size, nothing waits for ever,
+    and where a name stands for a private address it is not asked unless `allow_private`.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        login_url: str,
+        limits: Limits,
+        clocks: Clocks | None = None,
+        clock: Clock = SYSTEM,
+        budget: Budget | None = None,
+        allow_private: bool = False,
+    ) -> None:
+        self.requests = 0
+        self.limits = limits
+        self._hosts: dict[str, tuple[Pace, httpx2.Client]] = {}
+        for url in map(httpx2.URL, (api_url, login_url)):
+            if url.scheme != "https" and not allow_private:
+                raise BadInput("Reddit's address does not start with https://.", "Credentials go over TLS only.")
+            pace = Pace(url.netloc.decode("ascii"), limits, clocks=clocks, clock=clock, budget=budget)
+            client = httpx2.Client(transport=transport(url, allow_private), trust_env=False)
+            self._hosts.setdefault(_origin(url), (pace, client))
+        self._timeout = httpx2.Timeout(limits.read_s, connect=limits.connect_s)
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """Close the connections."""
+        for _, client in self._hosts.values():
+            client.close()
+
+    def send(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        """The good answer to a request. Raises Refused, TokenExpired, BadInput, TryLater and OverBudget."""
+        address = httpx2.URL(url)
+        if _origin(address) not in self._hosts:
+            raise BadInput("A request to Reddit was about to go to another host.", "Please report this.")
+        pace, client = self._hosts[_origin(address)]
+        request = client.build_request(
+            method, url, timeout=self._timeout, extensions={"total_s": self.limits.total_s}, **kwargs
+        )
+        why = ""
+        with self._lock:
+            for attempt in range(1, self.limits.attempts + 1):
+                pace.before()
+                self.requests += 1
+                try:
+                    answer, body = self._exchange(client, request)
+                except httpx2.TransportError as error:
+                    why = f"could not be asked ({type(error).__name__})"
+                    self._rest(pace, attempt, why)
+                    continue
+                wait = pace.after("", answer.status_code, answer.headers, body, attempt)
+                if wait is not None:
+                    why = wait.why
+                    continue
+                why = _failed(answer, body)
+                if not why:
+                    return _checked(answer, body)
+                self._rest(pace, attempt, why)
+        raise TryLater(
+            f"{pace.host} {why}, {self.limits.attempts} times for {address.path}.",
+            "Run the same command again later; what was fetched is kept.",
+        )
+
+    def _rest(self, pace: Pace, attempt: int, why: str) -> None:
+        if attempt < self.limits.attempts:
+            pace.rest(attempt, why)
+
+    def _exchange(self, client: httpx2.Client, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
+        """Send once, and read the answer to its end or to the limit of its size."""
+        answer = client.send(request, stream=True, follow_redirects=False)
+        try:
+            body = bytearray()
+            for chunk in answer.iter_bytes():
+                body += chunk
+                if len(body) > self.limits.max_bytes:
+                    raise BadInput(
+                        f"{request.url.host} answered {request.url.path} with more than "
+                        f"{self.limits.max_bytes >> 20} MiB.",
+                        "Leave this thread out, or take it from a dump.",
+                    )
+        except httpx2.DecodingError as error:
+            raise httpx2.ReadError("the answer was damaged") from error
+        finally:
+            answer.close()
+        return answer, bytes(body)
+
+
+class GatedRequestor(prawcore.Requestor):
+    """PRAW's way out, through a gate."""
+
+    def __init__(self, *, gate: Gate, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._gate = gate
+        self._name = f"{kwargs['user_agent']} prawcore/{prawcore.__version__}"
+
+    def request(self, *args: Any, timeout: float | None = None, **kwargs: Any) -> requests.Response:  # noqa: ARG002
+        """Send as the gate thinks right. PRAW's time limit is not among its rules, and files are never sent."""
+        method, url = args
+        headers = {"User-Agent": self._name, **(kwargs.get("headers") or {})}
+        if auth := kwargs.get("auth"):
+            headers["Authorization"] = "Basic " + b64encode(":".join(auth).encode()).decode()
+        form = dict(kwargs.get("data") or ()) or None
+        return self._gate.send(method, url, params=kwargs.get("params"), data=form, headers=headers)
+
+
+def connect(credentials: Credentials, gate: Gate, *, api_url: str, login_url: str) -> praw.Reddit:
+    """PRAW, reading only, configured by nothing but these. Sends nothing yet."""
+    with _packaged_settings():
+        return praw.Reddit(
+            "DEFAULT",
+            requestor_class=GatedRequestor,
+            requestor_kwargs={"gate": gate},
+            client_id=credentials.client_id,
+            client_secret=credentials.client_secret or None,
+            user_agent=credentials.header(),
+            reddit_url=login_url,
+            oauth_url=api_url,
+            redirect_uri=None,
+            refresh_token=None,
+            username=None,
+            password=None,
+            check_for_updates=False,
+            check_for_async=False,
+        )
+
+
+@contextmanager
+def _packaged_settings() -> Iterator[None]:
+    """Let PRAW see the settings it comes with and no file beside them; what it had loaded is put back after."""
+    config = praw.config.Config
+    before = config.CONFIG
+    own = ConfigParser()
+    own.read_string(files("praw").joinpath("praw.ini").read_text())
+    config.CONFIG = own
+    try:
+        yield
+    finally:
+        config.CONFIG = before
+
+
+def _failed(answer: httpx2.Response, body: bytes) -> str:
+    """What is wrong with an answer that may be better the next time; empty where nothing is. Raises BadInput."""
+    status = answer.status_code
+    if status >= 500 or status == 408:
+        return f"answered with status {status}"
+    if status != 200:
+        return ""
+    url = answer.request.url
+    if is_html(body, answer.headers):
+        raise BadInput(
+            f"{url.netloc.decode()} answered {url.path} with {page_kind(body)} instead of JSON.",
+            "A proxy or a login page of the network may be in the way.",
+        )
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return "answered with what is not JSON"
+    return ""
+
+
+def _checked(answer: httpx2.Response, body: bytes) -> requests.Response:
+    """A good answer in the form that PRAW takes. Raises Refused and TokenExpired."""
+    if answer.status_code != 200:
+        if answer.status_code == 401 and "invalid_token" in answer.headers.get("www-authenticate", ""):
+            raise TokenExpired
+        raise Refused(answer.status_code, _reason(body), answer.request.url.path)
+    copy = requests.Response()
+    copy.status_code = answer.status_code
+    copy.encoding = "utf-8"
+    copy.raw = BytesIO(body)
+    return copy
+
+
+def _reason(body: bytes) -> str:
+    """Reddit's word for why it refuses, empty where it says none."""
+    try:
+        reason = msgspec.json.decode(body, type=dict[str, Any]).get("reason")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else ""
+
+
+def _origin(url: httpx2.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"

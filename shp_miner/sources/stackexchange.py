@@ -1,0 +1,289 @@
+"""Stack Exchange: a site's questions and answers through API 2.3, with a key (10,000 requests a day) or without (300).
+
+The API answers for many ids at once, so `threads` reads a hundred questions in a few requests. What is deleted is
+absent. Requests go by method ("/questions/{ids}") because the API asks for pauses by method.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from html import unescape
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from shp_miner.dumps.stackexchange import COMMUNITY_USER, license_by_date
+from shp_miner.dumps.stackexchange_paths import site_name
+from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
+from shp_miner.sources.http import Http, Params, Refused, Unexpected
+from shp_miner.sources.items import Answer, Post, Thread
+from shp_miner.sources.source import Gone, Items, Listed, Listing
+
+_Found = TypeVar("_Found")
+
+#: The community that is a whole site.
+WHOLE_SITE = "all"
+
+#: The most items on a page, and the most ids in one request.
+_PAGE_SIZE = 100
+
+#: Answers asked for together: without a key the API ends at page 25 of 100.
+_ANSWERS_TOGETHER = 2_000
+
+#: The built-in filter that adds bodies to the fields of the default one.
+_WITH_BODIES = "withbody"
+
+_US = 1_000_000
+
+#: error_id of what is a matter of keys and tokens, of an unknown method or site, and of a bad moment of the API. All of
+#: them come with status 400.
+_KEY_ERRORS = frozenset({401, 402, 403, 405, 406})
+_UNKNOWN = 404
+_BAD_MOMENT = frozenset({500, 503})
+
+
+class _Refusal(msgspec.Struct):
+    error_id: int
+    error_name: str = ""
+    error_message: str = ""
+
+
+class _Owner(msgspec.Struct):
+    """Who posted. Without `user_id` the account is gone."""
+
+    user_id: int | None = None
+    display_name: str | None = None
+    link: str | None = None
+
+
+class _Seen(msgspec.Struct, kw_only=True):
+    """What questions and answers have in common. Times are seconds since 1970."""
+
+    body: str
+    score: int
+    creation_date: int
+    question_id: int
+    last_edit_date: int | None = None
+    content_license: str | None = None
+    owner: _Owner | None = None
+
+
+class _Question(_Seen, kw_only=True):
+    title: str
+    answer_count: int
+
+    @property
+    def item_id(self) -> str:
+        return str(self.question_id)
+
+
+class _Answer(_Seen, kw_only=True):
+    answer_id: int
+    is_accepted: bool
+
+    @property
+    def item_id(self) -> str:
+        return str(self.answer_id)
+
+
+_Item = TypeVar("_Item", _Question, _Answer)
+
+
+class _Changed(msgspec.Struct):
+    question_id: int
+    last_activity_date: int
+
+
+class _Page(msgspec.Struct, Generic[_Found]):
+    items: list[_Found]
+    has_more: bool
+
+
+class StackExchange:
+    """One site, read through the API that serves them all. See shp_miner.sources.source.
+
+    `site` is the site's host (`host_of` knows it); `http` asks the API. A community is a tag, or "all" for the site.
+    """
+
+    name = "stackexchange"
+    platform = "stackexchange"
+    order: Literal["oldest", "newest"] = "oldest"
+    lists_activity = True
+    ids_per_request = _PAGE_SIZE
+
+    #: How many threads one call of `threads` takes.
+    threads_per_request = _PAGE_SIZE
+
+    def __init__(self, http: Http, site: str, key: str | None = None) -> None:
+        self.site = site
+        self._http = http
+        self._key = key
+
+    def verify(self, community: str) -> str:
+        """The tag, or the site's host for the whole site, as dumps have it. BadInput for what has no question."""
+        tag = self._tag(community)
+        found = self._ask("/questions", _Changed, {"tagged": tag, "pagesize": 1})
+        if not found.items:
+            what = f"a question tagged {tag}" if tag else "any question"
+            raise BadInput(f"There is not {what} on {self.site}.", f"https://{self.site}/tags lists the tags.")
+        return tag or self.site
+
+    def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
+        """A page of questions by their last activity, oldest first. Questions of one second may be listed twice."""
+        since_s, number = map(int, token.split(":")) if token else ((since or 0) // _US, 1)
+        place: Params = {"sort": "activity", "order": "asc", "min": since_s, "page": number, "pagesize": _PAGE_SIZE}
+        page = self._ask("/questions", _Changed, {**place, "tagged": self._tag(community)})
+        listed = [Listed(str(seen.question_id), seen.last_activity_date * _US) for seen in page.items]
+        if not page.has_more or not listed:
+            return Listing(listed)
+        # The next page starts where this one ends, in time: by number, each question that moved up because somebody
+        # answered it would push another one out of sight. Numbers only where one second fills more than a page.
+        last_s = max(seen.last_activity_date for seen in page.items)
+        return Listing(listed, f"{last_s}:1" if last_s > since_s else f"{since_s}:{number + 1}")
+
+    def thread(self, community: str, post_id: str) -> Thread:
+        """A question with its answers. Raises Gone. `threads` does this for many in as many requests."""
+        found = self.threads(community, [post_id])
+        if not found:
+            raise Gone("deleted")
+        return found[0]
+
+    def threads(self, community: str, post_ids: Sequence[str]) -> list[Thread]:  # noqa: ARG002
+        """Questions with all their answers, in the order asked for, a few requests for every hundred of them.
+
+        What is not here is gone.
+        """
+        questions = self._by_ids("/questions/{ids}", post_ids, _Question)
+        answers: dict[int, dict[int, _Answer]] = defaultdict(dict)
+        for group in _groups(questions):
+            for answer in self._answers_to(group):
+                answers[answer.question_id][answer.answer_id] = answer
+        return [
+            Thread(
+                self._post(question),
+                [self._answer(answer) for answer in answers[question.question_id].values()],
+                max(0, question.answer_count - len(answers[question.question_id])),
+            )
+            for question in questions
+        ]
+
+    def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
+        """Items by id, in one request for questions and one for answers. What is not here was deleted."""
+        questions = self._by_ids("/questions/{ids}", post_ids, _Question)
+        answers = self._by_ids("/answers/{ids}", [answer_id for _, answer_id in answer_ids], _Answer)
+        return Items([self._post(question) for question in questions], [self._answer(answer) for answer in answers])
+
+    def _by_ids(self, method: str, ids: Sequence[str], kind: type[_Item]) -> list[_Item]:
+        """The items there are of these ids, in their order, each once."""
+        found: dict[str, _Item] = {}
+        unique = list(dict.fromkeys(ids))
+        for start in range(0, len(unique), _PAGE_SIZE):
+            some = unique[start : start + _PAGE_SIZE]
+            page = self._ask(method, kind, {"pagesize": _PAGE_SIZE, "filter": _WITH_BODIES}, some)
+            found.update((item.item_id, item) for item in page.items)
+        return [found[item_id] for item_id in unique if item_id in found]
+
+    def _answers_to(self, question_ids: Sequence[str]) -> Iterator[_Answer]:
+        """All answers to some questions, oldest first: new ones then come at the end and move no others."""
+        place: Params = {"sort": "creation", "order": "asc", "pagesize": _PAGE_SIZE, "filter": _WITH_BODIES}
+        number, more = 1, True
+        while more:
+            page = self._ask("/questions/{ids}/answers", _Answer, {**place, "page": number}, question_ids)
+            yield from page.items
+            number, more = number + 1, page.has_more and bool(page.items)
+
+    def _ask(self, method: str, kind: type[_Found], params: Params, ids: Sequence[str] = ()) -> _Page[_Found]:
+        path = "/2.3" + method.replace("{ids}", ";".join(ids))
+        params = {**params, "site": self.site, "key": self._key}
+        try:
+            page: _Page[_Found] = self._http.get(path, _Page[kind], params=params, method=method)  # type: ignore[valid-type]
+        except (Refused, Unexpected) as error:
+            raise self._named(error) from error
+        return page
+
+    def _named(self, error: Refused | Unexpected) -> Error:
+        """The refusal in our words: those of the API may repeat what was sent."""
+        said = _refusal(error.body)
+        if said.error_id in _KEY_ERRORS or "`key`" in said.error_message:
+            return NotAllowed(
+                f"The Stack Exchange API refuses this ({said.error_name}).",
+                "Check the key; stackapps.com gives one to everybody who registers an application.",
+            )
+        if said.error_id == _UNKNOWN or "site found" in said.error_message:
+            return BadInput(
+                f"The Stack Exchange API knows no site {self.site}.",
+                "Give the host of a site, such as cooking.stackexchange.com; stackexchange.com/sites lists them.",
+            )
+        if said.error_id in _BAD_MOMENT:
+            return TryLater(f"The Stack Exchange API is not well ({said.error_name}).", "Run the same command later.")
+        return error
+
+    def _tag(self, community: str) -> str | None:
+        name = community.strip().lower()
+        return None if name in (WHOLE_SITE, self.site) else name
+
+    def _post(self, question: _Question) -> Post:
+        return Post(
+            **self._shared(question),
+            title=unescape(question.title),
+            url=f"https://{self.site}/questions/{question.question_id}",
+        )
+
+    def _answer(self, answer: _Answer) -> Answer:
+        return Answer(
+            **self._shared(answer),
+            answer_id=str(answer.answer_id),
+            accepted=answer.is_accepted,
+            url=f"https://{self.site}/a/{answer.answer_id}",
+        )
+
+    def _shared(self, seen: _Seen) -> dict[str, Any]:
+        """The fields that questions and answers have in common, as reading the site's dump gives them."""
+        created_at = seen.creation_date * _US
+        owner = seen.owner or _Owner()
+        user = owner.user_id
+        return {
+            "post_id": str(seen.question_id),
+            "created_at": created_at,
+            "body": seen.body,
+            "body_format": "html",
+            "score": seen.score,
+            "author": unescape(owner.display_name) if user is not None and owner.display_name else None,
+            "author_id": None if user is None else str(user),
+            "author_url": None if user is None else owner.link or f"https://{self.site}/users/{user}",
+            "author_role": "bot" if user == COMMUNITY_USER else "member",
+            "license": seen.content_license or license_by_date(created_at),
+            "edited": seen.last_edit_date is not None,
+        }
+
+
+def host_of(name: str) -> str:
+    """The host of a site by its host or the API's short name: "cooking", "stackoverflow", "cooking.meta"."""
+    word = name.strip().lower()
+    found = (site_name(candidate) for candidate in (word, f"{word}.com", f"{word}.net"))
+    return next((host for host in found if host), word if "." in word else f"{word}.stackexchange.com")
+
+
+def _groups(questions: Sequence[_Question]) -> Iterator[list[str]]:
+    """The ids of the questions that have answers, in groups of as many as can be asked for together."""
+    group: list[str] = []
+    total = 0
+    for question in questions:
+        if not question.answer_count:
+            continue
+        if group and total + question.answer_count > _ANSWERS_TOGETHER:
+            yield group
+            group, total = [], 0
+        group.append(question.item_id)
+        total += question.answer_count
+    if group:
+        yield group
+
+
+def _refusal(body: bytes) -> _Refusal:
+    """What the API says against a request; number 0 where the answer is not the API's."""
+    try:
+        return msgspec.json.decode(body, type=_Refusal, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Refusal(0)
