@@ -14,9 +14,13 @@ from shp_miner.errors import Error, Incomplete, from_os_error
 #: Command, its module in this package, and one line of help (so that the list needs no import).
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Try it all on a simulated forum: no network, no keys."),
+    "crawl": ("crawl", "Read new threads of a living forum into a store."),
+    "recheck": ("recheck", "Visit threads again: scores change, and people delete."),
     "import": ("import_", "Read dump files that you hold into a store."),
     "export": ("export", "Turn a store into preference data."),
+    "forget": ("forget", "Take somebody's content out of a store and its exports."),
     "stats": ("stats", "Show what a store holds."),
+    "forum": ("forum", "Serve a simulated forum on this machine, to try the crawlers on."),
     "doctor": ("doctor", "Check versions, paths, disk and credentials."),
 }
 

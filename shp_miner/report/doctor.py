@@ -12,6 +12,7 @@ from typing import Any
 
 from shp_miner.errors import Error
 from shp_miner.store import Store
+from shp_miner.store.forgotten import has_pending
 
 _LIBRARIES = (
     "click", "datasets", "deltalake", "html-to-markdown", "msgspec", "numpy", "pandas", "polars", "praw", "py7zr",
@@ -60,6 +61,8 @@ def _store(path: Path, problems: list[str]) -> dict[str, Any]:
         state: dict[str, Any] = {"path": str(path.absolute()), "exists": store.exists}
         if store.exists:
             state |= {"version": store.snapshot().version, "files": store.file_counts()}
+            if has_pending(path):
+                problems.append("Something to be forgotten has not reached every copy: run `shp-miner forget`.")
     except Error as error:
         problems.append(f"{error.message} {error.hint}")
         return {"path": str(path.absolute()), "exists": path.exists(), "error": error.message}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Iterable
 from datetime import UTC
 from pathlib import Path
 from typing import Any, Literal
@@ -34,41 +36,78 @@ def write_file(folder: Path, table: pa.Table) -> AddAction:
 
     Nobody reads the file until the log names it, so what a crash leaves does no harm.
     """
+    return write_tables(folder, table.schema, [table])
+
+
+def write_tables(
+    folder: Path, schema: pa.Schema, tables: Iterable[pa.Table], *, take_the_place: bool = False
+) -> AddAction:
+    """As `write_file`, for rows that come in parts, so that memory holds one part at a time.
+
+    A file that is to take the place of another, which will be deleted, is brought to the disk at once.
+    """
     path = folder / f"part-00000-{uuid4()}-c000.zstd.parquet"
+    ends = Ends()
     try:
-        pq.write_table(
-            table,
+        with pq.ParquetWriter(
             path,
-            row_group_size=ROW_GROUP,
+            schema,
             compression=COMPRESSION,
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=list(_FEW_VALUES),
             write_statistics=list(STATISTICS),
-        )
+        ) as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=ROW_GROUP)
+                ends.add(table)
         size = path.stat().st_size
+        if take_the_place:
+            sync(path, folder)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     now_ms = time.time_ns() // 1_000_000
-    return AddAction(path.name, size, {}, now_ms, data_change=True, stats=json.dumps(_statistics(table)))
+    return AddAction(path.name, size, {}, now_ms, data_change=True, stats=json.dumps(ends.statistics()))
 
 
-def _statistics(table: pa.Table) -> dict[str, Any]:
-    """What the Delta protocol calls per-file statistics."""
-    least, most, nulls = {}, {}, {}
-    for name in STATISTICS:
-        column = table[name]
-        ends = pc.min_max(column)
-        least[name], most[name] = _plain(ends["min"]), _plain(ends["max"])
-        nulls[name] = column.null_count
-    return {"numRecords": table.num_rows, "minValues": _given(least), "maxValues": _given(most), "nullCount": nulls}
+def sync(*paths: Path) -> None:
+    """Wait until files and folders are on the disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class Ends:
+    """Least and greatest values of the columns that have statistics, over the parts of a file."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._least: dict[str, Any] = {}
+        self._most: dict[str, Any] = {}
+        self._nulls = dict.fromkeys(STATISTICS, 0)
+
+    def add(self, table: pa.Table) -> None:
+        """Take the rows of one part into account."""
+        self._rows += table.num_rows
+        for name in STATISTICS:
+            column = table[name]
+            self._nulls[name] += column.null_count
+            ends = pc.min_max(column)
+            for kept, value, choose in ((self._least, ends["min"], min), (self._most, ends["max"], max)):
+                plain = _plain(value)
+                if plain is not None:
+                    kept[name] = choose(kept.get(name, plain), plain)
+
+    def statistics(self) -> dict[str, Any]:
+        """What the Delta protocol calls per-file statistics."""
+        return {"numRecords": self._rows, "minValues": self._least, "maxValues": self._most, "nullCount": self._nulls}
 
 
 def _plain(value: pa.Scalar) -> Any:
+    """A value as JSON has it. Times all have one length, so their text is ordered as they are."""
     if pa.types.is_timestamp(value.type) and value.is_valid:
         return value.as_py().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return value.as_py()
-
-
-def _given(ends: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in ends.items() if value is not None}

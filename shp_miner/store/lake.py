@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +24,8 @@ from deltalake.exceptions import DeltaError
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, write_file
+from shp_miner.store.forgotten import Forgotten
+from shp_miner.store.lock import shared
 from shp_miner.store.snapshot import Snapshot
 
 #: Version of the tables' schema. A store written by a newer one is refused.
@@ -76,9 +78,10 @@ class Store:
         return StoreWriter(self)
 
     def append(self, chunk: Chunk) -> None:
-        """Commit the rows of `chunk`, posts first."""
-        self._create()
-        with _explained(f"writing to the store {self.path}"):
+        """Commit the rows of `chunk`, posts first, without what is on the list of the forgotten."""
+        self.create()
+        with explained(f"writing to the store {self.path}"), shared(self.path, "writing rows"):
+            chunk = Forgotten.load(self.path).filter(chunk)
             for name, table in (("posts", chunk.posts), ("answers", chunk.answers)):
                 if table.num_rows:
                     written = write_file(self.path / name, table)
@@ -91,22 +94,16 @@ class Store:
             raise BadInput(
                 f"There is no store at {self.path}.", "Import something first, or name another with --store."
             )
-        with _explained(f"opening the store {self.path}"):
+        with explained(f"opening the store {self.path}"):
             tables = {name: DeltaTable(str(self.path / name)) for name in TABLES}
         if as_of is not None:
             for name, version in _versions(as_of).items():
-                try:
-                    tables[name].load_as_version(version)
-                except (DeltaError, OSError, ValueError) as error:
-                    raise UsageError(
-                        f"The store {self.path} has no version {as_of!r} any more, or never had it.",
-                        "`shp-miner stats` shows the newest version.",
-                    ) from error
+                self._take_back(tables[name], name, version, as_of)
         return Snapshot(self.path, tables["posts"], tables["answers"])
 
     def compact(self) -> None:
         """Rewrite the current rows into few files ordered by thread. Old versions stay readable until vacuumed."""
-        with _explained(f"compacting the store {self.path}"):
+        with explained(f"compacting the store {self.path}"), shared(self.path, "compacting"):
             for name in TABLES:
                 table = DeltaTable(str(self.path / name))
                 if len(table.file_uris()) > 1:
@@ -148,11 +145,34 @@ class Store:
         except OSError as error:
             raise from_os_error(error, f"opening the store {self.path}") or error from error
 
-    def _create(self) -> None:
+    def _take_back(self, table: DeltaTable, name: str, version: int | datetime, as_of: str) -> None:
+        log = self.path / name / "_delta_log"
+        # The library takes a time before the oldest version for the oldest version.
+        if isinstance(version, datetime) and version < _oldest(log)[1]:
+            raise self._gone(name, as_of)
+        try:
+            table.load_as_version(version)
+        except (DeltaError, OSError, ValueError) as error:
+            if isinstance(version, int) and version < _oldest(log)[0]:
+                raise self._gone(name, as_of) from error
+            raise UsageError(
+                f"The store {self.path} has no version {as_of!r} any more, or never had it.",
+                "`shp-miner stats` shows the newest version.",
+            ) from error
+
+    def _gone(self, name: str, as_of: str) -> UsageError:
+        oldest, since = _oldest(self.path / name / "_delta_log")
+        return UsageError(
+            f"The store {self.path} as of {as_of} is gone: earlier versions end when content is forgotten. The oldest "
+            f"version of its {name} is {oldest}, of {since:%Y-%m-%d %H:%M:%S} UTC.",
+            "Take the store as it is, without --as-of.",
+        )
+
+    def create(self) -> None:
         """Make the empty tables, then the mark, so that a mark always has tables."""
         if self.exists:
             return
-        with _explained(f"creating the store {self.path}"):
+        with explained(f"creating the store {self.path}"):
             self.path.mkdir(parents=True, exist_ok=True)
             for name, schema in TABLES.items():
                 DeltaTable.create(str(self.path / name), schema=schema, mode="ignore", configuration=_CONFIGURATION)
@@ -235,12 +255,22 @@ def _versions(as_of: str) -> dict[str, int | datetime]:
     return dict.fromkeys(TABLES, moment)
 
 
+def _oldest(log: Path) -> tuple[int, datetime]:
+    """The oldest version that a table's log still has and when it was made; a log that begins at 0 has them all."""
+    first = min(log.glob("*.json"), default=None)
+    if first is None or int(first.stem) == 0:
+        return 0, datetime.min.replace(tzinfo=UTC)
+    entries = (msgspec.json.decode(line) for line in first.read_bytes().splitlines())
+    made_ms = next(entry["commitInfo"]["timestamp"] for entry in entries if "commitInfo" in entry)
+    return int(first.stem), datetime.fromtimestamp(made_ms / 1000, UTC)
+
+
 @contextmanager
-def _explained(doing: str) -> Iterator[None]:
+def explained(doing: str) -> Iterator[None]:
     """Turn what the system or the Delta library refuses into one of our errors."""
     try:
         yield
-    except (OSError, DeltaError) as error:
+    except (OSError, DeltaError, pa.ArrowException) as error:
         raise from_os_error(error, doing) or BadInput(
             f"Something failed while {doing}: {error}.", "Run `shp-miner doctor`."
         ) from error

@@ -1,0 +1,139 @@
+"""`shp-miner crawl` and `shp-miner recheck`: threads of living forums into the store."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from shp_miner.cli.options import Duration, common, example
+from shp_miner.cli.output import show, table
+
+if TYPE_CHECKING:
+    from shp_miner.crawling import Crawled
+    from shp_miner.sources.registry import Access
+
+#: As sources.registry has them; that room's libraries are not needed for the help.
+SOURCES = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def bounded(command: Command) -> Command:
+    """--limit, --max-requests and --max-seconds."""
+    for option in (
+        click.option("--max-seconds", type=Duration(), help="Stop cleanly after so long, such as 20m."),
+        click.option("--max-requests", type=click.IntRange(min=0), help="Send at most so many requests."),
+        click.option("--limit", type=click.IntRange(min=1), help="Read at most so many threads of each community."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    "crawl",
+    epilog=example(
+        "shp-miner crawl discourse latest --site meta.discourse.org --limit 50",
+        "shp-miner crawl stackexchange all --site cooking.stackexchange.com --max-requests 200",
+        "shp-miner crawl lemmy asklemmy --site lemmy.world",
+    ),
+)
+@click.argument("source", type=click.Choice(SOURCES))
+@click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...")
+@click.option("--site", help="The forum's host, or its address where it does not lie at the root of one.")
+@click.option("--url", help="The API's address where it is elsewhere, such as that of `shp-miner forum --serve`.")
+@click.option("--allow-private", is_flag=True, help="Allow private and loopback addresses.")
+@bounded
+@common
+def command(
+    source: str,
+    communities: tuple[str, ...],
+    site: str | None,
+    url: str | None,
+    allow_private: bool,
+    limit: int | None,
+    store: Path,
+    as_json: bool,
+    quiet: bool,
+    **budget: Any,
+) -> int:
+    """Read what is new or changed in communities of a living forum.
+
+    Run it again to go on: whatever ended a run, the next one continues there. Exit code 3 says that something is left.
+    """
+    from shp_miner.crawling import crawl
+    from shp_miner.sources.registry import Access
+
+    access = _asked(Access(site=site, url=url, allow_private=allow_private), **budget)
+    with _ended_by_sigterm():
+        done = crawl(source, communities, store, access, limit=limit, say=_saying(quiet))
+    return _shown(done, store, as_json=as_json, quiet=quiet)
+
+
+@click.command("recheck", epilog=example("shp-miner recheck --max-seconds 20m"))
+@bounded
+@common
+def recheck_command(limit: int | None, store: Path, as_json: bool, quiet: bool, **budget: Any) -> int:
+    """Visit threads again at set ages: scores change, and people delete what they wrote.
+
+    The ages are 6 hours, 1, 3, 7 and 30 days. What is gone is taken out of the store.
+    """
+    from shp_miner.crawling import recheck
+    from shp_miner.sources.registry import Access
+
+    with _ended_by_sigterm():
+        done = recheck(store, _asked(Access(), **budget), limit=limit, say=_saying(quiet))
+    return _shown(done, store, as_json=as_json, quiet=quiet)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: what was asked for is stored, and the summary is true."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _asked(access: Access, *, max_requests: int | None, max_seconds: float | None) -> Access:
+    """How to ask: within the budget, at the pace that all runs of this machine share."""
+    from shp_miner.sources.clocks import FileClocks
+    from shp_miner.sources.http import Budget
+
+    access.clocks = FileClocks()
+    access.budget = Budget(max_requests, max_seconds)
+    return access
+
+
+def _saying(quiet: bool) -> Callable[[str], None]:
+    """Progress for people who watch; a log gets the summary only."""
+    if quiet or not sys.stderr.isatty():
+        return lambda _line: None
+    return lambda line: click.echo(line, err=True)
+
+
+def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) -> int:
+    import msgspec
+
+    whole = all(one.complete for one in done)
+    data = {"store": str(store), "complete": whole, "communities": [msgspec.to_builtins(one) for one in done]}
+    columns = ("community", "site", "listed", "new or changed", "read", "answers", "gone", "failed", "waiting")
+    rows = [(c.community, c.site, c.listed, c.fresh, c.read, c.answers, c.gone, c.failed, c.waiting) for c in done]
+    show(data, lambda: table(f"Crawled into {store}", columns, rows), as_json=as_json, quiet=quiet)
+    for one in done:
+        for sentence in (one.capped, one.stopped):
+            if sentence:
+                click.echo(f"{one.community}: {sentence}", err=True)
+        if one.incomplete:
+            click.echo(
+                f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True
+            )
+    if not whole:
+        click.echo("Something is left; run the same command again to go on.", err=True)
+    return 0 if whole else 3

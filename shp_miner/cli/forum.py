@@ -1,0 +1,126 @@
+"""`shp-miner forum`: the simulated forum on loopback ports, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import TYPE_CHECKING
+
+import click
+
+from shp_miner.cli.options import Duration, example
+from shp_miner.cli.output import show
+from shp_miner.errors import UsageError
+
+if TYPE_CHECKING:
+    from shp_miner.forum.live import Community
+
+_DAY_S = 86_400.0
+
+#: How often the forum's clock is moved on.
+_TICK_S = 0.2
+
+#: The embedded forum's only app, as forum/serve/reddit.py knows it; good for nothing else.
+_REDDIT_APP = (
+    "SHP_MINER_REDDIT_CLIENT_ID=embedded-forum SHP_MINER_REDDIT_CLIENT_SECRET=not-a-secret "
+    "SHP_MINER_REDDIT_USER_AGENT=visitor"
+)
+
+#: What to try first; {name} is the community.
+_CRAWLS = {
+    "reddit": _REDDIT_APP + " shp-miner crawl reddit {name} --url {url}",
+    "arctic-shift": "shp-miner crawl arctic-shift {name} --url {url}",
+    "stackexchange": "shp-miner crawl stackexchange all --site {name}.stackexchange.com --url {url}",
+    "lemmy": "shp-miner crawl lemmy {name} --site forum.example --url {url}",
+    "discourse": "shp-miner crawl discourse {name} --site forum.example --url {url}",
+    "nodebb": "shp-miner crawl nodebb {name} --site forum.example --url {url}",
+}
+_READING = " --allow-private --limit 5 --store data/forum"
+
+
+@click.command("forum", epilog=example("shp-miner forum --serve lemmy discourse --threads 100 --day-length 60s"))
+@click.option("--serve", is_flag=True, help="Serve the platforms named; all of them if none is.")
+@click.argument("platforms", nargs=-1, metavar="[PLATFORM]...")
+@click.option("--threads", type=click.IntRange(min=1), default=400, show_default=True, help="Threads in all.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another forum for another number."
+)
+@click.option(
+    "--day-length",
+    "day_length_s",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="How long a day of the forum takes; 1d is real time.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def command(
+    serve: bool,
+    platforms: tuple[str, ...],
+    threads: int,
+    seed: int,
+    day_length_s: float,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Serve a simulated forum on this machine, to try the crawlers on. Ctrl-C ends it.
+
+    PLATFORM is reddit, arctic-shift, stackexchange, lemmy, discourse or nodebb: each serves the same community in its
+    own API, on a port of its own. The forum starts a month ago and lives through it at the chosen speed: people post,
+    answer and vote, until it has caught up with today.
+    """
+    if not serve:
+        raise UsageError("There is nothing to do without --serve.", "Run: shp-miner forum --serve")
+    if day_length_s <= 0:
+        raise UsageError("A day of the forum takes some time.", "Give --day-length 60s, or 1d for real time.")
+    from datetime import UTC, datetime, timedelta
+
+    from shp_miner.forum.live import Community
+    from shp_miner.forum.serve.server import PLATFORMS, Forum
+    from shp_miner.forum.world import World
+
+    # Of the world's span the first half is over and the second ends today; nothing is ever posted in the future.
+    world = World(threads=threads, starts_at=datetime.now(UTC) - timedelta(days=World.span_days))
+    community = Community(world=world, seed=seed)
+    with Forum(community, list(dict.fromkeys(platforms)) or PLATFORMS) as forum, _until_stopped() as stopped:
+        urls = {platform: forum.url(platform) for platform in dict.fromkeys(platforms or PLATFORMS)}
+
+        def people() -> None:
+            click.echo(f"A forum of {threads} simulated threads, community {community.name!r}. Ctrl-C ends it.")
+            for platform, url in urls.items():
+                click.echo(f"\n{platform}: {url}\n  {first_command(platform, url, community.name)}")
+
+        show({"community": community.name, "urls": urls}, people, as_json=as_json, quiet=quiet)
+        _live(community, _DAY_S / day_length_s, stopped)
+
+
+def first_command(platform: str, url: str, name: str) -> str:
+    """What to try first with a platform at a URL that serves the community of that name."""
+    return _CRAWLS[platform].format(url=url, name=name) + _READING
+
+
+def _live(community: Community, speed: float, stopped: Event) -> None:
+    """Let the forum's time pass `speed` times as fast as real time, but not beyond the present."""
+    before = time.monotonic()
+    while not stopped.wait(_TICK_S):
+        now = time.monotonic()
+        behind_s = time.time() - community.now_s
+        community.advance(max(0.0, min((now - before) * speed, behind_s)))
+        before = now
+
+
+@contextmanager
+def _until_stopped() -> Iterator[Event]:
+    """An event that Ctrl-C and SIGTERM set."""
+    stopped = Event()
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,227 @@
+"""Taking items out of the tables, so that none of their bytes is left: not in data files, old versions or the log.
+
+A request is written to the list first (`forgotten`), as pending. From then on nothing of it comes in again, and
+whatever ends the work, the next run completes it. Rows stay as tombstones, with ids, times and scores, so that their
+items are never fetched in again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.transaction import RemoveAction
+
+from shp_miner.errors import BadInput
+from shp_miner.model import Chunk, Rows
+from shp_miner.store.files import sync, write_tables
+from shp_miner.store.forgotten import Forgotten, Item, State, add, key_columns, of_items
+from shp_miner.store.lake import TABLES, Store, explained
+from shp_miner.store.lock import shared
+from shp_miner.store.snapshot import HashRange, Snapshot
+
+__all__ = ["Found", "Item", "Purged", "clean", "look_for_people", "purge_table", "tombstone"]
+
+_LOG = "_delta_log"
+_OF_VERSION = re.compile(r"(\d{20})\.")
+_LAST = "_last_checkpoint"
+
+#: A community called after a person lies between these.
+_PROFILES = ("u_", "u_\U0010ffff")
+
+
+def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: int) -> int:
+    """Note that items are gone, as seen at `observed_at` (microseconds since 1970); the number of them in the store.
+
+    Each gets an observation of that state without text or author, which wins over all others, and stands on the list
+    as pending: `shp_miner.forgetting.purge` takes its text out of every copy.
+    """
+    wanted = of_items(items, state)
+    if wanted.is_empty():
+        return 0
+    with shared(store.path, "noting what is gone"):
+        add(store.path, wanted, pending=True)
+        snapshot = store.snapshot()
+        chunk = Chunk(*(_tombstones(snapshot, name, wanted, state, observed_at) for name in TABLES))
+        store.append(chunk)
+    return int(chunk.posts.num_rows + chunk.answers.num_rows)
+
+
+def _tombstones(snapshot: Snapshot, name: str, wanted: pl.DataFrame, state: State, observed_at: int) -> pa.Table:
+    key = ["site", "post_id", *(["answer_id"] if name == "answers" else [])]
+    items = wanted.filter(pl.col("answer_id").is_not_null() == (name == "answers"))
+    rows = Rows(TABLES[name])
+    if items.height:
+        threads = items["thread_hash"].unique().sort()
+        found = snapshot.scan(name, HashRange(threads[0], threads[-1] + 1))
+        found = found.filter(pl.col("thread_hash").is_in(threads.implode()))
+        newest = (
+            found.drop("body", *(["title"] if name == "posts" else []))
+            .collect()
+            .join(items.select(key), on=key, how="semi")
+            .sort("observed_at", nulls_last=False)
+            .unique(key, keep="last", maintain_order=True)
+        )
+        # Clocks differ; a tombstone is the last word whatever the others say.
+        seen = pl.max_horizontal(pl.lit(observed_at), pl.col("observed_at").to_physical() + 1)
+        rows.add_frame(
+            newest.with_columns(
+                pl.lit("").alias("body"),
+                *([pl.lit("").alias("title")] if name == "posts" else []),
+                pl.lit(None, pl.Int64).alias("score"),
+                pl.lit(state).alias("state"),
+                seen.alias("observed_at"),
+            )
+        )
+    return rows.take()
+
+
+class Found(msgspec.Struct):
+    """What a look through the store found: lines for the list, and the digests of people and pages that were met."""
+
+    lines: pl.DataFrame
+    digests: set[str]
+
+
+def look_for_people(store: Store, wanted: Forgotten) -> Found:
+    """Items and accounts of the people and pages on a list, from a look at every row, one row group at a time."""
+    found = Found(wanted.lines.clear(), set())
+    if not wanted.names_people:
+        return found
+    with explained(f"looking through the store {store.path}"):
+        files = [(n, unquote(p)) for n in TABLES for p in _entries(DeltaTable(str(store.path / n)))["path"]]
+        for name, path in files:
+            for group in _key_columns(store.path / name / path):
+                lines, digests = wanted.met(group, name)
+                found.digests |= digests
+                if lines.height:
+                    found.lines = pl.concat([found.lines, lines]).unique()
+    return found
+
+
+class Purged(msgspec.Struct):
+    """What taking items out of one table did, or would do: rows emptied, files written anew, items that were there."""
+
+    rows: int = 0
+    files: int = 0
+    keys: set[tuple[str, ...]] = msgspec.field(default_factory=set)
+
+
+def purge_table(store: Store, name: str, wanted: Forgotten, *, dry_run: bool = False) -> Purged:
+    """Rewrite the files of a table that hold anything of the items on the list, in one commit.
+
+    Memory holds one row group at a time. The files before are still there until `clean`.
+    """
+    folder = store.path / name
+    done = Purged()
+    with explained(f"forgetting in the store {store.path}"):
+        delta = DeltaTable(str(folder))
+        actions: list[object] = []
+        for entry in _candidates(delta, wanted):
+            path = folder / unquote(entry)
+            rows = _rows_to_empty(path, name, wanted, done.keys)
+            if not rows:
+                continue
+            done.rows += rows
+            done.files += 1
+            if not dry_run:
+                written = write_tables(folder, TABLES[name], _emptied(path, name, wanted), take_the_place=True)
+                now_ms = time.time_ns() // 1_000_000
+                actions += [RemoveAction(entry, data_change=True, deletion_timestamp=now_ms), written]
+        if actions:
+            delta.create_write_transaction(actions, mode="append", schema=delta.schema(), partition_by=[])  # type: ignore[arg-type]
+    return done
+
+
+def _candidates(delta: DeltaTable, wanted: Forgotten) -> Iterator[str]:
+    """Files that may hold anything on the list, as the log knows them: by thread, or by people's own communities."""
+    for path, lowest, highest, first, last in _entries(delta).iter_rows():
+        at = int(np.searchsorted(wanted.threads, lowest))
+        a_thread = at < len(wanted.threads) and wanted.threads[at] <= highest
+        a_profile = (first or "") <= _PROFILES[1] and (last or _PROFILES[0]) >= _PROFILES[0]
+        if a_thread or (wanted.names_people and a_profile):
+            yield path
+
+
+def _entries(delta: DeltaTable) -> pl.DataFrame:
+    """The table's files as the log names them, with the ends of what they hold."""
+    entries = pl.DataFrame(delta.get_add_actions(flatten=True))
+    names = ("path", "min.thread_hash", "max.thread_hash", "min.community", "max.community")
+    return entries.select(names) if entries.height else pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+
+
+def _rows_to_empty(path: Path, name: str, wanted: Forgotten, keys: set[tuple[str, ...]]) -> int:
+    """How many rows of a file hold anything on the list; the items that are there join `keys`."""
+    count = 0
+    with pq.ParquetFile(path) as file:
+        for number, group in enumerate(_key_columns(path)):
+            keys |= set(wanted.holds(group, name).iter_rows())
+            if wanted.touches(group, name):
+                count += wanted.emptied(_row_group(file, number, name), name)[1]
+    return count
+
+
+def _emptied(path: Path, name: str, wanted: Forgotten) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield wanted.emptied(_row_group(file, number, name), name)[0]
+
+
+def _row_group(file: pq.ParquetFile, number: int, name: str) -> pa.Table:
+    return file.read_row_group(number, columns=TABLES[name].names).cast(TABLES[name])
+
+
+def _key_columns(path: Path) -> Iterator[pl.DataFrame]:
+    """What rows are held against the list by, one row group at a time."""
+    with pq.ParquetFile(path) as file:
+        names = key_columns(file.schema_arrow.names)
+        for number in range(file.num_row_groups):
+            yield pl.DataFrame(file.read_row_group(number, columns=names))
+
+
+# -- old versions ----------------------------------------------------------------------------------------------------
+
+
+def clean(store: Store, name: str) -> int:
+    """End every earlier version of a table: the files that only they need, and the log up to now; the files deleted.
+
+    Files that a crash left uncommitted go too. Only under the exclusive lock: a writer's new file is in no log yet.
+    """
+    folder = store.path / name
+    with explained(f"cleaning the store {store.path}"):
+        version = _checkpoint(folder)
+        live = {unquote(path) for path in _entries(DeltaTable(str(folder)))["path"]}
+        there = {path.name for path in folder.iterdir() if path.is_file()}
+        if live - there:
+            raise BadInput(f"The store {store.path} lacks files that its log names.", "Restore it from a backup.")
+        # The library's vacuum goes by the times of files, which may lie ahead of the clock, and adds versions.
+        for left in there - live:
+            (folder / left).unlink()
+        _clean_log(folder / _LOG, version)
+    return len(there - live)
+
+
+def _checkpoint(folder: Path) -> int:
+    """Write the table's state as a checkpoint, safe from a loss of power: what is deleted next is not needed for it."""
+    delta, log = DeltaTable(str(folder)), folder / _LOG
+    delta.create_checkpoint()
+    version = delta.version()
+    sync(*log.glob(f"{version:020d}.*"), log / _LAST, log)
+    return version
+
+
+def _clean_log(log: Path, version: int) -> None:
+    """Delete everything in the log before `version`, which has a checkpoint: old entries say what old files held."""
+    for path in sorted(log.iterdir()):
+        match = _OF_VERSION.match(path.name)
+        if path.is_file() and path.name != _LAST and (match is None or int(match[1]) < version):
+            path.unlink()

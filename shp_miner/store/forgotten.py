@@ -1,0 +1,398 @@
+"""What was forgotten: the list that keeps it from coming back, and what is left of a row that is on it.
+
+The list lies in the store as small Parquet files. It holds the ids of items, which stay so that nothing is fetched in
+again, and of people only hashes under a salt of the store's own: no file of it names anybody. A file is written once
+and never changed; one that is still "pending" is a request that has not reached every copy yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from shp_miner.errors import BadInput
+from shp_miner.model import ANSWER, POST, Chunk, Rows, thread_hash
+from shp_miner.store.files import sync
+
+_FOLDER = "forgotten"
+_SALT = "salt"
+_PENDING = ".pending.parquet"
+_SETTLED = ".parquet"
+
+State = Literal["deleted", "removed"]
+
+#: A line of the list. kind "item": `site`, `post_id`, `answer_id` (null for a post) and the state it is left in. Of the
+#: other kinds `digest` is the salted hash of a person's name, of the number or page of an account, or of an item's
+#: page; `site` is where it counts, null for everywhere.
+_TEXTS = ("kind", "site", "post_id", "answer_id", "state", "digest")
+LINE = pl.Schema({**dict.fromkeys(_TEXTS, pl.String), "thread_hash": pl.Int64})
+
+#: A subreddit that is a person's own page is called after the person; without them it is called this.
+_PROFILE = "u_"
+_NO_PROFILE = "u_forgotten"
+
+_SCHEMAS = {"posts": POST, "answers": ANSWER}
+_KEY = {"posts": ["site", "post_id"], "answers": ["site", "post_id", "answer_id"]}
+_PERSON = ["site", "author", "author_id", "author_url"]
+
+#: Columns that say who and what, as they are in a row whose item is gone.
+_EMPTY: dict[str, Any] = {
+    "title": "",
+    "body": "",
+    "body_chars": 0,
+    "author": None,
+    "author_id": None,
+    "author_url": None,
+    "author_deleted": True,
+    "author_role": "member",
+    "by_post_author": False,
+    "url": None,
+}
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A post, or with `answer_id` one of its answers."""
+
+    site: str
+    post_id: str
+    answer_id: str | None = None
+
+
+class Forgotten:
+    """The list, or a part of it, ready to be held against rows.
+
+    `lines` is a frame of LINE. Where `folder` (the list's own) is given, what is met of forgotten people joins it.
+    """
+
+    def __init__(self, lines: pl.DataFrame, salt: bytes, folder: Path | None = None) -> None:
+        self.lines, self._salt, self._folder = lines, salt, folder
+        items = lines.filter(pl.col("kind") == "item").unique(["site", "post_id", "answer_id"], keep="any")
+        of_answer = pl.col("answer_id").is_not_null()
+        self.items = {"posts": items.filter(~of_answer), "answers": items.filter(of_answer)}
+        self._people: dict[str, set[str | None]] = {}
+        for digest, site in lines.filter(pl.col("digest").is_not_null()).select("digest", "site").iter_rows():
+            self._people.setdefault(digest, set()).add(site)
+        self._kinds = set(lines["kind"].unique())
+        #: The threads of the items, as sorted hashes: what tells most rows at once that nothing of theirs is meant.
+        self.threads = np.unique(items["thread_hash"].to_numpy())
+
+    @property
+    def names_people(self) -> bool:
+        """Whether rows must be looked at for people or pages, and not for ids alone."""
+        return bool(self._people)
+
+    # -- reading and writing the list ---------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, store: Path, *, pending: bool | None = None) -> Forgotten:
+        """The list of a store, or with `pending` the part of it that is, or is not, pending.
+
+        Costs one look into a folder that mostly is not there. Raises BadInput where a file is damaged.
+        """
+        folder = store / _FOLDER
+        names = _parts(folder)
+        if pending is not None:
+            names = tuple(name for name in names if name.endswith(_PENDING) == pending)
+        salt = _salt(folder)
+        known = _loaded.get((folder, pending))
+        if known is None or known[0] != (names, salt):
+            lines = pl.concat([pl.DataFrame(schema=LINE), *(_read(folder / name) for name in names)])
+            if salt is None and lines["digest"].null_count() < lines.height:
+                raise BadInput(f"{folder / _SALT} is missing.", "Restore it from a backup.")
+            known = (names, salt), cls(lines, salt or b"", folder)
+            _loaded[folder, pending] = known
+        return known[1]
+
+    def digest(self, kind: str, value: str) -> str:
+        """The salted hash under which a name, account or page stands in the list."""
+        plain = unicodedata.normalize("NFC", value).strip()
+        plain = plain.casefold() if kind == "name" else plain.rstrip("/")
+        return hashlib.blake2b(f"{kind}\0{plain}".encode(), key=self._salt, digest_size=16).hexdigest()
+
+    def extended(self, lines: pl.DataFrame) -> Forgotten:
+        """The same list with more lines, without writing them."""
+        return Forgotten(pl.concat([self.lines, lines]), self._salt, self._folder)
+
+    # -- holding it against rows --------------------------------------------------------------------------------------
+
+    def filter(self, chunk: Chunk) -> Chunk:
+        """The chunk as it may go into the store: what is on the list keeps its ids and loses what anybody wrote.
+
+        New items of forgotten people, met here for the first time, join the list.
+        """
+        if self.lines.is_empty():
+            return chunk
+        tables = {"posts": chunk.posts, "answers": chunk.answers}
+        known = self
+        if self.names_people:
+            met = pl.concat([self.met(_columns(table), name)[0] for name, table in tables.items()])
+            if met.height:
+                if self._folder is not None:
+                    write_part(self._folder, met, pending=False)
+                known = self.extended(met)
+        posts, answers = (known.emptied(table, name)[0] for name, table in tables.items())
+        return Chunk(posts, answers)
+
+    def met(self, rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, set[str]]:
+        """What rows of "posts" or "answers" (their `key_columns`) have of people and pages on the list.
+
+        Lines for the list, of items and accounts that are not on it yet, and the digests that were found.
+        """
+        hits: dict[tuple[Any, ...], list[str]] = {}
+        people = rows.select(_PERSON).unique()
+        for person in people.iter_rows():
+            if found := self._of_person(*person):
+                hits[person] = found
+        pages = {}
+        if "page" in self._kinds:
+            pages = {url: digest for url in rows["url"].unique() if url and (digest := self._is("page", url))}
+        if not hits and not pages:
+            return pl.DataFrame(schema=LINE), set()
+        chosen = pl.DataFrame(list(hits), schema={column: rows.schema[column] for column in _PERSON}, orient="row")
+        theirs = rows.join(chosen, on=_PERSON, how="semi", nulls_equal=True)
+        named = pl.concat([theirs, rows.filter(pl.col("url").is_in(list(pages)))])
+        items = named.select("thread_hash", *_KEY[name]).unique()
+        items = items.join(self.items[name], on=_KEY[name], how="anti")
+        accounts = [
+            {"kind": "account", "site": site, "digest": digest}
+            for site, _, number, _ in hits
+            if number and site not in self._people.get(digest := self.digest("account", number), ())
+        ]
+        lines = [
+            items.with_columns(kind=pl.lit("item"), state=pl.lit("deleted")),
+            pl.DataFrame(accounts, schema={"kind": pl.String, "site": pl.String, "digest": pl.String}).unique(),
+        ]
+        filled = pl.concat([pl.DataFrame(schema=LINE), *lines], how="diagonal")
+        return filled, {digest for found in hits.values() for digest in found} | set(pages.values())
+
+    def emptied(self, table: pa.Table, name: str) -> tuple[pa.Table, int]:
+        """The rows of POST or ANSWER without what is on the list, and how many of them had any of it.
+
+        A row whose item is gone keeps ids, times, scores and state, which is no longer "live". Pages of answers to a
+        gone post are left out as well, since they are called after its title.
+        """
+        gone = self._gone(_columns(table), name)
+        if gone is None:
+            return table, 0
+        chosen = gone.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+        before = pl.DataFrame(table.filter(chosen.to_arrow()))
+        after = _without(before, gone.filter(chosen))
+        changed = _differs(before, after)
+        if not changed.any():
+            return table, 0
+        rows = Rows(_SCHEMAS[name])
+        rows.add_frame(after.filter(changed))
+        kept = np.ones(table.num_rows, bool)
+        kept[np.flatnonzero(chosen.to_numpy())[changed.to_numpy()]] = False
+        joined = pl.concat([pl.DataFrame(table.filter(pa.array(kept))), pl.DataFrame(rows.take())])
+        ordered = joined.sort("thread_hash", maintain_order=True)
+        return ordered.to_arrow().cast(table.schema), int(changed.sum())
+
+    def emptied_rows(self, rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, int]:
+        """As `emptied`, for rows with only some of the columns, in their order."""
+        gone = self._gone(rows, name)
+        if gone is None:
+            return rows, 0
+        after = _without(rows, gone)
+        return after, int(_differs(rows, after).sum())
+
+    def holds(self, rows: pl.DataFrame, name: str) -> pl.DataFrame:
+        """Those of the rows' items (their `key_columns`) that are on the list."""
+        key = _KEY[name]
+        if not self._has_thread_of(rows):
+            return self.items[name].select(key).clear()
+        return self.items[name].select(key).join(rows.select(key), on=key, how="semi")
+
+    def touches(self, rows: pl.DataFrame, name: str) -> bool:
+        """Whether any of the rows (their `key_columns`) may have to be emptied."""
+        return self._gone(rows, name) is not None
+
+    def is_profile(self, community: str) -> bool:
+        """Whether a community is called after somebody on the list."""
+        return community.startswith(_PROFILE) and bool(self._is("name", community.removeprefix(_PROFILE)))
+
+    def _gone(self, rows: pl.DataFrame, name: str) -> pl.DataFrame | None:
+        """For each row what is to go, null where nothing: the `state` to leave, `bare` (its page goes), `community`."""
+        profiles = {}
+        if "name" in self._kinds:
+            profiles = {one: _NO_PROFILE for one in rows["community"].unique() if one and self.is_profile(one)}
+        if not (profiles or self._has_thread_of(rows)):
+            return None
+        key = _KEY[name]
+        wanted = self.items[name].select(*key, "state").join(rows.select(key), on=key, how="semi")
+        posts = self.items["posts"].select("site", "post_id", bare=pl.lit(value=True))
+        posts = posts.join(rows.select("site", "post_id"), on=["site", "post_id"], how="semi")
+        if wanted.is_empty() and posts.is_empty() and not profiles:
+            return None
+        joined = rows.select(*key, "community").join(wanted, on=key, how="left", maintain_order="left")
+        joined = joined.join(posts, on=["site", "post_id"], how="left", maintain_order="left")
+        new_name = pl.col("community").replace_strict(profiles, default=None, return_dtype=pl.String)
+        return joined.select("state", "bare", new_name.alias("community"))
+
+    def _has_thread_of(self, rows: pl.DataFrame) -> bool:
+        hashes = rows["thread_hash"].to_numpy()
+        at = np.searchsorted(self.threads, hashes)
+        return bool((at < len(self.threads)).any()) and bool((np.append(self.threads, 0)[at] == hashes).any())
+
+    def _of_person(self, site: str, name: str | None, number: str | None, page: str | None) -> list[str]:
+        """The digests of the list that mean this author."""
+        told = (("name", name), ("account", number), ("author_url", page))
+        return [digest for kind, value in told if value and (digest := self._is(kind, value, site))]
+
+    def _is(self, kind: str, value: str, site: str | None = None) -> str | None:
+        if kind not in self._kinds:
+            return None
+        digest = self.digest(kind, value)
+        sites = self._people.get(digest, set())
+        return digest if sites and (site is None or None in sites or site in sites) else None
+
+
+def key_columns(names: Collection[str]) -> list[str]:
+    """Those of a table's columns that rows are held against the list by."""
+    return [name for name in ("thread_hash", *_KEY["answers"], *_PERSON[1:], "url", "community") if name in names]
+
+
+def _columns(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(table.select(key_columns(table.column_names)))
+
+
+Line = dict[str, str | int | None]
+
+
+def line(kind: str, *, site: str | None, digest: str) -> Line:
+    """One line of the list, of a person or a page."""
+    return {**dict.fromkeys(LINE), "kind": kind, "site": site, "digest": digest}
+
+
+def item_line(item: Item, state: State) -> Line:
+    """One line of the list, of an item that is to be left in a state."""
+    told = {"site": item.site, "post_id": item.post_id, "answer_id": item.answer_id, "state": state}
+    return {**dict.fromkeys(LINE), "kind": "item", **told, "thread_hash": thread_hash(item.site, item.post_id)}
+
+
+def of_items(items: Iterable[Item], state: State) -> pl.DataFrame:
+    """Lines for items."""
+    return pl.DataFrame([item_line(item, state) for item in items], schema=LINE).unique()
+
+
+def write_part(folder: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
+    """Add lines to the list in `folder`, safe from a loss of power when this returns."""
+    folder.mkdir(exist_ok=True)
+    temporary = folder / f".{uuid4()}"
+    path = temporary.with_name(temporary.name[1:] + (_PENDING if pending else _SETTLED))
+    with temporary.open("wb") as file:
+        lines.select(LINE.names()).write_parquet(file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync(folder)
+    return path
+
+
+def add(store: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
+    """Add lines to the list of a store."""
+    return write_part(store / _FOLDER, lines, pending=pending)
+
+
+def settle(store: Path, done: set[str]) -> None:
+    """Make one settled file of the whole list: every copy has been reached. Pages in `done` are known as items now.
+
+    Only under the exclusive lock.
+    """
+    folder = store / _FOLDER
+    names = _parts(folder)
+    whole = pl.concat([pl.DataFrame(schema=LINE), *(_read(folder / name) for name in names)])
+    found = (pl.col("kind") == "page") & pl.col("digest").is_in(list(done))
+    whole = whole.filter(~found.fill_null(value=False)).unique().sort(LINE.names())
+    write_part(folder, whole, pending=False)
+    for path in (folder / name for name in names):
+        path.unlink()
+    for left in folder.glob(".*"):
+        left.unlink()
+    sync(folder)
+    _read.cache_clear()
+
+
+def has_pending(store: Path) -> bool:
+    """Whether something is to be forgotten that has not reached every copy yet."""
+    return any(name.endswith(_PENDING) for name in _parts(store / _FOLDER))
+
+
+def make_salt(store: Path) -> None:
+    """Give the list its salt, if it has none. Only under the exclusive lock."""
+    folder = store / _FOLDER
+    if _salt(folder) is None:
+        folder.mkdir(exist_ok=True)
+        temporary = folder / f".{uuid4()}"
+        temporary.write_bytes(secrets.token_bytes(16))
+        temporary.rename(folder / _SALT)
+        sync(folder)
+
+
+#: Lists as last read, by folder and part. Their files never change, so their names tell whether they are the same.
+_loaded: dict[tuple[Path, bool | None], tuple[tuple[tuple[str, ...], bytes | None], Forgotten]] = {}
+
+
+def _parts(folder: Path) -> tuple[str, ...]:
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  (names are all that is wanted, at every append)
+    except FileNotFoundError:
+        return ()
+    return tuple(sorted(name for name in names if name.endswith(_SETTLED) and not name.startswith(".")))
+
+
+@lru_cache(maxsize=10_000)
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, glob=False).cast(dict(LINE))  # type: ignore[arg-type]
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path} is damaged.", "Restore it from a backup: it says what must stay forgotten.") from error
+
+
+def _salt(folder: Path) -> bytes | None:
+    try:
+        return (folder / _SALT).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _without(rows: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """The rows (any columns of POST or ANSWER) without what goes, as `_gone` says."""
+    is_gone, bare = gone["state"].is_not_null(), gone["bare"].is_not_null()
+    own_page = (rows["community"] == _PROFILE + rows["author"].str.to_lowercase()).fill_null(value=False)
+    emptied = [
+        pl.when(is_gone).then(pl.lit(value, rows.schema[column])).otherwise(pl.col(column)).alias(column)
+        for column, value in _EMPTY.items()
+        if column in rows.columns and column != "url"
+    ]
+    return rows.with_columns(
+        *emptied,
+        pl.when(~is_gone & ~bare).then("url").alias("url"),
+        pl.when(is_gone & (pl.col("state") == "live")).then(gone["state"]).otherwise("state").alias("state"),
+        pl.when(is_gone & own_page)
+        .then(pl.lit(_NO_PROFILE))
+        .otherwise(pl.coalesce(gone["community"], "community"))
+        .alias("community"),
+    )
+
+
+def _differs(before: pl.DataFrame, after: pl.DataFrame) -> pl.Series:
+    """Which rows are not the same any more."""
+    names: Mapping[str, Any] = {**_EMPTY, "state": None, "community": None}
+    differs = pl.repeat(value=False, n=before.height, dtype=pl.Boolean, eager=True)
+    for name in names:
+        if name in before.columns:
+            differs |= before[name].ne_missing(after[name])
+    return differs

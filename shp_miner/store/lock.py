@@ -1,0 +1,148 @@
+"""Who may change a store: many who write or read it at once, or one who takes content out and nobody else.
+
+The lock is the system's own (flock) on a file in the store, so it ends with its process, however that ends. Beside it
+lies a note for each holder, only to tell those who must wait who that is and since when.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from shp_miner.errors import TryLater
+
+_FOLDER = "locks"
+_FILE = "lock"
+
+#: How long to wait for others. Writers hold the lock for the moment of a commit; who takes content out, for minutes.
+_SHARED_PATIENCE_S = 30.0
+_ALONE_PATIENCE_S = 10.0
+_LOOK_S = 0.05
+
+#: Stores that this task of this process holds alone: what it calls may write to them.
+_alone: ContextVar[frozenset[tuple[Path, int]]] = ContextVar("_alone", default=frozenset())
+
+
+@contextmanager
+def shared(folder: Path, doing: str, *, wait_s: float = _SHARED_PATIENCE_S) -> Iterator[None]:
+    """Hold the store in `folder` together with others who write or read it. Raises TryLater after `wait_s` seconds.
+
+    `doing` says to those who must wait what goes on, such as "writing rows". A store that cannot be written to is
+    read without a lock.
+    """
+    with _held(folder, doing, alone=False, wait_s=wait_s):
+        yield
+
+
+@contextmanager
+def exclusive(folder: Path, doing: str, *, wait_s: float = _ALONE_PATIENCE_S) -> Iterator[None]:
+    """Hold the store in `folder` alone; what is called meanwhile may still hold it shared. Otherwise as `shared`."""
+    with _held(folder, doing, alone=True, wait_s=wait_s):
+        yield
+
+
+@contextmanager
+def _held(folder: Path, doing: str, *, alone: bool, wait_s: float) -> Iterator[None]:
+    place = folder.resolve() / _FOLDER
+    mine = (place, os.getpid())
+    if mine in _alone.get():
+        yield
+        return
+    handle = _opened(place, alone=alone)
+    if handle is None:
+        yield
+        return
+    note = place / f"{os.getpid()}-{uuid4().hex[:12]}"
+    try:
+        _wait(handle, folder, place, alone=alone, wait_s=wait_s)
+        if alone:
+            for stale in _notes(place):  # their processes ended without a chance to take them away
+                stale.unlink(missing_ok=True)
+        _leave(note, doing)
+        token = _alone.set(_alone.get() | {mine}) if alone else None
+        try:
+            yield
+        finally:
+            if token is not None:
+                _alone.reset(token)
+            note.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _opened(place: Path, *, alone: bool) -> int | None:
+    """The lock's file, or None where the store cannot be written to and has none."""
+    try:
+        place.mkdir(exist_ok=True)
+        return os.open(place / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if alone or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+    try:
+        return os.open(place / _FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _wait(handle: int, folder: Path, place: Path, *, alone: bool, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    while True:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise TryLater(
+                    f"The store {folder} is in use{_holder(place)}.", "Run the same command again when that is done."
+                ) from None
+            time.sleep(_LOOK_S)
+        else:
+            return
+
+
+def _leave(note: Path, doing: str) -> None:
+    try:
+        note.write_text(doing, encoding="utf-8")
+    except OSError as error:
+        # A note is a courtesy; where none can be written the lock holds all the same.
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC):
+            raise
+
+
+def _holder(place: Path) -> str:
+    """Who has held the store longest, as a part of a sentence; empty if nobody left a note."""
+    found = []
+    for note in _notes(place):
+        try:
+            since, doing = note.stat().st_mtime, note.read_text(encoding="utf-8")
+        except OSError:
+            continue  # just taken away
+        process = int(note.name.partition("-")[0])
+        if doing and _runs(process):
+            found.append((since, doing, process))
+    if not found:
+        return ""
+    since, doing, process = min(found)
+    return f": {doing} (process {process}, since {datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _notes(place: Path) -> list[Path]:
+    return [path for path in place.iterdir() if path.name.partition("-")[0].isdigit()]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True

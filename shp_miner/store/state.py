@@ -1,0 +1,304 @@
+"""What a crawl remembers between runs, in SQLite beside the tables: how far listings were read, and every thread seen.
+
+It holds ids and times and nothing that anybody wrote. A thread is written to the tables first and marked here after, so
+what is marked is stored; what a crash leaves unmarked is read again, and that changes no export.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from shp_miner.errors import BadInput, from_os_error
+from shp_miner.sources.items import Origin, Thread
+from shp_miner.sources.source import Listed
+
+FILE = "crawl.sqlite"
+
+#: Version of the schema below, kept in SQLite's user_version.
+_VERSION = 1
+
+#: Seconds that one process waits for another to finish writing.
+_PATIENCE_S = 60
+
+#: All times are microseconds since 1970.
+#: sites: where a source's site was last asked, so that later visits ask there too.
+#: windows: everything the listing holds up to `complete_to` has been taken over.
+#: threads: `changed_at` as last listed, `read_change` as it was when last read; what differs is waiting to be read.
+#:   `due_at` is the next visit by age, `claimed_until` keeps two processes from reading the same thread.
+#: answers: what was present at the last reading, so that what is missing at the next is noticed.
+_SCHEMA = """
+CREATE TABLE sites (
+    source TEXT, site TEXT, url TEXT, allow_private INTEGER NOT NULL,
+    PRIMARY KEY (source, site)
+);
+CREATE TABLE windows (
+    source TEXT, site TEXT, community TEXT, complete_to INTEGER,
+    PRIMARY KEY (source, site, community)
+);
+CREATE TABLE threads (
+    source TEXT, site TEXT, post_id TEXT, community TEXT NOT NULL,
+    created_at INTEGER, changed_at INTEGER NOT NULL, read_change INTEGER, read_at INTEGER, due_at INTEGER,
+    missing INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0, error TEXT,
+    claimed_until INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, site, post_id)
+);
+CREATE INDEX threads_due ON threads (due_at) WHERE due_at IS NOT NULL AND NOT gone;
+CREATE TABLE answers (
+    source TEXT, site TEXT, post_id TEXT, answer_id TEXT, created_at INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, site, post_id, answer_id)
+) WITHOUT ROWID;
+"""
+
+_WAITING = "NOT gone AND (read_change IS NULL OR read_change < changed_at)"
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A thread that was read before: when it was made, and its answers that were there (id, created_at)."""
+
+    post_id: str
+    created_at: int | None
+    answers: list[tuple[str, int]]
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """Threads of one community: all that are known, waiting to be read, failed and waiting to be tried again."""
+
+    threads: int
+    waiting: int
+    failed: int
+    incomplete: int
+    errors: dict[str, int]
+
+
+class State:
+    """The crawl's memory in a store's folder. Raises BadInput where the file is damaged or from a newer version."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        try:
+            self._database = sqlite3.connect(self.path, timeout=_PATIENCE_S, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = FULL")
+            with self._transaction():
+                (version,) = self._database.execute("PRAGMA user_version").fetchone()
+                if version == 0:
+                    for statement in filter(str.strip, _SCHEMA.split(";")):
+                        self._database.execute(statement)
+                    self._database.execute(f"PRAGMA user_version = {_VERSION}")
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise from_os_error(error, f"opening {self.path}") or BadInput(
+                f"{self.path} cannot be read: {error}.", "Restore it from a backup, or delete it to crawl from anew."
+            ) from error
+        if version > _VERSION:
+            raise BadInput(
+                f"{self.path} has schema {version}; this version reads {_VERSION}.", "Install the newest shp-miner."
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- sites --------------------------------------------------------------------------------------------------------
+
+    def asked_at(self, source: str, site: str, url: str | None, *, allow_private: bool) -> None:
+        """Remember where a site's API is, if that is not where its name says."""
+        with self._transaction():
+            self._database.execute(
+                "INSERT OR REPLACE INTO sites VALUES (?, ?, ?, ?)", (source, site, url, int(allow_private))
+            )
+
+    def sites(self) -> list[tuple[str, str, str | None, bool]]:
+        """(source, site, address or None, whether private addresses are allowed) of all that was ever crawled."""
+        rows = self._database.execute("SELECT * FROM sites ORDER BY 1, 2").fetchall()
+        return [(source, site, url, bool(private)) for source, site, url, private in rows]
+
+    # -- listings -----------------------------------------------------------------------------------------------------
+
+    def complete_to(self, origin: Origin) -> int | None:
+        """Up to which time everything listed has been taken over; None before the first listing is complete."""
+        row = self._database.execute(
+            "SELECT complete_to FROM windows WHERE source = ? AND site = ? AND community = ?", _place(origin)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def listed(self, origin: Origin, threads: Iterable[Listed], complete_to: int | None = None) -> int:
+        """Take over a page of a listing, and how far it is complete now; returns how many are new or changed."""
+        fresh = 0
+        with self._transaction():
+            for thread in threads:
+                fresh += self._database.execute(
+                    "INSERT INTO threads (source, site, post_id, community, changed_at) VALUES (?, ?, ?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at WHERE excluded.changed_at > changed_at",
+                    (origin.source, origin.site, thread.post_id, origin.community, thread.changed_at),
+                ).rowcount
+            if complete_to is not None:
+                self._database.execute(
+                    "INSERT INTO windows VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                    "SET complete_to = max(complete_to, excluded.complete_to)",
+                    (*_place(origin), complete_to),
+                )
+        return fresh
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def claim_waiting(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
+        """The oldest threads that wait to be read, at most `count`, kept from other processes until `until`."""
+        return self._claim(origin, f"{_WAITING} ORDER BY changed_at", now, until, count)
+
+    def claim_due(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
+        """Threads whose next visit by age is due, those longest due first; otherwise as `claim_waiting`."""
+        return self._claim(origin, "NOT gone AND due_at <= :now ORDER BY due_at", now, until, count)
+
+    def known(self, origin: Origin, post_ids: Sequence[str]) -> list[Known]:
+        """What is remembered of threads, in the order asked for."""
+        found = []
+        for post_id in post_ids:
+            key = (origin.source, origin.site, post_id)
+            row = self._database.execute(
+                "SELECT created_at FROM threads WHERE source = ? AND site = ? AND post_id = ?", key
+            ).fetchone()
+            answers = self._database.execute(
+                "SELECT answer_id, created_at FROM answers "
+                "WHERE source = ? AND site = ? AND post_id = ? AND NOT gone ORDER BY created_at, answer_id",
+                key,
+            ).fetchall()
+            found.append(Known(post_id, row and row[0], answers))
+        return found
+
+    def read(self, origin: Origin, thread: Thread, read_at: int, due_at: int | None) -> None:
+        """Mark a thread as read and stored, with the time of its next visit."""
+        post = thread.post
+        with self._transaction():
+            self._seen(origin, post.post_id, read_at, due_at)
+            self._database.execute(
+                "UPDATE threads SET created_at = ?, missing = ? WHERE source = ? AND site = ? AND post_id = ?",
+                (post.created_at, thread.missing, origin.source, origin.site, post.post_id),
+            )
+            self._database.executemany(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
+                [(origin.source, origin.site, post.post_id, a.answer_id, a.created_at) for a in thread.answers],
+            )
+
+    def visited(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
+        """Mark a thread whose items were read again by id, with the time of its next visit."""
+        with self._transaction():
+            self._seen(origin, post_id, read_at, due_at)
+
+    def gone(self, origin: Origin, post_id: str, answer_ids: Sequence[str] | None = None) -> None:
+        """Remember that answers of a thread are gone, or with None the whole thread: it is never asked for again."""
+        key = (origin.source, origin.site, post_id)
+        where = "source = ? AND site = ? AND post_id = ?"
+        with self._transaction():
+            if answer_ids is None:
+                self._database.execute(f"UPDATE threads SET gone = 1, error = NULL WHERE {where}", key)
+                self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where}", key)
+            else:
+                self._database.executemany(
+                    f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", [(*key, one) for one in answer_ids]
+                )
+
+    def failed(self, origin: Origin, post_id: str, error: str, retry_at: int) -> None:
+        """Leave a thread for a later try. `error` names no person and no secret."""
+        with self._transaction():
+            self._database.execute(
+                "UPDATE threads SET tries = tries + 1, error = ?, retry_at = ?, claimed_until = 0 "
+                "WHERE source = ? AND site = ? AND post_id = ?",
+                (error, retry_at, origin.source, origin.site, post_id),
+            )
+
+    def release(self, origin: Origin, post_ids: Sequence[str]) -> None:
+        """Give claimed threads back that were not read."""
+        with self._transaction():
+            self._database.executemany(
+                "UPDATE threads SET claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
+                [(origin.source, origin.site, post_id) for post_id in post_ids],
+            )
+
+    def tries(self, origin: Origin, post_id: str) -> int:
+        """How often reading the thread has failed since it was last read."""
+        row = self._database.execute(
+            "SELECT tries FROM threads WHERE source = ? AND site = ? AND post_id = ?",
+            (origin.source, origin.site, post_id),
+        ).fetchone()
+        return row[0] if row else 0
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def communities(self, source: str, site: str) -> list[str]:
+        """The communities of a site that were ever crawled."""
+        return [
+            row[0]
+            for row in self._database.execute(
+                "SELECT DISTINCT community FROM threads WHERE source = ? AND site = ? ORDER BY 1", (source, site)
+            )
+        ]
+
+    def queue(self, origin: Origin) -> Queue:
+        """How a community stands."""
+        where = "FROM threads WHERE source = ? AND site = ? AND community = ?"
+        row = self._database.execute(
+            f"SELECT count(*), total({_WAITING}), total(NOT gone AND error IS NOT NULL), total(missing > 0) {where}",
+            _place(origin),
+        ).fetchone()
+        errors = self._database.execute(
+            f"SELECT error, count(*) {where} AND NOT gone AND error IS NOT NULL GROUP BY error ORDER BY 2 DESC LIMIT 5",
+            _place(origin),
+        ).fetchall()
+        threads, waiting, failed, incomplete = map(int, row)
+        return Queue(threads, waiting, failed, incomplete, dict(errors))
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
+        self._database.execute(
+            "INSERT INTO threads (source, site, post_id, community, changed_at) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (origin.source, origin.site, post_id, origin.community, read_at),
+        )
+        self._database.execute(
+            "UPDATE threads SET read_change = changed_at, read_at = ?, due_at = ?, tries = 0, retry_at = 0, "
+            "error = NULL, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
+            (read_at, due_at, origin.source, origin.site, post_id),
+        )
+
+    def _claim(self, origin: Origin, which: str, now: int, until: int, count: int) -> list[str]:
+        condition, order = which.split(" ORDER BY ")
+        values = {"source": origin.source, "site": origin.site, "community": origin.community}
+        with self._transaction():
+            found = self._database.execute(
+                "SELECT post_id FROM threads WHERE source = :source AND site = :site AND community = :community "
+                f"AND {condition} AND retry_at <= :now AND claimed_until <= :now ORDER BY {order}, post_id LIMIT :n",
+                {**values, "now": now, "n": count},
+            ).fetchall()
+            self._database.executemany(
+                "UPDATE threads SET claimed_until = ? WHERE source = ? AND site = ? AND post_id = ?",
+                [(until, origin.source, origin.site, post_id) for (post_id,) in found],
+            )
+        return [post_id for (post_id,) in found]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        # IMMEDIATE: who writes says so at once, and waits there instead of failing in the middle.
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+
+def _place(origin: Origin) -> tuple[str, str, str]:
+    return origin.source, origin.site, origin.community
