@@ -23,6 +23,8 @@ from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult,
 from shp_miner.mine import Selection
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Snapshot, Store
+from shp_miner.store.exports import remember_export
+from shp_miner.store.lock import shared
 from shp_miner.tally import Tally
 
 Path_ = str | os.PathLike[str]
@@ -87,32 +89,45 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         test=test,
     )
     store = store if isinstance(store, Store) else Store(store)
-    snapshot = store.snapshot(as_of)
-    fitting, rows = _fitting(snapshot, workers or cores(), memory or default_memory())
-    ranges = snapshot.ranges(rows)
-    steps = _Steps(len(ranges), advance)
-    with published(Path(out)) as folder:
-        work = folder / ".pieces"
-        work.mkdir()
+    store.snapshot(as_of)  # says so if there is none
+    # Whoever forgets something waits until the export is whole, and finds it even if it was killed.
+    with shared(store.path, "writing an export"):
+        remember_export(store, out, dropped=keep_dropped)
+        snapshot = store.snapshot(as_of)
+        fitting, rows = _fitting(snapshot, workers or cores(), memory or default_memory())
+        ranges = snapshot.ranges(rows)
         dropped = None if keep_dropped is None else Path(keep_dropped)
-        mining = [
-            RangeJob(store.path, snapshot.version, n, part, selection, work, dropped) for n, part in enumerate(ranges)
-        ]
-        mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
-        result = Exported(Path(out), snapshot.version, mined.tally, mined.posts, mined.pairs)
-        if not mined.pairs:
-            raise _nothing(mined.tally)
-        targets = {name: folder / name if len(chosen) > 1 else folder for name in chosen}
-        shared = shares(work, len(ranges), _GROUP_BYTES)
-        writing = [
-            WriteJob(name, targets[name], work, len(ranges), groups, selection) for name in chosen for groups in shared
-        ]
-        steps.more(len(writing))
-        written = run_threads(write_groups, writing, workers=fitting, advance=steps)
-        for name, target in targets.items():
-            own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
-            result.shards[name] = _finish(name, target, own, selection, mined)
-        shutil.rmtree(work)
+        with published(Path(out)) as folder:
+            work = folder / ".pieces"
+            work.mkdir()
+            mining = [
+                RangeJob(store.path, snapshot.version, n, part, selection, work, dropped)
+                for n, part in enumerate(ranges)
+            ]
+            return _written(Path(out), folder, chosen, mining, fitting, _Steps(len(ranges), advance))
+
+
+def _written(
+    out: Path, folder: Path, formats: Sequence[str], mining: Sequence[RangeJob], fitting: int, steps: _Steps
+) -> Exported:
+    """Mine the ranges, and write every format of what was found to `folder`, which will become `out`."""
+    first = mining[0]
+    mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
+    result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
+    if not mined.pairs:
+        raise _nothing(mined.tally)
+    targets = {name: folder / name if len(formats) > 1 else folder for name in formats}
+    writing = [
+        WriteJob(name, targets[name], first.work, len(mining), groups, first.selection)
+        for name in formats
+        for groups in shares(first.work, len(mining), _GROUP_BYTES)
+    ]
+    steps.more(len(writing))
+    written = run_threads(write_groups, writing, workers=fitting, advance=steps)
+    for name, target in targets.items():
+        own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
+        result.shards[name] = _finish(name, target, own, first.selection, mined)
+    shutil.rmtree(first.work)
     return result
 
 

@@ -83,12 +83,21 @@ def recheck_command(limit: int | None, store: Path, as_json: bool, quiet: bool, 
 
     The ages are 6 hours, 1, 3, 7 and 30 days. What is gone is taken out of the store.
     """
+    done = _recheck(store, limit=limit, quiet=quiet, **budget)
+    return _shown(done, store, as_json=as_json, quiet=quiet)
+
+
+def revisit(store: Path, *, quiet: bool) -> bool:
+    """Visit all that is due; returns whether nothing is left."""
+    return all(one.complete for one in _recheck(store, limit=None, quiet=quiet, max_requests=None, max_seconds=None))
+
+
+def _recheck(store: Path, *, limit: int | None, quiet: bool, **budget: Any) -> list[Crawled]:
     from shp_miner.crawling import recheck
     from shp_miner.sources.registry import Access
 
     with _ended_by_sigterm():
-        done = recheck(store, _asked(Access(), **budget), limit=limit, say=_saying(quiet))
-    return _shown(done, store, as_json=as_json, quiet=quiet)
+        return recheck(store, _asked(Access(), **budget), limit=limit, say=_saying(quiet))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from shp_miner.cli.crawl import revisit
 from shp_miner.cli.options import common, example, rule_parameters, work
 from shp_miner.cli.output import progress, reasons, show, table
 
@@ -30,6 +31,7 @@ _SHOWN = 20
 @click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
 @click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
 @click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
+@click.option("--recheck", is_flag=True, help="First visit the crawled threads that are due, as `recheck` does.")
 @click.option("--keep-dropped", type=click.Path(path_type=Path), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
@@ -42,6 +44,7 @@ def command(
     validation: float,
     test: float,
     as_of: str | None,
+    recheck: bool,
     keep_dropped: Path | None,
     workers: int | None,
     memory: int | None,
@@ -60,6 +63,8 @@ def command(
     from shp_miner.rules.presets import preset
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
+    if recheck and not revisit(store, quiet=quiet):
+        click.echo("Not everything that is due could be visited; what is in the store is exported.", err=True)
     seen = 0.0
     with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
 

@@ -28,8 +28,8 @@ def judge_posts(posts: pl.DataFrame, rule: Rule) -> pl.DataFrame:
         _first_reason(
             [
                 ("not_text", ~pl.col("is_text") & (not rule.keep_link_posts)),
-                ("no_title", pl.col("title").str.strip_chars() == ""),
                 *_gone(),
+                ("no_title", pl.col("title").str.strip_chars() == ""),
                 ("author_deleted", pl.col("author_deleted")),
                 ("author_moderator", pl.col("author_role").is_in(["moderator", "admin"])),
                 ("nsfw", pl.col("nsfw") & (not rule.keep_nsfw)),
