@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from shp_miner import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, Chunk, thread_hash
+from shp_miner.report.stats import stats
 from shp_miner.store import HashRange, Store
 
 from .build import READ, answer_row, chunk, post_row
@@ -203,3 +204,12 @@ def test_the_schemas_are_explicit_and_hashes_stable() -> None:
     # These numbers decide splits and ranges in stores that exist: they must never change.
     assert thread_hash("reddit.com", "himc90") == -8336596312165554434
     assert thread_hash("lemmy.world", "himc90") != -8336596312165554434
+
+
+def test_communities_of_one_name_on_two_sites_are_counted_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    elsewhere = {"site": "forum.example"}
+    answers = [answer_row("a"), answer_row("b"), answer_row("c", **elsewhere)]
+    store.append(chunk([post_row(), post_row(**elsewhere)], answers))
+    counted = [(row["site"], row["posts"], row["answers"]) for row in stats(store.snapshot())["communities"]]
+    assert counted == [("forum.example", 1, 1), ("reddit.com", 1, 2)]

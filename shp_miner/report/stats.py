@@ -27,8 +27,9 @@ def stats(snapshot: Snapshot) -> dict[str, Any]:
         "communities": _communities(snapshot, by_month),
         "read_too_early": [
             {"community": community, "month": month, "answers": answers, "share": round(early / answers, 4)}
-            for community, month, answers, early in by_month.sort("community", "month")
-            .select("community", "month", "answers", "early")
+            for community, month, answers, early in by_month.group_by("community", "month")
+            .agg(pl.col("answers", "early").sum())
+            .sort("community", "month")
             .iter_rows()
             if answers >= _MONTH_ANSWERS_MIN and early / answers >= _EARLY_SHARE
         ],
@@ -36,12 +37,12 @@ def stats(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _by_month(snapshot: Snapshot) -> pl.DataFrame:
-    """Answers (newest observation each) by community and month of writing, and how many were read within a day."""
+    """Answers (newest observation each) by site, community and month, and how many were read within a day."""
     return (
         snapshot.scan("answers")
-        .group_by("community", "thread_hash", "answer_id")
+        .group_by("site", "community", "thread_hash", "answer_id")
         .agg(pl.col("created_at", "observed_at").sort_by("observed_at", nulls_last=False).last())
-        .group_by("community", pl.col("created_at").dt.strftime("%Y-%m").alias("month"))
+        .group_by("site", "community", pl.col("created_at").dt.strftime("%Y-%m").alias("month"))
         .agg(pl.len().alias("answers"), (score_age_s().fill_null(0) < DAY_S).sum().alias("early"))
         .collect(engine="streaming")
     )
@@ -59,8 +60,8 @@ def _communities(snapshot: Snapshot, by_month: pl.DataFrame) -> list[dict[str, A
         )
         .collect(engine="streaming")
     )
-    answers = by_month.group_by("community").agg(pl.col("answers", "early").sum())
-    table = posts.join(answers, on="community", how="full", coalesce=True).sort("community", "site")
+    answers = by_month.group_by("site", "community").agg(pl.col("answers", "early").sum())
+    table = posts.join(answers, on=["site", "community"], how="full", coalesce=True).sort("community", "site")
     return [
         {
             "site": row["site"],
