@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow.parquet as pq
 import pytest
 
 from shp_miner import FORMATS, PRESETS
 from shp_miner.cli import COMMANDS, _Commands, cli, run
+from shp_miner.forum.live import Community
+from shp_miner.forum.serve.server import Forum
+from shp_miner.forum.world import World
 from shp_miner.rules.presets import Rule
+from shp_miner.store.lake import TABLES
 
 from .build import comment, submission, thread, write_dump, write_month
 from .conftest import ROOT
@@ -226,14 +233,15 @@ def test_a_truncated_file_keeps_what_is_whole_and_exits_3(tmp_path: Path, capsys
 
 
 def test_doctor_never_shows_a_credential(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("praw_client_id", "hidden-id")
-    monkeypatch.setenv("praw_client_secret", "hidden-secret")
+    for name in ("REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET", "REDDIT_USER_AGENT", "STACKEXCHANGE_KEY"):
+        monkeypatch.setenv(f"SHP_MINER_{name}", f"hidden {name}")
     monkeypatch.setenv("HF_TOKEN", "hidden-token")
     text = "".join([*output(capsys, "doctor"), *output(capsys, "doctor", "--json")])
     assert "hidden" not in text
-    assert parsed(capsys, "doctor")["credentials"] == {"Hugging Face": True, "Reddit": True}
-    monkeypatch.delenv("praw_client_secret")
-    assert parsed(capsys, "doctor")["credentials"]["Reddit"] is False
+    every = {"Hugging Face": True, "Reddit": True, "Stack Exchange": True}
+    assert parsed(capsys, "doctor")["credentials"] == every
+    monkeypatch.delenv("SHP_MINER_REDDIT_CLIENT_ID")
+    assert parsed(capsys, "doctor")["credentials"] == every | {"Reddit": False}
 
 
 def test_doctor_names_a_broken_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,19 +278,100 @@ def test_a_folder_without_the_right_to_read_is_one_sentence(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_the_demo_runs_twice_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_runs_twice_alike_and_prints_what_the_readme_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "USER_AGENT"):
+        monkeypatch.setenv(f"SHP_MINER_REDDIT_{name}", "the user's own, which the forum would refuse")
     first = parsed(capsys, "demo")
-    assert {row["rule"] for row in first["rules"]} == set(PRESETS)
-    readme = (ROOT / "README.md").read_text()
-    for row in first["rules"]:
-        assert f" {row['pairs']:,} " in readme
-        assert f" {row['accuracy']:.1%}" in readme
+    files = demo_files()
     right = {row["rule"]: row["accuracy"] for row in first["rules"]}
+    assert right.keys() == set(PRESETS)
     assert right["shp"] > right["votes"] > right["older-winner"]
     assert first["loaded_rows"] == next(row["pairs"] for row in first["rules"] if row["rule"] == "shp")
-    assert parsed(capsys, "demo") == first
+    assert [day["new"] for day in first["days"]] == [41, 4, 0, 0, 0]
+    assert first["days"][-1]["again"] == first["threads"] == 45, "on the last day every thread is due"
+
     text, _ = output(capsys, "demo")
+    assert demo_files() == files
+    shown = (ROOT / "README.md").read_text().split("```text\n")[1].split("```")[0]
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for line in shown.strip().splitlines():
+        assert " ".join(line.split()) in lines
     following = [line.strip() for line in text.split("Next:")[1].splitlines() if line.strip()]
     assert len(following) == 3
     for line in following[:2]:
         output(capsys, *line.split()[1:])
+
+    # What people deleted is in no file of the store, whichever version it belongs to.
+    posts, answers = (pq.ParquetDataset(Path("data/demo/store") / name).read().to_pylist() for name in TABLES)
+    gone = [row for row in [*posts, *answers] if row["state"] != "live"]
+    gone_ids = {(row["post_id"], row.get("answer_id")) for row in gone}
+    assert len(gone_ids) == first["deleted"] == sum(day["gone"] for day in first["days"])
+    for row in [*posts, *answers]:
+        if (row["post_id"], row.get("answer_id")) in gone_ids:
+            assert (row["body"], row.get("title") or "", row["author"]) == ("", "", None)
+
+
+def demo_files() -> dict[str, bytes]:
+    """The demo's exports, and nothing of its store, whose files have random names."""
+    folders = (Path("data/demo") / name for name in PRESETS)
+    return {str(path): path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_demo_replaces_no_store_but_its_own(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    output(capsys, "import", "reddit-dump", *dumps, "--store", "data/demo/store")
+    assert "was not made by the demo" in output(capsys, "demo", code=2)[1]
+    assert parsed(capsys, "stats", "--store", "data/demo/store")["communities"]
+
+
+# -- crawling ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signal_sent", [signal.SIGTERM, signal.SIGKILL])
+def test_a_crawl_that_is_ended_is_completed_by_the_next(
+    signal_sent: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(threads=8)
+    community = Community(world=world, now=world.observed_at)
+    with Forum(community, ["discourse"]) as forum:
+        command = ["crawl", "discourse", community.name, "--site", "forum.example", "--allow-private"]
+        command += ["--url", forum.url("discourse"), "--json"]
+        start = "import sys; from shp_miner.cli import run; sys.exit(run(sys.argv[1:]))"
+        process = subprocess.Popen([sys.executable, "-c", start, *command], stdout=subprocess.PIPE)
+        while process.poll() is None and len(forum.requests("discourse")) < 5:
+            time.sleep(0.002)
+        process.send_signal(signal_sent)
+        out, _ = process.communicate(timeout=60)
+        read_before = 0
+        if signal_sent == signal.SIGTERM:
+            assert process.returncode == 3
+            (told,) = json.loads(out)["communities"]
+            assert (told["stopped"], told["listed"], told["read"] + told["waiting"]) == ("interrupted", 8, 8)
+            read_before = told["read"]
+        else:
+            assert process.returncode == -signal.SIGKILL
+            # What it had claimed is free again after a quarter of an hour.
+            monkeypatch.setattr("shp_miner.sources.pace._SystemClock.now", lambda _: time.time() + 1000)
+        data = parsed(capsys, *command)
+        assert data["complete"]
+        assert 0 < data["communities"][0]["read"] <= 8 - read_before
+        assert parsed(capsys, *command)["communities"][0]["read"] == 0
+    (row,) = parsed(capsys, "stats")["communities"]
+    assert (row["community"], row["posts"]) == (community.name, 8)
+    assert row["answers"] == sum(len(thread.answers) for thread in community.threads())
+
+
+def test_what_cannot_be_crawled_is_said_and_makes_no_store(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SHP_MINER_REDDIT_CLIENT_ID", raising=False)
+    assert "with credentials only" in output(capsys, "crawl", "reddit", "askacademia", code=4)[1]
+    assert "Which site?" in output(capsys, "crawl", "lemmy", "asklemmy", code=2)[1]
+    assert "There is no store" in output(capsys, "recheck", code=5)[1]
+    with Forum(Community(world=World(threads=1)), ["lemmy"]) as forum:
+        arguments = ["crawl", "discourse", "latest", "--site", "forum.example", "--url", forum.url("lemmy")]
+        assert "--allow-private" in output(capsys, *arguments, code=5)[1]
+        arguments.append("--allow-private")
+        assert "does not answer like a Discourse forum" in output(capsys, *arguments, code=5)[1]
+    assert not Path("data").exists()

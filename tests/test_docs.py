@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
-from typing import get_type_hints
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, get_type_hints
 
 import click
 import pytest
 
-from shp_miner import FORMATS, PRESETS
+from shp_miner import FORMATS, PRESETS, crawling
 from shp_miner.cli import COMMANDS, _Commands, cli
+from shp_miner.export.card import _TERMS
+from shp_miner.forum.live import Community
+from shp_miner.forum.serve import faults
+from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
+from shp_miner.forum.serve.server import Forum
+from shp_miner.forum.world import World
 from shp_miner.rules.presets import PROFILES, Rule
+from shp_miner.sources import limits, reddit
+from shp_miner.sources.items import Thread
+from shp_miner.sources.reddit_praw import Credentials
+from shp_miner.sources.registry import NAMES, STACKEXCHANGE_KEY, Access, open_source
+from shp_miner.sources.source import ManyThreads, Source
 from shp_miner.tally import LOST
 
 from .conftest import ROOT
+from .web import FakeClock
 
 README = (ROOT / "README.md").read_text()
+CRAWLING = (ROOT / "docs" / "crawling.md").read_text()
+FORUM = (ROOT / "docs" / "forum.md").read_text()
 RULES = (ROOT / "docs" / "rules.md").read_text()
 FORMATS_PAGE = (ROOT / "docs" / "formats.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -97,3 +114,152 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run shp-miner demo" in README
     assert "pip install uv && uv run pytest" in README
+
+
+# -- crawling ---------------------------------------------------------------------------------------------------------
+
+
+def table(page: str, heading: str) -> dict[str, list[str]]:
+    """The rows of the first table below a heading, by their first cell without its marks."""
+    below = page.split(f"\n{heading}\n")[1].split("\n|", 1)[1].split("\n\n", maxsplit=1)[0]
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in below.splitlines()[2:]]
+    return {row[0].strip("`"): row[1:] for row in rows}
+
+
+@pytest.mark.parametrize(
+    "heading", ["## The sources", "## Big threads", "## Politeness", "## What a run costs"], ids=lambda text: text[3:]
+)
+def test_every_table_of_sources_has_every_source(heading: str) -> None:
+    assert list(table(CRAWLING, heading)) == list(NAMES)
+
+
+def test_every_source_is_in_the_readme_and_has_its_credentials_documented() -> None:
+    for name in NAMES:
+        assert f"`{name}`" in README
+    for name in Credentials.__dataclass_fields__:
+        assert f"`SHP_MINER_REDDIT_{name.upper()}`" in CRAWLING
+    assert f"`{STACKEXCHANGE_KEY}`" in CRAWLING
+
+
+def test_every_option_of_a_crawl_is_documented() -> None:
+    documented = set(table(CRAWLING, "## Options"))
+    for name in ("crawl", "recheck"):
+        command = _Commands().get_command(click.Context(cli), name)
+        assert command is not None
+        options = {one.opts[-1] for one in command.params if isinstance(one, click.Option)}
+        assert options == documented - ({"--site", "--url", "--allow-private"} if name == "recheck" else set())
+
+
+def test_the_pace_is_that_of_the_code() -> None:
+    kept = {name: getattr(limits, name.upper().replace("-", "_")) for name in NAMES} | {"reddit": reddit.LIMITS}
+    rows = table(CRAWLING, "## Politeness")
+    for name, one in kept.items():
+        assert [float(cell) for cell in rows[name]] == [one.requests, one.interval_s, one.burst, one.max_wait_s], name
+        assert (one.attempts, one.max_bytes >> 20, one.total_s) == (5, 32, 120)
+
+
+def test_the_times_of_a_run_are_those_of_the_code() -> None:
+    hours = [age_s / 3600 for age_s in crawling.VISITS_S]
+    assert hours == [6, 24, 72, 168, 720], "the README and docs/crawling.md name these ages"
+    assert "6 hours, 1, 3,\n7 and 30 days" in CRAWLING
+    assert "6 hours, 1, 3, 7 and 30 days" in README
+    assert (crawling.OVERLAP_S, crawling._RETRY_S, crawling._CLAIM_S, crawling._DOWN) == (3600, 900, 900, 3)
+    assert crawling._ANSWERED_S == 2 * 86_400
+
+
+def test_every_message_that_is_explained_is_one_of_the_code() -> None:
+    source = "".join(path.read_text() for path in sorted((ROOT / "shp_miner").rglob("*.py")))
+    messages = table(CRAWLING, "## What the messages mean")
+    assert len(messages) > 15
+    for message in messages:
+        assert message in source, message
+
+
+def test_reddits_policy_stands_where_people_read() -> None:
+    for text in (README, CRAWLING, _TERMS["reddit"]):
+        words = " ".join(text.split())
+        assert re.search(r"content (that was )?deleted on Reddit must be removed from copies", words)
+        assert "training on Reddit content needs Reddit's agreement" in words
+
+
+def test_every_fault_of_the_forum_is_documented() -> None:
+    found = {name for name, one in vars(faults).items() if inspect.isfunction(one) and not name.startswith("_")}
+    made = {name for name in found if get_type_hints(getattr(faults, name)).get("return") is faults.Fault}
+    documented = {name.strip("` ") for cell in table(FORUM, "## Misbehaviour") for name in cell.split(",")}
+    assert documented == made
+
+
+def test_the_example_of_the_forum_runs() -> None:
+    names: dict[str, Any] = {}
+    exec(FORUM.split("```python\n")[1].split("```")[0], names)
+    first, second = names["first"], names["second"]
+    assert (first.read, first.complete) == (3, True)
+    assert (second.read, second.fresh, second.complete) == (1, 1, True)
+    assert len(names["asked"]) == 5 + 4, "the second crawl met the fault once and asked again"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_costs_what_the_page_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in (("ID", CLIENT_ID), ("SECRET", CLIENT_SECRET)):
+        monkeypatch.setenv(f"SHP_MINER_REDDIT_CLIENT_{variable}", value)
+    monkeypatch.setenv("SHP_MINER_REDDIT_USER_AGENT", "visitor")
+    monkeypatch.delenv(STACKEXCHANGE_KEY, raising=False)
+    world = World(threads=30)
+    community = Community(world=world, now=world.observed_at)
+    with Forum(community, [name]) as forum:
+
+        @contextmanager
+        def run(costs: list[int]) -> Iterator[Source]:
+            """A run as a process of its own would make it."""
+            before = len(forum.requests(name))
+            site = "workbench.stackexchange.com" if name == "stackexchange" else "forum.example"
+            clock = FakeClock(community.now_s)
+            with open_source(name, Access(site=site, url=forum.url(name), allow_private=True, clock=clock)) as source:
+                yield source
+            costs.append(len(forum.requests(name)) - before)
+
+        costs: list[int] = []
+        with run(costs) as source:
+            wanted = source.verify("all" if name == "stackexchange" else "workbench")
+            threads = _read(source, wanted, _listed(source, wanted, None))
+        assert len(threads) == 30
+        assert sum(len(thread.answers) for thread in threads) == 155
+        community.advance(3600)
+        newest = int((community.now_s - 1) * 1_000_000)
+        community.ask("Something new?", "Tell me.")
+        with run(costs) as source:
+            assert len(_read(source, source.verify(wanted), _listed(source, wanted, newest))) == 1
+        with run(costs) as source:
+            _visit(source, wanted, threads)
+    assert [str(cost) for cost in costs] == table(CRAWLING, "## What a run costs")[name][:3]
+
+
+def _listed(source: Source, community: str, since: int | None) -> list[str]:
+    """The threads of a listing that changed at `since` or later, page after page as a crawl asks for them."""
+    found: dict[str, None] = {}
+    token = None
+    while True:
+        page = source.listing(community, since=since, token=token)
+        found |= {one.post_id: None for one in page.threads if since is None or one.changed_at >= since}
+        times = [one.changed_at for one in page.threads if not one.pinned]
+        passed = source.order == "newest" and since is not None and bool(times) and min(times) < since
+        if page.next is None or passed:
+            return list(found)
+        token = page.next
+
+
+def _read(source: Source, community: str, post_ids: Sequence[str]) -> list[Thread]:
+    if isinstance(source, ManyThreads):
+        return source.threads(community, post_ids)
+    return [source.thread(community, post_id) for post_id in post_ids]
+
+
+def _visit(source: Source, community: str, threads: Sequence[Thread]) -> None:
+    if not source.ids_per_request:
+        _read(source, community, [thread.post.post_id for thread in threads])
+        return
+    items = [(thread.post.post_id, "") for thread in threads]
+    items += [(thread.post.post_id, answer.answer_id) for thread in threads for answer in thread.answers]
+    for start in range(0, len(items), source.ids_per_request):
+        part = items[start : start + source.ids_per_request]
+        source.again([post for post, answer in part if not answer], [item for item in part if item[1]])

@@ -23,7 +23,7 @@ import shp_miner
 from shp_miner import FORMATS, BadInput, Store, UsageError, export_dataset, import_dump
 from shp_miner.export import check, formats
 from shp_miner.export.check import CheckFailedError
-from shp_miner.export.columns import Columns, Repeated
+from shp_miner.export.columns import Columns, Repeated, to_arrow
 from shp_miner.export.shards import config_name
 from shp_miner.mine import Threads
 from shp_miner.pipeline import _LEAST_ROWS, ROWS_PER_RANGE, _fitting
@@ -529,6 +529,28 @@ def test_a_thread_in_the_wrong_split_is_found(store: Path, tmp_path: Path, monke
     with pytest.raises(CheckFailedError, match="another split than its own"):
         export_dataset(store, tmp_path / "o")
     assert not (tmp_path / "o").exists()
+
+
+def test_datasets_does_not_hand_out_the_rows_of_an_earlier_export(tmp_path: Path) -> None:
+    out, counts = tmp_path / "out", []
+    for posts in (1, 3):
+        records = [record for number in range(posts) for record in thread(f"p{number}")]
+        import_dump("reddit-dump", write_month(tmp_path / f"dumps-{posts}", records), tmp_path / "store")
+        export_dataset(tmp_path / "store", out, validation=0, test=0)
+        loaded = load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+        counts.append((loaded["train"].num_rows, shp_miner.load(out).to_polars().height))
+    (first, there), (second, there_again) = counts
+    assert (first, second) == (there, there_again)
+    assert first < second
+
+
+def test_times_of_clocks_lose_what_an_export_does_not_hold() -> None:
+    times = pl.Series([T0 * 1_000_000 + 999_999, None], dtype=pl.Datetime("us", "UTC"))
+    kind = pa.timestamp("ms", "UTC")
+    expected = [T0 * 1000 + 999, None]
+    assert to_arrow(times, kind).cast(pa.int64()).to_pylist() == expected
+    repeated = to_arrow(Repeated(times, pl.Series([1, 0])), kind)
+    assert repeated.dictionary_decode().cast(pa.int64()).to_pylist() == expected[::-1]
 
 
 def test_reserved_columns_are_refused(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

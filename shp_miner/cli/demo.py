@@ -1,4 +1,4 @@
-"""`shp-miner demo`: the whole way on a simulated forum."""
+"""`shp-miner demo`: the whole way, from a living forum to labels, on a simulated one."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _SHOWN_CHARS = 70
 def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
     """Try it all on a simulated forum: no network, no keys.
 
-    Simulated readers arrive, read in display order and vote on answers of known quality. The threads go through
-    import, every rule, export and load_dataset; then each rule's labels are held against the known quality.
+    Simulated readers arrive, read in display order and vote on answers of known quality. The forum is crawled over
+    loopback through Reddit's API while it lives: six weeks on its own clock, in which some people delete what they
+    wrote. Then come every rule, export and load_dataset, and each rule's labels are held against the known quality.
     """
     from shp_miner.forum.demo import run
 
@@ -35,7 +36,9 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
 
     def people() -> None:
         click.echo(f"\n{done.threads} threads, {done.answers:,} answers, {done.votes:,} votes;", nl=False)
-        click.echo(f" {done.loaded_rows:,} rows loaded.\n")
+        click.echo(f" {done.loaded_rows:,} rows loaded.")
+        gone = sum(day.gone for day in done.days)
+        click.echo(f"Of {done.deleted} deleted items the store held {gone}; no text of theirs is left in it.\n")
         for label, text in (("Question", done.question), ("Preferred", done.better), ("Other", done.worse)):
             line = " ".join(text.split())
             click.echo(f"{label + ':':<11}{line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + ' ...'}")
@@ -47,6 +50,6 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
         click.echo("Next:")
         click.echo(f"  shp-miner stats --store {out}/store")
         click.echo(f"  shp-miner export {out}/trl --store {out}/store --rule shp-strict --format trl")
-        click.echo("  shp-miner import reddit-dump RS_2024-01.zst RC_2024-01.zst --community explainlikeimfive")
+        click.echo("  shp-miner crawl discourse latest --site meta.discourse.org --limit 50")
 
     show(asdict(done), people, as_json=as_json, quiet=quiet)

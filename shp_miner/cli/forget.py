@@ -63,13 +63,6 @@ def command(
 
     show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     if done.unknown:
-        what = "thing that was named is" if done.unknown == 1 else "things that were named are"
-        after = (
-            ""
-            if dry_run
-            else " It is remembered and will not come in."
-            if done.unknown == 1
-            else (" They are remembered and will not come in.")
-        )
-        click.echo(f"{done.unknown} {what} not in the store.{after}", err=True)
+        after = "" if dry_run else " They are remembered and will not come in."
+        click.echo(f"Not in the store: {done.unknown} of what was named.{after}", err=True)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -64,8 +65,12 @@ def _front_matter(shards: Sequence[Shard], rows: int, licenses: Sequence[str]) -
     lines = ["---", "tags:", "- preferences", "- reward-model", "- shp-miner", "size_categories:", f"- {size}"]
     one = licenses[0].lower().replace(" ", "-") if len(licenses) == 1 else ""
     lines += [f"license: {one if one.startswith('cc-') else 'other'}", "configs:"]
+    # `datasets` keeps what it has read under a key made of these lines, not of the files: without this it would go on
+    # handing out the rows of an earlier export at the same place, forgotten ones too.
+    content = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()[:16]
     for name, splits in configs.items():
         lines.append(f"- config_name: {json.dumps(name)}")
+        lines.append(f'  description: "content {content}"')
         if name == ALL:
             lines.append("  default: true")
         lines.append("  data_files:")

@@ -29,6 +29,8 @@ def to_arrow(column: pl.Series | Repeated, kind: pa.DataType) -> pa.Array:
     if isinstance(column, Repeated):
         rows = column.rows.cast(pl.Int32).to_arrow()
         return pa.DictionaryArray.from_arrays(rows, to_arrow(column.values, kind))
+    if pa.types.is_timestamp(kind):
+        column = column.dt.cast_time_unit(kind.unit)  # clocks tell more digits than an export holds
     return column.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(kind)
 
 

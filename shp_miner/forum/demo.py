@@ -34,14 +34,14 @@ from shp_miner.store.state import State
 SEED = 0
 
 #: Few threads with many readers: reading and storing one takes a tenth of a second, however many answers it has.
-WORLD = World(name="demo", threads=60, mean_readers=1000.0, span_days=14.0, settle_days=31.0)
+WORLD = World(name="demo", threads=45, mean_readers=1300.0, span_days=14.0, settle_days=31.0)
 
 #: The subreddit's name. Reddit's own end at 21 characters, so there is none of that name.
 COMMUNITY = "shp_miner_simulated_forum"
 
 #: Days of the forum's life on which it is crawled and visited: daily while people ask, then as the visits by age fall
 #: due. On the last day every thread is past its visit at 30 days.
-_DAYS = (10, 11, 12, 13, 14, 17, 21, 45)
+_DAYS = (13, 14, 15, 17, 45)
 
 #: On this day one answer in so many, and one question, are deleted by those who wrote them.
 _REGRET_DAY, _REGRETTED = 16, 60
@@ -60,6 +60,11 @@ class Day:
     answers: int
     requests: int
     gone: int
+
+    def told(self) -> str:
+        """The day in a line."""
+        gone = f", {self.gone} items found deleted and taken out of the store" if self.gone else ""
+        return f"day {self.day}: {self.new} new threads, {self.again} visited again, {self.requests} requests{gone}"
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,9 @@ def _fresh_store(folder: Path) -> Store:
         raise UsageError(f"{place} was not made by the demo.", "Name another folder with --out.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
-    shutil.rmtree(place, ignore_errors=True)
+    # The cache as well: `datasets` does not notice that files it has read before are others now.
+    for stale in (place, folder / "cache"):
+        shutil.rmtree(stale, ignore_errors=True)
     store = Store(place)
     store.create()
     return store
@@ -165,9 +172,7 @@ def _source(community: Community) -> Iterator[Reddit]:
             yield source
 
 
-def _crawled(
-    community: Community, world: World, store: Store, say: Callable[[str], None]
-) -> tuple[list[Day], int]:
+def _crawled(community: Community, world: World, store: Store, say: Callable[[str], None]) -> tuple[list[Day], int]:
     """Let the forum live and crawl it on the way; gives what each day did, and how much was deleted by people."""
     done, deleted = [], 0
     with _source(community) as source, State(store.path) as state:
@@ -178,6 +183,7 @@ def _crawled(
             if not deleted and day > _REGRET_DAY:
                 community.now = world.starts_at + timedelta(days=_REGRET_DAY)
                 deleted = _regret(community)
+                say(f"  day {_REGRET_DAY}: {deleted} posts and answers are deleted by those who wrote them")
             community.now = world.starts_at + timedelta(days=day)
             before = source.requests
             first, later = crawl.run(name), crawl.recheck(name)
@@ -185,6 +191,7 @@ def _crawled(
                 raise Error("The simulated forum could not be crawled whole.", "Please report this.")
             purge(store)
             done.append(_day(day, first, later, source.requests - before))
+            say(f"  {done[-1].told()}")
     store.compact_if_due()
     return done, deleted
 

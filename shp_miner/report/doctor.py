@@ -24,7 +24,9 @@ _EXTRAS = {"train": ("torch", "transformers", "trl")}
 
 #: Environment variables that hold credentials. Only whether they are set is ever shown.
 _CREDENTIALS = {
-    "Reddit": ("praw_client_id", "praw_client_secret"),
+    # An "installed app" has no secret.
+    "Reddit": ("SHP_MINER_REDDIT_CLIENT_ID", "SHP_MINER_REDDIT_USER_AGENT"),
+    "Stack Exchange": ("SHP_MINER_STACKEXCHANGE_KEY",),
     "Hugging Face": ("HF_TOKEN",),
 }
 
