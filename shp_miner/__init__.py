@@ -3,6 +3,8 @@
 The commands of `shp-miner` call these same names:
 
     import_dump(kind, paths, store)     dump files into a store
+    crawl(source, names, store, access) threads of a living forum into a store; `recheck` visits them again
+    forget(store, authors=, ids=)       content out of a store and its exports
     export_dataset(store, out, rule=)   a store through a rule into Parquet shards
     load(out)                           an export as a datasets.Dataset
     preset(name, **parameters)          a rule
@@ -20,8 +22,10 @@ from shp_miner.load import load
 
 if TYPE_CHECKING:
     __version__: str
+    from shp_miner.crawling import Access, Crawled, crawl, recheck
     from shp_miner.errors import BadInput, Error, Incomplete, NotAllowed, TryLater, UsageError
     from shp_miner.export.formats import FORMATS
+    from shp_miner.forgetting import Forgot, forget
     from shp_miner.importing import Imported, import_dump
     from shp_miner.pipeline import Exported, export_dataset
     from shp_miner.rules.pairs import make_pairs
@@ -30,6 +34,12 @@ if TYPE_CHECKING:
 
 # Nothing is imported before it is used: `shp-miner --help` must not wait for Arrow.
 _HOME = {
+    "Access": "crawling",
+    "Crawled": "crawling",
+    "Forgot": "forgetting",
+    "crawl": "crawling",
+    "forget": "forgetting",
+    "recheck": "crawling",
     "BadInput": "errors",
     "Error": "errors",
     "Exported": "pipeline",
@@ -51,9 +61,12 @@ _HOME = {
 __all__ = [
     "FORMATS",
     "PRESETS",
+    "Access",
     "BadInput",
+    "Crawled",
     "Error",
     "Exported",
+    "Forgot",
     "Imported",
     "Incomplete",
     "NotAllowed",
@@ -62,11 +75,14 @@ __all__ = [
     "TryLater",
     "UsageError",
     "__version__",
+    "crawl",
     "export_dataset",
+    "forget",
     "import_dump",
     "load",
     "make_pairs",
     "preset",
+    "recheck",
 ]
 
 

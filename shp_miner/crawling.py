@@ -1,78 +1,22 @@
-"""Crawling: a source's threads into the store, page by page. What `crawl` and `recheck` call, and you can too.
-
-A thread is written to the store, then marked in the crawl's state; a listing is complete up to some time only when
-every page below that was taken over. So whatever ends a run, the next one goes on where this one was.
-"""
+"""Crawling: a source's threads into the store. What `crawl` and `recheck` call, and you can too."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Literal
 
-import msgspec
 from msgspec import structs
 
-from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.community import INTERRUPTED, VISITS_S, Crawl, Crawled
+from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.forgetting import purge
-from shp_miner.sources.http import Clock, OverBudget
-from shp_miner.sources.items import Origin, Thread, to_chunk
+from shp_miner.sources.http import OverBudget
 from shp_miner.sources.registry import Access, open_source
-from shp_miner.sources.source import Gone, Listed, ManyThreads, Source
 from shp_miner.store import Store
-from shp_miner.store.forget import tombstone
-from shp_miner.store.forgotten import Item
-from shp_miner.store.state import Known, State
+from shp_miner.store.state import State
 
-_HOUR_S, _DAY_S = 3600.0, 86_400.0
-
-#: Ages at which a thread is visited again, in seconds: most votes come on the first day, and a month later few more do.
-VISITS_S = (6 * _HOUR_S, _DAY_S, 3 * _DAY_S, 7 * _DAY_S, 30 * _DAY_S)
-
-#: How far below the last complete listing the next one starts: clocks differ, and listings lag behind.
-OVERLAP_S = _HOUR_S
-
-#: A thread claimed by a run that died can be read by another one after this time.
-_CLAIM_S = 900.0
-
-#: First wait before a failed thread is tried again; it doubles up to a day.
-_RETRY_S = 900.0
-
-#: After this many threads in a row for which the site was down, the run ends.
-_DOWN = 3
-
-#: Threads claimed at a time, and visited together where items are read by id.
-_BATCH = 20
-_VISITED_TOGETHER = 50
-
-#: Until this age a visit reads the whole thread where no listing announces answers: later hardly any come.
-_ANSWERED_S = 2 * _DAY_S
-
-Claim = Callable[[Origin, int, int, int], list[str]]
-
-
-class Crawled(msgspec.Struct):
-    """What a run did with a community. `stopped` says why it ended early, `capped` why the listing ended early."""
-
-    source: str
-    site: str
-    community: str
-    listed: int = 0
-    fresh: int = 0
-    read: int = 0
-    answers: int = 0
-    gone: int = 0
-    failed: int = 0
-    incomplete: int = 0
-    waiting: int = 0
-    capped: str | None = None
-    stopped: str | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left that this run was asked for."""
-        return not self.stopped and not self.failed and not self.waiting
+__all__ = ["Access", "Crawled", "crawl", "recheck"]
 
 
 def crawl(
@@ -92,13 +36,16 @@ def crawl(
     """
     lake = store if isinstance(store, Store) else Store(store)
     with open_source(name, access) as source:
-        names = [source.verify(community) for community in communities]
+        try:
+            names = [source.verify(community) for community in communities]
+        except (OverBudget, KeyboardInterrupt) as end:
+            return [Crawled(source.name, source.site, communities[0], stopped=str(end) or INTERRUPTED)]
         lake.create()
         with State(lake.path) as state:
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
             run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
             done = _until_stopped(names, run.run)
-    _tidy(lake)
+    _tidy(lake, done)
     return done
 
 
@@ -117,22 +64,38 @@ def recheck(
     lake = store if isinstance(store, Store) else Store(store)
     lake.snapshot()  # says so if there is no store
     done: list[Crawled] = []
+    refused: list[Error] = []
     with State(lake.path) as state:
         for name, site, url, private in state.sites():
+            communities = state.due_communities(name, site, round(access.clock.now() * 1_000_000))
+            if not communities:
+                continue
             place = structs.replace(access, site=site, url=url if url and "://" in url else None, allow_private=private)
-            with open_source(name, place) as source:
-                run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
-                done += _until_stopped(state.communities(name, site), run.recheck)
-    _tidy(lake)
+            try:
+                with open_source(name, place) as source:
+                    run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
+                    done += _until_stopped(communities, run.recheck)
+            except (NotAllowed, BadInput, TryLater) as error:
+                # Another site may still be visited.
+                refused.append(error)
+                done.append(Crawled(name, site, communities[0], stopped=error.message))
+    if refused and len(refused) == len(done):
+        raise refused[0]
+    _tidy(lake, done)
     return done
 
 
-def _tidy(store: Store) -> None:
+def _tidy(store: Store, done: Sequence[Crawled]) -> None:
     """Take what was found to be gone out of every copy, and compact if that is due."""
-    # Who uses the store now takes it out when done; until then `doctor` says that it waits.
-    with suppress(TryLater):
-        purge(store)
-    store.compact_if_due()
+    try:
+        # Who uses the store now takes it out when done; until then `doctor` says that it waits.
+        with suppress(TryLater):
+            purge(store)
+        store.compact_if_due()
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        done[-1].stopped = done[-1].stopped or INTERRUPTED
 
 
 def _until_stopped(communities: Sequence[str], step: Callable[[str], Crawled]) -> list[Crawled]:
@@ -142,261 +105,3 @@ def _until_stopped(communities: Sequence[str], step: Callable[[str], Crawled]) -
         if done[-1].stopped:
             break
     return done
-
-
-class Crawl:
-    """One source's communities into one store.
-
-    `limit` is how many threads are read at most for each community; `visits_s` are the ages of later visits, ascending.
-    `say` gets a calm line now and then.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        store: Store,
-        state: State,
-        *,
-        clock: Clock,
-        visits_s: Sequence[float] = VISITS_S,
-        limit: int | None = None,
-        say: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._source, self._store, self._state, self._clock = source, store, state, clock
-        self._visits_s, self._limit, self._say = visits_s, limit, say
-
-    def run(self, community: str) -> Crawled:
-        """List what is new or changed in a community (its name as `verify` gave it), and read it.
-
-        A run that may not go on (a budget, a source that is down, Ctrl-C) returns what it did, and why it stopped.
-        """
-        origin = self._origin(community)
-        done = Crawled(origin.source, origin.site, origin.community)
-        self._stopping(done, lambda: self._list(origin, done), lambda: self._read(origin, done))
-        done.waiting = self._state.queue(origin).waiting
-        return done
-
-    def recheck(self, community: str) -> Crawled:
-        """Visit the threads whose age asks for it, by their items' ids where the source has that."""
-        origin = self._origin(community)
-        done = Crawled(origin.source, origin.site, origin.community)
-        self._stopping(done, lambda: self._revisit(origin, done))
-        return done
-
-    # -- listing ------------------------------------------------------------------------------------------------------
-
-    def _list(self, origin: Origin, done: Crawled) -> None:
-        complete_to = self._state.complete_to(origin)
-        floor = None if complete_to is None else complete_to - _us(OVERLAP_S)
-        top, token = None, None
-        while True:
-            page = self._source.listing(origin.community, since=floor, token=token)
-            # A time in the future is a mistake, and would hide everything up to it from later runs.
-            now = self._now()
-            times = [min(thread.changed_at, now) for thread in page.threads if not thread.pinned]
-            top = max([*times, *([] if top is None else [top])], default=None)
-            done.listed += len(page.threads)
-            done.capped = page.capped or done.capped
-            ended = page.next is None or page.next == token or self._reached(times, floor)
-            # Going up in time, all below this page is known; going down, only when the bottom is reached.
-            reached = max(times, default=None) if self._source.order == "oldest" else (top if ended else None)
-            fresh = self._state.listed(origin, _latest(page.threads), reached)
-            done.fresh += fresh
-            self._say(f"{origin.community}: {done.listed} threads listed, {done.fresh} new or changed")
-            if ended or self._enough(done.fresh):
-                return
-            token = page.next
-
-    def _reached(self, times: Sequence[int], floor: int | None) -> bool:
-        """Whether a listing that goes down in time has come to what an earlier run completed."""
-        return self._source.order == "newest" and floor is not None and bool(times) and min(times) < floor
-
-    def _enough(self, count: int) -> bool:
-        return self._limit is not None and count >= self._limit
-
-    # -- reading ------------------------------------------------------------------------------------------------------
-
-    def _read(self, origin: Origin, done: Crawled) -> None:
-        size = getattr(self._source, "threads_per_request", 1)
-        for post_ids in self._claimed(origin, self._state.claim_waiting, done, size):
-            if size > 1:
-                self._together(origin, post_ids, done)
-            else:
-                self._thread(origin, post_ids[0], done)
-
-    def _claimed(self, origin: Origin, claim: Claim, done: Crawled, size: int) -> Iterator[list[str]]:
-        """Threads that are this run's to read, up to `size` at a time; what is not read is given back."""
-        tried = down = 0
-        while self._limit is None or tried < self._limit:
-            count = max(_BATCH, size) if self._limit is None else min(max(_BATCH, size), self._limit - tried)
-            now = self._now()
-            left = claim(origin, now, now + _us(_CLAIM_S), count)
-            if not left:
-                return
-            tried += len(left)
-            try:
-                while left:
-                    failed = done.failed
-                    yield left[:size]
-                    left = left[size:]
-                    down = down + 1 if done.failed > failed else 0
-                    if down >= _DOWN:
-                        raise TryLater(f"{origin.site} failed {down} times in a row.", "The next run goes on.")
-            finally:
-                self._state.release(origin, left)
-
-    def _thread(self, origin: Origin, post_id: str, done: Crawled) -> None:
-        """Read one thread whole and store it; what cannot be read waits for a later run."""
-        (known,) = self._state.known(origin, [post_id])
-        try:
-            thread = self._source.thread(origin.community, post_id)
-        except Gone as gone:
-            self._bury(origin, known, done, gone.state)
-        except (TryLater, BadInput) as error:
-            self._failed(origin, post_id, error, done)
-        else:
-            self._keep(origin, thread, known, done)
-
-    def _together(self, origin: Origin, post_ids: Sequence[str], done: Crawled) -> None:
-        """Read several threads with one request; what does not come back is gone."""
-        assert isinstance(self._source, ManyThreads)
-        try:
-            threads = {one.post.post_id: one for one in self._source.threads(origin.community, post_ids)}
-        except (TryLater, BadInput) as error:
-            for post_id in post_ids:
-                self._failed(origin, post_id, error, done)
-            return
-        for known in self._state.known(origin, post_ids):
-            if known.post_id in threads:
-                self._keep(origin, threads[known.post_id], known, done)
-            elif threads or len(post_ids) == 1:
-                self._bury(origin, known, done, "deleted")
-            else:
-                self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
-
-    def _failed(self, origin: Origin, post_id: str, error: TryLater | BadInput, done: Crawled) -> None:
-        done.failed += 1
-        wait_s = min(_RETRY_S * 2 ** self._state.tries(origin, post_id), _DAY_S)
-        self._state.failed(origin, post_id, error.message, self._now() + _us(wait_s))
-
-    def _keep(self, origin: Origin, thread: Thread, known: Known, done: Crawled) -> None:
-        now = self._now()
-        self._store.append(to_chunk(origin, [thread.post], thread.answers, now))
-        self._state.read(origin, thread, now, self._next_visit(thread.post.created_at, now))
-        done.read += 1
-        done.answers += len(thread.answers)
-        done.incomplete += thread.missing > 0
-        there = {answer.answer_id for answer in thread.answers}
-        absent = [item for item in known.answers if item[0] not in there]
-        # Where the platform kept some answers back, nobody can tell which of them are gone.
-        if absent and not thread.missing:
-            self._bury_answers(origin, thread.post.post_id, absent, done)
-
-    # -- visits by age ------------------------------------------------------------------------------------------------
-
-    def _revisit(self, origin: Origin, done: Crawled) -> None:
-        size = _VISITED_TOGETHER if self._source.ids_per_request else 1
-        for post_ids in self._claimed(origin, self._state.claim_due, done, size):
-            by_id = []
-            for known in self._state.known(origin, post_ids):
-                if self._by_id(known):
-                    by_id.append(known)
-                else:
-                    self._thread(origin, known.post_id, done)
-            if by_id:
-                self._again(origin, by_id, done)
-
-    def _by_id(self, known: Known) -> bool:
-        """Whether reading the known items is enough: late, or where a listing announces new answers."""
-        if not self._source.ids_per_request:
-            return False
-        young = known.created_at is None or self._now() - known.created_at < _us(_ANSWERED_S)
-        return self._source.lists_activity or not young
-
-    def _again(self, origin: Origin, threads: Sequence[Known], done: Crawled) -> None:
-        """Read items by id, as many at a time as the source takes; what does not come back is gone."""
-        asked: list[tuple[str, str | None]] = [(known.post_id, None) for known in threads]
-        asked += [(known.post_id, answer_id) for known in threads for answer_id, _ in known.answers]
-        posts: set[str] = set()
-        answers: set[tuple[str, str]] = set()
-        size = self._source.ids_per_request
-        for start in range(0, len(asked), size):
-            part = asked[start : start + size]
-            found = self._source.again(
-                [post_id for post_id, answer_id in part if answer_id is None],
-                [(post_id, answer_id) for post_id, answer_id in part if answer_id is not None],
-            )
-            self._store.append(to_chunk(origin, found.posts, found.answers, self._now()))
-            posts |= {post.post_id for post in found.posts}
-            answers |= {(answer.post_id, answer.answer_id) for answer in found.answers}
-            done.answers += len(found.answers)
-        now = self._now()
-        for known in threads:
-            if known.post_id not in posts:
-                if posts or len(threads) == 1:
-                    self._bury(origin, known, done, "deleted")
-                else:
-                    self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
-                continue
-            absent = [item for item in known.answers if (known.post_id, item[0]) not in answers]
-            if absent:
-                self._bury_answers(origin, known.post_id, absent, done)
-            self._state.visited(origin, known.post_id, now, self._next_visit(known.created_at or now, now))
-            done.read += 1
-
-    # -- what is gone -------------------------------------------------------------------------------------------------
-
-    def _bury(self, origin: Origin, known: Known, done: Crawled, state: Literal["deleted", "removed"]) -> None:
-        """A whole thread is gone: its items become tombstones, and it is never asked for again."""
-        if known.created_at is not None:
-            items = [Item(origin.site, known.post_id, None)]
-            items += [Item(origin.site, known.post_id, answer_id) for answer_id, _ in known.answers]
-            tombstone(self._store, items, state, self._now())
-        self._state.gone(origin, known.post_id)
-        done.gone += 1
-
-    def _bury_answers(self, origin: Origin, post_id: str, absent: Sequence[tuple[str, int]], done: Crawled) -> None:
-        tombstone(
-            self._store, [Item(origin.site, post_id, answer_id) for answer_id, _ in absent], "deleted", self._now()
-        )
-        self._state.gone(origin, post_id, [answer_id for answer_id, _ in absent])
-        done.gone += len(absent)
-
-    # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _origin(self, community: str) -> Origin:
-        return Origin(self._source.name, self._source.platform, self._source.site, community)
-
-    def _now(self) -> int:
-        return _us(self._clock.now())
-
-    def _next_visit(self, created_at: int, now: int) -> int | None:
-        """When the thread is to be visited after `now`; None when it is older than the last age."""
-        return next((due for age_s in self._visits_s if (due := created_at + _us(age_s)) > now), None)
-
-    def _stopping(self, done: Crawled, *steps: Callable[[], None]) -> None:
-        """Take the steps until one must not go on."""
-        try:
-            for step in steps:
-                step()
-        except OverBudget as over:
-            done.stopped = str(over)
-        except KeyboardInterrupt:
-            done.stopped = "interrupted"
-        except (TryLater, NotAllowed) as error:
-            if not (done.listed or done.read):
-                raise
-            done.stopped = error.message
-
-
-def _latest(threads: Sequence[Listed]) -> list[Listed]:
-    """Each thread once, with its latest time: pages overlap and repeat."""
-    latest: dict[str, Listed] = {}
-    for thread in threads:
-        if thread.post_id not in latest or latest[thread.post_id].changed_at < thread.changed_at:
-            latest[thread.post_id] = thread
-    return list(latest.values())
-
-
-def _us(seconds: float) -> int:
-    return round(seconds * 1_000_000)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from shp_miner.crawling import VISITS_S, Crawl, Crawled
+from shp_miner.community import VISITS_S, Crawl, Crawled
 from shp_miner.errors import BadInput, TryLater
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.items import Answer, Post, Thread

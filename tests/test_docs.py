@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import click
 import pytest
 
-from shp_miner import FORMATS, PRESETS, crawling
+from shp_miner import FORMATS, PRESETS, community
 from shp_miner.cli import COMMANDS, _Commands, cli
 from shp_miner.export.card import _TERMS
 from shp_miner.forum.live import Community
@@ -159,12 +159,12 @@ def test_the_pace_is_that_of_the_code() -> None:
 
 
 def test_the_times_of_a_run_are_those_of_the_code() -> None:
-    hours = [age_s / 3600 for age_s in crawling.VISITS_S]
+    hours = [age_s / 3600 for age_s in community.VISITS_S]
     assert hours == [6, 24, 72, 168, 720], "the README and docs/crawling.md name these ages"
     assert "6 hours, 1, 3,\n7 and 30 days" in CRAWLING
     assert "6 hours, 1, 3, 7 and 30 days" in README
-    assert (crawling.OVERLAP_S, crawling._RETRY_S, crawling._CLAIM_S, crawling._DOWN) == (3600, 900, 900, 3)
-    assert crawling._ANSWERED_S == 2 * 86_400
+    assert (community.OVERLAP_S, community._RETRY_S, community._CLAIM_S, community._DOWN) == (3600, 900, 900, 3)
+    assert community._ANSWERED_S == 2 * 86_400
 
 
 def test_every_message_that_is_explained_is_one_of_the_code() -> None:

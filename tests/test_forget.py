@@ -444,7 +444,7 @@ def test_the_command_says_what_it_did_or_would_do(
     assert run(arguments) == 0
     captured = capsys.readouterr()
     did = json.loads(captured.out)
-    assert "1 thing that was named is not in the store" in captured.err
+    assert "Not in the store: 1 of what was named. They are remembered" in captured.err
     assert NAME not in captured.out
     assert did["tables"] == would["tables"]
     assert did["exports"] == would["exports"] == [{"path": str(out), "outcome": "rewritten", "why": ""}]

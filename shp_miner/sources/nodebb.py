@@ -229,7 +229,7 @@ class NodeBB:
         found = self._ask("/api/categories", _Categories)
         if found is None:
             raise self._other_software()
-        slugs = [category.slug for category in _flat(found.categories)]
+        slugs = list(dict.fromkeys(category.slug for category in _flat(found.categories)))
         matches = [slug for slug in slugs if wanted in (slug.lower(), slug.lower().partition("/")[2])]
         if len(matches) > 1:
             raise BadInput(f"{self.site} has several categories {wanted!r}.", f"Name one of {', '.join(matches)}.")

@@ -151,9 +151,9 @@ class Reddit:
             _closed(_plain(community), refused)
         pages = _decoded(path, partial(msgspec.convert, answer, list[reddit_answers.Listing]))
         posts = self._posts(path, pages[0].data.children) if len(pages) == 2 else []
-        if len(posts) != 1 or posts[0][0].post_id != post_id:
+        post, contest = next((one for one in posts if one[0].post_id == post_id), (None, False))
+        if post is None:
             raise BadInput(f"Reddit answered /{path} without that post.", _REPORT_HINT)
-        post, contest = posts[0]
         answers, missing = self._answers(path, post_id, pages[1].data.children)
         if contest:
             _hide(answers)

@@ -30,7 +30,8 @@ _PATIENCE_S = 60
 #: windows: everything the listing holds up to `complete_to` has been taken over.
 #: threads: `changed_at` as last listed, `read_change` as it was when last read; what differs is waiting to be read.
 #:   `due_at` is the next visit by age, `claimed_until` keeps two processes from reading the same thread.
-#: answers: what was present at the last reading, so that what is missing at the next is noticed.
+#:   `post_gone`: only a stub of its post is left.
+#: answers: what was present at any reading, so that what is missing at the next is noticed.
 _SCHEMA = """
 CREATE TABLE sites (
     source TEXT, site TEXT, url TEXT, allow_private INTEGER NOT NULL,
@@ -43,7 +44,7 @@ CREATE TABLE windows (
 CREATE TABLE threads (
     source TEXT, site TEXT, post_id TEXT, community TEXT NOT NULL,
     created_at INTEGER, changed_at INTEGER NOT NULL, read_change INTEGER, read_at INTEGER, due_at INTEGER,
-    missing INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,
+    missing INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0, post_gone INTEGER NOT NULL DEFAULT 0,
     tries INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0, error TEXT,
     claimed_until INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (source, site, post_id)
@@ -59,11 +60,15 @@ _WAITING = "NOT gone AND (read_change IS NULL OR read_change < changed_at)"
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A thread that was read before: when it was made, and its answers that were there (id, created_at)."""
+    """A thread that was read before: when it was made, and its answers that were there (id, created_at).
+
+    `created_at` is null for one that was only listed. Of a thread whose post is gone only answers are left.
+    """
 
     post_id: str
     created_at: int | None
     answers: list[tuple[str, int]]
+    post_gone: bool = False
 
 
 class Queue(msgspec.Struct, frozen=True):
@@ -167,15 +172,28 @@ class State:
         for post_id in post_ids:
             key = (origin.source, origin.site, post_id)
             row = self._database.execute(
-                "SELECT created_at FROM threads WHERE source = ? AND site = ? AND post_id = ?", key
+                "SELECT created_at, post_gone FROM threads WHERE source = ? AND site = ? AND post_id = ?", key
             ).fetchone()
             answers = self._database.execute(
                 "SELECT answer_id, created_at FROM answers "
                 "WHERE source = ? AND site = ? AND post_id = ? AND NOT gone ORDER BY created_at, answer_id",
                 key,
             ).fetchall()
-            found.append(Known(post_id, row and row[0], answers))
+            found.append(Known(post_id, row and row[0], answers, bool(row and row[1])))
         return found
+
+    def noted(self, origin: Origin, thread: Thread) -> None:
+        """Note what a thread holds, before it is stored: whatever a crash leaves in the tables is known here."""
+        key = (origin.source, origin.site, thread.post.post_id)
+        with self._transaction():
+            self._database.execute(
+                "UPDATE threads SET created_at = ? WHERE source = ? AND site = ? AND post_id = ?",
+                (thread.post.created_at, *key),
+            )
+            self._database.executemany(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [(*key, a.answer_id, a.created_at, int(a.state != "live")) for a in thread.answers],
+            )
 
     def read(self, origin: Origin, thread: Thread, read_at: int, due_at: int | None) -> None:
         """Mark a thread as read and stored, with the time of its next visit."""
@@ -183,12 +201,8 @@ class State:
         with self._transaction():
             self._seen(origin, post.post_id, read_at, due_at)
             self._database.execute(
-                "UPDATE threads SET created_at = ?, missing = ? WHERE source = ? AND site = ? AND post_id = ?",
-                (post.created_at, thread.missing, origin.source, origin.site, post.post_id),
-            )
-            self._database.executemany(
-                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
-                [(origin.source, origin.site, post.post_id, a.answer_id, a.created_at) for a in thread.answers],
+                "UPDATE threads SET missing = ?, post_gone = ? WHERE source = ? AND site = ? AND post_id = ?",
+                (thread.missing, int(post.state != "live"), origin.source, origin.site, post.post_id),
             )
 
     def visited(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
@@ -196,18 +210,24 @@ class State:
         with self._transaction():
             self._seen(origin, post_id, read_at, due_at)
 
-    def gone(self, origin: Origin, post_id: str, answer_ids: Sequence[str] | None = None) -> None:
-        """Remember that answers of a thread are gone, or with None the whole thread: it is never asked for again."""
+    def gone(self, origin: Origin, post_id: str) -> None:
+        """Remember that a whole thread is gone: it is never asked for again."""
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
         with self._transaction():
-            if answer_ids is None:
-                self._database.execute(f"UPDATE threads SET gone = 1, error = NULL WHERE {where}", key)
-                self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where}", key)
-            else:
-                self._database.executemany(
-                    f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", [(*key, one) for one in answer_ids]
-                )
+            self._database.execute(f"UPDATE threads SET gone = 1, error = NULL WHERE {where}", key)
+            self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where}", key)
+
+    def parts_gone(self, origin: Origin, post_id: str, answer_ids: Iterable[str | None]) -> None:
+        """Remember that answers of a thread are gone; None stands for its post."""
+        key = (origin.source, origin.site, post_id)
+        where = "source = ? AND site = ? AND post_id = ?"
+        with self._transaction():
+            for one in answer_ids:
+                if one is None:
+                    self._database.execute(f"UPDATE threads SET post_gone = 1 WHERE {where}", key)
+                else:
+                    self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", (*key, one))
 
     def failed(self, origin: Origin, post_id: str, error: str, retry_at: int) -> None:
         """Leave a thread for a later try. `error` names no person and no secret."""
@@ -236,14 +256,14 @@ class State:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def communities(self, source: str, site: str) -> list[str]:
-        """The communities of a site that were ever crawled."""
-        return [
-            row[0]
-            for row in self._database.execute(
-                "SELECT DISTINCT community FROM threads WHERE source = ? AND site = ? ORDER BY 1", (source, site)
-            )
-        ]
+    def due_communities(self, source: str, site: str, now: int) -> list[str]:
+        """The communities of a site with threads whose visit by age is due."""
+        found = self._database.execute(
+            "SELECT DISTINCT community FROM threads "
+            "WHERE source = ? AND site = ? AND NOT gone AND due_at <= ? AND retry_at <= ? ORDER BY 1",
+            (source, site, now, now),
+        )
+        return [community for (community,) in found]
 
     def queue(self, origin: Origin) -> Queue:
         """How a community stands."""

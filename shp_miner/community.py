@@ -1,0 +1,385 @@
+"""Crawling one community: its listing, its threads, the visits by age, and what is gone.
+
+A thread is written to the store, then marked in the crawl's state; a listing is complete up to some time only when
+every page below that was taken over. So whatever ends a run, the next one goes on where this one was.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from typing import Literal, TypeVar
+
+import msgspec
+
+from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.sources.http import Clock, OverBudget
+from shp_miner.sources.items import Origin, Thread, to_chunk
+from shp_miner.sources.items import State as Shown
+from shp_miner.sources.source import Gone, Listed, ManyThreads, Source
+from shp_miner.store import Store
+from shp_miner.store.forget import tombstone
+from shp_miner.store.forgotten import Item
+from shp_miner.store.state import Known, State
+
+_HOUR_S, _DAY_S = 3600.0, 86_400.0
+
+#: Ages at which a thread is visited again, in seconds: most votes come on the first day, and a month later few more do.
+VISITS_S = (6 * _HOUR_S, _DAY_S, 3 * _DAY_S, 7 * _DAY_S, 30 * _DAY_S)
+
+#: How far below the last complete listing the next one starts: clocks differ, and listings lag behind.
+OVERLAP_S = _HOUR_S
+
+#: A thread claimed by a run that died can be read by another one after this time.
+_CLAIM_S = 900.0
+
+#: First wait before a failed thread is tried again; it doubles up to a day.
+_RETRY_S = 900.0
+
+#: After this many threads in a row for which the site was down, the run ends.
+_DOWN = 3
+
+#: Why a run stopped that a person or the system ended.
+INTERRUPTED = "interrupted"
+
+#: Threads claimed at a time, and visited together where items are read by id.
+_BATCH = 20
+_VISITED_TOGETHER = 50
+
+#: Until this age a visit reads the whole thread where no listing announces answers: later hardly any come.
+_ANSWERED_S = 2 * _DAY_S
+
+Claim = Callable[[Origin, int, int, int], list[str]]
+T = TypeVar("T")
+
+
+class Crawled(msgspec.Struct):
+    """What a run did with a community. `stopped` says why it ended early, `capped` why the listing ended early."""
+
+    source: str
+    site: str
+    community: str
+    listed: int = 0
+    fresh: int = 0
+    read: int = 0
+    answers: int = 0
+    gone: int = 0
+    failed: int = 0
+    incomplete: int = 0
+    waiting: int = 0
+    capped: str | None = None
+    stopped: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left that this run was asked for."""
+        return not self.stopped and not self.failed and not self.waiting
+
+
+class Crawl:
+    """One source's communities into one store.
+
+    `limit` is how many threads are read at most for each community; `visits_s` are the ages of later visits, ascending.
+    `say` gets a calm line now and then.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        state: State,
+        *,
+        clock: Clock,
+        visits_s: Sequence[float] = VISITS_S,
+        limit: int | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._source, self._store, self._state, self._clock = source, store, state, clock
+        self._visits_s, self._limit, self._say = visits_s, limit, say
+
+    def run(self, community: str) -> Crawled:
+        """List what is new or changed in a community (its name as `verify` gave it), and read it.
+
+        A run that may not go on (a budget, a source that is down, Ctrl-C) returns what it did, and why it stopped.
+        """
+        origin = self._origin(community)
+        done = Crawled(origin.source, origin.site, origin.community)
+        self._stopping(done, lambda: self._list(origin, done), lambda: self._read(origin, done))
+        done.waiting = self._state.queue(origin).waiting
+        return done
+
+    def recheck(self, community: str) -> Crawled:
+        """Visit the threads whose age asks for it, by their items' ids where the source has that."""
+        origin = self._origin(community)
+        done = Crawled(origin.source, origin.site, origin.community)
+        self._stopping(done, lambda: self._revisit(origin, done))
+        return done
+
+    # -- listing ------------------------------------------------------------------------------------------------------
+
+    def _list(self, origin: Origin, done: Crawled) -> None:
+        complete_to = self._state.complete_to(origin)
+        floor = None if complete_to is None else complete_to - _us(OVERLAP_S)
+        top, token = None, None
+        while True:
+            page = self._source.listing(origin.community, since=floor, token=token)
+            # A time in the future is a mistake, and would hide everything up to it from later runs.
+            now = self._now()
+            times = [min(thread.changed_at, now) for thread in page.threads if not thread.pinned]
+            top = max([*times, *([] if top is None else [top])], default=None)
+            done.listed += len(page.threads)
+            done.capped = page.capped or done.capped
+            ended = page.next is None or page.next == token or self._reached(times, floor)
+            # Going up in time, all below this page is known; going down, only when the bottom is reached.
+            reached = max(times, default=None) if self._source.order == "oldest" else (top if ended else None)
+            fresh = self._state.listed(origin, _latest(page.threads), reached)
+            done.fresh += fresh
+            self._say(f"{origin.community}: {done.listed} threads listed, {done.fresh} new or changed")
+            if ended or self._enough(done.fresh):
+                return
+            token = page.next
+
+    def _reached(self, times: Sequence[int], floor: int | None) -> bool:
+        """Whether a listing that goes down in time has come to what an earlier run completed."""
+        return self._source.order == "newest" and floor is not None and bool(times) and min(times) < floor
+
+    def _enough(self, count: int) -> bool:
+        return self._limit is not None and count >= self._limit
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _read(self, origin: Origin, done: Crawled) -> None:
+        size = getattr(self._source, "threads_per_request", 1)
+        with closing(self._claimed(origin, self._state.claim_waiting, done, size)) as batches:
+            for post_ids in batches:
+                if size > 1:
+                    self._together(origin, post_ids, done)
+                else:
+                    self._thread(origin, post_ids[0], done)
+
+    def _claimed(self, origin: Origin, claim: Claim, done: Crawled, size: int) -> Generator[list[str], None, None]:
+        """Threads that are this run's to read, up to `size` at a time; what is not read is given back."""
+        tried = down = 0
+        while self._limit is None or tried < self._limit:
+            count = max(_BATCH, size) if self._limit is None else min(max(_BATCH, size), self._limit - tried)
+            now = self._now()
+            left = claim(origin, now, now + _us(_CLAIM_S), count)
+            if not left:
+                return
+            tried += len(left)
+            try:
+                while left:
+                    failed = done.failed
+                    yield left[:size]
+                    left = left[size:]
+                    down = down + 1 if done.failed > failed else 0
+                    if down >= _DOWN:
+                        raise TryLater(f"{origin.site} failed {down} times in a row.", "The next run goes on.")
+            finally:
+                self._state.release(origin, left)
+
+    def _thread(self, origin: Origin, post_id: str, done: Crawled) -> None:
+        """Read one thread whole and store it; what cannot be read waits for a later run."""
+        (known,) = self._state.known(origin, [post_id])
+        try:
+            thread = self._source.thread(origin.community, post_id)
+        except Gone as gone:
+            self._bury(origin, known, done, gone.state)
+        except (TryLater, BadInput) as error:
+            self._failed(origin, post_id, error, done)
+        else:
+            self._keep(origin, thread, known, done)
+
+    def _together(self, origin: Origin, post_ids: Sequence[str], done: Crawled) -> None:
+        """Read several threads with one request; what does not come back is gone."""
+        source = self._source
+        assert isinstance(source, ManyThreads)
+
+        def fetch(part: Sequence[Known]) -> dict[str, Thread]:
+            threads = source.threads(origin.community, [known.post_id for known in part])
+            return {one.post.post_id: one for one in threads}
+
+        for part, threads in self._fetched(origin, self._state.known(origin, post_ids), done, fetch):
+            for known in part:
+                if known.post_id in threads:
+                    self._keep(origin, threads[known.post_id], known, done)
+                elif threads or len(part) == 1:
+                    self._bury(origin, known, done, "deleted")
+                else:
+                    self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
+
+    def _fetched(
+        self,
+        origin: Origin,
+        threads: Sequence[Known],
+        done: Crawled,
+        fetch: Callable[[Sequence[Known]], T],
+        *,
+        split: bool = True,
+    ) -> list[tuple[Sequence[Known], T]]:
+        """What the source says of several threads. A bad one among them is found by halves, and only that one fails."""
+        try:
+            return [(threads, fetch(threads))]
+        except (TryLater, BadInput) as error:
+            if isinstance(error, TryLater) or len(threads) == 1 or not split:
+                for known in threads:
+                    self._failed(origin, known.post_id, error, done)
+                return []
+        middle = len(threads) // 2
+        good = self._fetched(origin, threads[:middle], done, fetch)
+        # Where a whole half is bad it is no matter of single threads, and not worth so many requests.
+        return good + self._fetched(origin, threads[middle:], done, fetch, split=bool(good))
+
+    def _failed(self, origin: Origin, post_id: str, error: TryLater | BadInput, done: Crawled) -> None:
+        done.failed += 1
+        wait_s = min(_RETRY_S * 2 ** self._state.tries(origin, post_id), _DAY_S)
+        self._state.failed(origin, post_id, error.message, self._now() + _us(wait_s))
+
+    def _keep(self, origin: Origin, thread: Thread, known: Known, done: Crawled) -> None:
+        now = self._now()
+        # Noted first: what is in the store is always known here, and so missed when it goes away.
+        self._state.noted(origin, thread)
+        self._store.append(to_chunk(origin, [thread.post], thread.answers, now))
+        # Where the platform kept some answers back, nobody can tell which of them are gone.
+        absent: Shown = "live" if thread.missing else "deleted"
+        shown = {answer.answer_id: answer.state for answer in thread.answers}
+        self._bury_parts(origin, known, thread.post.state, shown, absent, done)
+        self._state.read(origin, thread, now, self._next_visit(thread.post.created_at, now))
+        done.read += 1
+        done.answers += len(thread.answers)
+        done.incomplete += thread.missing > 0
+
+    # -- visits by age ------------------------------------------------------------------------------------------------
+
+    def _revisit(self, origin: Origin, done: Crawled) -> None:
+        size = _VISITED_TOGETHER if self._source.ids_per_request else 1
+        with closing(self._claimed(origin, self._state.claim_due, done, size)) as batches:
+            for post_ids in batches:
+                by_id = []
+                for known in self._state.known(origin, post_ids):
+                    if self._by_id(known):
+                        by_id.append(known)
+                    else:
+                        self._thread(origin, known.post_id, done)
+                if by_id:
+                    self._again(origin, by_id, done)
+
+    def _by_id(self, known: Known) -> bool:
+        """Whether reading the known items is enough: late, or where a listing announces new answers."""
+        if not self._source.ids_per_request:
+            return False
+        young = known.created_at is None or self._now() - known.created_at < _us(_ANSWERED_S)
+        return self._source.lists_activity or not young
+
+    def _again(self, origin: Origin, threads: Sequence[Known], done: Crawled) -> None:
+        """Read items by id, as many at a time as the source takes; what does not come back is gone."""
+        for part, (posts, answers) in self._fetched(origin, threads, done, lambda some: self._items(origin, some)):
+            now = self._now()
+            done.answers += len(answers)
+            for known in part:
+                if known.post_id in posts:
+                    shown = {
+                        answer_id: answers.get((known.post_id, answer_id), "deleted") for answer_id, _ in known.answers
+                    }
+                    self._bury_parts(origin, known, posts[known.post_id], shown, "deleted", done)
+                    self._state.visited(origin, known.post_id, now, self._next_visit(known.created_at or now, now))
+                    done.read += 1
+                elif posts or len(part) == 1:
+                    self._bury(origin, known, done, "deleted")
+                else:
+                    self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
+
+    def _items(self, origin: Origin, threads: Sequence[Known]) -> tuple[dict[str, Shown], dict[tuple[str, str], Shown]]:
+        """Ask for the known items of threads by their ids and store what there is: the states of posts and answers."""
+        asked: list[tuple[str, str | None]] = [(known.post_id, None) for known in threads]
+        asked += [(known.post_id, answer_id) for known in threads for answer_id, _ in known.answers]
+        posts: dict[str, Shown] = {}
+        answers: dict[tuple[str, str], Shown] = {}
+        size = self._source.ids_per_request
+        for start in range(0, len(asked), size):
+            part = asked[start : start + size]
+            found = self._source.again(
+                [post_id for post_id, answer_id in part if answer_id is None],
+                [(post_id, answer_id) for post_id, answer_id in part if answer_id is not None],
+            )
+            self._store.append(to_chunk(origin, found.posts, found.answers, self._now()))
+            posts |= {post.post_id: post.state for post in found.posts}
+            answers |= {(answer.post_id, answer.answer_id): answer.state for answer in found.answers}
+        return posts, answers
+
+    # -- what is gone -------------------------------------------------------------------------------------------------
+
+    def _bury(self, origin: Origin, known: Known, done: Crawled, state: Literal["deleted", "removed"]) -> None:
+        """A whole thread is gone: its items become tombstones, and it is never asked for again."""
+        if known.created_at is not None:
+            items = [Item(origin.site, known.post_id, None)]
+            items += [Item(origin.site, known.post_id, answer_id) for answer_id, _ in known.answers]
+            tombstone(self._store, items, state, self._now())
+        self._state.gone(origin, known.post_id)
+        done.gone += 1
+
+    def _bury_parts(
+        self,
+        origin: Origin,
+        known: Known,
+        post: Shown,
+        answers: Mapping[str, Shown],
+        absent: Shown,
+        done: Crawled,
+    ) -> None:
+        """Parts of a thread are gone: its post, or answers that were there. Stubs count, and what is `absent`."""
+        gone: dict[Literal["deleted", "removed"], list[str | None]] = defaultdict(list)
+        if post != "live" and known.created_at is not None and not known.post_gone:
+            gone[post].append(None)
+        for answer_id, _ in known.answers:
+            state = answers.get(answer_id, absent)
+            if state != "live":
+                gone[state].append(answer_id)
+        for state, ids in gone.items():
+            tombstone(self._store, [Item(origin.site, known.post_id, one) for one in ids], state, self._now())
+            self._state.parts_gone(origin, known.post_id, ids)
+            done.gone += len(ids)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _origin(self, community: str) -> Origin:
+        return Origin(self._source.name, self._source.platform, self._source.site, community)
+
+    def _now(self) -> int:
+        return _us(self._clock.now())
+
+    def _next_visit(self, created_at: int, now: int) -> int | None:
+        """When the thread is to be visited after `now`; None when it is older than the last age."""
+        return next((due for age_s in self._visits_s if (due := created_at + _us(age_s)) > now), None)
+
+    def _stopping(self, done: Crawled, *steps: Callable[[], None]) -> None:
+        """Take the steps until one must not go on. Where a listing breaks off, what it gave so far is read."""
+        for step in steps:
+            try:
+                step()
+            except OverBudget as over:
+                done.stopped = done.stopped or str(over)
+                return
+            except KeyboardInterrupt:
+                done.stopped = INTERRUPTED
+                return
+            except (TryLater, NotAllowed, BadInput) as error:
+                if not (done.listed or done.read or done.failed):
+                    raise
+                done.stopped = done.stopped or error.message
+                if isinstance(error, NotAllowed):
+                    return
+
+
+def _latest(threads: Sequence[Listed]) -> list[Listed]:
+    """Each thread once, with its latest time: pages overlap and repeat."""
+    latest: dict[str, Listed] = {}
+    for thread in threads:
+        if thread.post_id not in latest or latest[thread.post_id].changed_at < thread.changed_at:
+            latest[thread.post_id] = thread
+    return list(latest.values())
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
