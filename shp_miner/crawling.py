@@ -14,9 +14,13 @@ from shp_miner.forgetting import purge
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.registry import Access, open_source
 from shp_miner.store import Store
+from shp_miner.store.lock import beside
 from shp_miner.store.state import State
 
 __all__ = ["Access", "Crawled", "crawl", "recheck"]
+
+#: The lock that runs of both kinds hold together: threads are claimed by either.
+_NAME = "crawl"
 
 
 def crawl(
@@ -41,7 +45,7 @@ def crawl(
         except (OverBudget, KeyboardInterrupt) as end:
             return [Crawled(source.name, source.site, communities[0], stopped=str(end) or INTERRUPTED)]
         lake.create()
-        with State(lake.path) as state:
+        with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
             run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
             done = _until_stopped(names, run.run)
@@ -65,7 +69,7 @@ def recheck(
     lake.snapshot()  # says so if there is no store
     done: list[Crawled] = []
     refused: list[Error] = []
-    with State(lake.path) as state:
+    with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
         for name, site, url, private in state.sites():
             communities = state.due_communities(name, site, round(access.clock.now() * 1_000_000))
             if not communities:

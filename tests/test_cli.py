@@ -375,3 +375,25 @@ def test_what_cannot_be_crawled_is_said_and_makes_no_store(
         arguments.append("--allow-private")
         assert "does not answer like a Discourse forum" in output(capsys, *arguments, code=5)[1]
     assert not Path("data").exists()
+
+
+@pytest.mark.parametrize("stopped", [None, "a.example is down."])
+def test_an_export_may_visit_first_what_is_due(
+    stopped: str | None, dumps: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shp_miner import Crawled
+
+    parsed(capsys, "import", "reddit-dump", *dumps)
+    asked: list[Path] = []
+
+    def visit(store: Path, *_: object, **__: object) -> list[Crawled]:
+        asked.append(store)
+        return [Crawled("lemmy", "a.example", "talk", stopped=stopped)]
+
+    monkeypatch.setattr("shp_miner.crawling.recheck", visit)
+    assert run(["export", "out"]) == 0
+    assert asked == []
+    capsys.readouterr()
+    assert run(["export", "out", "--recheck"]) == 0
+    assert asked == [Path("data/store")]
+    assert ("Not everything that is due could be visited" in capsys.readouterr().err) == (stopped is not None)

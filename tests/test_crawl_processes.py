@@ -75,15 +75,13 @@ def threads_in(request: Request) -> list[str]:
 
 
 def crawling(
-    kind: Kind, url: str, store: Path, out: Path, *, options: tuple[str, ...], limits: dict[str, float], claim_s: float
+    kind: Kind, url: str, store: Path, out: Path, *, options: tuple[str, ...], limits: dict[str, float]
 ) -> None:
     """`shp-miner crawl --json` with other limits, its output in a file and its exit code as the process's."""
-    from shp_miner import crawling as module
     from shp_miner.cli import run
 
     patch = pytest.MonkeyPatch()
     with_limits(patch=patch, **limits)
-    patch.setattr(module, "_CLAIM_S", claim_s)
     for variable, value in CREDENTIALS.items():
         os.environ[f"SHP_MINER_REDDIT_{variable}"] = value
     os.environ["XDG_STATE_HOME"] = str(store.parent / "state")
@@ -116,13 +114,13 @@ class Place:
     store: Store
     started: int = 0
 
-    def start(self, *options: str, kind: Kind | None = None, claim_s: float = 60, **limits: Any) -> ForkServerProcess:
+    def start(self, *options: str, kind: Kind | None = None, **limits: Any) -> ForkServerProcess:
         self.started += 1
         allowed = {"requests": 100_000, "burst": 100, "pause_s": 0, "backoff_s": 0.01, **limits}
         process = PROCESSES.Process(
             target=crawling,
             args=(kind or self.kind, self.forum.url("timed"), self.store.path, self.out(self.started)),
-            kwargs={"options": options, "limits": allowed, "claim_s": claim_s},
+            kwargs={"options": options, "limits": allowed},
         )
         process.start()
         return process
@@ -192,7 +190,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(
         read: dict[str, set[str]] = {}
         since = 0
         for _ in range(kills):
-            process = at.start(claim_s=0.05)
+            process = at.start()
             before = len(at.view.asked)
             # Stack Exchange gives a hundred threads with two requests, and storing them takes longer than those.
             together = name == "stackexchange"

@@ -12,9 +12,10 @@ import pytest
 from shp_miner.community import VISITS_S, Crawl, Crawled
 from shp_miner.errors import BadInput, TryLater
 from shp_miner.sources.http import OverBudget
-from shp_miner.sources.items import Answer, Post, Thread
+from shp_miner.sources.items import Answer, Origin, Post, Thread
 from shp_miner.sources.source import Gone, Items, Listed, Listing
 from shp_miner.store import Store
+from shp_miner.store.lock import beside
 from shp_miner.store.snapshot import EVERYTHING
 from shp_miner.store.state import State
 
@@ -318,3 +319,24 @@ def test_two_crawls_at_once_share_the_work(board: Board, state: State, clock: Fa
 
 def _us(seconds: float) -> int:
     return round(seconds * 1e6)
+
+
+def test_who_comes_alone_clears_up_after_the_dead(tmp_path: Path) -> None:
+    calls: list[str] = []
+    with beside(tmp_path, "crawl", lambda: calls.append("first")):
+        with beside(tmp_path, "crawl", lambda: calls.append("second")):
+            assert calls == ["first"]
+        with beside(tmp_path, "other", lambda: calls.append("other")):
+            assert calls == ["first", "other"]
+    with beside(tmp_path, "crawl", lambda: calls.append("third")):
+        assert calls == ["first", "other", "third"]
+
+
+def test_claims_of_a_dead_run_are_given_back(board: Board, state: State, clock: FakeClock) -> None:
+    origin = Origin("board", "board", "board.example", "talk")
+    state.listed(origin, [Listed("p00", 1)])
+    now = _us(clock.now())
+    assert state.claim_waiting(origin, now, now + 900_000_000, 5) == ["p00"]
+    assert state.claim_waiting(origin, now, now + 900_000_000, 5) == []
+    state.release_all()
+    assert state.claim_waiting(origin, now, now + 900_000_000, 5) == ["p00"]

@@ -10,8 +10,8 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +47,25 @@ def exclusive(folder: Path, doing: str, *, wait_s: float = _ALONE_PATIENCE_S) ->
     """Hold the store in `folder` alone; what is called meanwhile may still hold it shared. Otherwise as `shared`."""
     with _held(folder, doing, alone=True, wait_s=wait_s):
         yield
+
+
+@contextmanager
+def beside(folder: Path, name: str, first: Callable[[], None]) -> Iterator[None]:
+    """Do something in the store in `folder` beside others who do the same; `name` is its name.
+
+    Who finds nobody else doing it calls `first` before others may begin, to clear away what the dead have left.
+    """
+    place = folder.resolve() / _FOLDER
+    place.mkdir(exist_ok=True)
+    handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            first()
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

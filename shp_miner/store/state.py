@@ -246,6 +246,11 @@ class State:
                 [(origin.source, origin.site, post_id) for post_id in post_ids],
             )
 
+    def release_all(self) -> None:
+        """Give back what runs that died had claimed. Only for who knows that no other run is going on."""
+        with self._transaction():
+            self._database.execute("UPDATE threads SET claimed_until = 0 WHERE claimed_until > 0")
+
     def tries(self, origin: Origin, post_id: str) -> int:
         """How often reading the thread has failed since it was last read."""
         row = self._database.execute(
