@@ -189,7 +189,7 @@ class Crawl:
         except (TryLater, BadInput) as error:
             self._failed(origin, post_id, error, done)
         else:
-            self._keep(origin, thread, known, done)
+            self._keep(origin, [(thread, known)], done)
 
     def _together(self, origin: Origin, post_ids: Sequence[str], done: Crawled) -> None:
         """Read several threads with one request; what does not come back is gone."""
@@ -201,10 +201,11 @@ class Crawl:
             return {one.post.post_id: one for one in threads}
 
         for part, threads in self._fetched(origin, self._state.known(origin, post_ids), done, fetch):
+            self._keep(origin, [(threads[one.post_id], one) for one in part if one.post_id in threads], done)
             for known in part:
                 if known.post_id in threads:
-                    self._keep(origin, threads[known.post_id], known, done)
-                elif threads or len(part) == 1:
+                    continue
+                if threads or len(part) == 1:
                     self._bury(origin, known, done, "deleted")
                 else:
                     self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
@@ -236,19 +237,23 @@ class Crawl:
         wait_s = min(_RETRY_S * 2 ** self._state.tries(origin, post_id), _DAY_S)
         self._state.failed(origin, post_id, error.message, self._now() + _us(wait_s))
 
-    def _keep(self, origin: Origin, thread: Thread, known: Known, done: Crawled) -> None:
+    def _keep(self, origin: Origin, threads: Sequence[tuple[Thread, Known]], done: Crawled) -> None:
+        """Store threads in one piece, then mark each as read."""
         now = self._now()
         # Noted first: what is in the store is always known here, and so missed when it goes away.
-        self._state.noted(origin, thread)
-        self._store.append(to_chunk(origin, [thread.post], thread.answers, now))
-        # Where the platform kept some answers back, nobody can tell which of them are gone.
-        absent: Shown = "live" if thread.missing else "deleted"
-        shown = {answer.answer_id: answer.state for answer in thread.answers}
-        self._bury_parts(origin, known, thread.post.state, shown, absent, done)
-        self._state.read(origin, thread, now, self._next_visit(thread.post.created_at, now))
-        done.read += 1
-        done.answers += len(thread.answers)
-        done.incomplete += thread.missing > 0
+        for thread, _ in threads:
+            self._state.noted(origin, thread)
+        answers = [answer for thread, _ in threads for answer in thread.answers]
+        self._store.append(to_chunk(origin, [thread.post for thread, _ in threads], answers, now))
+        for thread, known in threads:
+            # Where the platform kept some answers back, nobody can tell which of them are gone.
+            absent: Shown = "live" if thread.missing else "deleted"
+            shown = {answer.answer_id: answer.state for answer in thread.answers}
+            self._bury_parts(origin, known, thread.post.state, shown, absent, done)
+            self._state.read(origin, thread, now, self._next_visit(thread.post.created_at, now))
+            done.read += 1
+            done.answers += len(thread.answers)
+            done.incomplete += thread.missing > 0
 
     # -- visits by age ------------------------------------------------------------------------------------------------
 
