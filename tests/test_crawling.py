@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,7 +19,7 @@ from shp_miner.sources.source import Gone, Items, Listed, Listing
 from shp_miner.store import Store
 from shp_miner.store.lock import beside
 from shp_miner.store.snapshot import EVERYTHING
-from shp_miner.store.state import State
+from shp_miner.store.state import FILE, State
 
 DAY_S = 86_400.0
 T0_S = 1_700_000_000.0
@@ -340,3 +342,15 @@ def test_claims_of_a_dead_run_are_given_back(board: Board, state: State, clock: 
     assert state.claim_waiting(origin, now, now + 900_000_000, 5) == []
     state.release_all()
     assert state.claim_waiting(origin, now, now + 900_000_000, 5) == ["p00"]
+
+
+def test_the_state_waits_for_another_run_that_makes_it(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE soon (gone)")
+    timer = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
+    timer.start()
+    with State(tmp_path) as state:
+        assert state.sites() == []
+    timer.join()
+    other.close()

@@ -7,6 +7,7 @@ what is marked is stored; what a crash leaves unmarked is read again, and that c
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +89,7 @@ class State:
         self.path = folder / FILE
         try:
             self._database = sqlite3.connect(self.path, timeout=_PATIENCE_S, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(self._database)
             self._database.execute("PRAGMA synchronous = FULL")
             with self._transaction():
                 (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -327,3 +328,17 @@ class State:
 
 def _place(origin: Origin) -> tuple[str, str, str]:
     return origin.source, origin.site, origin.community
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side. SQLite's own patience does not cover this step, so it is here."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
