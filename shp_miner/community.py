@@ -106,7 +106,7 @@ class Crawl:
         origin = self._origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
         self._stopping(done, lambda: self._list(origin, done), lambda: self._read(origin, done))
-        done.waiting = self._state.queue(origin).waiting
+        done.waiting = self._state.waiting(origin)
         return done
 
     def recheck(self, community: str) -> Crawled:

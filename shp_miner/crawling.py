@@ -66,7 +66,7 @@ def recheck(
     Raises as `crawl`.
     """
     lake = store if isinstance(store, Store) else Store(store)
-    lake.snapshot()  # says so if there is no store
+    lake.require()
     done: list[Crawled] = []
     refused: list[Error] = []
     with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):

@@ -139,8 +139,7 @@ def _is_known(asked: Asked, known: Forgotten, done: dict[str, Purged], met: set[
 
 def _existing(store: Store | Path_) -> Store:
     store = store if isinstance(store, Store) else Store(store)
-    if not store.exists:
-        raise BadInput(f"There is no store at {store.path}.", "Name another with --store.")
+    store.require()
     return store
 
 

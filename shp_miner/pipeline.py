@@ -89,11 +89,11 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         test=test,
     )
     store = store if isinstance(store, Store) else Store(store)
-    store.snapshot(as_of)  # says so if there is none
+    store.require()
     # Whoever forgets something waits until the export is whole, and finds it even if it was killed.
     with shared(store.path, "writing an export"):
-        remember_export(store, out, dropped=keep_dropped)
         snapshot = store.snapshot(as_of)
+        remember_export(store, out, dropped=keep_dropped)
         fitting, rows = _fitting(snapshot, workers or cores(), memory or default_memory())
         ranges = snapshot.ranges(rows)
         dropped = None if keep_dropped is None else Path(keep_dropped)

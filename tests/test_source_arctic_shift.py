@@ -22,24 +22,11 @@ from shp_miner.sources.items import Origin, to_chunk
 from shp_miner.sources.source import Gone, Listed
 from shp_miner.text.clean import to_markdown
 
+from .web import CommunityClock
+
 WORLD = World(threads=30, mean_readers=150)
 NOBODY = World(threads=0)
 HOUR_S = 3_600
-
-
-class CommunityClock:
-    """Time is the community's; waiting lets it pass."""
-
-    def __init__(self, community: Community) -> None:
-        self.community = community
-        self.waits: list[str] = []
-
-    def now(self) -> float:
-        return self.community.now_s
-
-    def sleep(self, seconds: float, why: str) -> None:
-        self.waits.append(why)
-        self.community.advance(seconds)
 
 
 class Bench:

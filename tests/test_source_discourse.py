@@ -23,7 +23,7 @@ from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.limits import DISCOURSE
 from shp_miner.sources.source import Gone, Listed
 
-from .web import FakeClock
+from .web import FakeClock, walk
 
 SITE = "forum.example"
 CATEGORY = "workbench"
@@ -46,16 +46,7 @@ class Site:
         return [request.path for request in self.forum.requests(self.serve)]
 
     def walk(self, since: int | None = None) -> list[Listed]:
-        """Every listed thread down to the first that is older than `since`, page after page."""
-        found: list[Listed] = []
-        token = None
-        while True:
-            page = self.source.listing(CATEGORY, since=since, token=token)
-            found += page.threads
-            token = page.next
-            old = since is not None and any(one.changed_at < since and not one.pinned for one in page.threads)
-            if token is None or old:
-                return [one for one in found if since is None or one.changed_at >= since]
+        return walk(self.source, CATEGORY, since)
 
 
 @pytest.fixture

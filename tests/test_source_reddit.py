@@ -24,24 +24,11 @@ from shp_miner.sources.reddit import Reddit
 from shp_miner.sources.reddit_praw import Credentials
 from shp_miner.sources.source import Gone
 
+from .web import CommunityClock
+
 WORLD = World(threads=30, mean_readers=150)
 NOBODY = World(threads=0)
 APP = Credentials(CLIENT_ID, CLIENT_SECRET, "reader")
-
-
-class CommunityClock:
-    """Time is the community's; waiting lets it pass."""
-
-    def __init__(self, community: Community) -> None:
-        self.community = community
-        self.waits: list[str] = []
-
-    def now(self) -> float:
-        return self.community.now_s
-
-    def sleep(self, seconds: float, why: str) -> None:
-        self.waits.append(why)
-        self.community.advance(seconds)
 
 
 class Bench:

@@ -11,6 +11,9 @@ from typing import Any
 
 import msgspec
 
+from shp_miner.forum.live import Community
+from shp_miner.sources.source import Listed, Source
+
 #: 2026-01-01 14:02:58 UTC.
 START = 1767276178.0
 
@@ -109,3 +112,31 @@ def serve() -> Iterator[Site]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class CommunityClock:
+    """Time is an embedded community's; waiting lets it pass."""
+
+    def __init__(self, community: Community) -> None:
+        self.community = community
+        self.waits: list[str] = []
+
+    def now(self) -> float:
+        return self.community.now_s
+
+    def sleep(self, seconds: float, why: str) -> None:
+        self.waits.append(why)
+        self.community.advance(seconds)
+
+
+def walk(source: Source, community: str, since: int | None = None) -> list[Listed]:
+    """Every listed thread down to the first that is older than `since`, page after page."""
+    found: list[Listed] = []
+    token = None
+    while True:
+        page = source.listing(community, since=since, token=token)
+        found += page.threads
+        token = page.next
+        old = since is not None and any(one.changed_at < since and not one.pinned for one in page.threads)
+        if token is None or old:
+            return [one for one in found if since is None or one.changed_at >= since]

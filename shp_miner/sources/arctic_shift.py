@@ -26,6 +26,7 @@ from shp_miner.sources.http import Http
 from shp_miner.sources.items import Answer, Post, Thread
 from shp_miner.sources.limits import Wait
 from shp_miner.sources.pace import SYSTEM, Clock
+from shp_miner.sources.reddit_answers import plain_name
 from shp_miner.sources.source import Gone, Items, Listed, Listing
 from shp_miner.tally import Tally
 
@@ -42,7 +43,6 @@ _BUSY_S = 15.0
 _BUSY = re.compile(r"slow down|timed? ?out", re.IGNORECASE)
 _ERROR_BYTES = 2_000
 
-_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_]{2,50})/?")
 _HINT = "The archive may have changed; please report this."
 
 T = TypeVar("T", Post, Answer)
@@ -96,7 +96,7 @@ class ArcticShift:
 
     def verify(self, community: str) -> str:
         """See Source. The archive's list of communities lags behind, so its posts are asked."""
-        name = _plain(community)
+        name = plain_name(community)
         found = self._posts("search", {"subreddit": name, "limit": 1, "sort": "asc"})
         if not found:
             raise BadInput(f"Arctic Shift holds no post of r/{name}.", "Check the spelling.")
@@ -105,7 +105,7 @@ class ArcticShift:
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
         """See Source. A token is the second from which the next page goes on."""
         after = int(token) if token else None if since is None else since // 1_000_000 - 1
-        rows = self._posts("search", {"subreddit": _plain(community), **_from(after)})
+        rows = self._posts("search", {"subreddit": plain_name(community), **_from(after)})
         posts = [self._item("post", row, Post) for row in rows]
         for post in posts:
             self._listed[post.post_id] = post
@@ -115,7 +115,7 @@ class ArcticShift:
         capped = None
         if skipped:
             capped = (
-                f"More posts of r/{_plain(community)} bear one second than a page holds; some of them are left out."
+                f"More posts of r/{plain_name(community)} bear one second than a page holds; some of them are left out."
             )
         return Listing(
             [Listed(post.post_id, post.created_at) for post in posts],
@@ -200,15 +200,6 @@ def _next(page: Sequence[Post | Answer], after: int | None) -> tuple[int | None,
 
 def _batches(ids: Sequence[str]) -> list[str]:
     return [",".join(ids[start : start + _IDS]) for start in range(0, len(ids), _IDS)]
-
-
-def _plain(community: str) -> str:
-    name = _NAME.fullmatch(community)
-    if name is None:
-        raise BadInput(
-            f"{community!r:.60} is no community of Reddit.", 'Give one name as in "askacademia" or "r/askacademia".'
-        )
-    return name[1]
 
 
 def _refusal(said: str | None) -> BadInput:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.sources.pace import place
-
-#: Seconds that one process waits for another to finish writing.
-_PATIENCE_S = 60
+from shp_miner.transaction import PATIENCE_S, transaction
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS clocks (key TEXT PRIMARY KEY, until REAL NOT NULL, why TEXT NOT NULL)"
 
@@ -35,7 +31,7 @@ class FileClocks:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(
-                self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
+                self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
             )
             self._database.execute(_SCHEMA)
         except (sqlite3.DatabaseError, OSError) as error:
@@ -50,12 +46,12 @@ class FileClocks:
 
     def set(self, key: str, until: float, why: str) -> None:
         """See pace.Clocks."""
-        with self._transaction():
+        with self._lock, transaction(self._database):
             self._write(key, max(until, self._until(key)), why)
 
     def take(self, key: str, now: float, interval_s: float, burst: int) -> float:
         """See pace.Clocks."""
-        with self._transaction():
+        with self._lock, transaction(self._database):
             at, until = place(self._until(key), now, interval_s, burst)
             self._write(key, until, "")
         return at
@@ -70,14 +66,3 @@ class FileClocks:
 
     def _write(self, key: str, until: float, why: str) -> None:
         self._database.execute("INSERT OR REPLACE INTO clocks VALUES (?, ?, ?)", (key, until, why))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")

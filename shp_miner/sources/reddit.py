@@ -11,7 +11,6 @@ leaves out is looked up by id: comments that were removed before anybody replied
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -29,7 +28,7 @@ from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.sources import limits, reddit_answers
 from shp_miner.sources.items import Answer, Post, Thread
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks
-from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing
+from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing, plain_name
 from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect
 from shp_miner.sources.source import Gone, Items, Listed, Listing
 
@@ -44,7 +43,8 @@ _CAPPED_FROM = 800
 
 _INFO, _MORE = "api/info", "api/morechildren"
 
-_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_]{2,50})/?")
+#: Listings that look like communities.
+_NONE = ("all", "popular")
 _CLOSED = {
     "private": ("is private: only its members may read it", "Leave it out, or ask its moderators for a dump."),
     "quarantined": ("is quarantined: only people who opted in may read it", "Leave it out."),
@@ -109,7 +109,7 @@ class Reddit:
 
     def verify(self, community: str) -> str:
         """See Source."""
-        name = _plain(community)
+        name = plain_name(community, besides=_NONE)
         path = f"r/{name}/about"
         try:
             answer = self._ask("GET", path)
@@ -120,7 +120,7 @@ class Reddit:
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
         """See Source. A token is the count of threads listed before and the name of the last of them."""
-        name = _plain(community)
+        name = plain_name(community, besides=_NONE)
         path = f"r/{name}/new"
         count, _, after = (token or "0:").partition(":")
         params: dict[str, str | int] = {"limit": _PAGE} | ({"after": after} if after else {})
@@ -148,7 +148,7 @@ class Reddit:
         except Refused as refused:
             if refused.status == 404:
                 raise Gone("removed") from refused
-            _closed(_plain(community), refused)
+            _closed(plain_name(community, besides=_NONE), refused)
         pages = _decoded(path, partial(msgspec.convert, answer, list[reddit_answers.Listing]))
         posts = self._posts(path, pages[0].data.children) if len(pages) == 2 else []
         post, contest = next((one for one in posts if one[0].post_id == post_id), (None, False))
@@ -298,16 +298,6 @@ def _decoded(path: str, decode: Callable[[], T]) -> T:
     except Lost as lost:
         hint = "Check this machine's clock." if lost.reason == "time_in_future" else _REPORT_HINT
         raise BadInput(f"Reddit answered /{path} with what cannot be: {lost.what}.", hint) from None
-
-
-def _plain(community: str) -> str:
-    """The name without "r/". Raises BadInput for one that no community can have."""
-    name = _NAME.fullmatch(community)
-    if name is None or name[1].lower() in ("all", "popular"):
-        raise BadInput(
-            f"{community!r:.60} is no community of Reddit.", 'Give one name as in "askacademia" or "r/askacademia".'
-        )
-    return name[1]
 
 
 def _closed(community: str, refused: Refused) -> NoReturn:

@@ -7,14 +7,17 @@ that Reddit's own recorded answers lack (old ones have no `upvote_ratio` or `is_
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 
 from shp_miner.dumps.records import Lost, epoch_us
 from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, GONE_BODIES, ROLES, SITE
+from shp_miner.errors import BadInput
 from shp_miner.sources.items import Answer, Post, Role, State
+
+_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_]{2,50})/?")
 
 POST_KIND, ANSWER_KIND, MORE_KIND, SUBREDDIT_KIND = "t3", "t1", "more", "t5"
 
@@ -200,3 +203,13 @@ def _state(body: str, removed_by: str | None) -> State:
 
 def _url(item: _Shared, path: str) -> str:
     return f"https://www.{SITE}{item.permalink or path}"
+
+
+def plain_name(community: str, *, besides: Collection[str] = ()) -> str:
+    """A community's name without the "r/" that people write before it; `besides` are names of none. Raises BadInput."""
+    name = _NAME.fullmatch(community)
+    if name is None or name[1].lower() in besides:
+        raise BadInput(
+            f"{community!r:.60} is no community of Reddit.", 'Give one name as in "askacademia" or "r/askacademia".'
+        )
+    return name[1]

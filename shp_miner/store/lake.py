@@ -73,6 +73,13 @@ class Store:
         """Whether anything has been written."""
         return (self.path / _MARK).exists()
 
+    def require(self) -> None:
+        """Raise BadInput if nothing has been written."""
+        if not self.exists:
+            raise BadInput(
+                f"There is no store at {self.path}.", "Import something first, or name another with --store."
+            )
+
     def writer(self) -> StoreWriter:
         """A buffered writer, to be used in a `with` statement."""
         return StoreWriter(self)
@@ -90,10 +97,7 @@ class Store:
 
     def snapshot(self, as_of: str | None = None) -> Snapshot:
         """The store as it is, or as it was: `as_of` is a version ("3.5") or a time (ISO 8601)."""
-        if not self.exists:
-            raise BadInput(
-                f"There is no store at {self.path}.", "Import something first, or name another with --store."
-            )
+        self.require()
         with explained(f"opening the store {self.path}"):
             tables = {name: DeltaTable(str(self.path / name)) for name in TABLES}
         if as_of is not None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,14 +16,12 @@ import msgspec
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.sources.items import Origin, Thread
 from shp_miner.sources.source import Listed
+from shp_miner.transaction import PATIENCE_S, transaction
 
 FILE = "crawl.sqlite"
 
 #: Version of the schema below, kept in SQLite's user_version.
 _VERSION = 1
-
-#: Seconds that one process waits for another to finish writing.
-_PATIENCE_S = 60
 
 #: All times are microseconds since 1970.
 #: sites: where a source's site was last asked, so that later visits ask there too.
@@ -72,26 +69,16 @@ class Known(msgspec.Struct, frozen=True):
     post_gone: bool = False
 
 
-class Queue(msgspec.Struct, frozen=True):
-    """Threads of one community: all that are known, waiting to be read, failed and waiting to be tried again."""
-
-    threads: int
-    waiting: int
-    failed: int
-    incomplete: int
-    errors: dict[str, int]
-
-
 class State:
     """The crawl's memory in a store's folder. Raises BadInput where the file is damaged or from a newer version."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         try:
-            self._database = sqlite3.connect(self.path, timeout=_PATIENCE_S, isolation_level=None)
+            self._database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None)
             _write_ahead(self._database)
             self._database.execute("PRAGMA synchronous = FULL")
-            with self._transaction():
+            with transaction(self._database):
                 (version,) = self._database.execute("PRAGMA user_version").fetchone()
                 if version == 0:
                     for statement in filter(str.strip, _SCHEMA.split(";")):
@@ -120,7 +107,7 @@ class State:
 
     def asked_at(self, source: str, site: str, url: str | None, *, allow_private: bool) -> None:
         """Remember where a site's API is, if that is not where its name says."""
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute(
                 "INSERT OR REPLACE INTO sites VALUES (?, ?, ?, ?)", (source, site, url, int(allow_private))
             )
@@ -142,7 +129,7 @@ class State:
     def listed(self, origin: Origin, threads: Iterable[Listed], complete_to: int | None = None) -> int:
         """Take over a page of a listing, and how far it is complete now; returns how many are new or changed."""
         fresh = 0
-        with self._transaction():
+        with transaction(self._database):
             for thread in threads:
                 fresh += self._database.execute(
                     "INSERT INTO threads (source, site, post_id, community, changed_at) VALUES (?, ?, ?, ?, ?) "
@@ -186,7 +173,7 @@ class State:
     def noted(self, origin: Origin, thread: Thread) -> None:
         """Note what a thread holds, before it is stored: whatever a crash leaves in the tables is known here."""
         key = (origin.source, origin.site, thread.post.post_id)
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute(
                 "UPDATE threads SET created_at = ? WHERE source = ? AND site = ? AND post_id = ?",
                 (thread.post.created_at, *key),
@@ -199,7 +186,7 @@ class State:
     def read(self, origin: Origin, thread: Thread, read_at: int, due_at: int | None) -> None:
         """Mark a thread as read and stored, with the time of its next visit."""
         post = thread.post
-        with self._transaction():
+        with transaction(self._database):
             self._seen(origin, post.post_id, read_at, due_at)
             self._database.execute(
                 "UPDATE threads SET missing = ?, post_gone = ? WHERE source = ? AND site = ? AND post_id = ?",
@@ -208,14 +195,14 @@ class State:
 
     def visited(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
         """Mark a thread whose items were read again by id, with the time of its next visit."""
-        with self._transaction():
+        with transaction(self._database):
             self._seen(origin, post_id, read_at, due_at)
 
     def gone(self, origin: Origin, post_id: str) -> None:
         """Remember that a whole thread is gone: it is never asked for again."""
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute(f"UPDATE threads SET gone = 1, error = NULL WHERE {where}", key)
             self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where}", key)
 
@@ -223,7 +210,7 @@ class State:
         """Remember that answers of a thread are gone; None stands for its post."""
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
-        with self._transaction():
+        with transaction(self._database):
             for one in answer_ids:
                 if one is None:
                     self._database.execute(f"UPDATE threads SET post_gone = 1 WHERE {where}", key)
@@ -232,7 +219,7 @@ class State:
 
     def failed(self, origin: Origin, post_id: str, error: str, retry_at: int) -> None:
         """Leave a thread for a later try. `error` names no person and no secret."""
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute(
                 "UPDATE threads SET tries = tries + 1, error = ?, retry_at = ?, claimed_until = 0 "
                 "WHERE source = ? AND site = ? AND post_id = ?",
@@ -241,7 +228,7 @@ class State:
 
     def release(self, origin: Origin, post_ids: Sequence[str]) -> None:
         """Give claimed threads back that were not read."""
-        with self._transaction():
+        with transaction(self._database):
             self._database.executemany(
                 "UPDATE threads SET claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
                 [(origin.source, origin.site, post_id) for post_id in post_ids],
@@ -249,7 +236,7 @@ class State:
 
     def release_all(self) -> None:
         """Give back what runs that died had claimed. Only for who knows that no other run is going on."""
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute("UPDATE threads SET claimed_until = 0 WHERE claimed_until > 0")
 
     def tries(self, origin: Origin, post_id: str) -> int:
@@ -271,28 +258,15 @@ class State:
         )
         return [community for (community,) in found]
 
-    def queue(self, origin: Origin) -> Queue:
-        """How a community stands."""
-        where = "FROM threads WHERE source = ? AND site = ? AND community = ?"
-        row = self._database.execute(
-            f"SELECT count(*), total({_WAITING}), total(NOT gone AND error IS NOT NULL), total(missing > 0) {where}",
-            _place(origin),
-        ).fetchone()
-        errors = self._database.execute(
-            f"SELECT error, count(*) {where} AND NOT gone AND error IS NOT NULL GROUP BY error ORDER BY 2 DESC LIMIT 5",
-            _place(origin),
-        ).fetchall()
-        threads, waiting, failed, incomplete = map(int, row)
-        return Queue(threads, waiting, failed, incomplete, dict(errors))
+    def waiting(self, origin: Origin) -> int:
+        """How many threads of a community wait to be read, those that failed among them."""
+        where = f"source = ? AND site = ? AND community = ? AND {_WAITING}"
+        (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", _place(origin)).fetchone()
+        return int(count)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
-        self._database.execute(
-            "INSERT INTO threads (source, site, post_id, community, changed_at) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT DO NOTHING",
-            (origin.source, origin.site, post_id, origin.community, read_at),
-        )
         self._database.execute(
             "UPDATE threads SET read_change = changed_at, read_at = ?, due_at = ?, tries = 0, retry_at = 0, "
             "error = NULL, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
@@ -302,7 +276,7 @@ class State:
     def _claim(self, origin: Origin, which: str, now: int, until: int, count: int) -> list[str]:
         condition, order = which.split(" ORDER BY ")
         values = {"source": origin.source, "site": origin.site, "community": origin.community}
-        with self._transaction():
+        with transaction(self._database):
             found = self._database.execute(
                 "SELECT post_id FROM threads WHERE source = :source AND site = :site AND community = :community "
                 f"AND {condition} AND retry_at <= :now AND claimed_until <= :now ORDER BY {order}, post_id LIMIT :n",
@@ -314,17 +288,6 @@ class State:
             )
         return [post_id for (post_id,) in found]
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        # IMMEDIATE: who writes says so at once, and waits there instead of failing in the middle.
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
-
 
 def _place(origin: Origin) -> tuple[str, str, str]:
     return origin.source, origin.site, origin.community
@@ -332,7 +295,7 @@ def _place(origin: Origin) -> tuple[str, str, str]:
 
 def _write_ahead(database: sqlite3.Connection) -> None:
     """Let readers and a writer work side by side. SQLite's own patience does not cover this step, so it is here."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             database.execute("PRAGMA journal_mode = WAL")
