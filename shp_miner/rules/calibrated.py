@@ -176,9 +176,9 @@ def calibrate(judged: pl.DataFrame) -> Calibration:
 
 
 def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
-    """`judged` with `votes`, `theta` (votes beyond what attention explains) and `variance` of the community.
+    """`judged` with `votes`, `theta` (log votes beyond what attention explains) and `variance` of the community.
 
-    theta = y - max(yhat, 0): an answer that nobody saw is no evidence. Null for answers that do not count.
+    theta = y - max(yhat, 0): an answer that nobody saw is no evidence. All Float64, null for answers that do not count.
     """
     measured = with_log_shares(measure(judged), calibration.shares)
     measured = measured.join(calibration.fits.drop("answers"), on=COMMUNITY, how="left", maintain_order="left")
@@ -187,8 +187,15 @@ def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
     votes = measured["log_votes"].to_numpy()
     attention = measured["slope_rank"].to_numpy() * rank + measured["slope_share"].to_numpy() * share
     expected = thread.mean(votes) + KAPPA * attention
-    found = measured.select("row", "votes", "variance", theta=votes - np.maximum(expected, 0))
-    return judged.with_row_index("row").join(found, on="row", how="left", maintain_order="left").drop("row")
+    row = measured["row"].to_numpy()
+    columns = np.full((3, judged.height), np.nan)
+    columns[0, row] = measured["votes"]
+    columns[1, row] = votes - np.maximum(expected, 0)
+    columns[2, row] = measured["variance"]
+    return judged.with_columns(
+        pl.Series(name, column, nan_to_null=True)
+        for name, column in zip(("votes", "theta", "variance"), columns, strict=True)
+    )
 
 
 def probability(answers: pl.DataFrame, a: Index, b: Index) -> Floats:
@@ -197,7 +204,7 @@ def probability(answers: pl.DataFrame, a: Index, b: Index) -> Floats:
     `answers` is what `with_theta` gave. Phi(m sqrt(rho V / 2) / sqrt(((1 - rho) V + s)(V + s))), m the difference of
     the thetas, V the variance of their community, s the mean of 1 / (1 + |votes|).
     """
-    theta, votes, variance = (answers[name].cast(pl.Float64).to_numpy() for name in ("theta", "votes", "variance"))
+    theta, votes, variance = (answers[name].to_numpy() for name in ("theta", "votes", "variance"))
     noise = 1 / (np.abs(votes) + 1)
     s = (noise[a] + noise[b]) / 2
     v = variance[a]

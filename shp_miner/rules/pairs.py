@@ -17,7 +17,7 @@ from shp_miner.errors import UsageError
 from shp_miner.model import PAIR, TIERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.calibrated import SURE, calibrate, probability, with_theta
-from shp_miner.rules.eligibility import REASON, THREAD, below_floor, judge_answers, judge_posts
+from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts
 from shp_miner.rules.hashing import Hashes, item_hashes, pair_hashes, sample_keys
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.tally import Tally
@@ -26,8 +26,9 @@ Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
-#: What names an answer.
+#: What names an answer, and what decides about its pairs once it is judged.
 ANSWER_KEY = (*THREAD, "answer_id")
+_DECIDE = ("platform", "community", "created_at", "observed_at", "score", "accepted")
 
 
 @dataclass
@@ -85,6 +86,7 @@ def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule, *, observations: 
             raise UsageError("The rule takes scores at an age, so it needs observations.", "Pass observations=.")
         found = at_age(found, _frame(observations), ANSWER_KEY, rule.observe_at_s)
     judged = judge_answers(found, judge_posts(_frame(posts), rule), rule)
+    judged = judged.select(*ANSWER_KEY, *_DECIDE, *HELPERS, REASON)
     tally = Tally()
     eligible = with_theta(judged, calibrate(judged)).filter(pl.col(REASON).is_null())
     pairs = sample(form_pairs(eligible, rule, tally), rule, tally)
