@@ -55,7 +55,10 @@ T = TypeVar("T")
 
 
 class Crawled(msgspec.Struct):
-    """What a run did with a community. `stopped` says why it ended early, `capped` why the listing ended early."""
+    """What a run did with a community; `new` threads were never read before.
+
+    `stopped` says why it ended early, `capped` why the listing ended early.
+    """
 
     source: str
     site: str
@@ -63,6 +66,7 @@ class Crawled(msgspec.Struct):
     listed: int = 0
     fresh: int = 0
     read: int = 0
+    new: int = 0
     answers: int = 0
     gone: int = 0
     failed: int = 0
@@ -252,6 +256,7 @@ class Crawl:
             self._bury_parts(origin, known, thread.post.state, shown, absent, done)
             self._state.read(origin, thread, now, self._next_visit(thread.post.created_at, now))
             done.read += 1
+            done.new += known.created_at is None
             done.answers += len(thread.answers)
             done.incomplete += thread.missing > 0
 

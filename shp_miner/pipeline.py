@@ -26,7 +26,7 @@ from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.exports import remember_export
-from shp_miner.store.lock import shared
+from shp_miner.store.lock import only_one, shared
 from shp_miner.tally import Tally
 
 Path_ = str | os.PathLike[str]
@@ -44,6 +44,10 @@ _BASE_BYTES = 250_000_000
 _ROW_BYTES = 600
 _UNPACKED = 6
 _RANGE_BYTES = 300_000_000
+
+
+class NoPairs(BadInput):
+    """No pair satisfies the rule; nothing was written."""
 
 
 class Exported(Struct):
@@ -99,7 +103,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         fitting, rows = _fitting(snapshot, workers or cores(), memory or default_memory())
         ranges = snapshot.ranges(rows)
         dropped = None if keep_dropped is None else Path(keep_dropped)
-        with published(Path(out)) as folder:
+        lock = Path(out).absolute().with_name(f".{Path(out).name}.lock")
+        with only_one(lock, f"The export {out} is being written", "writing it"), published(Path(out)) as folder:
             work = folder / ".pieces"
             work.mkdir()
             mining = [
@@ -200,10 +205,10 @@ def _finish(
     return shards
 
 
-def _nothing(tally: Tally) -> BadInput:
+def _nothing(tally: Tally) -> NoPairs:
     reasons = sorted(tally.dropped.items(), key=lambda item: -item[1])[:3]
     why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in reasons)
-    return BadInput(
+    return NoPairs(
         f"No pair of answers satisfies the rule{f' ({why})' if why else ': the store has no such threads'}.",
         "Try `shp-miner stats` to see what the store holds, or a lower --min-post-score or --min-answer-score.",
     )

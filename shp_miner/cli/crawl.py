@@ -70,7 +70,7 @@ def command(
     from shp_miner.sources.registry import Access
 
     access = _asked(Access(site=site, url=url, allow_private=allow_private), **budget)
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         done = crawl(source, communities, store, access, limit=limit, say=_saying(quiet))
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
@@ -96,12 +96,12 @@ def _recheck(store: Path, *, limit: int | None, quiet: bool, **budget: Any) -> l
     from shp_miner.crawling import recheck
     from shp_miner.sources.registry import Access
 
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         return recheck(store, _asked(Access(), **budget), limit=limit, say=_saying(quiet))
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
     """SIGTERM ends a run as Ctrl-C does: what was asked for is stored, and the summary is true."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
+from shp_miner.config import UNITS_S
+from shp_miner.config import Duration as Length
+from shp_miner.config import Size as Amount
 from shp_miner.rules.presets import PRESETS, Rule
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_STORE = Path("data/store")
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Duration(click.ParamType[float]):
@@ -26,12 +26,10 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
-        if isinstance(value, int | float):
-            return float(value)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(value).strip())
-        if not match:
-            self.fail(f"{value!r} is no length of time: write 90s, 15m, 24h, 3d or 2w.", param, ctx)
-        return float(match[1]) * _UNITS[match[2] or "s"]
+        try:
+            return float(Length.parse(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Moment(click.ParamType[datetime]):
@@ -57,13 +55,10 @@ class Size(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes."""
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE)
-        if not match:
-            self.fail(f"{value!r} is no amount of memory: write 500MB or 2GiB.", param, ctx)
-        power = " KMGT".index(match[2].upper() or " ")
-        return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+        try:
+            return int(Amount.parse(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def work(command: Command) -> Command:
@@ -122,7 +117,7 @@ def _rule_option(name: str, hint: Any) -> Callable[[Command], Command]:
 def _length(seconds: float) -> str:
     """Seconds as a person would write them: 30d, 24h."""
     unit = next(u for u, n in (("d", 86_400 * 2), ("h", 3600), ("s", 1)) if seconds >= n)
-    return f"{seconds / _UNITS[unit]:g}{unit}"
+    return f"{seconds / UNITS_S[unit]:g}{unit}"
 
 
 def _option_type(name: str, hint: Any) -> tuple[Any, bool]:

@@ -165,3 +165,38 @@ def _runs(process: int) -> bool:
     except PermissionError:
         return True  # another user's
     return True
+
+
+@contextmanager
+def only_one(file: Path, what: str, doing: str) -> Iterator[None]:
+    """Do something that only one process of this machine may do at a time. Raises TryLater at once if another does it.
+
+    `what` names it in a sentence ("The store data/store has a run"), `doing` says what this process does. The lock is
+    the system's on `file`, which says who holds it and goes away at the end; what a killed process left blocks nobody.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle = _taken(file, what)
+    try:
+        os.truncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()} {doing}".encode(), 0)
+        yield
+    finally:
+        file.unlink(missing_ok=True)  # while it is held: nobody else can have it by now
+        os.close(handle)
+
+
+def _taken(file: Path, what: str) -> int:
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if file.stat().st_ino == os.fstat(handle).st_ino:
+                    return handle
+        except BlockingIOError:
+            since = datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC)
+            process, _, doing = os.pread(handle, 500, 0).decode(errors="replace").partition(" ")
+            os.close(handle)
+            holder = f": {doing} (process {process}, since {since:%Y-%m-%d %H:%M:%S} UTC)" if doing else ""
+            raise TryLater(f"{what} already{holder}.", "Run the same command again when that is done.") from None
+        os.close(handle)  # its holder took it away between our two steps

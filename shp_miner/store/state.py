@@ -6,53 +6,17 @@ what is marked is stored; what a crash leaves unmarked is read again, and that c
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from shp_miner.errors import BadInput, from_os_error
 from shp_miner.sources.items import Origin, Thread
 from shp_miner.sources.source import Listed
-from shp_miner.transaction import PATIENCE_S, transaction
+from shp_miner.store.database import FILE, opened
+from shp_miner.transaction import transaction
 
-FILE = "crawl.sqlite"
-
-#: Version of the schema below, kept in SQLite's user_version.
-_VERSION = 1
-
-#: All times are microseconds since 1970.
-#: sites: where a source's site was last asked, so that later visits ask there too.
-#: windows: everything the listing holds up to `complete_to` has been taken over.
-#: threads: `changed_at` as last listed, `read_change` as it was when last read; what differs is waiting to be read.
-#:   `due_at` is the next visit by age, `claimed_until` keeps two processes from reading the same thread.
-#:   `post_gone`: only a stub of its post is left.
-#: answers: what was present at any reading, so that what is missing at the next is noticed.
-_SCHEMA = """
-CREATE TABLE sites (
-    source TEXT, site TEXT, url TEXT, allow_private INTEGER NOT NULL,
-    PRIMARY KEY (source, site)
-);
-CREATE TABLE windows (
-    source TEXT, site TEXT, community TEXT, complete_to INTEGER,
-    PRIMARY KEY (source, site, community)
-);
-CREATE TABLE threads (
-    source TEXT, site TEXT, post_id TEXT, community TEXT NOT NULL,
-    created_at INTEGER, changed_at INTEGER NOT NULL, read_change INTEGER, read_at INTEGER, due_at INTEGER,
-    missing INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0, post_gone INTEGER NOT NULL DEFAULT 0,
-    tries INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0, error TEXT,
-    claimed_until INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (source, site, post_id)
-);
-CREATE INDEX threads_due ON threads (due_at) WHERE due_at IS NOT NULL AND NOT gone;
-CREATE TABLE answers (
-    source TEXT, site TEXT, post_id TEXT, answer_id TEXT, created_at INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (source, site, post_id, answer_id)
-) WITHOUT ROWID;
-"""
+__all__ = ["FILE", "Known", "State"]
 
 _WAITING = "NOT gone AND (read_change IS NULL OR read_change < changed_at)"
 
@@ -74,24 +38,7 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        try:
-            self._database = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None)
-            _write_ahead(self._database)
-            self._database.execute("PRAGMA synchronous = FULL")
-            with transaction(self._database):
-                (version,) = self._database.execute("PRAGMA user_version").fetchone()
-                if version == 0:
-                    for statement in filter(str.strip, _SCHEMA.split(";")):
-                        self._database.execute(statement)
-                    self._database.execute(f"PRAGMA user_version = {_VERSION}")
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise from_os_error(error, f"opening {self.path}") or BadInput(
-                f"{self.path} cannot be read: {error}.", "Restore it from a backup, or delete it to crawl from anew."
-            ) from error
-        if version > _VERSION:
-            raise BadInput(
-                f"{self.path} has schema {version}; this version reads {_VERSION}.", "Install the newest shp-miner."
-            )
+        self._database = opened(folder)
 
     def close(self) -> None:
         """Close the file."""
@@ -258,6 +205,25 @@ class State:
         )
         return [community for (community,) in found]
 
+    def due(self, source: str, site: str, now: int) -> int:
+        """How many threads of a site are due for a visit by age."""
+        where = "source = ? AND site = ? AND NOT gone AND due_at <= ? AND retry_at <= ?"
+        (count,) = self._database.execute(
+            f"SELECT count(*) FROM threads WHERE {where}", (source, site, now, now)
+        ).fetchone()
+        return int(count)
+
+    def expected(self, source: str, site: str | None, community: str) -> tuple[int, bool]:
+        """How many threads wait to be read of a community as people write it, and whether it was ever listed."""
+        name = community.lower().removeprefix("r/")
+        where = "source = :source AND (:site IS NULL OR site = :site) AND lower(community) = :name"
+        values = {"source": source, "site": site, "name": name}
+        (waiting,) = self._database.execute(
+            f"SELECT count(*) FROM threads WHERE {where} AND {_WAITING}", values
+        ).fetchone()
+        (windows,) = self._database.execute(f"SELECT count(*) FROM windows WHERE {where}", values).fetchone()
+        return int(waiting), bool(windows)
+
     def waiting(self, origin: Origin) -> int:
         """How many threads of a community wait to be read, those that failed among them."""
         where = f"source = ? AND site = ? AND community = ? AND {_WAITING}"
@@ -291,17 +257,3 @@ class State:
 
 def _place(origin: Origin) -> tuple[str, str, str]:
     return origin.source, origin.site, origin.community
-
-
-def _write_ahead(database: sqlite3.Connection) -> None:
-    """Let readers and a writer work side by side. SQLite's own patience does not cover this step, so it is here."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return

@@ -1,0 +1,104 @@
+"""`shp-miner run`: everything a pipeline asks for, for cron."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shp_miner.cli.crawl import ended_by_sigterm
+from shp_miner.cli.logs import NAME, logging_to_stderr
+from shp_miner.cli.options import Duration, example
+from shp_miner.cli.output import show, table
+
+#: As running.STEPS has them; that room's libraries are not needed for the help.
+STEPS = ("forget", "import", "recheck", "crawl", "export")
+
+
+@click.command(
+    "run",
+    epilog=example("shp-miner run pipelines/discourse.toml", "shp-miner run eli5.toml --only export --dry-run"),
+)
+@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.option("--only", type=click.Choice(STEPS), multiple=True, help="Take only this step. Repeatable.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what it would cost, and ask nobody.")
+@click.option("--max-seconds", type=Duration(), help="As limits.max_seconds in the file, before it.")
+@click.option("--max-requests", type=click.IntRange(min=0), help="As limits.max_requests in the file, before it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def command(
+    pipeline: Path,
+    only: tuple[str, ...],
+    dry_run: bool,
+    max_seconds: float | None,
+    max_requests: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Do everything that PIPELINE (a TOML file, see docs/pipelines.md) asks for, in one go.
+
+    Steps: forget, import, recheck, crawl, export. Run it again as often as you like: what is done is not done twice,
+    and what is left goes on. One run has a store at a time; another ends at once with exit code 75. SIGTERM ends it in
+    order with exit code 3. Lines on stderr are for people on a terminal and JSON elsewhere; the last one is the
+    summary.
+    """
+    import msgspec
+
+    from shp_miner import config
+
+    read = config.read(pipeline)
+    given: dict[str, Any] = {"max_seconds": max_seconds, "max_requests": max_requests}
+    given = {name: value for name, value in given.items() if value is not None}
+    read = msgspec.structs.replace(read, limits=msgspec.structs.replace(read.limits, **given))
+    if dry_run:
+        return _planned(read, pipeline, only, as_json=as_json, quiet=quiet)
+    os.environ.update(config.credentials(read))
+
+    from shp_miner.report import metrics
+    from shp_miner.running import run
+    from shp_miner.sources.clocks import FileClocks
+    from shp_miner.sources.registry import Access
+
+    log = logging.getLogger(NAME)
+    with logging_to_stderr(read.log.format, quiet=quiet), ended_by_sigterm():
+        ran = run(read, pipeline.name, access=Access(clocks=FileClocks()), only=only, say=log.info)
+        level = logging.WARNING if ran.exit_code else logging.INFO
+        log.log(
+            level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}
+        )
+    if read.log.metrics is not None:
+        metrics.write(Path(read.log.metrics), ran, time.time())
+    steps = [(one.step, one.about, one.said, one.exit_code) for one in ran.steps]
+    data = msgspec.to_builtins(ran)
+    show(
+        data, lambda: table(f"Ran {pipeline}", ("step", "what", "outcome", "code"), steps), as_json=as_json, quiet=quiet
+    )
+    return ran.exit_code
+
+
+def _summary(ran: Any) -> str:
+    counts = ran.counts()
+    return (
+        f"{ran.pipeline}: {counts['new']:,} threads new, {counts['changed']:,} changed, "
+        f"{counts['deleted']:,} items deleted, {counts['pairs']:,} pairs, {counts['requests']:,} requests, "
+        f"{counts['waited_s']:g} s waited, "
+        f"{counts['seconds']:g} s, exit {counts['exit_code']}"
+    )
+
+
+def _planned(read: Any, pipeline: Path, only: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
+    import msgspec
+
+    from shp_miner.planning import plan
+
+    found = plan(read, only=only)
+    rows = [(one.step, one.about, one.would, one.requests) for one in found]
+    data = {"pipeline": str(pipeline), "store": read.store, "steps": msgspec.to_builtins(found)}
+    columns = ("step", "what", "would", "requests")
+    show(data, lambda: table(f"{pipeline} would", columns, rows), as_json=as_json, quiet=quiet)
+    return 0

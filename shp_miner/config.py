@@ -1,0 +1,393 @@
+"""The pipeline file: what every key means, its type, default and an example, in one place, and how a file is read.
+
+docs/pipelines.md is made of the descriptions here. A file is taken whole or not at all: an unknown key, a value
+of the wrong kind or a secret written out is an error that names the place and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from shp_miner.errors import BadInput, UsageError
+from shp_miner.rules.presets import Rule, preset
+
+#: Units of a length of time, in seconds.
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+#: Keys of a rule that a preset decides and nobody sets.
+_NOT_SET = ("name", "confounded")
+
+
+class Duration(float):
+    """A length of time in seconds, written 90s, 15m, 24h, 3d or 2w."""
+
+    @staticmethod
+    def parse(text: str | float) -> Duration:
+        """Raises ValueError with a sentence on how to write one."""
+        if isinstance(text, int | float) and not isinstance(text, bool):
+            return Duration(text)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(text).strip())
+        if not match:
+            raise ValueError(f"{text!r} is no length of time: write 90s, 15m, 24h, 3d or 2w.")
+        return Duration(float(match[1]) * UNITS_S[match[2] or "s"])
+
+
+class Size(int):
+    """An amount of bytes, written 500MB or 2GiB."""
+
+    @staticmethod
+    def parse(text: str | int) -> Size:
+        """Raises ValueError with a sentence on how to write one."""
+        if isinstance(text, int) and not isinstance(text, bool):
+            return Size(text)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", str(text).strip(), re.IGNORECASE)
+        if not match:
+            raise ValueError(f"{text!r} is no size: write 500MB or 2GiB.")
+        power = " KMGT".index(match[2].upper() or " ")
+        return Size(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+FormatName = Literal["pairs", "shp", "trl", "trl-text", "kto", "ranking", "sft", "bandit"]
+
+_SEE = "See docs/pipelines.md for what each key takes."
+
+_Count = Annotated[int, Meta(ge=1)]
+_Share = Annotated[float, Meta(ge=0, lt=1)]
+
+
+class SourceKeys(Struct, frozen=True, kw_only=True):
+    """A living forum to crawl."""
+
+    kind: Annotated[
+        Literal["reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb"],
+        Meta(description="The source; docs/crawling.md has what each gives.", examples=["discourse"]),
+    ]
+    communities: Annotated[
+        list[str], Meta(min_length=1, description="Communities to crawl.", examples=[["support", "howto"]])
+    ]
+    site: Annotated[
+        str | None, Meta(description="The forum's host, for kinds that run on many.", examples=["meta.discourse.org"])
+    ] = None
+    url: Annotated[
+        str | None, Meta(description="The API's address where it is elsewhere.", examples=["http://127.0.0.1:8000"])
+    ] = None
+    allow_private: Annotated[bool, Meta(description="Allow private and loopback addresses.", examples=[True])] = False
+    limit: Annotated[
+        _Count | None, Meta(description="Read at most so many threads of each community in a run.", examples=[200])
+    ] = None
+
+
+class ImportKeys(Struct, frozen=True, kw_only=True):
+    """Dump files to import. A file is read once, and again when its size or time has changed."""
+
+    kind: Annotated[
+        Literal["reddit-dump", "stackexchange-dump", "discourse-json", "threads"],
+        Meta(description="The kind of dump.", examples=["reddit-dump"]),
+    ]
+    paths: Annotated[
+        list[str],
+        Meta(min_length=1, description="Files or folders; * and ? stand for any.", examples=[["dumps/*.zst"]]),
+    ]
+    communities: Annotated[
+        list[str], Meta(description="Import only these (reddit-dump).", examples=[["askacademia"]])
+    ] = field(default_factory=list)
+    site: Annotated[
+        str | None, Meta(description="The forum's host, where the files do not say it.", examples=["forum.example.org"])
+    ] = None
+
+
+class RecheckKeys(Struct, frozen=True, kw_only=True):
+    """Visits to threads as they age."""
+
+    enabled: Annotated[
+        bool, Meta(description="Visit threads again, so that deletions and later votes are seen.", examples=[False])
+    ] = True
+    at: Annotated[
+        list[Duration],
+        Meta(min_length=1, description="Ages at which a thread is visited.", examples=[["1d", "7d", "30d"]]),
+    ] = field(default_factory=lambda: [Duration(hours * 3600) for hours in (6, 24, 72, 168, 720)])
+    limit: Annotated[
+        _Count | None, Meta(description="Visit at most so many threads of each community in a run.", examples=[500])
+    ] = None
+
+
+class ForgetKeys(Struct, frozen=True, kw_only=True):
+    """A list of what people asked to be forgotten."""
+
+    file: Annotated[
+        str | None,
+        Meta(description="A text file as `forget --file` takes it; read when it has changed.", examples=["forget.txt"]),
+    ] = None
+
+
+class ExportKeys(Struct, frozen=True, kw_only=True):
+    """An export, made anew when the store or a setting has changed."""
+
+    out: Annotated[str, Meta(description="Its folder.", examples=["data/eli5"])]
+    formats: Annotated[
+        list[FormatName],
+        Meta(min_length=1, description="Formats; several each get a folder of their own.", examples=[["trl"]]),
+    ] = field(default_factory=lambda: ["pairs"])
+    communities: Annotated[
+        list[str], Meta(description="Only these communities; none means all.", examples=[["explainlikeimfive"]])
+    ] = field(default_factory=list)
+    validation: Annotated[_Share, Meta(description="Share of threads for validation.", examples=[0.1])] = 0.05
+    test: Annotated[_Share, Meta(description="Share of threads for test.", examples=[0.1])] = 0.05
+    rule: Annotated[
+        dict[str, Any],
+        Meta(description="Keys as in [rule], for this export alone.", examples=[{"name": "calibrated"}]),
+    ] = field(default_factory=dict)
+
+
+class LimitKeys(Struct, frozen=True, kw_only=True):
+    """What a run may use."""
+
+    max_seconds: Annotated[
+        Duration | None, Meta(description="Ask sites for at most so long; exports come after.", examples=["20m"])
+    ] = None
+    max_requests: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="Send at most so many requests.", examples=[2000])
+    ] = None
+    min_free: Annotated[
+        Size, Meta(description="Stop before less than this is free on the store's disk.", examples=["5GB"])
+    ] = Size(1_000_000_000)
+    workers: Annotated[_Count | None, Meta(description="Processes to work with; the cores.", examples=[1])] = None
+    memory: Annotated[
+        Size | None, Meta(description="Memory to keep within; half the machine's.", examples=["2GiB"])
+    ] = None
+
+
+class LogKeys(Struct, frozen=True, kw_only=True):
+    """What a run tells."""
+
+    format: Annotated[
+        Literal["auto", "human", "json"],
+        Meta(
+            description="Lines on stderr: for people on a terminal and JSON elsewhere, or always one.",
+            examples=["json"],
+        ),
+    ] = "auto"
+    metrics: Annotated[
+        str | None,
+        Meta(description="A Prometheus text file, for node_exporter's textfile collector.", examples=["shp.prom"]),
+    ] = None
+
+
+_SECRET = Annotated[str, Meta(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$")] | None
+
+
+class CredentialKeys(Struct, frozen=True, kw_only=True):
+    """Secrets, by the name of the environment variable that holds them: "${NAME}". Nothing else is taken here."""
+
+    reddit_client_id: Annotated[_SECRET, Meta(description="Reddit app's id.", examples=["${REDDIT_ID}"])] = None
+    reddit_client_secret: Annotated[
+        _SECRET, Meta(description="Reddit app's secret.", examples=["${REDDIT_SECRET}"])
+    ] = None
+    reddit_user_agent: Annotated[
+        _SECRET, Meta(description="Reddit user name of the app's owner.", examples=["${REDDIT_USER}"])
+    ] = None
+    stackexchange_key: Annotated[_SECRET, Meta(description="Stack Exchange key.", examples=["${SE_KEY}"])] = None
+
+
+class Pipeline(
+    Struct, frozen=True, kw_only=True, rename={"imports": "import", "sources": "source", "exports": "export"}
+):
+    """The whole file. Relative paths start at the file's folder."""
+
+    store: Annotated[str, Meta(description="The store's folder.", examples=["stores/eli5"])] = "data/store"
+    sources: list[SourceKeys] = field(default_factory=list)
+    imports: list[ImportKeys] = field(default_factory=list)
+    recheck: RecheckKeys = field(default_factory=RecheckKeys)
+    forget: ForgetKeys = field(default_factory=ForgetKeys)
+    rule: dict[str, Any] = field(default_factory=dict)
+    exports: list[ExportKeys] = field(default_factory=list)
+    limits: LimitKeys = field(default_factory=LimitKeys)
+    log: LogKeys = field(default_factory=LogKeys)
+    credentials: CredentialKeys = field(default_factory=CredentialKeys)
+
+
+def read(path: Path) -> Pipeline:
+    """The pipeline in a TOML file, with paths made absolute. Raises BadInput that names the key and what to do."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"There is no file {path}.", "`shp-miner init` writes one.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read: {error}.", "") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path} is no TOML: {error}.", "See docs/pipelines.md for how to write it.") from None
+    return _at(parse(data, str(path)), path.absolute().parent)
+
+
+def parse(data: Mapping[str, Any], where: str = "The pipeline") -> Pipeline:
+    """The pipeline in plain data. Raises BadInput; `where` names the file in sentences."""
+    _known(data, Pipeline, where)
+    _no_secrets(data, where)
+    try:
+        pipeline = msgspec.convert(data, Pipeline, dec_hook=_special)
+    except msgspec.ValidationError as error:
+        place, reason = _placed(str(error))
+        raise BadInput(f"{where}: {place}{reason}.", _choices(place, reason) or _SEE) from None
+    rules = [("rule", pipeline.rule), *((f"export.{n}.rule", one.rule) for n, one in enumerate(pipeline.exports, 1))]
+    for key, table in rules:
+        try:
+            rule_of(table)
+        except (UsageError, ValueError) as error:
+            hint = error.hint if isinstance(error, UsageError) else ""
+            raise BadInput(f"{where}: {key}: {error}", hint or "See docs/rules.md for what each key takes.") from None
+    outs = [one.out for one in pipeline.exports]
+    for out in {one for one in outs if outs.count(one) > 1}:
+        raise BadInput(f"{where}: two exports go to {out!r}.", "Give each a folder of its own.")
+    return pipeline
+
+
+def rule_of(*tables: Mapping[str, Any]) -> Rule:
+    """The rule that tables of the file make, later ones over earlier. Raises UsageError or ValueError."""
+    merged: dict[str, Any] = {}
+    for table in tables:
+        merged |= table
+    name = merged.pop("name", "shp")
+    values = {}
+    for key, value in merged.items():
+        parameter = RULE_KEYS.get(key)
+        if parameter is None:
+            raise UsageError(f"there is no key {key!r}.", nearest(key, ["name", *RULE_KEYS]))
+        values[parameter] = float(Duration.parse(value)) if parameter.endswith("_s") else _with_zone(value)
+    return preset(name, **values)
+
+
+#: The keys of [rule] and the parameters they set: lengths of time drop the unit, as the command's options do.
+RULE_KEYS = {name.removesuffix("_s"): name for name in Rule.__struct_fields__ if name not in _NOT_SET}
+
+
+def _with_zone(value: Any) -> Any:
+    """A day or a time without a zone is UTC, as on the command line."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone comes next
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A sentence that names the nearest of the known names, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
+
+
+def credentials(pipeline: Pipeline, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables to set, by the names the sources read. Raises UsageError for a variable that is not set."""
+    result = {}
+    for key in CredentialKeys.__struct_fields__:
+        value = getattr(pipeline.credentials, key)
+        if value is not None:
+            name = value[2:-1]
+            if name not in environment:
+                raise UsageError(
+                    f"credentials.{key} names the environment variable {name}, which is not set.",
+                    "Set it where the run is started: cron and systemd do not read your shell's files.",
+                )
+            result[f"SHP_MINER_{key.upper()}"] = environment[name]
+    return result
+
+
+# -- inside ----------------------------------------------------------------------------------------------------------
+
+
+def struct_in(hint: Any) -> type[Struct] | None:
+    """The table that a type stands for, alone or in a list; None for a plain value."""
+    parts = [hint, *get_args(hint)]
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, Struct)), None)
+
+
+def _known(data: Any, struct: type[Struct], where: str, path: str = "") -> None:
+    """Raise BadInput for a key that `struct` has not, with the nearest that it has."""
+    if not isinstance(data, Mapping):
+        return  # the conversion says so
+    fields = {one.encode_name: one for one in msgspec.structs.fields(struct)}
+    for key, value in data.items():
+        if key not in fields:
+            place = f"[{path}] has" if path else "there is"
+            raise BadInput(f"{where}: {place} no key {key!r}.", nearest(key, list(fields)))
+        inner = struct_in(fields[key].type)
+        if inner is not None:
+            for number, one in enumerate(value if isinstance(value, list) else [value], 1):
+                many = f".{number}" if isinstance(value, list) else ""
+                _known(one, inner, where, f"{path}.{key}{many}" if path else f"{key}{many}")
+
+
+def _no_secrets(data: Any, where: str, path: tuple[str, ...] = ()) -> None:
+    """Variables stand in [credentials] only: elsewhere a value would end up in manifests, logs or names of files."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            if path or key != "credentials":
+                _no_secrets(value, where, (*path, str(key)))
+    elif isinstance(data, list):
+        for one in data:
+            _no_secrets(one, where, path)
+    elif isinstance(data, str) and re.search(r"\$\{\w+\}", data):
+        raise BadInput(
+            f"{where}: {'.'.join(path)} holds a variable.",
+            "Variables stand in [credentials] only; write the value here.",
+        )
+
+
+def _special(kind: type, value: Any) -> Any:
+    if kind in (Duration, Size):
+        return kind.parse(value)
+    raise NotImplementedError(kind)
+
+
+def _placed(text: str) -> tuple[str, str]:
+    """(place, reason) of msgspec's sentence."""
+    reason, _, place = text.partition(" - at `$")
+    place = re.sub(r"\[(\d+)\]", lambda match: f".{int(match[1]) + 1}", place.rstrip("`").lstrip("."))
+    if "matching regex" in reason:
+        reason = 'a secret is not written out: name a variable, like "${NAME}"'
+    return (f"{place}: " if place else ""), reason[:1].lower() + reason[1:]
+
+
+def _choices(place: str, reason: str) -> str:
+    """What may stand where a value is none of a few; empty for other mistakes."""
+    wrong = re.fullmatch(r"invalid enum value '(.*)'", reason)
+    if wrong is None:
+        return ""
+    table, *keys = [part for part in place.rstrip(": ").split(".") if not part.isdigit()]
+    fields = {one.encode_name: one.type for one in msgspec.structs.fields(Pipeline)}
+    struct = struct_in(fields[table])
+    assert struct is not None
+    hint = next(one.type for one in msgspec.structs.fields(struct) if one.encode_name == keys[-1])
+    return nearest(wrong[1], _literals(hint))
+
+
+def _literals(hint: Any) -> list[str]:
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [value for part in get_args(hint) if not isinstance(part, Meta | str) for value in _literals(part)]
+
+
+def _at(pipeline: Pipeline, folder: Path) -> Pipeline:
+    """The same with every path absolute."""
+
+    def place(text: str) -> str:
+        return os.path.normpath(folder / Path(text).expanduser())
+
+    imports = [msgspec.structs.replace(one, paths=[place(path) for path in one.paths]) for one in pipeline.imports]
+    exports = [msgspec.structs.replace(one, out=place(one.out)) for one in pipeline.exports]
+    forget, log = pipeline.forget, pipeline.log
+    return msgspec.structs.replace(
+        pipeline,
+        store=place(pipeline.store),
+        imports=imports,
+        exports=exports,
+        forget=forget if forget.file is None else ForgetKeys(file=place(forget.file)),
+        log=log if log.metrics is None else msgspec.structs.replace(log, metrics=place(log.metrics)),
+    )

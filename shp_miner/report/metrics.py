@@ -1,0 +1,41 @@
+"""A run's counts as a Prometheus text file, for node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from shp_miner.running import Ran
+
+#: Name, kind, help and the count it shows. All are of the last run; Prometheus adds up by itself.
+_METRICS = (
+    ("threads_new", "Threads read for the first time by the last run.", "new"),
+    ("threads_changed", "Threads read again by the last run.", "changed"),
+    ("items_deleted", "Posts and answers that the last run found deleted.", "deleted"),
+    ("pairs", "Pairs that the last run exported.", "pairs"),
+    ("requests", "Requests that the last run sent.", "requests"),
+    ("wait_seconds", "Seconds that the last run waited for sites.", "waited_s"),
+    ("run_seconds", "Seconds that the last run took.", "seconds"),
+    ("exit_code", "How the last run ended: 0 done, 3 in part, 75 try later, others need a person.", "exit_code"),
+)
+
+
+def write(path: Path, ran: Ran, now_s: float) -> None:
+    """Write the file in one step: the collector must never read half of it. `now_s` is when the run ended."""
+    label = ran.pipeline.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    counts = ran.counts()
+    lines = []
+    for name, text, key in _METRICS:
+        lines += _metric(name, text, label, counts[key])
+    lines += _metric(
+        "last_run_timestamp_seconds", "When the last run ended, in seconds since 1970.", label, round(now_s)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def _metric(name: str, text: str, label: str, value: float) -> list[str]:
+    full = f"shp_miner_{name}"
+    return [f"# HELP {full} {text}", f"# TYPE {full} gauge", f'{full}{{pipeline="{label}"}} {value}']

@@ -1,0 +1,356 @@
+"""Running a pipeline: all that its file asks for, in one go that may be ended and repeated at any time.
+
+The steps stand in STEPS, in their order. A step that fails is told and does not keep the others from being done; what
+is left is in the result, and the next run goes on there.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field, structs
+
+from shp_miner.community import INTERRUPTED, Crawled
+from shp_miner.config import ExportKeys, ImportKeys, Pipeline, SourceKeys, rule_of
+from shp_miner.crawling import crawl, recheck
+from shp_miner.errors import BadInput, Error, Incomplete, TryLater
+from shp_miner.export.publish import formats_in
+from shp_miner.forgetting import forget
+from shp_miner.importing import import_dump
+from shp_miner.pipeline import NoPairs, export_dataset
+from shp_miner.sources.http import SYSTEM, Budget, Clock, OverBudget
+from shp_miner.sources.registry import Access
+from shp_miner.store import Store
+from shp_miner.store.lock import only_one
+from shp_miner.store.runs import Runs
+
+StepName = Literal["forget", "import", "recheck", "crawl", "export"]
+
+#: The order has reasons: what must go, goes first; visits come before new threads, since they are few and find what was
+#: deleted; exports see all of it.
+STEPS: tuple[StepName, ...] = ("forget", "import", "recheck", "crawl", "export")
+
+#: The lock that a run holds in the store's folder of locks.
+_LOCK = Path("locks", "run")
+
+
+class StepDone(Struct):
+    """One part of a run: its step, what it was about, how it ended in a sentence, and its exit code."""
+
+    step: str
+    about: str
+    said: str
+    exit_code: int = 0
+    seconds: float = 0.0
+
+
+#: The parts of a step: what each is about, and how to do it; None where there was nothing to do.
+Steps = Iterator[tuple[str, Callable[[], StepDone | None]]]
+
+
+class Ran(Struct):
+    """What a run did: counts over all its steps, and the steps."""
+
+    pipeline: str
+    exit_code: int = 0
+    seconds: float = 0.0
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    pairs: int = 0
+    requests: int = 0
+    waited_s: float = 0.0
+    steps: list[StepDone] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int | float]:
+        """What a summary has, by name."""
+        names = ("new", "changed", "deleted", "pairs", "requests", "waited_s", "seconds", "exit_code")
+        return {name: round(getattr(self, name), 1) for name in names}
+
+
+def run(
+    pipeline: Pipeline,
+    name: str,
+    *,
+    access: Access | None = None,
+    only: Collection[str] = (),
+    say: Callable[[str], None] = lambda _: None,
+    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+) -> Ran:
+    """Do what a pipeline (as `config.read` gave it) asks for; `name` is what logs call it.
+
+    `access` brings clocks and a clock (its site is not looked at), `only` names the steps to take. Raises TryLater
+    where another run has the store. All else that goes wrong is in the result.
+    """
+    access = access or Access()
+    store = Store(pipeline.store)
+    store.create()
+    with (
+        only_one(store.path / _LOCK, f"The store {store.path} has a run", f"running {name}"),
+        Runs(store.path) as runs,
+    ):
+        going = _Going(pipeline, Ran(name), store, runs, access, free_bytes, say)
+        number = runs.begin(name, going.now())
+        try:
+            going.go([step for step in STEPS if step in only or not only])
+        except BaseException as error:
+            going.ran.exit_code = error.exit_code if isinstance(error, Error) else 1
+            going.ran.steps.append(StepDone("run", name, str(error) or type(error).__name__, going.ran.exit_code))
+            raise
+        finally:
+            going.finish()
+            runs.end(number, going.now(), going.ran.exit_code, msgspec.to_builtins(going.ran))
+    return going.ran
+
+
+class _Waiting:
+    """A clock that knows how long it was waited on."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self.waited_s = clock, 0.0
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def sleep(self, seconds: float, why: str) -> None:
+        self.waited_s += seconds
+        self._clock.sleep(seconds, why)
+
+
+class _DiskBudget(Budget):
+    """A budget that ends, too, when the disk is nearly full."""
+
+    def __init__(self, pipeline: Pipeline, clock: Clock, full: Callable[[], str | None]) -> None:
+        limits = pipeline.limits
+        super().__init__(limits.max_requests, limits.max_seconds, clock=clock)
+        self._full = full
+
+    def check(self, wait_s: float = 0.0) -> None:
+        super().check(wait_s)
+        if sentence := self._full():
+            raise OverBudget(sentence)
+
+
+class _Stopped(Exception):
+    """The run was told to end."""
+
+
+class _Going:
+    """A run that goes on."""
+
+    def __init__(  # noqa: PLR0917 - each is a part that tests exchange
+        self,
+        pipeline: Pipeline,
+        ran: Ran,
+        store: Store,
+        runs: Runs,
+        access: Access,
+        free_bytes: Callable[[Path], int],
+        say: Callable[[str], None],
+    ) -> None:
+        self._pipeline, self.ran, self._store, self._runs = pipeline, ran, store, runs
+        self._free_bytes, self._say = free_bytes, say
+        self._clock = _Waiting(access.clock or SYSTEM)
+        self._started_s = self._clock.now()
+        self._budget = _DiskBudget(pipeline, self._clock, self._full)
+        self._access = structs.replace(access, clock=self._clock, budget=self._budget)
+
+    def now(self) -> int:
+        """The time in microseconds since 1970."""
+        return round(self._clock.now() * 1_000_000)
+
+    def go(self, steps: list[StepName]) -> None:
+        """Take the steps. What one of them raises is a step that failed; being told to end ends all."""
+        try:
+            for step in steps:
+                for about, work in getattr(self, f"_{step}")():
+                    self._step(step, about, work)
+        except _Stopped:
+            pass
+
+    def finish(self) -> None:
+        """Add up."""
+        ran = self.ran
+        ran.seconds = self._clock.now() - self._started_s
+        ran.requests, ran.waited_s = self._budget.requests, self._clock.waited_s
+        ran.exit_code = ran.exit_code or _exit_code(ran.steps)
+
+    def _step(self, step: StepName, about: str, work: Callable[[], StepDone | None]) -> None:
+        start = self._clock.now()
+        stopped = False
+        try:
+            if sentence := self._full():
+                done: StepDone | None = StepDone(step, about, sentence, TryLater.exit_code)
+            else:
+                done = work()
+        except KeyboardInterrupt:
+            done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
+        except Error as error:
+            done = StepDone(step, about, f"{error.message} {error.hint}".strip(), error.exit_code)
+        if done is None:
+            return
+        done.seconds = self._clock.now() - start
+        self.ran.steps.append(done)
+        self._say(f"{step} {about}: {done.said}")
+        if stopped or done.said == INTERRUPTED:
+            raise _Stopped
+
+    def _full(self) -> str | None:
+        least = self._pipeline.limits.min_free
+        free = self._free_bytes(self._store.path)
+        return f"Only {free / 1e9:.1f} GB are free, and {least / 1e9:.1f} GB shall stay so." if free < least else None
+
+    # -- the steps ----------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> Steps:
+        name = self._pipeline.forget.file
+        if name is not None:
+            yield name, partial(self._forget_file, Path(name))
+
+    def _forget_file(self, file: Path) -> StepDone | None:
+        if not file.exists():
+            raise BadInput(f"There is no list {file} of what is to be forgotten.", "Make it, if only an empty one.")
+        state = _digest(file.read_bytes())
+        key = f"forget:{file}"
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if self._runs.state_of(key) == state or not lines:
+            return None
+        done = forget(self._store, file=file)
+        self._runs.did(key, state, self.now())
+        items = sum(one.items for one in done.tables.values())
+        return StepDone("forget", str(file), f"{items:,} items forgotten, {len(done.exports)} exports looked through")
+
+    def _import(self) -> Steps:
+        for one in self._pipeline.imports:
+            yield one.kind, partial(self._import_new, one)
+
+    def _import_new(self, keys: ImportKeys) -> StepDone | None:
+        options: dict[str, Any] = {"communities": keys.communities} if keys.communities else {}
+        if keys.site is not None:
+            options["site"] = keys.site
+        found = {path: _state_of_files(path, options) for path in matching(keys.paths)}
+        fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{path}") != state]
+        if not fresh:
+            return None
+        limits = self._pipeline.limits
+        done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **options)
+        # What is damaged is told once, and read again when the file is another.
+        for path in fresh:
+            self._runs.did(f"import:{path}", found[path], self.now())
+        kept = ", ".join(f"{count:,} {kind}s" for kind, count in sorted(done.tally.read.items())) or "nothing"
+        damage = " ".join(one.sentence() for one in done.tally.damages)
+        said = f"{kept} of {len(fresh)} {'file' if len(fresh) == 1 else 'files'} {damage}".strip()
+        return StepDone("import", keys.kind, said, 0 if done.tally.complete else Incomplete.exit_code)
+
+    def _recheck(self) -> Steps:
+        if self._pipeline.recheck.enabled:
+            yield "what is due", self._revisit
+
+    def _revisit(self) -> StepDone | None:
+        keys = self._pipeline.recheck
+        done = recheck(self._store, self._access, limit=keys.limit, visits_s=keys.at, say=self._say)
+        return self._crawled("recheck", "what is due", done)
+
+    def _crawl(self) -> Steps:
+        for one in self._pipeline.sources:
+            about = " ".join(filter(None, (one.kind, one.site, ", ".join(one.communities))))
+            yield about, partial(self._crawl_source, about, one)
+
+    def _crawl_source(self, about: str, keys: SourceKeys) -> StepDone | None:
+        access = structs.replace(self._access, site=keys.site, url=keys.url, allow_private=keys.allow_private)
+        visits_s = self._pipeline.recheck.at
+        done = crawl(
+            keys.kind, keys.communities, self._store, access, limit=keys.limit, visits_s=visits_s, say=self._say
+        )
+        return self._crawled("crawl", about, done)
+
+    def _crawled(self, step: StepName, about: str, done: list[Crawled]) -> StepDone | None:
+        if not done:
+            return None
+        self.ran.new += sum(one.new for one in done)
+        self.ran.changed += sum(one.read - one.new for one in done)
+        self.ran.deleted += sum(one.gone for one in done)
+        if any(one.stopped == INTERRUPTED for one in done):
+            return StepDone(step, about, INTERRUPTED, Incomplete.exit_code)
+        read, gone, failed = (sum(getattr(one, name) for one in done) for name in ("read", "gone", "failed"))
+        waiting = sum(one.waiting for one in done)
+        why = " ".join(dict.fromkeys(one.stopped for one in done if one.stopped))
+        left = f", {failed:,} failed, {waiting:,} waiting" if failed or waiting else ""
+        said = f"{read:,} threads read, {gone:,} items gone{left}. {why}".strip()
+        return StepDone(step, about, said, 0 if all(one.complete for one in done) else Incomplete.exit_code)
+
+    def _export(self) -> Steps:
+        for one in self._pipeline.exports:
+            yield one.out, partial(self._export_if_changed, one)
+
+    def _export_if_changed(self, keys: ExportKeys) -> StepDone | None:
+        rule, limits, out = rule_of(self._pipeline.rule, keys.rule), self._pipeline.limits, Path(keys.out)
+        settings = msgspec.json.encode((keys, rule, self._store.snapshot().version, version("shp-miner")))
+        key, state = f"export:{out}", _digest(settings)
+        if self._runs.state_of(key) == state and formats_in(out):
+            return StepDone("export", keys.out, "up to date")
+        try:
+            done = export_dataset(
+                self._store,
+                out,
+                rule=rule,
+                formats=keys.formats,
+                communities=keys.communities,
+                validation=keys.validation,
+                test=keys.test,
+                workers=limits.workers,
+                memory=limits.memory,
+            )
+        except NoPairs as none:
+            return StepDone("export", keys.out, none.message)  # a young store: scores must have had time
+        self._runs.did(key, state, self.now())
+        pairs = sum(done.pairs.values())
+        self.ran.pairs += pairs
+        return StepDone("export", keys.out, f"{pairs:,} pairs of {sum(done.posts.values()):,} posts")
+
+
+def _exit_code(steps: list[StepDone]) -> int:
+    """0 if all is done; what needs a person (4, 5, 2) before what the next run does by itself (3, or 75 if all is)."""
+    codes = {step.exit_code for step in steps} - {0}
+    for code in (1, 4, 5, 2):
+        if code in codes:
+            return code
+    if not codes:
+        return 0
+    nothing_done = codes == {TryLater.exit_code} and all(step.exit_code or step.said == "up to date" for step in steps)
+    return TryLater.exit_code if nothing_done else Incomplete.exit_code
+
+
+def matching(patterns: list[str]) -> list[Path]:
+    """Files and folders, in the order of their names. What is named without a wildcard must be there."""
+    found: list[Path] = []
+    for pattern in patterns:
+        paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants a folder and a rest
+        if not paths and not glob.has_magic(pattern):
+            raise BadInput(f"There is no file {pattern}.", "Correct `paths` in the pipeline.")
+        found += map(Path, paths)
+    return list(dict.fromkeys(found))
+
+
+def _state_of_files(path: Path, options: dict[str, Any]) -> str:
+    """Says whether a file, or any in a folder, has changed since it was imported with the same options."""
+    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    sizes = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            status = file.stat()
+            sizes.append((str(file), status.st_size, status.st_mtime_ns))
+    return _digest(msgspec.json.encode((sizes, options)))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

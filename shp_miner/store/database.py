@@ -1,0 +1,102 @@
+"""The store's small memory, in SQLite beside the tables: what crawls remember and what runs did."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from shp_miner.errors import BadInput, from_os_error
+from shp_miner.transaction import PATIENCE_S, transaction
+
+FILE = "crawl.sqlite"
+
+#: What each version of the schema added, in order; the last is the current one. SQLite's user_version says how far a
+#: file is. Nothing is ever changed here: a file of any age is brought forward by what it lacks.
+#:
+#: All times are microseconds since 1970.
+#: sites: where a source's site was last asked, so that later visits ask there too.
+#: windows: everything the listing holds up to `complete_to` has been taken over.
+#: threads: `changed_at` as last listed, `read_change` as it was when last read; what differs is waiting to be read.
+#:   `due_at` is the next visit by age, `claimed_until` keeps two processes from reading the same thread.
+#:   `post_gone`: only a stub of its post is left.
+#: answers: what was present at any reading, so that what is missing at the next is noticed.
+#: runs: every run of a pipeline; one without an end is going on or was killed. `summary` is JSON.
+#: done: what need not be done again: files that were imported, lists that were forgotten, exports that are up to date.
+SCHEMAS = (
+    """
+CREATE TABLE sites (
+    source TEXT, site TEXT, url TEXT, allow_private INTEGER NOT NULL,
+    PRIMARY KEY (source, site)
+);
+CREATE TABLE windows (
+    source TEXT, site TEXT, community TEXT, complete_to INTEGER,
+    PRIMARY KEY (source, site, community)
+);
+CREATE TABLE threads (
+    source TEXT, site TEXT, post_id TEXT, community TEXT NOT NULL,
+    created_at INTEGER, changed_at INTEGER NOT NULL, read_change INTEGER, read_at INTEGER, due_at INTEGER,
+    missing INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0, post_gone INTEGER NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0, retry_at INTEGER NOT NULL DEFAULT 0, error TEXT,
+    claimed_until INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, site, post_id)
+);
+CREATE INDEX threads_due ON threads (due_at) WHERE due_at IS NOT NULL AND NOT gone;
+CREATE TABLE answers (
+    source TEXT, site TEXT, post_id TEXT, answer_id TEXT, created_at INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, site, post_id, answer_id)
+) WITHOUT ROWID;
+""",
+    """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER, exit_code INTEGER,
+    summary TEXT
+);
+CREATE TABLE done (what TEXT PRIMARY KEY, state TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE INDEX threads_waiting ON threads (source, site, community, changed_at)
+    WHERE NOT gone AND (read_change IS NULL OR read_change < changed_at);
+""",
+)
+
+
+def opened(folder: Path) -> sqlite3.Connection:
+    """The file in a store's folder, made or brought forward where it must be.
+
+    Raises BadInput where it is damaged or from a newer version.
+    """
+    path = folder / FILE
+    try:
+        database = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+        _write_ahead(database)
+        database.execute("PRAGMA synchronous = FULL")
+        with transaction(database):
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            for number, schema in enumerate(SCHEMAS[version:], version + 1):
+                for statement in filter(str.strip, schema.split(";")):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {number}")
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise from_os_error(error, f"opening {path}") or BadInput(
+            f"{path} cannot be read: {error}.",
+            "`shp-miner doctor --repair` sets it aside; a crawl then starts from anew.",
+        ) from error
+    if version > len(SCHEMAS):
+        database.close()
+        raise BadInput(
+            f"{path} has schema {version}; this version reads {len(SCHEMAS)}.", "Install the newest shp-miner."
+        )
+    return database
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side. SQLite's own patience does not cover this step, so it is here."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return

@@ -1,0 +1,76 @@
+"""What runs of pipelines did, and what need not be done again, in the store's SQLite file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shp_miner.store.database import opened
+from shp_miner.transaction import transaction
+
+#: Runs that are remembered: three years of one a day, and no file that grows for ever.
+_KEPT = 1000
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run; times are microseconds since 1970. One that goes on or was killed has no `ended_at` and no `exit_code`."""
+
+    id: int
+    pipeline: str
+    started_at: int
+    ended_at: int | None
+    exit_code: int | None
+    summary: dict[str, Any]
+
+
+class Runs:
+    """The runs of a store. Only who holds the store's run lock may begin one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._database = opened(folder)
+
+    def __enter__(self) -> Runs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def begin(self, pipeline: str, now: int) -> int:
+        """Note that a run begins; returns its id. Runs of long ago are dropped."""
+        with transaction(self._database):
+            run = self._database.execute(
+                "INSERT INTO runs (pipeline, started_at) VALUES (?, ?)", (pipeline, now)
+            ).lastrowid
+            assert run is not None
+            self._database.execute("DELETE FROM runs WHERE id <= ?", (run - _KEPT,))
+        return run
+
+    def end(self, run: int, now: int, exit_code: int, summary: dict[str, Any]) -> None:
+        """Note how a run ended."""
+        text = msgspec.json.encode(summary).decode()
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE runs SET ended_at = ?, exit_code = ?, summary = ? WHERE id = ?", (now, exit_code, text, run)
+            )
+
+    def last(self, count: int) -> list[Run]:
+        """The last runs, the newest first."""
+        rows = self._database.execute("SELECT * FROM runs ORDER BY id DESC LIMIT ?", (count,)).fetchall()
+        return [_run(row) for row in rows]
+
+    def state_of(self, what: str) -> str | None:
+        """The state in which something was last done; None if it never was."""
+        row = self._database.execute("SELECT state FROM done WHERE what = ?", (what,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def did(self, what: str, state: str, now: int) -> None:
+        """Note that something was done whole, in a state that says whether it must be done again."""
+        with transaction(self._database):
+            self._database.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (what, state, now))
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    number, pipeline, started_at, ended_at, exit_code, summary = row
+    return Run(number, pipeline, started_at, ended_at, exit_code, msgspec.json.decode(summary) if summary else {})
