@@ -95,7 +95,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         snapshot = store.snapshot(as_of)
         remember_export(store, out, dropped=keep_dropped)
         fitting, rows = _fitting(snapshot, workers or cores(), memory or default_memory())
-        ranges = snapshot.ranges(rows)
+        ranges = snapshot.ranges(rows, selection.communities)
         dropped = None if keep_dropped is None else Path(keep_dropped)
         with published(Path(out)) as folder:
             work = folder / ".pieces"
