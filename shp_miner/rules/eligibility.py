@@ -112,4 +112,7 @@ def _by_platform(field: str, override: float | bool | None) -> pl.Expr:
 
 def _first_reason(conditions: Conditions) -> pl.Expr:
     """The name of the first condition that holds. A condition that is null does not hold."""
-    return pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in conditions).alias(REASON)
+    # Numbers are compared for every row and condition, and names looked up once.
+    names, holding = zip(*conditions, strict=True)
+    first = pl.coalesce(pl.when(holds).then(pl.lit(i, pl.UInt32)) for i, holds in enumerate(holding))
+    return pl.lit(pl.Series(names)).gather(first).alias(REASON)
