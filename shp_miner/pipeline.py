@@ -176,7 +176,8 @@ def _finish(
     name: str, folder: Path, written: Sequence[WriteResult], selection: Selection, mined: RangeResult
 ) -> list[Shard]:
     """The checks over a whole format, then its card, and the manifest last."""
-    shards = [shard for part in written for shard in part.shards]
+    found = [shard for part in written for shard in part.shards]
+    shards = sorted(found, key=lambda shard: (shard.community, shard.split, shard.path))
     balance = Balance()
     for part in written:
         balance.add(part.balance)

@@ -88,7 +88,7 @@ def _merged(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
     used = [chunk.indices.dictionary_encode() for chunk in chunks]
     values = [chunk.dictionary.take(use.dictionary) for chunk, use in zip(chunks, used, strict=True)]
     # Different rows of threads may hold the same text.
-    numbered = pa.concat_arrays(values).dictionary_encode()
+    numbered = (pa.concat_arrays(values) if len(values) > 1 else values[0]).dictionary_encode()
     start, rows = 0, []
     for use in used:
         own = numbered.indices.slice(start, len(use.dictionary))
