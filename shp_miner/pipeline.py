@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np  # noqa: F401  (before polars, whose own late import of it fails when two threads ask for it at once)
 from msgspec import Struct, field
 
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
