@@ -17,6 +17,9 @@ import polars as pl
 import pyarrow as pa
 import xxhash
 
+# polars imports numpy when it first meets something of it, and fails if two threads do so at once: here it is one.
+pl.lit(np.int64(0))
+
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 EXPORT_TIMESTAMP = pa.timestamp("ms", tz="UTC")
 
