@@ -30,8 +30,9 @@ _OTHER = "#444444"
 #: Curves of more rules than these cannot be told apart.
 _CURVES = ("calibrated", "shp", "votes")
 
-_COLUMNS = 5
-_PANEL_INCHES = (2.5, 2.2)
+_COLUMNS = 6
+_PANEL_INCHES = (2.3, 2.2)
+_LARGE_PANEL_INCHES = (6.0, 4.0)
 _DPI = 130
 
 #: Bins with fewer pairs are left out of the chart of reliability: their share of right ones is noise.
@@ -76,7 +77,7 @@ def _coverage(results: Sequence[WorldResult], path: Path) -> None:
                     markeredgecolor="white", markeredgewidth=0.6, zorder=3,
                 )  # fmt: skip
                 shown.setdefault(one.rule, dot)
-        axes.set_ylim(0.45, 1.0)
+        axes.set_ylim(0.4, 1.02)
         axes.set_xlim(0.03, 20)
         axes.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
         axes.minorticks_off()
@@ -111,7 +112,8 @@ def _figure(results: Sequence[WorldResult], title: str, x: str, y: str) -> tuple
 
     columns = min(_COLUMNS, len(results))
     rows = math.ceil(len(results) / columns)
-    size = (max(columns * _PANEL_INCHES[0], 6.5) + 0.4, rows * _PANEL_INCHES[1] + 1.0)
+    width, height = _PANEL_INCHES if columns > 2 else _LARGE_PANEL_INCHES
+    size = (columns * width + 0.4, rows * height + 1.0)
     figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     panels = list(grid.flat)
@@ -124,9 +126,10 @@ def _figure(results: Sequence[WorldResult], title: str, x: str, y: str) -> tuple
     # The panels above the spare ones are the last of their columns and show the numbers.
     for axes in panels[max(0, len(results) - columns) : len(results)]:
         axes.tick_params(labelbottom=True)
+        axes.set_xlabel(x, fontsize=8)
+    for axes in panels[::columns]:
+        axes.set_ylabel(y, fontsize=8)
     figure.suptitle(title, fontsize=12)
-    figure.supxlabel(x, fontsize=10)
-    figure.supylabel(y, fontsize=10)
     return figure, panels[: len(results)]
 
 

@@ -55,8 +55,8 @@ def summary(results: Sequence[WorldResult]) -> Table:
                 f"{min(shares):.3f} to {max(shares):.3f}" if shares else None,
                 geometric_mean([one.pairs_per_thread for one in of_worlds.values()]),
                 geometric_mean(list(known.values())) if known else _NONE,
-                f"{len(gains)} of {len(results)}",
-                _named([world for world in of_worlds if world not in gains]),
+                f"{len(gains)} of {len(results)}" if known else None,
+                _named([world for world in of_worlds if world not in gains]) if known else None,
             )
         )
     columns = ("rule", "right", "pairs a thread", "multiple", f"worlds with {GAIN:g} or more", "not in")
