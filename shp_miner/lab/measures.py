@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,11 +60,7 @@ def accuracy_at(labels: Labels, pairs: int) -> float | None:
     """
     if not labels.ranked or not 0 < pairs <= len(labels):
         return None
-    ends, right = _prefixes(labels)
-    last = int(np.searchsorted(ends, pairs))
-    before_pairs, before_right = (ends[last - 1], right[last - 1]) if last else (0.0, 0.0)
-    part = (pairs - before_pairs) / (ends[last] - before_pairs)
-    return float(before_right + part * (right[last] - before_right)) / pairs
+    return _at(*_prefixes(labels), pairs)
 
 
 def kept_at(labels: Labels, accuracy: float) -> int | None:
@@ -127,19 +122,12 @@ def calibration_error(labels: Labels) -> float | None:
 
 def coverage(labels: Labels, reference_pairs: int, points: int = 60) -> list[tuple[float, float]]:
     """(pairs per pair of the reference, accuracy of that many most confident pairs), evenly in the logarithm."""
-    return list(_coverage(labels, reference_pairs, points))
-
-
-def _coverage(labels: Labels, reference_pairs: int, points: int) -> Iterator[tuple[float, float]]:
-    if not labels.ranked or not reference_pairs or len(labels) < _FEW:
-        return
     first = max(_FEW, reference_pairs // 20)
-    if first >= len(labels):
-        return
-    for count in sorted(set(np.geomspace(first, len(labels), points).astype(int).tolist())):
-        right = accuracy_at(labels, count)
-        assert right is not None
-        yield count / reference_pairs, right
+    if not labels.ranked or not reference_pairs or len(labels) <= first:
+        return []
+    ends, right = _prefixes(labels)
+    counts = sorted(set(np.geomspace(first, len(labels), points).round().astype(int).tolist()))
+    return [(count / reference_pairs, _at(ends, right, count)) for count in counts]
 
 
 def length_bias(longer_won: Mask, longer_better: Mask, thread: Index) -> tuple[float, float]:
@@ -152,6 +140,14 @@ def _prefixes(labels: Labels) -> tuple[Floats, Floats]:
     order = np.argsort(-labels.confidence, kind="stable")
     last = _group_ends(labels.confidence[order])
     return (last + 1).astype(np.float64), np.cumsum(labels.right[order]).astype(np.float64)[last]
+
+
+def _at(ends: Floats, right: Floats, pairs: int) -> float:
+    """Share of right ones among the first `pairs`, given prefixes; a tie that does not fit counts in part."""
+    last = int(np.searchsorted(ends, pairs))
+    before_pairs, before_right = (ends[last - 1], right[last - 1]) if last else (0.0, 0.0)
+    part = (pairs - before_pairs) / (ends[last] - before_pairs)
+    return float(before_right + part * (right[last] - before_right)) / pairs
 
 
 def _group_ends(confidence: Floats) -> Index:
