@@ -101,8 +101,8 @@ def _reliability(results: Sequence[WorldResult], path: Path) -> None:
                 shown.setdefault(one.rule, line)
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.02)
-        axes.set_xticks([0, 0.5, 1])
-        axes.set_yticks([0, 0.5, 1])
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     _save(figure, path, shown, f"bins of 0.05 with at least {_FEW} pairs")
 
 
