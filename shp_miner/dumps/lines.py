@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -68,12 +67,12 @@ def joined(parts: Sequence[Lines]) -> Lines:
     """The lines of all parts, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    before = np.cumsum([0, *(len(part.text) for part in parts)])
-    starts = [part.starts[:-1] + ahead for part, ahead in zip(parts, before[:-1], strict=True)]
+    places = np.cumsum([0, *(len(part.text) for part in parts)])
+    starts = [part.starts[:-1] + place for part, place in zip(parts, places[:-1], strict=True)]
     return Lines(
         b"".join([part.text for part in parts]),
         np.concatenate([part.offsets for part in parts]),
-        np.concatenate([*starts, before[-1:]]),
+        np.concatenate([*starts, places[-1:]]),
     )
 
 
@@ -87,8 +86,8 @@ def bounds(text: bytes | memoryview) -> tuple[Places, Places]:
 
 def positions(text: bytes | memoryview, needle: bytes) -> Places:
     """Where `needle` stands in the text, at the speed of a search in native code."""
-    pieces = sz.Str(text).split(needle)
-    number = ctypes.c_uint64 if pieces.offsets_are_large else ctypes.c_uint32
-    # The pieces lie side by side there, without the needles between them.
-    tape = (number * len(pieces)).from_address(pieces.offsets_address)
-    return np.array(tape, np.int64)[1:] + np.arange(len(pieces) - 1) * len(needle)
+    whole = sz.Str(text)
+    after = np.fromiter((piece.address for piece in whole.split(needle)), np.int64)
+    # A piece begins behind a needle, but for the first.
+    found: Places = after[1:] - (whole.address + len(needle))
+    return found
