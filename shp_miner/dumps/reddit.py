@@ -84,7 +84,8 @@ class _Search:
             found = None if thorough else self._found(number, offset, text)
             if found is None:
                 found = all_lines(offset, text)
-            held.append(found)
+            if found:  # of a rare community most blocks have nothing, and nothing need not be held
+                held.append(found)
             count, size = count + len(found), size + len(found.text)
             if count >= _BATCH or size >= _BATCH_BYTES:
                 yield joined(held)
