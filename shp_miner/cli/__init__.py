@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Turn a store into preference data."),
     "forget": ("forget", "Take somebody's content out of a store and its exports."),
     "stats": ("stats", "Show what a store holds."),
+    "lab": ("lab", "Measure what every rule is worth."),
     "forum": ("forum", "Serve a simulated forum on this machine, to try the crawlers on."),
     "doctor": ("doctor", "Check versions, paths, disk and credentials."),
 }
