@@ -58,9 +58,12 @@ def check_store(
 
 def _about(threads: Threads) -> str:
     communities = threads.posts["community"].n_unique()
-    what = f"{threads.posts.height:,} posts and {threads.answers.height:,} answers of {communities:,} communities"
+    whose = "one community" if communities == 1 else f"{communities:,} communities"
     of = f", one of {threads.parts} equal parts of the store by hash" if threads.parts > 1 else ""
-    return f"{what}{of}. Errors are standard errors by a bootstrap over whole threads."
+    return (
+        f"{threads.posts.height:,} posts and {threads.answers.height:,} answers of {whose}{of}. An `error` is a"
+        " standard error by a bootstrap over whole threads; it is left out where all pairs of a column are alike."
+    )
 
 
 def _pairs_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) -> Table:

@@ -92,17 +92,22 @@ class Shares:
         return float(self._counted[name]["hit"].sum()) / pairs if pairs else None
 
     def error(self, name: str, against: str | None = None) -> float | None:
-        """The standard error of a share, or of its difference to another column's; null where threads are too few."""
+        """The standard error of a share, or of its difference to another column's.
+
+        Null where the draws cannot tell: too few threads, every pair alike, or a column against itself.
+        """
         drawn = self._draw()
         values = drawn[name] - (drawn[against] if against else 0)
         known = values[np.isfinite(values)]
         few = min(self.threads(one) for one in (name, against or name)) < 2
-        return None if few or len(known) < self._replicates // 2 else float(known.std(ddof=1))
+        if few or len(known) < self._replicates // 2 or not np.ptp(known):
+            return None
+        return float(known.std(ddof=1))
 
     def difference(self, name: str, against: str) -> float | None:
-        """The share of a column less that of another; null without pairs."""
+        """The share of a column less that of another; null without pairs, or against itself."""
         ours, theirs = self.share(name), self.share(against)
-        return None if ours is None or theirs is None else ours - theirs
+        return None if ours is None or theirs is None or name == against else ours - theirs
 
     def _draw(self) -> dict[str, Floats]:
         if self._drawn is None:
