@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from shp_miner.calibrating import drop_fits
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.publish import formats_in
 from shp_miner.exports_again import ExportDone, dropped_again, export_again
@@ -116,6 +117,7 @@ def _purge(
         looking = bool((found.lines["kind"] == "account").any())
     done = {name: purge_table(store, name, wanted, dry_run=dry_run) for name in TABLES}
     if not dry_run:
+        drop_fits(store.path)
         for name in TABLES:
             clean(store, name)
     exports = [*more, *known_exports(store)]

@@ -12,9 +12,11 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
-from shp_miner.rules.eligibility import REASON, THREAD, judge_answers, judge_posts
+from shp_miner.rules.age import at_age
+from shp_miner.rules.calibrated import Calibration, with_theta
+from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, judge_answers, judge_posts
 from shp_miner.rules.hashing import SPLITS, splits, winner_is_first
-from shp_miner.rules.pairs import Index, Pairs, form_pairs, sample
+from shp_miner.rules.pairs import ANSWER_KEY, Index, Pairs, form_pairs, sample
 from shp_miner.rules.presets import Rule
 from shp_miner.store import HashRange, Snapshot
 from shp_miner.tally import Tally
@@ -40,7 +42,8 @@ class Threads:
     posts: POST without its body's markup: title and body as clean Markdown, plus `split`; one row a thread.
     answers: ANSWER likewise (`text` is the clean body), sorted by thread, time and id, plus `post_row`, and `wins` and
     `losses`: how many of the rule's pairs, before sampling, the answer won and lost.
-    pairs: `winner` and `loser` (rows of answers), `winner_first` (whether the winner is answer 1 or A), `same_text`.
+    pairs: `winner` and `loser` (rows of answers), `winner_first` (whether the winner is answer 1 or A), `same_text`,
+    `confidence` and `tier`.
     """
 
     posts: pl.DataFrame
@@ -59,34 +62,56 @@ class Mined:
     dropped: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
-def mine(snapshot: Snapshot, part: HashRange, selection: Selection, keep_dropped: bool = False) -> Mined:
+@dataclass
+class Judged:
+    """The posts and answers of one range with the reasons of the rule, and how many items contradicted themselves."""
+
+    posts: pl.DataFrame
+    answers: pl.DataFrame
+    contradicting_posts: int
+    contradicting_answers: int
+
+
+def judge(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
+    """Read the threads of one range, without their bodies, and say who is eligible."""
+    rule = selection.rule
+    posts, contradicting_posts = snapshot.posts(part, selection.communities)
+    answers, contradicting_answers = snapshot.answers(part, selection.communities)
+    if rule.observe_at_s is not None:
+        seen = snapshot.scan("answers", part).select(*ANSWER_KEY, "observed_at", "score").collect()
+        answers = at_age(answers, seen, ANSWER_KEY, rule.observe_at_s)
+    posts = judge_posts(posts, rule)
+    return Judged(posts, judge_answers(answers, posts, rule), contradicting_posts, contradicting_answers)
+
+
+def mine(
+    snapshot: Snapshot, part: HashRange, selection: Selection, calibration: Calibration, keep_dropped: bool = False
+) -> Mined:
     """Read the threads of one range and apply the rule to them."""
     rule, tally = selection.rule, Tally()
-    posts, post_conflicts = snapshot.posts(part, selection.communities)
-    answers, answer_conflicts = snapshot.answers(part, selection.communities)
-    tally.note("post", "observations_contradict", post_conflicts)
-    tally.note("answer", "observations_contradict", answer_conflicts)
+    judged = judge(snapshot, part, selection)
+    tally.note("post", "observations_contradict", judged.contradicting_posts)
+    tally.note("answer", "observations_contradict", judged.contradicting_answers)
+    posts, answers = judged.posts, judged.answers
     digest = sum(int(frame["content_hash"].to_numpy().view(np.uint64).sum()) for frame in (posts, answers))
     observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]
     newest = max((int(value) for value in observed if isinstance(value, int)), default=None)
-    posts = judge_posts(posts, rule)
-    answers = judge_answers(answers, posts, rule)
-    for kind, judged in (("post", posts), ("answer", answers)):
-        for reason, count in judged.group_by(REASON).len().iter_rows():
+    for kind, frame in (("post", posts), ("answer", answers)):
+        for reason, count in frame.group_by(REASON).len().iter_rows():
             if reason is None:
                 tally.keep(f"eligible {kind}", count)
             else:
                 tally.drop(kind, reason, count)
     dropped = {"posts": _dropped(posts), "answers": _dropped(answers, "answer_id")} if keep_dropped else {}
-    pairs = form_pairs(answers.filter(pl.col(REASON).is_null()).drop(REASON), rule, tally)
-    threads = _with_text(snapshot, part, pairs, posts.drop(REASON), selection, tally)
+    eligible = with_theta(answers, calibration).filter(pl.col(REASON).is_null()).drop(REASON)
+    threads = _with_text(snapshot, part, form_pairs(eligible, rule, tally), posts.drop(REASON), selection, tally)
     tally.keep("pair", threads.pairs.height)
     tally.keep("post", threads.posts.height)
     return Mined(threads, tally, digest % (1 << 64), newest, dropped)
 
 
 def _dropped(judged: pl.DataFrame, *key: str) -> pl.DataFrame:
-    return judged.filter(pl.col(REASON).is_not_null()).sort(*THREAD, *key)
+    return judged.filter(pl.col(REASON).is_not_null()).sort(*THREAD, *key).drop(HELPERS, strict=False)
 
 
 def _with_text(
@@ -114,6 +139,7 @@ def _with_text(
                 pairs.pair_hash, pairs.item_hash[pairs.winner], pairs.item_hash[pairs.loser], selection.rule.seed
             ),
             "same_text": _same_text(pairs, tally),
+            **pairs.worth(),
         }
     )
     return Threads(posts, answers, table.sort("winner", "loser"))

@@ -87,7 +87,7 @@ ANSWER = pa.schema(
 
 #: A preference: the keys of two answers of one thread, the winner first. Rules make these; text is added at export.
 #: age is in seconds, winner minus loser; score_ratio is winner / loser, null where the loser's score is not positive.
-#: confidence is the probability that the label is right, null where it was not computed.
+#: confidence is the probability that the label is right, null where it was not computed. tier is one of TIERS.
 PAIR = pa.schema(
     [
         ("thread_hash", pa.int64()),
@@ -102,9 +102,14 @@ PAIR = pa.schema(
         ("seconds_difference", pa.float64()),
         ("score_ratio", pa.float64()),
         ("confidence", pa.float64()),
+        ("tier", pa.string()),
         ("pair_hash", pa.uint64()),
     ]
 )
+
+#: How far a pair can be trusted: strict is a pair of SHP's kind (its floors, winner not older) with a confidence of 0.8
+#: or more, extended is every other.
+TIERS = ("strict", "extended")
 
 #: Columns that hold what people wrote. They carry no statistics in any file and leave when a person asks.
 TEXT_COLUMNS = ("title", "body")

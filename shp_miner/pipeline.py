@@ -10,17 +10,19 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from shp_miner.calibrating import MeasureJob, calibrated
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
-from shp_miner.export.manifest import manifest, to_json
+from shp_miner.export.manifest import Source, manifest, to_json
 from shp_miner.export.pieces import shares
 from shp_miner.export.publish import MANIFEST, published
 from shp_miner.export.shards import Shard
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mine import Selection
+from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.exports import remember_export
@@ -112,6 +114,9 @@ def _written(
 ) -> Exported:
     """Mine the ranges, and write every format of what was found to `folder`, which will become `out`."""
     first = mining[0]
+    measuring = [MeasureJob(job.store, job.version, job.number, job.part, job.selection, job.work) for job in mining]
+    steps.more(2 * len(measuring))
+    calibration = calibrated(measuring, workers=fitting, advance=steps)
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
     if not mined.pairs:
@@ -126,7 +131,7 @@ def _written(
     written = run_threads(write_groups, writing, workers=fitting, advance=steps)
     for name, target in targets.items():
         own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
-        result.shards[name] = _finish(name, target, own, first.selection, mined)
+        result.shards[name] = _finish(name, target, own, first.selection, mined, calibration)
     shutil.rmtree(first.work)
     return result
 
@@ -172,7 +177,12 @@ def _sum(results: Any) -> RangeResult:
 
 
 def _finish(
-    name: str, folder: Path, written: Sequence[WriteResult], selection: Selection, mined: RangeResult
+    name: str,
+    folder: Path,
+    written: Sequence[WriteResult],
+    selection: Selection,
+    mined: RangeResult,
+    calibration: Calibration,
 ) -> list[Shard]:
     """The checks over a whole format, then its card, and the manifest last."""
     shards = [shard for part in written for shard in part.shards]
@@ -180,7 +190,10 @@ def _finish(
     for part in written:
         balance.add(part.balance)
     balance.check(FORMATS[name], mined.tally)
-    data = manifest(FORMATS[name], selection, mined.tally, mined.digest, mined.newest_us, shards)
+    # Nothing is told of communities without a pair: their names may be somebody's own, and no file gives them away.
+    fits = [one for one in calibration.fits.to_dicts() if one["community"] in mined.pairs]
+    source = Source(mined.digest, mined.newest_us, fits)
+    data = manifest(FORMATS[name], selection, mined.tally, source, shards)
     text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))
     (folder / "README.md").write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")

@@ -34,10 +34,10 @@ def pairs(posts: pd.DataFrame, answers: pd.DataFrame, *rules: str) -> dict[str, 
     results = {rule: Result() for rule in rules}
     threads = {key: own.to_dict("records") for key, own in answers.groupby(["site", "post_id"])}
     for post in posts.to_dict("records"):
-        if not _post_is_eligible(post):
+        if not post_is_eligible(post):
             continue
         own = threads.get((post["site"], post["post_id"]), [])
-        kept = [answer for answer in own if _answer_is_eligible(answer, post)]
+        kept = [answer for answer in own if answer_is_eligible(answer, post)]
         kept.sort(key=lambda a: (-a["score"], a["created_at"], a["answer_id"]))
         kept = kept[:50]
         kept.sort(key=lambda a: (a["created_at"], a["answer_id"]))
@@ -50,7 +50,7 @@ def pairs(posts: pd.DataFrame, answers: pd.DataFrame, *rules: str) -> dict[str, 
     return results
 
 
-def _post_is_eligible(post: Any) -> bool:
+def post_is_eligible(post: Any, *, floors: bool = True) -> bool:
     floor, _ = FLOORS.get(post["platform"], (0, 1))
     return bool(
         post["is_text"]
@@ -62,11 +62,11 @@ def _post_is_eligible(post: Any) -> bool:
         and not (post["edited"] and post["platform"] in ("reddit", "lemmy"))
         and _has_age(post)
         and not pd.isna(post["score"])
-        and post["score"] >= floor
+        and (post["score"] >= floor or not floors)
     )
 
 
-def _answer_is_eligible(answer: Any, post: Any) -> bool:
+def answer_is_eligible(answer: Any, post: Any, *, floors: bool = True) -> bool:
     _, floor = FLOORS.get(answer["platform"], (0, 1))
     by_asker = answer["by_post_author"] or _same_author(answer, post)
     return bool(
@@ -78,7 +78,7 @@ def _answer_is_eligible(answer: Any, post: Any) -> bool:
         and not answer["stickied"]
         and _has_age(answer)
         and not pd.isna(answer["score"])
-        and answer["score"] >= floor
+        and (answer["score"] >= floor or not floors)
     )
 
 
@@ -98,7 +98,7 @@ def _judge(a: Any, b: Any, neighbours: bool, rule: str) -> tuple[Any, Any] | Non
         return None
     winner, loser = (a, b) if value_a > value_b else (b, a)
     apart = winner["created_at"] - loser["created_at"]
-    if abs(a["observed_at"] - b["observed_at"]) > 2 * DAY and not (_settled(a) and _settled(b)):
+    if read_apart(a, b):
         return None
     old_enough = apart >= pd.Timedelta(0)
     wanted = {
@@ -112,6 +112,10 @@ def _judge(a: Any, b: Any, neighbours: bool, rule: str) -> tuple[Any, Any] | Non
         "card-rule-1": apart <= pd.Timedelta(0),
     }
     return (winner, loser) if wanted[rule] else None
+
+
+def read_apart(a: Any, b: Any) -> bool:
+    return bool(abs(a["observed_at"] - b["observed_at"]) > 2 * DAY and not (_settled(a) and _settled(b)))
 
 
 def _settled(answer: Any) -> bool:

@@ -18,7 +18,9 @@ _WORTH = """\
 Votes follow attention as much as quality: what is seen more is voted on more, people follow the score they see, and
 longer answers look better. A label here says which answer people voted up more under the rule below; it is no judgement
 of truth, safety or helpfulness. A score ratio is not a significance test: 4 votes against 2 happen by chance one time
-in three. `confidence` is null in this version."""
+in three. `confidence` is the probability, by a model of how much attention an answer's rank and age bring, that the
+preferred answer is the better one for those who vote; it knows nothing of herding or of the taste for long answers.
+`tier` is `strict` for pairs of SHP's own kind with a confidence of 0.8 or more, else `extended`."""
 
 _LEFT_OUT = ("| what | reason | count |", "|---|---|---:|")
 

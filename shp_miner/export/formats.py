@@ -82,10 +82,10 @@ def _between(threads: Threads) -> dict[str, pl.Series]:
     return between(answers[threads.pairs["winner"]], answers[threads.pairs["loser"]])
 
 
-def _winners(threads: Threads) -> tuple[pl.Series, pl.Series, pl.Series]:
-    """The rows of the posts, winners and losers of the pairs whose texts differ."""
+def _differing(threads: Threads) -> tuple[pl.DataFrame, pl.Series]:
+    """The pairs whose texts differ, and the row of each one's post."""
     pairs = threads.pairs.filter(~pl.col("same_text"))
-    return threads.answers[POST_ROW].gather(pairs["winner"]), pairs["winner"], pairs["loser"]
+    return pairs, threads.answers[POST_ROW].gather(pairs["winner"])
 
 
 def _pair_ids(threads: Threads, post: pl.Series, a: pl.Series, b: pl.Series) -> pl.Series:
@@ -125,7 +125,7 @@ def _pairs(threads: Threads, rule_name: str) -> Columns:
         "pair_id": _pair_ids(threads, post, first, second),
         **{name: posts[name].gather(post) for name in ("source", "community", "post_id", "url")},
         "post_score": posts["score"].gather(post),
-        "confidence": _confidence(len(a_wins)),
+        **_worth(threads.pairs),
         "rule": pl.repeat(rule_name, len(a_wins), dtype=pl.String, eager=True),
         "author_post": _authors(posts).gather(post),
         "license": _licenses(
@@ -172,7 +172,8 @@ def _message(role: str, text: pl.Series) -> pl.Series:
 
 
 def _trl(threads: Threads, _rule_name: str) -> Columns:
-    post, winner, loser = _winners(threads)
+    pairs, post = _differing(threads)
+    winner, loser = pairs["winner"], pairs["loser"]
     texts = _message("assistant", threads.answers["text"])
     return {
         POST_ROW: post,
@@ -182,12 +183,13 @@ def _trl(threads: Threads, _rule_name: str) -> Columns:
         "pair_id": _pair_ids(threads, post, winner, loser),
         "score_chosen": threads.answers["score"].gather(winner),
         "score_rejected": threads.answers["score"].gather(loser),
-        "confidence": _confidence(len(winner)),
+        **_worth(pairs),
     }
 
 
 def _trl_text(threads: Threads, _rule_name: str) -> Columns:
-    post, winner, loser = _winners(threads)
+    pairs, post = _differing(threads)
+    winner, loser = pairs["winner"], pairs["loser"]
     texts = threads.answers["text"]
     return {
         POST_ROW: post,
@@ -251,9 +253,8 @@ def _bandit(threads: Threads, _rule_name: str) -> Columns:
     }
 
 
-def _confidence(count: int) -> pl.Series:
-    """Null for every pair: no preset of this version computes a probability."""
-    return pl.repeat(None, count, dtype=pl.Float64, eager=True)
+def _worth(pairs: pl.DataFrame) -> dict[str, pl.Series]:
+    return {name: pairs[name] for name in ("confidence", "tier")}
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -289,6 +290,7 @@ FORMATS: dict[str, Format] = {
                 seconds_difference=_F,
                 score_ratio=_F,
                 confidence=_F,
+                tier=_S,
                 rule=_S,
                 url=_S,
                 author_post=_S,
@@ -337,6 +339,7 @@ FORMATS: dict[str, Format] = {
                 score_chosen=_I,
                 score_rejected=_I,
                 confidence=_F,
+                tier=_S,
             ),
             _trl,
             texts=("prompt", "chosen", "rejected"),

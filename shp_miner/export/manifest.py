@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from shp_miner.export.formats import Format
 from shp_miner.export.shards import Shard
@@ -24,14 +25,23 @@ LAYOUT = 1
 _LIBRARIES = ("shp-miner", "polars", "pyarrow")
 
 
-def manifest(
-    form: Format, selection: Selection, tally: Tally, digest: int, newest_us: int | None, shards: Sequence[Shard]
-) -> dict[str, Any]:
-    """The manifest of one format as plain data.
+class Source(Struct, frozen=True):
+    """What an export was made of.
 
-    `digest` is the sum of the content hashes of every post and answer read: it identifies the input whatever the order
-    in which it was imported.
+    digest: the sum of the content hashes of every post and answer read, which identifies the input whatever the order
+    in which it was imported. newest_us: when the newest observation was made, in microseconds since 1970.
+    fits: the fitted values of each community (`Calibration.fits`), on which confidences rest.
     """
+
+    digest: int
+    newest_us: int | None
+    fits: list[dict[str, Any]]
+
+
+def manifest(
+    form: Format, selection: Selection, tally: Tally, source: Source, shards: Sequence[Shard]
+) -> dict[str, Any]:
+    """The manifest of one format as plain data."""
     rows: Counter[str] = Counter()
     for shard in shards:
         rows[shard.split] += shard.rows
@@ -40,11 +50,12 @@ def manifest(
         "format": form.name,
         "configuration": msgspec.to_builtins(selection),
         "input": {
-            "digest": f"{digest:016x}",
+            "digest": f"{source.digest:016x}",
             "newest_observation": None
-            if newest_us is None
-            else datetime.fromtimestamp(newest_us // 1_000_000, UTC).isoformat(),
+            if source.newest_us is None
+            else datetime.fromtimestamp(source.newest_us // 1_000_000, UTC).isoformat(),
         },
+        "calibration": source.fits,
         "counts": {key: value for key, value in tally.to_dict().items() if key in ("kept", "dropped", "changed")},
         "rows": dict(sorted(rows.items())),
         "files": [msgspec.to_builtins(shard) for shard in shards],

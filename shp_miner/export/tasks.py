@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
+from shp_miner.calibrating import load as load_calibration
 from shp_miner.engine import Advance
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
 from shp_miner.export.formats import FORMATS, Format
@@ -21,7 +22,7 @@ from shp_miner.tally import Tally
 
 
 class RangeJob(Struct, frozen=True):
-    """A range of threads of a store's version, and where its piece goes."""
+    """A range of threads of a store's version, and the folder with its calibration, where its piece goes."""
 
     store: Path
     version: str
@@ -46,7 +47,8 @@ class RangeResult(Struct):
 
 def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     """Mine one range and write its piece."""
-    mined = mine(Store(job.store).snapshot(job.version), job.part, job.selection, keep_dropped=job.dropped is not None)
+    snapshot, keep_dropped = Store(job.store).snapshot(job.version), job.dropped is not None
+    mined = mine(snapshot, job.part, job.selection, load_calibration(job.work), keep_dropped=keep_dropped)
     write_piece(job.work, job.number, mined.threads)
     if job.dropped is not None:
         _write_dropped(job.dropped, job.number, mined)

@@ -19,3 +19,28 @@ def age_reasons(rule: Rule) -> list[tuple[str, pl.Expr]]:
     """(reason, condition) for scores that cannot be used because of when they were read."""
     unknown = pl.col("observed_at").is_null() & (not rule.allow_unknown_age)
     return [("score_age_unknown", unknown), ("score_read_too_early", score_age_s() < rule.min_score_age_s)]
+
+
+#: With `observe_at_s`, a score counts if it was read within this part of that age, before or after.
+AT_AGE_TOLERANCE = 0.25
+
+
+def at_age(answers: pl.DataFrame, observations: pl.DataFrame, key: tuple[str, ...], age_s: float) -> pl.DataFrame:
+    """`answers` (ANSWER, newest observation each) with `score` and `observed_at` as they were at the age `age_s`.
+
+    `observations` has `key`, `observed_at` and `score`, any number of rows an item; the one read nearest to that age is
+    taken (the earlier of two), if it lies within AT_AGE_TOLERANCE of it, else both columns are null. Everything else,
+    such as whether an answer was deleted since, stays as it was last seen.
+    """
+    off = ((pl.col("observed_at") - pl.col("created_at")).dt.total_microseconds() / 1e6 - age_s).abs()
+    found = (
+        observations.filter(pl.col("score").is_not_null())
+        .join(answers.select(*key, "created_at"), on=key)
+        .with_columns(off=off)
+        .filter(pl.col("off") <= AT_AGE_TOLERANCE * age_s)
+        .sort(*key, "off", "observed_at", "score")
+        .unique(subset=key, keep="first", maintain_order=True)
+        .select(*key, "observed_at", "score")
+    )
+    columns = answers.columns
+    return answers.drop("observed_at", "score").join(found, on=key, how="left", maintain_order="left").select(columns)

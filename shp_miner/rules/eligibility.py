@@ -15,17 +15,26 @@ from shp_miner.rules.presets import PROFILES, Rule
 #: The column that says why a row is dropped; null where it is kept.
 REASON = "reason"
 
+#: The column that says whether a row tells how attention works: it is eligible but for the lowest scores. Whoever looks
+#: at well-voted answers only learns little of what decides about votes.
+COUNTS = "counts"
+
+#: Columns that judging adds for what comes after, besides the reason.
+HELPERS = (COUNTS, "post_created_at", "post_score")
+
 THREAD = ("thread_hash", "site", "post_id")
+
+#: Reasons that keep a row from pairs but not from counting: a low score, and a post that was perhaps dropped for it.
+_BY_SCORE = ("score_too_low", "post_dropped")
 
 Conditions = Iterable[tuple[str, pl.Expr]]
 
 
 def judge_posts(posts: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """`posts` (POST, newest observation each) with the column `reason`."""
-    floor = _by_platform("min_post_score", rule.min_post_score)
+    """`posts` (POST, newest observation each) with the columns `reason` and `counts`."""
     keep_edited = _by_platform("keep_edited_posts", rule.keep_edited_posts)
     return posts.with_columns(
-        _first_reason(
+        *_verdict(
             [
                 ("not_text", ~pl.col("is_text") & (not rule.keep_link_posts)),
                 *_gone(),
@@ -37,7 +46,8 @@ def judge_posts(posts: pl.DataFrame, rule: Rule) -> pl.DataFrame:
                 ("before_since", pl.lit(False) if rule.since is None else pl.col("created_at") < rule.since),
                 ("after_until", pl.lit(False) if rule.until is None else pl.col("created_at") >= rule.until),
                 ("too_long", pl.col("body_chars") > rule.max_chars),
-                *_scored(floor),
+                ("score_unknown", pl.col("score").is_null()),
+                ("score_too_low", pl.col("score") < _floor("min_post_score", rule.min_post_score, rule)),
                 *age_reasons(rule),
             ]
         )
@@ -45,10 +55,11 @@ def judge_posts(posts: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """`answers` (ANSWER, newest observation each) with the column `reason`, given the judged posts of their threads."""
-    asked = posts.select(*THREAD, "author", "author_id", REASON, present=pl.lit(value=True))
+    """`answers` (ANSWER, newest observation each) with `reason` and HELPERS, given the judged posts of the threads."""
+    asked = posts.select(
+        *THREAD, "author", "author_id", REASON, post_counts=COUNTS, post_created_at="created_at", post_score="score"
+    )
     joined = answers.join(asked, on=THREAD, how="left", suffix="_post", maintain_order="left")
-    floor = _by_platform("min_answer_score", rule.min_answer_score)
     both_known = pl.col("author_id").is_not_null() & pl.col("author_id_post").is_not_null()
     same_author = (
         pl.when(both_known)
@@ -56,9 +67,9 @@ def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.
         .otherwise(pl.col("author") == pl.col("author_post"))
     )
     judged = joined.with_columns(
-        _first_reason(
+        *_verdict(
             [
-                ("post_missing", pl.col("present").is_null()),
+                ("post_missing", pl.col("post_counts").is_null()),
                 ("post_dropped", pl.col(REASON).is_not_null()),
                 *_gone(),
                 ("empty", pl.col("body_chars") == 0),
@@ -68,11 +79,13 @@ def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.
                 ("author_bot", pl.col("author_role") == "bot"),
                 ("author_is_asker", pl.col("by_post_author") | same_author),
                 ("stickied", pl.col("stickied")),
-                *_scored(floor),
-                *age_reasons(rule),
-            ]
+                ("score_unknown" if rule.observe_at_s is None else "not_observed_at_age", pl.col("score").is_null()),
+                ("score_too_low", pl.col("score") < _floor("min_answer_score", rule.min_answer_score, rule)),
+                *(age_reasons(rule) if rule.observe_at_s is None else ()),
+            ],
+            also=pl.col("post_counts"),
         )
-    ).drop("author_post", "author_id_post", "present")
+    ).drop("author_post", "author_id_post", "post_counts")
     return _over_cap(judged, rule)
 
 
@@ -100,8 +113,14 @@ def _gone() -> Conditions:
     return [("deleted", pl.col("state") == "deleted"), ("removed", pl.col("state") == "removed")]
 
 
-def _scored(floor: pl.Expr) -> Conditions:
-    return [("score_unknown", pl.col("score").is_null()), ("score_too_low", pl.col("score") < floor)]
+def _floor(field: str, override: int | None, rule: Rule) -> pl.Expr:
+    return _by_platform(field, override) if rule.floors or override is not None else pl.lit(None, pl.Int64)
+
+
+def below_floor() -> pl.Expr:
+    """Whether a judged answer's score or its post's is below the platform's lowest, which is SHP's on Reddit."""
+    post, answer = (_by_platform(name, None) for name in ("min_post_score", "min_answer_score"))
+    return (pl.col("post_score") < post) | (pl.col("score") < answer)
 
 
 def _by_platform(field: str, override: float | bool | None) -> pl.Expr:
@@ -110,6 +129,10 @@ def _by_platform(field: str, override: float | bool | None) -> pl.Expr:
     return pl.col("platform").replace_strict({name: getattr(profile, field) for name, profile in PROFILES.items()})
 
 
-def _first_reason(conditions: Conditions) -> pl.Expr:
-    """The name of the first condition that holds. A condition that is null does not hold."""
-    return pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in conditions).alias(REASON)
+def _verdict(conditions: Conditions, also: pl.Expr | None = None) -> list[pl.Expr]:
+    """`reason`, the name of the first condition that holds, and `counts`. A condition that is null does not hold."""
+    listed = list(conditions)
+    reason = pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in listed)
+    others = [holds.fill_null(value=False) for name, holds in listed if name not in _BY_SCORE]
+    counts = ~pl.any_horizontal(others) if also is None else also & ~pl.any_horizontal(others)
+    return [reason.alias(REASON), counts.fill_null(value=False).alias(COUNTS)]

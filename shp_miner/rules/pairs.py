@@ -6,30 +6,44 @@ Works on whole columns: the candidates of all threads are laid out as two index 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.model import PAIR
-from shp_miner.rules.eligibility import REASON, THREAD, judge_answers, judge_posts
+from shp_miner.errors import UsageError
+from shp_miner.model import PAIR, TIERS
+from shp_miner.rules.age import at_age
+from shp_miner.rules.calibrated import SURE, calibrate, probability, with_theta
+from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts
 from shp_miner.rules.hashing import Hashes, item_hashes, pair_hashes, sample_keys
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.tally import Tally
 
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+#: What names an answer, and what decides about its pairs once it is judged.
+ANSWER_KEY = (*THREAD, "answer_id")
+_DECIDE = ("platform", "community", "created_at", "observed_at", "score", "accepted")
 
 
 @dataclass
 class Pairs:
-    """Preferences as row numbers into `answers` (sorted by thread, time and id), with what decided them."""
+    """Preferences as row numbers into `answers` (sorted by thread, time and id), with what decided them.
+
+    `confidence` is the probability that the winner is better (NaN where it was not computed); `strict` says whether
+    SHP would have the pair too, and it is sure.
+    """
 
     answers: pl.DataFrame
     winner: Index
     loser: Index
+    confidence: Floats
+    strict: Mask
     pair_hash: Hashes
     item_hash: Hashes
 
@@ -38,25 +52,44 @@ class Pairs:
 
     def only(self, keep: Mask) -> Pairs:
         """The pairs where `keep` holds."""
-        return Pairs(self.answers, self.winner[keep], self.loser[keep], self.pair_hash[keep], self.item_hash)
+        fewer = {name: getattr(self, name)[keep] for name in ("winner", "loser", "confidence", "strict", "pair_hash")}
+        return replace(self, **fewer)
 
     def among(self, answers: Mask) -> Pairs:
         """The same pairs with fewer answers: those where `answers` holds, which every answer of a pair must."""
         row = np.cumsum(answers) - 1
-        return Pairs(
-            self.answers.filter(answers), row[self.winner], row[self.loser], self.pair_hash, self.item_hash[answers]
+        return replace(
+            self,
+            answers=self.answers.filter(answers),
+            winner=row[self.winner],
+            loser=row[self.loser],
+            item_hash=self.item_hash[answers],
         )
 
+    def worth(self) -> dict[str, pl.Series]:
+        """The columns `confidence` (Float64, null where unknown) and `tier` ("strict" or "extended")."""
+        return {
+            "confidence": pl.Series(self.confidence, nan_to_null=True, dtype=pl.Float64),
+            "tier": pl.Series(TIERS)[(~self.strict).astype(np.int8)],
+        }
 
-def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule) -> pa.Table:
+
+def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule, *, observations: pa.Table | None = None) -> pa.Table:
     """The preferences (PAIR) that a rule makes of posts (POST) and answers (ANSWER), one row an item, without a store.
 
-    Exports make the same pairs; they also read the texts, and drop a pair that lacks one.
+    Exports make the same pairs; they also read the texts, and drop a pair that lacks one. A rule with `observe_at_s`
+    needs `observations` (ANSWER, or its key, `observed_at` and `score`): any number of rows an answer.
     """
-    judged_posts = judge_posts(_frame(posts), rule)
-    judged = judge_answers(_frame(answers), judged_posts, rule)
+    found = _frame(answers)
+    if rule.observe_at_s is not None:
+        if observations is None:
+            raise UsageError("The rule takes scores at an age, so it needs observations.", "Pass observations=.")
+        found = at_age(found, _frame(observations), ANSWER_KEY, rule.observe_at_s)
+    judged = judge_answers(found, judge_posts(_frame(posts), rule), rule)
+    judged = judged.select(*ANSWER_KEY, *_DECIDE, *HELPERS, REASON)
     tally = Tally()
-    pairs = sample(form_pairs(judged.filter(pl.col(REASON).is_null()), rule, tally), rule, tally)
+    eligible = with_theta(judged, calibrate(judged)).filter(pl.col(REASON).is_null())
+    pairs = sample(form_pairs(eligible, rule, tally), rule, tally)
     winner, loser = pairs.answers[pairs.winner], pairs.answers[pairs.loser]
     table = pl.DataFrame(
         {
@@ -68,7 +101,7 @@ def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule) -> pa.Table:
             "winner_created_at": winner["created_at"],
             "loser_created_at": loser["created_at"],
             **between(winner, loser),
-            "confidence": pl.repeat(None, len(pairs), dtype=pl.Float64, eager=True),
+            **pairs.worth(),
             "pair_hash": pairs.pair_hash,
         }
     )
@@ -92,8 +125,8 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
     """All pairs of one thread's answers that satisfy the rule, with their answers; others are counted by reason.
 
-    `eligible` is ANSWER with only eligible rows. The sample of max_pairs_per_post is taken later (`sample`), since
-    pairs can still fall out when their texts are read.
+    `eligible` is ANSWER with only eligible rows, `post_score`, and what `with_theta` adds. The sample of
+    max_pairs_per_post is taken later (`sample`), since pairs can still fall out when their texts are read.
     """
     answers = eligible.sort(*THREAD, "created_at", "answer_id")
     earlier, later = _candidates(answers)
@@ -107,12 +140,19 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
         tally.drop("pair", reason, int(dropped.sum()))
         kept &= ~fails
     winner, loser = winner[kept], loser[kept]
+    confidence = probability(answers, winner, loser)
+    if rule.min_confidence is not None:
+        sure = confidence >= rule.min_confidence
+        tally.drop("pair", "confidence_too_low", int((~sure).sum()))
+        winner, loser, confidence = winner[sure], loser[sure], confidence[sure]
     paired = np.zeros(answers.height, dtype=bool)
     paired[winner] = paired[loser] = True
     # Hashes are made one by one in Python, so only of answers that are in some pair.
     hashes = np.zeros(answers.height, np.uint64)
     hashes[paired] = item_hashes(*answers.filter(paired).select("site", "answer_id"))
-    return Pairs(answers, winner, loser, pair_hashes(hashes[winner], hashes[loser]), hashes).among(paired)
+    strict = _strict(answers, winner, loser, confidence)
+    hashed = pair_hashes(hashes[winner], hashes[loser])
+    return Pairs(answers, winner, loser, confidence, strict, hashed, hashes).among(paired)
 
 
 def sample(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
@@ -148,11 +188,21 @@ def _conditions(
         yield "not_neighbours", np.abs(winner - loser) != 1
     if rule.max_apart_s is not None:
         yield "too_far_apart", np.abs(apart_us) > rule.max_apart_s * 1e6
-    yield "scores_read_apart", _read_apart(answers, winner, loser, rule)
+    if rule.observe_at_s is None:  # scores of one age are of different times, and meant to be
+        yield "scores_read_apart", _read_apart(answers, winner, loser, rule)
     if rule.min_ratio is not None:
         yield "ratio_undefined", score[loser] <= 0
         with np.errstate(divide="ignore", invalid="ignore"):
             yield "ratio_too_low", score[winner] / score[loser] < rule.min_ratio
+
+
+def _strict(answers: pl.DataFrame, winner: Index, loser: Index, confidence: Floats) -> Mask:
+    """Where SHP would have the pair too: scores not below the floors, more votes though not older; and it is sure."""
+    low = answers.select(below_floor()).to_series().to_numpy()
+    created, score = answers["created_at"].to_physical().to_numpy(), answers["score"].to_numpy()
+    later = (created[winner] >= created[loser]) & (score[winner] > score[loser])
+    result: Mask = later & ~low[winner] & ~low[loser] & (confidence >= SURE)
+    return result
 
 
 def _read_apart(answers: pl.DataFrame, winner: Index, loser: Index, rule: Rule) -> Mask:

@@ -50,6 +50,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(description="Name of the rule, written into every row.")]
 
+    floors: Annotated[
+        bool, Meta(description="Where no lowest score is given, take the platform's; without, there is none.")
+    ] = True
     min_post_score: Annotated[
         int | None, Meta(description="Lowest score of a post; by default the platform's floor (Reddit 10).")
     ] = None
@@ -84,6 +87,11 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         False
     )
 
+    observe_at_s: Annotated[
+        _Seconds | None,
+        Meta(description="Take each answer's score as it was read at this age, not the newest; see docs/rules.md."),
+    ] = None
+
     order: Annotated[Order, Meta(description="Who may win by age: winner-not-older (SHP), winner-older or any.")] = (
         "winner-not-older"
     )
@@ -97,6 +105,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     measure: Annotated[
         Measure, Meta(description="What decides: the score, or round(log2(1 + votes)) plus 1 if accepted.")
     ] = "score"
+    min_confidence: Annotated[
+        Annotated[float, Meta(gt=0.5, lt=1)] | None,
+        Meta(description="Lowest probability that the label is right; none by default (calibrated 0.8)."),
+    ] = None
     max_pairs_per_post: Annotated[
         _Count | None,
         Meta(description="Keep at most this many pairs of a post, a uniform sample by hash; no bound by default."),
@@ -109,7 +121,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 #: The presets. Sources: Ethayarajh et al. 2022 and the SHP data (the card's numbered rule 1 says the opposite of them);
-#: the SHP card's advice on ratio and pairs a post; Gao et al. 2020 (DialogRPT); Askell et al. 2021 (Stack Exchange).
+#: the SHP card's advice on ratio and pairs a post; Gao et al. 2020 (DialogRPT); Askell et al. 2021 (Stack Exchange);
+#: calibrated is this project's own (rules/calibrated.py).
 PRESETS: dict[str, Rule] = {
     rule.name: rule
     for rule in (
@@ -119,6 +132,7 @@ PRESETS: dict[str, Rule] = {
         Rule(name="votes", order="any", confounded=True),
         Rule(name="older-winner", order="winner-older", confounded=True),
         Rule(name="log-votes", order="any", measure="log2-votes"),
+        Rule(name="calibrated", order="any", floors=False, min_confidence=0.8),
     )
 }
 
@@ -130,6 +144,7 @@ SUMMARIES: dict[str, str] = {
     "votes": "the higher score wins, whatever the age; confounded by attention",
     "older-winner": "the higher score wins if it is older; confounded, here only as a contrast",
     "log-votes": "the higher round(log2(1 + votes)), +1 if accepted, wins, as in Askell et al. 2021",
+    "calibrated": "the higher score wins if it is sure beyond what rank and age alone would have brought it",
 }
 
 
