@@ -58,8 +58,8 @@ def shown(cell: Cell) -> str:
 def markdown(table: Table, level: int = 2) -> str:
     """A section: a heading of this level, the table, and the note. Columns of numbers stand right."""
     marks = ["---:" if _numeric(table, index) else "---" for index in range(len(table.columns))]
-    lines = [table.columns, marks, *([cell.replace("|", "\\|") for cell in row] for row in table.shown())]
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    head, *rows = ([cell.replace("|", "\\|") for cell in row] for row in (table.columns, *table.shown()))
+    body = "\n".join(f"| {' | '.join(cells)} |" for cells in (head, marks, *rows))
     return "\n\n".join(part for part in (f"{'#' * level} {table.title}", body, table.note) if part) + "\n"
 
 
