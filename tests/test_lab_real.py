@@ -20,7 +20,7 @@ from shp_miner.lab.real import check_store
 from shp_miner.lab.table import Table
 from shp_miner.lab.thinning import halves, thinning_tables
 from shp_miner.lab.threads import Shares, Threads
-from shp_miner.lab.words import words_table
+from shp_miner.lab.words import words_tables
 from shp_miner.store import Store
 
 from .build import T0, answer_row, chunk, post_row
@@ -244,7 +244,9 @@ def worded(good: Callable[[int], str], bad: Callable[[int], str] = lambda n: "we
 
 def trained(store: Store) -> dict[Any, Row]:
     found = threads_of(store)
-    return by(words_table(found, {name: found.pairs(rule) for name, rule in PRESETS.items()}, 0), "trained on")
+    plain, variants = words_tables(found, {name: found.pairs(rule) for name, rule in PRESETS.items()}, 0)
+    rows, others = by(plain, "trained on"), by(variants, "trained on")
+    return {name: row | others[name] for name, row in rows.items()}
 
 
 def test_a_planted_word_is_learned(tmp_path: Path) -> None:
@@ -254,6 +256,7 @@ def test_a_planted_word_is_learned(tmp_path: Path) -> None:
         assert rows[name]["accuracy"] == pytest.approx(9 / 15 + 6 / 15 / 2, abs=0.06), name
         assert rows[name]["equal: accuracy"] > 0.7
     assert rows["shp"]["equal pairs"] == rows["votes"]["equal pairs"] <= rows["shp"]["pairs"] < rows["votes"]["pairs"]
+    assert rows["votes"]["clear pairs: accuracy"] > rows["votes"]["accuracy"], "fewer of them are between equals"
     assert rows["(longer text)"]["pairs"] is None
     assert 0.55 < rows["(longer text)"]["accuracy"] < 0.85
 
@@ -264,12 +267,22 @@ def test_nothing_is_learned_of_the_threads_that_test(tmp_path: Path) -> None:
     assert abs(rows["votes"]["accuracy"] - 0.5) < 0.1
 
 
+def test_length_is_used_where_it_may_be(tmp_path: Path) -> None:
+    # The better an answer the longer it is, by words that say nothing.
+    def answers(n: int, dice: random.Random) -> list[Row]:
+        scores = dice.sample(range(2, 60), 6)
+        return [one(n, i, score, body=" ".join(dice.choices(PLAIN, k=5 + 3 * score))) for i, score in enumerate(scores)]
+
+    votes = trained(store_of(tmp_path / "s", answers))["votes"]
+    assert votes["with length: accuracy"] > 0.95
+    assert votes["with length: accuracy"] > votes["accuracy"] + 0.05
+
+
 def test_texts_that_do_not_differ_teach_nothing(tmp_path: Path) -> None:
     store = store_of(tmp_path / "s", lambda n, dice: [one(n, i, 2 + i, body="(no text)") for i in range(4)])
     found = threads_of(store)
-    assert words_table(found, {"votes": found.pairs(PRESETS["votes"])}, 0).note == (
-        "Not possible: the store's answers have no texts that differ."
-    )
+    tables = words_tables(found, {"votes": found.pairs(PRESETS["votes"])}, 0)
+    assert {table.note for table in tables} == {"Not possible: the store's answers have no texts that differ."}
 
 
 # -- the whole --------------------------------------------------------------------------------------------------------
@@ -283,7 +296,7 @@ def test_every_preset_stands_in_every_table_and_bytes_follow_from_the_seed(tmp_p
     assert sum(shares) == pytest.approx(1)
     for table in tables:
         assert set(PRESETS) <= {row[0] for row in table.rows} or table.note.startswith("Not possible")
-    assert len(tables) == 5
+    assert len(tables) == 6
     check_store(stores[1].path, tmp_path / "b")
     check_store(stores[0], tmp_path / "c", seed=1)
     files = [{name: (tmp_path / out / f"checks.{name}").read_bytes() for name in ("md", "json")} for out in "abc"]
@@ -344,7 +357,7 @@ def test_like_snapshots_become_readings(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_real_community(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "reddit-dumps"
     import_dump("reddit-dump", [folder / f"{kind}_GradSchool.zst" for kind in ("RS", "RC")], tmp_path / "store")
-    made, _, agree, gaps, words = check_store(tmp_path / "store", tmp_path / "out")
+    made, _, agree, gaps, words, _ = check_store(tmp_path / "store", tmp_path / "out")
     assert by(made, "preset")["shp"]["pairs"] == 22_195
     assert by(agree, "preset")["older-winner"]["agree"] > by(agree, "preset")["shp"]["agree"]
     assert gaps.rows

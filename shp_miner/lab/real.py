@@ -16,7 +16,7 @@ from shp_miner.lab.early import early_table
 from shp_miner.lab.table import Table, write_json, write_markdown
 from shp_miner.lab.thinning import thinning_tables
 from shp_miner.lab.threads import KEY, Shares, Threads, side
-from shp_miner.lab.words import require_learning, words_table
+from shp_miner.lab.words import require_learning, words_tables
 from shp_miner.rules.presets import PRESETS
 from shp_miner.store import Store
 
@@ -48,7 +48,7 @@ def check_store(
     advance(1 / _STEPS)
     tables += thinning_tables(threads, seed)
     advance(1 / _STEPS)
-    tables.append(words_table(threads, pairs, seed))
+    tables += words_tables(threads, pairs, seed)
     about = _about(threads)
     write_markdown(Path(out) / "checks.md", "Checks of labels", [about, *tables])
     write_json(Path(out) / "checks.json", {"about": about, "seed": seed, "tables": [one.to_dict() for one in tables]})

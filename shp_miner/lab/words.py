@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner.errors import UsageError
-from shp_miner.lab.table import Table
+from shp_miner.lab.table import Cell, Table
 from shp_miner.lab.threads import KEY, Shares, Threads, side
 from shp_miner.rules.hashing import mix, sample_keys
 from shp_miner.rules.presets import Rule
@@ -52,6 +52,23 @@ _COLUMNS = (
     "equal: error of that",
 )
 
+_VARIANTS = "The same model in two variants"
+_VARIANT_COLUMNS = (
+    "trained on",
+    "with length: accuracy",
+    "with length: error",
+    "with length: less votes",
+    "with length: error of that",
+    "clear pairs: accuracy",
+    "clear pairs: error",
+    "clear pairs: less votes",
+    "clear pairs: error of that",
+)
+_VARIANTS_NOTE = (
+    "`with length`: the logarithm of an answer's length is one more thing that the model may use. `clear pairs`: the"
+    " model of words alone, tested on the {:,} of the test pairs whose winner has at least twice the score."
+)
+
 Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.int64]
@@ -76,8 +93,8 @@ def require_learning() -> None:
         raise UsageError("The lab needs scikit-learn.", "Install the extra: pip install 'shp-miner[lab]'.") from error
 
 
-def words_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) -> Table:
-    """The check for every preset; `pairs` are those of each on the whole data (PAIR)."""
+def words_tables(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) -> list[Table]:
+    """The check for every preset, and two variants of it; `pairs` are those of each on the whole data (PAIR)."""
     tests = threads.pairs(TEST)
     if tests.height < _TEST_MIN:
         return _impossible(f"only {tests.height} pairs of answers were written within an hour of each other")
@@ -87,21 +104,41 @@ def words_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) -> 
     matrix = _matrix(texts["text"])
     test = _rows_of(tests, texts, seed)
     training = {name: _rows_of(found, texts, seed) for name, found in pairs.items()}
-    shares, equal = Shares(seed), Shares(seed)
+    chosen = _chosen(training)
+    fewest = [min(map(len, folds)) for folds in zip(*chosen.values(), strict=True)] if chosen else []
+    fewer = {name: [rows[:most] for rows, most in zip(folds, fewest, strict=True)] for name, folds in chosen.items()}
     with _one_thread():
-        trained, count = _train_all(matrix, training, test, (shares, equal))
-    longer = texts["text"].str.len_chars().to_numpy()
-    apart = longer[test.winner].astype(np.int64) - longer[test.loser]
-    shares.add(_LONGER, test.thread, (np.sign(apart) + 1) / 2)
-    rows = [_row(name, trained.get(name), count, shares, equal) for name in [*pairs, _LONGER]]
-    note = (
+        hits = _hits(matrix, training, chosen, test)
+        equal = _hits(matrix, training, fewer, test)
+        lengthy = _hits(_with_length(matrix, texts["text"]), training, chosen, test)
+    chars = texts["text"].str.len_chars().to_numpy().astype(np.int64)
+    hits[_LONGER] = (np.sign(chars[test.winner] - chars[test.loser]) + 1) / 2
+    clear = (tests["winner_score"] >= 2 * tests["loser_score"]).to_numpy() & (tests["loser_score"] > 0).to_numpy()
+    shares = [_shares(found, test.thread, kept, seed) for found, kept in ((hits, None), (equal, None))]
+    variants = [_shares(found, test.thread, kept, seed) for found, kept in ((lengthy, None), (hits, clear))]
+    names = [*pairs, _LONGER]
+    counts = [
+        {name: round(np.mean([len(rows) for rows in folds])) for name, folds in of.items()} for of in (chosen, fewer)
+    ]
+    rows = [
+        [name, *(cell for one, count in zip(shares, counts, strict=True) for cell in _cells(name, count, one))]
+        for name in names
+    ]
+    others = [[name, *(cell for one in variants for cell in _cells(name, None, one)[1:])] for name in names]
+    return [
+        Table(_TITLE, _note(tests), _COLUMNS, rows),
+        Table(_VARIANTS, _VARIANTS_NOTE.format(int(clear.sum())), _VARIANT_COLUMNS, others),
+    ]
+
+
+def _note(tests: pl.DataFrame) -> str:
+    return (
         f"Trained on each preset's pairs ({_FOLDS} folds of threads; at most {_TRAIN_MAX:,} pairs, at least"
         f" {_TRAIN_MIN}), tested on the {tests.height:,} pairs of eligible answers of the"
         f" {tests['thread_hash'].n_unique():,} threads left out that were written within an hour of each other and have"
         " different scores: the same for every preset. `pairs` and `equal pairs` are means over the folds; the latter"
         f" are as many as the preset with the fewest has. {_LONGER} prefers the longer answer."
     )
-    return Table(_TITLE, note, _COLUMNS, rows)
 
 
 def _one_thread() -> Any:
@@ -111,8 +148,9 @@ def _one_thread() -> Any:
     return threadpool_limits(1)
 
 
-def _impossible(why: str) -> Table:
-    return Table(_TITLE, f"Not possible: {why}.", _COLUMNS, [])
+def _impossible(why: str) -> list[Table]:
+    note = f"Not possible: {why}."
+    return [Table(_TITLE, note, _COLUMNS, []), Table(_VARIANTS, note, _VARIANT_COLUMNS, [])]
 
 
 def _texts(threads: Threads, tables: list[pl.DataFrame]) -> pl.DataFrame:
@@ -144,28 +182,43 @@ def _rows_of(pairs: pl.DataFrame, texts: pl.DataFrame, seed: int) -> _Pairs:
     return _Pairs(winner, loser, pairs["thread_hash"], fold, sample_keys(pairs["pair_hash"].to_numpy(), seed))
 
 
-def _train_all(
-    matrix: Any, training: dict[str, _Pairs], test: _Pairs, into: tuple[Shares, Shares]
-) -> tuple[dict[str, float], float]:
-    """Train every preset's models and count their hits; the mean numbers of pairs of each, and of the equal ones."""
+def _chosen(training: dict[str, _Pairs]) -> dict[str, list[Rows]]:
+    """The pairs to train on, fold by fold, of each preset that has enough of them."""
     chosen = {
         name: [_sample(pairs, pairs.fold != fold, _TRAIN_MAX) for fold in range(_FOLDS)]
         for name, pairs in training.items()
     }
-    chosen = {name: folds for name, folds in chosen.items() if min(map(len, folds)) >= _TRAIN_MIN}
-    fewest = [min(len(folds[fold]) for folds in chosen.values()) for fold in range(_FOLDS)] if chosen else [0]
+    return {name: folds for name, folds in chosen.items() if min(map(len, folds)) >= _TRAIN_MIN}
+
+
+def _hits(
+    matrix: Any, training: dict[str, _Pairs], chosen: dict[str, list[Rows]], test: _Pairs
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Whether a model of other threads' pairs tells each test pair right: 1, 0, or 0.5 where it tells nothing."""
+    found = {}
     for name, folds in chosen.items():
-        for shares, limit in zip(into, ([_TRAIN_MAX] * _FOLDS, fewest), strict=True):
-            hits = np.zeros(len(test.winner))
-            for fold, rows in enumerate(folds):
-                left_out = test.fold == fold
-                model = _fit(matrix, training[name], rows[: limit[fold]])
-                scores = matrix @ model
-                hits[left_out] = (np.sign(scores[test.winner[left_out]] - scores[test.loser[left_out]]) + 1) / 2
-            shares.add(name, test.thread, hits)
-    return {name: float(np.mean([len(rows) for rows in folds])) for name, folds in chosen.items()}, float(
-        np.mean(fewest)
-    )
+        hits = np.zeros(len(test.winner))
+        for fold, rows in enumerate(folds):
+            left_out = test.fold == fold
+            scores = matrix @ _fit(matrix, training[name], rows)
+            hits[left_out] = (np.sign(scores[test.winner[left_out]] - scores[test.loser[left_out]]) + 1) / 2
+        found[name] = hits
+    return found
+
+
+def _with_length(matrix: Any, texts: pl.Series) -> Any:
+    """The words with one column more: half the logarithm of the number of characters."""
+    from scipy.sparse import csr_matrix, hstack  # noqa: PLC0415  (comes with scikit-learn)
+
+    length = np.log1p(texts.str.len_chars().to_numpy()) / 2
+    return hstack([matrix, csr_matrix(length[:, None].astype(matrix.dtype))], format="csr")
+
+
+def _shares(hits: dict[str, npt.NDArray[np.float64]], thread: pl.Series, kept: Bools | None, seed: int) -> Shares:
+    shares = Shares(seed)
+    for name, values in hits.items():
+        shares.add(name, thread if kept is None else thread.filter(kept), values if kept is None else values[kept])
+    return shares
 
 
 def _sample(pairs: _Pairs, keep: Bools, limit: int) -> Rows:
@@ -200,17 +253,10 @@ def _fit(matrix: Any, pairs: _Pairs, rows: Rows) -> Floats:
     return weights
 
 
-def _row(
-    name: str, trained: float | None, count: float, shares: Shares, equal: Shares
-) -> list[str | int | float | None]:
-    """A line of the table; null where the preset has too few pairs."""
-    row: list[str | int | float | None] = [name]
-    for there, one, pairs in (
-        (trained is not None or name == _LONGER, shares, trained),
-        (trained is not None, equal, count),
-    ):
-        row.append(round(pairs) if there and pairs is not None else None)
-        row += [one.share(name), one.error(name)] if there else [None, None]
-        both = there and one.has("votes")
-        row += [one.difference(name, "votes"), one.error(name, "votes")] if both else [None, None]
-    return row
+def _cells(name: str, counts: dict[str, int] | None, shares: Shares) -> list[Cell]:
+    """Pairs, share, error, difference to `votes` and its error; null where the preset had too few pairs."""
+    count = counts.get(name) if counts else None
+    if not shares.has(name):
+        return [count, None, None, None, None]
+    against = [shares.difference(name, "votes"), shares.error(name, "votes")] if shares.has("votes") else [None, None]
+    return [count, shares.share(name), shares.error(name), *against]
