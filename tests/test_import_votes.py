@@ -7,13 +7,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from shp_miner import export_dataset, import_dump
+from shp_miner import export_dataset, import_dump, preset
 from shp_miner.cli import cli
 from shp_miner.dumps.stackexchange import read
 from shp_miner.dumps.stackexchange_votes import AGES_DAYS, Votes
 from shp_miner.errors import BadInput
+from shp_miner.forgetting import forget
+from shp_miner.mine import Selection, judge
 from shp_miner.model import POST, TEXT_COLUMNS
 from shp_miner.store import HashRange, Store
 from shp_miner.tally import Tally
@@ -100,6 +103,31 @@ def test_the_final_rows_and_the_export_are_the_same(tmp_path: Path) -> None:
     assert (newest.height, contradicting, snapshot.rows("posts")) == (1, 0, 1 + len(AGES_DAYS))
     assert snapshot.bodies("posts", WHOLE, newest)["body"].to_list() == ["<p>question 1</p>"]
     assert set(newest.columns) == set(POST.names) - {"body"}
+
+
+def test_whoever_is_forgotten_leaves_the_earlier_rows_too(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    path = dump(tmp_path, VOTES)
+    import_dump("stackexchange-dump", [path], store, now=NOW, vote_history=True)
+    done = forget(store, authors=["https://beer.stackexchange.com/users/11"])
+    import_dump("stackexchange-dump", [path], store, now=NOW, vote_history=True)
+    rows = Store(store).snapshot().scan("answers").filter(pl.col("answer_id") == "2").collect()
+    assert done.tables["answers"].rows == 1 + len(AGES_DAYS)
+    assert rows.height >= 1 + len(AGES_DAYS)
+    for name in ("author", "author_id", "author_url", "url"):
+        assert rows[name].null_count() == rows.height, name
+
+
+@pytest.mark.parametrize("days", [2, 3, 7, 14, 30])
+def test_every_answer_has_a_score_at_ages_from_two_days_on(tmp_path: Path, days: int) -> None:
+    hours = [answer(n, 1, CreationDate=f"2015-03-02T{n:02}:30:00", OwnerUserId=100 + n) for n in range(2, 24)]
+    path = dump(tmp_path, [], table("posts", question(1), *hours))
+    import_dump("stackexchange-dump", [path], tmp_path / "store", now=NOW, vote_history=True)
+    snapshot = Store(tmp_path / "store").snapshot()
+    rule = preset("votes", observe_at_s=days * 86_400.0, min_answer_score=0)
+    judged = judge(snapshot, WHOLE, Selection(rule=rule)).answers
+    assert judged.height == 22
+    assert judged["reason"].null_count() == 22
 
 
 def test_votes_that_cannot_be_used_are_lost(tmp_path: Path) -> None:
