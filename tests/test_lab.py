@@ -46,6 +46,7 @@ from shp_miner.lab.table import Table, markdown, write_whole
 from shp_miner.lab.worlds import WORLDS, LabWorld
 from shp_miner.model import ANSWER, POST
 from shp_miner.rules.pairs import make_pairs
+from shp_miner.rules.presets import Rule
 
 BASE = WORLDS["base"]
 SMALL = msgspec.structs.replace(BASE, mean_readers=200.0)
@@ -411,8 +412,7 @@ LAB = "import sys; from shp_miner.cli import main; main()"
 def test_kill_in_the_middle_loses_the_current_world_alone(tmp_path: Path) -> None:
     arguments = ["lab", "out", "--threads", "100", "--workers", "1", "--no-charts", "--quiet"]
     arguments += [part for name in FEW for part in ("--world", name)]
-    start = [sys.executable, "-c", LAB, *arguments]
-    process = subprocess.Popen(start, cwd=tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", LAB, *arguments], cwd=tmp_path)
     first = tmp_path / "out" / "worlds" / "base.json"
     for _ in range(3000):
         if first.exists() or process.poll() is not None:
@@ -422,7 +422,7 @@ def test_kill_in_the_middle_loses_the_current_world_alone(tmp_path: Path) -> Non
     assert process.wait() == -signal.SIGKILL
     kept = first.read_bytes(), first.stat().st_mtime_ns
     assert not (tmp_path / "out" / "lab.json").exists()
-    subprocess.run(start, cwd=tmp_path, check=True)
+    assert command(arguments) == 0
     assert (first.read_bytes(), first.stat().st_mtime_ns) == kept, "taken, not made again"
     run.claim(tmp_path / "whole")
     write_report(tmp_path / "whole", run.run_worlds(tmp_path / "whole", run.chosen(FEW), threads=100, workers=1), [])
@@ -447,6 +447,23 @@ def test_the_numbers_are_those_of_the_pairs(results: list[run.WorldResult]) -> N
         assert (one.pairs, one.accuracy) == (len(right), pytest.approx(np.mean(right), abs=1e-6))
         assert one.pairs_per_thread == pytest.approx(len(right) / 60, abs=1e-6)
     assert [one.rule for one in results[0].rules] == list(PRESETS)
+
+
+def test_more_is_known_of_more_pairs(tmp_path: Path) -> None:
+    """What the lab is for, in small: confidence gains pairs over SHP, and knowing the looks gains more."""
+    run.claim(tmp_path)
+    (result,) = run.run_worlds(tmp_path, [BASE], threads=250, workers=1)
+    calibrated = result.rule("calibrated")
+    assert calibrated.ranked_pairs > calibrated.pairs, "measured with all pairs above a coin's confidence"
+    assert calibrated.multiple is not None
+    assert result.looks_known.multiple is not None
+    assert 1.5 < calibrated.multiple < result.looks_known.multiple
+    votes = result.rule("votes")
+    assert votes.accuracy is not None
+    assert votes.accuracy_at_shp is not None
+    assert votes.accuracy_at_shp > votes.accuracy + 0.1
+    assert result.rule("shp").multiple == 1
+    assert min(confidence for confidence, *_ in calibrated.reliability) > 0.5
 
 
 def ranked(result: run.WorldResult) -> run.WorldResult:
@@ -559,7 +576,19 @@ def test_claim_takes_its_own_and_empty_folders(tmp_path: Path) -> None:
         run.claim(tmp_path)
 
 
-def test_null_confidences_come_out_as_unknown() -> None:
-    """A column of nulls and one of numbers, as a rule gives them."""
-    nulls = pa.chunked_array([pa.nulls(2, pa.float64())])
-    assert np.isnan(nulls.to_numpy(zero_copy_only=False).astype(np.float64)).all()
+def test_null_confidences_come_out_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(posts: pa.Table, answers: pa.Table, rule: Rule) -> pa.Table:
+        made = make_pairs(posts, answers, rule)
+        at = made.schema.get_field_index("confidence")
+        return made.set_column(at, "confidence", pa.nulls(len(made), pa.float64()))
+
+    threads = simulate(SMALL, 0, 60)
+    posts, answers = tables(threads, SMALL)
+    known = run._pairs(posts, answers, PRESETS["votes"], threads)
+    monkeypatch.setattr(run, "make_pairs", without)
+    unknown = run._pairs(posts, answers, PRESETS["votes"], threads)
+    assert known.labels.ranked
+    assert not unknown.labels.ranked
+    result = run._measured(PRESETS["votes"], unknown, known.labels, run.Job(Path("x"), SMALL, 0, 60))
+    assert (result.pairs, result.ranked_pairs, result.multiple, result.coverage) == (len(known.labels), 0, None, [])
+    assert result.accuracy == pytest.approx(known.labels.right.mean(), abs=1e-6)

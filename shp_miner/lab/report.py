@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from shp_miner.lab.run import RuleResult, WorldResult
+from shp_miner.lab.run import LOOKS_KNOWN, RuleResult, WorldResult
 from shp_miner.lab.table import Cell, Table, write_json, write_markdown
 
 #: From this multiple of SHP's pairs on a world counts as a gain.
@@ -44,8 +44,8 @@ def to_dict(results: Sequence[WorldResult]) -> dict[str, Any]:
 def summary(results: Sequence[WorldResult]) -> Table:
     """One row a rule: over all worlds, how right it is and how many pairs it gives at SHP's accuracy."""
     rows = []
-    for name in (one.rule for one in results[0].rules):
-        of_worlds = {one.world.name: one.rule(name) for one in results}
+    for name in (*(one.rule for one in results[0].rules), LOOKS_KNOWN):
+        of_worlds = {one.world.name: one.looks_known if name == LOOKS_KNOWN else one.rule(name) for one in results}
         shares = [one.accuracy for one in of_worlds.values() if one.accuracy is not None]
         known = {world: one.multiple for world, one in of_worlds.items() if one.multiple is not None}
         gains = [world for world, times in known.items() if times >= GAIN]
@@ -64,7 +64,9 @@ def summary(results: Sequence[WorldResult]) -> Table:
         "Summary",
         "right: lowest and highest share of right labels over the worlds. pairs a thread and multiple: geometric means "
         "over the worlds. multiple: how many of the rule's most confident pairs can be kept before fewer of them are "
-        "right than of SHP's, for each pair of SHP.",
+        "right than of SHP's, for each pair of SHP. "
+        f"{LOOKS_KNOWN} is a yardstick and no rule: it ranks by how often each answer was looked at, which only a "
+        "simulation knows.",
         columns,
         rows,
     )
@@ -77,15 +79,18 @@ def details(results: Sequence[WorldResult]) -> list[Table]:
                lambda one: _with_error(one.accuracy, one.accuracy_se)),
         _table(results, "Pairs a thread", "", lambda one: f"{one.pairs_per_thread:.2f}"),
         _table(results, "Multiple of SHP's pairs at SHP's accuracy", "With its standard error (bootstrap of threads).",
-               lambda one: _NONE if not one.ranked_pairs else _with_error(one.multiple, one.multiple_se, 2)),
+               _by_confidence(lambda one: _with_error(one.multiple, one.multiple_se, 2)), known=True),
         _table(results, "Right labels at SHP's count", "Among as many of the most confident pairs as SHP has pairs; "
-               "- where the rule has fewer.",
-               lambda one: _NONE if not one.ranked_pairs else one.accuracy_at_shp),
+               "- where the rule has fewer.", _by_confidence(lambda one: one.accuracy_at_shp), known=True),
         _table(results, "Calibration error", "Mean distance between confidence and share right, by bins of 0.05.",
-               lambda one: _NONE if not one.ranked_pairs else one.calibration_error),
+               _by_confidence(lambda one: one.calibration_error)),
         _table(results, "Length bias", "Share of pairs that the longer answer wins, minus the share that it should.",
                lambda one: _with_error(one.length_bias, one.length_bias_se)),
     ]  # fmt: skip
+
+
+def _by_confidence(cell: Callable[[RuleResult], Cell]) -> Callable[[RuleResult], Cell]:
+    return lambda one: cell(one) if one.ranked_pairs else _NONE
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -95,10 +100,15 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values)) if min(values) > 0 else 0.0
 
 
-def _table(results: Sequence[WorldResult], title: str, note: str, cell: Callable[[RuleResult], Cell]) -> Table:
-    rules = [one.rule for one in results[0].rules]
-    rows = [[one.world.name, *(cell(one.rule(name)) for name in rules)] for one in results]
-    return Table(title, note, ("world", *rules), rows)
+def _table(
+    results: Sequence[WorldResult], title: str, note: str, cell: Callable[[RuleResult], Cell], *, known: bool = False
+) -> Table:
+    names = [one.rule for one in results[0].rules] + ([LOOKS_KNOWN] if known else [])
+    rows = [
+        [one.world.name, *(cell(rule) for rule in (*one.rules, *([one.looks_known] if known else ())))]
+        for one in results
+    ]
+    return Table(title, note, ("world", *names), rows)
 
 
 def _with_error(value: float | None, error: float | None, decimals: int = 3) -> str | None:

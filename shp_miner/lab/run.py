@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import msgspec
@@ -17,7 +18,10 @@ from shp_miner import lab, rules
 from shp_miner.engine import Advance, Engine, cores
 from shp_miner.errors import UsageError
 from shp_miner.lab.measures import (
+    Floats,
+    Index,
     Labels,
+    Mask,
     accuracy_at,
     calibration_error,
     coverage,
@@ -44,6 +48,9 @@ REFERENCE = "shp"
 
 #: A rule that sets a lower bound on the confidence is also measured with everything above a coin's.
 _COIN = 0.5
+
+#: A yardstick and no rule: all pairs of unequal votes, ranked by who knows how often each answer was looked at.
+LOOKS_KNOWN = "looks-known"
 
 #: Says that a folder is the lab's own.
 _MARK = ".made-by-shp-miner-lab"
@@ -77,7 +84,10 @@ class RuleResult(Struct, frozen=True, kw_only=True):
 
 
 class WorldResult(Struct, frozen=True, kw_only=True):
-    """A finished world: what was simulated, and what each rule made of it."""
+    """A finished world: what was simulated, and what each rule made of it.
+
+    `looks_known` is what could be had if it were known how often each answer was looked at.
+    """
 
     fingerprint: str
     world: LabWorld
@@ -86,6 +96,7 @@ class WorldResult(Struct, frozen=True, kw_only=True):
     answers: int
     votes: int
     rules: list[RuleResult]
+    looks_known: RuleResult
 
     def rule(self, name: str) -> RuleResult:
         """The result of the named rule."""
@@ -164,6 +175,7 @@ def run_world(job: Job, advance: Advance) -> WorldResult:
         answers=len(threads.thread),
         votes=int(threads.up.sum() + threads.down.sum()),
         rules=rules,
+        looks_known=_measured(Rule(name=LOOKS_KNOWN), known_looks(posts, answers, threads, job.world), reference, job),
     )
     write_json(job.path, result)
     return result
@@ -193,15 +205,19 @@ def _kept(job: Job) -> WorldResult | None:
 class _Pairs:
     """Pairs of a rule with the truth: labels, and whether the longer answer won and is the better one (1, 0).
 
-    Pairs of equal length have 0 in both.
+    Pairs of equal length have 0 in both. Winners and losers are places in the arrays of the threads.
     """
 
+    winner: Index
+    loser: Index
     labels: Labels
-    longer_won: Any
-    longer_better: Any
+    longer_won: Mask
+    longer_better: Mask
 
-    def only(self, keep: Any) -> _Pairs:
-        return _Pairs(self.labels.only(keep), self.longer_won[keep], self.longer_better[keep])
+    def only(self, keep: Mask) -> _Pairs:
+        return _Pairs(
+            self.winner[keep], self.loser[keep], self.labels.only(keep), self.longer_won[keep], self.longer_better[keep]
+        )
 
 
 def _pairs(posts: Any, answers: Any, rule: Rule, threads: Threads) -> _Pairs:
@@ -211,22 +227,37 @@ def _pairs(posts: Any, answers: Any, rule: Rule, threads: Threads) -> _Pairs:
     confidence = made["confidence"].to_numpy(zero_copy_only=False).astype(np.float64)
     won, lost = threads.length[winner], threads.length[loser]
     longer_better = np.where(right, won > lost, lost > won)
-    return _Pairs(Labels(threads.thread[winner], right, confidence), won > lost, longer_better)
+    return _Pairs(winner, loser, Labels(threads.thread[winner], right, confidence), won > lost, longer_better)
+
+
+def known_looks(posts: Any, answers: Any, threads: Threads, world: LabWorld) -> _Pairs:
+    """Pairs of unequal votes whose winner also has the higher rate of up-votes a look, ranked by how sure that is.
+
+    Rates have a gamma prior worth one up-vote at the world's rate; the difference of their logarithms is held against
+    its standard deviation. What else moves votes (herding, names, length) is not taken off.
+    """
+    every = _pairs(posts, answers, Rule(name=LOOKS_KNOWN, order="any", floors=False), threads)
+    ups = threads.up + 1
+    rate = np.log(ups / (threads.looks + 1 / world.up_rate))
+    z = (rate[every.winner] - rate[every.loser]) / np.sqrt(1 / ups[every.winner] + 1 / ups[every.loser])
+    ranked = replace(every, labels=Labels(every.labels.thread, every.labels.right, _normal(z)))
+    return ranked.only(z > 0)
+
+
+def _normal(z: Floats) -> Floats:
+    """The distribution function of the standard normal."""
+    known, where = np.unique(z, return_inverse=True)
+    return np.array([NormalDist().cdf(one) for one in known.tolist()])[where]
 
 
 def _open(rule: Rule) -> Rule:
     """The rule with its bound on the confidence, if it has one, at a coin's."""
-    return rule if _bound(rule) is None else msgspec.structs.replace(rule, min_confidence=_COIN)
-
-
-def _bound(rule: Rule) -> float | None:
-    bound: float | None = getattr(rule, "min_confidence", None)
-    return bound
+    return rule if rule.min_confidence is None else msgspec.structs.replace(rule, min_confidence=_COIN)
 
 
 def _measured(rule: Rule, every: _Pairs, reference: Labels, job: Job) -> RuleResult:
     """The measures of a rule, given its pairs without a bound on the confidence."""
-    bound = _bound(rule)
+    bound = rule.min_confidence
     own = every if bound is None else every.only(every.labels.confidence >= bound)
     accuracy, accuracy_se = share(own.labels.right, own.labels.thread)
     bias, bias_se = length_bias(own.longer_won, own.longer_better, own.labels.thread)
