@@ -62,7 +62,6 @@ def import_dump(
     jobs, each_bytes = import_jobs(job, workers or cores())
     fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
     if min(fitting, len(jobs)) == 1 or options.get("communities"):
-        # Threads are enough where decompressing is the work. They do it while this one imports what is needed when the
         # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
         # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
         tally = total(run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(path)))

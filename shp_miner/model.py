@@ -17,6 +17,9 @@ import polars as pl
 import pyarrow as pa
 import xxhash
 
+# polars imports numpy when it first meets something of it, and fails if two threads do so at once: here it is one.
+pl.lit(np.int64(0))
+
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 EXPORT_TIMESTAMP = pa.timestamp("ms", tz="UTC")
 
@@ -129,8 +132,10 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-#: Bounds of one chunk, in rows and characters of text.
+#: Bounds of one chunk, in rows and characters of text. A row inside a frame takes a fraction of the memory that one
+#: made of objects does, so more of them make a chunk.
 ROWS_PER_CHUNK = 50_000
+FRAMED_ROWS_FOR_ONE = 4
 TEXT_PER_CHUNK = 64_000_000
 
 #: Columns that say where an observation came from and not what it says; they do not go into its content hash.
@@ -169,6 +174,9 @@ class Rows:
         self.schema = schema
         self._types = frame_schema(schema)
         self._names = [name for name in schema.names if name not in ("thread_hash", "content_hash")]
+        self._physical = {
+            name: pl.Int64 if self._types[name].is_temporal() else self._types[name] for name in self._names
+        }
         self._rows: list[tuple[Any, ...]] = []
         self._frames: list[pl.DataFrame] = []
         self._framed = 0
@@ -180,7 +188,8 @@ class Rows:
     @property
     def full(self) -> bool:
         """Whether it is time to take a table: beyond this, memory grows and nothing gets faster."""
-        return len(self) >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
+        rows = len(self._rows) + self._framed // FRAMED_ROWS_FOR_ONE
+        return rows >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
 
     def add(self, **values: Any) -> None:
         """Add one observation; every column but the two hashes must be named."""
@@ -189,24 +198,25 @@ class Rows:
 
     def add_frame(self, frame: pl.DataFrame) -> None:
         """Add observations with the same columns, in any order of columns."""
-        self._frames.append(frame.select(self._names))
+        # Hashed at once: what a batch needs for that is small, and the same memory serves the next.
+        self._frames.append(self._hashed(frame.select(self._names)))
         self._framed += frame.height
         self.text_bytes += int(frame["body"].str.len_bytes().sum())
 
     def take(self) -> pa.Table:
         """The collected rows as a table, ordered by thread; the collection is empty afterwards."""
-        physical = {name: pl.Int64 if self._types[name].is_temporal() else self._types[name] for name in self._names}
-        frames = [frame.cast(physical) for frame in self._frames]
+        frames = self._frames
         if self._rows:
-            frames.append(pl.DataFrame(self._rows, schema=physical, orient="row"))
+            frames.append(self._hashed(pl.DataFrame(self._rows, schema=self._physical, orient="row")))
         self._rows, self._frames, self._framed, self.text_bytes = [], [], 0, 0
         if not frames:
             return empty(self.schema)
-        frame = pl.concat(frames)
-        frame = frame.with_columns(_thread_hashes(frame), _content_hashes(frame)).sort(
-            "thread_hash", maintain_order=True
-        )
+        frame = pl.concat(frames).sort("thread_hash", maintain_order=True)
         return frame.select(self.schema.names).cast(self._types).to_arrow().cast(self.schema)
+
+    def _hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        frame = frame.cast(self._physical)
+        return frame.with_columns(_thread_hashes(frame), _content_hashes(frame))
 
 
 def _thread_hashes(frame: pl.DataFrame) -> pl.Series:

@@ -101,7 +101,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         snapshot = store.snapshot(as_of)
         remember_export(store, out, dropped=keep_dropped)
         fitting, rows = _fitting(snapshot, workers or cores(), memory or default_memory())
-        ranges = snapshot.ranges(rows)
+        ranges = snapshot.ranges(rows, selection.communities)
         dropped = None if keep_dropped is None else Path(keep_dropped)
         lock = Path(out).absolute().with_name(f".{Path(out).name}.lock")
         with only_one(lock, f"The export {out} is being written", "writing it"), published(Path(out)) as folder:
@@ -190,7 +190,8 @@ def _finish(
     calibration: Calibration,
 ) -> list[Shard]:
     """The checks over a whole format, then its card, and the manifest last."""
-    shards = [shard for part in written for shard in part.shards]
+    found = [shard for part in written for shard in part.shards]
+    shards = sorted(found, key=lambda shard: (shard.community, shard.split, shard.path))
     balance = Balance()
     for part in written:
         balance.add(part.balance)

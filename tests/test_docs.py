@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 import click
+import msgspec
 import pytest
 
 from shp_miner import FORMATS, PRESETS, community
@@ -20,6 +21,7 @@ from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.lab.worlds import WORLDS, LabWorld
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.items import Thread
@@ -114,6 +116,22 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run shp-miner demo" in README
     assert "pip install uv && uv run pytest" in README
+
+
+def test_every_world_and_parameter_of_the_lab_is_documented() -> None:
+    page = (ROOT / "docs" / "lab.md").read_text()
+    base = msgspec.structs.asdict(WORLDS["base"])
+    for one in WORLDS.values():
+        values = {k: v for k, v in msgspec.structs.asdict(one).items() if v != base[k] and k not in ("name", "differs")}
+        changed = [f"`{k}={v:g}`" if isinstance(v, float | int) else f"`{k}={v}`" for k, v in values.items()]
+        assert f"| `{one.name}` | {one.differs} | {', '.join(changed) or '-'} |" in page
+    for name, hint in get_type_hints(LabWorld, include_extras=True).items():
+        if name not in ("name", "differs"):
+            description = next(meta.description for meta in hint.__metadata__ if getattr(meta, "description", None))
+            value = base[name]
+            assert f"| `{name}` | {f'{value:g}' if isinstance(value, float) else value} | {description} |" in page
+    for rule in PRESETS:
+        assert f"\n| {rule} |" in page, "the table of what came out has every rule"
 
 
 # -- crawling ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -81,6 +83,22 @@ def test_ranges_cut_the_store_into_whole_threads(
     assert sum(part.height for part in parts) == len(ids)
     posts = [set(part["post_id"]) for part in parts]
     assert sum(map(len, posts)) == len(set.union(*posts))
+
+
+def test_no_thread_is_the_first_to_show_numpy_to_polars() -> None:
+    # Two that are at once end in "'module' object does not support item assignment".
+    code = "import polars.series.series as s; import shp_miner.model; print('ndarray' in vars(s.np))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n"
+
+
+def test_ranges_of_some_communities_count_their_rows_alone(tmp_path: Path) -> None:
+    rows = [answer_row(f"{i}", post_id=f"p{i}", community="ab"[i % 10 == 0]) for i in range(100)]
+    snapshot = filled(tmp_path / "s", chunk([], rows)).snapshot()
+    assert len(snapshot.ranges(10)) == 10
+    assert [snapshot.answers(part, ["B"])[0].height for part in snapshot.ranges(10, ["B"])] == [10]
+    assert sum(snapshot.answers(part, ["a"])[0].height for part in snapshot.ranges(45, ["a"])) == 90
+    assert len(snapshot.ranges(10, ["nobody"])) == 1
 
 
 def test_rows_are_ordered_by_thread_hash_and_compaction_restores_it(tmp_path: Path) -> None:

@@ -56,10 +56,15 @@ def reddit_dump(paths: tuple[Path, ...], **options: Any) -> int:
 @click.option(
     "--observed-at", type=Moment(), help="When the scores were read; by default the newest date in the files."
 )
+@click.option(
+    "--vote-history",
+    is_flag=True,
+    help="Store also what the scores were 1, 2, 3, 7, 14, 30, 90 and 365 days after writing, rebuilt from Votes.xml.",
+)
 @common
-def stackexchange_dump(paths: tuple[Path, ...], site: str | None, observed_at: datetime | None, **options: Any) -> int:
+def stackexchange_dump(paths: tuple[Path, ...], **options: Any) -> int:
     """A Stack Exchange site: its .7z as published, a folder, or a Posts.xml with or without Users.xml and Votes.xml."""
-    return _import("stackexchange-dump", paths, site=site, observed_at=observed_at, **options)
+    return _import("stackexchange-dump", paths, **options)
 
 
 @command.command(

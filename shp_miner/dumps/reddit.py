@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from shp_miner.dumps import reddit_records
 from shp_miner.dumps.ahead import ahead
-from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines, split_lines
+from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines
+from shp_miner.dumps.lines import Lines, all_lines, joined
 from shp_miner.dumps.records import Lost, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput, from_os_error
@@ -35,7 +36,6 @@ _LINES_SNIFFED = 20
 _BATCH = 10_000
 _BATCH_BYTES = 16_000_000
 
-Line = tuple[int, bytes]
 Text = bytes | memoryview
 
 
@@ -76,23 +76,24 @@ class _Search:
         self.path, self.kind, self.wanted, self.tally = path, kind, wanted, tally
         self._shortcut: Shortcut | None = None
 
-    def batches(self, blocks: Iterable[tuple[int, Text]], *, thorough: bool) -> Generator[list[Line], None, None]:
+    def batches(self, blocks: Iterable[tuple[int, Text]], *, thorough: bool) -> Generator[Lines, None, None]:
         """Lines in their order, as many at a time as are turned into columns at once."""
-        held: list[Line] = []
-        size = 0
+        held: list[Lines] = []
+        count = size = 0
         for number, (offset, text) in enumerate(blocks):
             found = None if thorough else self._found(number, offset, text)
             if found is None:
-                found = list(split_lines(offset, text))
-            held += found
-            size += sum(len(line) for _, line in found)
-            if len(held) >= _BATCH or size >= _BATCH_BYTES:
-                yield held
-                held, size = [], 0
-        if held:
-            yield held
+                found = all_lines(offset, text)
+            if found:  # of a rare community most blocks have nothing, and nothing need not be held
+                held.append(found)
+            count, size = count + len(found), size + len(found.text)
+            if count >= _BATCH or size >= _BATCH_BYTES:
+                yield joined(held)
+                held, count, size = [], 0, 0
+        if count:
+            yield joined(held)
 
-    def _found(self, number: int, offset: int, text: Text) -> list[Line] | None:
+    def _found(self, number: int, offset: int, text: Text) -> Lines | None:
         """The candidates of a block, None if every line must be parsed."""
         if self._shortcut is None:
             self._shortcut = Shortcut(self.kind, self.wanted, text)
@@ -104,15 +105,15 @@ class _Search:
             self.tally.drop(self.kind, left_out, count_lines(text) - len(found))
         return found
 
-    def _audit(self, found: Sequence[Line], offset: int, text: Text) -> None:
+    def _audit(self, found: Lines, offset: int, text: Text) -> None:
         """Parse the whole block and hold what is wanted in it against what the shortcut found."""
-        if self._kept(found) != self._kept(split_lines(offset, text)):
+        if self._kept(found) != self._kept(all_lines(offset, text)):
             raise BadInput(
                 f"{self.path} spells its records in a way that the fast search misses (near byte {offset}).",
                 "Import it again with --thorough, which parses every line.",
             )
 
-    def _kept(self, lines: Iterable[Line]) -> list[int]:
+    def _kept(self, lines: Lines) -> list[int]:
         offsets = []
         for offset, line in lines:
             try:
@@ -146,7 +147,7 @@ class _Rows:
             return Chunk(self._rows.take(), empty(ANSWER))
         return Chunk(empty(POST), self._rows.take())
 
-    def add(self, lines: Sequence[Line]) -> None:
+    def add(self, lines: Lines) -> None:
         """Take over the records of the lines that are wanted; what proves unusual takes the careful way."""
         from shp_miner.dumps.reddit_columns import LEFT_OUT, to_frame  # noqa: PLC0415
 
@@ -160,7 +161,7 @@ class _Rows:
         for place in careful:
             self._careful(place)
 
-    def _careful(self, place: Line) -> None:
+    def _careful(self, place: tuple[int, bytes]) -> None:
         offset, line = place
         try:
             item = reddit_records.decode(self.kind, line)

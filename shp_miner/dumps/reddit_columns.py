@@ -7,17 +7,15 @@ is left takes the careful way of dumps.reddit, which knows every exception. Both
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import polars as pl
 import stringzilla as sz
 
+from shp_miner.dumps.lines import Lines
 from shp_miner.dumps.records import EARLIEST_S
 from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, GONE_BODIES, ROLES
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
-
-#: (offset in the decompressed text, the line)
-Line = tuple[int, bytes]
 
 #: Columns beside those that a source fills in: why a record is left out, null if it is kept.
 LEFT_OUT = "left_out"
@@ -69,41 +67,41 @@ _MIXED = frozenset({"edited", "parent_id"})
 
 
 def to_frame(
-    kind: str, lines: Sequence[Line], latest_us: int, wanted: Collection[str]
-) -> tuple[pl.DataFrame, list[Line]]:
+    kind: str, lines: Lines, latest_us: int, wanted: Collection[str]
+) -> tuple[pl.DataFrame, list[tuple[int, bytes]]]:
     """The rows of the lines with the columns that a source fills in and LEFT_OUT, and the lines to be read with care.
 
     `wanted` are lower-case communities, none for all.
     """
-    raw = _parsed(kind, [line for _, line in lines])
+    raw = _parsed(kind, lines)
     if raw is None:
         if len(lines) <= _FEW:
             return pl.DataFrame(), list(lines)
         half = len(lines) // 2
-        parts = [to_frame(kind, part, latest_us, wanted) for part in (lines[:half], lines[half:])]
+        halves = lines.part(0, half), lines.part(half, len(lines))
+        parts = [to_frame(kind, part, latest_us, wanted) for part in halves]
         frames = [frame for frame, _ in parts if frame.height]
         return pl.concat(frames) if frames else pl.DataFrame(), [line for _, careful in parts for line in careful]
     own = _answer() if kind == "answer" else _post()
-    frame = raw.select(*_shared(kind, latest_us), *own, _left_out(kind, wanted))
-    careful = frame[_CAREFUL].fill_null(value=True)
-    return frame.filter(~careful).drop(_CAREFUL), [lines[index] for index in careful.arg_true()]
+    frame = raw.select(*_shared(kind), *own, _left_out(kind, wanted), _careful(kind, lines.text, latest_us))
+    careful = frame[_CAREFUL]
+    return frame.filter(~careful).drop(_CAREFUL), [lines.at(index) for index in careful.arg_true()]
 
 
-def _parsed(kind: str, lines: Sequence[bytes]) -> pl.DataFrame | None:
+def _parsed(kind: str, lines: Lines) -> pl.DataFrame | None:
     """The fields of the lines, null where a field is missing, or None if any line is unusual."""
     schema = {**_SHARED, **_OWN[kind]}
-    text = b"\n".join(lines)
     try:
-        frame = pl.read_ndjson(text, schema=schema)
+        frame = pl.read_ndjson(lines.text, schema=schema)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
     if frame.height != len(lines):
         return None
     # The parser makes text of numbers and lists. Text of the file itself stands in quotes.
-    blank = "" if sz.find(text, b'"id":"') >= 0 else " "
+    blank = "" if sz.find(lines.text, b'"id":"') >= 0 else " "
     for name, kept in schema.items():
-        if kept == pl.String and name not in _MIXED:
-            quoted = sz.count(text, f'"{name}":{blank}"'.encode())
+        if kept == pl.String and name not in _MIXED and frame[name].null_count() < frame.height:
+            quoted = sz.count(lines.text, f'"{name}":{blank}"'.encode())
             if quoted < frame.height - frame[name].null_count():
                 return None
     return frame
@@ -124,11 +122,10 @@ def _edited() -> pl.Expr:
     return plain | pl.col("_meta").struct["is_edited"].fill_null(value=False)
 
 
-def _shared(kind: str, latest_us: int) -> list[pl.Expr]:
+def _shared(kind: str) -> list[pl.Expr]:
     body = pl.col("body" if kind == "answer" else "selftext")
     author_gone = pl.col("author").is_null() | pl.col("author").is_in(GONE_AUTHORS)
     note = pl.col("_meta").struct
-    read_s = pl.coalesce(note["retrieved_2nd_on"], "retrieved_on")
     removed = note["removal_type"].fill_null("") != ""
     deleted = note["was_deleted_later"].fill_null(value=False) | (note["removal_type"].fill_null("") == "deleted")
     if kind == "post":
@@ -138,19 +135,6 @@ def _shared(kind: str, latest_us: int) -> list[pl.Expr]:
     state = pl.when(deleted).then(pl.lit("deleted")).when(removed).then(pl.lit("removed")).otherwise(pl.lit("live"))
     gone = body.str.strip_chars().replace_strict(GONE_BODIES, default=None, return_dtype=pl.String)
     shown = body.str.replace_all(REDDIT_EMPTY, "", literal=True).str.strip_chars(BLANK)
-    texts = [body, pl.col("author"), pl.col("subreddit"), pl.col("title" if kind == "post" else "link_id")]
-    careful = [
-        *(text.str.contains("\0", literal=True).fill_null(value=False) for text in texts),
-        ~pl.col("id").str.contains(r"^(?:t[13]_)?[0-9a-z]+$"),
-        *(~second.is_between(EARLIEST_S, latest_us // 1_000_000) for second in (pl.col("created_utc"), read_s)),
-        _edited().is_null(),
-        pl.col("score").is_null(),
-        body.is_null(),
-    ]
-    if kind == "answer":
-        careful += [~pl.col("link_id").str.contains(r"^t3_[0-9a-z]+$"), pl.col("parent_id").is_null()]
-    else:
-        careful += [pl.col(name).is_null() for name in ("title", "is_self", "permalink")]
     role = pl.col("distinguished").replace_strict(ROLES, default=None, return_dtype=pl.String)
     return [
         pl.lit("reddit-dump").alias("source"),
@@ -167,12 +151,35 @@ def _shared(kind: str, latest_us: int) -> list[pl.Expr]:
         author_gone.alias("author_deleted"),
         pl.coalesce(role, pl.when(bot).then(pl.lit("bot")), pl.lit("member")).alias("author_role"),
         pl.lit(None, pl.String).alias("license"),
-        (read_s * 1_000_000).alias("observed_at"),
+        (_read_s() * 1_000_000).alias("observed_at"),
         pl.coalesce(gone, state).alias("state"),
         _edited().alias("edited"),
         pl.col("stickied").fill_null(value=False),
-        pl.any_horizontal(careful).alias(_CAREFUL),
     ]
+
+
+def _careful(kind: str, text: bytes, latest_us: int) -> pl.Expr:
+    """Whether a record is one for the careful way. `text` is what was parsed."""
+    body = pl.col("body" if kind == "answer" else "selftext")
+    careful = [
+        ~pl.col("id").str.contains(r"^(?:t[13]_)?[0-9a-z]+$"),
+        *(~second.is_between(EARLIEST_S, latest_us // 1_000_000) for second in (pl.col("created_utc"), _read_s())),
+        _edited().is_null(),
+        pl.col("score").is_null(),
+        body.is_null(),
+    ]
+    if sz.find(text, rb"\u0000") >= 0 or sz.find(text, b"\0") >= 0:
+        texts = [body, *(pl.col(name) for name in ("author", "subreddit", "title" if kind == "post" else "link_id"))]
+        careful += [text.str.contains("\0", literal=True).fill_null(value=False) for text in texts]
+    if kind == "answer":
+        careful += [~pl.col("link_id").str.contains(r"^t3_[0-9a-z]+$"), pl.col("parent_id").is_null()]
+    else:
+        careful += [pl.col(name).is_null() for name in ("title", "is_self", "permalink")]
+    return pl.any_horizontal(careful).fill_null(value=True).alias(_CAREFUL)
+
+
+def _read_s() -> pl.Expr:
+    return pl.coalesce(pl.col("_meta").struct["retrieved_2nd_on"], "retrieved_on")
 
 
 def _answer() -> list[pl.Expr]:

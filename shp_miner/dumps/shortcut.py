@@ -8,9 +8,12 @@ that nobody thought of stops the import instead of losing rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
+import numpy as np
 import stringzilla as sz
+
+from shp_miner.dumps.lines import Lines, Places, bounds, cut, positions
 
 #: One block (of about 1 MiB) in this many is parsed in full and held against the shortcut, the first one included.
 AUDIT_EVERY = 256
@@ -19,7 +22,9 @@ AUDIT_EVERY = 256
 _STYLES = (b":", b": ")
 
 _LINE_END = 0x0A
-_DIRECT, _NESTED = b"t3_", b"t1_"
+
+#: What the id of a parent begins with, and what comes next if the parent is the post.
+_PARENT, _POST = b"t", 0x33
 
 
 class Shortcut:
@@ -30,44 +35,49 @@ class Shortcut:
     """
 
     def __init__(self, kind: str, wanted: Collection[str], first_block: bytes | memoryview) -> None:
-        self._keys: list[bytes] = []
-        self._needles: list[bytes] = []
+        self._key = b""
+        self._names = [name.encode() + b'"' for name in wanted]
+        if not wanted and kind == "post":
+            return  # every line is wanted: there is nothing to search for
         total = count_lines(first_block)
         for style in _STYLES:
-            if wanted:
-                # Names alone are found faster than with their key before them; a line that has one elsewhere is parsed
-                # in vain.
-                keys, needles = [b'"subreddit"' + style + b'"'], [name.encode() + b'"' for name in wanted]
-            elif kind == "answer":
-                parent = b'"parent_id"' + style + b'"'
-                keys, needles = [parent + _DIRECT, parent + _NESTED], [parent + _DIRECT]
-            else:
-                return  # every line is wanted: there is nothing to search for
-            if sum(sz.count(first_block, key) for key in keys) >= total:
-                self._keys, self._needles = keys, needles
+            key = b'"subreddit"' + style + b'"' if wanted else b'"parent_id"' + style + b'"' + _PARENT
+            if sz.count(first_block, key) >= total:
+                self._key = key
                 return
 
-    def candidates(self, offset: int, text: bytes | memoryview) -> list[tuple[int, bytes]] | None:
-        """(offset, line) of the block's candidates in their order, or None if its lines must be parsed one by one."""
-        if not self._needles or sum(sz.count(text, key) for key in self._keys) < count_lines(text):
+    def candidates(self, offset: int, text: bytes | memoryview) -> Lines | None:
+        """The block's candidates in their order, or None if its lines must be parsed one by one."""
+        if not self._key:
             return None
-        if len(self._needles) == 1:
-            return list(self._lines(offset, text, self._needles[0]))
-        found = {place: line for needle in self._needles for place, line in self._lines(offset, text, needle)}
-        return sorted(found.items())
+        if self._names:
+            if sz.count(text, self._key) < count_lines(text):
+                return None
+            return cut(offset, text, *_lines_with(text, self._names))
+        starts, ends = bounds(text)
+        keys = positions(text, self._key)
+        if len(keys) < len(ends):
+            return None
+        after = np.frombuffer(text, np.uint8)[np.minimum(keys + len(self._key), len(text) - 1)]
+        lines = np.unique(np.searchsorted(ends, keys[after == _POST]))
+        return cut(offset, text, starts[lines], ends[lines])
 
-    @staticmethod
-    def _lines(offset: int, text: bytes | memoryview, needle: bytes) -> Iterator[tuple[int, bytes]]:
-        """The lines that hold the needle, each once; a community's name may be in any letter case."""
-        search = sz.find if needle.startswith(b'"parent_id"') else sz.utf8_uncased_search
-        position = search(text, needle)
+
+def _lines_with(text: bytes | memoryview, names: Collection[bytes]) -> tuple[Places, Places]:
+    """Where the lines begin and end that hold any of the names in any letter case, each line once."""
+    # Names alone are found faster than with their key before them; a line that has one elsewhere is parsed in vain.
+    found = set()
+    for name in names:
+        position = sz.utf8_uncased_search(text, name)
         while position >= 0:
             start = sz.rfind(text, b"\n", 0, position) + 1
             end = sz.find(text, b"\n", position)
             if end < 0:
                 end = len(text)
-            yield offset + start, bytes(text[start:end])
-            position = search(text, needle, end)
+            found.add((start, end))
+            position = sz.utf8_uncased_search(text, name, end)
+    spans = np.array(sorted(found), np.int64).reshape(-1, 2)
+    return spans[:, 0], spans[:, 1]
 
 
 def count_lines(text: bytes | memoryview) -> int:

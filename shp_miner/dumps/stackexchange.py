@@ -2,19 +2,19 @@
 
 A site is read twice. The first pass collects what must be known before the first post can be handed on: the newest
 date in the site's files (when the scores were read), which answers were accepted, and the names of those who posted.
-It keeps 8 bytes for each accepted answer and about 30 for each person who posted; the texts go by. The second pass
-reads the posts alone. Both passes take the same way through the XML parser, so that they agree about what is damaged;
-in an archive the time goes into decompressing. See docs/formats.md for the fields read.
+It keeps 8 bytes for each accepted answer and about 30 for each person who posted, and the votes where their history is
+wanted (stackexchange_votes.py bounds them); the texts go by. The second pass reads the posts alone. Both passes take
+the same way through the XML parser, so that they agree about what is damaged; in an archive the time goes into
+decompressing. See docs/formats.md for the fields read.
 """
 
 from __future__ import annotations
 
-import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ import numpy as np
 from shp_miner.dumps.compressed import Advance, ignore
 from shp_miner.dumps.records import Lost, latest_allowed_us
 from shp_miner.dumps.stackexchange_paths import sources_by_site
+from shp_miner.dumps.stackexchange_values import WHOLE, identity, text_of, time_us, to_us, whole
+from shp_miner.dumps.stackexchange_votes import Votes
 from shp_miner.dumps.stackexchange_xml import Meter, Row, Source, rows
-from shp_miner.errors import UsageError
+from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, ROWS_PER_CHUNK, TEXT_PER_CHUNK, Chunk, Rows
 from shp_miner.tally import Damage, Tally
 from shp_miner.text.clean import visible_chars
@@ -39,19 +41,12 @@ COMMUNITY_USER = -1
 
 _KINDS = {"1": "post", "2": "answer"}
 _DATES = ("CreationDate", "LastActivityDate", "LastEditDate", "LastAccessDate", "ClosedDate", "CommunityOwnedDate")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z?)?")
-_WHOLE = re.compile(r"-?[0-9]{1,18}")
-
-
-def _us(time: datetime) -> int:
-    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
 
 # Before 1990 there was no such site: a smaller number is a missing value.
-_EARLIEST_US = _us(datetime(1990, 1, 1, tzinfo=UTC))
+_EARLIEST_US = to_us(datetime(1990, 1, 1, tzinfo=UTC))
 _LICENSES = (
-    (_us(datetime(2011, 4, 8, tzinfo=UTC)), "CC BY-SA 2.5"),
-    (_us(datetime(2018, 5, 2, tzinfo=UTC)), "CC BY-SA 3.0"),
+    (to_us(datetime(2011, 4, 8, tzinfo=UTC)), "CC BY-SA 2.5"),
+    (to_us(datetime(2018, 5, 2, tzinfo=UTC)), "CC BY-SA 3.0"),
 )
 
 
@@ -63,15 +58,19 @@ def read(
     advance: Advance = ignore,
     site: str | None = None,
     observed_at: datetime | None = None,
+    vote_history: bool = False,
 ) -> Iterator[Chunk]:
     """Read dumps site by site. Posts are questions (PostTypeId 1), answers PostTypeId 2; other types are dropped.
 
     `site` is the host, for files whose name does not tell it. `observed_at` says when the scores were read; without
     it that is the newest date found in any of the site's posts, users and votes. Files named together share it.
+    With `vote_history` each item also has observations of what its score was some days after it was written
+    (`AGES_DAYS`), rebuilt from the site's Votes.xml and without the text.
     `advance` is told the bytes consumed; they add up to `size_bytes(paths, site)`.
 
-    Raises BadInput (not a dump) and UsageError (the site is not known; a bad `observed_at`) when called, before
-    anything is read. Damage inside a file is noted in `tally`, and the next file is read.
+    Raises BadInput (not a dump; no votes where their history is wanted) and UsageError (the site is not known; a bad
+    `observed_at`) when called, before anything is read. Damage inside a file is noted in `tally`, and the next file is
+    read.
     """
     latest_us = latest_allowed_us(now)
     observed_us = None
@@ -80,13 +79,17 @@ def read(
             raise UsageError(
                 "The time at which the scores were read has no time zone.", "Give it with one: ...Z is UTC."
             )
-        observed_us = _us(observed_at)
+        observed_us = to_us(observed_at)
         if not _EARLIEST_US <= observed_us <= latest_us:
             raise UsageError(
                 f"The scores cannot have been read at {observed_at.isoformat()}.", "Give the day the dump was made."
             )
     sites = sources_by_site(paths, site)
-    return _chunks(sites, tally, latest_us, observed_us, advance)
+    if vote_history:
+        for host, sources in sites.items():
+            if not any("votes" in source.tables for source in sources):
+                raise BadInput(f"There is no Votes.xml of {host}.", "Give it too, or leave out --vote-history.")
+    return _chunks(sites, tally, latest_us, observed_us, advance, vote_history)
 
 
 def size_bytes(paths: Sequence[Path], site: str | None = None) -> int:
@@ -95,16 +98,21 @@ def size_bytes(paths: Sequence[Path], site: str | None = None) -> int:
 
 
 def _chunks(
-    sites: dict[str, list[Source]], tally: Tally, latest_us: int, observed_us: int | None, advance: Advance
+    sites: dict[str, list[Source]],
+    tally: Tally,
+    latest_us: int,
+    observed_us: int | None,
+    advance: Advance,
+    vote_history: bool,
 ) -> Iterator[Chunk]:
     for host, sources in sites.items():
-        first, second = _plan(sources, ("users",) if observed_us is not None else ("users", "votes"))
+        first, second = _plan(sources, ("users", "votes") if observed_us is None or vote_history else ("users",))
         passes = Counter(source.path for source, _ in first + second)
         meters = {s.path: Meter(s.path.stat().st_size, passes[s.path], advance) for s in sources}
         for unread in meters.keys() - passes.keys():
             tally.drop("file", "not_needed")
             meters[unread].end_pass()
-        known = _Known(latest_us, tally)
+        known = _Known(latest_us, tally, Votes() if vote_history else None)
         for source, tables in first:
             # What is wrong with a post is counted in the second pass.
             for table, found in rows(source, tables, tally, meters[source.path], uncounted=("posts",)):
@@ -169,8 +177,8 @@ class _Ids:
 class _Known:
     """What the first pass learns of a site."""
 
-    def __init__(self, latest_us: int, tally: Tally) -> None:
-        self.latest_us, self._tally = latest_us, tally
+    def __init__(self, latest_us: int, tally: Tally, votes: Votes | None) -> None:
+        self.latest_us, self._tally, self.votes = latest_us, tally, votes
         self.newest_us: int | None = None
         self._newest_text = ""
         self.accepted, self._posters = _Ids(), _Ids()
@@ -187,14 +195,25 @@ class _Known:
                 if attributes.get("Id") in _DECOYS:
                     continue
                 self._post(attributes)
+            elif self.votes is not None:
+                self._vote(where, offset, attributes)
             self._date(attributes)
 
     def settle(self) -> None:
         """Make what was learned ready to be asked for."""
         self.accepted.settle()
+        if self.votes is not None:
+            self.votes.settle()
         if self._name_at is None:
             self._posters.settle()
             self._name_at = array("q", bytes(8 * len(self._posters)))
+
+    def _vote(self, where: str, offset: int, attributes: dict[str, str]) -> None:
+        try:
+            if self.votes is not None:
+                self.votes.learn(attributes)
+        except Lost as lost:
+            self._tally.lose("line", lost.reason, Damage(where, offset, lost.what))
 
     def name(self, user: int) -> str | None:
         """The display name of a user who posted."""
@@ -207,21 +226,21 @@ class _Known:
             text = attributes.get(name, "")
             # Times as text are in order; only one that may be the newest is worth reading.
             if text > self._newest_text:
-                time_us = _time_us(text)
-                if time_us is not None and (self.newest_us or 0) < time_us <= self.latest_us:
-                    self.newest_us, self._newest_text = time_us, text
+                moment_us = time_us(text)
+                if moment_us is not None and (self.newest_us or 0) < moment_us <= self.latest_us:
+                    self.newest_us, self._newest_text = moment_us, text
 
     def _post(self, attributes: dict[str, str]) -> None:
         for name, numbers in (("AcceptedAnswerId", self.accepted), ("OwnerUserId", self._posters)):
             text = attributes.get(name, "")
-            if _WHOLE.fullmatch(text):
+            if WHOLE.fullmatch(text):
                 numbers.add(int(text))
 
     def _user(self, where: str, offset: int, attributes: dict[str, str]) -> None:
         if self._name_at is None:
             self.settle()
         try:
-            place = self._posters.index(_whole(attributes, "Id", "bad_id"))
+            place = self._posters.index(whole(attributes, "Id", "bad_id"))
         except Lost as lost:
             self._tally.lose("line", lost.reason, Damage(where, offset, lost.what))
             return
@@ -268,38 +287,57 @@ class _Collector:
 
     def _unwanted(self, kind: str, attributes: dict[str, str]) -> str | None:
         if kind == "line":
-            _whole(attributes, "PostTypeId", "wrong_type")
+            whole(attributes, "PostTypeId", "wrong_type")
             return "other_post_type"
         decoy = attributes.get("Id") in _DECOYS or (kind == "answer" and attributes.get("ParentId") in _DECOYS)
         return "decoy" if decoy else None
 
     def _keep(self, kind: str, attributes: dict[str, str]) -> None:
-        item_id = _identity(attributes, "Id")
+        item_id = identity(attributes, "Id")
         shared = self._shared(kind, attributes)
         if kind == "post":
-            self.posts.add(
-                **shared,
-                post_id=str(item_id),
-                title=_text(attributes, "Title"),
-                is_text=True,
-                nsfw=False,
-                upvote_ratio=None,
-                url=f"https://{self.site}/questions/{item_id}",
-            )
+            self.posts.add(**(row := shared | self._post(item_id, attributes)))
         else:
-            self.answers.add(
-                **shared,
-                post_id=str(_identity(attributes, "ParentId")),
-                answer_id=str(item_id),
-                by_post_author=False,
-                accepted=self.known.accepted.index(item_id) is not None,
-                url=f"https://{self.site}/a/{item_id}",
-            )
+            self.answers.add(**(row := shared | self._answer(item_id, attributes)))
+        if self.known.votes is not None and self.observed_us is not None:
+            self._add_earlier(kind, item_id, row, self.known.votes, self.observed_us)
+
+    def _post(self, item_id: int, attributes: dict[str, str]) -> dict[str, Any]:
+        return {
+            "post_id": str(item_id),
+            "title": text_of(attributes, "Title"),
+            "is_text": True,
+            "nsfw": False,
+            "upvote_ratio": None,
+            "url": f"https://{self.site}/questions/{item_id}",
+        }
+
+    def _answer(self, item_id: int, attributes: dict[str, str]) -> dict[str, Any]:
+        return {
+            "post_id": str(identity(attributes, "ParentId")),
+            "answer_id": str(item_id),
+            "by_post_author": False,
+            "accepted": self.known.accepted.index(item_id) is not None,
+            "url": f"https://{self.site}/a/{item_id}",
+        }
+
+    def _add_earlier(self, kind: str, item_id: int, row: dict[str, Any], votes: Votes, observed_us: int) -> None:
+        """Add what the scores of a row's item were before, without its text: the dump only knows that of the end."""
+        earlier = {**row, "body": "", "body_chars": 0} | ({"title": ""} if kind == "post" else {})
+        for reading in votes.readings(item_id, row["created_at"], observed_us):
+            earlier |= {"observed_at": reading.observed_us, "score": reading.score}
+            if kind == "post":
+                self.posts.add(**earlier)
+            else:
+                self.answers.add(**{**earlier, "accepted": row["accepted"] and reading.accepted})
+            self.tally.keep(f"earlier score of {kind}")
+        if votes.total(item_id) != row["score"]:
+            self.tally.note(kind, "votes_differ_from_score")
 
     def _shared(self, kind: str, attributes: dict[str, str]) -> dict[str, Any]:
         """The columns that questions and answers have in common."""
         # No text needs repair: the XML parser lets neither NUL characters nor lone surrogates through.
-        body = _text(attributes, "Body")
+        body = text_of(attributes, "Body")
         created_us = self._created_us(attributes)
         return {
             "source": SOURCE,
@@ -313,24 +351,24 @@ class _Collector:
             **self._author(kind, attributes),
             "license": attributes.get("ContentLicense") or license_by_date(created_us),
             "observed_at": self.observed_us,
-            "score": _whole(attributes, "Score", "bad_score"),
+            "score": whole(attributes, "Score", "bad_score"),
             "state": "live",
             "edited": "LastEditDate" in attributes,
             "stickied": False,
         }
 
     def _created_us(self, attributes: dict[str, str]) -> int:
-        text = _text(attributes, "CreationDate")
-        time_us = _time_us(text)
-        if time_us is None or time_us < _EARLIEST_US:
+        text = text_of(attributes, "CreationDate")
+        created_us = time_us(text)
+        if created_us is None or created_us < _EARLIEST_US:
             raise Lost("bad_time", f"CreationDate {text!r:.40} is no time")
-        if time_us > self.known.latest_us:
+        if created_us > self.known.latest_us:
             raise Lost("time_in_future", f"CreationDate {text!r:.40} lies in the future")
-        return time_us
+        return created_us
 
     def _author(self, kind: str, attributes: dict[str, str]) -> dict[str, Any]:
         """Who wrote it. Someone without a user id has left the site; only a name may remain."""
-        user = _whole(attributes, "OwnerUserId", "bad_id") if attributes.get("OwnerUserId") else None
+        user = whole(attributes, "OwnerUserId", "bad_id") if attributes.get("OwnerUserId") else None
         name = (self.known.name(user) if user is not None else None) or attributes.get("OwnerDisplayName") or None
         if user is not None and name is None:
             self.tally.note(kind, "author_name_unknown")
@@ -350,35 +388,3 @@ def license_by_date(created_us: int) -> str:
     since. (An edit puts a post under the licence of the edit's day; such posts name it in ContentLicense.)
     """
     return next((name for before_us, name in _LICENSES if created_us < before_us), "CC BY-SA 4.0")
-
-
-def _text(attributes: dict[str, str], name: str) -> str:
-    text = attributes.get(name)
-    if text is None:
-        raise Lost("missing_field", f"{name} is missing")
-    return text
-
-
-def _whole(attributes: dict[str, str], name: str, reason: str) -> int:
-    text = _text(attributes, name)
-    if not _WHOLE.fullmatch(text):
-        raise Lost(reason, f"{name} {text!r:.40} is no whole number")
-    return int(text)
-
-
-def _identity(attributes: dict[str, str], name: str) -> int:
-    number = _whole(attributes, name, "bad_id")
-    if number <= 0:
-        raise Lost("bad_id", f"{name} {number} is not positive")
-    return number
-
-
-def _time_us(text: str) -> int | None:
-    """Microseconds since 1970 of a time (UTC) or of a day's beginning, or None where it is neither."""
-    if not _TIME.fullmatch(text):
-        return None
-    try:
-        time = datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return _us(time)

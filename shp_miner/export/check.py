@@ -71,7 +71,8 @@ def check_table(form: Format, table: pa.Table) -> Balance:
     for column in form.texts:
         texts = _texts(table, column)
         # What repeats is looked at once.
-        empty = texts.values.is_null() | texts.values.str.strip_chars().is_in(["", SEPARATOR.strip()])
+        shown = texts.values.str.strip_chars()
+        empty = shown.is_null() | (shown == "") | (shown == SEPARATOR.strip())
         if empty.gather(texts.rows).fill_null(value=True).any():
             raise CheckFailedError(f"Format {form.name} has an empty {column}.")
     balance = Balance(table.num_rows)

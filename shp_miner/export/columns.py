@@ -26,9 +26,26 @@ Columns = dict[str, pl.Series | Repeated]
 
 def to_arrow(column: pl.Series | Repeated, kind: pa.DataType) -> pa.Array:
     """The column as an array of type `kind`, or as a dictionary of `kind` (which may hold values that do not occur)."""
-    if isinstance(column, Repeated):
-        rows = column.rows.cast(pl.Int32).to_arrow()
-        return pa.DictionaryArray.from_arrays(rows, to_arrow(column.values, kind))
+    return all_to_arrow([column], [kind])[0]
+
+
+def all_to_arrow(columns: Sequence[pl.Series | Repeated], kinds: Sequence[pa.DataType]) -> list[pa.Array]:
+    """`to_arrow` of each column and its type. Those that repeat the same series share one dictionary."""
+    values: dict[tuple[int, pa.DataType], pa.Array] = {}
+    arrays = []
+    for column, kind in zip(columns, kinds, strict=True):
+        if isinstance(column, Repeated):
+            key = id(column.values), kind
+            if key not in values:
+                values[key] = _to_array(column.values, kind)
+            rows = column.rows.cast(pl.Int32).to_arrow()
+            arrays.append(pa.DictionaryArray.from_arrays(rows, values[key]))
+        else:
+            arrays.append(_to_array(column, kind))
+    return arrays
+
+
+def _to_array(column: pl.Series, kind: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(kind):
         column = column.dt.cast_time_unit(kind.unit)  # clocks tell more digits than an export holds
     return column.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(kind)
@@ -71,7 +88,7 @@ def _merged(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
     used = [chunk.indices.dictionary_encode() for chunk in chunks]
     values = [chunk.dictionary.take(use.dictionary) for chunk, use in zip(chunks, used, strict=True)]
     # Different rows of threads may hold the same text.
-    numbered = pa.concat_arrays(values).dictionary_encode()
+    numbered = (pa.concat_arrays(values) if len(values) > 1 else values[0]).dictionary_encode()
     start, rows = 0, []
     for use in used:
         own = numbered.indices.slice(start, len(use.dictionary))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.export.columns import Columns, Repeated, to_arrow
+from shp_miner.export.columns import Columns, Repeated, all_to_arrow
 from shp_miner.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
 from shp_miner.rules.pairs import between
@@ -58,8 +58,9 @@ class Format:
         columns = self.rows(threads, rule_name)
         post_row = columns[POST_ROW]
         assert isinstance(post_row, pl.Series)
-        arrays = [to_arrow(columns[column.name], column.type) for column in self.schema]
-        return pa.Table.from_arrays(arrays, names=self.schema.names), post_row
+        names = self.schema.names
+        arrays = all_to_arrow([columns[name] for name in names], self.schema.types)
+        return pa.Table.from_arrays(arrays, names=names), post_row
 
 
 def _questions(posts: pl.DataFrame, ending: str = "") -> pl.Series:
@@ -133,9 +134,9 @@ def _pairs(threads: Threads, rule_name: str) -> Columns:
         ),
         **_between(threads),
     }
-    authors = _authors(answers)
+    authors, texts = _authors(answers), answers["text"]
     for side, rows in (("1", first), ("2", second)):
-        columns[f"answer{side}"] = Repeated(answers["text"], rows)
+        columns[f"answer{side}"] = Repeated(texts, rows)
         columns[f"author{side}"] = authors.gather(rows)
         columns[f"answer{side}_id"] = answers["answer_id"].gather(rows)
         for name in ("score", "created_at", "observed_at"):

@@ -49,20 +49,23 @@ def write_piece(folder: Path, number: int, threads: Threads) -> None:
 
 
 def shares(folder: Path, count: int, size: int) -> list[list[Group]]:
-    """Every (community, split) of the pieces of `count` ranges, sorted, in lists of at most about `size` bytes."""
+    """Every (community, split) of the pieces of `count` ranges, in sorted lists of at most about `size` bytes each.
+
+    The heaviest list comes first, so that whoever works on the last ones works on little while others have nothing.
+    """
     indexes = [index for _, index in _indexes(folder, count)]
     if not indexes:
         return []
     weights = pl.concat(indexes).group_by("community", "split").agg(pl.col("bytes").sum()).sort("community", "split")
     found: list[list[Group]] = []
-    filled = size
+    filled: list[int] = []
     for community, split, weight in weights.iter_rows():
-        if filled + weight > size:
+        if not found or filled[-1] + weight > size:
             found.append([])
-            filled = 0
+            filled.append(0)
         found[-1].append((community, split))
-        filled += weight
-    return found
+        filled[-1] += weight
+    return [found[n] for n in sorted(range(len(found)), key=lambda n: -filled[n])]
 
 
 def read_pieces(folder: Path, count: int, groups: list[Group]) -> Iterator[Threads]:

@@ -20,7 +20,7 @@ _LIBRARIES = (
 )  # fmt: skip
 
 #: Extras and the modules by which their presence is known.
-_EXTRAS = {"train": ("torch", "transformers", "trl")}
+_EXTRAS = {"lab": ("matplotlib", "sklearn"), "train": ("torch", "transformers", "trl")}
 
 #: Environment variables that hold credentials. Only whether they are set is ever shown.
 _CREDENTIALS = {

@@ -131,8 +131,10 @@ def _by_platform(field: str, override: float | bool | None) -> pl.Expr:
 
 def _verdict(conditions: Conditions, also: pl.Expr | None = None) -> list[pl.Expr]:
     """`reason`, the name of the first condition that holds, and `counts`. A condition that is null does not hold."""
-    listed = list(conditions)
-    reason = pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in listed)
-    others = [holds.fill_null(value=False) for name, holds in listed if name not in _BY_SCORE]
+    names, holding = zip(*conditions, strict=True)
+    # Numbers are compared for every row and condition, and names looked up once.
+    first = pl.coalesce(pl.when(holds).then(pl.lit(i, pl.UInt32)) for i, holds in enumerate(holding))
+    others = [holds.fill_null(value=False) for name, holds in zip(names, holding, strict=True) if name not in _BY_SCORE]
     counts = ~pl.any_horizontal(others) if also is None else also & ~pl.any_horizontal(others)
+    reason = pl.lit(pl.Series(names)).gather(first)
     return [reason.alias(REASON), counts.fill_null(value=False).alias(COUNTS)]

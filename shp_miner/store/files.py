@@ -12,7 +12,6 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
@@ -91,6 +90,8 @@ class Ends:
 
     def add(self, table: pa.Table) -> None:
         """Take the rows of one part into account."""
+        import pyarrow.compute as pc  # noqa: PLC0415  (it is slow to import, and readers of a store do without)
+
         self._rows += table.num_rows
         for name in STATISTICS:
             column = table[name]

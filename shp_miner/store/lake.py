@@ -49,9 +49,10 @@ _WRITER = WriterProperties(
     },
 )
 
-#: A writer commits when it holds this much: fewer and larger files, within the memory promised.
+#: A writer commits when it holds this much: fewer and larger files, within the memory promised. One full chunk of a
+#: big dump is as much, so that it is written as it comes, without being put together with others.
 _ROWS_PER_COMMIT = 200_000
-_BYTES_PER_COMMIT = 128_000_000
+_BYTES_PER_COMMIT = 72_000_000
 
 #: An append makes a file; beyond this many, an import compacts when it ends.
 _FILES_BEFORE_COMPACTION = 64

@@ -60,9 +60,13 @@ class Snapshot:
         """Bytes on disk of a table's files at this version."""
         return int(self._files[name]["bytes"].sum())
 
-    def ranges(self, rows_each: int) -> list[HashRange]:
-        """Equal parts of the hash space, of about `rows_each` rows: hashes are uniform, so the parts are too."""
-        count = max(1, -(-(self.rows("posts") + self.rows("answers")) // rows_each))
+    def ranges(self, rows_each: int, communities: Collection[str] = ()) -> list[HashRange]:
+        """Equal parts of the hash space, of about `rows_each` rows: hashes are uniform, so the parts are too.
+
+        With `communities`, only their rows count. Fewer parts are read faster, since a part's ends cut row groups.
+        """
+        rows = sum(self._rows_of(name, communities) if communities else self.rows(name) for name in self._tables)
+        count = max(1, -(-rows // rows_each))
         edges = [_LOWEST + (i << 64) // count for i in range(count)] + [_BEYOND]
         return [HashRange(start, stop) for start, stop in pairwise(edges)]
 
@@ -94,12 +98,15 @@ class Snapshot:
         found = self.scan(name, part).filter(chosen).select(*on, "body").collect().unique(subset=on, keep="any")
         return wanted.join(found, on=on, how="left", maintain_order="left")
 
+    def _rows_of(self, name: str, communities: Collection[str]) -> int:
+        return int(self.scan(name).filter(_among(communities)).select(pl.len()).collect().item())
+
     def _newest(
         self, name: str, key: tuple[str, ...], part: HashRange, communities: Collection[str]
     ) -> tuple[pl.DataFrame, int]:
         found = self.scan(name, part).drop("body")
         if communities:
-            found = found.filter(pl.col("community").is_in([community.lower() for community in communities]))
+            found = found.filter(_among(communities))
         rows = found.collect()
         # Most stores saw most items once. One number an item tells which ones may have been seen again: equal keys have
         # equal numbers, and where different keys share one, nothing is lost but time.
@@ -114,6 +121,10 @@ class Snapshot:
         contradicting = again.filter(same_item & same_time & other).select(key).unique().height
         newest = again.unique(subset=key, keep="last", maintain_order=True)
         return pl.concat([rows.filter(~repeated), newest]), contradicting
+
+
+def _among(communities: Collection[str]) -> pl.Expr:
+    return pl.col("community").is_in([community.lower() for community in communities])
 
 
 def _files(folder: Path, table: DeltaTable) -> pl.DataFrame:

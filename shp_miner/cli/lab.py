@@ -1,0 +1,81 @@
+"""`shp-miner lab`: what every rule is worth, on simulated forums and on a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shp_miner.cli.options import example
+from shp_miner.cli.output import progress, show, table
+
+
+@click.command("lab", epilog=example("shp-miner lab data/lab", "shp-miner lab data/lab-real --store data/store"))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--world", "worlds", multiple=True, help="Run only this world; see docs/lab.md. Repeatable.")
+@click.option("--threads", type=click.IntRange(min=1), default=2000, show_default=True, help="Threads of each world.")
+@click.option("--no-charts", is_flag=True, help="Draw none; they need the extra `lab`.")
+@click.option("--store", type=click.Path(path_type=Path), help="Check the rules on this store instead of simulating.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random choice.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes to work with. [the cores]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def command(
+    out: Path,
+    worlds: tuple[str, ...],
+    threads: int,
+    no_charts: bool,
+    store: Path | None,
+    seed: int,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure what every rule is worth, and write tables and charts to OUT.
+
+    Simulated readers vote on answers of known quality in worlds that differ in traffic, display, herding and more; the
+    labels of every rule are held against the truth. Finished worlds are kept in OUT and taken from there the next time.
+    With --store the rules are checked on real threads instead, where nobody knows the truth.
+    """
+    from shp_miner.lab.run import claim
+
+    if store is not None:
+        if worlds:
+            raise click.UsageError("--world is for simulated forums: leave it out with --store.")
+        claim(out)
+        _on_store(out, store, seed, as_json=as_json, quiet=quiet)
+        return
+    from shp_miner.lab.charts import draw, require_matplotlib
+    from shp_miner.lab.report import to_dict, write_report
+    from shp_miner.lab.run import chosen, run_worlds, steps
+
+    wanted = chosen(worlds)
+    if not no_charts:
+        require_matplotlib()
+    claim(out)
+    silent = quiet or as_json
+    with progress("Worlds", steps(wanted), quiet=silent, unit="rules") as advance:
+        results = run_worlds(out, wanted, seed=seed, threads=threads, workers=workers, advance=advance)
+    charts = [] if no_charts else draw(out, results)
+    tables = write_report(out, results, charts)
+
+    def people() -> None:
+        for one in tables[:2]:
+            table(one.title, one.columns, one.shown())
+        click.echo(f"More measures: {out / 'lab.md'}. A simulation, with its own assumptions: docs/lab.md says which.")
+
+    show(to_dict(results), people, as_json=as_json, quiet=quiet)
+
+
+def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
+    from shp_miner.lab.real import check_store  # type: ignore[import-not-found,unused-ignore]
+
+    with progress("Checking", 1, quiet=quiet or as_json, unit="steps") as advance:
+        tables = check_store(store, out, seed=seed, advance=advance)
+
+    def people() -> None:
+        for one in tables:
+            table(one.title, one.columns, one.shown())
+
+    show({"out": str(out), "tables": [one.to_dict() for one in tables]}, people, as_json=as_json, quiet=quiet)

@@ -1,0 +1,51 @@
+"""Values of one row of a Stack Exchange dump, checked at the edge."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from shp_miner.dumps.records import Lost
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z?)?")
+WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+def to_us(time: datetime) -> int:
+    """Microseconds since 1970."""
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def text_of(attributes: dict[str, str], name: str) -> str:
+    """The attribute. Raises Lost if it is missing."""
+    text = attributes.get(name)
+    if text is None:
+        raise Lost("missing_field", f"{name} is missing")
+    return text
+
+
+def whole(attributes: dict[str, str], name: str, reason: str) -> int:
+    """The attribute as a whole number. Raises Lost with `reason`."""
+    text = text_of(attributes, name)
+    if not WHOLE.fullmatch(text):
+        raise Lost(reason, f"{name} {text!r:.40} is no whole number")
+    return int(text)
+
+
+def identity(attributes: dict[str, str], name: str) -> int:
+    """The attribute as an id. Raises Lost if it is none."""
+    number = whole(attributes, name, "bad_id")
+    if number <= 0:
+        raise Lost("bad_id", f"{name} {number} is not positive")
+    return number
+
+
+def time_us(text: str) -> int | None:
+    """Microseconds since 1970 of a time (UTC) or of a day's beginning, or None where it is neither."""
+    if not _TIME.fullmatch(text):
+        return None
+    try:
+        time = datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return to_us(time)

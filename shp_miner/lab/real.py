@@ -1,0 +1,101 @@
+"""Checks of labels on real threads, whose truth nobody knows: what every rule makes, and how well it holds.
+
+None of them says that a label is right. docs/real-checks.md has what each means and does not mean.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from shp_miner.lab.early import early_table
+from shp_miner.lab.table import Table, write_json, write_markdown
+from shp_miner.lab.thinning import thinning_tables
+from shp_miner.lab.threads import KEY, Shares, Threads, side
+from shp_miner.lab.words import require_learning, words_tables
+from shp_miner.rules.presets import PRESETS
+from shp_miner.store import Store
+
+_STEPS = 5
+
+
+def check_store(
+    store: Store | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    advance: Callable[[float], None] = lambda _share: None,
+) -> list[Table]:
+    """Check every preset on the threads of a store and write `out`/checks.md and `out`/checks.json.
+
+    The tables are the same for every store; where one lacks what a check needs, its note says so. `seed` decides the
+    halves, folds, samples and bootstrap draws, nothing else is random. `advance` is told the share of each step done;
+    the shares add up to 1. Raises BadInput where there is no store, UsageError without the extra `lab`.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    store.require()
+    require_learning()
+    threads = Threads.read(store.snapshot())
+    advance(1 / _STEPS)
+    pairs = {name: threads.pairs(rule) for name, rule in PRESETS.items()}
+    tables = [_pairs_table(threads, pairs, seed)]
+    advance(1 / _STEPS)
+    tables.append(early_table(threads, seed))
+    advance(1 / _STEPS)
+    tables += thinning_tables(threads, seed)
+    advance(1 / _STEPS)
+    tables += words_tables(threads, pairs, seed)
+    about = _about(threads)
+    write_markdown(Path(out) / "checks.md", "Checks of labels", [about, *tables])
+    write_json(Path(out) / "checks.json", {"about": about, "seed": seed, "tables": [one.to_dict() for one in tables]})
+    advance(1 / _STEPS)
+    return tables
+
+
+def _about(threads: Threads) -> str:
+    communities = threads.posts["community"].n_unique()
+    whose = "one community" if communities == 1 else f"{communities:,} communities"
+    of = f", one of {threads.parts} equal parts of the store by hash" if threads.parts > 1 else ""
+    return (
+        f"{threads.posts.height:,} posts and {threads.answers.height:,} answers of {whose}{of}. An `error` is a"
+        " standard error by a bootstrap over whole threads; it is left out where all pairs of a column are alike."
+    )
+
+
+def _pairs_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) -> Table:
+    """What every preset makes of the threads, and how often its winner is the longer answer."""
+    chars = threads.answers.select(*KEY, "body_chars")
+    shares = Shares(seed)
+    for name, found in pairs.items():
+        winner, loser = (side(found, of, chars)["body_chars"] for of in ("winner", "loser"))
+        apart = winner - loser
+        untied = apart != 0
+        shares.add(name, found["thread_hash"].filter(untied), (apart.filter(untied) > 0).to_numpy().astype(np.float64))
+    rows = [
+        [
+            name,
+            found.height,
+            found["thread_hash"].n_unique(),
+            shares.share(name),
+            shares.error(name),
+            _mean(found["confidence"]),
+            _mean(found["tier"] == "strict") if "tier" in found.columns else None,
+        ]
+        for name, found in pairs.items()
+    ]
+    note = (
+        "`longer wins`: the share of the pairs, without those of equal length, whose winner has more visible"
+        " characters. `confidence` is the mean of the pairs that have one; `strict` the share of the pairs in that"
+        " tier."
+    )
+    columns = ("preset", "pairs", "posts", "longer wins", "error", "confidence", "strict")
+    return Table("What the presets make", note, columns, rows)
+
+
+def _mean(values: pl.Series) -> float | None:
+    known = values.drop_nulls()
+    return float(known.to_numpy().mean()) if len(known) else None
