@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cronsim import CronSim
 
@@ -439,11 +440,17 @@ def analyze() -> Callable[..., str]:
     return call
 
 
+def in_folder(folder: Path, every_s: float, program: Path) -> Job:
+    folder.mkdir(exist_ok=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    made = job(folder / f"{folder.name}.toml", every_s, program=program, environment={"XDG_STATE_HOME": str(folder)})
+    return msgspec.structs.replace(made, writes=(folder,))
+
+
 @pytest.mark.parametrize("for_machine", [False, True])
 @pytest.mark.parametrize("every_s", [3600, 25_200])
-@pytest.mark.parametrize("odd", [odd for odd in ODD if not odd.endswith("\\")])
-def test_systemd_takes_the_units(  # noqa: PLR0917 - fixtures
-    odd: str,
+def test_systemd_takes_the_units(
     every_s: int,
     for_machine: bool,
     analyze: Callable[..., str],
@@ -452,23 +459,32 @@ def test_systemd_takes_the_units(  # noqa: PLR0917 - fixtures
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(systemd, "for_machine", lambda: for_machine)
-    folder = tmp_path / odd
-    folder.mkdir()
-    program = folder / "shp-miner"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    made = job(folder / f"{odd}.toml", every_s, program=program, environment={"XDG_STATE_HOME": str(folder)})
-    made = Job(**{**{name: getattr(made, name) for name in made.__struct_fields__}, "writes": (folder,)})
-    files = systemd.units(made)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     systemd.folder().mkdir(parents=True)
+    # systemd takes no program with quotes or a backslash in its name; pipelines and folders may have them.
+    jobs = [in_folder(tmp_path / odd, every_s, tmp_path / odd / "run") for odd in ODD if not refused(odd)]
+    jobs += [in_folder(tmp_path / odd, every_s, tmp_path / "plain" / "run") for odd in ODD if refused(odd)]
+    files = {path: text for made in jobs for path, text in systemd.units(made).items()}
     for path, text in files.items():
         path.write_text(text)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     said = analyze(*([] if for_machine else ["--user"]), "verify", *map(str, files))
-    assert made.name not in said, said
-    program.unlink()
-    with pytest.raises(AssertionError, match="not executable"):  # so that it is this very path that was looked for
-        analyze("verify", str(next(iter(files))))
+    assert "shp-miner" not in said, said
+    assert len(files) == 2 * len(ODD)
+    (tmp_path / "100%" / "run").unlink()  # it is this very path that was looked for
+    with pytest.raises(AssertionError, match="100%/run is not executable"):
+        analyze("verify", *(str(path) for path in files if "shp-miner-100-" in path.name))
+
+
+def refused(odd: str) -> bool:
+    return any(character in odd for character in "\"'\\")
+
+
+def test_a_program_that_systemd_does_not_take_is_refused() -> None:
+    for odd in filter(refused, ODD):
+        with pytest.raises(UsageError, match="systemd takes no program"):
+            systemd.units(job(program=Path(f"/opt/{odd}/shp-miner")))
+    with pytest.raises(UsageError, match="cannot be given the path"):
+        systemd.units(msgspec.structs.replace(job(), writes=(Path("/a'\"b"),)))
 
 
 @pytest.mark.parametrize("every_s", interval.EVEN_S)
@@ -477,7 +493,7 @@ def test_the_calendar_has_the_times_of_the_crontab(every_s: int, analyze: Callab
     assert calendar is not None
     assert expression is not None
     said = analyze("calendar", "--base-time=2026-03-02 00:00:30 UTC", "--iterations=30", calendar)
-    found = re.findall(r"(?:Next elapse|Iteration #\d+|\(in UTC\)): \w+ (\S+ \S+) UTC", said)
+    found = re.findall(r"(?:Next elapse|Iter(?:ation|\.) #\d+|\(in UTC\)): \w+ (\S+ \S+) UTC", said)
     elapsed = list(dict.fromkeys(datetime.fromisoformat(one).replace(tzinfo=UTC) for one in found))
     times = CronSim(expression, START)
     assert elapsed == [next(times) for _ in range(30)]

@@ -175,6 +175,8 @@ def _plain(text: str) -> str:
 
 def _word(text: str, *, program: bool = False) -> str:
     """A word of a command or an assignment, quoted. In the name of the program, no variable is looked for."""
+    if program and any(character in text for character in "\"'\\"):
+        raise UsageError(f"systemd takes no program with quotes in its path: {text}.", "Install it elsewhere.")
     text = _specifiers(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text if program or "=" in text else text.replace("$", "$$")}"'
 
