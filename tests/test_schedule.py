@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -24,6 +25,8 @@ from shp_miner import config, schedule
 from shp_miner.cli import run
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.schedule import Job, cron, interval, programs, systemd
+
+from .conftest import ROOT
 
 #: A Monday.
 START = datetime(2026, 3, 2, 0, 0, 30, tzinfo=UTC)
@@ -497,6 +500,29 @@ def test_the_calendar_has_the_times_of_the_crontab(every_s: int, analyze: Callab
     elapsed = list(dict.fromkeys(datetime.fromisoformat(one).replace(tzinfo=UTC) for one in found))
     times = CronSim(expression, START)
     assert elapsed == [next(times) for _ in range(30)]
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_message_that_the_page_explains_is_one_of_the_code() -> None:
+    source = "".join(path.read_text() for path in sorted((ROOT / "shp_miner").rglob("*.py")))
+    table = (ROOT / "docs" / "cron.md").read_text().split("### Messages\n")[1].split("\n### ")[0]
+    messages = re.findall(r"^\| `([^`]+)` \|", table, re.M)
+    assert len(messages) == 11
+    for message in messages:
+        assert message in source, message
+
+
+def test_the_pipeline_of_the_page_can_be_scheduled_as_it_says(
+    machine: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs" / "cron.md").read_text()
+    file = tmp_path / "support.toml"
+    file.write_text(textwrap.dedent(page.split("```toml\n")[1].split("```")[0]))
+    machine.has("crontab")
+    output(capsys, file, "--every", "1d", "--install")
+    assert machine.table.read_text().count(str(file)) == 2
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
