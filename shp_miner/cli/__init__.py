@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_", "Read dump files that you hold into a store."),
     "export": ("export", "Turn a store into preference data."),
     "run": ("run", "Do everything a pipeline file asks for; for cron."),
+    "schedule": ("schedule", "Run a pipeline again and again, by cron or systemd."),
     "forget": ("forget", "Take somebody's content out of a store and its exports."),
     "stats": ("stats", "Show what a store holds."),
     "lab": ("lab", "Measure what every rule is worth."),

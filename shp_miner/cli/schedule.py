@@ -1,0 +1,161 @@
+"""`shp-miner schedule`: run a pipeline again and again, by cron or systemd."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shp_miner.cli.options import Duration, example
+from shp_miner.cli.output import show
+
+if TYPE_CHECKING:
+    from shp_miner.schedule import Job
+
+KINDS = ("cron", "systemd")
+
+
+@click.command(
+    "schedule",
+    epilog=example(
+        "shp-miner schedule pipelines/discourse.toml --every 1d",
+        "shp-miner schedule eli5.toml --as systemd --install",
+        "shp-miner schedule eli5.toml --remove",
+    ),
+)
+@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.option("--every", type=Duration(), default="6h", show_default=True, help="The interval, such as 30m, 6h or 1d.")
+@click.option("--as", "kind", type=click.Choice(KINDS), help="As which; without it, cron where there is a crontab.")
+@click.option("--install", is_flag=True, help="Install it for your user (as root with systemd: for the machine).")
+@click.option("--remove", is_flag=True, help="Take away what --install installed.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def command(
+    pipeline: Path,
+    every: float,
+    kind: str | None,
+    install: bool,
+    remove: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Print a crontab line or systemd units that run PIPELINE (a TOML file, see `shp-miner run`), or install them.
+
+    Refuses an interval that the pipeline's sites or its own limits do not allow, and names the shortest that they do.
+    The minute follows from this machine's name and the file's path, so that not everybody asks at the same time.
+    docs/cron.md has the rest: logs, credentials, monitoring, and what can go wrong.
+    """
+    from shp_miner.errors import Error, UsageError
+
+    if install and remove:
+        raise UsageError("--install and --remove contradict each other.", "Give one of them.")
+    if remove:
+        return _remove(pipeline, kind, as_json=as_json, quiet=quiet)
+
+    from shp_miner import config, schedule
+    from shp_miner.schedule import cron, interval, programs, systemd
+
+    read = config.read(pipeline)
+    bound = interval.check(read, every, os.environ)
+    kinds = [kind] if kind else next(([one] for one, name in _programs() if programs.there(name)), list(KINDS))
+    if "cron" in kinds and cron.expression(every, 0) is None:
+        nearest = interval.written(interval.nearest(every, bound))
+        raise UsageError(
+            f"A crontab line cannot say every {interval.written(every)} exactly.",
+            f"The nearest that it can is --every {nearest}; --as systemd takes any.",
+        )
+    if install and len(kinds) > 1:
+        raise UsageError("There is neither `crontab` nor `systemctl` here.", "Install cron, or leave --install out.")
+    job = schedule.job(pipeline, read, every, socket.gethostname())
+    data: dict[str, Any] = {"pipeline": str(job.pipeline), "every_s": every, "shortest_s": interval.sensible(bound)}
+    data |= {one: _parts(one, job) for one in kinds}
+    data["notes"] = [
+        *interval.notes(read, every, os.environ),
+        *(note for one in kinds for note in _credentials(one, job)),
+    ]
+    data["installed"] = install
+    if install:
+        {"cron": cron, "systemd": systemd}[kinds[0]].install(job)
+        # One schedule is enough: a run that starts while another goes on does nothing.
+        for other in set(KINDS) - set(kinds):
+            with suppress(Error):
+                _take_away(other, job.pipeline)
+    show(data, lambda: _people(data, kinds, install), as_json=as_json, quiet=quiet)
+    return 0
+
+
+def _programs() -> list[tuple[str, str]]:
+    return [("cron", "crontab"), ("systemd", "systemctl")]
+
+
+def _parts(kind: str, job: Job) -> dict[str, Any]:
+    """The text, where it goes, and the commands that bring it there."""
+    from shp_miner.schedule import cron, systemd
+
+    if kind == "cron":
+        log = cron.log(job)
+        own = ["mkdir -p " + shlex.quote(str(log.parent)), "crontab -e"]
+        expression = cron.expression(job.every_s, job.offset_min)
+        return {"expression": expression, "line": cron.line(job), "log": str(log), "commands": own}
+    files = [{"path": str(path), "text": text} for path, text in systemd.units(job).items()]
+    journal = ["journalctl", *systemd.systemctl()[1:], "--unit", f"{job.name}.service"]
+    return {"units": files, "log": " ".join(journal), "commands": systemd.commands(job)}
+
+
+def _credentials(kind: str, job: Job) -> list[str]:
+    from shp_miner.schedule import systemd
+
+    if not job.variables:
+        return []
+    names = ", ".join(job.variables)
+    where = f"in {systemd.secrets()}" if kind == "systemd" else "as lines NAME=value above the others in the crontab"
+    return [f"Your shell's files are not read: set {names} {where}."]
+
+
+def _people(data: dict[str, Any], kinds: list[str], installed: bool) -> None:
+    """The parts on stdout, to be piped on; what is to be said about them on stderr."""
+    from shp_miner.schedule.interval import written
+
+    flag = shlex.join(["shp-miner", "schedule", data["pipeline"], "--every", written(data["every_s"])])
+    for kind in kinds:
+        part = data[kind]
+        if kind == "cron":
+            click.echo(part["line"])
+        for unit in part.get("units", []):
+            click.echo(f"# {unit['path']}\n{unit['text']}")
+        if installed:
+            click.echo(f"Installed. Its log: {part['log']}", err=True)
+        else:
+            click.echo(f"Nothing is installed. To do it: {flag} --as {kind} --install", err=True)
+            click.echo(f"or put it there yourself: {', '.join(part['commands'])}", err=True)
+    for note in data["notes"]:
+        click.echo(note, err=True)
+    if installed and kinds == ["systemd"]:
+        from shp_miner.schedule import systemd
+
+        if not systemd.for_machine():
+            click.echo("It runs while you are logged in; `loginctl enable-linger` makes it run always.", err=True)
+
+
+def _take_away(kind: str, pipeline: Path) -> bool:
+    from shp_miner.schedule import cron, systemd
+
+    return cron.remove(pipeline) if kind == "cron" else systemd.remove(pipeline)
+
+
+def _remove(pipeline: Path, kind: str | None, *, as_json: bool, quiet: bool) -> int:
+    from shp_miner import schedule
+    from shp_miner.schedule import programs
+
+    path = schedule.absolute(pipeline)
+    places = [kind] if kind else [one for one, name in _programs() if programs.there(name)]
+    removed = [one for one in places if _take_away(one, path)]
+    told = f"Removed from {' and '.join(removed)}." if removed else f"Nothing was installed for {path}."
+    show({"pipeline": str(path), "removed": removed}, lambda: click.echo(told), as_json=as_json, quiet=quiet)
+    return 0

@@ -1,0 +1,143 @@
+"""How often a pipeline may be run: what its sites and its own limits allow, and what a crontab line can say exactly."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from shp_miner.config import UNITS_S, Pipeline, SourceKeys
+from shp_miner.errors import UsageError
+from shp_miner.planning import COSTS
+from shp_miner.sources import limits, reddit
+from shp_miner.sources.limits import Limits
+from shp_miner.sources.registry import STACKEXCHANGE_KEY
+
+#: The intervals that five fields of a crontab line can say without a gap, in seconds. Two days are not among them:
+#: a field starts anew with each month.
+EVEN_S = tuple(
+    [60 * minutes for minutes in (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)]
+    + [3600 * hours for hours in (1, 2, 3, 4, 6, 8, 12, 24)]
+    + [UNITS_S["w"]]
+)
+
+#: Stack Exchange's requests a day: (without a key, with one), as its API's page on throttles has them.
+QUOTA_A_DAY = (300, 10_000)
+
+_LIMITS: dict[str, Limits] = {
+    "reddit": reddit.LIMITS,
+    "arctic-shift": limits.ARCTIC_SHIFT,
+    "stackexchange": limits.STACKEXCHANGE,
+    "lemmy": limits.LEMMY,
+    "discourse": limits.DISCOURSE,
+    "nodebb": limits.NODEBB,
+}
+
+
+class Bound(Struct, frozen=True):
+    """An interval must be longer than `seconds`, because of what `why` says."""
+
+    seconds: float
+    why: str
+
+
+def check(pipeline: Pipeline, every_s: float, environment: Mapping[str, str]) -> Bound:
+    """The bound on the interval. Raises UsageError with the shortest sensible one where `every_s` is within it."""
+    bound = least(pipeline, environment)
+    shortest_s = sensible(bound)
+    if every_s < EVEN_S[0] or every_s <= bound.seconds:
+        why = bound.why if every_s >= EVEN_S[0] else "no schedule counts in less than minutes"
+        raise UsageError(
+            f"Every {written(every_s)} is too often: {why}.",
+            f"The shortest sensible interval of this pipeline is {written(shortest_s)}: --every {written(shortest_s)}.",
+        )
+    return bound
+
+
+def least(pipeline: Pipeline, environment: Mapping[str, str]) -> Bound:
+    """What bounds the interval from below: how long a run may last, and what its sites answer in a time."""
+    bounds = [Bound(0.0, "")]
+    limit = pipeline.limits
+    if pipeline.sources and limit.max_seconds is not None:
+        bounds.append(Bound(limit.max_seconds, f"a run may ask for {written(limit.max_seconds)} (limits.max_seconds)"))
+    if pipeline.sources and limit.max_requests is not None:
+        pace_s = max(_pace_s(one.kind) for one in pipeline.sources)
+        text = f"a run may send {limit.max_requests:,} requests (limits.max_requests), {pace_s:g} s each"
+        # A run ends at the limit that it meets first.
+        bounds[1:] = [min([*bounds[1:], Bound(limit.max_requests * pace_s, text)], key=lambda one: one.seconds)]
+    needed = needs(pipeline)
+    for (kind, place), requests in needed.items():
+        text = f"{place} needs {requests:,} requests before any thread, and answers one in {_pace_s(kind):g} s"
+        bounds.append(Bound(requests * _pace_s(kind), text))
+        if kind == "stackexchange":
+            day = quota(pipeline, environment)
+            text = f"{place} needs {requests:,} requests a run, and answers {day:,} a day{_keyless(day)}"
+            bounds.append(Bound(requests * UNITS_S["d"] / day, text))
+    return max(bounds, key=lambda one: one.seconds)
+
+
+def needs(pipeline: Pipeline) -> dict[tuple[str, str], int]:
+    """(kind, place) and the requests that a run sends there at least: to begin with, and a page for each community."""
+    result: dict[tuple[str, str], int] = defaultdict(int)
+    for one in pipeline.sources:
+        result[one.kind, _place(one)] += COSTS[one.kind][0] + len(one.communities)
+    return result
+
+
+def quota(pipeline: Pipeline, environment: Mapping[str, str]) -> int:
+    """The requests a day that Stack Exchange answers."""
+    has_key = pipeline.credentials.stackexchange_key is not None or bool(environment.get(STACKEXCHANGE_KEY))
+    return QUOTA_A_DAY[has_key]
+
+
+def notes(pipeline: Pipeline, every_s: float, environment: Mapping[str, str]) -> list[str]:
+    """Sentences on what is allowed, and yet may surprise."""
+    found = []
+    limit = pipeline.limits
+    if pipeline.sources and limit.max_seconds is None and limit.max_requests is None:
+        found.append(
+            "A long run keeps the next from starting (exit code 75); limits.max_seconds in the file ends it in time."
+        )
+    day, runs = quota(pipeline, environment), UNITS_S["d"] / every_s
+    mine = any(one.kind == "stackexchange" for one in pipeline.sources)
+    if mine and (limit.max_requests is None or limit.max_requests * runs > day):
+        share = max(1, math.floor(day / max(runs, 1)))
+        found.append(
+            f"Stack Exchange answers {day:,} requests a day{_keyless(day)}; when they are used up, runs wait for "
+            f"midnight UTC (exit codes 3, 75). limits.max_requests = {share} shares them out."
+        )
+    return found
+
+
+def sensible(bound: Bound) -> float:
+    """The shortest even interval above a bound, in seconds; whole days where there is none."""
+    day = UNITS_S["d"]
+    return next((even for even in EVEN_S if even > bound.seconds), (math.floor(bound.seconds / day) + 1) * day)
+
+
+def nearest(every_s: float, bound: Bound) -> float:
+    """The interval nearest to `every_s` that a crontab line can say and that is above the bound; the longer of two."""
+    fit = [even for even in EVEN_S if even > bound.seconds] or [EVEN_S[-1]]
+    return min(fit, key=lambda even: (abs(even - every_s), -even))
+
+
+def written(seconds: float) -> str:
+    """A length of time as `--every` takes it: 90s, 15m, 6h, 1d."""
+    unit = next((unit for unit in reversed(UNITS_S) if seconds and seconds % UNITS_S[unit] == 0), "s")
+    return f"{seconds / UNITS_S[unit]:.15g}{unit}"
+
+
+def _pace_s(kind: str) -> float:
+    return _LIMITS[kind].interval_s / _LIMITS[kind].requests
+
+
+def _place(source: SourceKeys) -> str:
+    """What has one limit: a forum, or the one address in front of all of a platform's communities."""
+    site = None if source.kind == "stackexchange" else source.site
+    return source.url or site or source.kind
+
+
+def _keyless(day: int) -> str:
+    return " without a key" if day == QUOTA_A_DAY[0] else ""
