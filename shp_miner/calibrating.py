@@ -42,7 +42,7 @@ FIT_PARAMETERS = (
 
 
 class MeasureJob(Struct, frozen=True):
-    """A range of threads of a store's version, and the folder where what was measured goes."""
+    """A range of threads of a store's version, and the folder for what is made of it on the way."""
 
     store: Path
     version: str

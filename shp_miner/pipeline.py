@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from shp_miner.calibrating import MeasureJob, calibrated
+from shp_miner.calibrating import calibrated
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
@@ -119,9 +119,8 @@ def _written(
 ) -> Exported:
     """Mine the ranges, and write every format of what was found to `folder`, which will become `out`."""
     first = mining[0]
-    measuring = [MeasureJob(job.store, job.version, job.number, job.part, job.selection, job.work) for job in mining]
-    steps.more(2 * len(measuring))
-    calibration = calibrated(measuring, workers=fitting, advance=steps)
+    steps.more(2 * len(mining))
+    calibration = calibrated(mining, workers=fitting, advance=steps)
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
     if not mined.pairs:

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
+from shp_miner.calibrating import MeasureJob
 from shp_miner.calibrating import load as load_calibration
 from shp_miner.engine import Advance
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
@@ -17,19 +18,13 @@ from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.pieces import Group, read_pieces, write_piece
 from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mine import Mined, Selection, Threads, bounds, joined, mine
-from shp_miner.store import HashRange, Store
+from shp_miner.store import Store
 from shp_miner.tally import Tally
 
 
-class RangeJob(Struct, frozen=True):
-    """A range of threads of a store's version, and the folder with its calibration, where its piece goes."""
+class RangeJob(MeasureJob, frozen=True):
+    """A range whose calibration lies in `work`, where its piece goes too; `dropped` is the folder for dropped rows."""
 
-    store: Path
-    version: str
-    number: int
-    part: HashRange
-    selection: Selection
-    work: Path
     dropped: Path | None
 
 
