@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from shp_miner.errors import BadInput, from_os_error
@@ -86,6 +87,16 @@ def opened(folder: Path) -> sqlite3.Connection:
             f"{path} has schema {version}; this version reads {len(SCHEMAS)}.", "Install the newest shp-miner."
         )
     return database
+
+
+def shrink(folder: Path) -> None:
+    """Take what was written ahead over into the file, so that no log grows beside it.
+
+    Rows hardly ever go, so the file itself has nothing to give back. Does nothing where no crawl or run has made it.
+    """
+    if (folder / FILE).exists():
+        with closing(opened(folder)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:

@@ -325,6 +325,11 @@ def settle(store: Path, done: set[str]) -> None:
     _read.cache_clear()
 
 
+def names(store: Path) -> tuple[str, ...]:
+    """The names of the list's files. They are other names when anything on it has changed."""
+    return _parts(store / _FOLDER)
+
+
 def has_pending(store: Path) -> bool:
     """Whether something is to be forgotten that has not reached every copy yet."""
     return any(name.endswith(_PENDING) for name in _parts(store / _FOLDER))

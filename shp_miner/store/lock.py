@@ -31,6 +31,10 @@ _LOOK_S = 0.05
 _alone: ContextVar[frozenset[tuple[Path, int]]] = ContextVar("_alone", default=frozenset())
 
 
+class InUse(TryLater):
+    """Somebody else uses it now."""
+
+
 @contextmanager
 def shared(folder: Path, doing: str, *, wait_s: float = _SHARED_PATIENCE_S) -> Iterator[None]:
     """Hold the store in `folder` together with others who write or read it. Raises TryLater after `wait_s` seconds.
@@ -119,7 +123,7 @@ def _wait(handle: int, folder: Path, place: Path, *, alone: bool, wait_s: float)
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise TryLater(
+                raise InUse(
                     f"The store {folder} is in use{_holder(place)}.", "Run the same command again when that is done."
                 ) from None
             time.sleep(_LOOK_S)
@@ -198,5 +202,5 @@ def _taken(file: Path, what: str) -> int:
             process, _, doing = os.pread(handle, 500, 0).decode(errors="replace").partition(" ")
             os.close(handle)
             holder = f": {doing} (process {process}, since {since:%Y-%m-%d %H:%M:%S} UTC)" if doing else ""
-            raise TryLater(f"{what} already{holder}.", "Run the same command again when that is done.") from None
+            raise InUse(f"{what} already{holder}.", "Run the same command again when that is done.") from None
         os.close(handle)  # its holder took it away between our two steps

@@ -56,6 +56,10 @@ class Snapshot:
         """Rows (observations) of a table, from the log alone."""
         return int(self._files[name]["rows"].sum())
 
+    def counted(self) -> dict[str, tuple[str, int]]:
+        """Each table's own id, which it gets when it is made, and its rows."""
+        return {name: (str(table.metadata().id), self.rows(name)) for name, table in self._tables.items()}
+
     def size_bytes(self, name: str) -> int:
         """Bytes on disk of a table's files at this version."""
         return int(self._files[name]["bytes"].sum())
