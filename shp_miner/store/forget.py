@@ -43,6 +43,7 @@ def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: in
     wanted = of_items(items, state)
     if wanted.is_empty():
         return 0
+    store.create()
     with shared(store.path, "noting what is gone"):
         add(store.path, wanted, pending=True)
         snapshot = store.snapshot()

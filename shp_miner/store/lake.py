@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
 import polars as pl
@@ -26,12 +25,9 @@ from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, write_file
 from shp_miner.store.forgotten import Forgotten, names
 from shp_miner.store.lock import exclusive, shared
+from shp_miner.store.migrate import MARK, SCHEMA_VERSION, first_mark, migrate, schema_of
 from shp_miner.store.snapshot import Snapshot
 from shp_miner.store.vacuum import KEEP_S, LOG, Ended, cutoff, end_before, entries, made_ms
-
-#: Version of the tables' schema. A store written by a newer one is refused.
-SCHEMA_VERSION = 1
-_MARK = "shp-miner-store.json"
 
 #: Characters that the Delta library takes for something else in a path.
 _REFUSED = frozenset("%[]|^\\")
@@ -67,12 +63,12 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._check()
+        self._schema = self._check()
 
     @property
     def exists(self) -> bool:
         """Whether anything has been written."""
-        return (self.path / _MARK).exists()
+        return (self.path / MARK).exists()
 
     def require(self) -> None:
         """Raise BadInput if nothing has been written."""
@@ -108,6 +104,7 @@ class Store:
 
     def compact(self) -> None:
         """Rewrite the current rows into few files ordered by thread. Old versions stay readable until vacuumed."""
+        self.create()
         with explained(f"compacting the store {self.path}"), shared(self.path, "compacting"):
             for name in TABLES:
                 table = DeltaTable(str(self.path / name))
@@ -130,6 +127,7 @@ class Store:
         the time in seconds since 1970, the machine's where it is not given.
         """
         self.require()
+        self.create()
         moment, done = cutoff(keep_s, now_s), Ended()
         with (
             explained(f"vacuuming the store {self.path}"),
@@ -148,8 +146,8 @@ class Store:
         """Data files of each table at its newest version."""
         return {name: len(DeltaTable(str(self.path / name)).file_uris()) for name in TABLES}
 
-    def _check(self) -> None:
-        mark = self.path / _MARK
+    def _check(self) -> int | None:
+        """The schema of what lies in the folder; None if that is nothing yet."""
         refused = sorted(_REFUSED & set(str(self.path.absolute())))
         if refused:
             raise BadInput(
@@ -159,19 +157,12 @@ class Store:
         try:
             if self.path.is_file():
                 raise BadInput(f"{self.path} is a file, not a store.", "Name a folder with --store.")
-            if mark.exists():
-                version = msgspec.json.decode(mark.read_bytes(), type=dict[str, Any]).get("schema")
-                if version != SCHEMA_VERSION:
-                    raise BadInput(
-                        f"The store {self.path} has schema {version}; this version reads {SCHEMA_VERSION}.",
-                        "Install the newest shp-miner.",
-                    )
-            elif self.path.is_dir() and any(entry.name not in TABLES for entry in self.path.iterdir()):
+            schema = schema_of(self.path)
+            if schema is None and self.path.is_dir() and any(one.name not in TABLES for one in self.path.iterdir()):
                 raise BadInput(f"The folder {self.path} holds other things than a store.", "Name an empty folder.")
-        except msgspec.DecodeError as error:
-            raise BadInput(f"{mark} is damaged.", "Restore it from a backup.") from error
         except OSError as error:
             raise from_os_error(error, f"opening the store {self.path}") or error from error
+        return schema
 
     def _take_back(self, table: DeltaTable, name: str, version: int | datetime, as_of: str) -> None:
         log = self.path / name / LOG
@@ -197,16 +188,18 @@ class Store:
         )
 
     def create(self) -> None:
-        """Make the empty tables, then the mark, so that a mark always has tables."""
-        if self.exists:
+        """Make the empty tables, then the mark, so that a mark always has tables; or bring an older store forward."""
+        if self._schema == SCHEMA_VERSION and self.exists:
             return
         with explained(f"creating the store {self.path}"):
-            self.path.mkdir(parents=True, exist_ok=True)
-            for name, schema in TABLES.items():
-                DeltaTable.create(str(self.path / name), schema=schema, mode="ignore", configuration=_CONFIGURATION)
-            temporary = self.path / f"{_MARK}.{os.getpid()}"
-            temporary.write_bytes(msgspec.json.encode({"schema": SCHEMA_VERSION}))
-            temporary.replace(self.path / _MARK)
+            if self.exists:
+                migrate(self.path)
+            else:
+                self.path.mkdir(parents=True, exist_ok=True)
+                for name, schema in TABLES.items():
+                    DeltaTable.create(str(self.path / name), schema=schema, mode="ignore", configuration=_CONFIGURATION)
+                first_mark(self.path)
+        self._schema = SCHEMA_VERSION
 
 
 class StoreWriter:
