@@ -84,10 +84,13 @@ def opened(folder: Path) -> sqlite3.Connection:
         ) from error
     if version > len(SCHEMAS):
         database.close()
-        raise BadInput(
-            f"{path} has schema {version}; this version reads {len(SCHEMAS)}.", "Install the newest shp-miner."
-        )
+        raise newer(path, version)
     return database
+
+
+def newer(path: Path, version: int) -> BadInput:
+    """What to say of a file of a schema that this version does not know."""
+    return BadInput(f"{path} has schema {version}; this version reads {len(SCHEMAS)}.", "Install the newest shp-miner.")
 
 
 def _brought_forward(database: sqlite3.Connection) -> int:
