@@ -40,8 +40,9 @@ _LOW_DISK_BYTES = 5_000_000_000
 def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
     """Plain data about everything a run depends on.
 
-    `problems` lists what needs attention, each with what to do, `leftovers` what only takes room. With `repair` what is wrong with the store is put right where that can be done; `repaired` says what was. Raises
-    TryLater while somebody uses the store.
+    `problems` lists what needs attention, each with what to do, `leftovers` what only takes room. With `repair` what is
+    wrong with the store is put right where that can be done; `repaired` says what was. Raises TryLater while somebody
+    uses the store.
     """
     problems: list[str] = []
     found = _checked(store_path, repair=repair)
