@@ -93,7 +93,7 @@ def _mark(folder: Path, *, fix: bool) -> Iterator[Found]:
         if fix:
             path.replace(aside(folder, path))
             restored_mark(folder)
-        yield Found(error.message, f"it was set aside in {ASIDE}/ and written anew from the tables", fixed=fix)
+        yield Found(error.message, f"set aside in {ASIDE}/ and written anew from the tables", fixed=fix)
 
 
 def _is_ours(table: Path, name: str) -> bool:
@@ -110,20 +110,20 @@ def _older(folder: Path, *, fix: bool) -> Iterator[Found]:
         if fix:
             migrate(folder)
         fault = f"The store has schema {schema}; the next command that writes to it brings it to {SCHEMA_VERSION}."
-        yield Found(fault, "done now", fixed=fix, harmless=True)
+        yield Found(fault, "brought forward", fixed=fix, harmless=True)
 
 
 def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
     if not has_pending(folder):
         return
-    fault, remedy = "Something to be forgotten has not reached every copy.", "it was taken out of the rest"
+    fault = "Something to be forgotten has not reached every copy: `shp-miner forget` completes it."
     try:
         if fix:
             purge(folder)
     except Error as error:
         yield Found(fault, f"{error.message} {error.hint}", fixable=False)
     else:
-        yield Found(fault, remedy, fixed=fix)
+        yield Found(fault, "taken out of the rest", fixed=fix)
 
 
 # -- the crawl's file -------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:
     if fix:
         for one in sorted(folder.glob(f"{FILE}*")):
             one.replace(aside(folder, one))
-    remedy = f"it was set aside in {ASIDE}/; crawls start anew and read all again, and every export is written again"
+    remedy = f"set aside in {ASIDE}/; crawls start anew and read all again, and every export is written again"
     yield Found(f"{path} is damaged: {reason}.", remedy, fixed=fix)
 
 

@@ -291,7 +291,7 @@ def test_an_older_store_is_brought_forward(store: Store) -> None:
     (store.path / MARK).write_text('{"schema": 1}')
     assert examine(store.path)["problems"] == []
     (said,) = repaired(store)
-    assert said.endswith("Repaired: done now.")
+    assert said.endswith("Repaired: brought forward.")
     assert json.loads((store.path / MARK).read_bytes())["schema"] == 2
 
 
