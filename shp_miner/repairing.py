@@ -16,7 +16,7 @@ import msgspec
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from shp_miner.errors import Error
+from shp_miner.errors import BadInput, Error
 from shp_miner.export.publish import clear_leftovers, leftovers
 from shp_miner.forgetting import purge
 from shp_miner.running import LOCK
@@ -27,6 +27,7 @@ from shp_miner.store.forgotten import has_pending
 from shp_miner.store.found import ASIDE, Found, aside, is_young
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import InUse, dead_notes, exclusive, holder, nobody_beside, only_one
+from shp_miner.store.look import open_to_look
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
 from shp_miner.store.repair import check_table
 
@@ -61,9 +62,9 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
         yield found
         if not found.fixed:
             return  # what the rest is, only the mark can say
+    yield from _crawls_file(folder, fix=fix)  # before the tables, whose losses are noted there
     for name in TABLES:
         yield from check_table(folder, name, fix=fix)
-    yield from _crawls_file(folder, fix=fix)
     yield from _half_written(folder, fix=fix)
     yield from _exports(folder, fix=fix)
     yield from _older(folder, fix=fix)
@@ -145,14 +146,12 @@ def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:
 
 def _damage(path: Path) -> str | None:
     try:
-        with closing(sqlite3.connect(path, timeout=10)) as database:
+        with closing(open_to_look(path)) as database:
             (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
             (schema,) = database.execute("PRAGMA user_version").fetchone()
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            return None  # somebody writes to it, and can
-        return str(error)
+    except BadInput as error:
+        return str(error.__cause__ or error)
     except sqlite3.DatabaseError as error:
         return str(error)
     if said == "ok" and 1 <= schema <= len(SCHEMAS) and not {"sites", "windows", "threads", "answers"} <= tables:

@@ -259,6 +259,26 @@ def test_a_damaged_crawls_file_is_set_aside(how: str, store: Store) -> None:
         assert runs.last(1) == []
 
 
+def test_a_sound_store_on_a_disk_that_is_only_read_is_sound(small_disk: Path) -> None:
+    store = filled(small_disk / "s", 2)
+    State(store.path).close()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    assert look(store.path) == []
+
+
+def test_everything_at_once(store: Store) -> None:
+    (store.path / FILE).write_bytes(b"x" * 9000)
+    (store.path / MARK).write_bytes(b"")
+    for name in ("posts", "answers"):
+        entry(store, 7, name).write_bytes(b"")
+    (store.path / "posts" / "_delta_log" / "_last_checkpoint").write_text("{")
+    found = repair(store.path)
+    assert all(one.fixed for one in found)
+    assert len(found) == 5
+    assert repair(store.path) == []
+    assert store.snapshot().version == "6.6"
+
+
 def test_a_newer_crawls_file_is_not_taken_for_a_damaged_one(store: Store) -> None:
     State(store.path).close()
     with closing(sqlite3.connect(store.path / FILE)) as database:

@@ -6,8 +6,9 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from shp_miner import TryLater, UsageError, export_dataset, import_dump
+from shp_miner import BadInput, TryLater, UsageError, export_dataset, import_dump
 from shp_miner.cli import run
 from shp_miner.config import parse
 from shp_miner.forgetting import forget
@@ -30,6 +31,7 @@ from shp_miner.store.lock import exclusive, shared
 from shp_miner.store.vacuum import entries, needed_files
 
 from .build import answer_row, chunk, post_row, thread, tree, write_month
+from .conftest import ROOT
 from .crawls import rows
 from .killing import killed
 from .web import FakeClock
@@ -113,6 +115,38 @@ def test_what_a_killed_writer_left_goes_and_a_living_one_is_left_in_peace(tmp_pa
         assert run(["vacuum", "--store", str(store.path), "--keep", "0s", "--quiet"]) == 0
 
 
+WRITER = """
+import sys
+from tests.build import *
+from shp_miner.store import Store
+store = Store(sys.argv[1])
+for i in range(30):
+    store.append(chunk([], [answer_row(f"w{i}")]))
+    print(i, flush=True)
+"""
+
+
+def test_a_writer_and_a_vacuum_in_two_processes_lose_nothing(tmp_path: Path) -> None:
+    store = filled(tmp_path / "s")
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(store.path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert writer.stdout is not None
+    vacuums = 0
+    for _ in writer.stdout:  # between and in the middle of its commits
+        with suppress(TryLater):
+            store.vacuum(0, wait_s=0.5)
+            vacuums += 1
+        if vacuums % 10 == 0:
+            store.compact()
+    assert writer.wait() == 0
+    assert vacuums >= 10
+    assert sorted(rows(store, "answers")["answer_id"])[-30:] == sorted(f"w{i}" for i in range(30))
+    assert len(rows(store, "answers")) == 18 + 30
+    store.vacuum(0, now_s=time.time() + 1)
+    assert data_files(store) == needed_files(store.path / "answers")
+
+
 def test_a_table_that_lacks_files_is_left_as_it_is(tmp_path: Path) -> None:
     store = filled(tmp_path / "s")
     needed = store.snapshot()._files["answers"]["path"][0]
@@ -121,6 +155,17 @@ def test_a_table_that_lacks_files_is_left_as_it_is(tmp_path: Path) -> None:
     assert run(["vacuum", "--store", str(store.path), "--keep", "0s"]) == 5
     answers = {name: data for name, data in before.items() if name.startswith("answers")}
     assert answers.items() <= tree(store.path).items()
+
+
+def test_an_empty_entry_of_the_log_is_not_made_final(tmp_path: Path) -> None:
+    store = filled(tmp_path / "s")
+    newest = store.path / "answers" / "_delta_log" / f"{7:020d}.json"
+    newest.write_bytes(b"")
+    before = data_files(store)
+    with pytest.raises(BadInput, match="is empty") as caught:
+        store.vacuum(0)
+    assert "doctor --repair" in caught.value.hint
+    assert data_files(store) == before
 
 
 def test_the_commands_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

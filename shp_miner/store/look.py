@@ -48,7 +48,7 @@ class Look:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        self._database = _opened(self._path) if self._path.exists() else None
+        self._database = open_to_look(self._path) if self._path.exists() else None
         #: 0 where there is nothing yet.
         self._schema = int(self._rows("PRAGMA user_version")[0][0]) if self._database else 0
         if self._schema > len(SCHEMAS):
@@ -122,7 +122,7 @@ class Look:
             raise _unreadable(self._path, error) from error
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def open_to_look(path: Path) -> sqlite3.Connection:
     """The file, as its writers see it, or where nobody can write beside it, as it lies on the disk."""
     error: Exception | None = None
     for how in ("mode=ro", "mode=ro&immutable=1"):

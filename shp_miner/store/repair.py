@@ -89,8 +89,9 @@ def _entries(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
                 state.read_again(round(since_s * 1_000_000))
         for one in reversed(bad):  # the newest first: whatever ends this, no entry is missing in the middle
             _set_aside(folder, name, one[1], _of_nothing(one[1]) if one in earlier else None)
-    remedy = f"set aside in {ASIDE}/; version {first - 1} is the newest, and what was read or imported since an hour "
-    yield Found(fault, f"{remedy}before that entry is read again by the next run", fixed=fix)
+    now = f"version {first - 1} is the newest" if newest else "in its place is one that changes nothing"
+    remedy = f"set aside in {ASIDE}/; {now}, and what was read or imported since an hour before it is read again"
+    yield Found(fault, f"{remedy} by the next run", fixed=fix)
 
 
 def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:

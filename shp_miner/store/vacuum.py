@@ -24,6 +24,7 @@ from shp_miner.store.files import sync
 
 LOG = "_delta_log"
 LAST = "_last_checkpoint"
+_REPAIR = "Run `shp-miner doctor --repair`."
 _OF_VERSION = re.compile(r"(\d{20})\.")
 
 #: For how long earlier versions can still be opened. A week is what Delta tables keep by default, and long enough to
@@ -49,8 +50,12 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
     """End the versions of the table in `folder` that were over before `moment`; all but the newest without one.
 
     The newest version stays, and its number. Data files that no version names go too, such as a killed writer's. Only
-    under the store's exclusive lock: a writer's new file is in no log yet. Raises BadInput if files are missing.
+    under the store's exclusive lock: a writer's new file is in no log yet. Raises BadInput if files are missing, or an entry
+    of the log is empty.
     """
+    for _, entry in entries(folder / LOG):
+        if not entry.stat().st_size:  # readers take no notice, and the files it named would go for good
+            raise BadInput(f"{entry} is empty: the machine stopped while it was written.", _REPAIR)
     newest = DeltaTable(str(folder))
     oldest, needed = _what_stays(folder, newest.version(), moment)
     files = {path.name: path for path in folder.iterdir() if path.is_file()}
