@@ -50,8 +50,8 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
     """End the versions of the table in `folder` that were over before `moment`; all but the newest without one.
 
     The newest version stays, and its number. Data files that no version names go too, such as a killed writer's. Only
-    under the store's exclusive lock: a writer's new file is in no log yet. Raises BadInput if files are missing, or an entry
-    of the log is empty.
+    under the store's exclusive lock: a writer's new file is in no log yet. Raises BadInput if files are missing, or an
+    entry of the log is empty.
     """
     for _, entry in entries(folder / LOG):
         if not entry.stat().st_size:  # readers take no notice, and the files it named would go for good
