@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Do everything a pipeline file asks for; for cron."),
     "schedule": ("schedule", "Run a pipeline again and again, by cron or systemd."),
     "forget": ("forget", "Take somebody's content out of a store and its exports."),
+    "vacuum": ("vacuum", "Delete the files of old versions of a store."),
+    "status": ("status", "Show how a store is doing, and what is overdue; for monitoring."),
     "stats": ("stats", "Show what a store holds."),
     "lab": ("lab", "Measure what every rule is worth."),
     "forum": ("forum", "Serve a simulated forum on this machine, to try the crawlers on."),
