@@ -77,7 +77,8 @@ def _type(hint: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(get_args(hint))
     if origin is list:
-        return f"list of {_type(get_args(hint)[0])}s"
+        part = _type(get_args(hint)[0])
+        return f"list out of {part.removeprefix('one of ')}" if part.startswith("one of ") else f"list of {part}s"
     if origin is dict:
         return "table"
     return {str: "string", bool: "true or false", int: "whole number", float: "number"}.get(

@@ -22,7 +22,7 @@ from msgspec import Struct, field, structs
 from shp_miner.community import INTERRUPTED, Crawled
 from shp_miner.config import ExportKeys, ImportKeys, Pipeline, SourceKeys, rule_of
 from shp_miner.crawling import crawl, recheck
-from shp_miner.errors import BadInput, Error, Incomplete, TryLater
+from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error
 from shp_miner.export.publish import formats_in
 from shp_miner.forgetting import forget
 from shp_miner.importing import import_dump
@@ -103,7 +103,8 @@ def run(
         try:
             going.go([step for step in STEPS if step in only or not only])
         except BaseException as error:
-            going.ran.exit_code = error.exit_code if isinstance(error, Error) else 1
+            interrupted = isinstance(error, KeyboardInterrupt)
+            going.ran.exit_code = Incomplete.exit_code if interrupted else getattr(error, "exit_code", 1)
             going.ran.steps.append(StepDone("run", name, str(error) or type(error).__name__, going.ran.exit_code))
             raise
         finally:
@@ -194,8 +195,11 @@ class _Going:
                 done = work()
         except KeyboardInterrupt:
             done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
-        except Error as error:
-            done = StepDone(step, about, f"{error.message} {error.hint}".strip(), error.exit_code)
+        except Exception as error:
+            known = error if isinstance(error, Error) else from_os_error(error, f"doing the step {step}")
+            if known is None:
+                raise
+            done = StepDone(step, about, f"{known.message} {known.hint}".strip(), known.exit_code)
         if done is None:
             return
         done.seconds = self._clock.now() - start
@@ -257,7 +261,7 @@ class _Going:
 
     def _revisit(self) -> StepDone | None:
         keys = self._pipeline.recheck
-        done = recheck(self._store, self._access, limit=keys.limit, visits_s=keys.at, say=self._say)
+        done = recheck(self._store, self._access, limit=keys.limit, visits_s=sorted(keys.at), say=self._say)
         return self._crawled("recheck", "what is due", done)
 
     def _crawl(self) -> Steps:
@@ -267,7 +271,7 @@ class _Going:
 
     def _crawl_source(self, about: str, keys: SourceKeys) -> StepDone | None:
         access = structs.replace(self._access, site=keys.site, url=keys.url, allow_private=keys.allow_private)
-        visits_s = self._pipeline.recheck.at
+        visits_s = sorted(self._pipeline.recheck.at)
         done = crawl(
             keys.kind, keys.communities, self._store, access, limit=keys.limit, visits_s=visits_s, say=self._say
         )
