@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, get_type_hints
@@ -20,6 +22,7 @@ from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.reference import reference
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.items import Thread
@@ -114,6 +117,45 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run shp-miner demo" in README
     assert "pip install uv && uv run pytest" in README
+
+
+# -- the reference pages ----------------------------------------------------------------------------------------------
+
+
+def test_the_reference_pages_are_as_the_code_is() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "reference", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_key_of_a_pipeline_is_described_with_an_example_that_is_taken() -> None:
+    for key in reference():
+        assert key.description.endswith((".", "...")), key
+        assert key.table == "[rule]" or key.example, key
+        assert key.default != "required" or key.table in ("[[source]]", "[[import]]", "[[export]]")
+
+
+def test_every_option_is_in_the_reference_with_its_variable() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    for name, command in _leaves(cli, click.Context(cli, info_name="shp-miner")):
+        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        for option in command.params:
+            if isinstance(option, click.Option) and option.expose_value and not option.hidden:
+                variable = f"SHP_MINER_{name}_{option.name}".upper().replace("-", "_").replace(" ", "_")
+                assert option.help, f"{name} {option.opts[0]} has no help"
+                assert re.search(rf"^\| `[^`]*{option.opts[-1]}\b.*\| `{variable}` \|$", section, re.M), option.opts
+
+
+def _leaves(group: click.Group, context: click.Context, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        assert command.help, name
+        if isinstance(command, click.Group):
+            yield from _leaves(command, click.Context(command, info_name=name, parent=context), f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 # -- crawling ---------------------------------------------------------------------------------------------------------
