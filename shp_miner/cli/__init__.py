@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recheck": ("recheck", "Visit threads again: scores change, and people delete."),
     "import": ("import_", "Read dump files that you hold into a store."),
     "export": ("export", "Turn a store into preference data."),
+    "init": ("init", "Write a pipeline file, by asking three questions."),
     "run": ("run_", "Do everything a pipeline file asks for; for cron."),
     "forget": ("forget", "Take somebody's content out of a store and its exports."),
     "stats": ("stats", "Show what a store holds."),
