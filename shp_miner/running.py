@@ -23,7 +23,7 @@ from shp_miner.community import INTERRUPTED, Crawled
 from shp_miner.config import ExportKeys, ImportKeys, Pipeline, SourceKeys, rule_of
 from shp_miner.crawling import crawl, recheck
 from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error
-from shp_miner.export.publish import formats_in
+from shp_miner.export.publish import fingerprint, formats_in
 from shp_miner.forgetting import forget
 from shp_miner.importing import import_dump
 from shp_miner.pipeline import NoPairs, export_dataset
@@ -241,15 +241,17 @@ class _Going:
         options: dict[str, Any] = {"communities": keys.communities} if keys.communities else {}
         if keys.site is not None:
             options["site"] = keys.site
-        found = {path: _state_of_files(path, options) for path in matching(keys.paths)}
-        fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{path}") != state]
+        # The same file may be imported twice with other options: each is done once.
+        how = _digest(msgspec.json.encode((keys.kind, options)))
+        found = {path: _state_of_files(path) for path in matching(keys.paths)}
+        fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{how}:{path}") != state]
         if not fresh:
             return None
         limits = self._pipeline.limits
         done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **options)
         # What is damaged is told once, and read again when the file is another.
         for path in fresh:
-            self._runs.did(f"import:{path}", found[path], self.now())
+            self._runs.did(f"import:{how}:{path}", found[path], self.now())
         kept = ", ".join(f"{count:,} {kind}s" for kind, count in sorted(done.tally.read.items())) or "nothing"
         damage = " ".join(one.sentence() for one in done.tally.damages)
         said = f"{kept} of {len(fresh)} {'file' if len(fresh) == 1 else 'files'} {damage}".strip()
@@ -300,7 +302,9 @@ class _Going:
         rule, limits, out = rule_of(self._pipeline.rule, keys.rule), self._pipeline.limits, Path(keys.out)
         settings = msgspec.json.encode((keys, rule, self._store.snapshot().version, version("shp-miner")))
         key, state = f"export:{out}", _digest(settings)
-        if self._runs.state_of(key) == state and formats_in(out):
+        there = formats_in(out)
+        # What somebody else wrote there meanwhile, with other settings or of another store, is not ours.
+        if there and self._runs.state_of(key) == f"{state} {fingerprint(there)}":
             return StepDone("export", keys.out, "up to date")
         try:
             done = export_dataset(
@@ -316,7 +320,7 @@ class _Going:
             )
         except NoPairs as none:
             return StepDone("export", keys.out, none.message)  # a young store: scores must have had time
-        self._runs.did(key, state, self.now())
+        self._runs.did(key, f"{state} {fingerprint(formats_in(out))}", self.now())
         pairs = sum(done.pairs.values())
         self.ran.pairs += pairs
         return StepDone("export", keys.out, f"{pairs:,} pairs of {sum(done.posts.values()):,} posts")
@@ -345,15 +349,15 @@ def matching(patterns: list[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _state_of_files(path: Path, options: dict[str, Any]) -> str:
-    """Says whether a file, or any in a folder, has changed since it was imported with the same options."""
+def _state_of_files(path: Path) -> str:
+    """Says whether a file, or any in a folder, has changed since it was imported."""
     files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
     sizes = []
     for file in files:
         with suppress(FileNotFoundError):
             status = file.stat()
             sizes.append((str(file), status.st_size, status.st_mtime_ns))
-    return _digest(msgspec.json.encode((sizes, options)))
+    return _digest(msgspec.json.encode(sizes))
 
 
 def _digest(data: bytes) -> str:

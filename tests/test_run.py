@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -24,6 +25,7 @@ from shp_miner.forum.live import Community
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.pipeline import export_dataset
 from shp_miner.planning import plan
 from shp_miner.running import StepDone, _exit_code
 from shp_miner.store import Store
@@ -81,9 +83,10 @@ def test_what_makes_an_export_be_written_again(at: Bench) -> None:
     assert exported().endswith("posts"), "the last that was written counts"
     assert exported(export=[{"out": str(out_of(at)), "formats": ["trl"]}]).endswith("posts")
     exported()
-    (out_of(at) / "manifest.json").unlink()
-    with pytest.raises(AssertionError):
-        assert exported() == "up to date"
+    export_dataset(at.store, out_of(at), rule="votes")
+    assert exported().endswith("posts"), "somebody wrote another one there by hand"
+    shutil.rmtree(out_of(at))
+    assert exported().endswith("posts")
     at.community.answer(at.community.threads()[-1].post_id, "One more answer.")
     at.pass_time(60)
     assert run_on(at, only=["crawl"]).changed == 1
@@ -104,6 +107,7 @@ def test_a_dump_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert [one.said for one in run()] == ["1 posts of 1 file"]
     assert run() == []
     assert len(run(communities=["asktest"])) == 1, "read with another filter it is another import"
+    assert run() == [], "and both are done"
     write_dump(tmp_path / "dumps" / "RC_2029-01.zst", [comment("later")])
     assert [one.said for one in run(communities=["asktest"])] == ["1 answers of 1 file"]
 
@@ -232,6 +236,27 @@ def test_ctrl_c_during_the_export_leaves_the_old_one_whole(at: Bench, monkeypatc
         assert [path.name for path in out_of(at).parent.iterdir() if "out" in path.name] == ["out"]
     assert run_on(at, changed).exit_code == 0
     assert tree(out_of(at)) != before
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_export_ends_it_and_leaves_the_old_one_whole(how: signal.Signals, tmp_path: Path) -> None:
+    records = [record for number in range(600) for record in thread(f"p{number}", range(2, 12))]
+    write_month(tmp_path / "dumps", records)
+    data = {"import": [{"kind": "reddit-dump", "paths": ["dumps/*"]}], "export": [{"out": "out"}]}
+    assert running.run(config.read(written(tmp_path / "p.toml", data)), "p.toml").exit_code == 0
+    before = tree(tmp_path / "out")
+    path = written(tmp_path / "p.toml", data | {"rule": {"name": "votes"}, "limits": {"workers": 1}})
+    run = launched(path, tmp_path / "run1", "--only", "export")
+    deadline = time.monotonic() + 30
+    while not (tmp_path / ".out.new").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert run.end(how) == 3
+    assert [(one["step"], one["said"]) for one in run.said["steps"]] == [("export", "interrupted")]
+    assert tree(tmp_path / "out") == before
+    assert not (tmp_path / ".out.new").exists()
+    assert launched(path, tmp_path / "run2").end() == 0
+    assert tree(tmp_path / "out") != before
 
 
 def _interrupted(*_: Any, **__: Any) -> Any:
@@ -369,6 +394,14 @@ class Process:
         return [json.loads(line) for line in self.errors.splitlines()]
 
 
+def launched(path: Path, out: Path, *options: str, limits: dict[str, float] | None = None) -> Process:
+    """Start a run of a file; what it prints goes to files named after `out`."""
+    allowed = {"requests": 100_000, "burst": 100, "pause_s": 0, "backoff_s": 0.01} | (limits or {})
+    process = PROCESSES.Process(target=started, args=(path, out, allowed, options))
+    process.start()
+    return Process(process, out)
+
+
 class Machine:
     """A forum, and pipelines that crawl it as processes; `view` knows what was asked when."""
 
@@ -386,11 +419,7 @@ class Machine:
     ) -> Process:
         self._started += 1
         path = written(self.folder / name, self.tables(**changes))
-        out = self.folder / f"run{self._started}"
-        allowed = {"requests": 100_000, "burst": 100, "pause_s": 0, "backoff_s": 0.01} | (limits or {})
-        process = PROCESSES.Process(target=started, args=(path, out, allowed, options))
-        process.start()
-        return Process(process, out)
+        return launched(path, self.folder / f"run{self._started}", *options, limits=limits)
 
     def wait_for(self, run: Process, requests: int) -> None:
         self.place.wait_for(run.process, requests)
