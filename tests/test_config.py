@@ -153,7 +153,12 @@ def visits(at: Bench, after_s: float, /, **keys: Any) -> int | None:
 
 @proves("recheck.at")
 def test_the_ages_say_when_a_visit_is_due(at: Bench) -> None:
-    assert visits(at, 2 * 3600, at=["8d", "1h"]) == 2
+    ages = {"at": ["8d", "3h", "1h"]}
+    assert visits(at, 2 * 3600, **ages) == 2
+    again = pipeline(at, recheck=ages)
+    assert run_on(at, again, only=["recheck"]).steps == []
+    at.pass_time(2 * 3600)
+    assert run_on(at, again, only=["recheck"]).changed == 2, "the next age after a visit is of the file, too"
 
 
 def test_by_default_no_visit_is_due_after_two_hours(at: Bench) -> None:

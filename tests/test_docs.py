@@ -23,7 +23,9 @@ from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.reference import reference
+from shp_miner.report import metrics
 from shp_miner.rules.presets import PROFILES, Rule
+from shp_miner.running import STEPS, Ran
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.items import Thread
 from shp_miner.sources.reddit_praw import Credentials
@@ -134,6 +136,16 @@ def test_every_key_of_a_pipeline_is_described_with_an_example_that_is_taken() ->
         assert key.description.endswith((".", "...")), key
         assert key.table == "[rule]" or key.example, key
         assert key.default != "required" or key.table in ("[[source]]", "[[import]]", "[[export]]")
+
+
+def test_what_a_run_tells_is_documented() -> None:
+    page = (ROOT / "docs" / "pipelines.md").read_text()
+    for name, *_ in metrics._METRICS:
+        assert f"`shp_miner_{name}`" in page
+    for name in Ran("").counts():
+        assert f"`{name}`" in page
+    rows = table(page, "## What a run does")
+    assert [name.strip("`") for name in rows] == list(STEPS)
 
 
 def test_every_option_is_in_the_reference_with_its_variable() -> None:
