@@ -22,7 +22,7 @@ from msgspec import Struct, field, structs
 from shp_miner.community import INTERRUPTED, Crawled
 from shp_miner.config import ExportKeys, ImportKeys, Pipeline, SourceKeys, rule_of
 from shp_miner.crawling import crawl, recheck
-from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error
+from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
 from shp_miner.export.publish import fingerprint, formats_in
 from shp_miner.forgetting import forget
 from shp_miner.importing import import_dump
@@ -103,8 +103,7 @@ def run(
         try:
             going.go([step for step in STEPS if step in only or not only])
         except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            going.ran.exit_code = Incomplete.exit_code if interrupted else getattr(error, "exit_code", 1)
+            going.ran.exit_code = Incomplete.exit_code if is_interrupt(error) else getattr(error, "exit_code", 1)
             going.ran.steps.append(StepDone("run", name, str(error) or type(error).__name__, going.ran.exit_code))
             raise
         finally:
@@ -193,13 +192,14 @@ class _Going:
                 done: StepDone | None = StepDone(step, about, sentence, TryLater.exit_code)
             else:
                 done = work()
-        except KeyboardInterrupt:
-            done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
-        except Exception as error:
-            known = error if isinstance(error, Error) else from_os_error(error, f"doing the step {step}")
-            if known is None:
-                raise
-            done = StepDone(step, about, f"{known.message} {known.hint}".strip(), known.exit_code)
+        except BaseException as error:
+            if is_interrupt(error):
+                done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
+            else:
+                known = _known(error, step)
+                if known is None:
+                    raise
+                done = StepDone(step, about, f"{known.message} {known.hint}".strip(), known.exit_code)
         if done is None:
             return
         done.seconds = self._clock.now() - start
@@ -324,6 +324,13 @@ class _Going:
         pairs = sum(done.pairs.values())
         self.ran.pairs += pairs
         return StepDone("export", keys.out, f"{pairs:,} pairs of {sum(done.posts.values()):,} posts")
+
+
+def _known(error: BaseException, step: StepName) -> Error | None:
+    """What a person can be told of it; None for a bug."""
+    if isinstance(error, Error):
+        return error
+    return from_os_error(error, f"doing the step {step}") if isinstance(error, Exception) else None
 
 
 def _exit_code(steps: list[StepDone]) -> int:

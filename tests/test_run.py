@@ -263,6 +263,30 @@ def _interrupted(*_: Any, **__: Any) -> Any:
     raise KeyboardInterrupt
 
 
+class PanicException(BaseException):
+    """As libraries in Rust raise it, which is nothing that could be imported."""
+
+
+def test_ctrl_c_that_a_library_in_rust_made_a_panic_of_is_ctrl_c(
+    at: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def panics(text: str) -> Callable[..., Any]:
+        def panic(*_: Any, **__: Any) -> Any:
+            raise PanicException(text)
+
+        return panic
+
+    monkeypatch.setattr(running, "crawl", panics("PyErr { type: <class 'KeyboardInterrupt'>, value: ... }"))
+    ran = run_on(at)
+    assert (ran.exit_code, steps(ran)) == (3, {"crawl": [("interrupted", 3)]})
+    monkeypatch.setattr(cli.cli, "main", panics("PyErr { type: <class 'KeyboardInterrupt'>, value: ... }"))
+    assert cli.run(["stats"]) == 3
+    assert "Interrupted." in capsys.readouterr().err
+    monkeypatch.setattr(running, "crawl", panics("index out of bounds"))
+    with pytest.raises(PanicException):
+        run_on(at)
+
+
 def test_an_interrupted_step_is_the_last(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "crawl", _interrupted)
     ran = run_on(at)
