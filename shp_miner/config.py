@@ -34,7 +34,7 @@ class Duration(float):
     @staticmethod
     def parse(text: str | float) -> Duration:
         """Raises ValueError with a sentence on how to write one."""
-        if isinstance(text, int | float) and not isinstance(text, bool):
+        if isinstance(text, int | float) and not isinstance(text, bool) and text >= 0:
             return Duration(text)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(text).strip())
         if not match:
@@ -48,7 +48,7 @@ class Size(int):
     @staticmethod
     def parse(text: str | int) -> Size:
         """Raises ValueError with a sentence on how to write one."""
-        if isinstance(text, int) and not isinstance(text, bool):
+        if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
             return Size(text)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", str(text).strip(), re.IGNORECASE)
         if not match:
@@ -60,6 +60,15 @@ class Size(int):
 FormatName = Literal["pairs", "shp", "trl", "trl-text", "kto", "ranking", "sft", "bandit"]
 
 _SEE = "See docs/pipelines.md for what each key takes."
+
+#: Kinds of source that must be told which site.
+_MANY_SITES = ("stackexchange", "lemmy", "discourse", "nodebb")
+
+#: What the types are called in a TOML file.
+_IN_WORDS = {
+    "object": "a table", "array": "a list", "str": "a string", "int": "a whole number", "float": "a number",
+    "bool": "true or false", "datetime": "a time",
+}  # fmt: skip
 
 _Count = Annotated[int, Meta(ge=1)]
 _Share = Annotated[float, Meta(ge=0, lt=1)]
@@ -76,7 +85,10 @@ class SourceKeys(Struct, frozen=True, kw_only=True):
         list[str], Meta(min_length=1, description="Communities to crawl.", examples=[["support", "howto"]])
     ]
     site: Annotated[
-        str | None, Meta(description="The forum's host, for kinds that run on many.", examples=["meta.discourse.org"])
+        str | None,
+        Meta(
+            description="The forum's host (stackexchange, lemmy, discourse, nodebb).", examples=["meta.discourse.org"]
+        ),
     ] = None
     url: Annotated[
         str | None, Meta(description="The API's address where it is elsewhere.", examples=["http://127.0.0.1:8000"])
@@ -102,7 +114,11 @@ class ImportKeys(Struct, frozen=True, kw_only=True):
         list[str], Meta(description="Import only these (reddit-dump).", examples=[["askacademia"]])
     ] = field(default_factory=list)
     site: Annotated[
-        str | None, Meta(description="The forum's host, where the files do not say it.", examples=["forum.example.org"])
+        str | None,
+        Meta(
+            description="The forum's host, where no file or folder says it (stackexchange-dump, discourse-json).",
+            examples=["forum.example.org"],
+        ),
     ] = None
 
 
@@ -237,7 +253,7 @@ def parse(data: Mapping[str, Any], where: str = "The pipeline") -> Pipeline:
         pipeline = msgspec.convert(data, Pipeline, dec_hook=_special)
     except msgspec.ValidationError as error:
         place, reason = _placed(str(error))
-        raise BadInput(f"{where}: {place}{reason}.", _choices(place, reason) or _SEE) from None
+        raise BadInput(f"{where}: {place}{reason}.", _choices(place, reason) or _brackets(data) or _SEE) from None
     rules = [("rule", pipeline.rule), *((f"export.{n}.rule", one.rule) for n, one in enumerate(pipeline.exports, 1))]
     for key, table in rules:
         try:
@@ -245,9 +261,7 @@ def parse(data: Mapping[str, Any], where: str = "The pipeline") -> Pipeline:
         except (UsageError, ValueError) as error:
             hint = error.hint if isinstance(error, UsageError) else ""
             raise BadInput(f"{where}: {key}: {error}", hint or "See docs/rules.md for what each key takes.") from None
-    outs = [one.out for one in pipeline.exports]
-    for out in {one for one in outs if outs.count(one) > 1}:
-        raise BadInput(f"{where}: two exports go to {out!r}.", "Give each a folder of its own.")
+    _fits(pipeline, where)
     return pipeline
 
 
@@ -257,6 +271,8 @@ def rule_of(*tables: Mapping[str, Any]) -> Rule:
     for table in tables:
         merged |= table
     name = merged.pop("name", "shp")
+    if not isinstance(name, str):
+        raise UsageError(f"its name is {name!r}, no string.", "")
     values = {}
     for key, value in merged.items():
         parameter = RULE_KEYS.get(key)
@@ -340,6 +356,35 @@ def _no_secrets(data: Any, where: str, path: tuple[str, ...] = ()) -> None:
         )
 
 
+def _fits(pipeline: Pipeline, where: str) -> None:
+    """Raise BadInput for keys that are right by themselves and do not go together."""
+    for number, source in enumerate(pipeline.sources, 1):
+        if source.site is None and source.kind in _MANY_SITES:
+            raise BadInput(f"{where}: source.{number} has no site.", f"Name it: {source.kind} runs on many.")
+    for number, one in enumerate(pipeline.imports, 1):
+        for key, kinds in (("communities", ("reddit-dump",)), ("site", ("stackexchange-dump", "discourse-json"))):
+            if getattr(one, key) and one.kind not in kinds:
+                raise BadInput(
+                    f"{where}: import.{number}.{key} is not for {one.kind}.", f"It is for {' and '.join(kinds)}."
+                )
+    for number, export in enumerate(pipeline.exports, 1):
+        if export.validation + export.test >= 1:
+            raise BadInput(
+                f"{where}: export.{number}: validation and test leave nothing for train.", "Make them less than 1."
+            )
+    outs = [os.path.normpath(one.out) for one in pipeline.exports]
+    for out in outs:
+        if outs.count(out) > 1:
+            raise BadInput(f"{where}: two exports go to {out!r}.", "Give each a folder of its own.")
+
+
+def _brackets(data: Mapping[str, Any]) -> str:
+    """What to do where a table that may stand several times is written as one that stands once."""
+    lists = [one.encode_name for one in msgspec.structs.fields(Pipeline) if get_origin(one.type) is list]
+    wrong = next((name for name in lists if isinstance(data.get(name), Mapping)), None)
+    return f"Write [[{wrong}]], with two brackets: there may be several." if wrong else ""
+
+
 def _special(kind: type, value: Any) -> Any:
     if kind in (Duration, Size):
         return kind.parse(value)
@@ -352,7 +397,9 @@ def _placed(text: str) -> tuple[str, str]:
     place = re.sub(r"\[(\d+)\]", lambda match: f".{int(match[1]) + 1}", place.rstrip("`").lstrip("."))
     if "matching regex" in reason:
         reason = 'a secret is not written out: name a variable, like "${NAME}"'
-    return (f"{place}: " if place else ""), reason[:1].lower() + reason[1:]
+    for name, words in _IN_WORDS.items():
+        reason = reason.replace(f"`{name}`", words).replace(f"`{name} | null`", words)
+    return (f"{place}: " if place else ""), reason[:1].lower() + reason[1:].rstrip(".")
 
 
 def _choices(place: str, reason: str) -> str:

@@ -59,6 +59,12 @@ class TryLater(Error):
     exit_code = 75
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Whether Ctrl-C or SIGTERM ended it. A library in Rust that met it while it called Python makes a panic of it."""
+    panic = type(error).__name__ == "PanicException" and "KeyboardInterrupt" in str(error)
+    return panic or isinstance(error, KeyboardInterrupt)
+
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.export.publish import MANIFEST, clear_leftovers, formats_in, is_export
+from shp_miner.export.publish import clear_leftovers, fingerprint, formats_in, is_export
 from shp_miner.load import read_manifest
 from shp_miner.mine import Selection
 from shp_miner.pipeline import export_dataset
@@ -54,7 +53,7 @@ def export_again(
             drop_export(store, known)
         yield ExportDone(known.path, "not there", "deleted or moved; if moved, name it with --export")
         return
-    against = wanted if known.clean == _fingerprint(formats) else whole
+    against = wanted if known.clean == fingerprint(formats) else whole
     if not _may_hold(formats, against, lambda: _communities(store, against)):
         yield ExportDone(known.path, "nothing in it")
     elif dry_run:
@@ -63,7 +62,7 @@ def export_again(
     else:
         yield _made_again(store, folder, formats, whole)
     if not dry_run and (left := formats_in(folder)):
-        mark_clean(store, known, _fingerprint(left))
+        mark_clean(store, known, fingerprint(left))
 
 
 def dropped_again(known: KnownExport, whole: Forgotten, *, dry_run: bool = False) -> Iterator[ExportDone]:
@@ -85,14 +84,6 @@ def dropped_again(known: KnownExport, whole: Forgotten, *, dry_run: bool = False
                     temporary.replace(path)
         if Path(folder).is_dir():
             yield ExportDone(folder, "rewritten" if rows else "nothing in it")
-
-
-def _fingerprint(formats: Mapping[str, Path]) -> str:
-    """Says whether an export is still the same: its manifests have a hash of every file."""
-    digest = hashlib.sha256()
-    for folder in formats.values():
-        digest.update((folder / MANIFEST).read_bytes())
-    return digest.hexdigest()
 
 
 # -- whether anything is in it ---------------------------------------------------------------------------------------

@@ -24,6 +24,34 @@ class Key(Struct, frozen=True):
     description: str
 
 
+#: Examples for keys of [rule] that have no default to show.
+_RULE_EXAMPLES = {
+    "min_post_score": "5",
+    "keep_edited_posts": "true",
+    "since": "2022-01-01",
+    "until": "2023-01-01",
+    "min_answer_score": "1",
+    "observe_at": '"2d"',
+    "max_apart": '"1h"',
+    "min_ratio": "2.0",
+    "min_confidence": "0.8",
+    "max_pairs_per_post": "5",
+}
+
+
+def tables() -> dict[str, str]:
+    """What each table of the file is for, by its heading; "" is the top."""
+    found = {"": "The top of the file."}
+    for one in msgspec.structs.fields(Pipeline):
+        inner = struct_in(one.type)
+        heading = f"[[{one.encode_name}]]" if get_origin(one.type) is list else f"[{one.encode_name}]"
+        if inner is not None:
+            found[heading] = (inner.__doc__ or "").strip()
+        elif one.encode_name == "rule":
+            found[heading] = "Which of two answers is preferred, and which answers count."
+    return found
+
+
 def reference() -> list[Key]:
     """Every key of the file, in its order."""
     keys = []
@@ -59,7 +87,7 @@ def _rule_reference() -> Iterator[Key]:
             kind, default = "duration", None if default is None else Duration(default)
         else:
             kind = _type(hint)
-        yield Key("[rule]", key, kind, _toml(default), "", described)
+        yield Key("[rule]", key, kind, _toml(default), _RULE_EXAMPLES.get(key, ""), described)
 
 
 def _key(table: str, name: str, hint: Any, default: Any) -> Key:
@@ -77,7 +105,8 @@ def _type(hint: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(get_args(hint))
     if origin is list:
-        return f"list of {_type(get_args(hint)[0])}s"
+        part = _type(get_args(hint)[0])
+        return f"list out of {part.removeprefix('one of ')}" if part.startswith("one of ") else f"list of {part}s"
     if origin is dict:
         return "table"
     return {str: "string", bool: "true or false", int: "whole number", float: "number"}.get(

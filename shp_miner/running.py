@@ -22,8 +22,8 @@ from msgspec import Struct, field, structs
 from shp_miner.community import INTERRUPTED, Crawled
 from shp_miner.config import ExportKeys, ImportKeys, Pipeline, SourceKeys, rule_of
 from shp_miner.crawling import crawl, recheck
-from shp_miner.errors import BadInput, Error, Incomplete, TryLater
-from shp_miner.export.publish import formats_in
+from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
+from shp_miner.export.publish import fingerprint, formats_in
 from shp_miner.forgetting import forget
 from shp_miner.importing import import_dump
 from shp_miner.pipeline import NoPairs, export_dataset
@@ -109,7 +109,7 @@ def run(
         try:
             going.go([step for step in STEPS if step in only or not only])
         except BaseException as error:
-            going.ran.exit_code = error.exit_code if isinstance(error, Error) else 1
+            going.ran.exit_code = Incomplete.exit_code if is_interrupt(error) else getattr(error, "exit_code", 1)
             going.ran.steps.append(StepDone("run", name, str(error) or type(error).__name__, going.ran.exit_code))
             raise
         finally:
@@ -198,10 +198,14 @@ class _Going:
                 done: StepDone | None = StepDone(step, about, sentence, TryLater.exit_code)
             else:
                 done = work()
-        except KeyboardInterrupt:
-            done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
-        except Error as error:
-            done = StepDone(step, about, f"{error.message} {error.hint}".strip(), error.exit_code)
+        except BaseException as error:
+            if is_interrupt(error):
+                done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
+            else:
+                known = _known(error, step)
+                if known is None:
+                    raise
+                done = StepDone(step, about, f"{known.message} {known.hint}".strip(), known.exit_code)
         if done is None:
             return
         done.seconds = self._clock.now() - start
@@ -243,15 +247,17 @@ class _Going:
         options: dict[str, Any] = {"communities": keys.communities} if keys.communities else {}
         if keys.site is not None:
             options["site"] = keys.site
-        found = {path: _state_of_files(path, options) for path in matching(keys.paths)}
-        fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{path}") != state]
+        # The same file may be imported twice with other options: each is done once.
+        how = _digest(msgspec.json.encode((keys.kind, options)))
+        found = {path: _state_of_files(path) for path in matching(keys.paths)}
+        fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{how}:{path}") != state]
         if not fresh:
             return None
         limits = self._pipeline.limits
         done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **options)
         # What is damaged is told once, and read again when the file is another.
         for path in fresh:
-            self._runs.did(f"import:{path}", found[path], self.now())
+            self._runs.did(f"import:{how}:{path}", found[path], self.now())
         kept = ", ".join(f"{count:,} {kind}s" for kind, count in sorted(done.tally.read.items())) or "nothing"
         damage = " ".join(one.sentence() for one in done.tally.damages)
         said = f"{kept} of {len(fresh)} {'file' if len(fresh) == 1 else 'files'} {damage}".strip()
@@ -263,7 +269,7 @@ class _Going:
 
     def _revisit(self) -> StepDone | None:
         keys = self._pipeline.recheck
-        done = recheck(self._store, self._access, limit=keys.limit, visits_s=keys.at, say=self._say)
+        done = recheck(self._store, self._access, limit=keys.limit, visits_s=sorted(keys.at), say=self._say)
         return self._crawled("recheck", "what is due", done)
 
     def _crawl(self) -> Steps:
@@ -273,7 +279,7 @@ class _Going:
 
     def _crawl_source(self, about: str, keys: SourceKeys) -> StepDone | None:
         access = structs.replace(self._access, site=keys.site, url=keys.url, allow_private=keys.allow_private)
-        visits_s = self._pipeline.recheck.at
+        visits_s = sorted(self._pipeline.recheck.at)
         done = crawl(
             keys.kind, keys.communities, self._store, access, limit=keys.limit, visits_s=visits_s, say=self._say
         )
@@ -302,7 +308,9 @@ class _Going:
         rule, limits, out = rule_of(self._pipeline.rule, keys.rule), self._pipeline.limits, Path(keys.out)
         settings = msgspec.json.encode((keys, rule, self._store.content(), version("shp-miner")))
         key, state = f"export:{out}", _digest(settings)
-        if self._runs.state_of(key) == state and formats_in(out):
+        there = formats_in(out)
+        # What somebody else wrote there meanwhile, with other settings or of another store, is not ours.
+        if there and self._runs.state_of(key) == f"{state} {fingerprint(there)}":
             return StepDone("export", keys.out, "up to date")
         try:
             done = export_dataset(
@@ -318,7 +326,7 @@ class _Going:
             )
         except NoPairs as none:
             return StepDone("export", keys.out, none.message)  # a young store: scores must have had time
-        self._runs.did(key, state, self.now())
+        self._runs.did(key, f"{state} {fingerprint(formats_in(out))}", self.now())
         pairs = sum(done.pairs.values())
         self.ran.pairs += pairs
         return StepDone("export", keys.out, f"{pairs:,} pairs of {sum(done.posts.values()):,} posts")
@@ -341,6 +349,13 @@ class _Going:
                 if done.files:
                     said.append(f"{done.files:,} files of old versions deleted, {done.size_bytes / 1e6:,.1f} MB")
         return StepDone("tidy", "the store", ", ".join(said)) if said else None
+
+
+def _known(error: BaseException, step: StepName) -> Error | None:
+    """What a person can be told of it; None for a bug."""
+    if isinstance(error, Error):
+        return error
+    return from_os_error(error, f"doing the step {step}") if isinstance(error, Exception) else None
 
 
 def _exit_code(steps: list[StepDone]) -> int:
@@ -366,15 +381,15 @@ def matching(patterns: list[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _state_of_files(path: Path, options: dict[str, Any]) -> str:
-    """Says whether a file, or any in a folder, has changed since it was imported with the same options."""
+def _state_of_files(path: Path) -> str:
+    """Says whether a file, or any in a folder, has changed since it was imported."""
     files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
     sizes = []
     for file in files:
         with suppress(FileNotFoundError):
             status = file.stat()
             sizes.append((str(file), status.st_size, status.st_mtime_ns))
-    return _digest(msgspec.json.encode((sizes, options)))
+    return _digest(msgspec.json.encode(sizes))
 
 
 def _digest(data: bytes) -> str:

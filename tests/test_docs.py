@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, get_type_hints
@@ -23,8 +25,11 @@ from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.lab.worlds import WORLDS, LabWorld
+from shp_miner.reference import reference
+from shp_miner.report import metrics
 from shp_miner.report.status import MIN_FREE_BYTES, STALE_S, Status
 from shp_miner.rules.presets import PROFILES, Rule
+from shp_miner.running import STEPS, Ran
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.items import Thread
 from shp_miner.sources.reddit_praw import Credentials
@@ -138,6 +143,55 @@ def test_every_world_and_parameter_of_the_lab_is_documented() -> None:
             assert f"| `{name}` | {f'{value:g}' if isinstance(value, float) else value} | {description} |" in page
     for rule in PRESETS:
         assert f"\n| {rule} |" in page, "the table of what came out has every rule"
+
+
+# -- the reference pages ----------------------------------------------------------------------------------------------
+
+
+def test_the_reference_pages_are_as_the_code_is() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "reference", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_key_of_a_pipeline_is_described_with_an_example_that_is_taken() -> None:
+    for key in reference():
+        assert key.description.endswith((".", "...")), key
+        assert key.table == "[rule]" or key.example, key
+        assert key.default != "required" or key.table in ("[[source]]", "[[import]]", "[[export]]")
+
+
+def test_what_a_run_tells_is_documented() -> None:
+    page = (ROOT / "docs" / "pipelines.md").read_text()
+    for name, *_ in metrics._METRICS:
+        assert f"`shp_miner_{name}`" in page
+    for name in Ran("").counts():
+        assert f"`{name}`" in page
+    rows = table(page, "## What a run does")
+    assert [name.strip("`") for name in rows] == list(STEPS)
+
+
+def test_every_option_is_in_the_reference_with_its_variable() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    for name, command in _leaves(cli, click.Context(cli, info_name="shp-miner")):
+        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        for option in command.params:
+            if isinstance(option, click.Option) and option.expose_value and not option.hidden:
+                variable = f"SHP_MINER_{name}_{option.name}".upper().replace("-", "_").replace(" ", "_")
+                assert option.help, f"{name} {option.opts[0]} has no help"
+                assert re.search(rf"^\| `[^`]*{option.opts[-1]}\b.*\| `{variable}` \|$", section, re.M), option.opts
+
+
+def _leaves(group: click.Group, context: click.Context, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        assert command.help, name
+        if isinstance(command, click.Group):
+            yield from _leaves(command, click.Context(command, info_name=name, parent=context), f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 # -- crawling ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from shp_miner.errors import Error, Incomplete, from_os_error
+from shp_miner.errors import Error, Incomplete, from_os_error, is_interrupt
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -19,7 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recheck": ("recheck", "Visit threads again: scores change, and people delete."),
     "import": ("import_", "Read dump files that you hold into a store."),
     "export": ("export", "Turn a store into preference data."),
-    "run": ("run", "Do everything a pipeline file asks for; for cron."),
+    "init": ("init", "Write a pipeline file, by asking three questions."),
+    "run": ("run_", "Do everything a pipeline file asks for; for cron."),
     "schedule": ("schedule", "Run a pipeline again and again, by cron or systemd."),
     "forget": ("forget", "Take somebody's content out of a store and its exports."),
     "vacuum": ("vacuum", "Delete the files of old versions of a store."),
@@ -100,17 +101,19 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _say(
-            Incomplete("Interrupted.", "What was committed stays; run the same command again to go on."), verbose
-        )
     except BrokenPipeError:
         # The reader of our output went away; there is nobody left to tell.
         sys.stderr.close()
         return 0
     except Error as error:
         return _say(error, verbose)
-    except Exception as error:  # noqa: BLE001  (the last place where a person can be told)
+    except BaseException as error:  # the last place where a person can be told
+        if is_interrupt(error) or isinstance(error, click.Abort):
+            return _say(
+                Incomplete("Interrupted.", "What was committed stays; run the same command again to go on."), verbose
+            )
+        if not isinstance(error, Exception):
+            raise
         known = from_os_error(error, "running the command")
         bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
         return _say(known or bug, verbose)

@@ -56,6 +56,13 @@ _READING = " --allow-private --limit 5 --store data/forum"
     show_default=True,
     help="How long a day of the forum takes; 1d is real time.",
 )
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_000),
+    default=0,
+    show_default=True,
+    help="The first platform's port, the others' are those above it; 0 takes free ones.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -65,6 +72,7 @@ def command(
     threads: int,
     seed: int,
     day_length_s: float,
+    port: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -87,7 +95,7 @@ def command(
     # Of the world's span the first half is over and the second ends today; nothing is ever posted in the future.
     world = World(threads=threads, starts_at=datetime.now(UTC) - timedelta(days=World.span_days))
     community = Community(world=world, seed=seed)
-    with Forum(community, list(dict.fromkeys(platforms)) or PLATFORMS) as forum, _until_stopped() as stopped:
+    with Forum(community, list(dict.fromkeys(platforms)) or PLATFORMS, port=port) as forum, _until_stopped() as stopped:
         urls = {platform: forum.url(platform) for platform in dict.fromkeys(platforms or PLATFORMS)}
 
         def people() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,17 @@ def formats_in(folder: Path) -> dict[str, Path]:
         return {own: folder}
     parts = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
     return {path.name: path for path in parts if _format_of(path) == path.name}
+
+
+def fingerprint(formats: Mapping[str, Path]) -> str:
+    """Says whether an export (its formats, as `formats_in` gave them) is still the same.
+
+    Its manifests have a hash of every file.
+    """
+    digest = hashlib.sha256()
+    for folder in formats.values():
+        digest.update((folder / MANIFEST).read_bytes())
+    return digest.hexdigest()
 
 
 def is_export(folder: Path) -> bool:

@@ -51,17 +51,32 @@ def platform(name: str) -> Callable[[Community], Platform]:
 class Forum:
     """Serves a community over loopback while it is open (a context manager), one port for each platform.
 
-    Platforms are given by name, or as objects that fulfil `Platform`. An exception in a view is answered with status
-    500 and raised again when the forum closes, so that it is not taken for a planned fault.
+    Platforms are given by name, or as objects that fulfil `Platform`. The first gets `port`, the next ones those above
+    it; 0 gives each a port that is free. Raises UsageError for a port that is taken. An exception in a view is answered
+    with status 500 and raised again when the forum closes, so that it is not taken for a planned fault.
     """
 
     def __init__(
-        self, community: Community, platforms: Sequence[str | Platform], *, faults: Faults | None = None
+        self,
+        community: Community,
+        platforms: Sequence[str | Platform],
+        *,
+        faults: Faults | None = None,
+        port: int = 0,
     ) -> None:
         self.community = community
         self.faults = faults or Faults()
         views = [platform(one)(community) if isinstance(one, str) else one for one in platforms]
-        self._sites = {view.platform: _Site(view, community, self.faults) for view in views}
+        self._sites: dict[str, _Site] = {}
+        for number, view in enumerate(views):
+            try:
+                self._sites[view.platform] = _Site(view, community, self.faults, port + number if port else 0)
+            except OSError as error:
+                for site in self._sites.values():
+                    site.server.server_close()
+                raise UsageError(
+                    f"Port {port + number} cannot be used: {error.strerror}.", "Choose another --port."
+                ) from error
 
     def __enter__(self) -> Forum:
         for site in self._sites.values():
@@ -94,8 +109,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler], bugs: list[BaseException]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(self, handler: type[BaseHTTPRequestHandler], bugs: list[BaseException], port: int) -> None:
+        super().__init__(("127.0.0.1", port), handler)
         self._bugs = bugs
         self._open: set[socket] = set()
         self._lock = Lock()
@@ -130,13 +145,14 @@ class _Site:
     view: Platform
     community: Community
     faults: Faults
+    port: int
     log: list[Request] = field(default_factory=list)
     bugs: list[BaseException] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         # Bound at once, so that the address is known before the first request.
-        self.server = _Server(type("Handler", (_Handler,), {"site": self}), self.bugs)
+        self.server = _Server(type("Handler", (_Handler,), {"site": self}), self.bugs, self.port)
         self._thread = Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
 
     def start(self) -> None:
