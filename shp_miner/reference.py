@@ -9,7 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from shp_miner.config import RULE_KEYS, UNITS_S, Duration, Pipeline, Size, struct_in
+from shp_miner.config import RULE_KEYS, struct_in
+from shp_miner.keys import UNITS_S, Duration, Pipeline, Size
 from shp_miner.rules.presets import PRESETS, Rule
 
 

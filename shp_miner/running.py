@@ -20,12 +20,13 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from shp_miner.community import INTERRUPTED, Crawled
-from shp_miner.config import ExportKeys, ImportKeys, Pipeline, SourceKeys, rule_of
+from shp_miner.config import rule_of
 from shp_miner.crawling import crawl, recheck
 from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
 from shp_miner.export.publish import fingerprint, formats_in
 from shp_miner.forgetting import forget
 from shp_miner.importing import import_dump
+from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
 from shp_miner.pipeline import NoPairs, export_dataset
 from shp_miner.sources.http import SYSTEM, Budget, Clock, OverBudget
 from shp_miner.sources.registry import Access
@@ -244,9 +245,8 @@ class _Going:
             yield one.kind, partial(self._import_new, one)
 
     def _import_new(self, keys: ImportKeys) -> StepDone | None:
-        options: dict[str, Any] = {"communities": keys.communities} if keys.communities else {}
-        if keys.site is not None:
-            options["site"] = keys.site
+        given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history")}
+        options: dict[str, Any] = {name: value for name, value in given.items() if value}
         # The same file may be imported twice with other options: each is done once.
         how = _digest(msgspec.json.encode((keys.kind, options)))
         found = {path: _state_of_files(path) for path in matching(keys.paths)}

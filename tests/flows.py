@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shp_miner import config
-from shp_miner.config import Pipeline
+from shp_miner.keys import Pipeline
 from shp_miner.running import Ran, run
 from shp_miner.sources.registry import Access
 

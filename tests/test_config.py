@@ -13,10 +13,10 @@ import pytest
 
 from shp_miner import cli, config, running
 from shp_miner.cli import run_
-from shp_miner.config import Duration, Size
 from shp_miner.errors import BadInput, Error, UsageError
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
+from shp_miner.keys import Duration, Size
 from shp_miner.reference import reference
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Store
@@ -133,6 +133,19 @@ def test_the_site_of_files_that_do_not_say_it(tmp_path: Path) -> None:
     file = write_dump(tmp_path / "topics.ndjson", [topic()])
     assert imported(tmp_path, kind="discourse-json", paths=[str(file)], site="named.example").exit_code == 0
     assert rows(Store(tmp_path / "store"), "posts")["site"].to_list() == ["named.example"]
+
+
+@proves("import.vote_history")
+def test_what_scores_were_before(tmp_path: Path) -> None:
+    from .test_import_votes import VOTES, dump
+
+    folder = str(dump(tmp_path, VOTES))
+    counts = []
+    for number, history in enumerate((False, True)):
+        kept = tmp_path / str(number)
+        assert imported(kept, kind="stackexchange-dump", paths=[folder], vote_history=history).exit_code == 0
+        counts.append(rows(Store(kept / "store"), "answers").height)
+    assert counts[0] < counts[1]
 
 
 # -- recheck, forget --------------------------------------------------------------------------------------------------
@@ -552,8 +565,8 @@ def _whole(table: str, name: str, text: str) -> str:
         "[[export]]": {"out": '"a"'},
     }
     keys = needed.get(table, {}) | {name: text}
-    if (table, name) == ("[[import]]", "site"):
-        keys["kind"] = '"discourse-json"'
+    if table == "[[import]]" and name in ("site", "vote_history"):
+        keys["kind"] = '"stackexchange-dump"'
     return "\n".join([table, *(f"{key} = {value}" for key, value in keys.items())])
 
 

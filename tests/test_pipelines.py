@@ -10,11 +10,11 @@ import pytest
 from msgspec import structs
 
 from shp_miner import cli, config
-from shp_miner.config import Pipeline
 from shp_miner.errors import UsageError
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.keys import Pipeline
 
 from .build import thread, write_month
 from .conftest import ROOT

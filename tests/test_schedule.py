@@ -157,7 +157,8 @@ def bound(environment: dict[str, str] | None = None, **keys: Any) -> interval.Bo
 
 
 def source(kind: str, count: int = 1, **keys: Any) -> dict[str, Any]:
-    return {"kind": kind, "communities": [f"c{number}" for number in range(count)], **keys}
+    site = {} if kind in ("reddit", "arctic-shift") else {"site": f"{kind}.example"}
+    return {"kind": kind, "communities": [f"c{number}" for number in range(count)], **site, **keys}
 
 
 STACK = source("stackexchange", site="cooking.stackexchange.com")

@@ -12,8 +12,8 @@ import click
 from shp_miner.cli.crawl import SOURCES
 from shp_miner.cli.options import DEFAULT_STORE, example
 from shp_miner.cli.output import show
-from shp_miner.config import FormatName
 from shp_miner.errors import UsageError
+from shp_miner.keys import FormatName
 from shp_miner.rules.presets import PRESETS
 
 #: A site of each kind that runs on many, and what people mostly read of it.

@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
-from shp_miner.config import UNITS_S
-from shp_miner.config import Duration as Length
-from shp_miner.config import Size as Amount
+from shp_miner.keys import UNITS_S
+from shp_miner.keys import Duration as Length
+from shp_miner.keys import Size as Amount
 from shp_miner.rules.presets import PRESETS, Rule
 
 Command = TypeVar("Command", bound=Callable[..., Any])

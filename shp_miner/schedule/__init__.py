@@ -17,8 +17,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shp_miner.config import Pipeline
 from shp_miner.errors import BadInput, UsageError
+from shp_miner.keys import Pipeline
 from shp_miner.schedule.interval import EVEN_S
 from shp_miner.sources.clocks import default_path
 from shp_miner.store import Store

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from shp_miner.config import UNITS_S, Pipeline, SourceKeys
 from shp_miner.errors import UsageError
+from shp_miner.keys import UNITS_S, Pipeline, SourceKeys
 from shp_miner.planning import COSTS
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.limits import Limits
