@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recheck": ("recheck", "Visit threads again: scores change, and people delete."),
     "import": ("import_", "Read dump files that you hold into a store."),
     "export": ("export", "Turn a store into preference data."),
-    "run": ("run", "Do everything a pipeline file asks for; for cron."),
+    "run": ("run_", "Do everything a pipeline file asks for; for cron."),
     "forget": ("forget", "Take somebody's content out of a store and its exports."),
     "stats": ("stats", "Show what a store holds."),
     "forum": ("forum", "Serve a simulated forum on this machine, to try the crawlers on."),
