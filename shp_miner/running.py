@@ -22,7 +22,7 @@ from msgspec import Struct, field, structs
 from shp_miner.community import INTERRUPTED, Crawled
 from shp_miner.config import ExportKeys, ImportKeys, Pipeline, SourceKeys, rule_of
 from shp_miner.crawling import crawl, recheck
-from shp_miner.errors import BadInput, Error, Incomplete, TryLater
+from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error
 from shp_miner.export.publish import formats_in
 from shp_miner.forgetting import forget
 from shp_miner.importing import import_dump
@@ -108,7 +108,11 @@ def run(
             raise
         finally:
             going.finish()
-            runs.end(number, going.now(), going.ran.exit_code, msgspec.to_builtins(going.ran))
+            try:
+                runs.end(number, going.now(), going.ran.exit_code, msgspec.to_builtins(going.ran))
+            except TryLater as full:  # what was done stays done, and the summary says the rest
+                going.ran.steps.append(StepDone("run", name, full.message, full.exit_code))
+                going.finish()
     return going.ran
 
 
@@ -194,8 +198,11 @@ class _Going:
                 done = work()
         except KeyboardInterrupt:
             done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
-        except Error as error:
-            done = StepDone(step, about, f"{error.message} {error.hint}".strip(), error.exit_code)
+        except Exception as error:
+            known = error if isinstance(error, Error) else from_os_error(error, f"doing the step {step}")
+            if known is None:
+                raise
+            done = StepDone(step, about, f"{known.message} {known.hint}".strip(), known.exit_code)
         if done is None:
             return
         done.seconds = self._clock.now() - start
