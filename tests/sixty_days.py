@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import random
 import resource
 import signal
 import struct
@@ -20,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from shp_miner import community as crawling_one
 from shp_miner.forum.live import Community, LiveAnswer, LiveThread
 from shp_miner.forum.serve.faults import Fault, Faults
 from shp_miner.forum.serve.message import Request
+from shp_miner.store import Store
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 
@@ -73,9 +73,10 @@ def stamped_by_the_forum(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(crawling_one, name, stamp(getattr(crawling_one, name)))
 
 
-def running(pipeline: Path, clock: Path, out: Path, file_bytes: int | None) -> None:
+def running(pipeline: Path, clock: Path, out: Path, week_s: float, file_bytes: int | None) -> None:
     """`shp-miner run` under the clock in a file. Leaves its lines, and what it took, in `out`.* and ends as it does.
 
+    `week_s` is how long the last seven simulated days took, since versions of a store bear the system's time.
     `file_bytes` is the largest file that the process may write: where no small disk can be had, as good as a full one.
     """
     from shp_miner import running as room
@@ -85,6 +86,7 @@ def running(pipeline: Path, clock: Path, out: Path, file_bytes: int | None) -> N
     patch = pytest.MonkeyPatch()
     stamped_by_the_forum(patch)
     patch.setattr(registry, "Access", partial(registry.Access, clock=FileClock(clock)))
+    patch.setattr(Store, "vacuum", partialmethod(Store.vacuum, week_s))
     cpu_s: Counter[str] = Counter()
     step = room._Going._step
 
@@ -207,7 +209,9 @@ class People:
     def _text(self) -> tuple[str, str]:
         """Some words, and at the end one that stands nowhere else; that one again."""
         word = f"zq{self._chance.integers(1 << 60):x}"
-        some = self._chance.choice(["a", "good", "long", "answer", "has", "many", "words"], 5 + self._chance.integers(60))
+        some = self._chance.choice(
+            ["a", "good", "long", "answer", "has", "many", "words"], 5 + self._chance.integers(60)
+        )
         return f"{' '.join(some)} {word}", word
 
     def _somebody(self) -> str:
@@ -313,6 +317,13 @@ def sizes(store: Path) -> dict[str, Any]:
         "store_mb": sum(path.stat().st_size for path in files) / 1e6,
         "sqlite_kb": sum(path.stat().st_size for path in files if path.name.startswith("crawl.sqlite")) / 1e3,
     }
+
+
+def growth(figures: Sequence[Figures], value: Callable[[Figures], float]) -> float:
+    """How many times the first third's median the last third's is, of runs that nothing disturbed."""
+    third = len(figures) // 3
+    first, last = (np.median([value(one) for one in part if one.calm]) for part in (figures[:third], figures[-third:]))
+    return float(last / first)
 
 
 def table(figures: Sequence[Figures]) -> str:
