@@ -239,7 +239,8 @@ class Crawl:
     def _failed(self, origin: Origin, post_id: str, error: TryLater | BadInput, done: Crawled) -> None:
         done.failed += 1
         wait_s = min(_RETRY_S * 2 ** self._state.tries(origin, post_id), _DAY_S)
-        self._state.failed(origin, post_id, error.message, self._now() + _us(wait_s))
+        now = self._now()
+        self._state.failed(origin, post_id, error.message, now + _us(wait_s), now)
 
     def _keep(self, origin: Origin, threads: Sequence[tuple[Thread, Known]], done: Crawled) -> None:
         """Store threads in one piece, then mark each as read."""

@@ -103,6 +103,8 @@ def _purge(
     dry_run: bool = False,
 ) -> Forgot:
     """All of it: find, rewrite, end the old versions, export again, cross out. Each step may be done twice."""
+    if not dry_run:
+        store.create()
     met: set[str] = set()
     whole = Forgotten.load(store.path).extended(wanted.lines)
     looking = wanted.names_people

@@ -58,6 +58,7 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
                 "export", export.out, f"write {', '.join(export.formats)} by the rule {rule.name}, if anything changed"
             )
         )
+    parts.append(Planned("tidy", pipeline.store, "compact, and delete the files of old versions, if that is due"))
     return [part for step in STEPS for part in parts if part.step == step and (step in only or not only)]
 
 

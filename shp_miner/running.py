@@ -30,17 +30,23 @@ from shp_miner.pipeline import NoPairs, export_dataset
 from shp_miner.sources.http import SYSTEM, Budget, Clock, OverBudget
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
-from shp_miner.store.lock import only_one
+from shp_miner.store.database import shrink
+from shp_miner.store.lock import InUse, only_one
 from shp_miner.store.runs import Runs
 
-StepName = Literal["forget", "import", "recheck", "crawl", "export"]
+StepName = Literal["forget", "import", "recheck", "crawl", "export", "tidy"]
 
 #: The order has reasons: what must go, goes first; visits come before new threads, since they are few and find what was
-#: deleted; exports see all of it.
-STEPS: tuple[StepName, ...] = ("forget", "import", "recheck", "crawl", "export")
+#: deleted; exports see all of it; what may wait until tomorrow comes last.
+STEPS: tuple[StepName, ...] = ("forget", "import", "recheck", "crawl", "export", "tidy")
 
 #: The lock that a run holds in the store's folder of locks.
-_LOCK = Path("locks", "run")
+LOCK = Path("locks", "run")
+
+#: Old versions are deleted about daily: runs of one day come a little earlier or later than those of the day before.
+#: Runs that never have time left do it after three days all the same: it takes seconds, and a disk is not without end.
+_VACUUM_US = 20 * 3_600_000_000
+_VACUUM_AT_LAST_US = 72 * 3_600_000_000
 
 
 class StepDone(Struct):
@@ -95,7 +101,7 @@ def run(
     store = Store(pipeline.store)
     store.create()
     with (
-        only_one(store.path / _LOCK, f"The store {store.path} has a run", f"running {name}"),
+        only_one(store.path / LOCK, f"The store {store.path} has a run", f"running {name}"),
         Runs(store.path) as runs,
     ):
         going = _Going(pipeline, Ran(name), store, runs, access, free_bytes, say)
@@ -192,7 +198,7 @@ class _Going:
         start = self._clock.now()
         stopped = False
         try:
-            if sentence := self._full():
+            if step != "tidy" and (sentence := self._full()):  # that one makes room
                 done: StepDone | None = StepDone(step, about, sentence, TryLater.exit_code)
             else:
                 done = work()
@@ -301,7 +307,7 @@ class _Going:
 
     def _export_if_changed(self, keys: ExportKeys) -> StepDone | None:
         rule, limits, out = rule_of(self._pipeline.rule, keys.rule), self._pipeline.limits, Path(keys.out)
-        settings = msgspec.json.encode((keys, rule, self._store.snapshot().version, version("shp-miner")))
+        settings = msgspec.json.encode((keys, rule, self._store.content(), version("shp-miner")))
         key, state = f"export:{out}", _digest(settings)
         if self._runs.state_of(key) == state and formats_in(out):
             return StepDone("export", keys.out, "up to date")
@@ -323,6 +329,25 @@ class _Going:
         pairs = sum(done.pairs.values())
         self.ran.pairs += pairs
         return StepDone("export", keys.out, f"{pairs:,} pairs of {sum(done.posts.values()):,} posts")
+
+    def _tidy(self) -> Steps:
+        yield "the store", self._tidied
+
+    def _tidied(self) -> StepDone | None:
+        limit, last = self._pipeline.limits.max_seconds, self._runs.state_of("vacuum")
+        late = limit is not None and self._clock.now() - self._started_s >= limit
+        waited = self.now() - int(last or 0)
+        said = []
+        with suppress(InUse):  # who else is in the store keeps it; the next run does it
+            if not (late or self._full()) and self._store.compact_if_due():
+                said.append("compacted")
+            if waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
+                done = self._store.vacuum(wait_s=1.0)
+                shrink(self._store.path)
+                self._runs.did("vacuum", str(self.now()), self.now())
+                if done.files:
+                    said.append(f"{done.files:,} files of old versions deleted, {done.size_bytes / 1e6:,.1f} MB")
+        return StepDone("tidy", "the store", ", ".join(said)) if said else None
 
 
 def _exit_code(steps: list[StepDone]) -> int:

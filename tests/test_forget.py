@@ -292,7 +292,7 @@ def test_earlier_versions_are_refused_with_the_reason(store: Store, tmp_path: Pa
     version = store.snapshot().version
     forget(store, authors=[NAME])
     for as_of in (version, "1.1", "2020-01-01"):
-        with pytest.raises(UsageError, match="earlier versions end when content is forgotten"):
+        with pytest.raises(UsageError, match="earlier versions end when they are old, or content is forgotten"):
             export_dataset(store, tmp_path / "out", as_of=as_of)
     now = store.snapshot().version
     assert store.snapshot(now).rows("posts") == store.snapshot("2099-01-01").rows("posts") == 6
@@ -463,9 +463,10 @@ def killed(store: Path, moment: str) -> None:
     import shp_miner.exports_again as again
     import shp_miner.store.forget as tables
     from shp_miner import forgetting
+    from shp_miner.store import vacuum
 
     module, name, when, nth = moment.split(".")
-    place = {"forgetting": forgetting, "again": again, "tables": tables}[module]
+    place = {"forgetting": forgetting, "again": again, "tables": tables, "vacuum": vacuum}[module]
     real, calls = getattr(place, name), []
 
     def stand_in(*args: Any, **options: Any) -> Any:
@@ -489,7 +490,7 @@ MOMENTS = [
     pytest.param("forgetting.purge_table.after.1", marks=pytest.mark.slow),
     "forgetting.purge_table.after.2",
     pytest.param("forgetting.clean.after.1", marks=pytest.mark.slow),
-    "tables._clean_log.before.2",
+    "vacuum.shorten_log.before.2",
     pytest.param("again.export_dataset.before.1", marks=pytest.mark.slow),
     "again.export_dataset.after.1",
     pytest.param("forgetting.settle.before.1", marks=pytest.mark.slow),

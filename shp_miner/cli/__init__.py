@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("export", "Turn a store into preference data."),
     "run": ("run_", "Do everything a pipeline file asks for; for cron."),
     "forget": ("forget", "Take somebody's content out of a store and its exports."),
+    "vacuum": ("vacuum", "Delete the files of old versions of a store."),
+    "status": ("status", "Show how a store is doing, and what is overdue; for monitoring."),
     "stats": ("stats", "Show what a store holds."),
     "forum": ("forum", "Serve a simulated forum on this machine, to try the crawlers on."),
     "doctor": ("doctor", "Check versions, paths, disk and credentials."),

@@ -16,7 +16,7 @@ from shp_miner.cli.options import Duration, example
 from shp_miner.cli.output import show, table
 
 #: As running.STEPS has them; that room's libraries are not needed for the help.
-STEPS = ("forget", "import", "recheck", "crawl", "export")
+STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
 
 
 @click.command(
@@ -42,10 +42,10 @@ def command(
 ) -> int:
     """Do everything that PIPELINE (a TOML file, see docs/pipelines.md) asks for, in one go.
 
-    Steps: forget, import, recheck, crawl, export. Run it again as often as you like: what is done is not done twice,
-    and what is left goes on. One run has a store at a time; another ends at once with exit code 75. SIGTERM ends it in
-    order with exit code 3. Lines on stderr are for people on a terminal and JSON elsewhere; the last one is the
-    summary.
+    Steps: forget, import, recheck, crawl, export, tidy. Run it again as often as you like: what is done is not done
+    twice, and what is left goes on. One run has a store at a time; another ends at once with exit code 75. SIGTERM
+    ends it in order with exit code 3. Lines on stderr are for people on a terminal and JSON elsewhere; the last one is
+    the summary.
     """
     import msgspec
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from shp_miner.errors import BadInput, from_os_error
@@ -19,7 +20,7 @@ FILE = "crawl.sqlite"
 #: windows: everything the listing holds up to `complete_to` has been taken over.
 #: threads: `changed_at` as last listed, `read_change` as it was when last read; what differs is waiting to be read.
 #:   `due_at` is the next visit by age, `claimed_until` keeps two processes from reading the same thread.
-#:   `post_gone`: only a stub of its post is left.
+#:   `post_gone`: only a stub of its post is left. `failed_since`: reading it has failed since then, null if it has not.
 #: answers: what was present at any reading, so that what is missing at the next is noticed.
 #: runs: every run of a pipeline; one without an end is going on or was killed. `summary` is JSON.
 #: done: what need not be done again: files that were imported, lists that were forgotten, exports that are up to date.
@@ -56,6 +57,11 @@ CREATE TABLE done (what TEXT PRIMARY KEY, state TEXT NOT NULL, at INTEGER NOT NU
 CREATE INDEX threads_waiting ON threads (source, site, community, changed_at)
     WHERE NOT gone AND (read_change IS NULL OR read_change < changed_at);
 """,
+    """
+ALTER TABLE threads ADD COLUMN failed_since INTEGER;
+UPDATE threads SET failed_since = retry_at WHERE error IS NOT NULL;
+CREATE INDEX threads_failing ON threads (failed_since) WHERE failed_since IS NOT NULL;
+""",
 )
 
 
@@ -70,11 +76,7 @@ def opened(folder: Path) -> sqlite3.Connection:
         _write_ahead(database)
         database.execute("PRAGMA synchronous = FULL")
         with transaction(database):
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            for number, schema in enumerate(SCHEMAS[version:], version + 1):
-                for statement in filter(str.strip, schema.split(";")):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {number}")
+            version = _brought_forward(database)
     except (sqlite3.DatabaseError, OSError) as error:
         raise from_os_error(error, f"opening {path}") or BadInput(
             f"{path} cannot be read: {error}.",
@@ -82,10 +84,33 @@ def opened(folder: Path) -> sqlite3.Connection:
         ) from error
     if version > len(SCHEMAS):
         database.close()
-        raise BadInput(
-            f"{path} has schema {version}; this version reads {len(SCHEMAS)}.", "Install the newest shp-miner."
-        )
+        raise newer(path, version)
     return database
+
+
+def newer(path: Path, version: int) -> BadInput:
+    """What to say of a file of a schema that this version does not know."""
+    return BadInput(f"{path} has schema {version}; this version reads {len(SCHEMAS)}.", "Install the newest shp-miner.")
+
+
+def _brought_forward(database: sqlite3.Connection) -> int:
+    """Add what a file of an earlier schema lacks; returns the version it had."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    for number, schema in enumerate(SCHEMAS[version:], version + 1):
+        for statement in filter(str.strip, schema.split(";")):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {number}")
+    return int(version)
+
+
+def shrink(folder: Path) -> None:
+    """Take what was written ahead over into the file, so that no log grows beside it.
+
+    Rows hardly ever go, so the file itself has nothing to give back. Does nothing where no crawl or run has made it.
+    """
+    if (folder / FILE).exists():
+        with closing(opened(folder)) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:

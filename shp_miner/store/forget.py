@@ -7,7 +7,6 @@ items are never fetched in again.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,19 +20,15 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
-from shp_miner.errors import BadInput
 from shp_miner.model import Chunk, Rows
-from shp_miner.store.files import sync, write_tables
+from shp_miner.store.files import write_tables
 from shp_miner.store.forgotten import Forgotten, Item, State, add, key_columns, of_items
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.lock import shared
 from shp_miner.store.snapshot import HashRange, Snapshot
+from shp_miner.store.vacuum import end_before
 
 __all__ = ["Found", "Item", "Purged", "clean", "look_for_people", "purge_table", "tombstone"]
-
-_LOG = "_delta_log"
-_OF_VERSION = re.compile(r"(\d{20})\.")
-_LAST = "_last_checkpoint"
 
 #: A community called after a person lies between these.
 _PROFILES = ("u_", "u_\U0010ffff")
@@ -48,6 +43,7 @@ def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: in
     wanted = of_items(items, state)
     if wanted.is_empty():
         return 0
+    store.create()
     with shared(store.path, "noting what is gone"):
         add(store.path, wanted, pending=True)
         snapshot = store.snapshot()
@@ -194,34 +190,7 @@ def _key_columns(path: Path) -> Iterator[pl.DataFrame]:
 def clean(store: Store, name: str) -> int:
     """End every earlier version of a table: the files that only they need, and the log up to now; the files deleted.
 
-    Files that a crash left uncommitted go too. Only under the exclusive lock: a writer's new file is in no log yet.
+    Old entries of the log say what old files held. Only under the exclusive lock.
     """
-    folder = store.path / name
     with explained(f"cleaning the store {store.path}"):
-        version = _checkpoint(folder)
-        live = {unquote(path) for path in _entries(DeltaTable(str(folder)))["path"]}
-        there = {path.name for path in folder.iterdir() if path.is_file()}
-        if live - there:
-            raise BadInput(f"The store {store.path} lacks files that its log names.", "Restore it from a backup.")
-        # The library's vacuum goes by the times of files, which may lie ahead of the clock, and adds versions.
-        for left in there - live:
-            (folder / left).unlink()
-        _clean_log(folder / _LOG, version)
-    return len(there - live)
-
-
-def _checkpoint(folder: Path) -> int:
-    """Write the table's state as a checkpoint, safe from a loss of power: what is deleted next is not needed for it."""
-    delta, log = DeltaTable(str(folder)), folder / _LOG
-    delta.create_checkpoint()
-    version = delta.version()
-    sync(*log.glob(f"{version:020d}.*"), log / _LAST, log)
-    return version
-
-
-def _clean_log(log: Path, version: int) -> None:
-    """Delete everything in the log before `version`, which has a checkpoint: old entries say what old files held."""
-    for path in sorted(log.iterdir()):
-        match = _OF_VERSION.match(path.name)
-        if path.is_file() and path.name != _LAST and (match is None or int(match[1]) < version):
-            path.unlink()
+        return end_before(store.path / name).files

@@ -12,6 +12,7 @@ import os
 import secrets
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -325,9 +326,24 @@ def settle(store: Path, done: set[str]) -> None:
     _read.cache_clear()
 
 
+def names(store: Path) -> tuple[str, ...]:
+    """The names of the list's files. They are other names when anything on it has changed."""
+    return _parts(store / _FOLDER)
+
+
 def has_pending(store: Path) -> bool:
     """Whether something is to be forgotten that has not reached every copy yet."""
     return any(name.endswith(_PENDING) for name in _parts(store / _FOLDER))
+
+
+def pending_since(store: Path) -> float | None:
+    """Since when something is to be forgotten that has not reached every copy, in seconds since 1970."""
+    times = []
+    for name in names(store):
+        if name.endswith(_PENDING):
+            with suppress(FileNotFoundError):  # just settled
+                times.append((store / _FOLDER / name).stat().st_mtime)
+    return min(times, default=None)
 
 
 def make_salt(store: Path) -> None:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
 import polars as pl
@@ -24,13 +23,11 @@ from deltalake.exceptions import DeltaError
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, write_file
-from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.lock import shared
+from shp_miner.store.forgotten import Forgotten, names
+from shp_miner.store.lock import exclusive, shared
+from shp_miner.store.migrate import MARK, SCHEMA_VERSION, first_mark, migrate, schema_of
 from shp_miner.store.snapshot import Snapshot
-
-#: Version of the tables' schema. A store written by a newer one is refused.
-SCHEMA_VERSION = 1
-_MARK = "shp-miner-store.json"
+from shp_miner.store.vacuum import KEEP_S, LOG, Ended, cutoff, end_before, entries, made_ms
 
 #: Characters that the Delta library takes for something else in a path.
 _REFUSED = frozenset("%[]|^\\")
@@ -66,12 +63,12 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._check()
+        self._schema = self._check()
 
     @property
     def exists(self) -> bool:
         """Whether anything has been written."""
-        return (self.path / _MARK).exists()
+        return (self.path / MARK).exists()
 
     def require(self) -> None:
         """Raise BadInput if nothing has been written."""
@@ -107,6 +104,7 @@ class Store:
 
     def compact(self) -> None:
         """Rewrite the current rows into few files ordered by thread. Old versions stay readable until vacuumed."""
+        self.create()
         with explained(f"compacting the store {self.path}"), shared(self.path, "compacting"):
             for name in TABLES:
                 table = DeltaTable(str(self.path / name))
@@ -115,17 +113,41 @@ class Store:
                         ["thread_hash"], target_size=_COMPACTED_FILE_BYTES, writer_properties=_WRITER
                     )
 
-    def compact_if_due(self) -> None:
-        """Compact if so many appends have made so many files that reading has become slow."""
-        if self.exists and max(self.file_counts().values()) > _FILES_BEFORE_COMPACTION:
+    def compact_if_due(self) -> bool:
+        """Compact if so many appends have made so many files that reading has become slow; whether it was so."""
+        due = self.exists and max(self.file_counts().values()) > _FILES_BEFORE_COMPACTION
+        if due:
             self.compact()
+        return due
+
+    def vacuum(self, keep_s: float = KEEP_S, *, now_s: float | None = None, wait_s: float = 10.0) -> Ended:
+        """Delete the files that only versions older than `keep_s` seconds need. No row and no version number changes.
+
+        Nobody may use the store meanwhile; raises TryLater if somebody still does after `wait_s` seconds. `now_s` is
+        the time in seconds since 1970, the machine's where it is not given.
+        """
+        self.require()
+        self.create()
+        moment, done = cutoff(keep_s, now_s), Ended()
+        with (
+            explained(f"vacuuming the store {self.path}"),
+            exclusive(self.path, "deleting files of old versions", wait_s=wait_s),
+        ):
+            for name in TABLES:
+                done.add(end_before(self.path / name, moment))
+        return done
+
+    def content(self) -> str:
+        """Says whether the rows are the same: it changes with every row added or emptied, and not by compaction."""
+        # Rows are never taken away, and are emptied only for what is on the list of the forgotten.
+        return msgspec.json.encode((self.snapshot().counted(), names(self.path))).decode()
 
     def file_counts(self) -> dict[str, int]:
         """Data files of each table at its newest version."""
         return {name: len(DeltaTable(str(self.path / name)).file_uris()) for name in TABLES}
 
-    def _check(self) -> None:
-        mark = self.path / _MARK
+    def _check(self) -> int | None:
+        """The schema of what lies in the folder; None if that is nothing yet."""
         refused = sorted(_REFUSED & set(str(self.path.absolute())))
         if refused:
             raise BadInput(
@@ -135,22 +157,15 @@ class Store:
         try:
             if self.path.is_file():
                 raise BadInput(f"{self.path} is a file, not a store.", "Name a folder with --store.")
-            if mark.exists():
-                version = msgspec.json.decode(mark.read_bytes(), type=dict[str, Any]).get("schema")
-                if version != SCHEMA_VERSION:
-                    raise BadInput(
-                        f"The store {self.path} has schema {version}; this version reads {SCHEMA_VERSION}.",
-                        "Install the newest shp-miner.",
-                    )
-            elif self.path.is_dir() and any(entry.name not in TABLES for entry in self.path.iterdir()):
+            schema = schema_of(self.path)
+            if schema is None and self.path.is_dir() and any(one.name not in TABLES for one in self.path.iterdir()):
                 raise BadInput(f"The folder {self.path} holds other things than a store.", "Name an empty folder.")
-        except msgspec.DecodeError as error:
-            raise BadInput(f"{mark} is damaged.", "Restore it from a backup.") from error
         except OSError as error:
             raise from_os_error(error, f"opening the store {self.path}") or error from error
+        return schema
 
     def _take_back(self, table: DeltaTable, name: str, version: int | datetime, as_of: str) -> None:
-        log = self.path / name / "_delta_log"
+        log = self.path / name / LOG
         # The library takes a time before the oldest version for the oldest version.
         if isinstance(version, datetime) and version < _oldest(log)[1]:
             raise self._gone(name, as_of)
@@ -165,24 +180,26 @@ class Store:
             ) from error
 
     def _gone(self, name: str, as_of: str) -> UsageError:
-        oldest, since = _oldest(self.path / name / "_delta_log")
+        oldest, since = _oldest(self.path / name / LOG)
         return UsageError(
-            f"The store {self.path} as of {as_of} is gone: earlier versions end when content is forgotten. The oldest "
-            f"version of its {name} is {oldest}, of {since:%Y-%m-%d %H:%M:%S} UTC.",
+            f"The store {self.path} as of {as_of} is gone: earlier versions end when they are old, or content is "
+            f"forgotten. The oldest version of its {name} is {oldest}, of {since:%Y-%m-%d %H:%M:%S} UTC.",
             "Take the store as it is, without --as-of.",
         )
 
     def create(self) -> None:
-        """Make the empty tables, then the mark, so that a mark always has tables."""
-        if self.exists:
+        """Make the empty tables, then the mark, so that a mark always has tables; or bring an older store forward."""
+        if self._schema == SCHEMA_VERSION and self.exists:
             return
         with explained(f"creating the store {self.path}"):
-            self.path.mkdir(parents=True, exist_ok=True)
-            for name, schema in TABLES.items():
-                DeltaTable.create(str(self.path / name), schema=schema, mode="ignore", configuration=_CONFIGURATION)
-            temporary = self.path / f"{_MARK}.{os.getpid()}"
-            temporary.write_bytes(msgspec.json.encode({"schema": SCHEMA_VERSION}))
-            temporary.replace(self.path / _MARK)
+            if self.exists:
+                migrate(self.path)
+            else:
+                self.path.mkdir(parents=True, exist_ok=True)
+                for name, schema in TABLES.items():
+                    DeltaTable.create(str(self.path / name), schema=schema, mode="ignore", configuration=_CONFIGURATION)
+                first_mark(self.path)
+        self._schema = SCHEMA_VERSION
 
 
 class StoreWriter:
@@ -261,12 +278,10 @@ def _versions(as_of: str) -> dict[str, int | datetime]:
 
 def _oldest(log: Path) -> tuple[int, datetime]:
     """The oldest version that a table's log still has and when it was made; a log that begins at 0 has them all."""
-    first = min(log.glob("*.json"), default=None)
-    if first is None or int(first.stem) == 0:
+    first = min(entries(log), default=None)
+    if first is None or first[0] == 0:
         return 0, datetime.min.replace(tzinfo=UTC)
-    entries = (msgspec.json.decode(line) for line in first.read_bytes().splitlines())
-    made_ms = next(entry["commitInfo"]["timestamp"] for entry in entries if "commitInfo" in entry)
-    return int(first.stem), datetime.fromtimestamp(made_ms / 1000, UTC)
+    return first[0], datetime.fromtimestamp(made_ms(first[1]) / 1000, UTC)
 
 
 @contextmanager
@@ -274,7 +289,7 @@ def explained(doing: str) -> Iterator[None]:
     """Turn what the system or the Delta library refuses into one of our errors."""
     try:
         yield
-    except (OSError, DeltaError, pa.ArrowException) as error:
+    except (OSError, DeltaError, pa.ArrowException, msgspec.DecodeError) as error:
         raise from_os_error(error, doing) or BadInput(
             f"Something failed while {doing}: {error}.", "Run `shp-miner doctor`."
         ) from error

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 from shp_miner.errors import TryLater
@@ -27,8 +28,15 @@ _SHARED_PATIENCE_S = 30.0
 _ALONE_PATIENCE_S = 10.0
 _LOOK_S = 0.05
 
+#: For how long a lock that only one may hold is tried: who looks at it holds it for a moment.
+_LOOKED_AT_S = 0.2
+
 #: Stores that this task of this process holds alone: what it calls may write to them.
 _alone: ContextVar[frozenset[tuple[Path, int]]] = ContextVar("_alone", default=frozenset())
+
+
+class InUse(TryLater):
+    """Somebody else uses it now."""
 
 
 @contextmanager
@@ -119,7 +127,7 @@ def _wait(handle: int, folder: Path, place: Path, *, alone: bool, wait_s: float)
             fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise TryLater(
+                raise InUse(
                     f"The store {folder} is in use{_holder(place)}.", "Run the same command again when that is done."
                 ) from None
             time.sleep(_LOOK_S)
@@ -169,7 +177,7 @@ def _runs(process: int) -> bool:
 
 @contextmanager
 def only_one(file: Path, what: str, doing: str) -> Iterator[None]:
-    """Do something that only one process of this machine may do at a time. Raises TryLater at once if another does it.
+    """Do something that only one process of this machine may do at a time. Raises TryLater if another does it.
 
     `what` names it in a sentence ("The store data/store has a run"), `doing` says what this process does. The lock is
     the system's on `file`, which says who holds it and goes away at the end; what a killed process left blocks nobody.
@@ -185,7 +193,51 @@ def only_one(file: Path, what: str, doing: str) -> Iterator[None]:
         os.close(handle)
 
 
+class Holder(NamedTuple):
+    """Who holds a lock of `only_one`: its process, what it does, and since when (seconds since 1970)."""
+
+    process: int
+    doing: str
+    since_s: float
+
+
+def holder(file: Path) -> Holder | None:
+    """Who holds the lock of `only_one` on `file`; None if nobody does. Nobody who wants it is kept from it."""
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment, which `only_one` waits
+    except BlockingIOError:
+        return _told(handle)
+    finally:
+        os.close(handle)
+    return None
+
+
+def _told(handle: int) -> Holder:
+    process, _, doing = os.pread(handle, 500, 0).decode(errors="replace").partition(" ")
+    return Holder(int(process) if process.isdigit() else 0, doing, os.fstat(handle).st_mtime)
+
+
+@contextmanager
+def nobody_beside(folder: Path, name: str, what: str) -> Iterator[None]:
+    """Keep everybody from what `beside` is for while the block runs. Raises TryLater if somebody does it (`what`)."""
+    place = folder.resolve() / _FOLDER
+    place.mkdir(exist_ok=True)
+    handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InUse(f"{what}.", "Run the same command again when that is done.") from None
+    finally:
+        os.close(handle)
+
+
 def _taken(file: Path, what: str) -> int:
+    deadline = time.monotonic() + _LOOKED_AT_S
     while True:
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -194,9 +246,12 @@ def _taken(file: Path, what: str) -> int:
                 if file.stat().st_ino == os.fstat(handle).st_ino:
                     return handle
         except BlockingIOError:
-            since = datetime.fromtimestamp(os.fstat(handle).st_mtime, UTC)
-            process, _, doing = os.pread(handle, 500, 0).decode(errors="replace").partition(" ")
+            told = _told(handle)
             os.close(handle)
-            holder = f": {doing} (process {process}, since {since:%Y-%m-%d %H:%M:%S} UTC)" if doing else ""
-            raise TryLater(f"{what} already{holder}.", "Run the same command again when that is done.") from None
+            if time.monotonic() < deadline:  # somebody may only be looking
+                time.sleep(_LOOK_S)
+                continue
+            since = datetime.fromtimestamp(told.since_s, UTC)
+            who = f": {told.doing} (process {told.process}, since {since:%Y-%m-%d %H:%M:%S} UTC)" if told.doing else ""
+            raise InUse(f"{what} already{who}.", "Run the same command again when that is done.") from None
         os.close(handle)  # its holder took it away between our two steps

@@ -58,7 +58,7 @@ class Runs:
     def last(self, count: int) -> list[Run]:
         """The last runs, the newest first."""
         rows = self._database.execute("SELECT * FROM runs ORDER BY id DESC LIMIT ?", (count,)).fetchall()
-        return [_run(row) for row in rows]
+        return [as_run(row) for row in rows]
 
     def state_of(self, what: str) -> str | None:
         """The state in which something was last done; None if it never was."""
@@ -71,6 +71,7 @@ class Runs:
             self._database.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (what, state, now))
 
 
-def _run(row: tuple[Any, ...]) -> Run:
+def as_run(row: tuple[Any, ...]) -> Run:
+    """A row of the table as a run."""
     number, pipeline, started_at, ended_at, exit_code, summary = row
     return Run(number, pipeline, started_at, ended_at, exit_code, msgspec.json.decode(summary) if summary else {})

@@ -50,11 +50,24 @@ class Snapshot:
     @property
     def version(self) -> str:
         """The versions of the posts and the answers table as "P.A", which `as_of` takes."""
-        return f"{self._tables['posts'].version()}.{self._tables['answers'].version()}"
+        return f"{self.versions['posts']}.{self.versions['answers']}"
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Each table's version."""
+        return {name: table.version() for name, table in self._tables.items()}
+
+    def files(self, name: str) -> int:
+        """Data files of a table at this version."""
+        return self._files[name].height
 
     def rows(self, name: str) -> int:
         """Rows (observations) of a table, from the log alone."""
         return int(self._files[name]["rows"].sum())
+
+    def counted(self) -> dict[str, tuple[str, int]]:
+        """Each table's own id, which it gets when it is made, and its rows."""
+        return {name: (str(table.metadata().id), self.rows(name)) for name, table in self._tables.items()}
 
     def size_bytes(self, name: str) -> int:
         """Bytes on disk of a table's files at this version."""

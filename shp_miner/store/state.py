@@ -150,7 +150,7 @@ class State:
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
         with transaction(self._database):
-            self._database.execute(f"UPDATE threads SET gone = 1, error = NULL WHERE {where}", key)
+            self._database.execute(f"UPDATE threads SET gone = 1, error = NULL, failed_since = NULL WHERE {where}", key)
             self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where}", key)
 
     def parts_gone(self, origin: Origin, post_id: str, answer_ids: Iterable[str | None]) -> None:
@@ -164,13 +164,13 @@ class State:
                 else:
                     self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", (*key, one))
 
-    def failed(self, origin: Origin, post_id: str, error: str, retry_at: int) -> None:
+    def failed(self, origin: Origin, post_id: str, error: str, retry_at: int, now: int) -> None:
         """Leave a thread for a later try. `error` names no person and no secret."""
         with transaction(self._database):
             self._database.execute(
-                "UPDATE threads SET tries = tries + 1, error = ?, retry_at = ?, claimed_until = 0 "
-                "WHERE source = ? AND site = ? AND post_id = ?",
-                (error, retry_at, origin.source, origin.site, post_id),
+                "UPDATE threads SET tries = tries + 1, error = ?, retry_at = ?, claimed_until = 0, "
+                "failed_since = coalesce(failed_since, ?) WHERE source = ? AND site = ? AND post_id = ?",
+                (error, retry_at, now, origin.source, origin.site, post_id),
             )
 
     def release(self, origin: Origin, post_ids: Sequence[str]) -> None:
@@ -235,7 +235,7 @@ class State:
     def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
         self._database.execute(
             "UPDATE threads SET read_change = changed_at, read_at = ?, due_at = ?, tries = 0, retry_at = 0, "
-            "error = NULL, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
+            "error = NULL, failed_since = NULL, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
             (read_at, due_at, origin.source, origin.site, post_id),
         )
 

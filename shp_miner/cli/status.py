@@ -1,0 +1,111 @@
+"""`shp-miner status`: how a store is doing, and what has been wrong for too long."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shp_miner.cli.options import Duration, Size, common, example
+from shp_miner.cli.output import show, table
+
+
+@click.command("status", epilog=example("shp-miner status", "shp-miner status --stale 36h --quiet || mail-somebody"))
+@click.option(
+    "--stale", type=Duration(), default="2d", show_default=True, help="Exit with 3 if something is wrong for longer."
+)
+@click.option(
+    "--min-free", type=Size(), default="1GB", show_default=True, help="Less than this free on its disk is wrong."
+)
+@common
+def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool) -> int:
+    """Show the last runs, how far communities are read, what is due, what fails, and the size of a store.
+
+    The exit code is 3 if the last run was killed, the disk is nearly full, or one of these is so for longer than
+    --stale: no run has ended well, a thread fails, a visit is overdue, or something to be forgotten is not gone from
+    every copy. It disturbs nobody and may be called while a run goes on.
+    """
+    from shp_miner.report.status import status
+
+    found = status(store, stale_s=stale, min_free_bytes=min_free)
+    show(found.plain(), lambda: _people(found), as_json=as_json, quiet=quiet)
+    return 3 if found.wrong else 0
+
+
+def _people(found: Any) -> None:
+    def ago(moment: datetime | None) -> str:
+        return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M} ({_length((found.at - moment).total_seconds())})"
+
+    def at(microseconds: int | None) -> str:
+        return "-" if microseconds is None else ago(datetime.fromtimestamp(microseconds / 1_000_000, UTC))
+
+    runs = [
+        (one.pipeline, ago(one.started_at), _took(one), one.outcome, one.exit_code, *one.counts.values())
+        for one in found.runs
+    ]
+    if runs:
+        table("Last runs", ("pipeline", "started", "took", "outcome", "code", *found.runs[0].counts), runs)
+    crawled = [
+        (one.source, one.site, one.community, at(one.complete_to), one.threads, one.waiting, one.due, one.failing)
+        for one in found.cursors
+    ]
+    if crawled:
+        table(
+            "Crawled",
+            ("source", "site", "community", "complete to", "threads", "waiting", "due", "failing"),
+            crawled,
+        )
+    tables = []
+    for name, one in found.tables.items():
+        sizes = (one.observations, one.files, _size(one.bytes), _size(one.disk_bytes))
+        tables.append((name, *sizes, one.version, f"{one.oldest_version}, of {ago(one.oldest_version_at)}"))
+    columns = ("table", "observations", "files", "size", "with old versions", "version", "oldest version")
+    table(f"Store {found.store}", columns, tables)
+    table("Now", ("what", "state"), _now(found, ago, at))
+    for one in found.wrong:
+        since = "" if one.since is None else f"Since {ago(one.since)}: "
+        click.echo(f"! {since}{one.says}")
+    if not found.wrong:
+        click.echo(f"Nothing has been wrong for longer than {_length(found.stale_s, '')}.")
+    else:
+        click.echo(f"Wrong for longer than {_length(found.stale_s, '')}: {', '.join(one.what for one in found.wrong)}.")
+
+
+def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:
+    def thread(one: Any) -> str:
+        return "-" if one is None else f"{one.post_id} of {one.community} ({one.site}), since {at(one.since)}"
+
+    going, failing = found.running, found.failing_longest
+    return [
+        (
+            "run",
+            "none" if going is None else f"process {going['process']}: {going['doing']}, since {ago(going['since'])}",
+        ),
+        ("threads to visit now", f"{found.due:,}"),
+        ("longest overdue", thread(found.unchecked_longest)),
+        ("next visit", "-" if found.next_visit is None else ago(found.next_visit)),
+        ("threads to read", f"{found.waiting:,}"),
+        ("threads that fail", f"{found.failing:,}"),
+        ("failing longest", thread(failing) + (f": {failing.error}" if failing is not None else "")),
+        ("to be forgotten", "nothing" if found.forgetting_since is None else f"since {ago(found.forgetting_since)}"),
+        ("free on the disk", f"{found.free_bytes / 1e9:,.1f} GB"),
+    ]
+
+
+def _took(run: Any) -> str:
+    return "-" if run.ended_at is None else _length((run.ended_at - run.started_at).total_seconds(), "")
+
+
+def _size(count: int) -> str:
+    unit, size = next(((u, n) for u, n in (("GB", 1e9), ("MB", 1e6)) if count >= n), ("kB", 1e3))
+    return f"{count / size:,.1f} {unit}"
+
+
+def _length(seconds: float, after: str = " ago") -> str:
+    """A length of time in its largest whole unit: "3 h ago", "in 2 d"."""
+    size = abs(seconds)
+    unit, length = next(((u, n) for u, n in (("d", 86_400), ("h", 3600), ("min", 60)) if size >= 2 * n), ("s", 1))
+    text = f"{size / length:.0f} {unit}"
+    return f"in {text}" if seconds < 0 else f"{text}{after}"

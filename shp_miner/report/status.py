@@ -1,0 +1,217 @@
+"""How a store is doing: runs, crawls, tables, what comes next, and what has been wrong for too long."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from shp_miner.running import LOCK
+from shp_miner.store import Store
+from shp_miner.store.forgotten import pending_since
+from shp_miner.store.lake import explained
+from shp_miner.store.lock import Holder, holder
+from shp_miner.store.look import Cursor, Look, Thread
+from shp_miner.store.runs import Run
+from shp_miner.store.vacuum import LOG, entries, made_ms
+
+#: What is wrong for longer than this makes the exit code 3: two runs of one a day may fail before somebody is called.
+STALE_S = 2 * 86_400.0
+
+#: With less than this free, runs end early.
+MIN_FREE_BYTES = 1_000_000_000
+
+#: Runs that are shown.
+_RUNS = 10
+
+_COUNTS = ("new", "changed", "deleted", "pairs", "requests")
+
+
+class Wrong(Struct, frozen=True):
+    """Something that is wrong: what (a word for machines), since when if that is known, and a sentence."""
+
+    what: str
+    since: datetime | None
+    says: str
+
+
+class RunShown(Struct, frozen=True):
+    """A run and how it ended: "done", "in part", "failed", "later" (try later), "killed" or "running"."""
+
+    pipeline: str
+    started_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    outcome: str
+    counts: dict[str, int]
+
+
+class TableShown(Struct, frozen=True):
+    """A table: rows, files and bytes of its newest version, bytes on the disk with old ones, and its oldest version."""
+
+    observations: int
+    files: int
+    bytes: int
+    disk_bytes: int
+    version: int
+    oldest_version: int
+    oldest_version_at: datetime
+
+
+class Status(Struct, frozen=True):
+    """All of it. `wrong` has what is wrong for longer than `stale_s` seconds."""
+
+    store: str
+    at: datetime
+    stale_s: float
+    wrong: list[Wrong]
+    running: dict[str, Any] | None
+    runs: list[RunShown]
+    cursors: list[Cursor]
+    due: int
+    waiting: int
+    failing: int
+    failing_longest: Thread | None
+    unchecked_longest: Thread | None
+    next_visit: datetime | None
+    forgetting_since: datetime | None
+    tables: dict[str, TableShown]
+    free_bytes: int
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data, times as ISO 8601."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        for cursor in data["cursors"]:
+            cursor["complete_to"] = _iso(cursor["complete_to"])
+        for name in ("failing_longest", "unchecked_longest"):
+            if data[name] is not None:
+                data[name]["since"] = _iso(data[name]["since"])
+        return data
+
+
+def status(
+    path: Path,
+    *,
+    stale_s: float = STALE_S,
+    min_free_bytes: int = MIN_FREE_BYTES,
+    now_s: float | None = None,
+    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+) -> Status:
+    """Look at the store in `path` while others use it. Raises BadInput where there is none, or it is damaged."""
+    now_s = time.time() if now_s is None else now_s
+    now = round(now_s * 1_000_000)
+    store = Store(path)
+    store.require()
+    runs_now = holder(path / LOCK)
+    with Look(path) as look:
+        runs, cursors = look.runs(_RUNS), look.cursors(now)
+        failing, overdue, success = look.failing(), look.overdue(now), look.last_success()
+        next_visit = look.next_visit(now)
+    forgetting, free = pending_since(path), free_bytes(path)
+    shown = [_shown(run, is_last=number == 0, runs_now=runs_now) for number, run in enumerate(runs)]
+    wrong = [
+        *_wrong_with_runs(shown, success, now - round(stale_s * 1_000_000)),
+        *_wrong_with_threads(failing, overdue, now - round(stale_s * 1_000_000)),
+    ]
+    if forgetting is not None and forgetting < now_s - stale_s:
+        says = "something to be forgotten has not reached every copy: run `shp-miner forget`."
+        wrong.append(Wrong("forgetting", _moment(forgetting * 1_000_000), says))
+    if free < min_free_bytes:
+        says = f"only {free / 1e9:.1f} GB are free where the store is, less than {min_free_bytes / 1e9:.1f} GB."
+        wrong.append(Wrong("disk", None, says))
+    return Status(
+        store=str(path),
+        at=_moment(now),
+        stale_s=stale_s,
+        wrong=wrong,
+        running=_running(runs_now),
+        runs=shown,
+        cursors=cursors,
+        due=sum(one.due for one in cursors),
+        waiting=sum(one.waiting for one in cursors),
+        failing=sum(one.failing for one in cursors),
+        failing_longest=failing,
+        unchecked_longest=overdue,
+        next_visit=None if next_visit is None else _moment(next_visit),
+        forgetting_since=None if forgetting is None else _moment(forgetting * 1_000_000),
+        tables=_tables(store),
+        free_bytes=free,
+    )
+
+
+def _shown(run: Run, *, is_last: bool, runs_now: Holder | None) -> RunShown:
+    outcome = {0: "done", 3: "in part", 75: "later"}.get(run.exit_code or 0, "failed")
+    if run.ended_at is None:
+        outcome = "running" if is_last and runs_now is not None else "killed"
+    return RunShown(
+        run.pipeline,
+        _moment(run.started_at),
+        None if run.ended_at is None else _moment(run.ended_at),
+        run.exit_code,
+        outcome,
+        {name: run.summary.get(name, 0) for name in _COUNTS},
+    )
+
+
+def _running(runs_now: Holder | None) -> dict[str, Any] | None:
+    if runs_now is None:
+        return None
+    since = _moment(runs_now.since_s * 1_000_000)
+    return {"process": runs_now.process, "doing": runs_now.doing, "since": since}
+
+
+def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> Iterator[Wrong]:
+    ended = [run for run in runs if run.outcome != "running"]
+    if ended and ended[0].outcome == "killed":
+        says = f"the last run of {ended[0].pipeline}, which then began, was killed; the next run goes on there."
+        yield Wrong("killed", ended[0].started_at, says)
+    if success is not None and success < before:
+        yield Wrong(
+            "runs", _moment(success), "no run has ended with 0 or 3: see what runs said, and whether cron starts them."
+        )
+
+
+def _wrong_with_threads(failing: Thread | None, overdue: Thread | None, before: int) -> Iterator[Wrong]:
+    if failing is not None and failing.since < before:
+        says = f"thread {failing.post_id} of {failing.community} ({failing.site}) cannot be read: {failing.error}"
+        yield Wrong("retries", _moment(failing.since), says)
+    if overdue is not None and overdue.since < before:
+        says = f"a visit to thread {overdue.post_id} of {overdue.community} ({overdue.site}) is overdue: recheck."
+        yield Wrong("visits", _moment(overdue.since), says)
+
+
+def _tables(store: Store) -> dict[str, TableShown]:
+    snapshot, found = store.snapshot(), {}
+    for name, version in snapshot.versions.items():
+        folder = store.path / name
+        with explained(f"looking at the store {store.path}"):
+            oldest, entry = entries(folder / LOG)[0]
+            on_disk = 0
+            for path in folder.glob("*.parquet"):
+                with suppress(FileNotFoundError):  # a vacuum took it just now
+                    on_disk += path.stat().st_size
+            found[name] = TableShown(
+                observations=snapshot.rows(name),
+                files=snapshot.files(name),
+                bytes=snapshot.size_bytes(name),
+                disk_bytes=on_disk,
+                version=version,
+                oldest_version=oldest,
+                oldest_version_at=_moment(made_ms(entry) * 1000),
+            )
+    return found
+
+
+def _moment(microseconds: float) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).replace(microsecond=0)
+
+
+def _iso(microseconds: int | None) -> str | None:
+    return None if microseconds is None else _moment(microseconds).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,143 @@
+"""Looking at what crawls remember and what runs did, while they go on: nobody waits for who only looks."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from shp_miner.errors import BadInput, from_os_error
+from shp_miner.store.database import FILE, SCHEMAS, newer
+from shp_miner.store.runs import Run, as_run
+
+_WAITING = "read_change IS NULL OR read_change < changed_at"
+
+
+class Cursor(Struct, frozen=True):
+    """How far a community has been read: times are microseconds since 1970, the rest are numbers of threads."""
+
+    source: str
+    site: str
+    community: str
+    complete_to: int | None
+    threads: int
+    waiting: int
+    due: int
+    failing: int
+
+
+class Thread(Struct, frozen=True):
+    """A thread that waits for something since `since`, and why where it is known."""
+
+    source: str
+    site: str
+    community: str
+    post_id: str
+    since: int
+    error: str | None = None
+
+
+class Look:
+    """Opens the file of a store's folder for reading alone; one that is not there is as good as empty.
+
+    Raises BadInput where it is damaged or from a newer version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._database = _opened(self._path) if self._path.exists() else None
+        #: 0 where there is nothing yet.
+        self._schema = int(self._rows("PRAGMA user_version")[0][0]) if self._database else 0
+        if self._schema > len(SCHEMAS):
+            raise newer(self._path, self._schema)
+        self._since = "failed_since" if self._schema >= 3 else "retry_at"
+
+    def __enter__(self) -> Look:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def runs(self, count: int) -> list[Run]:
+        """The last runs, the newest first."""
+        if self._schema < 2:
+            return []
+        return [as_run(row) for row in self._rows("SELECT * FROM runs ORDER BY id DESC LIMIT ?", count)]
+
+    def last_success(self) -> int | None:
+        """When a run last ended with exit code 0 or 3; if none did, when the first of them began; None without any."""
+        if self._schema < 2:
+            return None
+        query = "SELECT coalesce(max(CASE WHEN exit_code IN (0, 3) THEN ended_at END), min(started_at)) FROM runs"
+        value: int | None = self._rows(query)[0][0]
+        return value
+
+    # -- threads ------------------------------------------------------------------------------------------------------
+
+    def cursors(self, now: int) -> list[Cursor]:
+        """Every community that was ever listed or read."""
+        if not self._schema:
+            return []
+        rows = self._rows(
+            "SELECT source, site, community, max(complete_to), sum(known), sum(waiting), sum(due), sum(failing) FROM ("
+            "SELECT source, site, community, complete_to, 0 known, 0 waiting, 0 due, 0 failing FROM windows UNION ALL "
+            f"SELECT source, site, community, NULL, 1, NOT gone AND ({_WAITING}), "
+            "coalesce(NOT gone AND due_at <= ?, 0), error IS NOT NULL FROM threads) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            now,
+        )
+        return [Cursor(*row) for row in rows]
+
+    def failing(self) -> Thread | None:
+        """The thread whose reading has failed for longest, and what was said last."""
+        return self._first(f"{self._since}, error FROM threads WHERE error IS NOT NULL AND NOT gone", self._since)
+
+    def overdue(self, now: int) -> Thread | None:
+        """The thread whose visit by age is overdue for longest."""
+        return self._first("due_at, error FROM threads WHERE due_at <= ? AND NOT gone", "due_at", now)
+
+    def next_visit(self, now: int) -> int | None:
+        """When the next visit by age will be due."""
+        if not self._schema:
+            return None
+        value: int | None = self._rows("SELECT min(due_at) FROM threads WHERE due_at > ? AND NOT gone", now)[0][0]
+        return value
+
+    def _first(self, rest: str, order: str, *values: Any) -> Thread | None:
+        if not self._schema:
+            return None
+        rows = self._rows(f"SELECT source, site, community, post_id, {rest} ORDER BY {order}, post_id LIMIT 1", *values)
+        return Thread(*rows[0]) if rows else None
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        assert self._database is not None
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(self._path, error) from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """The file, as its writers see it, or where nobody can write beside it, as it lies on the disk."""
+    error: Exception | None = None
+    for how in ("mode=ro", "mode=ro&immutable=1"):
+        try:
+            database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, timeout=10)
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as refused:
+            error = error or refused
+        else:
+            return database
+    assert error is not None
+    raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> Exception:
+    return from_os_error(error, f"reading {path}") or BadInput(
+        f"{path} cannot be read: {error}.", "`shp-miner doctor --repair` sets it aside; a crawl then starts from anew."
+    )

@@ -1,0 +1,112 @@
+"""The mark of a store, which says what schema it has, and how a store of an earlier schema is brought forward.
+
+A store is brought forward by the first command that writes to it, one step after the other. Reading needs none of
+them so far: a store of any schema can be exported from a disk that nobody may write to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from deltalake import DeltaTable
+
+from shp_miner.errors import BadInput
+from shp_miner.store.files import sync
+from shp_miner.store.lock import exclusive
+
+MARK = "shp-miner-store.json"
+
+#: What a mark says: "schema", and from 2 on "made_at" and "made_by" (a version, null if nobody knows), "migrated_at"
+#: and "migrated_by" (null if it never was). Times are ISO 8601, in UTC.
+Mark = dict[str, Any]
+
+
+def _to_2(folder: Path, mark: Mark) -> Mark:
+    """The mark tells when and by which version a store was made. The first is known from its tables."""
+    made_ms = DeltaTable(str(folder / "posts")).metadata().created_time
+    made_at = None if made_ms is None else _text(datetime.fromtimestamp(made_ms / 1000, UTC))
+    return {"made_at": made_at, "made_by": None, **mark}
+
+
+#: The steps from each schema to the next; the last leads to the current one. A step may be ended at any moment and is
+#: then taken again: it does its work on the folder, and returns what the mark is to say besides the schema.
+STEPS: tuple[Callable[[Path, Mark], Mark], ...] = (_to_2,)
+
+#: The schema of the stores that this version makes. A store of a newer one is refused.
+SCHEMA_VERSION = 1 + len(STEPS)
+
+
+def schema_of(folder: Path) -> int | None:
+    """The schema of the store in `folder`, None if it has no mark. Raises BadInput where it is damaged or newer."""
+    mark = _read(folder)
+    if mark is None:
+        return None
+    schema = mark.get("schema")
+    if not isinstance(schema, int) or schema < 1:
+        raise _damaged(folder)
+    if schema > SCHEMA_VERSION:
+        raise BadInput(
+            f"The store {folder} has schema {schema}; this version reads {SCHEMA_VERSION}.",
+            "Install the newest shp-miner.",
+        )
+    return schema
+
+
+def first_mark(folder: Path) -> None:
+    """Mark a store that was made just now."""
+    now, by = _text(datetime.now(UTC)), version("shp-miner")
+    write_mark(
+        folder,
+        {"schema": SCHEMA_VERSION, "made_at": now, "made_by": by, "migrated_at": None, "migrated_by": None},
+    )
+
+
+def migrate(folder: Path) -> int:
+    """Bring a store forward to the current schema; returns the one it had. Raises TryLater while it is in use."""
+    if schema_of(folder) == SCHEMA_VERSION:
+        return SCHEMA_VERSION
+    with exclusive(folder, "bringing the store to a newer schema"):
+        before = schema_of(folder) or SCHEMA_VERSION
+        for number, step in enumerate(STEPS[before - 1 :], before + 1):
+            mark = step(folder, _read(folder) or {})
+            told = {"migrated_at": _text(datetime.now(UTC)), "migrated_by": version("shp-miner")}
+            write_mark(folder, {**mark, **told, "schema": number})
+    return before
+
+
+def write_mark(folder: Path, mark: Mark) -> None:
+    """Put a mark in the place of the present one, in one step that a loss of power does not undo."""
+    temporary = folder / f"{MARK}.{os.getpid()}"
+    try:
+        temporary.write_bytes(msgspec.json.encode(mark))
+        sync(temporary)
+        temporary.replace(folder / MARK)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(folder)
+
+
+def _read(folder: Path) -> Mark | None:
+    try:
+        return msgspec.json.decode((folder / MARK).read_bytes(), type=Mark)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise _damaged(folder) from error
+
+
+def _damaged(folder: Path) -> BadInput:
+    return BadInput(
+        f"{folder / MARK} is damaged.", "`shp-miner doctor --repair` writes it anew if the tables are sound."
+    )
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

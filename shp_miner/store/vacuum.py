@@ -1,0 +1,139 @@
+"""Ending old versions of a table: the log's entries on them and the data files that nobody else needs.
+
+What is kept is safe before anything goes: a checkpoint holds the oldest version that stays. The log is shortened
+first, oldest entry first, so whatever a kill leaves is a table without the oldest versions, and files that no entry
+names; the next time takes those.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import polars as pl
+from deltalake import DeltaTable
+
+from shp_miner.errors import BadInput
+from shp_miner.store.files import sync
+
+LOG = "_delta_log"
+LAST = "_last_checkpoint"
+_OF_VERSION = re.compile(r"(\d{20})\.")
+
+#: For how long earlier versions can still be opened. A week is what Delta tables keep by default, and long enough to
+#: look into what went wrong with an export of some days ago.
+KEEP_S = 7 * 86_400.0
+
+
+class Ended(msgspec.Struct):
+    """What ending old versions deleted: data files, their bytes, and files of the log."""
+
+    files: int = 0
+    size_bytes: int = 0
+    log_files: int = 0
+
+    def add(self, other: Ended) -> None:
+        """Count another table's too."""
+        self.files += other.files
+        self.size_bytes += other.size_bytes
+        self.log_files += other.log_files
+
+
+def end_before(folder: Path, moment: datetime | None = None) -> Ended:
+    """End the versions of the table in `folder` that were over before `moment`; all but the newest without one.
+
+    The newest version stays, and its number. Data files that no version names go too, such as a killed writer's. Only
+    under the store's exclusive lock: a writer's new file is in no log yet. Raises BadInput if files are missing.
+    """
+    newest = DeltaTable(str(folder))
+    oldest, needed = _what_stays(folder, newest.version(), moment)
+    files = {path.name: path for path in folder.iterdir() if path.is_file()}
+    if live_files(newest) - set(files):
+        raise BadInput(f"{folder} lacks files that its log names.", "Restore the store from a backup.")
+    _checkpoint(folder, oldest)
+    if newest.version() != oldest:
+        _checkpoint(folder, newest.version())  # opened without reading what came in between
+    done = Ended(log_files=shorten_log(folder / LOG, oldest))
+    # The library's vacuum goes by the times of files, which may lie ahead of the clock, and adds versions.
+    for name in sorted(set(files) - needed):
+        done.size_bytes += files[name].stat().st_size
+        done.files += 1
+        files[name].unlink()
+    return done
+
+
+def needed_files(folder: Path) -> set[str]:
+    """The data files that any version needs that the log of the table in `folder` still has."""
+    versions = [version for version, _ in entries(folder / LOG)]
+    return _needed(folder, min(versions, default=0), DeltaTable(str(folder)))
+
+
+def live_files(table: DeltaTable) -> set[str]:
+    """The data files of a table's version, by name."""
+    return {unquote(path) for path in pl.DataFrame(table.get_add_actions())["path"]}
+
+
+def entries(log: Path) -> list[tuple[int, Path]]:
+    """(version, file) of a log's entries, oldest first."""
+    return sorted((int(path.stem), path) for path in log.glob("*.json") if path.stem.isdigit())
+
+
+def lines(entry: Path) -> Iterator[dict[str, Any]]:
+    """What an entry of the log says. Raises msgspec.DecodeError where it is damaged."""
+    for line in entry.read_bytes().splitlines():
+        yield msgspec.json.decode(line, type=dict[str, Any])
+
+
+def made_ms(entry: Path) -> int:
+    """When a version was made, in milliseconds since 1970."""
+    told = (int(line["commitInfo"]["timestamp"]) for line in lines(entry) if "commitInfo" in line)
+    return next(told, entry.stat().st_mtime_ns // 1_000_000)
+
+
+def _what_stays(folder: Path, newest: int, moment: datetime | None) -> tuple[int, set[str]]:
+    """The oldest version that stays, and the data files needed from there on."""
+    oldest = newest
+    if moment is not None:
+        for version, entry in reversed(entries(folder / LOG)):
+            oldest = version
+            if made_ms(entry) <= moment.timestamp() * 1000:
+                break  # it was the newest at that moment
+    return oldest, _needed(folder, oldest, DeltaTable(str(folder), version=oldest))
+
+
+def _needed(folder: Path, oldest: int, table: DeltaTable) -> set[str]:
+    found = live_files(table)
+    for version, entry in entries(folder / LOG):
+        if version >= oldest:
+            found |= {unquote(line["add"]["path"]) for line in lines(entry) if "add" in line}
+            found |= {unquote(line["remove"]["path"]) for line in lines(entry) if "remove" in line and version > oldest}
+    return found
+
+
+def _checkpoint(folder: Path, version: int) -> None:
+    """Write a version's state as a checkpoint, safe from a loss of power: what is deleted next is not needed for it."""
+    log = folder / LOG
+    DeltaTable(str(folder), version=version).create_checkpoint()
+    sync(*log.glob(f"{version:020d}.*"), log / LAST, log)
+
+
+def shorten_log(log: Path, version: int) -> int:
+    """Delete everything in the log before `version`, which has a checkpoint; returns how many files that were."""
+    count = 0
+    for path in sorted(log.iterdir()):
+        match = _OF_VERSION.match(path.name)
+        if path.is_file() and path.name != LAST and (match is None or int(match[1]) < version):
+            path.unlink()
+            count += 1
+    return count
+
+
+def cutoff(keep_s: float, now_s: float | None = None) -> datetime:
+    """The moment `keep_s` seconds ago, by the machine's clock, which is the one that versions were stamped by."""
+    return datetime.fromtimestamp((time.time() if now_s is None else now_s) - keep_s).astimezone()
