@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -162,16 +163,21 @@ def test_ctrl_c_ends_in_one_sentence_and_keeps_what_is_committed(options: list[s
 
 def test_sqlite_on_a_full_disk_says_so_and_goes_on_when_there_is_space(small_disk: Path) -> None:
     ballast = small_disk / "ballast"
+    sentence = re.escape(f"No space is left on the disk while writing to {small_disk / 'crawl.sqlite'}.")
+
+    def filled(runs: Runs) -> None:
+        for _ in range(1000):  # what was allotted to the file is used up first
+            runs.end(1, 2, 0, {"said": noise(1, 2000)})
+
     with Runs(small_disk) as runs:
-        run_id = runs.begin("first", 1)
+        assert runs.begin("first", 1) == 1
         ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
-        with pytest.raises(TryLater, match="No space is left on the disk while writing to .*crawl.sqlite"):
-            for _ in range(1000):  # what was allotted to the file is used up first
-                runs.end(run_id, 2, 0, {"said": noise(1, 2000)})
+        with pytest.raises(TryLater, match=sentence):
+            filled(runs)
         ballast.unlink()
-        runs.end(run_id, 3, 0, {"said": "done"})
+        runs.end(1, 3, 0, {"said": "done"})
     with Runs(small_disk) as runs:
         assert (runs.last(1)[0].ended_at, runs.last(1)[0].summary) == (3, {"said": "done"})
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
     with pytest.raises(TryLater, match="No space is left on the disk"):
-        Runs(small_disk).__enter__().begin("third", 4)
+        Runs(small_disk).begin("second", 4)

@@ -40,6 +40,7 @@ from .sixty_days import (
     Noted,
     People,
     assert_paced,
+    growth,
     running,
     sizes,
     small_disk,
@@ -62,8 +63,6 @@ PROCESSES.set_forkserver_preload(
         "pandas",
     ]
 )
-
-MAX_REQUESTS = 30
 
 PIPELINE = """
 store = "{place}/store"
@@ -101,6 +100,7 @@ class Plan:
     trouble: dict[int, str]
     #: Slots in which the machine goes down in the middle of a run, and how many runs it then misses.
     down: dict[int, int]
+    max_requests: int
 
     @property
     def slots(self) -> int:
@@ -118,6 +118,7 @@ class Machine:
     clock: FileClock
     rng: random.Random
     signal: faults.Signal
+    max_requests: int
     kinds: Counter[str] = field(default_factory=Counter)
     killed_in: Counter[str] = field(default_factory=Counter)
     codes: Counter[int] = field(default_factory=Counter)
@@ -145,10 +146,11 @@ class Machine:
 
     def finish(self, process: ForkServerProcess) -> int:
         """Wait for a run; its exit code, negative where a signal ended it."""
-        before = self._before
         process.join(120)
         assert process.exitcode is not None
-        assert len(self.log.log) - before <= MAX_REQUESTS
+        asked = len(self.log.log) - self._before
+        assert asked <= self.max_requests
+        self.kinds["budget used up"] += asked == self.max_requests
         self.codes[process.exitcode] += 1
         assert process.exitcode in (0, 3, 75, -signal.SIGKILL), self.out.with_suffix(".log").read_text()
         return process.exitcode
@@ -231,12 +233,12 @@ def machine(tmp_path: Path, kind: Kind, plan: Plan, people: People, seed: int) -
         for name, min_free in (("plain", "1MB"), ("greedy", "0MB")):
             text = pipeline(kind, plan, f.url(kind.source), disk.folder, tmp_path, min_free)
             (tmp_path / f"{name}.toml").write_text(text)
-        yield Machine(tmp_path, disk, f, log, clock, random.Random(seed), kind.signal)
+        yield Machine(tmp_path, disk, f, log, clock, random.Random(seed), kind.signal, plan.max_requests)
 
 
 def pipeline(kind: Kind, plan: Plan, url: str, place: Path, folder: Path, min_free: str = "1MB") -> str:
     return PIPELINE.format(
-        kind=kind, url=url, place=place, folder=folder, min_free=min_free, max_requests=MAX_REQUESTS,
+        kind=kind, url=url, place=place, folder=folder, min_free=min_free, max_requests=plan.max_requests,
         visits=msgspec.json.encode(plan.visits).decode(),
     )  # fmt: skip
 
@@ -349,17 +351,18 @@ def test_a_few_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
         visits=("6h", "1d", "2d"),
         trouble={2: "kill", 7: "storm", 8: "full", 9: "nearly full", 10: "errors", 11: "kill"},
         down={4: 1},
+        max_requests=20,
     )
-    at, kept, people = lived(tmp_path, "stackexchange", plan, 1, monkeypatch)
-    print(at.kinds, at.killed_in, at.codes, people.done, len(people.deleted), at.started)
+    at, _, people = lived(tmp_path, "stackexchange", plan, 1, monkeypatch)
     assert at.kinds["storm"] == at.kinds["errors"] == at.kinds["full"] == 1
+    assert at.killed_in.total() > 0
     assert people.deleted
 
 
 @pytest.mark.slow
 def test_sixty_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(5)
-    plan = Plan(days=60, asks=80 / 240, visits=("6h", "1d", "3d", "7d", "30d"), trouble={}, down={})
+    plan = Plan(60, 80 / 240, ("6h", "1d", "3d", "7d", "30d"), trouble={}, down={}, max_requests=20)
     kinds = ["kill", "kill", "storm", "errors", "cut", "nearly full", "full"]
     for slot in range(2, plan.slots):
         if rng.random() < 0.4:
@@ -368,6 +371,13 @@ def test_sixty_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
     for slot in sorted(rng.sample(range(8, 110, 6), 8)):
         plan.down[slot] = rng.randint(0, 2)
     at, kept, people = lived(tmp_path, "discourse", plan, 2, monkeypatch)
-    print("\n", at.kinds, at.killed_in, at.codes, people.done, len(people.deleted), at.started)
-    print(table(kept))
-    (tmp_path / "figures.json").write_bytes(msgspec.json.encode(kept))
+    for counts in (at.kinds, at.killed_in, at.codes, people.done):
+        print("\n", ", ".join(f"{what}: {count}" for what, count in sorted(counts.items(), key=str)), end="")
+    print(f"\n{at.started} runs, {len(at.log.log)} requests, {len(people.deleted)} words to be gone\n\n{table(kept)}")
+    assert set(kinds) | {"down", "budget used up"} <= at.kinds.keys()
+    assert {"recheck", "crawl", "export"} <= at.killed_in.keys()
+    assert growth(kept, lambda one: one.rss_mb) < 1.15
+    assert growth(kept, lambda one: one.cpu_s - one.steps["export"]) < 1.5
+    assert growth(kept, lambda one: one.files) < 1.5
+    assert growth(kept, lambda one: one.logs) < 1.5
+    assert max(one.live_files for one in kept) < 2 * 80
