@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.export.publish import MANIFEST, formats_in, is_export
+from shp_miner.export.publish import MANIFEST, clear_leftovers, formats_in, is_export
 from shp_miner.load import read_manifest
 from shp_miner.mine import Selection
 from shp_miner.pipeline import export_dataset
@@ -47,7 +47,7 @@ def export_again(
     """
     folder = Path(known.path)
     if not dry_run:
-        _clear_leftovers(folder)
+        clear_leftovers(folder)
     formats = formats_in(folder)
     if not formats:
         if not dry_run and folder.parent.is_dir() and not any(Path(path).is_dir() for path in known.dropped):
@@ -85,15 +85,6 @@ def dropped_again(known: KnownExport, whole: Forgotten, *, dry_run: bool = False
                     temporary.replace(path)
         if Path(folder).is_dir():
             yield ExportDone(folder, "rewritten" if rows else "nothing in it")
-
-
-def _clear_leftovers(folder: Path) -> None:
-    """What an export that was killed left beside its place."""
-    new, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
-    if old.is_dir() and not folder.exists():
-        old.rename(folder)
-    for stale in (new, old):
-        shutil.rmtree(stale, ignore_errors=True)
 
 
 def _fingerprint(formats: Mapping[str, Path]) -> str:

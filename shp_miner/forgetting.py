@@ -7,6 +7,7 @@ is completed by the next one.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from shp_miner.store.asked import Asked, as_lines, author, from_file, item
 from shp_miner.store.exports import KnownExport, known_exports, remember_export
 from shp_miner.store.forget import Purged, clean, look_for_people, purge_table
 from shp_miner.store.forgotten import Forgotten, add, has_pending, make_salt, settle
+from shp_miner.store.found import ASIDE
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import exclusive
 
@@ -120,6 +122,7 @@ def _purge(
     done = {name: purge_table(store, name, wanted, dry_run=dry_run) for name in TABLES}
     if not dry_run:
         drop_fits(store.path)
+        shutil.rmtree(store.path / ASIDE, ignore_errors=True)  # names of communities are in it, too
         for name in TABLES:
             clean(store, name)
     exports = [*more, *known_exports(store)]

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 import click
 import pytest
+from msgspec.structs import fields
 
 from shp_miner import FORMATS, PRESETS, community
 from shp_miner.cli import COMMANDS, _Commands, cli
@@ -20,12 +21,17 @@ from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.report.status import MIN_FREE_BYTES, STALE_S, Status
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.items import Thread
 from shp_miner.sources.reddit_praw import Credentials
 from shp_miner.sources.registry import NAMES, STACKEXCHANGE_KEY, Access, open_source
 from shp_miner.sources.source import ManyThreads, Source
+from shp_miner.store import repair
+from shp_miner.store.database import SCHEMAS
+from shp_miner.store.migrate import SCHEMA_VERSION
+from shp_miner.store.vacuum import KEEP_S
 from shp_miner.tally import LOST
 
 from .conftest import ROOT
@@ -263,3 +269,39 @@ def _visit(source: Source, community: str, threads: Sequence[Thread]) -> None:
     for start in range(0, len(items), source.ids_per_request):
         part = items[start : start + source.ids_per_request]
         source.again([post for post, answer in part if not answer], [item for item in part if item[1]])
+
+
+# -- staying healthy --------------------------------------------------------------------------------------------------
+
+HEALTH = (ROOT / "docs" / "health.md").read_text()
+
+
+def test_every_key_of_the_status_is_documented() -> None:
+    keys = {name for cell in table(HEALTH, "## `shp-miner status`") for name in re.findall(r"\w+", cell)}
+    assert keys == {one.name for one in fields(Status)}
+
+
+def test_everything_that_can_be_wrong_is_documented() -> None:
+    words = set(re.findall(r'Wrong\("(\w+)"', (ROOT / "shp_miner" / "report" / "status.py").read_text()))
+    documented = set(re.findall(r"^\| `(\w+)` \| [^|]* \| [^|]* \|$", HEALTH, re.M)) - {"what"}
+    assert words == documented
+
+
+def test_every_schema_is_documented() -> None:
+    below = HEALTH.split("## Schemas")[1]
+    assert re.findall(r"^\| (\d) \|", below, re.M) == [
+        *(str(number) for number in range(1, SCHEMA_VERSION + 1)),
+        *(str(number) for number in range(1, len(SCHEMAS) + 1)),
+    ]
+
+
+def test_the_numbers_of_the_health_page_are_those_of_the_code() -> None:
+    assert f"`shp-miner vacuum --keep {KEEP_S / 86_400:g}d`" in HEALTH
+    assert f"`--stale` is {STALE_S / 86_400:g} days" in HEALTH
+    assert f"less than `--min-free` is free ({MIN_FREE_BYTES / 1e9:g} GB)" in HEALTH
+    assert f"more than {repair._MANY} entries" in HEALTH
+    for name, option in (("status", "--stale"), ("vacuum", "--keep")):
+        command = _Commands().get_command(click.Context(cli), name)
+        assert command is not None
+        (default,) = [one.default for one in command.params if option in one.opts]
+        assert default == {"--stale": "2d", "--keep": "7d"}[option]

@@ -151,7 +151,7 @@ VACUUM = "shp_miner.store.vacuum"
 @pytest.mark.parametrize(
     "moment",
     [
-        f"{VACUUM}:_checkpoint after 1",
+        f"{VACUUM}:checkpoint after 1",
         f"{VACUUM}:shorten_log before 1",
         f"{VACUUM}:Path.unlink after 1",
         f"{VACUUM}:Path.unlink after 7",

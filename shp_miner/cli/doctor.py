@@ -10,13 +10,19 @@ from shp_miner.cli.options import common, example
 from shp_miner.cli.output import show, table
 
 
-@click.command("doctor", epilog=example("shp-miner doctor --json"))
+@click.command("doctor", epilog=example("shp-miner doctor --json", "shp-miner doctor --repair --store data/store"))
+@click.option("--repair", is_flag=True, help="Put right what is wrong with the store, where that can be done.")
 @common
-def command(store: Path, as_json: bool, quiet: bool) -> int:
-    """Check versions, paths, optional parts, disk, and whether credentials are set. Never shows their values."""
+def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
+    """Check versions, paths, optional parts, disk, the store, and whether credentials are set.
+
+    With --repair it clears away what killed commands left, sets damaged files aside in the store's folder `damaged`,
+    and completes what was begun; each in one sentence. What it cannot repair it says with what to do, and the exit code
+    is 5. Values of credentials are never shown.
+    """
     from shp_miner.report.doctor import examine
 
-    data = examine(store)
+    data = examine(store, repair=repair)
 
     def people() -> None:
         table("Versions", ("part", "version"), list(data["versions"].items()))
@@ -29,6 +35,8 @@ def command(store: Path, as_json: bool, quiet: bool) -> int:
             *((f"{name} credentials", "set" if there else "not set") for name, there in data["credentials"].items()),
         ]
         table("This machine", ("what", "state"), rows)
+        for sentence in (*data["repaired"], *data["leftovers"]):
+            click.echo(f"* {sentence}")
         for problem in data["problems"]:
             click.echo(f"! {problem}")
         if not data["problems"]:

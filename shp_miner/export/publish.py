@@ -26,13 +26,10 @@ def published(out: Path) -> Iterator[Path]:
     removed and `out` stays as it was.
     """
     out = out.absolute()
-    new, old = (out.with_name(f".{out.name}.{kind}") for kind in ("new", "old"))
+    new, old = _beside(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        if old.exists() and not out.exists():
-            old.rename(out)  # the machine stopped between the two renames of an earlier run
-        for stale in (new, old):
-            shutil.rmtree(stale, ignore_errors=True)
+        clear_leftovers(out)
         if out.exists() and not is_export(out) and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} exists and is not an export.", "Choose another place, or empty that one first.")
         new.mkdir()
@@ -48,6 +45,25 @@ def published(out: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
         if out.exists():
             shutil.rmtree(old, ignore_errors=True)
+
+
+def leftovers(out: Path) -> list[Path]:
+    """What an export that was killed left beside its place."""
+    return [path for path in _beside(out) if path.exists()]
+
+
+def clear_leftovers(out: Path) -> None:
+    """Clear away what an export that was killed left, and put back the earlier one if that is among it."""
+    new, old = _beside(out)
+    if old.is_dir() and not out.exists():
+        old.rename(out)  # the machine stopped between the two renames
+    for stale in (new, old):
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def _beside(out: Path) -> tuple[Path, Path]:
+    """Where an export is built, and where the earlier one is while they change places."""
+    return out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
 
 
 def formats_in(folder: Path) -> dict[str, Path]:

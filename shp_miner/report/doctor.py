@@ -10,9 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from shp_miner import repairing
 from shp_miner.errors import Error
 from shp_miner.store import Store
-from shp_miner.store.forgotten import has_pending
+from shp_miner.store.found import Found
+from shp_miner.store.lake import TABLES
+from shp_miner.store.migrate import MARK
 
 _LIBRARIES = (
     "click", "datasets", "deltalake", "html-to-markdown", "msgspec", "numpy", "pandas", "polars", "praw", "py7zr",
@@ -34,9 +37,16 @@ _CREDENTIALS = {
 _LOW_DISK_BYTES = 5_000_000_000
 
 
-def examine(store_path: Path) -> dict[str, Any]:
-    """Plain data about everything a run depends on. `problems` lists what needs attention, each with what to do."""
+def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
+    """Plain data about everything a run depends on.
+
+    `problems` lists what needs attention, each with what to do, `leftovers` what only takes room. With `repair` what is
+    wrong with the store is put right where that can be done; `repaired` says what was. Raises TryLater while somebody
+    uses the store.
+    """
     problems: list[str] = []
+    found = _checked(store_path, repair=repair)
+    problems += [one.sentence() for one in found if not one.fixed and not one.harmless]
     free = shutil.disk_usage(_existing_parent(store_path)).free
     if free < _LOW_DISK_BYTES:
         problems.append(f"Only {free / 1e9:.1f} GB are free where the store is: free some space before importing.")
@@ -54,7 +64,15 @@ def examine(store_path: Path) -> dict[str, Any]:
         "extras": {name: all(find_spec(module) for module in modules) for name, modules in _EXTRAS.items()},
         "credentials": {name: all(os.environ.get(key) for key in keys) for name, keys in _CREDENTIALS.items()},
         "problems": problems,
+        "leftovers": [one.sentence() for one in found if not one.fixed and one.harmless],
+        "repaired": [one.sentence() for one in found if one.fixed],
     }
+
+
+def _checked(path: Path, *, repair: bool) -> list[Found]:
+    if not any((path / name).exists() for name in (MARK, *TABLES)):
+        return []  # nothing there, or something else, which is said below
+    return repairing.repair(path) if repair else repairing.look(path)
 
 
 def _store(path: Path, problems: list[str]) -> dict[str, Any]:
@@ -63,10 +81,9 @@ def _store(path: Path, problems: list[str]) -> dict[str, Any]:
         state: dict[str, Any] = {"path": str(path.absolute()), "exists": store.exists}
         if store.exists:
             state |= {"version": store.snapshot().version, "files": store.file_counts()}
-            if has_pending(path):
-                problems.append("Something to be forgotten has not reached every copy: run `shp-miner forget`.")
     except Error as error:
-        problems.append(f"{error.message} {error.hint}")
+        if not any(problem.startswith(error.message) for problem in problems):
+            problems.append(f"{error.message} {error.hint}")
         return {"path": str(path.absolute()), "exists": path.exists(), "error": error.message}
     return state
 

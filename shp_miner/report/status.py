@@ -173,9 +173,8 @@ def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> 
         says = f"the last run of {ended[0].pipeline}, which then began, was killed; the next run goes on there."
         yield Wrong("killed", ended[0].started_at, says)
     if success is not None and success < before:
-        yield Wrong(
-            "runs", _moment(success), "no run has ended with 0 or 3: see what runs said, and whether cron starts them."
-        )
+        says = "no run has ended with 0 or 3: see what runs said, and whether cron starts them."
+        yield Wrong("runs", _moment(success), says)
 
 
 def _wrong_with_threads(failing: Thread | None, overdue: Thread | None, before: int) -> Iterator[Wrong]:

@@ -165,6 +165,13 @@ def _notes(place: Path) -> list[Path]:
     return [path for path in place.iterdir() if path.name.partition("-")[0].isdigit()]
 
 
+def dead_notes(folder: Path) -> list[Path]:
+    """The notes of processes that ended without a chance to take them away."""
+    place = folder / _FOLDER
+    notes = _notes(place) if place.is_dir() else []
+    return [note for note in sorted(notes) if not _runs(int(note.name.partition("-")[0]))]
+
+
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)

@@ -67,6 +67,12 @@ def first_mark(folder: Path) -> None:
     )
 
 
+def restored_mark(folder: Path) -> None:
+    """Mark a store whose mark was lost, and whose tables are those of the current schema."""
+    told = {"migrated_at": _text(datetime.now(UTC)), "migrated_by": version("shp-miner")}
+    write_mark(folder, {**_to_2(folder, {}), **told, "schema": SCHEMA_VERSION})
+
+
 def migrate(folder: Path) -> int:
     """Bring a store forward to the current schema; returns the one it had. Raises TryLater while it is in use."""
     if schema_of(folder) == SCHEMA_VERSION:

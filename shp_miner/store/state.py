@@ -186,6 +186,12 @@ class State:
         with transaction(self._database):
             self._database.execute("UPDATE threads SET claimed_until = 0 WHERE claimed_until > 0")
 
+    def read_again(self, since: int) -> None:
+        """Take back what was noted since a time, where the store has lost something: the next run does it again."""
+        with transaction(self._database):
+            self._database.execute("UPDATE threads SET read_change = NULL WHERE read_at >= ?", (since,))
+            self._database.execute("DELETE FROM done WHERE at >= ?", (since,))
+
     def tries(self, origin: Origin, post_id: str) -> int:
         """How often reading the thread has failed since it was last read."""
         row = self._database.execute(

@@ -56,9 +56,9 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
     files = {path.name: path for path in folder.iterdir() if path.is_file()}
     if live_files(newest) - set(files):
         raise BadInput(f"{folder} lacks files that its log names.", "Restore the store from a backup.")
-    _checkpoint(folder, oldest)
+    checkpoint(folder, oldest)
     if newest.version() != oldest:
-        _checkpoint(folder, newest.version())  # opened without reading what came in between
+        checkpoint(folder, newest.version())  # opened without reading what came in between
     done = Ended(log_files=shorten_log(folder / LOG, oldest))
     # The library's vacuum goes by the times of files, which may lie ahead of the clock, and adds versions.
     for name in sorted(set(files) - needed):
@@ -122,7 +122,7 @@ def _needed(folder: Path, oldest: int, table: DeltaTable) -> set[str]:
     return found
 
 
-def _checkpoint(folder: Path, version: int) -> None:
+def checkpoint(folder: Path, version: int) -> None:
     """Write a version's state as a checkpoint, safe from a loss of power: what is deleted next is not needed for it."""
     log = folder / LOG
     DeltaTable(str(folder), version=version).create_checkpoint()

@@ -1,0 +1,224 @@
+"""Repairing: what can be wrong with a store's files after a kill, a pulled plug or a bad disk, and putting it right.
+
+Every check is written once, as a generator: it yields what it found, and with `fix` has put right what it says can be
+put right. Nothing is thrown away that anybody may still want: damaged files go to a folder of the store's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from shp_miner.errors import Error
+from shp_miner.export.publish import clear_leftovers, leftovers
+from shp_miner.forgetting import purge
+from shp_miner.running import LOCK
+from shp_miner.store import Store
+from shp_miner.store.database import FILE, SCHEMAS
+from shp_miner.store.exports import known_exports
+from shp_miner.store.forgotten import has_pending
+from shp_miner.store.found import ASIDE, Found, aside, is_young
+from shp_miner.store.lake import TABLES
+from shp_miner.store.lock import InUse, dead_notes, exclusive, holder, nobody_beside, only_one
+from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
+from shp_miner.store.repair import check_table
+
+#: The lock of crawls, as crawling names it.
+_CRAWL = "crawl"
+
+#: How long to wait for who uses the store.
+_PATIENCE_S = 10.0
+
+
+def look(folder: Path) -> list[Found]:
+    """What is wrong with the store in `folder`. Changes nothing, locks nobody out, and may be called at any time."""
+    return list(_all(folder, fix=False))
+
+
+def repair(folder: Path) -> list[Found]:
+    """Put right what can be put right; returns all that was found. Raises TryLater while somebody uses the store."""
+    found = list(_left_by_the_dead(folder, fix=True))
+    with (
+        only_one(folder / LOCK, f"The store {folder} has a run", "repairing the store"),
+        nobody_beside(folder, _CRAWL, f"A crawl into the store {folder} goes on"),
+        exclusive(folder, "repairing the store", wait_s=_PATIENCE_S),
+    ):
+        found += _all(folder, fix=True)
+    return found
+
+
+def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
+    if not fix:
+        yield from _left_by_the_dead(folder, fix=False)
+    for found in _mark(folder, fix=fix):
+        yield found
+        if not found.fixed:
+            return  # what the rest is, only the mark can say
+    for name in TABLES:
+        yield from check_table(folder, name, fix=fix)
+    yield from _crawls_file(folder, fix=fix)
+    yield from _half_written(folder, fix=fix)
+    yield from _exports(folder, fix=fix)
+    yield from _older(folder, fix=fix)
+    yield from _pending(folder, fix=fix)
+
+
+# -- the mark ---------------------------------------------------------------------------------------------------------
+
+
+def _mark(folder: Path, *, fix: bool) -> Iterator[Found]:
+    path = folder / MARK
+    try:
+        schema_of(folder)
+    except Error as error:
+        try:
+            msgspec.json.decode(path.read_bytes(), type=dict)["schema"] + 0
+        except (msgspec.DecodeError, KeyError, TypeError):
+            pass
+        else:
+            yield Found(error.message, error.hint, fixable=False)  # a newer store
+            return
+        if not all(_is_ours(folder / name, name) for name in TABLES):
+            yield Found(
+                error.message, "Its tables are not sound either: restore the store from a backup.", fixable=False
+            )
+            return
+        if fix:
+            path.replace(aside(folder, path))
+            restored_mark(folder)
+        yield Found(error.message, f"set aside in {ASIDE}/ and written anew from the tables", fixed=fix)
+
+
+def _is_ours(table: Path, name: str) -> bool:
+    try:
+        names: list[str] = [field.name for field in DeltaTable(str(table)).schema().fields]
+    except (DeltaError, OSError):
+        return False
+    return names == list(TABLES[name].names)
+
+
+def _older(folder: Path, *, fix: bool) -> Iterator[Found]:
+    schema = schema_of(folder)
+    if schema is not None and schema < SCHEMA_VERSION:
+        if fix:
+            migrate(folder)
+        fault = f"The store has schema {schema}; the next command that writes to it brings it to {SCHEMA_VERSION}."
+        yield Found(fault, "brought forward", fixed=fix, harmless=True)
+
+
+def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
+    if not has_pending(folder):
+        return
+    fault = "Something to be forgotten has not reached every copy: `shp-miner forget` completes it."
+    try:
+        if fix:
+            purge(folder)
+    except Error as error:
+        yield Found(fault, f"{error.message} {error.hint}", fixable=False)
+    else:
+        yield Found(fault, "taken out of the rest", fixed=fix)
+
+
+# -- the crawl's file -------------------------------------------------------------------------------------------------
+
+
+def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:
+    path = folder / FILE
+    if not path.exists():
+        return
+    reason = _damage(path)
+    if reason is None:
+        return
+    if fix:
+        for one in sorted(folder.glob(f"{FILE}*")):
+            one.replace(aside(folder, one))
+    remedy = f"set aside in {ASIDE}/; crawls start anew and read all again, and every export is written again"
+    yield Found(f"{path} is damaged: {reason}.", remedy, fixed=fix)
+
+
+def _damage(path: Path) -> str | None:
+    try:
+        with closing(sqlite3.connect(path, timeout=10)) as database:
+            (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            (schema,) = database.execute("PRAGMA user_version").fetchone()
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return None  # somebody writes to it, and can
+        return str(error)
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    if said == "ok" and 1 <= schema <= len(SCHEMAS) and not {"sites", "windows", "threads", "answers"} <= tables:
+        return "tables are missing"
+    return None if said == "ok" else str(said)
+
+
+# -- what was left lying about ----------------------------------------------------------------------------------------
+
+
+def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Found]:
+    """Notes and locks: they keep nobody from anything, but tell of processes that are not there."""
+    notes = dead_notes(folder)
+    if notes:
+        if fix:
+            for note in notes:
+                note.unlink(missing_ok=True)
+        many = f"{len(notes)} notes" if len(notes) > 1 else "A note"
+        yield Found(
+            f"{many} in {folder / 'locks'} tell of processes that were killed.", "deleted", fixed=fix, harmless=True
+        )
+    run = folder / LOCK
+    if run.exists() and holder(run) is None:
+        if fix:
+            with suppress(InUse), only_one(run, "", "clearing what a killed run left"):
+                pass
+        yield Found(
+            f"A run was killed and left its lock {run}, which holds nobody up.", "deleted", fixed=fix, harmless=True
+        )
+
+
+def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
+    """Files that were to take the place of others when they are whole."""
+    places = (
+        (folder, f"{MARK}.*"),
+        (folder / "exports", "*.[0-9]*"),
+        (folder / "forgotten", ".*"),
+        (folder / "fits", ".*"),
+    )
+    for place, pattern in places:
+        for path in sorted(place.glob(pattern)):
+            if is_young(path):
+                continue
+            if fix:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            yield Found(
+                f"{path} was left half-written by a process that was killed.", "deleted", fixed=fix, harmless=True
+            )
+
+
+def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
+    try:
+        exports = known_exports(Store(folder))
+    except Error as error:
+        yield Found(error.message, error.hint, fixable=False)
+        return
+    for known in exports:
+        out = Path(known.path)
+        lock = out.with_name(f".{out.name}.lock")
+        if holder(lock) is not None:
+            continue  # it is being written
+        left = [path.name for path in (*leftovers(out), lock) if path.exists()]
+        if not left:
+            continue
+        if fix:
+            with suppress(InUse), only_one(lock, "", "clearing what a killed export left"):
+                clear_leftovers(out)
+        fault = f"An export to {out} was killed and left {', '.join(left)} beside it."
+        yield Found(fault, "cleared away", fixed=fix, harmless=True)

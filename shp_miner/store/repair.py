@@ -1,0 +1,226 @@
+"""The checks of one table: its log, its checkpoints and its data files.
+
+The Delta library writes without waiting for the disk, so a machine that stops may leave the newest entries of a log
+cut off or empty. An empty one is no error to readers: it takes its rows away in silence.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from shp_miner.store.database import FILE
+from shp_miner.store.files import sync
+from shp_miner.store.found import ASIDE, Found, aside, is_young
+from shp_miner.store.state import State
+from shp_miner.store.vacuum import LAST, LOG, checkpoint, entries, lines, needed_files
+
+#: A log with more entries than this after its last checkpoint is slow to open; the library makes one every hundred.
+_MANY = 250
+
+#: What was read so long before a commit that was lost may have been a part of it.
+_BEFORE_S = 3600
+
+_RESTORE = "Restore the store from a backup, or make a new one from the dumps and sites it came from."
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
+
+
+def check_table(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
+    """What is wrong with a table of the store in `folder`; see `repairing`."""
+    table = folder / name
+    if not (table / LOG).is_dir():
+        yield Found(f"The store {folder} lacks its table {name}.", _RESTORE, fixable=False)
+        return
+    for step in (_checkpoints, _entries):
+        for found in step(folder, name, fix=fix):
+            yield found
+            if not found.fixed:
+                return
+    try:
+        delta = DeltaTable(str(table))
+    except (DeltaError, OSError) as error:
+        yield Found(f"The log of {table} cannot be read: {_short(error)}.", _RESTORE, fixable=False)
+        return
+    if any(_missing(table, delta)):  # or somebody has rewritten them since it was opened
+        yield from _missing(table, DeltaTable(str(table)))
+    yield from _unnamed(table, fix=fix)
+    yield from _slow(table, delta, fix=fix)
+
+
+# -- the log ----------------------------------------------------------------------------------------------------------
+
+
+def _entries(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
+    """Entries of the log that are cut off or empty: the newest are taken away, earlier ones come to say nothing."""
+    table = folder / name
+    log = table / LOG
+    everything = entries(log)
+    bad = [(version, path) for version, path in everything if not _is_sound(path)]
+    if not bad:
+        return
+    covered = max(_checkpointed(log), default=-1)
+    newest: list[tuple[int, Path]] = []
+    for one in reversed(everything):
+        if one not in bad or one[0] <= covered:
+            break
+        newest.append(one)
+    earlier = [one for one in bad if one not in newest]
+    first = min((version for version, _ in newest), default=everything[-1][0] + 1)
+    versions = ", ".join(str(version) for version, _ in bad)
+    fault = f"Entry {versions} of the log {log} is empty or cut off: the machine stopped while it was written."
+    if first == 0 or not _would_open(table, without=[path.name for _, path in newest], of_nothing=earlier):
+        yield Found(fault, _RESTORE, fixable=False)
+        return
+    if fix:
+        if (folder / FILE).exists():
+            since_s = min(path.stat().st_mtime for _, path in bad) - _BEFORE_S
+            with State(folder) as state:
+                state.read_again(round(since_s * 1_000_000))
+        for one in reversed(bad):  # the newest first: whatever ends this, no entry is missing in the middle
+            _set_aside(folder, name, one[1], _of_nothing(one[1]) if one in earlier else None)
+    remedy = f"set aside in {ASIDE}/; version {first - 1} is the newest, and what was read or imported since an hour "
+    yield Found(fault, f"{remedy}before that entry is read again by the next run", fixed=fix)
+
+
+def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
+    """A checkpoint that cannot be read, or is named and not there, though the log would do without."""
+    table = folder / name
+    log = table / LOG
+    bad = [path.name for path in sorted(log.glob("*.parquet")) if not _is_parquet(path)]
+    there = _checkpointed(log)
+    last = log / LAST
+    if last.exists():
+        try:
+            version = msgspec.json.decode(last.read_bytes(), type=dict)["version"]
+        except (msgspec.DecodeError, KeyError):
+            version = None
+        if bad or version not in there:
+            bad.append(LAST)
+    if not bad:
+        return
+    fault = f"In the log {log} these are damaged or name what is not there: {', '.join(bad)}."
+    # An entry that is cut off is the next check's.
+    ends = [path.name for _, path in entries(log) if not _is_sound(path)]
+    if not _would_open(table, without=[*bad, *ends], of_nothing=()):
+        yield Found(fault, _RESTORE, fixable=False)
+        return
+    if fix:
+        for one in bad:
+            _set_aside(folder, name, log / one)
+        if not ends:
+            checkpoint(table, DeltaTable(str(table)).version())
+    yield Found(fault, f"set aside in {ASIDE}/, and a new checkpoint was written", fixed=fix)
+
+
+def _slow(table: Path, delta: DeltaTable, *, fix: bool) -> Iterator[Found]:
+    last = max(_checkpointed(table / LOG), default=0)
+    count = delta.version() - last
+    if count > _MANY:
+        if fix:
+            checkpoint(table, delta.version())
+        yield Found(
+            f"The log of {table} has {count} entries without a checkpoint.", "one was written", fixed=fix, harmless=True
+        )
+
+
+def _set_aside(folder: Path, name: str, path: Path, instead: bytes | None = None) -> None:
+    """Set a file of a table's log aside, and put another in its place if one is given."""
+    target = aside(folder, path, prefix=f"{name}-")
+    if instead is None:
+        path.replace(target)
+    else:
+        shutil.copy2(path, target)
+        new = target.with_name(f".{target.name}")
+        new.write_bytes(instead)
+        new.replace(path)
+    sync(path.parent)
+
+
+def _is_sound(entry: Path) -> bool:
+    try:
+        return any(True for _ in lines(entry)) and all(True for _ in lines(entry))
+    except msgspec.DecodeError:
+        return False
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        pq.read_table(path, columns=["protocol"])
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
+def _checkpointed(log: Path) -> list[int]:
+    """The versions that have a checkpoint which can be read."""
+    found = ((_CHECKPOINT.fullmatch(path.name), path) for path in log.glob("*.checkpoint*.parquet"))
+    return [int(match[1]) for match, path in found if match and _is_parquet(path)]
+
+
+def _of_nothing(entry: Path) -> bytes:
+    """An entry in the place of a damaged one, of the same time, that changes nothing."""
+    at_ms = entry.stat().st_mtime_ns // 1_000_000
+    return msgspec.json.encode({"commitInfo": {"timestamp": at_ms, "operation": "REPAIR"}}) + b"\n"
+
+
+def _would_open(table: Path, *, without: Collection[str], of_nothing: Collection[tuple[int, Path]]) -> bool:
+    """Whether the table could be read, with all of its files, if its log were another."""
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch) / LOG
+        log.mkdir()
+        for path in (table / LOG).iterdir():
+            # A pointer to the last checkpoint only saves time, and may point to what is left out.
+            if path.is_file() and path.name not in without and path.name != LAST:
+                shutil.copyfile(path, log / path.name)
+        for _, path in of_nothing:
+            (log / path.name).write_bytes(_of_nothing(path))
+        try:
+            delta = DeltaTable(scratch)
+            return not list(_missing(table, delta))
+        except (DeltaError, OSError):
+            return False
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")
+
+
+# -- data files -------------------------------------------------------------------------------------------------------
+
+
+def _missing(table: Path, delta: DeltaTable) -> Iterator[Found]:
+    """Data files that are named and not there, or not whole."""
+    lost = []
+    for path, size in pl.DataFrame(delta.get_add_actions()).select("path", "size_bytes").iter_rows():
+        file = table / unquote(path)
+        if not file.exists() or file.stat().st_size != size:
+            lost.append(file.name)
+    if lost:
+        count = "A data file" if len(lost) == 1 else f"{len(lost)} data files"
+        yield Found(f"{count} of {table} missing or cut off, such as {lost[0]}.", _RESTORE, fixable=False)
+
+
+def _unnamed(table: Path, *, fix: bool) -> Iterator[Found]:
+    """Data files that no version names: a killed writer's."""
+    needed = needed_files(table)
+    unnamed = [path for path in sorted(table.iterdir()) if path.is_file() and path.name not in needed]
+    unnamed = [path for path in unnamed if not is_young(path)]
+    if unnamed:
+        size = sum(path.stat().st_size for path in unnamed)
+        if fix:
+            for path in unnamed:
+                path.unlink()
+        many = f"{len(unnamed)} files" if len(unnamed) > 1 else "1 file"
+        fault = f"{table} has {many} ({size / 1e6:,.1f} MB) of killed writers that no version needs."
+        yield Found(fault, "deleted", fixed=fix, harmless=True)
