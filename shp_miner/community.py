@@ -118,6 +118,7 @@ class Crawl:
         origin = self._origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
         self._stopping(done, lambda: self._revisit(origin, done))
+        done.waiting = self._state.put_off(origin, self._now())
         return done
 
     # -- listing ------------------------------------------------------------------------------------------------------

@@ -66,6 +66,8 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_SPACE_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+_NO_SPACE_WORDS = ("No space left on device", "os error 28", "File too large")
 
 
 def from_os_error(error: Exception, doing: str) -> Error | None:
@@ -75,7 +77,8 @@ def from_os_error(error: Exception, doing: str) -> Error | None:
     """
     number = getattr(error, "errno", None)
     text = str(error)
-    if number in _NO_SPACE or "No space left on device" in text or "os error 28" in text or "File too large" in text:
+    in_sqlite = getattr(error, "sqlite_errorname", None) in _NO_SPACE_SQLITE
+    if number in _NO_SPACE or in_sqlite or any(words in text for words in _NO_SPACE_WORDS):
         return TryLater(
             f"No space is left on the disk while {doing}.",
             "Free some space and run the same command again: nothing half-written is kept.",

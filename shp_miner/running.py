@@ -115,7 +115,11 @@ def run(
             raise
         finally:
             going.finish()
-            runs.end(number, going.now(), going.ran.exit_code, msgspec.to_builtins(going.ran))
+            try:
+                runs.end(number, going.now(), going.ran.exit_code, msgspec.to_builtins(going.ran))
+            except TryLater as full:  # what was done stays done, and the summary says the rest
+                going.ran.steps.append(StepDone("run", name, full.message, full.exit_code))
+                going.finish()
     return going.ran
 
 

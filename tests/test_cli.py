@@ -397,3 +397,11 @@ def test_an_export_may_visit_first_what_is_due(
     assert run(["export", "out", "--recheck"]) == 0
     assert asked == [Path("data/store")]
     assert ("Not everything that is due could be visited" in capsys.readouterr().err) == (stopped is not None)
+
+
+def test_loading_every_command_leaves_the_function_that_runs_them() -> None:
+    from shp_miner import cli
+
+    for name in cli.COMMANDS:
+        cli._Commands().get_command(click.Context(cli.cli), name)
+    assert cli.run is run, "a module of that name would take its place"

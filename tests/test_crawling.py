@@ -272,6 +272,25 @@ def test_threads_are_visited_again_at_their_ages(board: Board, state: State, clo
     assert observed.filter(observed["answer_id"] == "p29a0").height >= 4
 
 
+def test_a_visit_that_failed_is_still_to_be_made(state: State, clock: FakeClock) -> None:
+    board = Board("newest", activity=True, ids=0)
+    for number in range(3):
+        board.post(f"p{number}", T0_S + 39.9 * DAY_S)
+    assert crawl(board, state, clock).complete
+    clock.time += DAY_S / 4
+    board.broken = {"p1": TryLater("board.example is down.", "Try later.")}
+    done = recheck(board, state, clock)
+    assert (done.read, done.failed, done.waiting, done.complete) == (2, 1, 1, False)
+    board.broken.clear()
+    board.asked.clear()
+    done = recheck(board, state, clock)
+    assert (done.read, done.waiting, done.complete, board.asked) == (0, 1, False, [])
+    assert state.due_communities("board", "board.example", _us(clock.time)) == ["talk"]
+    clock.time += 1000
+    done = recheck(board, state, clock)
+    assert (done.read, done.waiting, done.complete) == (1, 0, True)
+
+
 def test_a_visit_asks_for_many_items_at_once(state: State, clock: FakeClock) -> None:
     board = Board("oldest", activity=True, ids=100)
     for n in range(30):

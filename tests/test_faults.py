@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 from shp_miner import TryLater, export_dataset, import_dump
 from shp_miner.cli import run
 from shp_miner.store import HashRange, Store
+from shp_miner.store.runs import Runs
 
 from .build import comment, thread, tree, write_dump, write_month
 
@@ -156,3 +159,25 @@ def test_ctrl_c_ends_in_one_sentence_and_keeps_what_is_committed(options: list[s
     kept = Store(store).snapshot().answers(WHOLE)[0].height
     assert 0 < kept < 150_000
     assert list(store.iterdir())
+
+
+def test_sqlite_on_a_full_disk_says_so_and_goes_on_when_there_is_space(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    sentence = re.escape(f"No space is left on the disk while writing to {small_disk / 'crawl.sqlite'}.")
+
+    def filled(runs: Runs) -> None:
+        for _ in range(1000):  # what was allotted to the file is used up first
+            runs.end(1, 2, 0, {"said": noise(1, 2000)})
+
+    with Runs(small_disk) as runs:
+        assert runs.begin("first", 1) == 1
+        ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+        with pytest.raises(TryLater, match=sentence):
+            filled(runs)
+        ballast.unlink()
+        runs.end(1, 3, 0, {"said": "done"})
+    with Runs(small_disk) as runs:
+        assert (runs.last(1)[0].ended_at, runs.last(1)[0].summary) == (3, {"said": "done"})
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    with pytest.raises(TryLater, match="No space is left on the disk"):
+        Runs(small_disk).begin("second", 4)

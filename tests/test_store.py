@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +19,7 @@ from shp_miner import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, Chunk, thread_hash
 from shp_miner.report.stats import stats
 from shp_miner.store import HashRange, Store
+from shp_miner.store.lake import TABLES
 
 from .build import READ, answer_row, chunk, post_row
 
@@ -231,3 +235,30 @@ def test_communities_of_one_name_on_two_sites_are_counted_apart(tmp_path: Path) 
     store.append(chunk([post_row(), post_row(**elsewhere)], answers))
     counted = [(row["site"], row["posts"], row["answers"]) for row in stats(store.snapshot())["communities"]]
     assert counted == [("forum.example", 1, 1), ("reddit.com", 1, 2)]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_what_is_committed_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compacted: bool) -> None:
+    synced: set[str] = set()
+
+    def fsync(handle: int) -> None:
+        synced.add(Path(f"/proc/self/fd/{handle}").readlink().relative_to(tmp_path).as_posix())
+
+    commit = DeltaTable.create_write_transaction
+
+    def committing(self: DeltaTable, actions: Any, *given: Any, **named: Any) -> None:
+        table = f"s/{Path(self.table_uri.removeprefix('file://')).name}"
+        assert {table, *(f"{table}/{action.path}" for action in actions)} <= synced, "rows come before the log"
+        commit(self, actions, *given, **named)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", committing)
+    store = Store(tmp_path / "s")
+    for number in range(2):
+        store.append(chunk([post_row(post_id=f"p{number}")], [answer_row("a", post_id=f"p{number}")]))
+    if compacted:
+        store.compact()
+    tables = [path for name in TABLES for path in (tmp_path / "s" / name).rglob("*")]
+    assert len(tables) == 2 * (3 + 2 + 1 + 2 * compacted), "entries, files, a folder"
+    wanted = {path.relative_to(tmp_path).as_posix() for path in [tmp_path / "s", *tables]}
+    assert wanted - synced == set()

@@ -33,18 +33,13 @@ COMPRESSION_LEVEL = 1
 def write_file(folder: Path, table: pa.Table) -> AddAction:
     """Write `table` under a new name in `folder`, and return the log's word on it. Raises OSError.
 
-    Nobody reads the file until the log names it, so what a crash leaves does no harm.
+    The file is on the disk, and nobody reads it until the log names it, so what a crash leaves does no harm.
     """
     return write_tables(folder, table.schema, [table])
 
 
-def write_tables(
-    folder: Path, schema: pa.Schema, tables: Iterable[pa.Table], *, take_the_place: bool = False
-) -> AddAction:
-    """As `write_file`, for rows that come in parts, so that memory holds one part at a time.
-
-    A file that is to take the place of another, which will be deleted, is brought to the disk at once.
-    """
+def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> AddAction:
+    """As `write_file`, for rows that come in parts, so that memory holds one part at a time."""
     path = folder / f"part-00000-{uuid4()}-c000.zstd.parquet"
     ends = Ends()
     try:
@@ -60,8 +55,8 @@ def write_tables(
                 writer.write_table(table, row_group_size=ROW_GROUP)
                 ends.add(table)
         size = path.stat().st_size
-        if take_the_place:
-            sync(path, folder)
+        # Before the log names it: a table whose log is on the disk and whose rows are not could not be read any more.
+        sync(path, folder)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

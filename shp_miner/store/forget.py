@@ -130,7 +130,7 @@ def purge_table(store: Store, name: str, wanted: Forgotten, *, dry_run: bool = F
             done.rows += rows
             done.files += 1
             if not dry_run:
-                written = write_tables(folder, TABLES[name], _emptied(path, name, wanted), take_the_place=True)
+                written = write_tables(folder, TABLES[name], _emptied(path, name, wanted))
                 now_ms = time.time_ns() // 1_000_000
                 actions += [RemoveAction(entry, data_change=True, deletion_timestamp=now_ms), written]
         if actions:

@@ -22,12 +22,12 @@ from deltalake.exceptions import DeltaError
 
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
-from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, write_file
+from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
 from shp_miner.store.forgotten import Forgotten, names
 from shp_miner.store.lock import exclusive, shared
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, first_mark, migrate, schema_of
 from shp_miner.store.snapshot import Snapshot
-from shp_miner.store.vacuum import KEEP_S, LOG, Ended, cutoff, end_before, entries, made_ms
+from shp_miner.store.vacuum import KEEP_S, LOG, Ended, cutoff, end_before, entries, live_files, made_ms, sync_log
 
 #: Characters that the Delta library takes for something else in a path.
 _REFUSED = frozenset("%[]|^\\")
@@ -83,7 +83,10 @@ class Store:
         return StoreWriter(self)
 
     def append(self, chunk: Chunk) -> None:
-        """Commit the rows of `chunk`, posts first, without what is on the list of the forgotten."""
+        """Commit the rows of `chunk`, posts first, without what is on the list of the forgotten.
+
+        When this returns they are on the disk: a crawl, or an import, then notes that it need not read them again.
+        """
         self.create()
         with explained(f"writing to the store {self.path}"), shared(self.path, "writing rows"):
             chunk = Forgotten.load(self.path).filter(chunk)
@@ -91,7 +94,9 @@ class Store:
                 if table.num_rows:
                     written = write_file(self.path / name, table)
                     delta = DeltaTable(str(self.path / name))
+                    before = delta.version()
                     delta.create_write_transaction([written], mode="append", schema=delta.schema(), partition_by=[])
+                    sync_log(self.path / name, before)
 
     def snapshot(self, as_of: str | None = None) -> Snapshot:
         """The store as it is, or as it was: `as_of` is a version ("3.5") or a time (ISO 8601)."""
@@ -108,11 +113,15 @@ class Store:
         self.create()
         with explained(f"compacting the store {self.path}"), shared(self.path, "compacting"):
             for name in TABLES:
-                table = DeltaTable(str(self.path / name))
+                folder = self.path / name
+                table = DeltaTable(str(folder))
+                before = table.version()
                 if len(table.file_uris()) > 1:
                     table.optimize.z_order(
                         ["thread_hash"], target_size=_COMPACTED_FILE_BYTES, writer_properties=_WRITER
                     )
+                    sync(*(folder / file for file in live_files(table)), folder)
+                    sync_log(folder, before)
 
     def compact_if_due(self) -> bool:
         """Compact if so many appends have made so many files that reading has become slow; whether it was so."""

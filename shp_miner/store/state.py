@@ -203,13 +203,21 @@ class State:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def due_communities(self, source: str, site: str, now: int) -> list[str]:
-        """The communities of a site with threads whose visit by age is due."""
+        """The communities of a site with threads whose visit by age is due, put off after a failure or not."""
         found = self._database.execute(
             "SELECT DISTINCT community FROM threads "
-            "WHERE source = ? AND site = ? AND NOT gone AND due_at <= ? AND retry_at <= ? ORDER BY 1",
-            (source, site, now, now),
+            "WHERE source = ? AND site = ? AND NOT gone AND due_at <= ? ORDER BY 1",
+            (source, site, now),
         )
         return [community for (community,) in found]
+
+    def put_off(self, origin: Origin, now: int) -> int:
+        """How many threads of a community are due for a visit by age that failed and is to be tried again later."""
+        where = "source = ? AND site = ? AND community = ? AND NOT gone AND due_at <= ? AND retry_at > ?"
+        (count,) = self._database.execute(
+            f"SELECT count(*) FROM threads WHERE {where}", (*_place(origin), now, now)
+        ).fetchone()
+        return int(count)
 
     def due(self, source: str, site: str, now: int) -> int:
         """How many threads of a site are due for a visit by age."""

@@ -95,6 +95,12 @@ def lines(entry: Path) -> Iterator[dict[str, Any]]:
         yield msgspec.json.decode(line, type=dict[str, Any])
 
 
+def sync_log(folder: Path, version: int) -> None:
+    """Wait until the log of the table in `folder` is on the disk from a version on: a loss of power then keeps it."""
+    log = folder / LOG
+    sync(*(path for number, path in entries(log) if number >= version), log)
+
+
 def made_ms(entry: Path) -> int:
     """When a version was made, in milliseconds since 1970."""
     told = (int(line["commitInfo"]["timestamp"]) for line in lines(entry) if "commitInfo" in line)
