@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shp_miner import config
+from shp_miner import config, keys
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.server import Forum
 from shp_miner.report.doctor import examine
@@ -270,7 +270,7 @@ class Calm:
 
     def run(self, now_s: float, *steps: str) -> Ran:
         access = Access(clock=FakeClock(now_s), clocks=MemoryClocks())
-        pipeline = msgspec.structs.replace(self._pipeline, limits=config.LimitKeys(min_free=config.Size(0)))
+        pipeline = msgspec.structs.replace(self._pipeline, limits=keys.LimitKeys(min_free=keys.Size(0)))
         done = run(pipeline, "calm", access=access, only=steps)
         assert done.exit_code == 0, done
         return done
@@ -284,7 +284,7 @@ def lived(
     kind = KINDS[name]
     community = settled(0)
     begins_s = -(-community.now_s // SLOT_S) * SLOT_S
-    visits_s = [float(config.Duration.parse(one)) for one in plan.visits]
+    visits_s = [float(keys.Duration.parse(one)) for one in plan.visits]
     people = People(community, seed, plan.asks, begins_s + plan.slots * SLOT_S, visits_s)
     community.advance(begins_s - community.now_s)
     kept: list[Figures] = []
