@@ -262,9 +262,10 @@ class _Going:
         # What is damaged is told once, and read again when the file is another.
         for path in fresh:
             self._runs.did(f"import:{how}:{path}", found[path], self.now())
-        kept = ", ".join(f"{count:,} {kind}s" for kind, count in sorted(done.tally.read.items())) or "nothing"
+        kept = ", ".join(_many(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
+        lost = f", {_many(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
         damage = " ".join(one.sentence() for one in done.tally.damages)
-        said = f"{kept} of {len(fresh)} {'file' if len(fresh) == 1 else 'files'} {damage}".strip()
+        said = f"{kept} of {_many(len(fresh), 'file')}{lost} {damage}".strip()
         return StepDone("import", keys.kind, said, 0 if done.tally.complete else Incomplete.exit_code)
 
     def _recheck(self) -> Steps:
@@ -394,6 +395,10 @@ def _state_of_files(path: Path) -> str:
             status = file.stat()
             sizes.append((str(file), status.st_size, status.st_mtime_ns))
     return _digest(msgspec.json.encode(sizes))
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _digest(data: bytes) -> str:

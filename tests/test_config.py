@@ -124,7 +124,7 @@ def test_what_is_imported(tmp_path: Path) -> None:
     ran = imported(tmp_path / "b", kind="reddit-dump", paths=[str(tmp_path / "dumps" / "RS*")])
     assert steps(ran)["import"] == [("2 posts of 1 file", 0)]
     ran = imported(tmp_path / "c", kind="reddit-dump", paths=[str(tmp_path / "dumps")], communities=["other"])
-    assert steps(ran)["import"] == [("3 answers, 1 posts of 1 file", 0)]
+    assert steps(ran)["import"] == [("3 answers, 1 post of 1 file", 0)]
     assert rows(Store(tmp_path / "c" / "store"), "posts")["community"].to_list() == ["other"]
 
 

@@ -101,15 +101,22 @@ def test_a_dump_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
         whole = config.parse({"store": str(tmp_path / "store"), "import": [keys | more]})
         return running.run(whole, "test.toml").steps
 
-    assert [one.said for one in run()] == ["3 answers, 1 posts of 2 files"]
+    assert [one.said for one in run()] == ["3 answers, 1 post of 2 files"]
     assert run() == []
     os.utime(files[0], ns=(1, 1))
-    assert [one.said for one in run()] == ["1 posts of 1 file"]
+    assert [one.said for one in run()] == ["1 post of 1 file"]
     assert run() == []
     assert len(run(communities=["asktest"])) == 1, "read with another filter it is another import"
     assert run() == [], "and both are done"
     write_dump(tmp_path / "dumps" / "RC_2029-01.zst", [comment("later")])
-    assert [one.said for one in run(communities=["asktest"])] == ["1 answers of 1 file"]
+    assert [one.said for one in run(communities=["asktest"])] == ["1 answer of 1 file"]
+
+
+def test_records_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "RC_x", [comment("c1"), comment("c2", created_utc="never")])
+    keys = {"kind": "reddit-dump", "paths": [str(dump)]}
+    (one,) = running.run(config.parse({"store": str(tmp_path / "store"), "import": [keys]}), "p.toml").steps
+    assert (one.said, one.exit_code) == ("1 answer of 1 file, 1 record could not be used", 3)
 
 
 def test_a_damaged_dump_is_told_once(tmp_path: Path) -> None:
