@@ -77,17 +77,19 @@ def measure(judged: pl.DataFrame) -> pl.DataFrame:
     """
     starts = {name: profile.starting_score for name, profile in PROFILES.items()}
     rows = (
-        judged.with_row_index("row")
-        .filter(pl.col(COUNTS))
-        .sort(*THREAD, "created_at", "answer_id")
-        .select(
-            "row",
-            "site",
+        judged.select(  # before they are sorted: most columns say nothing here, and sorting copies
+            pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
+            *THREAD,
             "community",
-            (pl.struct(THREAD).rle_id()).alias("thread"),
+            "answer_id",
+            "created_at",
+            COUNTS,
             votes=pl.col("score") - pl.col("platform").replace_strict(starts, return_dtype=pl.Int64),
             delay_us=(pl.col("created_at") - pl.col("post_created_at")).dt.total_microseconds(),
         )
+        .filter(pl.col(COUNTS))
+        .sort(*THREAD, "created_at", "answer_id")
+        .select("row", *COMMUNITY, pl.struct(THREAD).rle_id().alias("thread"), "votes", "delay_us")
     )
     votes = rows["votes"].to_numpy()
     thread = rows["thread"].to_numpy()
