@@ -35,6 +35,7 @@ from shp_miner.store.lock import exclusive, shared
 
 from .build import READ, T0, answer_row, chunk, post_row, submission, thread, tree, write_month
 from .conftest import NOW
+from .killing import die_at
 
 WHOLE = HashRange(-(1 << 63), 1 << 63)
 NAME = "Zephyrine_Quux"
@@ -458,28 +459,19 @@ def test_the_command_says_what_it_did_or_would_do(
 # -- kill -9 ----------------------------------------------------------------------------------------------------------
 
 
+PLACES = {
+    "forgetting": "shp_miner.forgetting",
+    "again": "shp_miner.exports_again",
+    "tables": "shp_miner.store.forget",
+    "vacuum": "shp_miner.store.vacuum",
+}
+
+
 def killed(store: Path, moment: str) -> None:
     """Forget, and be killed before or after the n-th call of a function."""
-    import shp_miner.exports_again as again
-    import shp_miner.store.forget as tables
-    from shp_miner import forgetting
-    from shp_miner.store import vacuum
-
     module, name, when, nth = moment.split(".")
-    place = {"forgetting": forgetting, "again": again, "tables": tables, "vacuum": vacuum}[module]
-    real, calls = getattr(place, name), []
-
-    def stand_in(*args: Any, **options: Any) -> Any:
-        calls.append(name)
-        if len(calls) == int(nth) and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*args, **options)
-        if len(calls) == int(nth):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(place, name, stand_in)
-    forgetting.forget(store, authors=[NAME])
+    die_at(f"{PLACES[module]}:{name} {when} {nth}")
+    forget(store, authors=[NAME])
 
 
 MOMENTS = [
