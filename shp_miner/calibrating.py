@@ -17,6 +17,7 @@ from shp_miner.mine import Selection, judge
 from shp_miner.rules.calibrated import Calibration, add_up, fit, measure, merge_sums, with_log_shares
 from shp_miner.rules.delays import count_delays, log_shares, merge_delays
 from shp_miner.store import HashRange, Store
+from shp_miner.store.files import sync
 
 _FITS, _SHARES = "fits.parquet", "shares.parquet"
 
@@ -113,10 +114,9 @@ def _keep(calibration: Calibration, kept: Path) -> None:
     new = kept.with_name(f".{kept.name}.{os.getpid()}")
     try:
         _save(calibration, new)
-        try:
-            new.rename(kept)
-        except FileExistsError:  # another export was first, with the same values
-            shutil.rmtree(new)
+        # Brought to the disk first: half a file under this name would be taken for the values.
+        sync(new / _FITS, new / _SHARES, new)
+        new.rename(kept)  # refused where another export was first, with the same values
         oldest = sorted(kept.parent.iterdir(), key=lambda path: (path.stat().st_mtime, path.name))[:-_KEPT]
     except OSError:
         shutil.rmtree(new, ignore_errors=True)

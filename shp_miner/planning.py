@@ -64,9 +64,11 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
 
 
 def _visits(state: State | None, now: int) -> list[Planned]:
+    if state is None:
+        return []
     parts = []
-    for source, site, _, _ in state.sites() if state is not None else ():
-        count = state.due(source, site, now) if state is not None else 0
+    for source, site, _, _ in state.sites():
+        count = state.due(source, site, now)
         start, _, each = COSTS[source]
         requests = round(start + each * count) if count else 0
         parts.append(Planned("recheck", f"{source} {site}", f"visit {count:,} threads that are due", requests))
