@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 from shp_miner import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, Chunk, thread_hash
 from shp_miner.report.stats import stats
-from shp_miner.store import HashRange, Store
+from shp_miner.store import HashRange, Store, lake
 from shp_miner.store.lake import TABLES
+from shp_miner.store.migrate import MARK
 
 from .build import READ, answer_row, chunk, post_row
 
@@ -187,6 +189,44 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     next(newer.path.glob("*.json")).write_text('{"schema": 99}')
     with pytest.raises(BadInput, match="schema 99"):
         Store(newer.path)
+
+
+def _appended(store: Path, number: int, gate: Any) -> None:
+    gate.wait()
+    Store(store).append(chunk([post_row(post_id=f"p{number}")], []))
+
+
+def test_many_processes_may_make_a_store_at_once(tmp_path: Path) -> None:
+    processes = multiprocessing.get_context("spawn")
+    gate = processes.Barrier(4)
+    made = [processes.Process(target=_appended, args=(tmp_path / "s", number, gate)) for number in range(4)]
+    for process in made:
+        process.start()
+    for process in made:
+        process.join(60)
+    assert [process.exitcode for process in made] == [0] * 4
+    assert Store(tmp_path / "s").snapshot().posts(WHOLE)[0].height == 4
+
+
+def test_a_store_that_is_made_while_it_is_looked_at_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = lake.schema_of
+
+    def overtaken(folder: Path) -> int | None:
+        before = looked(folder)
+        monkeypatch.setattr(lake, "schema_of", looked)
+        filled(tmp_path / "s", chunk([post_row()], []))
+        return before
+
+    monkeypatch.setattr(lake, "schema_of", overtaken)
+    store = filled(tmp_path / "s", chunk([post_row(post_id="p2")], []))
+    assert store.snapshot().posts(WHOLE)[0]["post_id"].sort().to_list() == ["p1", "p2"]
+
+
+@pytest.mark.parametrize("left", ["locks/4567-0123456789ab", f"{MARK}.4567", "posts/_delta_log/_tmp"])
+def test_what_a_killed_maker_left_is_in_nobodys_way(left: str, tmp_path: Path) -> None:
+    (tmp_path / "s" / left).parent.mkdir(parents=True)
+    (tmp_path / "s" / left).write_text("")
+    assert filled(tmp_path / "s", chunk([post_row()], [])).snapshot().version == "1.0"
 
 
 def test_the_writer_commits_what_it_holds_and_nothing_after_an_error(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
 from shp_miner.store.forgotten import Forgotten, names
-from shp_miner.store.lock import exclusive, shared
+from shp_miner.store.lock import LOCKS, exclusive, shared
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, first_mark, migrate, schema_of
 from shp_miner.store.snapshot import Snapshot
 from shp_miner.store.vacuum import KEEP_S, LOG, Ended, cutoff, end_before, entries, live_files, made_ms, sync_log
@@ -168,7 +168,7 @@ class Store:
             if self.path.is_file():
                 raise BadInput(f"{self.path} is a file, not a store.", "Name a folder with --store.")
             schema = schema_of(self.path)
-            if schema is None and self.path.is_dir() and any(one.name not in TABLES for one in self.path.iterdir()):
+            if schema is None and self.path.is_dir() and not all(map(_ours, self.path.iterdir())):
                 raise BadInput(f"The folder {self.path} holds other things than a store.", "Name an empty folder.")
         except OSError as error:
             raise from_os_error(error, f"opening the store {self.path}") or error from error
@@ -198,18 +198,26 @@ class Store:
         )
 
     def create(self) -> None:
-        """Make the empty tables, then the mark, so that a mark always has tables; or bring an older store forward."""
+        """Make the empty tables, then the mark, so that a mark always has tables; or bring an older store forward.
+
+        Of many who want to at once one does it, and the others find it done.
+        """
         if self._schema == SCHEMA_VERSION and self.exists:
             return
         with explained(f"creating the store {self.path}"):
-            if self.exists:
-                migrate(self.path)
-            else:
+            if not self.exists:
                 self.path.mkdir(parents=True, exist_ok=True)
-                for name, schema in TABLES.items():
-                    DeltaTable.create(str(self.path / name), schema=schema, mode="ignore", configuration=_CONFIGURATION)
-                first_mark(self.path)
+                with exclusive(self.path, "making the store"):
+                    self._make()
+            migrate(self.path)
         self._schema = SCHEMA_VERSION
+
+    def _make(self) -> None:
+        if self.exists:
+            return
+        for name, schema in TABLES.items():
+            DeltaTable.create(str(self.path / name), schema=schema, mode="ignore", configuration=_CONFIGURATION)
+        first_mark(self.path)
 
 
 class StoreWriter:
@@ -261,6 +269,11 @@ class StoreWriter:
                 self.flush()
         finally:
             self._thread.shutdown()
+
+
+def _ours(path: Path) -> bool:
+    """Whether a store that is being made, or whose maker was killed, may hold this."""
+    return path.name in TABLES or path.name == LOCKS or path.name.startswith(MARK)
 
 
 def _ordered(tables: list[pa.Table]) -> pa.Table:

@@ -20,7 +20,8 @@ from uuid import uuid4
 
 from shp_miner.errors import TryLater
 
-_FOLDER = "locks"
+#: The folder in a store where they lie.
+LOCKS = "locks"
 _FILE = "lock"
 
 #: How long to wait for others. Writers hold the lock for the moment of a commit; who takes content out, for minutes.
@@ -63,7 +64,7 @@ def beside(folder: Path, name: str, first: Callable[[], None]) -> Iterator[None]
 
     Who finds nobody else doing it calls `first` before others may begin, to clear away what the dead have left.
     """
-    place = folder.resolve() / _FOLDER
+    place = folder.resolve() / LOCKS
     place.mkdir(exist_ok=True)
     handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -78,7 +79,7 @@ def beside(folder: Path, name: str, first: Callable[[], None]) -> Iterator[None]
 
 @contextmanager
 def _held(folder: Path, doing: str, *, alone: bool, wait_s: float) -> Iterator[None]:
-    place = folder.resolve() / _FOLDER
+    place = folder.resolve() / LOCKS
     mine = (place, os.getpid())
     if mine in _alone.get():
         yield
@@ -167,7 +168,7 @@ def _notes(place: Path) -> list[Path]:
 
 def dead_notes(folder: Path) -> list[Path]:
     """The notes of processes that ended without a chance to take them away."""
-    place = folder / _FOLDER
+    place = folder / LOCKS
     notes = _notes(place) if place.is_dir() else []
     return [note for note in sorted(notes) if not _runs(int(note.name.partition("-")[0]))]
 
@@ -231,7 +232,7 @@ def _told(handle: int) -> Holder:
 @contextmanager
 def nobody_beside(folder: Path, name: str, what: str) -> Iterator[None]:
     """Keep everybody from what `beside` is for while the block runs. Raises TryLater if somebody does it (`what`)."""
-    place = folder.resolve() / _FOLDER
+    place = folder.resolve() / LOCKS
     place.mkdir(exist_ok=True)
     handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
