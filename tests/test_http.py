@@ -235,7 +235,7 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
-    for _ in range(40):
+    for _ in range(120):
         handler.wfile.write(b"a")
         handler.wfile.flush()
         time.sleep(0.05)
@@ -292,12 +292,12 @@ def test_pauses_after_failures_double_and_are_never_the_same(site: Site) -> None
 
 @pytest.mark.parametrize("where", ["headers", "body"])
 def test_an_answer_that_drips_has_its_time_as_a_whole(site: Site, clock: FakeClock, where: str) -> None:
-    # Every byte comes well within the time for one byte, for two seconds on end.
+    # Every byte comes well within the time for one byte, for six seconds on end.
     site.will(Reply(raw=where == "headers", headers={"Content-Length": "99"}, write=drip))
     started = time.monotonic()
     with pytest.raises(TryLater, match="did not answer in time"):
         ask(site, clock, limits(attempts=1)).get("/x", Answer)
-    assert 0.4 < time.monotonic() - started < 1.5
+    assert 0.4 < time.monotonic() - started < 5
 
 
 def test_nobody_there(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
