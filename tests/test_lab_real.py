@@ -261,6 +261,12 @@ def test_a_planted_word_is_learned(tmp_path: Path) -> None:
     assert 0.55 < rows["(longer text)"]["accuracy"] < 0.85
 
 
+@pytest.mark.parametrize(("good", "bad"), [("?", "!"), ("I", "U")], ids=["a mark", "a letter"])
+def test_a_mark_or_a_single_letter_is_a_word(tmp_path: Path, good: str, bad: str) -> None:
+    rows = trained(store_of(tmp_path / "s", worded(lambda n: good, lambda n: bad)))
+    assert rows["votes"]["accuracy"] == pytest.approx(9 / 15 + 6 / 15 / 2, abs=0.06)
+
+
 def test_nothing_is_learned_of_the_threads_that_test(tmp_path: Path) -> None:
     # Words that no other thread has: whoever trains on the tested threads knows them, nobody else can.
     rows = trained(store_of(tmp_path / "s", worded(lambda n: f"good{n}", lambda n: f"bad{n}")))
