@@ -291,6 +291,32 @@ def test_texts_that_do_not_differ_teach_nothing(tmp_path: Path) -> None:
     assert {table.note for table in tables} == {"Not possible: the store's answers have no texts that differ."}
 
 
+def test_what_moves_the_level_is_measured_against_the_check_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.word_levels import Levels, main
+
+    store = store_of(tmp_path / "s", worded(lambda n: "because"))
+    monkeypatch.setattr(sys, "argv", ["word_levels", str(store.path)])
+    assert main() == 0
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
+    levels = {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+    for name, row in trained(store).items():
+        if name in rows[0]:
+            assert levels["nothing"][name] == f"{row['accuracy']:.3f}"
+            assert levels["test: winner has twice the score"][name] == f"{row['clear pairs: accuracy']:.3f}"
+    newer, older = (levels[f"test: winner is {which}"]["test pairs"] for which in ("not older", "older"))
+    assert int(newer) + int(older) == int(levels["nothing"]["test pairs"])
+    made = Levels(threads_of(store))
+    for name, folds in made.chosen.items():
+        thread = made.training[name].thread.to_numpy()
+        for rows_of, few, part in zip(folds, made.capped(2)[name], made.of_threads(2)[name], strict=True):
+            assert set(thread[few]) == set(thread[rows_of])
+            assert np.unique(thread[few], return_counts=True)[1].max() == 2
+            assert not set(thread[part]) & set(thread[np.setdiff1d(rows_of, part)])
+            assert 0 < len(part) < len(rows_of)
+
+
 # -- the whole --------------------------------------------------------------------------------------------------------
 
 
