@@ -261,6 +261,12 @@ def test_a_planted_word_is_learned(tmp_path: Path) -> None:
     assert 0.55 < rows["(longer text)"]["accuracy"] < 0.85
 
 
+@pytest.mark.parametrize(("good", "bad"), [("?", "!"), ("I", "U")], ids=["a mark", "a letter"])
+def test_a_mark_or_a_single_letter_is_a_word(tmp_path: Path, good: str, bad: str) -> None:
+    rows = trained(store_of(tmp_path / "s", worded(lambda n: good, lambda n: bad)))
+    assert rows["votes"]["accuracy"] == pytest.approx(9 / 15 + 6 / 15 / 2, abs=0.06)
+
+
 def test_nothing_is_learned_of_the_threads_that_test(tmp_path: Path) -> None:
     # Words that no other thread has: whoever trains on the tested threads knows them, nobody else can.
     rows = trained(store_of(tmp_path / "s", worded(lambda n: f"good{n}", lambda n: f"bad{n}")))
@@ -283,6 +289,32 @@ def test_texts_that_do_not_differ_teach_nothing(tmp_path: Path) -> None:
     found = threads_of(store)
     tables = words_tables(found, {"votes": found.pairs(PRESETS["votes"])}, 0)
     assert {table.note for table in tables} == {"Not possible: the store's answers have no texts that differ."}
+
+
+def test_what_moves_the_level_is_measured_against_the_check_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.word_levels import Levels, main
+
+    store = store_of(tmp_path / "s", worded(lambda n: "because"))
+    monkeypatch.setattr(sys, "argv", ["word_levels", str(store.path)])
+    assert main() == 0
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in capsys.readouterr().out.splitlines()]
+    levels = {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+    for name, row in trained(store).items():
+        if name in rows[0]:
+            assert levels["nothing"][name] == f"{row['accuracy']:.3f}"
+            assert levels["test: winner has twice the score"][name] == f"{row['clear pairs: accuracy']:.3f}"
+    newer, older = (levels[f"test: winner is {which}"]["test pairs"] for which in ("not older", "older"))
+    assert int(newer) + int(older) == int(levels["nothing"]["test pairs"])
+    made = Levels(threads_of(store))
+    for name, folds in made.chosen.items():
+        thread = made.training[name].thread.to_numpy()
+        for rows_of, few, part in zip(folds, made.capped(2)[name], made.of_threads(2)[name], strict=True):
+            assert set(thread[few]) == set(thread[rows_of])
+            assert np.unique(thread[few], return_counts=True)[1].max() == 2
+            assert not set(thread[part]) & set(thread[np.setdiff1d(rows_of, part)])
+            assert 0 < len(part) < len(rows_of)
 
 
 # -- the whole --------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """A linear model of words trained on each preset's pairs and tested on pairs that no preset chose.
 
-Answers become hashed words and pairs of words; a logistic regression on the difference of the two answers learns which
-one is preferred. Better labels make a better model, and so do more of them: both are told apart by training on equally
-many, too.
+Answers become hashed words, marks and pairs of them; a logistic regression on the difference of the two answers learns
+which one is preferred. Better labels make a better model, and so do more of them: both are told apart by training on
+equally many, too.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ TEST = Rule(name="within-an-hour", order="any", max_apart_s=3600, confounded=Tru
 
 _FOLDS = 5
 _FEATURES = 1 << 18
+
+#: What counts as a word: those of one letter and marks of punctuation, too. How a writer sets sentences says much.
+_WORD = r"\w+|[^\w\s]"
 
 #: Weight of the penalty, for every preset and number of pairs alike, and steps of the descent at most.
 _STRENGTH = 3e-4
@@ -165,11 +168,16 @@ def _texts(threads: Threads, tables: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _matrix(texts: pl.Series) -> Any:
-    """A sparse row of hashed words and pairs of words for each text, of length 1; without what only one text has."""
+    """A sparse row of hashed words and pairs of them for each text, of length 1; without what only one text has."""
     from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415  (the extra `lab`)
 
     hashing = HashingVectorizer(
-        n_features=_FEATURES, ngram_range=(1, 2), alternate_sign=False, norm="l2", dtype=np.float32
+        n_features=_FEATURES,
+        token_pattern=_WORD,
+        ngram_range=(1, 2),
+        alternate_sign=False,
+        norm="l2",
+        dtype=np.float32,
     )
     matrix = hashing.transform(texts.to_list())
     return matrix[:, np.bincount(matrix.indices, minlength=_FEATURES) > 1]
