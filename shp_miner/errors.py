@@ -20,6 +20,9 @@ class Error(Exception):
 
     exit_code = 1
 
+    #: Whether it has been told already, as a line of the log.
+    told = False
+
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
@@ -63,6 +66,18 @@ def is_interrupt(error: BaseException) -> bool:
     """Whether Ctrl-C or SIGTERM ended it. A library in Rust that met it while it called Python makes a panic of it."""
     panic = type(error).__name__ == "PanicException" and "KeyboardInterrupt" in str(error)
     return panic or isinstance(error, KeyboardInterrupt)
+
+
+def in_words(error: BaseException) -> Error | None:
+    """What ended a command as an error that a person can read; None where it is for Python alone."""
+    if isinstance(error, Error):
+        return error
+    if is_interrupt(error):
+        return Incomplete("Interrupted.", "What was committed stays; run the same command again to go on.")
+    if not isinstance(error, Exception):
+        return None
+    bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
+    return from_os_error(error, "running the command") or bug
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -13,13 +13,19 @@ from shp_miner.tally import Tally
 
 
 def show(data: dict[str, Any], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
-    """Print a result once: as JSON, or as `people` prints it, or not at all."""
-    if as_json:
-        import msgspec
+    """Print a result once: as JSON, or as `people` prints it, or not at all.
 
-        click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode())
-    elif not quiet:
-        people()
+    A reader who goes away (`| head -1`) changes nothing about how the command has ended.
+    """
+    try:
+        if as_json:
+            import msgspec
+
+            click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode())
+        elif not quiet:
+            people()
+    except (BrokenPipeError, SystemExit):  # the latter is what rich makes of the former
+        pass
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
