@@ -82,6 +82,7 @@ def in_words(error: BaseException) -> Error | None:
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_SPACE_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+_DENIED_SQLITE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 _NO_SPACE_WORDS = ("No space left on device", "os error 28", "File too large")
 
 
@@ -98,8 +99,14 @@ def from_os_error(error: Exception, doing: str) -> Error | None:
             f"No space is left on the disk while {doing}.",
             "Free some space and run the same command again: nothing half-written is kept.",
         )
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
-        where = getattr(error, "filename", None)
-        named = f" ({where})" if where else ""
+    where = getattr(error, "filename", None)
+    named = f" ({where})" if where else ""
+    if number == errno.EROFS or "Read-only file system" in text:
+        return BadInput(
+            f"A read-only file system was met while {doing}{named}.",
+            "Make it writable; under systemd, `shp-miner schedule --install` allows a run what it needs by now.",
+        )
+    denied_by_sqlite = getattr(error, "sqlite_errorname", "").startswith(_DENIED_SQLITE)
+    if number in (errno.EACCES, errno.EPERM) or denied_by_sqlite or "Permission denied" in text:
         return BadInput(f"Permission was denied while {doing}{named}.", "Give your user the right to it and run again.")
     return None
