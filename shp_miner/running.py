@@ -241,7 +241,10 @@ class _Going:
     def _full(self) -> str | None:
         least = self._pipeline.limits.min_free
         free = self._free_bytes(self._store.path)
-        return f"Only {free / 1e9:.1f} GB are free, and {least / 1e9:.1f} GB shall stay so." if free < least else None
+        if free >= least:
+            return None
+        sizes = f"Only {free / 1e9:.1f} GB are free, and {least / 1e9:.1f} GB shall stay so"
+        return f"{sizes}: free some space, or lower limits.min_free."
 
     # -- the steps ----------------------------------------------------------------------------------------------------
 

@@ -310,7 +310,7 @@ def test_a_run_stops_before_the_disk_is_full(at: Bench) -> None:
     ran = run_on(at, pipeline(at, limits={"min_free": "60MB"}), free_bytes=lambda _: free[0])
     assert ran.exit_code == 75
     assert {said for ended in steps(ran).values() for said, _ in ended} == {
-        "Only 0.1 GB are free, and 0.1 GB shall stay so."
+        "Only 0.1 GB are free, and 0.1 GB shall stay so: free some space, or lower limits.min_free."
     }
     assert at.requests == []
     ran = run_on(at, pipeline(at, limits={"min_free": "40MB"}), free_bytes=lambda _: free[0])
