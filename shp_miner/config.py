@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from shp_miner.errors import BadInput, UsageError
+from shp_miner.errors import BadInput, NotAllowed, UsageError
 from shp_miner.keys import CredentialKeys, Duration, ForgetKeys, Pipeline, Size
 from shp_miner.rules.presets import Rule, preset
 
@@ -49,8 +49,16 @@ def read(path: Path) -> Pipeline:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"There is no file {path}.", "`shp-miner init` writes one.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}.", "") from error
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a folder.", "Name the pipeline file in it.") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{path} is no text in UTF-8: {error.reason} at byte {error.start}.", "Save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read: {error.strerror}.", "Correct its path, or the right to read it."
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path} is no TOML: {error}.", "See docs/pipelines.md for how to write it.") from None
     return _at(parse(data, str(path)), path.absolute().parent)
@@ -111,14 +119,14 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def credentials(pipeline: Pipeline, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables to set, by the names the sources read. Raises UsageError for a variable that is not set."""
+    """The variables to set, by the names the sources read. Raises NotAllowed for the first one that is not set."""
     result = {}
     for key in CredentialKeys.__struct_fields__:
         value = getattr(pipeline.credentials, key)
         if value is not None:
             name = value[2:-1]
             if name not in environment:
-                raise UsageError(
+                raise NotAllowed(
                     f"credentials.{key} names the environment variable {name}, which is not set.",
                     "Set it where the run is started: cron and systemd do not read your shell's files.",
                 )

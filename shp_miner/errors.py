@@ -20,6 +20,9 @@ class Error(Exception):
 
     exit_code = 1
 
+    #: Whether it has been told already, as a line of the log.
+    told = False
+
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
@@ -65,8 +68,21 @@ def is_interrupt(error: BaseException) -> bool:
     return panic or isinstance(error, KeyboardInterrupt)
 
 
+def in_words(error: BaseException) -> Error | None:
+    """What ended a command as an error that a person can read; None where it is for Python alone."""
+    if isinstance(error, Error):
+        return error
+    if is_interrupt(error):
+        return Incomplete("Interrupted.", "What was committed stays; run the same command again to go on.")
+    if not isinstance(error, Exception):
+        return None
+    bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
+    return from_os_error(error, "running the command") or bug
+
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_SPACE_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+_DENIED_SQLITE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 _NO_SPACE_WORDS = ("No space left on device", "os error 28", "File too large")
 
 
@@ -83,8 +99,14 @@ def from_os_error(error: Exception, doing: str) -> Error | None:
             f"No space is left on the disk while {doing}.",
             "Free some space and run the same command again: nothing half-written is kept.",
         )
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
-        where = getattr(error, "filename", None)
-        named = f" ({where})" if where else ""
+    where = getattr(error, "filename", None)
+    named = f" ({where})" if where else ""
+    if number == errno.EROFS or "Read-only file system" in text:
+        return BadInput(
+            f"A read-only file system was met while {doing}{named}.",
+            "Make it writable; under systemd, `shp-miner schedule --install` allows a run what it needs by now.",
+        )
+    denied_by_sqlite = getattr(error, "sqlite_errorname", "").startswith(_DENIED_SQLITE)
+    if number in (errno.EACCES, errno.EPERM) or denied_by_sqlite or "Permission denied" in text:
         return BadInput(f"Permission was denied while {doing}{named}.", "Give your user the right to it and run again.")
     return None

@@ -85,6 +85,9 @@ def _crawl(state: State | None, keys: SourceKeys, community: str) -> Planned:
         return Planned("crawl", about, f"read {waiting:,} threads that wait, and what is new", requests)
     if keys.limit is None:
         return Planned(
-            "crawl", about, f"read all threads: {start} requests, 1 for {page} listed, {each:g} a thread", None
+            "crawl",
+            about,
+            f"read all threads: requests are {start} to begin with, 1 for {page} threads listed, {each:g} a thread",
+            None,
         )
     return Planned("crawl", about, f"read {keys.limit:,} threads", round(start + keys.limit / page + each * keys.limit))

@@ -28,6 +28,7 @@ from shp_miner.forgetting import forget
 from shp_miner.importing import import_dump
 from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
 from shp_miner.pipeline import NoPairs, export_dataset
+from shp_miner.report import metrics
 from shp_miner.sources.http import SYSTEM, Budget, Clock, OverBudget
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
@@ -91,12 +92,14 @@ def run(
     access: Access | None = None,
     only: Collection[str] = (),
     say: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] | None = None,
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> Ran:
     """Do what a pipeline (as `config.read` gave it) asks for; `name` is what logs call it.
 
-    `access` brings clocks and a clock (its site is not looked at), `only` names the steps to take. Raises TryLater
-    where another run has the store. All else that goes wrong is in the result.
+    `access` brings clocks and a clock (its site is not looked at), `only` names the steps to take, `say` is told what
+    was done and `warn` what was not (the same, unless given). Raises TryLater where another run has the store. All else
+    that goes wrong is in the result.
     """
     access = access or Access()
     store = Store(pipeline.store)
@@ -105,7 +108,7 @@ def run(
         only_one(store.path / LOCK, f"The store {store.path} has a run", f"running {name}"),
         Runs(store.path) as runs,
     ):
-        going = _Going(pipeline, Ran(name), store, runs, access, free_bytes, say)
+        going = _Going(pipeline, Ran(name), store, runs, access, free_bytes, say, warn or say)
         number = runs.begin(name, going.now())
         try:
             going.go([step for step in STEPS if step in only or not only])
@@ -115,6 +118,7 @@ def run(
             raise
         finally:
             going.finish()
+            going.measure()
             try:
                 runs.end(number, going.now(), going.ran.exit_code, msgspec.to_builtins(going.ran))
             except TryLater as full:  # what was done stays done, and the summary says the rest
@@ -167,9 +171,10 @@ class _Going:
         access: Access,
         free_bytes: Callable[[Path], int],
         say: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self._pipeline, self.ran, self._store, self._runs = pipeline, ran, store, runs
-        self._free_bytes, self._say = free_bytes, say
+        self._free_bytes, self._say, self._warn = free_bytes, say, warn
         self._clock = _Waiting(access.clock or SYSTEM)
         self._started_s = self._clock.now()
         self._budget = _DiskBudget(pipeline, self._clock, self._full)
@@ -195,6 +200,21 @@ class _Going:
         ran.requests, ran.waited_s = self._budget.requests, self._clock.waited_s
         ran.exit_code = ran.exit_code or _exit_code(ran.steps)
 
+    def measure(self) -> None:
+        """Write the file for Prometheus. That it cannot be written is a failure of the run like others."""
+        path = self._pipeline.log.metrics
+        if path is None:
+            return
+        try:
+            metrics.write(Path(path), self.ran, self._clock.now())
+        except Error as error:
+            self._did(StepDone("metrics", path, f"{error.message} {error.hint}", error.exit_code))
+            self.ran.exit_code = _exit_code(self.ran.steps)
+
+    def _did(self, done: StepDone) -> None:
+        self.ran.steps.append(done)
+        (self._warn if done.exit_code else self._say)(f"{done.step} {done.about}: {done.said}")
+
     def _step(self, step: StepName, about: str, work: Callable[[], StepDone | None]) -> None:
         start = self._clock.now()
         stopped = False
@@ -214,15 +234,17 @@ class _Going:
         if done is None:
             return
         done.seconds = self._clock.now() - start
-        self.ran.steps.append(done)
-        self._say(f"{step} {about}: {done.said}")
+        self._did(done)
         if stopped or done.said == INTERRUPTED:
             raise _Stopped
 
     def _full(self) -> str | None:
         least = self._pipeline.limits.min_free
         free = self._free_bytes(self._store.path)
-        return f"Only {free / 1e9:.1f} GB are free, and {least / 1e9:.1f} GB shall stay so." if free < least else None
+        if free >= least:
+            return None
+        sizes = f"Only {free / 1e9:.1f} GB are free, and {least / 1e9:.1f} GB shall stay so"
+        return f"{sizes}: free some space, or lower limits.min_free."
 
     # -- the steps ----------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from shp_miner import FORMATS, PRESETS
 from shp_miner.cli import COMMANDS, _Commands, cli, run
+from shp_miner.cli.output import table
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
@@ -128,6 +130,22 @@ def test_the_same_for_machines(dumps: list[str], capsys: pytest.CaptureFixture[s
     data = parsed(capsys, "doctor")
     assert data["store"]["version"] == "1.1"
     assert data["problems"] == []
+
+
+@pytest.mark.parametrize("width", [30, 80, 120])
+def test_a_narrow_terminal_cuts_nothing_and_breaks_no_word(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(width))):
+        monkeypatch.setenv(name, value)
+    columns = ("pipeline", "started", "took", "outcome", "code", "new", "changed", "deleted", "pairs", "requests")
+    row = ("meta.toml", "2026-11-26 03:27 (17 min ago)", "6 s", "in part", 3, 1_234, 56, 7, 90_123, 4_567)
+    table("Last runs", columns, [row] * 2)
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    for word in (*columns, "meta.toml", "2026-11-26", "03:27", "(17", "ago)", "1,234", "90,123", "4,567"):
+        assert re.search(rf"(^|\s){re.escape(word)}(\s|$)", out, re.M), word
+    widest = max(map(len, out.splitlines()))
+    assert widest <= max(width, 80), "no wider than its words need"
 
 
 def test_quiet_says_nothing(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from shp_miner import cli, config, running
 from shp_miner.cli import run_
-from shp_miner.errors import BadInput, Error, UsageError
+from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.keys import Duration, Size
@@ -310,7 +310,7 @@ def test_a_run_stops_before_the_disk_is_full(at: Bench) -> None:
     ran = run_on(at, pipeline(at, limits={"min_free": "60MB"}), free_bytes=lambda _: free[0])
     assert ran.exit_code == 75
     assert {said for ended in steps(ran).values() for said, _ in ended} == {
-        "Only 0.1 GB are free, and 0.1 GB shall stay so."
+        "Only 0.1 GB are free, and 0.1 GB shall stay so: free some space, or lower limits.min_free."
     }
     assert at.requests == []
     ran = run_on(at, pipeline(at, limits={"min_free": "40MB"}), free_bytes=lambda _: free[0])
@@ -404,7 +404,7 @@ SECRETS = ["reddit_client_id", "reddit_client_secret", "reddit_user_agent", "sta
 def test_credentials_are_set_for_the_sources_from_the_variables_named(key: str) -> None:
     whole = config.parse({"credentials": {key: "${MY_OWN}"}})
     assert config.credentials(whole, {"MY_OWN": "hidden"}) == {f"SHP_MINER_{key.upper()}": "hidden"}
-    with pytest.raises(UsageError, match=rf"credentials\.{key} names the environment variable MY_OWN"):
+    with pytest.raises(NotAllowed, match=rf"credentials\.{key} names the environment variable MY_OWN"):
         config.credentials(whole, {})
 
 
@@ -417,7 +417,7 @@ def test_reddit_is_asked_with_the_credentials_of_the_file(
         with_limits(patch=monkeypatch, requests=100_000, burst=100, pause_s=0)
         named = {f"reddit_{name}": f"${{MY_{name.upper()}}}" for name in ("client_id", "client_secret", "user_agent")}
         path = written(tmp_path / "p.toml", tables(at, credentials=named))
-        assert cli.run(["run", str(path)]) == 2
+        assert cli.run(["run", str(path)]) == 4
         assert "MY_CLIENT_ID, which is not set" in capsys.readouterr().err
         for name, value in (("CLIENT_ID", CLIENT_ID), ("CLIENT_SECRET", "wrong"), ("USER_AGENT", "reader")):
             monkeypatch.setenv(f"MY_{name}", value)
@@ -517,10 +517,13 @@ def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "p.toml").write_text("[source")
     assert "is no TOML" in said(5)
     (tmp_path / "p.toml").write_bytes(b"store = '\xff'")
-    assert "cannot be read" in said(5)
+    assert "is no text in UTF-8: invalid start byte at byte 9. Save it" in said(5)
     (tmp_path / "p.toml").unlink()
     (tmp_path / "p.toml").mkdir()
-    assert "cannot be read" in said(5)
+    assert "is a folder. Name the pipeline file" in said(5)
+    (tmp_path / "p.toml").rmdir()
+    (tmp_path / "p.toml").symlink_to("p.toml")
+    assert "cannot be read: Too many levels of symbolic links. Correct" in said(5)
 
 
 def test_an_empty_file_is_a_pipeline_that_does_nothing(tmp_path: Path) -> None:

@@ -181,3 +181,23 @@ def test_sqlite_on_a_full_disk_says_so_and_goes_on_when_there_is_space(small_dis
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
     with pytest.raises(TryLater, match="No space is left on the disk"):
         Runs(small_disk).begin("second", 4)
+
+
+def test_a_store_on_a_read_only_disk_is_exported_and_nothing_else_is_done_to_it(
+    small_disk: Path, tmp_path: Path, now: datetime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = small_disk / "store"
+    import_dump("reddit-dump", write_month(tmp_path / "dumps", thread("p1")), store, now=now)
+    with Runs(store):
+        pass  # makes crawl.sqlite
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    before = tree(small_disk)
+    assert run(["export", str(tmp_path / "out"), "--store", str(store)]) == 0
+    for words in (["recheck"], ["vacuum"], ["doctor", "--repair"], ["forget", "--author", "x@reddit.com"]):
+        capsys.readouterr()
+        assert run([*words, "--store", str(store)]) == 5
+        said = capsys.readouterr().err
+        assert "A read-only file system was met" in said or "Permission was denied" in said, words
+        assert "bug" not in said
+        assert "aside" not in said, "it is not damaged"
+    assert tree(small_disk) == before

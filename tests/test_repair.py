@@ -298,6 +298,12 @@ def test_a_damaged_mark_is_written_anew_if_the_tables_are_sound(store: Store) ->
     assert (store.path / MARK).read_bytes() == b"{"
 
 
+def test_where_no_store_is_nothing_is_said_to_be_repaired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--repair", "--store", str(tmp_path / "typo")]) == 5
+    assert "There is no store" in capsys.readouterr().err
+    assert run(["doctor", "--store", str(tmp_path / "typo")]) == 0, "a new installation has none"
+
+
 def test_a_newer_store_is_left_alone(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     (store.path / MARK).write_text('{"schema": 99}')
     entry(store, 7).write_bytes(b"")

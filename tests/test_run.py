@@ -476,7 +476,7 @@ def test_of_two_runs_one_works_and_the_other_says_who_has_the_store(tmp_path: Pa
         os.kill(first.process.pid, signal.SIGCONT)
         holder = f": running p.toml (process {first.process.pid}, since 20"
         assert f"has a run already{holder}" in second.errors
-        assert "Traceback" not in second.errors
+        assert (second.lines[-1]["event"], second.lines[-1]["exit_code"]) == ("error", 75)
         assert first.end() == 0
         assert first.said["new"] == 12
         assert doubled(here.store) == []

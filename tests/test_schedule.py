@@ -417,8 +417,16 @@ def test_a_unit_may_write_where_a_run_writes(machine: Machine, tmp_path: Path, m
     assert "\nPrivateUsers=yes\n" in service
     assert "\nSuccessExitStatus=3 75\n" in service
     assert "\nPersistent=yes\n" in timer
+    assert "RequiresMountsFor" not in service
     monkeypatch.setattr(systemd, "for_machine", lambda: True)
-    assert "PrivateUsers" not in next(iter(systemd.units(made).values()))
+    service = next(iter(systemd.units(made).values()))
+    assert "PrivateUsers" not in service
+    assert f'\nRequiresMountsFor="{file}" "{tmp_path}/s" ' in service
+
+
+@pytest.mark.parametrize("every_s", [3600, 90])
+def test_a_timer_is_not_a_minute_late(every_s: int) -> None:
+    assert "\nAccuracySec=1s\n" in list(systemd.units(job(every_s=every_s)).values())[1]
 
 
 def test_what_lies_in_tmp_is_not_hidden_from_the_run() -> None:
@@ -427,6 +435,8 @@ def test_what_lies_in_tmp_is_not_hidden_from_the_run() -> None:
     seen = next(iter(systemd.units(job(Path("/tmp/p.toml"))).values()))
     assert "\nPrivateTmp=no\n" in seen
     assert 'ReadWritePaths="-/tmp"' in seen
+    program = next(iter(systemd.units(job(program=Path("/var/tmp/venv/bin/shp-miner"))).values()))
+    assert "\nPrivateTmp=no\n" in program
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from importlib import import_module
 
 import click
 
-from shp_miner.errors import Error, Incomplete, from_os_error, is_interrupt
+from shp_miner.errors import Error, in_words
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -90,7 +91,13 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     gc.set_threshold(_OBJECTS_BEFORE_LOOKING)
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # a full disk, or a reader who went away: Python would try again, and end with 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -101,29 +108,22 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output went away; there is nobody left to tell.
-        sys.stderr.close()
+    except SystemExit:
+        # What click and rich make of a reader of our output who went away; there is nobody left to tell.
         return 0
-    except Error as error:
-        return _say(error, verbose)
     except BaseException as error:  # the last place where a person can be told
-        if is_interrupt(error) or isinstance(error, click.Abort):
-            return _say(
-                Incomplete("Interrupted.", "What was committed stays; run the same command again to go on."), verbose
-            )
-        if not isinstance(error, Exception):
+        words = in_words(KeyboardInterrupt() if isinstance(error, click.Abort) else error)
+        if words is None:
             raise
-        known = from_os_error(error, "running the command")
-        bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
-        return _say(known or bug, verbose)
+        return _say(words, verbose)
     return int(result or 0)
 
 
 def _say(error: Error, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
-    click.echo(f"Error: {error.message}", err=True)
-    if error.hint:
-        click.echo(error.hint, err=True)
+    if not error.told:
+        click.echo(f"Error: {error.message}", err=True)
+        if error.hint:
+            click.echo(error.hint, err=True)
     return error.exit_code

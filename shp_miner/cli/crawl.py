@@ -102,12 +102,19 @@ def _recheck(store: Path, *, limit: int | None, quiet: bool, **budget: Any) -> l
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: what was asked for is stored, and the summary is true."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends a run as Ctrl-C does: what was asked for is stored, and the summary is true.
+
+    So does SIGHUP, which a terminal sends when its connection breaks, unless it is ignored (nohup).
+    """
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    for one, handler in before.items():
+        if handler is not signal.SIG_IGN or one is signal.SIGTERM:
+            signal.signal(one, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _asked(access: Access, *, max_requests: int | None, max_seconds: float | None) -> Access:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import click
+
+from shp_miner.errors import in_words
 
 #: Everything below says what it has to say to this logger and its children.
 NAME = "shp_miner"
@@ -17,14 +19,28 @@ NAME = "shp_miner"
 
 @contextmanager
 def logging_to_stderr(form: Literal["auto", "human", "json"], *, quiet: bool) -> Iterator[None]:
-    """Show log lines while the block runs: warnings and errors alone where `quiet`."""
-    handler = _Handler(as_json=form == "json" or (form == "auto" and not sys.stderr.isatty()))
+    """Show log lines while the block runs: warnings and errors alone where `quiet`.
+
+    Where lines are JSON, what ends the block is a line as well, so that a log tells when it was and can be parsed.
+    """
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    handler = _Handler(as_json=as_json)
     logger = logging.getLogger(NAME)
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         yield
+    except BaseException as error:
+        words = in_words(error) if as_json else None
+        if words is None or words.told:
+            raise
+        data = {"event": "error", "exit_code": words.exit_code}
+        logger.error("%s", f"{words.message} {words.hint}".strip(), extra={"data": data})
+        words.told = True
+        if words is error:
+            raise
+        raise words from error
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
@@ -38,6 +54,10 @@ class _Handler(logging.Handler):
         self._as_json = as_json
 
     def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # the log's disk is full, or its reader went away: no reason to end what is logged
+            self._emit(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
         moment = datetime.fromtimestamp(record.created, UTC)
         if not self._as_json:
             click.echo(f"{moment:%H:%M:%S} {record.getMessage()}", err=True)

@@ -11,33 +11,51 @@ import click
 
 from shp_miner.tally import Tally
 
+#: A column this wide is not made narrower (cells on the screen).
+_LONG_WORD = 16
+
 
 def show(data: dict[str, Any], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
-    """Print a result once: as JSON, or as `people` prints it, or not at all."""
-    if as_json:
-        import msgspec
+    """Print a result once: as JSON, or as `people` prints it, or not at all.
 
-        click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode())
-    elif not quiet:
-        people()
+    A reader who goes away (`| head -1`) changes nothing about how the command has ended.
+    """
+    try:
+        if as_json:
+            import msgspec
+
+            click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode())
+        elif not quiet:
+            people()
+    except (BrokenPipeError, SystemExit):  # the latter is what rich makes of the former
+        pass
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; numbers stand right. Without a terminal it is plain text, never cut."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*(_cell(value) for value in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 160)
+    cells = [[_cell(value) for value in row] for row in rows]
+    needed = [max(map(cell_len, texts)) for texts in zip(columns, *cells, strict=True)]
+    roomy = sum(needed) + 3 * len(columns) <= console.width
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1 if roomy else 0))
+    least = []
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
+        words = " ".join([column, *(row[index] for row in cells)]).split()
+        # Where there is little room, a column becomes as narrow as its words, but for long ones, and no narrower.
+        least.append(min(max(map(cell_len, words)), _LONG_WORD) if needed[index] > _LONG_WORD else needed[index])
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=least[-1])
+    for row in cells:
+        shown.add_row(*row)
     console.print(title, style="bold", markup=False, soft_wrap=True)
+    console.width = max(console.width, sum(least) + len(columns) + 1)  # a terminal wraps what is wider; nothing is cut
     console.print(shown)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -51,28 +50,27 @@ def command(
 
     from shp_miner import config
 
-    read = config.read(pipeline)
+    with logging_to_stderr("auto", quiet=quiet):
+        read = config.read(pipeline)
     given: dict[str, Any] = {"max_seconds": max_seconds, "max_requests": max_requests}
     given = {name: value for name, value in given.items() if value is not None}
     read = msgspec.structs.replace(read, limits=msgspec.structs.replace(read.limits, **given))
     if dry_run:
         return _planned(read, pipeline, only, as_json=as_json, quiet=quiet)
-    os.environ.update(config.credentials(read))
 
-    from shp_miner.report import metrics
     from shp_miner.running import run
     from shp_miner.sources.clocks import FileClocks
     from shp_miner.sources.registry import Access
 
     log = logging.getLogger(NAME)
     with logging_to_stderr(read.log.format, quiet=quiet), ended_by_sigterm():
-        ran = run(read, pipeline.name, access=Access(clocks=FileClocks()), only=only, say=log.info)
+        os.environ.update(config.credentials(read))
+        access = Access(clocks=FileClocks())
+        ran = run(read, pipeline.name, access=access, only=only, say=log.info, warn=log.warning)
         level = logging.WARNING if ran.exit_code else logging.INFO
         log.log(
             level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}
         )
-    if read.log.metrics is not None:
-        metrics.write(Path(read.log.metrics), ran, time.time())
     steps = [(one.step, one.about, one.said, one.exit_code) for one in ran.steps]
     data = msgspec.to_builtins(ran)
     show(

@@ -42,7 +42,7 @@ def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
 
     `problems` lists what needs attention, each with what to do, `leftovers` what only takes room. With `repair` what is
     wrong with the store is put right where that can be done; `repaired` says what was. Raises TryLater while somebody
-    uses the store.
+    uses the store, and BadInput where there is none to repair.
     """
     problems: list[str] = []
     found = _checked(store_path, repair=repair)
@@ -71,6 +71,8 @@ def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
 
 def _checked(path: Path, *, repair: bool) -> list[Found]:
     if not any((path / name).exists() for name in (MARK, *TABLES)):
+        if repair:
+            Store(path).snapshot()  # whoever names what is to be repaired is told that it is not there
         return []  # nothing there, or something else, which is said below
     return repairing.repair(path) if repair else repairing.look(path)
 

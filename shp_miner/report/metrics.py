@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from shp_miner.running import Ran
+from shp_miner.errors import BadInput, from_os_error
+
+if TYPE_CHECKING:
+    from shp_miner.running import Ran
 
 #: Name, kind, help and the count it shows. All are of the last run; Prometheus adds up by itself.
 _METRICS = (
@@ -21,7 +25,10 @@ _METRICS = (
 
 
 def write(path: Path, ran: Ran, now_s: float) -> None:
-    """Write the file in one step: the collector must never read half of it. `now_s` is when the run ended."""
+    """Write the file in one step: the collector must never read half of it. `now_s` is when the run ended.
+
+    Raises BadInput where it may not be written, TryLater where the disk is full.
+    """
     label = ran.pipeline.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     counts = ran.counts()
     lines = []
@@ -30,10 +37,18 @@ def write(path: Path, ran: Ran, now_s: float) -> None:
     lines += _metric(
         "last_run_timestamp_seconds", "When the last run ended, in seconds since 1970.", label, round(now_s)
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    new.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            new.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise from_os_error(error, f"writing {path}") or BadInput(
+            f"The file for Prometheus cannot be written: {error.strerror}.", "Correct `log.metrics` in the pipeline."
+        ) from error
 
 
 def _metric(name: str, text: str, label: str, value: float) -> list[str]:

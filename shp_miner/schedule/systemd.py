@@ -75,8 +75,14 @@ Description=shp-miner run {stem} every {every}
 WantedBy=timers.target
 """
 
+#: Otherwise starts come up to a minute late, and intervals that are counted from start to start are as much longer.
+_EXACT = "AccuracySec=1s"
+
 #: Of the machine alone: a person's own service manager knows no network target and cannot drop capabilities.
 _NETWORK = "\nWants=network-online.target\nAfter=network-online.target"
+
+#: Of the machine alone, too: without the disk that the store is on, a run would begin a new one in the empty folder.
+_DISKS = "\nRequiresMountsFor={}"
 _OF_MACHINE = """\
 CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER
 PrivateDevices=yes
@@ -118,14 +124,17 @@ def units(job: Job) -> dict[Path, str]:
     own = folder() / job.name
     environment = "".join(f"\nEnvironment={_word(f'{name}={value}')}" for name, value in job.environment.items())
     places = [*job.writes, *job.exported]
-    temporary = [one for one in _TEMPORARY if any(place.is_relative_to(one) for place in (job.pipeline, *places))]
+    seen = (job.pipeline, job.program, *places)
+    temporary = [one for one in _TEMPORARY if any(place.is_relative_to(one) for place in seen)]
+    disks = " ".join(_path(place, prefix="") for place in (job.pipeline, *job.writes))
+    # A folder that is gone must not keep a run from starting.
     writes = " ".join(_path(place) for place in dict.fromkeys([*places, *temporary]))
     service = _SERVICE.format(
         mark=MARK + str(job.pipeline),
         systemctl=" ".join(systemctl()),
         name=job.name,
         stem=_plain(job.pipeline.stem),
-        network=_NETWORK if for_machine() else "",
+        network=_NETWORK + _DISKS.format(disks) if for_machine() else "",
         program=_word(str(job.program), program=True),
         pipeline=_word(str(job.pipeline)),
         secrets=_specifiers(str(secrets())),
@@ -145,10 +154,12 @@ def when(job: Job) -> str:
     calendar = on_calendar(job.every_s, job.offset_min)
     if calendar is not None:
         spread = "RandomizedDelaySec=1min\nFixedRandomDelay=yes"
-        return f"OnCalendar={calendar}\nPersistent=yes\n# The second of the minute, the same each time.\n{spread}"
-    # A random delay would be added to each interval: the start of the first one spreads them instead.
-    first_s = job.offset_min * 60 % min(job.every_s, 3600)
-    return f"OnActiveSec={first_s:.15g}s\nOnUnitActiveSec={job.every_s:.15g}s"
+        lines = f"OnCalendar={calendar}\nPersistent=yes\n# The second of the minute, the same each time.\n{spread}"
+    else:
+        # A random delay would be added to each interval: the start of the first one spreads them instead.
+        first_s = job.offset_min * 60 % min(job.every_s, 3600)
+        lines = f"OnActiveSec={first_s:.15g}s\nOnUnitActiveSec={job.every_s:.15g}s"
+    return f"{lines}\n{_EXACT}"
 
 
 def on_calendar(every_s: float, offset_min: int) -> str | None:
@@ -181,9 +192,9 @@ def _word(text: str, *, program: bool = False) -> str:
     return f'"{text if program or "=" in text else text.replace("$", "$$")}"'
 
 
-def _path(place: Path) -> str:
-    """A word of a list of paths, in which a backslash is a backslash."""
-    text = f"-{_specifiers(str(place))}"  # a folder that is gone must not keep a run from starting
+def _path(place: Path, *, prefix: str = "-") -> str:
+    """A word of a list of paths, in which a backslash is a backslash; "-" for one that may be gone."""
+    text = prefix + _specifiers(str(place))
     if '"' in text and "'" in text:
         raise UsageError(
             f"systemd cannot be given the path {place}.", "Give it a name with fewer quotes, or --as cron."

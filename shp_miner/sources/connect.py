@@ -223,5 +223,5 @@ def _not_public(host: str, address: str) -> BadInput:
     named = f"{host} is" if host == address else f"{host} stands for {address}, which is"
     return BadInput(
         f"{named} not an address of the public internet.",
-        "Where it is a site of your own, allow it: --allow-private (in Python allow_private=True).",
+        "Where it is a site of your own, allow it: --allow-private (in a pipeline, or in Python, allow_private).",
     )

@@ -101,7 +101,8 @@ def _held(folder: Path, doing: str, *, alone: bool, wait_s: float) -> Iterator[N
         finally:
             if token is not None:
                 _alone.reset(token)
-            note.unlink(missing_ok=True)
+            with suppress(OSError):  # a read-only file system says so even of a note that is not there
+                note.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
