@@ -13,6 +13,7 @@ Every error is one sentence on what happened (`message`) and one on what to do n
 from __future__ import annotations
 
 import errno
+import os
 
 
 class Error(Exception):
@@ -83,6 +84,7 @@ def in_words(error: BaseException) -> Error | None:
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_SPACE_SQLITE = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 _DENIED_SQLITE = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+_NO_PATH = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _NO_SPACE_WORDS = ("No space left on device", "os error 28", "File too large")
 
 
@@ -106,6 +108,13 @@ def from_os_error(error: Exception, doing: str) -> Error | None:
             f"A read-only file system was met while {doing}{named}.",
             "Make it writable; under systemd, `shp-miner schedule --install` allows a run what it needs by now.",
         )
+    if number in _NO_PATH:
+        return BadInput(
+            f"A path that cannot be was met while {doing}{named}: {os.strerror(number).lower()}.",
+            "Name another path: a part of this one may be a file where a folder should be.",
+        )
+    if number == errno.EIO or "Input/output error" in text:
+        return BadInput(f"The disk failed while {doing}{named}.", "Have it checked before you run the same again.")
     denied_by_sqlite = getattr(error, "sqlite_errorname", "").startswith(_DENIED_SQLITE)
     if number in (errno.EACCES, errno.EPERM) or denied_by_sqlite or "Permission denied" in text:
         return BadInput(f"Permission was denied while {doing}{named}.", "Give your user the right to it and run again.")

@@ -296,6 +296,26 @@ def test_a_folder_without_the_right_to_read_is_one_sentence(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["stats", "--store", "file/store"],
+        ["status", "--store", "file/store"],
+        ["import", "threads", "file", "--store", "file/store"],
+        ["import", "threads", "file/threads.jsonl"],
+        ["import", "reddit-dump", f"{'R' * 300}.zst"],
+        ["lab", "file/out", "--world", "base", "--threads", "2", "--no-charts"],
+        ["doctor", "--repair", "--store", "loop/store"],
+        ["vacuum", "--store", f"{'s' * 300}"],
+    ],
+)
+def test_a_path_that_cannot_be_is_no_bug(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert run(words) == 5
+    assert "A path that cannot be was met while" in capsys.readouterr().err
+
+
 def test_the_demo_runs_twice_alike_and_prints_what_the_readme_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
