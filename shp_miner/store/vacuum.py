@@ -98,7 +98,11 @@ def lines(entry: Path) -> Iterator[dict[str, Any]]:
 def sync_log(folder: Path, version: int) -> None:
     """Wait until the log of the table in `folder` is on the disk from a version on: a loss of power then keeps it."""
     log = folder / LOG
-    sync(*(path for number, path in entries(log) if number >= version), log)
+    made = []
+    while (entry := log / f"{version:020}.json").exists():  # by name: a log can have thousands of others
+        made.append(entry)
+        version += 1
+    sync(*made, log)
 
 
 def made_ms(entry: Path) -> int:
