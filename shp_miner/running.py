@@ -33,6 +33,7 @@ from shp_miner.sources.registry import Access
 from shp_miner.store import Store
 from shp_miner.store.database import shrink
 from shp_miner.store.lock import InUse, only_one
+from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
 
 StepName = Literal["forget", "import", "recheck", "crawl", "export", "tidy"]
@@ -65,7 +66,7 @@ Steps = Iterator[tuple[str, Callable[[], StepDone | None]]]
 
 
 class Ran(Struct):
-    """What a run did: counts over all its steps, and the steps."""
+    """What a run did: counts over all its steps, and the steps. `given_up` is how many threads of the store are."""
 
     pipeline: str
     exit_code: int = 0
@@ -76,11 +77,12 @@ class Ran(Struct):
     pairs: int = 0
     requests: int = 0
     waited_s: float = 0.0
+    given_up: int = 0
     steps: list[StepDone] = field(default_factory=list)
 
     def counts(self) -> dict[str, int | float]:
         """What a summary has, by name."""
-        names = ("new", "changed", "deleted", "pairs", "requests", "waited_s", "seconds", "exit_code")
+        names = ("new", "changed", "deleted", "given_up", "pairs", "requests", "waited_s", "seconds", "exit_code")
         return {name: round(getattr(self, name), 1) for name in names}
 
 
@@ -187,6 +189,8 @@ class _Going:
                     self._step(step, about, work)
         except _Stopped:
             pass
+        with Look(self._store.path) as look:
+            self.ran.given_up = len(look.given_up())
 
     def finish(self) -> None:
         """Add up."""

@@ -37,7 +37,7 @@ from .crawls import Bench, bench, content, doubled, marked, settled, waiting, wi
 from .flows import community, manifest, out_of, pipeline, run_on, source, steps, tables, written
 from .test_crawl_processes import BURST, PROCESSES, RATE, kept, place
 
-COUNTS = {"new", "changed", "deleted", "pairs", "requests", "waited_s", "seconds", "exit_code"}
+COUNTS = {"new", "changed", "deleted", "given_up", "pairs", "requests", "waited_s", "seconds", "exit_code"}
 
 #: Nothing listens here.
 NOWHERE = "http://127.0.0.1:9"
