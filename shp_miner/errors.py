@@ -13,6 +13,8 @@ Every error is one sentence on what happened (`message`) and one on what to do n
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class Error(Exception):
@@ -63,6 +65,13 @@ def is_interrupt(error: BaseException) -> bool:
     """Whether Ctrl-C or SIGTERM ended it. A library in Rust that met it while it called Python makes a panic of it."""
     panic = type(error).__name__ == "PanicException" and "KeyboardInterrupt" in str(error)
     return panic or isinstance(error, KeyboardInterrupt)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint for a name that is none of those known: it names the nearest of them, or else all."""
+    known = list(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
