@@ -18,7 +18,7 @@ FILE = "crawl.sqlite"
 #: All times are microseconds since 1970.
 #: sites: where a source's site was last asked, so that later visits ask there too.
 #: windows: everything the listing holds up to `complete_to` has been taken over.
-#: threads: `changed_at` as last listed, `read_change` as it was when last read; what differs is waiting to be read.
+#: threads: `changed_at` as last listed, `read_change` up to which change it was read; what changed later is waiting.
 #:   `due_at` is the next visit by age, `claimed_until` keeps two processes from reading the same thread.
 #:   `post_gone`: only a stub of its post is left. `failed_since`: reading it has failed since then, null if it has not.
 #:   `retry_at`: it is not read before then; NEVER for one that is given up, and 0 beside an `error` for one that was,

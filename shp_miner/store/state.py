@@ -142,17 +142,26 @@ class State:
             )
 
     def read(self, origin: Origin, thread: Thread, read_at: int, due_at: int | None) -> None:
-        """Mark a thread as read and stored, with the time of its next visit."""
+        """Mark a thread as read and stored, with the time of its next visit.
+
+        What a listing shows later is not read again if the reading has said that it knows of it.
+        """
         post = thread.post
+        # A time in the future is a mistake, and would hide every change up to it.
+        knows = min(thread.changed_at or 0, read_at)
         with transaction(self._database):
             self._seen(origin, post.post_id, read_at, due_at)
             self._database.execute(
-                "UPDATE threads SET missing = ?, post_gone = ? WHERE source = ? AND site = ? AND post_id = ?",
-                (thread.missing, int(post.state != "live"), origin.source, origin.site, post.post_id),
+                "UPDATE threads SET missing = ?, post_gone = ?, read_change = max(changed_at, ?) "
+                "WHERE source = ? AND site = ? AND post_id = ?",
+                (thread.missing, int(post.state != "live"), knows, origin.source, origin.site, post.post_id),
             )
 
     def visited(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
-        """Mark a thread whose items were read again by id, with the time of its next visit."""
+        """Mark a thread whose items were read again by id, with the time of its next visit.
+
+        Of new answers that says nothing: what waits to be read whole goes on waiting.
+        """
         with transaction(self._database):
             self._seen(origin, post_id, read_at, due_at)
 
@@ -289,7 +298,7 @@ class State:
 
     def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
         self._database.execute(
-            "UPDATE threads SET read_change = changed_at, read_at = ?, due_at = ?, tries = 0, retry_at = 0, "
+            "UPDATE threads SET read_at = ?, due_at = ?, tries = 0, retry_at = 0, "
             "error = NULL, failed_since = NULL, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
             (read_at, due_at, origin.source, origin.site, post_id),
         )
