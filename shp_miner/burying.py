@@ -10,7 +10,7 @@ from shp_miner.sources.items import Origin
 from shp_miner.sources.items import State as Shown
 from shp_miner.store import Store
 from shp_miner.store.forget import tombstone
-from shp_miner.store.forgotten import Item
+from shp_miner.store.forgotten_list import Item
 from shp_miner.store.state import Known, State
 
 

@@ -6,7 +6,6 @@ is left is in the result, and the next run goes on there.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import shutil
 from collections.abc import Callable, Collection, Iterator
@@ -25,7 +24,7 @@ from shp_miner.crawling import crawl, recheck
 from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
 from shp_miner.export.publish import fingerprint, formats_in
 from shp_miner.forgetting import forget
-from shp_miner.importing import import_dump
+from shp_miner.importing import import_dump, matching, state_of_files
 from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
 from shp_miner.pipeline import NoPairs, export_dataset
 from shp_miner.sources.http import SYSTEM, Budget, Clock, OverBudget
@@ -257,7 +256,7 @@ class _Going:
         options: dict[str, Any] = {name: value for name, value in given.items() if value}
         # The same file may be imported twice with other options: each is done once.
         how = _digest(msgspec.json.encode((keys.kind, options)))
-        found = {path: _state_of_files(path) for path in matching(keys.paths)}
+        found = {path: state_of_files(path) for path in matching(keys.paths)}
         fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{how}:{path}") != state]
         if not fresh:
             return None
@@ -377,28 +376,6 @@ def _exit_code(steps: list[StepDone]) -> int:
         return 0
     nothing_done = codes == {TryLater.exit_code} and all(step.exit_code or step.said == "up to date" for step in steps)
     return TryLater.exit_code if nothing_done else Incomplete.exit_code
-
-
-def matching(patterns: list[str]) -> list[Path]:
-    """Files and folders, in the order of their names. What is named without a wildcard must be there."""
-    found: list[Path] = []
-    for pattern in patterns:
-        paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants a folder and a rest
-        if not paths and not glob.has_magic(pattern):
-            raise BadInput(f"There is no file {pattern}.", "Correct `paths` in the pipeline.")
-        found += map(Path, paths)
-    return list(dict.fromkeys(found))
-
-
-def _state_of_files(path: Path) -> str:
-    """Says whether a file, or any in a folder, has changed since it was imported."""
-    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
-    sizes = []
-    for file in files:
-        with suppress(FileNotFoundError):
-            status = file.stat()
-            sizes.append((str(file), status.st_size, status.st_mtime_ns))
-    return _digest(msgspec.json.encode(sizes))
 
 
 def _many(count: int, what: str) -> str:

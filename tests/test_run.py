@@ -97,9 +97,8 @@ def test_what_makes_an_export_be_written_again(at: Bench) -> None:
 
 @pytest.mark.parametrize("name", ["discourse", "nodebb", "stackexchange"])
 def test_what_is_due_and_has_changed_is_read_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_limits(
-        patch=monkeypatch, requests=100_000, burst=100, pause_s=0
-    )  # nobody waits, so that all is read at the same time
+    # Nobody waits, so that all is read at the same time.
+    with_limits(patch=monkeypatch, requests=100_000, burst=100, pause_s=0)
     with bench(name, tmp_path / "store", community()) as at:
         whole = pipeline(at, export=[{"out": str(out_of(at)), "validation": 0.0, "test": 0.0}])
         post = at.community.ask("What about now?", "Things have changed.")

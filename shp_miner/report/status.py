@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from shp_miner.running import LOCK
 from shp_miner.store import Store
-from shp_miner.store.forgotten import pending_since
+from shp_miner.store.forgotten_list import pending_since
 from shp_miner.store.lake import explained
 from shp_miner.store.lock import Holder, holder
 from shp_miner.store.look import Cursor, Look, Thread
