@@ -6,21 +6,20 @@ every page below that was taken over. So whatever ends a run, the next one goes 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from shp_miner.burying import Burials
 from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.retrying import Retries
 from shp_miner.sources.http import Clock, OverBudget
 from shp_miner.sources.items import Origin, Thread, to_chunk
 from shp_miner.sources.items import State as Shown
 from shp_miner.sources.source import Gone, Listed, ManyThreads, Source
 from shp_miner.store import Store
-from shp_miner.store.forget import tombstone
-from shp_miner.store.forgotten import Item
 from shp_miner.store.state import Known, State
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
@@ -33,9 +32,6 @@ OVERLAP_S = _HOUR_S
 
 #: A thread claimed by a run that died can be read by another one after this time.
 _CLAIM_S = 900.0
-
-#: First wait before a failed thread is tried again; it doubles up to a day.
-_RETRY_S = 900.0
 
 #: After this many threads in a row for which the site was down, the run ends.
 _DOWN = 3
@@ -55,7 +51,7 @@ T = TypeVar("T")
 
 
 class Crawled(msgspec.Struct):
-    """What a run did with a community; `new` threads were never read before.
+    """What a run did with a community; `new` threads were never read before, and `given_up` are not asked for any more.
 
     `stopped` says why it ended early, `capped` why the listing ended early.
     """
@@ -72,6 +68,7 @@ class Crawled(msgspec.Struct):
     failed: int = 0
     incomplete: int = 0
     waiting: int = 0
+    given_up: int = 0
     capped: str | None = None
     stopped: str | None = None
 
@@ -101,6 +98,7 @@ class Crawl:
     ) -> None:
         self._source, self._store, self._state, self._clock = source, store, state, clock
         self._visits_s, self._limit, self._say = visits_s, limit, say
+        self._retries, self._burials = Retries(state, self._now), Burials(store, state, self._now)
 
     def run(self, community: str) -> Crawled:
         """List what is new or changed in a community (its name as `verify` gave it), and read it.
@@ -109,16 +107,23 @@ class Crawl:
         """
         origin = self._origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
-        self._stopping(done, lambda: self._list(origin, done), lambda: self._read(origin, done))
-        done.waiting = self._state.waiting(origin)
+        waiting = self._state.claim_waiting
+        self._stopping(done, lambda: self._list(origin, done), lambda: self._read(origin, waiting, done))
+        self._stopping(done, lambda: self._give_up(origin, done))
+        done.waiting, done.given_up = self._state.waiting(origin), self._state.given_up(origin)
         return done
 
     def recheck(self, community: str) -> Crawled:
-        """Visit the threads whose age asks for it, by their items' ids where the source has that."""
+        """Visit the threads whose age asks for it, by their items' ids where the source has that.
+
+        What was given up and is to be tried once more is read whole.
+        """
         origin = self._origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
-        self._stopping(done, lambda: self._revisit(origin, done))
-        done.waiting = self._state.put_off(origin, self._now())
+        once_more = self._state.claim_once_more
+        self._stopping(done, lambda: self._revisit(origin, done), lambda: self._read(origin, once_more, done))
+        self._stopping(done, lambda: self._give_up(origin, done))
+        done.waiting, done.given_up = self._state.put_off(origin, self._now()), self._state.given_up(origin)
         return done
 
     # -- listing ------------------------------------------------------------------------------------------------------
@@ -154,9 +159,9 @@ class Crawl:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _read(self, origin: Origin, done: Crawled) -> None:
+    def _read(self, origin: Origin, claim: Claim, done: Crawled) -> None:
         size = getattr(self._source, "threads_per_request", 1)
-        with closing(self._claimed(origin, self._state.claim_waiting, done, size)) as batches:
+        with closing(self._claimed(origin, claim, done, size)) as batches:
             for post_ids in batches:
                 if size > 1:
                     self._together(origin, post_ids, done)
@@ -190,7 +195,7 @@ class Crawl:
         try:
             thread = self._source.thread(origin.community, post_id)
         except Gone as gone:
-            self._bury(origin, known, done, gone.state)
+            done.gone += self._burials.thread(origin, known, gone.state)
         except (TryLater, BadInput) as error:
             self._failed(origin, post_id, error, done)
         else:
@@ -211,7 +216,7 @@ class Crawl:
                 if known.post_id in threads:
                     continue
                 if threads or len(part) == 1:
-                    self._bury(origin, known, done, "deleted")
+                    done.gone += self._burials.thread(origin, known, "deleted")
                 else:
                     self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
 
@@ -239,9 +244,26 @@ class Crawl:
 
     def _failed(self, origin: Origin, post_id: str, error: TryLater | BadInput, done: Crawled) -> None:
         done.failed += 1
-        wait_s = min(_RETRY_S * 2 ** self._state.tries(origin, post_id), _DAY_S)
-        now = self._now()
-        self._state.failed(origin, post_id, error.message, now + _us(wait_s), now)
+        self._retries.put_off(origin, post_id, error.message)
+
+    def _give_up(self, origin: Origin, done: Crawled) -> None:
+        """Give up what is hopeless, if another thread can be read: a site that is down is no fault of its threads."""
+        hopeless = self._retries.hopeless(origin)
+        if hopeless and (done.read or (done.stopped != INTERRUPTED and self._another_can_be_read(origin))):
+            for post_id in hopeless:
+                self._state.give_up(origin, post_id)
+                self._say(f"{origin.community}: thread {post_id} has failed for too long and is given up")
+
+    def _another_can_be_read(self, origin: Origin) -> bool:
+        other = self._state.last_read(origin)
+        try:
+            if other is not None:
+                self._source.thread(origin.community, other)
+        except Gone:
+            return True  # a later visit finds that out by itself
+        except (TryLater, BadInput):
+            return False
+        return other is not None
 
     def _keep(self, origin: Origin, threads: Sequence[tuple[Thread, Known]], done: Crawled) -> None:
         """Store threads in one piece, then mark each as read."""
@@ -255,7 +277,7 @@ class Crawl:
             # Where the platform kept some answers back, nobody can tell which of them are gone.
             absent: Shown = "live" if thread.missing else "deleted"
             shown = {answer.answer_id: answer.state for answer in thread.answers}
-            self._bury_parts(origin, known, thread.post.state, shown, absent, done)
+            done.gone += self._burials.parts(origin, known, thread.post.state, shown, absent)
             self._state.read(origin, thread, now, self._next_visit(thread.post.created_at, now))
             done.read += 1
             done.new += known.created_at is None
@@ -294,11 +316,11 @@ class Crawl:
                     shown = {
                         answer_id: answers.get((known.post_id, answer_id), "deleted") for answer_id, _ in known.answers
                     }
-                    self._bury_parts(origin, known, posts[known.post_id], shown, "deleted", done)
+                    done.gone += self._burials.parts(origin, known, posts[known.post_id], shown, "deleted")
                     self._state.visited(origin, known.post_id, now, self._next_visit(known.created_at or now, now))
                     done.read += 1
                 elif posts or len(part) == 1:
-                    self._bury(origin, known, done, "deleted")
+                    done.gone += self._burials.thread(origin, known, "deleted")
                 else:
                     self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
 
@@ -319,39 +341,6 @@ class Crawl:
             posts |= {post.post_id: post.state for post in found.posts}
             answers |= {(answer.post_id, answer.answer_id): answer.state for answer in found.answers}
         return posts, answers
-
-    # -- what is gone -------------------------------------------------------------------------------------------------
-
-    def _bury(self, origin: Origin, known: Known, done: Crawled, state: Literal["deleted", "removed"]) -> None:
-        """A whole thread is gone: its items become tombstones, and it is never asked for again."""
-        if known.created_at is not None:
-            items = [Item(origin.site, known.post_id, None)]
-            items += [Item(origin.site, known.post_id, answer_id) for answer_id, _ in known.answers]
-            tombstone(self._store, items, state, self._now())
-        self._state.gone(origin, known.post_id)
-        done.gone += 1
-
-    def _bury_parts(
-        self,
-        origin: Origin,
-        known: Known,
-        post: Shown,
-        answers: Mapping[str, Shown],
-        absent: Shown,
-        done: Crawled,
-    ) -> None:
-        """Parts of a thread are gone: its post, or answers that were there. Stubs count, and what is `absent`."""
-        gone: dict[Literal["deleted", "removed"], list[str | None]] = defaultdict(list)
-        if post != "live" and known.created_at is not None and not known.post_gone:
-            gone[post].append(None)
-        for answer_id, _ in known.answers:
-            state = answers.get(answer_id, absent)
-            if state != "live":
-                gone[state].append(answer_id)
-        for state, ids in gone.items():
-            tombstone(self._store, [Item(origin.site, known.post_id, one) for one in ids], state, self._now())
-            self._state.parts_gone(origin, known.post_id, ids)
-            done.gone += len(ids)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -5,11 +5,10 @@ An unknown key, a value of the wrong kind or a secret written out is an error th
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -17,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from shp_miner.errors import BadInput, NotAllowed, UsageError
+from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest
 from shp_miner.keys import CredentialKeys, Duration, ForgetKeys, Pipeline, Size
 from shp_miner.rules.presets import Rule, preset
 
@@ -112,12 +111,6 @@ def _with_zone(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A sentence that names the nearest of the known names, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
-
-
 def credentials(pipeline: Pipeline, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables to set, by the names the sources read. Raises NotAllowed for the first one that is not set."""
     result = {}
@@ -151,7 +144,7 @@ def _known(data: Any, struct: type[Struct], where: str, path: str = "") -> None:
     for key, value in data.items():
         if key not in fields:
             place = f"[{path}] has" if path else "there is"
-            raise BadInput(f"{where}: {place} no key {key!r}.", nearest(key, list(fields)))
+            raise BadInput(f"{where}: {place} no key {key!r}.", nearest(key, fields))
         inner = struct_in(fields[key].type)
         if inner is not None:
             for number, one in enumerate(value if isinstance(value, list) else [value], 1):

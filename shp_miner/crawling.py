@@ -58,18 +58,21 @@ def recheck(
     access: Access,
     *,
     limit: int | None = None,
+    given_up: bool = False,
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Crawled]:
     """Visit all threads of a store whose age asks for it. `access` says how to ask; the store knows where.
 
-    Raises as `crawl`.
+    With `given_up`, what could not be read for so long that it was given up is tried once more. Raises as `crawl`.
     """
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
     done: list[Crawled] = []
     refused: list[Error] = []
     with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+        if given_up:
+            state.take_up_again()
         for name, site, url, private in state.sites():
             communities = state.due_communities(name, site, round(access.clock.now() * 1_000_000))
             if not communities:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class Error(Exception):
@@ -79,6 +81,13 @@ def in_words(error: BaseException) -> Error | None:
         return None
     bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
     return from_os_error(error, "running the command") or bug
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint for a name that is none of those known: it names the nearest of them, or else all."""
+    known = list(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

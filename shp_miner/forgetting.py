@@ -21,7 +21,8 @@ from shp_miner.store import Store
 from shp_miner.store.asked import Asked, as_lines, author, from_file, item
 from shp_miner.store.exports import KnownExport, known_exports, remember_export
 from shp_miner.store.forget import Purged, clean, look_for_people, purge_table
-from shp_miner.store.forgotten import Forgotten, add, has_pending, make_salt, settle
+from shp_miner.store.forgotten import Forgotten
+from shp_miner.store.forgotten_list import add, has_pending, make_salt, settle
 from shp_miner.store.found import ASIDE
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import exclusive

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import zstandard
 from msgspec import Struct, structs
 
 from shp_miner.dumps.compressed import Advance, compression, ignore
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
-from shp_miner.errors import UsageError
+from shp_miner.errors import BadInput, UsageError
 from shp_miner.tally import Tally, total
 
 if TYPE_CHECKING:
@@ -72,6 +75,28 @@ def import_dump(
     done = _store(path)
     done.compact_if_due()
     return Imported(tally, done.snapshot().version if done.exists else "0.0")
+
+
+def matching(patterns: list[str]) -> list[Path]:
+    """Files and folders, in the order of their names. What is named without a wildcard must be there."""
+    found: list[Path] = []
+    for pattern in patterns:
+        paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants a folder and a rest
+        if not paths and not glob.has_magic(pattern):
+            raise BadInput(f"There is no file {pattern}.", "Correct `paths` in the pipeline.")
+        found += map(Path, paths)
+    return list(dict.fromkeys(found))
+
+
+def state_of_files(path: Path) -> str:
+    """Says whether a file, or any in a folder, has changed since it was imported."""
+    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    sizes = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            status = file.stat()
+            sizes.append((str(file), status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(msgspec.json.encode(sizes)).hexdigest()
 
 
 def _store(path: Path) -> Store:

@@ -23,7 +23,7 @@ from shp_miner.running import LOCK
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
 from shp_miner.store.exports import known_exports
-from shp_miner.store.forgotten import has_pending
+from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.found import ASIDE, Found, aside, is_young
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import InUse, dead_notes, exclusive, holder, nobody_beside, only_one

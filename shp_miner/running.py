@@ -6,7 +6,6 @@ is left is in the result, and the next run goes on there.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import shutil
 from collections.abc import Callable, Collection, Iterator
@@ -25,7 +24,7 @@ from shp_miner.crawling import crawl, recheck
 from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
 from shp_miner.export.publish import fingerprint, formats_in
 from shp_miner.forgetting import forget
-from shp_miner.importing import import_dump
+from shp_miner.importing import import_dump, matching, state_of_files
 from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
 from shp_miner.pipeline import NoPairs, export_dataset
 from shp_miner.report import metrics
@@ -34,6 +33,7 @@ from shp_miner.sources.registry import Access
 from shp_miner.store import Store
 from shp_miner.store.database import shrink
 from shp_miner.store.lock import InUse, only_one
+from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
 
 StepName = Literal["forget", "import", "recheck", "crawl", "export", "tidy"]
@@ -66,7 +66,7 @@ Steps = Iterator[tuple[str, Callable[[], StepDone | None]]]
 
 
 class Ran(Struct):
-    """What a run did: counts over all its steps, and the steps."""
+    """What a run did: counts over all its steps, and the steps. `given_up` is how many threads of the store are."""
 
     pipeline: str
     exit_code: int = 0
@@ -77,11 +77,12 @@ class Ran(Struct):
     pairs: int = 0
     requests: int = 0
     waited_s: float = 0.0
+    given_up: int = 0
     steps: list[StepDone] = field(default_factory=list)
 
     def counts(self) -> dict[str, int | float]:
         """What a summary has, by name."""
-        names = ("new", "changed", "deleted", "pairs", "requests", "waited_s", "seconds", "exit_code")
+        names = ("new", "changed", "deleted", "given_up", "pairs", "requests", "waited_s", "seconds", "exit_code")
         return {name: round(getattr(self, name), 1) for name in names}
 
 
@@ -192,6 +193,8 @@ class _Going:
                     self._step(step, about, work)
         except _Stopped:
             pass
+        with Look(self._store.path) as look:
+            self.ran.given_up = len(look.given_up())
 
     def finish(self) -> None:
         """Add up."""
@@ -275,7 +278,7 @@ class _Going:
         options: dict[str, Any] = {name: value for name, value in given.items() if value}
         # The same file may be imported twice with other options: each is done once.
         how = _digest(msgspec.json.encode((keys.kind, options)))
-        found = {path: _state_of_files(path) for path in matching(keys.paths)}
+        found = {path: state_of_files(path) for path in matching(keys.paths)}
         fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{how}:{path}") != state]
         if not fresh:
             return None
@@ -395,28 +398,6 @@ def _exit_code(steps: list[StepDone]) -> int:
         return 0
     nothing_done = codes == {TryLater.exit_code} and all(step.exit_code or step.said == "up to date" for step in steps)
     return TryLater.exit_code if nothing_done else Incomplete.exit_code
-
-
-def matching(patterns: list[str]) -> list[Path]:
-    """Files and folders, in the order of their names. What is named without a wildcard must be there."""
-    found: list[Path] = []
-    for pattern in patterns:
-        paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants a folder and a rest
-        if not paths and not glob.has_magic(pattern):
-            raise BadInput(f"There is no file {pattern}.", "Correct `paths` in the pipeline.")
-        found += map(Path, paths)
-    return list(dict.fromkeys(found))
-
-
-def _state_of_files(path: Path) -> str:
-    """Says whether a file, or any in a folder, has changed since it was imported."""
-    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
-    sizes = []
-    for file in files:
-        with suppress(FileNotFoundError):
-            status = file.stat()
-            sizes.append((str(file), status.st_size, status.st_mtime_ns))
-    return _digest(msgspec.json.encode(sizes))
 
 
 def _many(count: int, what: str) -> str:

@@ -27,6 +27,7 @@ from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.serve.stackexchange import StackExchangeApi
 from shp_miner.sources import arctic_shift, limits, reddit, registry
 from shp_miner.sources.http import Budget, Clocks, MemoryClocks
+from shp_miner.sources.items import Post, Thread
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
 
@@ -167,6 +168,11 @@ def with_limits(*, patch: pytest.MonkeyPatch, **changes: float) -> None:
     patch.setitem(reddit.Reddit.__init__.__kwdefaults__ or {}, "limits", reddit.LIMITS)
 
 
+def bare(post_id: str, created_at: int = 0) -> Thread:
+    """A thread to mark as read, where nothing else matters."""
+    return Thread(Post(post_id=post_id, created_at=created_at, body="", body_format="text", score=1, title=""), [])
+
+
 # What came of it
 
 _KEY = {"posts": ["site", "post_id"], "answers": ["site", "post_id", "answer_id"]}
@@ -220,7 +226,7 @@ def waiting(store: Store) -> set[str]:
 
 def marked(store: Store) -> dict[str, set[str]]:
     """The threads that the state says are read, with their answers."""
-    found: dict[str, set[str]] = {row[0]: set() for row in _state(store, "read_change = changed_at AND NOT gone")}
+    found: dict[str, set[str]] = {row[0]: set() for row in _state(store, "read_change >= changed_at AND NOT gone")}
     with closing(sqlite3.connect(store.path / "crawl.sqlite")) as database:
         for post_id, answer_id in database.execute("SELECT post_id, answer_id FROM answers WHERE NOT gone"):
             if post_id in found:

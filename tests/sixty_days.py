@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from shp_miner import community as crawling_one
+from shp_miner import burying, community
 from shp_miner.forum.live import Community, LiveAnswer, LiveThread
 from shp_miner.forum.serve.faults import Fault, Faults
 from shp_miner.forum.serve.message import Request
@@ -69,8 +69,8 @@ def stamped_by_the_forum(patch: pytest.MonkeyPatch) -> None:
     def stamp(of: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *given: of(*given[:-1], given[-1] - given[-1] % round(SLOT_S * 1_000_000))
 
-    for name in ("to_chunk", "tombstone"):
-        patch.setattr(crawling_one, name, stamp(getattr(crawling_one, name)))
+    for module, name in ((community, "to_chunk"), (burying, "tombstone")):
+        patch.setattr(module, name, stamp(getattr(module, name)))
 
 
 def running(pipeline: Path, clock: Path, out: Path, week_s: float, file_bytes: int | None) -> None:

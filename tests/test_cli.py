@@ -193,7 +193,8 @@ def test_months_read_too_early_are_shown(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["imprt"], 2, "Did you mean 'import'"),
+        (["imprt"], 2, "Did you mean 'import'?"),
+        (["zzz"], 2, "Known here: demo, "),
         (["import"], 2, "COMMAND"),
         (["import", "reddit-dump"], 2, "Missing argument"),
         (["import", "reddit-dump", "nowhere.zst"], 5, "There is no file nowhere.zst"),

@@ -23,7 +23,7 @@ from shp_miner.forum.serve.faults import Delivery, Fault
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.sources import registry
 from shp_miner.sources.clocks import FileClocks
-from shp_miner.store.forgotten import has_pending
+from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.state import State
 
 from .crawls import (

@@ -51,6 +51,8 @@ class Board:
         self.allowed: float = float("inf")
         self.broken: dict[str, Exception] = {}
         self.duplicating = False
+        #: Whether a thread says by itself when it changed last.
+        self.tells = activity
 
     def post(self, post_id: str, at: float, answers: int = 3) -> None:
         self.created[post_id] = self.changed[post_id] = at
@@ -84,7 +86,8 @@ class Board:
             raise self.broken[post_id]
         if post_id in self.gone:
             raise Gone("deleted")
-        return Thread(self._post(post_id), [self._answer(post_id, one) for one in self._there(post_id)])
+        answers = [self._answer(post_id, one) for one in self._there(post_id)]
+        return Thread(self._post(post_id), answers, changed_at=_us(self.changed[post_id]) if self.tells else None)
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
         self._ask(f"again {len(post_ids) + len(answer_ids)}")
@@ -301,6 +304,54 @@ def test_a_visit_asks_for_many_items_at_once(state: State, clock: FakeClock) -> 
     assert recheck(board, state, clock).read == 30
     assert board.count("thread") == 0
     assert board.count("again") == 2  # 120 items
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_visit_that_saw_a_change_is_not_made_twice(tells: bool, state: State, clock: FakeClock) -> None:
+    board = Board("newest", activity=True, ids=0)
+    board.tells = tells
+    for n in range(4):
+        board.post(f"p{n}", clock.time - 3600)
+    crawl(board, state, clock)
+    clock.time += 12 * 3600
+    board.answer("p1", clock.time - 4000)
+    board.answer("p2", clock.time - 60)
+    assert recheck(board, state, clock).read == 4
+    board.answer("p2", clock.time + 1)
+    clock.time += 60
+    board.asked.clear()
+    done = crawl(board, state, clock)
+    assert board.asked == ["list None", *([] if tells else ["thread p1"]), "thread p2"]
+    assert done.complete
+    assert stored(state) == expected(board)
+
+
+def test_a_thread_that_says_it_changed_in_the_future_hides_nothing(state: State, clock: FakeClock) -> None:
+    board = Board("newest", activity=True, ids=0)
+    board.post("p", clock.time - 3600)
+    crawl(board, state, clock)
+    clock.time += 12 * 3600
+    listed, board.changed["p"] = board.changed["p"], clock.time + 400 * DAY_S
+    recheck(board, state, clock)
+    board.changed["p"] = listed
+    clock.time += 60
+    board.answer("p", clock.time - 30)
+    assert crawl(board, state, clock).read == 1
+    assert stored(state) == expected(board)
+
+
+def test_a_visit_by_id_does_not_stand_for_the_answers_that_a_listing_announced(state: State, clock: FakeClock) -> None:
+    board = Board("oldest", activity=True, ids=100)
+    board.post("p", clock.time - 3600)
+    crawl(board, state, clock)
+    clock.time += DAY_S
+    board.answer("p", clock.time - 600)
+    board.allowed = 1
+    assert crawl(board, state, clock).waiting == 1, "it is listed, and the budget is used up"
+    board.allowed = float("inf")
+    assert recheck(board, state, clock).read == 1
+    assert crawl(board, state, clock).read == 1
+    assert stored(state) == expected(board)
 
 
 def test_what_is_gone_becomes_a_tombstone_and_is_never_asked_for_again(

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from msgspec.structs import fields
 
-from shp_miner import FORMATS, PRESETS, community
+from shp_miner import FORMATS, PRESETS, community, retrying
 from shp_miner.cli import COMMANDS, _Commands, cli
 from shp_miner.export.card import _TERMS
 from shp_miner.forum.live import Community
@@ -225,7 +225,7 @@ def test_every_option_of_a_crawl_is_documented() -> None:
         command = _Commands().get_command(click.Context(cli), name)
         assert command is not None
         options = {one.opts[-1] for one in command.params if isinstance(one, click.Option)}
-        assert options == documented - ({"--site", "--url", "--allow-private"} if name == "recheck" else set())
+        assert options == documented - ({"--site", "--url", "--allow-private"} if name == "recheck" else {"--given-up"})
 
 
 def test_the_pace_is_that_of_the_code() -> None:
@@ -241,7 +241,7 @@ def test_the_times_of_a_run_are_those_of_the_code() -> None:
     assert hours == [6, 24, 72, 168, 720], "the README and docs/crawling.md name these ages"
     assert "6 hours, 1, 3,\n7 and 30 days" in CRAWLING
     assert "6 hours, 1, 3, 7 and 30 days" in README
-    assert (community.OVERLAP_S, community._RETRY_S, community._CLAIM_S, community._DOWN) == (3600, 900, 900, 3)
+    assert (community.OVERLAP_S, retrying.RETRY_S, community._CLAIM_S, community._DOWN) == (3600, 900, 900, 3)
     assert community._ANSWERED_S == 2 * 86_400
 
 
@@ -369,6 +369,7 @@ def test_every_schema_is_documented() -> None:
 
 def test_the_numbers_of_the_health_page_are_those_of_the_code() -> None:
     assert f"`shp-miner vacuum --keep {KEEP_S / 86_400:g}d`" in HEALTH
+    assert f"when {retrying.GIVE_UP_TRIES} tries over {retrying.GIVE_UP_S / 86_400:g} days have failed" in HEALTH
     assert f"`--stale` is {STALE_S / 86_400:g} days" in HEALTH
     assert f"less than `--min-free` is free ({MIN_FREE_BYTES / 1e9:g} GB)" in HEALTH
     assert f"more than {repair._MANY} entries" in HEALTH

@@ -206,7 +206,7 @@ def test_a_crawls_file_of_the_first_schema_keeps_all_it_knows(old: Path) -> None
         assert state.complete_to(ORIGIN) == 500
         assert state.due_communities("discourse", "forum.example", 600) == ["c1"]
         assert state.known(ORIGIN, ["1"])[0].answers == [("a", 100)]
-        assert state.tries(ORIGIN, "2") == 2
+        assert state.failures(ORIGIN, "2") == (2, 1800)
         assert state.waiting(ORIGIN) == 1
     with Runs(old) as runs:
         assert runs.last(5) == []

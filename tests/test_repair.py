@@ -37,6 +37,7 @@ from shp_miner.store.runs import Runs
 from shp_miner.store.state import State
 
 from .build import answer_row, chunk, thread, tree, write_month
+from .crawls import bare
 from .killing import killed
 from .test_vacuum import content, data_files, filled
 
@@ -147,7 +148,7 @@ def test_what_was_noted_and_lost_is_read_and_imported_again(store: Store) -> Non
     with State(store.path) as state, Runs(store.path) as runs:
         for post_id, ago in (("early", 3), ("late", 0)):
             state.listed(ORIGIN, [Listed(post_id, 5)])
-            state.visited(ORIGIN, post_id, now - ago * hours, now + hours)
+            state.read(ORIGIN, bare(post_id), now - ago * hours, now + hours)
             runs.did(f"import:{post_id}", "whole", now - ago * hours)
         assert state.waiting(ORIGIN) == 0
     entry(store, 7).write_bytes(b"")

@@ -336,7 +336,8 @@ def test_ratio_is_undefined_without_a_positive_base() -> None:
 @pytest.mark.parametrize(
     ("name", "overrides", "words"),
     [
-        ("shpp", {}, "Did you mean 'shp'"),
+        ("shpp", {}, "Did you mean 'shp'?"),
+        ("zzz", {}, "Known here: shp, shp-strict, "),
         ("shp", {"min_rato": 2}, "Did you mean 'min_ratio'"),
         ("shp", {"min_ratio": 0.5}, "min_ratio"),
         ("shp", {"order": "newest"}, "order"),

@@ -25,19 +25,21 @@ from shp_miner.forum.live import Community
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.load import load
 from shp_miner.pipeline import export_dataset
 from shp_miner.planning import plan
 from shp_miner.running import StepDone, _exit_code
 from shp_miner.store import Store
 from shp_miner.store.lock import only_one
 from shp_miner.store.runs import Runs
+from shp_miner.store.state import State
 
 from .build import comment, thread, tree, write_dump, write_month
-from .crawls import Bench, bench, content, doubled, marked, settled, waiting, with_limits
+from .crawls import Bench, assert_same, bench, content, doubled, marked, settled, waiting, with_limits
 from .flows import community, manifest, out_of, pipeline, run_on, source, steps, tables, written
 from .test_crawl_processes import BURST, PROCESSES, RATE, kept, place
 
-COUNTS = {"new", "changed", "deleted", "pairs", "requests", "waited_s", "seconds", "exit_code"}
+COUNTS = {"new", "changed", "deleted", "given_up", "pairs", "requests", "waited_s", "seconds", "exit_code"}
 
 #: Nothing listens here.
 NOWHERE = "http://127.0.0.1:9"
@@ -91,6 +93,43 @@ def test_what_makes_an_export_be_written_again(at: Bench) -> None:
     at.pass_time(60)
     assert run_on(at, only=["crawl"]).changed == 1
     assert exported() != "up to date", "the store has changed"
+
+
+@pytest.mark.parametrize("name", ["discourse", "nodebb", "stackexchange"])
+def test_what_is_due_and_has_changed_is_read_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody waits, so that all is read at the same time.
+    with_limits(patch=monkeypatch, requests=100_000, burst=100, pause_s=0)
+    with bench(name, tmp_path / "store", community()) as at:
+        whole = pipeline(at, export=[{"out": str(out_of(at)), "validation": 0.0, "test": 0.0}])
+        post = at.community.ask("What about now?", "Things have changed.")
+        good, better = (at.community.answer(post, f"What {one} thinks.", author=one) for one in ("somebody", "another"))
+        for item, up in ((post, 30), (good, 9), (better, 25)):
+            at.community.vote(item, up=up)
+        run_on(at, whole)
+        at.pass_time(26 * 3600)
+        at.community.answer(at.community.answer(post, "A third thought."), "A thought about that one.")
+        at.pass_time(3 * 3600)
+        ran, paths = asked(at, lambda: run_on(at, whole))
+        # Of Stack Exchange a visit reads by id only what is known, so the new answer takes a request of its own.
+        path = {"discourse": f"/t/{post}.json", "nodebb": f"/api/topic/{post}"}
+        assert paths.count(path.get(name, f"/2.3/questions/{post}/answers")) == 1
+        assert (ran.exit_code, ran.changed) == (0, 2 if name == "stackexchange" else 1)
+        before, out = content(at.store), tree(out_of(at))
+        assert before["answers"].filter(post_id=post).height == 3
+        assert load(out_of(at)).to_polars().filter(post_id=post).height == 1
+        with State(at.store.path) as state:
+            state.read_again(round((at.clock.time - 3600) * 1e6))
+        again = run_on(at, whole)
+        assert (again.changed, again.pairs) == (1, ran.pairs), "it is read once more, and exported anew"
+        assert_same(content(at.store), before)
+        assert tree(out_of(at)) == out
+        # What happens between the visit and the crawl is read.
+        at.pass_time(48 * 3600)
+        assert run_on(at, only=["recheck"]).changed == 1
+        at.community.answer(post, "A late thought.")
+        at.pass_time(1)
+        assert run_on(at, only=["crawl"]).changed == 1
+        assert content(at.store)["answers"].filter(post_id=post).height == 4
 
 
 def test_a_dump_is_read_again_when_it_has_changed(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from shp_miner.sources import limits
 from shp_miner.sources.http import MemoryClocks
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
-from shp_miner.store.forgotten import has_pending
+from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.runs import Runs
 
 from .build import tree

@@ -240,7 +240,7 @@ def test_posts_that_are_counted_and_not_handed_out_are_missing(stack: ExitStack)
         (faults.html_login, "forum.example does not answer like a NodeBB forum"),
         (lambda: faults.changed_types("votes"), "votes"),
         (lambda: faults.changed_types("timestamp"), "timestamp"),
-        (faults.changed_types, "Expected `int`"),
+        (faults.changed_types, "Expected `int"),
     ],
 )
 def test_answers_of_another_shape_say_what_is_wrong(

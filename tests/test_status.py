@@ -31,6 +31,7 @@ from shp_miner.store.runs import Runs
 from shp_miner.store.state import State
 
 from .build import answer_row, chunk, post_row
+from .crawls import bare
 from .test_migrate import first_schema
 
 DAY_S = 86_400
@@ -72,7 +73,7 @@ def crawled(store: Store, post_id: str, *, due: float | None, failed: float | No
         state.asked_at("discourse", "forum.example", None, allow_private=False)
         state.listed(ORIGIN, [Listed(post_id, us(-30))], us(-1))
         if due is not None:
-            state.visited(ORIGIN, post_id, us(-30), us(due))
+            state.read(ORIGIN, bare(post_id), us(-30), us(due))
         if failed is not None:
             for when in (failed, failed + 0.5):  # the first failure is what counts
                 state.failed(ORIGIN, post_id, "forum.example is down.", us(when + 0.1), us(when))

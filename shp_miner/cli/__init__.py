@@ -11,7 +11,7 @@ from importlib import import_module
 
 import click
 
-from shp_miner.errors import Error, in_words
+from shp_miner.errors import Error, in_words, nearest
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -57,11 +57,8 @@ class _Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], COMMANDS, n=1) if args else []
             raise click.UsageError(
-                f"{error.message}" + (f" Did you mean {close[0]!r}?" if close else ""), ctx
+                f"{error.message} {nearest(args[0], COMMANDS) if args else ''}".strip(), ctx
             ) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -75,29 +75,32 @@ def command(
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
 
-@click.command("recheck", epilog=example("shp-miner recheck --max-seconds 20m"))
+@click.command("recheck", epilog=example("shp-miner recheck --max-seconds 20m", "shp-miner recheck --given-up"))
+@click.option("--given-up", is_flag=True, help="Try once more, too, what could not be read and was given up.")
 @bounded
 @common
-def recheck_command(limit: int | None, store: Path, as_json: bool, quiet: bool, **budget: Any) -> int:
+def recheck_command(given_up: bool, limit: int | None, store: Path, as_json: bool, quiet: bool, **budget: Any) -> int:
     """Visit threads again at set ages: scores change, and people delete what they wrote.
 
     The ages are 6 hours, 1, 3, 7 and 30 days. What is gone is taken out of the store.
     """
-    done = _recheck(store, limit=limit, quiet=quiet, **budget)
+    done = _recheck(store, given_up=given_up, limit=limit, quiet=quiet, **budget)
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
 
 def revisit(store: Path, *, quiet: bool) -> bool:
     """Visit all that is due; returns whether nothing is left."""
-    return all(one.complete for one in _recheck(store, limit=None, quiet=quiet, max_requests=None, max_seconds=None))
+    return all(one.complete for one in _recheck(store, quiet=quiet, max_requests=None, max_seconds=None))
 
 
-def _recheck(store: Path, *, limit: int | None, quiet: bool, **budget: Any) -> list[Crawled]:
+def _recheck(
+    store: Path, *, given_up: bool = False, limit: int | None = None, quiet: bool, **budget: Any
+) -> list[Crawled]:
     from shp_miner.crawling import recheck
     from shp_miner.sources.registry import Access
 
     with ended_by_sigterm():
-        return recheck(store, _asked(Access(), **budget), limit=limit, say=_saying(quiet))
+        return recheck(store, _asked(Access(), **budget), given_up=given_up, limit=limit, say=_saying(quiet))
 
 
 @contextmanager
@@ -150,6 +153,8 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
             click.echo(
                 f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True
             )
+        if one.given_up:
+            click.echo(f"{one.community}: {one.given_up} threads are given up; `shp-miner status` has why.", err=True)
     if not whole:
         click.echo("Something is left; run the same command again to go on.", err=True)
     return 0 if whole else 3

@@ -83,7 +83,8 @@ def _summary(ran: Any) -> str:
     counts = ran.counts()
     return (
         f"{ran.pipeline}: {counts['new']:,} threads new, {counts['changed']:,} changed, "
-        f"{counts['deleted']:,} items deleted, {counts['pairs']:,} pairs, {counts['requests']:,} requests, "
+        f"{counts['deleted']:,} items deleted, {counts['given_up']:,} given up, {counts['pairs']:,} pairs, "
+        f"{counts['requests']:,} requests, "
         f"{counts['waited_s']:g} s waited, "
         f"{counts['seconds']:g} s, exit {counts['exit_code']}"
     )

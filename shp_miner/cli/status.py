@@ -11,6 +11,9 @@ import click
 from shp_miner.cli.options import Duration, Size, common, example
 from shp_miner.cli.output import show, table
 
+#: What is shown of the threads of a community.
+_THREADS = ("threads", "waiting", "due", "failing", "given_up")
+
 
 @click.command("status", epilog=example("shp-miner status", "shp-miner status --stale 36h --quiet || mail-somebody"))
 @click.option(
@@ -48,15 +51,16 @@ def _people(found: Any) -> None:
     if runs:
         table("Last runs", ("pipeline", "started", "took", "outcome", "code", *found.runs[0].counts), runs)
     crawled = [
-        (one.source, one.site, one.community, at(one.complete_to), one.threads, one.waiting, one.due, one.failing)
+        (one.source, one.site, one.community, at(one.complete_to), *(getattr(one, name) for name in _THREADS))
         for one in found.cursors
     ]
     if crawled:
-        table(
-            "Crawled",
-            ("source", "site", "community", "complete to", "threads", "waiting", "due", "failing"),
-            crawled,
-        )
+        columns = ("source", "site", "community", "complete to", *(name.replace("_", " ") for name in _THREADS))
+        table("Crawled", columns, crawled)
+    if found.given_up_last:
+        rows = [(one.post_id, one.community, one.site, at(one.since), one.error) for one in found.given_up_last]
+        title = f"Given up, the last {len(rows)} of {found.given_up:,}"
+        table(title, ("thread", "community", "site", "failing since", "why"), rows)
     tables = []
     for name, one in found.tables.items():
         sizes = (one.observations, one.files, _size(one.bytes), _size(one.disk_bytes))
@@ -89,6 +93,10 @@ def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:
         ("threads to read", f"{found.waiting:,}"),
         ("threads that fail", f"{found.failing:,}"),
         ("failing longest", thread(failing) + (f": {failing.error}" if failing is not None else "")),
+        (
+            "threads given up",
+            f"{found.given_up:,}" + ("; `shp-miner recheck --given-up` tries them" * bool(found.given_up)),
+        ),
         ("to be forgotten", "nothing" if found.forgetting_since is None else f"since {ago(found.forgetting_since)}"),
         ("free on the disk", f"{found.free_bytes / 1e9:,.1f} GB"),
     ]

@@ -5,12 +5,11 @@ Parameters come from the literature or are assumptions, as their descriptions sa
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from shp_miner.errors import UsageError
+from shp_miner.errors import UsageError, nearest
 from shp_miner.forum.world import World
 
 #: "best" is Reddit's default, the lower bound of Wilson's interval; "top" net votes; "hot" Reddit's published formula;
@@ -132,7 +131,5 @@ WORLDS: dict[str, LabWorld] = {
 def world(name: str) -> LabWorld:
     """The named world. Raises UsageError that names the nearest."""
     if name not in WORLDS:
-        close = difflib.get_close_matches(name, WORLDS, n=1)
-        nearest = f"Did you mean {close[0]!r}? " if close else ""
-        raise UsageError(f"There is no world {name!r}.", f"{nearest}The worlds: {', '.join(WORLDS)}.")
+        raise UsageError(f"There is no world {name!r}.", nearest(name, WORLDS))
     return WORLDS[name]

@@ -16,6 +16,7 @@ _METRICS = (
     ("threads_new", "Threads read for the first time by the last run.", "new"),
     ("threads_changed", "Threads read again by the last run.", "changed"),
     ("items_deleted", "Posts and answers that the last run found deleted.", "deleted"),
+    ("threads_given_up", "Threads that could not be read and are not tried any more.", "given_up"),
     ("pairs", "Pairs that the last run exported.", "pairs"),
     ("requests", "Requests that the last run sent.", "requests"),
     ("wait_seconds", "Seconds that the last run waited for sites.", "waited_s"),

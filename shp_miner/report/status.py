@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from shp_miner.running import LOCK
 from shp_miner.store import Store
-from shp_miner.store.forgotten import pending_since
+from shp_miner.store.forgotten_list import pending_since
 from shp_miner.store.lake import explained
 from shp_miner.store.lock import Holder, holder
 from shp_miner.store.look import Cursor, Look, Thread
@@ -28,8 +28,8 @@ STALE_S = 2 * 86_400.0
 #: With less than this free, runs end early.
 MIN_FREE_BYTES = 1_000_000_000
 
-#: Runs that are shown.
-_RUNS = 10
+#: Runs and threads given up that are shown.
+_RUNS, _GIVEN_UP = 10, 10
 
 _COUNTS = ("new", "changed", "deleted", "pairs", "requests")
 
@@ -80,6 +80,8 @@ class Status(Struct, frozen=True):
     failing: int
     failing_longest: Thread | None
     unchecked_longest: Thread | None
+    given_up: int
+    given_up_last: list[Thread]
     next_visit: datetime | None
     forgetting_since: datetime | None
     tables: dict[str, TableShown]
@@ -90,9 +92,9 @@ class Status(Struct, frozen=True):
         data: dict[str, Any] = msgspec.to_builtins(self)
         for cursor in data["cursors"]:
             cursor["complete_to"] = _iso(cursor["complete_to"])
-        for name in ("failing_longest", "unchecked_longest"):
-            if data[name] is not None:
-                data[name]["since"] = _iso(data[name]["since"])
+        for thread in (data["failing_longest"], data["unchecked_longest"], *data["given_up_last"]):
+            if thread is not None:
+                thread["since"] = _iso(thread["since"])
         return data
 
 
@@ -113,7 +115,7 @@ def status(
     with Look(path) as look:
         runs, cursors = look.runs(_RUNS), look.cursors(now)
         failing, overdue, success = look.failing(), look.overdue(now), look.last_success()
-        next_visit = look.next_visit(now)
+        next_visit, given_up = look.next_visit(now), look.given_up(_GIVEN_UP)
     forgetting, free = pending_since(path), free_bytes(path)
     shown = [_shown(run, is_last=number == 0, runs_now=runs_now) for number, run in enumerate(runs)]
     wrong = [
@@ -139,6 +141,8 @@ def status(
         failing=sum(one.failing for one in cursors),
         failing_longest=failing,
         unchecked_longest=overdue,
+        given_up=sum(one.given_up for one in cursors),
+        given_up_last=given_up,
         next_visit=None if next_visit is None else _moment(next_visit),
         forgetting_since=None if forgetting is None else _moment(forgetting * 1_000_000),
         tables=_tables(store),

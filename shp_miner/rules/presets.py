@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from shp_miner.errors import UsageError
+from shp_miner.errors import UsageError, nearest
 
 DAY_S = 86_400
 
@@ -151,18 +150,13 @@ SUMMARIES: dict[str, str] = {
 def preset(name: str, **overrides: Any) -> Rule:
     """The named preset with some parameters replaced. Raises UsageError for an unknown name, parameter or bad value."""
     if name not in PRESETS:
-        raise UsageError(f"There is no rule {name!r}.", f"{_nearest(name, PRESETS)} The rules: {', '.join(PRESETS)}.")
+        raise UsageError(f"There is no rule {name!r}.", nearest(name, PRESETS))
     for key in overrides:
         if key not in Rule.__struct_fields__:
-            raise UsageError(f"A rule has no parameter {key!r}.", _nearest(key, Rule.__struct_fields__))
+            raise UsageError(f"A rule has no parameter {key!r}.", nearest(key, Rule.__struct_fields__))
     try:
         return msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule)
     except msgspec.ValidationError as error:
         raise UsageError(
             f"The rule's parameters do not fit: {error}.", "See docs/rules.md for what each takes."
         ) from error
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {close[0]!r}?" if close else ""

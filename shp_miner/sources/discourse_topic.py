@@ -79,6 +79,7 @@ class Topic(msgspec.Struct, kw_only=True):
     title: str
     post_stream: PostStream
     posts_count: int
+    last_posted_at: Moment | None = None
     slug: str = ""
     category_id: int | None = None
     archetype: str = "regular"
@@ -136,7 +137,8 @@ def to_thread(topic: Topic, posts: Sequence[TopicPost], site: str, missing: int 
     opening = next((post for post in posts if post.post_number == 1), None)
     if opening is None:
         return None
-    return Thread(_question(topic, opening, site), answers(topic, posts, site), missing)
+    changed_at = None if topic.last_posted_at is None else microseconds(topic.last_posted_at)
+    return Thread(_question(topic, opening, site), answers(topic, posts, site), missing, changed_at)
 
 
 def answers(topic: Topic, posts: Iterable[TopicPost], site: str) -> list[Answer]:

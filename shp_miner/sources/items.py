@@ -60,12 +60,14 @@ class Answer(Item, kw_only=True):
 class Thread(msgspec.Struct):
     """A post with its direct replies at one time.
 
-    `missing` counts direct replies that the platform says there are and did not hand out.
+    `missing` counts direct replies that the platform says there are and did not hand out. `changed_at` is the time that
+    a listing would have shown before these were read (microseconds since 1970), where the platform says it here, too.
     """
 
     post: Post
     answers: list[Answer]
     missing: int = 0
+    changed_at: int | None = None
 
 
 class Origin(msgspec.Struct, frozen=True):

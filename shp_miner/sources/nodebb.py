@@ -69,6 +69,7 @@ class _Topic(msgspec.Struct, kw_only=True):
     posts: list[_Post]
     postcount: int
     pagination: _Pagination
+    lastposttime: int | None = None
     main_pid: _Id | None = msgspec.field(default=None, name="mainPid")
     title_raw: str | None = msgspec.field(default=None, name="titleRaw")
     pinned: _Flag = 0
@@ -192,7 +193,8 @@ class NodeBB:
             )
             for post in replies
         ]
-        return Thread(question, answers, max(0, topic.postcount - len(posts)))
+        changed_at = None if topic.lastposttime is None else topic.lastposttime * 1000
+        return Thread(question, answers, max(0, topic.postcount - len(posts)), changed_at)
 
     def _shared(self, topic: _Topic, post: _Post) -> dict[str, Any]:
         """What posts and answers have in common."""

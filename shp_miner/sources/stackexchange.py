@@ -72,6 +72,7 @@ class _Seen(msgspec.Struct, kw_only=True):
 class _Question(_Seen, kw_only=True):
     title: str
     answer_count: int
+    last_activity_date: int
 
     @property
     def item_id(self) -> str:
@@ -164,6 +165,7 @@ class StackExchange:
                 self._post(question),
                 [self._answer(answer) for answer in answers[question.question_id].values()],
                 max(0, question.answer_count - len(answers[question.question_id])),
+                question.last_activity_date * _US,
             )
             for question in questions
         ]

@@ -9,7 +9,8 @@ import msgspec
 import polars as pl
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.store.forgotten import LINE, Forgotten, Item, Line, item_line, line
+from shp_miner.store.forgotten import Forgotten
+from shp_miner.store.forgotten_list import LINE, Item, Line, item_line, line
 
 _ITEM_HINT = (
     "Write site/post_id or site/post_id/answer_id, such as reddit.com/1abc/k2d, or the item's address as stored."

@@ -18,9 +18,11 @@ FILE = "crawl.sqlite"
 #: All times are microseconds since 1970.
 #: sites: where a source's site was last asked, so that later visits ask there too.
 #: windows: everything the listing holds up to `complete_to` has been taken over.
-#: threads: `changed_at` as last listed, `read_change` as it was when last read; what differs is waiting to be read.
+#: threads: `changed_at` as last listed, `read_change` up to which change it was read; what changed later is waiting.
 #:   `due_at` is the next visit by age, `claimed_until` keeps two processes from reading the same thread.
 #:   `post_gone`: only a stub of its post is left. `failed_since`: reading it has failed since then, null if it has not.
+#:   `retry_at`: it is not read before then; NEVER for one that is given up, and 0 beside an `error` for one that was,
+#:   and is to be tried once more.
 #: answers: what was present at any reading, so that what is missing at the next is noticed.
 #: runs: every run of a pipeline; one without an end is going on or was killed. `summary` is JSON.
 #: done: what need not be done again: files that were imported, lists that were forgotten, exports that are up to date.
@@ -63,6 +65,12 @@ UPDATE threads SET failed_since = retry_at WHERE error IS NOT NULL;
 CREATE INDEX threads_failing ON threads (failed_since) WHERE failed_since IS NOT NULL;
 """,
 )
+
+#: The `retry_at` of a thread that is given up: the largest number that SQLite has.
+NEVER = (1 << 63) - 1
+
+#: Threads that are given up, those that are to be tried once more among them.
+GIVEN_UP = f"error IS NOT NULL AND retry_at IN (0, {NEVER})"
 
 
 def opened(folder: Path) -> sqlite3.Connection:

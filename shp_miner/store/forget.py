@@ -22,7 +22,8 @@ from deltalake.transaction import RemoveAction
 
 from shp_miner.model import Chunk, Rows
 from shp_miner.store.files import write_tables
-from shp_miner.store.forgotten import Forgotten, Item, State, add, key_columns, of_items
+from shp_miner.store.forgotten import Forgotten, key_columns
+from shp_miner.store.forgotten_list import Item, State, add, of_items
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.lock import shared
 from shp_miner.store.snapshot import HashRange, Snapshot

@@ -1,44 +1,20 @@
-"""What was forgotten: the list that keeps it from coming back, and what is left of a row that is on it.
-
-The list lies in the store as small Parquet files. It holds the ids of items, which stay so that nothing is fetched in
-again, and of people only hashes under a salt of the store's own: no file of it names anybody. A file is written once
-and never changed; one that is still "pending" is a request that has not reached every copy yet.
-"""
+"""What was forgotten, held against rows: what is on the list does not come back, and what is left of a row that is."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
-from uuid import uuid4
+from typing import Any
 
-import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from shp_miner.errors import BadInput
-from shp_miner.model import ANSWER, POST, Chunk, Rows, thread_hash
-from shp_miner.store.files import sync
-
-_FOLDER = "forgotten"
-_SALT = "salt"
-_PENDING = ".pending.parquet"
-_SETTLED = ".parquet"
-
-State = Literal["deleted", "removed"]
-
-#: A line of the list. kind "item": `site`, `post_id`, `answer_id` (null for a post) and the state it is left in. Of the
-#: other kinds `digest` is the salted hash of a person's name, of the number or page of an account, or of an item's
-#: page; `site` is where it counts, null for everywhere.
-_TEXTS = ("kind", "site", "post_id", "answer_id", "state", "digest")
-LINE = pl.Schema({**dict.fromkeys(_TEXTS, pl.String), "thread_hash": pl.Int64})
+from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.store.forgotten_list import FOLDER, LINE, PENDING, SALT, part_names, read_part, read_salt, write_part
 
 #: A subreddit that is a person's own page is called after the person; without them it is called this.
 _PROFILE = "u_"
@@ -61,14 +37,6 @@ _EMPTY: dict[str, Any] = {
     "by_post_author": False,
     "url": None,
 }
-
-
-class Item(msgspec.Struct, frozen=True):
-    """A post, or with `answer_id` one of its answers."""
-
-    site: str
-    post_id: str
-    answer_id: str | None = None
 
 
 class Forgotten:
@@ -102,16 +70,16 @@ class Forgotten:
 
         Costs one look into a folder that mostly is not there. Raises BadInput where a file is damaged.
         """
-        folder = store / _FOLDER
-        names = _parts(folder)
+        folder = store / FOLDER
+        names = part_names(folder)
         if pending is not None:
-            names = tuple(name for name in names if name.endswith(_PENDING) == pending)
-        salt = _salt(folder)
+            names = tuple(name for name in names if name.endswith(PENDING) == pending)
+        salt = read_salt(folder)
         known = _loaded.get((folder, pending))
         if known is None or known[0] != (names, salt):
-            lines = pl.concat([pl.DataFrame(schema=LINE), *(_read(folder / name) for name in names)])
+            lines = pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
             if salt is None and lines["digest"].null_count() < lines.height:
-                raise BadInput(f"{folder / _SALT} is missing.", "Restore it from a backup.")
+                raise BadInput(f"{folder / SALT} is missing.", "Restore it from a backup.")
             known = (names, salt), cls(lines, salt or b"", folder)
             _loaded[folder, pending] = known
         return known[1]
@@ -269,119 +237,8 @@ def _columns(table: pa.Table) -> pl.DataFrame:
     return pl.DataFrame(table.select(key_columns(table.column_names)))
 
 
-Line = dict[str, str | int | None]
-
-
-def line(kind: str, *, site: str | None, digest: str) -> Line:
-    """One line of the list, of a person or a page."""
-    return {**dict.fromkeys(LINE), "kind": kind, "site": site, "digest": digest}
-
-
-def item_line(item: Item, state: State) -> Line:
-    """One line of the list, of an item that is to be left in a state."""
-    told = {"site": item.site, "post_id": item.post_id, "answer_id": item.answer_id, "state": state}
-    return {**dict.fromkeys(LINE), "kind": "item", **told, "thread_hash": thread_hash(item.site, item.post_id)}
-
-
-def of_items(items: Iterable[Item], state: State) -> pl.DataFrame:
-    """Lines for items."""
-    return pl.DataFrame([item_line(item, state) for item in items], schema=LINE).unique()
-
-
-def write_part(folder: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
-    """Add lines to the list in `folder`, safe from a loss of power when this returns."""
-    folder.mkdir(exist_ok=True)
-    temporary = folder / f".{uuid4()}"
-    path = temporary.with_name(temporary.name[1:] + (_PENDING if pending else _SETTLED))
-    with temporary.open("wb") as file:
-        lines.select(LINE.names()).write_parquet(file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync(folder)
-    return path
-
-
-def add(store: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
-    """Add lines to the list of a store."""
-    return write_part(store / _FOLDER, lines, pending=pending)
-
-
-def settle(store: Path, done: set[str]) -> None:
-    """Make one settled file of the whole list: every copy has been reached. Pages in `done` are known as items now.
-
-    Only under the exclusive lock.
-    """
-    folder = store / _FOLDER
-    names = _parts(folder)
-    whole = pl.concat([pl.DataFrame(schema=LINE), *(_read(folder / name) for name in names)])
-    found = (pl.col("kind") == "page") & pl.col("digest").is_in(list(done))
-    whole = whole.filter(~found.fill_null(value=False)).unique().sort(LINE.names())
-    write_part(folder, whole, pending=False)
-    for path in (folder / name for name in names):
-        path.unlink()
-    for left in folder.glob(".*"):
-        left.unlink()
-    sync(folder)
-    _read.cache_clear()
-
-
-def names(store: Path) -> tuple[str, ...]:
-    """The names of the list's files. They are other names when anything on it has changed."""
-    return _parts(store / _FOLDER)
-
-
-def has_pending(store: Path) -> bool:
-    """Whether something is to be forgotten that has not reached every copy yet."""
-    return any(name.endswith(_PENDING) for name in _parts(store / _FOLDER))
-
-
-def pending_since(store: Path) -> float | None:
-    """Since when something is to be forgotten that has not reached every copy, in seconds since 1970."""
-    times = []
-    for name in names(store):
-        if name.endswith(_PENDING):
-            with suppress(FileNotFoundError):  # just settled
-                times.append((store / _FOLDER / name).stat().st_mtime)
-    return min(times, default=None)
-
-
-def make_salt(store: Path) -> None:
-    """Give the list its salt, if it has none. Only under the exclusive lock."""
-    folder = store / _FOLDER
-    if _salt(folder) is None:
-        folder.mkdir(exist_ok=True)
-        temporary = folder / f".{uuid4()}"
-        temporary.write_bytes(secrets.token_bytes(16))
-        temporary.rename(folder / _SALT)
-        sync(folder)
-
-
 #: Lists as last read, by folder and part. Their files never change, so their names tell whether they are the same.
 _loaded: dict[tuple[Path, bool | None], tuple[tuple[tuple[str, ...], bytes | None], Forgotten]] = {}
-
-
-def _parts(folder: Path) -> tuple[str, ...]:
-    try:
-        names = os.listdir(folder)  # noqa: PTH208  (names are all that is wanted, at every append)
-    except FileNotFoundError:
-        return ()
-    return tuple(sorted(name for name in names if name.endswith(_SETTLED) and not name.startswith(".")))
-
-
-@lru_cache(maxsize=10_000)
-def _read(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path, glob=False).cast(dict(LINE))  # type: ignore[arg-type]
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise BadInput(f"{path} is damaged.", "Restore it from a backup: it says what must stay forgotten.") from error
-
-
-def _salt(folder: Path) -> bytes | None:
-    try:
-        return (folder / _SALT).read_bytes()
-    except FileNotFoundError:
-        return None
 
 
 def _without(rows: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:

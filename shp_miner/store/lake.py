@@ -23,7 +23,8 @@ from deltalake.exceptions import DeltaError
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
-from shp_miner.store.forgotten import Forgotten, names
+from shp_miner.store.forgotten import Forgotten
+from shp_miner.store.forgotten_list import names
 from shp_miner.store.lock import LOCKS, exclusive, shared
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, first_mark, migrate, schema_of
 from shp_miner.store.snapshot import Snapshot

@@ -10,10 +10,12 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from shp_miner.errors import BadInput, from_os_error
-from shp_miner.store.database import FILE, SCHEMAS, newer
+from shp_miner.store.database import FILE, GIVEN_UP, NEVER, SCHEMAS, newer
 from shp_miner.store.runs import Run, as_run
 
-_WAITING = "read_change IS NULL OR read_change < changed_at"
+_WAITING = f"NOT gone AND (read_change IS NULL OR read_change < changed_at) AND retry_at < {NEVER}"
+_FAILING = f"NOT gone AND error IS NOT NULL AND NOT ({GIVEN_UP})"
+_GIVEN_UP = f"NOT gone AND {GIVEN_UP}"
 
 
 class Cursor(Struct, frozen=True):
@@ -27,6 +29,7 @@ class Cursor(Struct, frozen=True):
     waiting: int
     due: int
     failing: int
+    given_up: int
 
 
 class Thread(Struct, frozen=True):
@@ -85,27 +88,38 @@ class Look:
         if not self._schema:
             return []
         rows = self._rows(
-            "SELECT source, site, community, max(complete_to), sum(known), sum(waiting), sum(due), sum(failing) FROM ("
-            "SELECT source, site, community, complete_to, 0 known, 0 waiting, 0 due, 0 failing FROM windows UNION ALL "
-            f"SELECT source, site, community, NULL, 1, NOT gone AND ({_WAITING}), "
-            "coalesce(NOT gone AND due_at <= ?, 0), error IS NOT NULL FROM threads) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            "SELECT source, site, community, max(complete_to), sum(known), sum(waiting), sum(due), sum(failing), "
+            "sum(given_up) FROM (SELECT source, site, community, complete_to, 0 known, 0 waiting, 0 due, 0 failing, "
+            f"0 given_up FROM windows UNION ALL SELECT source, site, community, NULL, 1, {_WAITING}, "
+            f"coalesce(NOT gone AND due_at <= ? AND retry_at < {NEVER}, 0), {_FAILING}, {_GIVEN_UP} FROM threads) "
+            "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             now,
         )
         return [Cursor(*row) for row in rows]
 
     def failing(self) -> Thread | None:
-        """The thread whose reading has failed for longest, and what was said last."""
-        return self._first(f"{self._since}, error FROM threads WHERE error IS NOT NULL AND NOT gone", self._since)
+        """The thread whose reading has failed for longest, and what was said last; given up ones do not count."""
+        return self._first(f"{self._since}, error FROM threads WHERE {_FAILING}", self._since)
+
+    def given_up(self, count: int = -1) -> list[Thread]:
+        """Threads that are given up, since when they have failed and what was said last: the newest, all by default."""
+        if not self._schema:
+            return []
+        what = f"SELECT source, site, community, post_id, {self._since}, error FROM threads WHERE {_GIVEN_UP}"
+        return [Thread(*row) for row in self._rows(f"{what} ORDER BY {self._since} DESC, post_id LIMIT ?", count)]
 
     def overdue(self, now: int) -> Thread | None:
-        """The thread whose visit by age is overdue for longest."""
-        return self._first("due_at, error FROM threads WHERE due_at <= ? AND NOT gone", "due_at", now)
+        """The thread whose visit by age is overdue for longest; given up ones do not count."""
+        return self._first(
+            f"due_at, error FROM threads WHERE due_at <= ? AND NOT gone AND NOT ({GIVEN_UP})", "due_at", now
+        )
 
     def next_visit(self, now: int) -> int | None:
         """When the next visit by age will be due."""
         if not self._schema:
             return None
-        value: int | None = self._rows("SELECT min(due_at) FROM threads WHERE due_at > ? AND NOT gone", now)[0][0]
+        query = f"SELECT min(due_at) FROM threads WHERE due_at > ? AND NOT gone AND retry_at < {NEVER}"
+        value: int | None = self._rows(query, now)[0][0]
         return value
 
     def _first(self, rest: str, order: str, *values: Any) -> Thread | None:

@@ -13,12 +13,15 @@ import msgspec
 
 from shp_miner.sources.items import Origin, Thread
 from shp_miner.sources.source import Listed
-from shp_miner.store.database import FILE, opened
+from shp_miner.store.database import FILE, GIVEN_UP, NEVER, opened
 from shp_miner.transaction import transaction
 
 __all__ = ["FILE", "Known", "State"]
 
-_WAITING = "NOT gone AND (read_change IS NULL OR read_change < changed_at)"
+_WAITING = f"NOT gone AND (read_change IS NULL OR read_change < changed_at) AND retry_at < {NEVER}"
+
+#: What was given up and is to be tried once more.
+_ONCE_MORE = "NOT gone AND error IS NOT NULL AND retry_at = 0"
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -74,14 +77,18 @@ class State:
         return None if row is None else row[0]
 
     def listed(self, origin: Origin, threads: Iterable[Listed], complete_to: int | None = None) -> int:
-        """Take over a page of a listing, and how far it is complete now; returns how many are new or changed."""
+        """Take over a page of a listing, and how far it is complete now; returns how many are new or changed.
+
+        What was given up and has changed is tried once more.
+        """
         fresh = 0
         with transaction(self._database):
             for thread in threads:
                 fresh += self._database.execute(
                     "INSERT INTO threads (source, site, post_id, community, changed_at) VALUES (?, ?, ?, ?, ?) "
-                    "ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at WHERE excluded.changed_at > changed_at",
-                    (origin.source, origin.site, thread.post_id, origin.community, thread.changed_at),
+                    "ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at, "
+                    "retry_at = CASE retry_at WHEN ? THEN 0 ELSE retry_at END WHERE excluded.changed_at > changed_at",
+                    (origin.source, origin.site, thread.post_id, origin.community, thread.changed_at, NEVER),
                 ).rowcount
             if complete_to is not None:
                 self._database.execute(
@@ -100,6 +107,10 @@ class State:
     def claim_due(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
         """Threads whose next visit by age is due, those longest due first; otherwise as `claim_waiting`."""
         return self._claim(origin, "NOT gone AND due_at <= :now ORDER BY due_at", now, until, count)
+
+    def claim_once_more(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
+        """What was given up and is to be tried once more; otherwise as `claim_waiting`."""
+        return self._claim(origin, f"{_ONCE_MORE} ORDER BY failed_since", now, until, count)
 
     def known(self, origin: Origin, post_ids: Sequence[str]) -> list[Known]:
         """What is remembered of threads, in the order asked for."""
@@ -131,17 +142,26 @@ class State:
             )
 
     def read(self, origin: Origin, thread: Thread, read_at: int, due_at: int | None) -> None:
-        """Mark a thread as read and stored, with the time of its next visit."""
+        """Mark a thread as read and stored, with the time of its next visit.
+
+        What a listing shows later is not read again if the reading has said that it knows of it.
+        """
         post = thread.post
+        # A time in the future is a mistake, and would hide every change up to it.
+        knows = min(thread.changed_at or 0, read_at)
         with transaction(self._database):
             self._seen(origin, post.post_id, read_at, due_at)
             self._database.execute(
-                "UPDATE threads SET missing = ?, post_gone = ? WHERE source = ? AND site = ? AND post_id = ?",
-                (thread.missing, int(post.state != "live"), origin.source, origin.site, post.post_id),
+                "UPDATE threads SET missing = ?, post_gone = ?, read_change = max(changed_at, ?) "
+                "WHERE source = ? AND site = ? AND post_id = ?",
+                (thread.missing, int(post.state != "live"), knows, origin.source, origin.site, post.post_id),
             )
 
     def visited(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
-        """Mark a thread whose items were read again by id, with the time of its next visit."""
+        """Mark a thread whose items were read again by id, with the time of its next visit.
+
+        Of new answers that says nothing: what waits to be read whole goes on waiting.
+        """
         with transaction(self._database):
             self._seen(origin, post_id, read_at, due_at)
 
@@ -173,6 +193,27 @@ class State:
                 (error, retry_at, now, origin.source, origin.site, post_id),
             )
 
+    def failures(self, origin: Origin, post_id: str) -> tuple[int, int | None]:
+        """How often reading the thread has failed since it was last read, and since when."""
+        row = self._database.execute(
+            "SELECT tries, failed_since FROM threads WHERE source = ? AND site = ? AND post_id = ?",
+            (origin.source, origin.site, post_id),
+        ).fetchone()
+        return row or (0, None)
+
+    def give_up(self, origin: Origin, post_id: str) -> None:
+        """Try a thread that failed no more, until its listing shows that it has changed or somebody asks for it."""
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET retry_at = ? WHERE source = ? AND site = ? AND post_id = ? AND error IS NOT NULL",
+                (NEVER, origin.source, origin.site, post_id),
+            )
+
+    def take_up_again(self) -> None:
+        """Have all that is given up tried once more."""
+        with transaction(self._database):
+            self._database.execute("UPDATE threads SET retry_at = 0 WHERE retry_at = ?", (NEVER,))
+
     def release(self, origin: Origin, post_ids: Sequence[str]) -> None:
         """Give claimed threads back that were not read."""
         with transaction(self._database):
@@ -192,32 +233,41 @@ class State:
             self._database.execute("UPDATE threads SET read_change = NULL WHERE read_at >= ?", (since,))
             self._database.execute("DELETE FROM done WHERE at >= ?", (since,))
 
-    def tries(self, origin: Origin, post_id: str) -> int:
-        """How often reading the thread has failed since it was last read."""
-        row = self._database.execute(
-            "SELECT tries FROM threads WHERE source = ? AND site = ? AND post_id = ?",
-            (origin.source, origin.site, post_id),
-        ).fetchone()
-        return row[0] if row else 0
-
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def due_communities(self, source: str, site: str, now: int) -> list[str]:
-        """The communities of a site with threads whose visit by age is due, put off after a failure or not."""
+        """The communities of a site with threads to visit: due by age, put off or not, or to be tried once more."""
         found = self._database.execute(
-            "SELECT DISTINCT community FROM threads "
-            "WHERE source = ? AND site = ? AND NOT gone AND due_at <= ? ORDER BY 1",
+            "SELECT DISTINCT community FROM threads WHERE source = ? AND site = ? AND "
+            f"((NOT gone AND due_at <= ? AND retry_at < {NEVER}) OR ({_ONCE_MORE})) ORDER BY 1",
             (source, site, now),
         )
         return [community for (community,) in found]
 
     def put_off(self, origin: Origin, now: int) -> int:
         """How many threads of a community are due for a visit by age that failed and is to be tried again later."""
-        where = "source = ? AND site = ? AND community = ? AND NOT gone AND due_at <= ? AND retry_at > ?"
+        where = (
+            "source = ? AND site = ? AND community = ? AND NOT gone AND due_at <= ? AND retry_at > ? AND retry_at < ?"
+        )
         (count,) = self._database.execute(
-            f"SELECT count(*) FROM threads WHERE {where}", (*_place(origin), now, now)
+            f"SELECT count(*) FROM threads WHERE {where}", (*_place(origin), now, now, NEVER)
         ).fetchone()
         return int(count)
+
+    def given_up(self, origin: Origin) -> int:
+        """How many threads of a community are given up."""
+        where = f"source = ? AND site = ? AND community = ? AND NOT gone AND {GIVEN_UP}"
+        (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", _place(origin)).fetchone()
+        return int(count)
+
+    def last_read(self, origin: Origin) -> str | None:
+        """The thread of a community that was read last, of those that can be read for all that is known."""
+        row = self._database.execute(
+            "SELECT post_id FROM threads WHERE source = ? AND site = ? AND community = ? AND NOT gone "
+            "AND error IS NULL AND read_at IS NOT NULL ORDER BY read_at DESC, post_id LIMIT 1",
+            _place(origin),
+        ).fetchone()
+        return row and str(row[0])
 
     def due(self, source: str, site: str, now: int) -> int:
         """How many threads of a site are due for a visit by age."""
@@ -248,7 +298,7 @@ class State:
 
     def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
         self._database.execute(
-            "UPDATE threads SET read_change = changed_at, read_at = ?, due_at = ?, tries = 0, retry_at = 0, "
+            "UPDATE threads SET read_at = ?, due_at = ?, tries = 0, retry_at = 0, "
             "error = NULL, failed_since = NULL, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
             (read_at, due_at, origin.source, origin.site, post_id),
         )

@@ -71,10 +71,7 @@ class NodebbApi:
         page, count, part = _page(request, shown, _TOPICS)
         if part is None:
             return None
-        topics = [
-            self._head(thread) | {"lastposttime": thread.activity_s * 1000, "teaserPid": int(thread.post_id)}
-            for thread in part
-        ]
+        topics = [self._head(thread) | {"teaserPid": int(thread.post_id)} for thread in part]
         return {**self._category(), "topic_count": len(shown), "topics": topics, "pagination": _pagination(page, count)}
 
     def _head(self, thread: LiveThread) -> dict[str, Any]:
@@ -89,6 +86,7 @@ class NodebbApi:
             "titleRaw": thread.title,
             "slug": f"{thread.post_id}/{slug}",
             "timestamp": thread.created_s * 1000,
+            "lastposttime": thread.activity_s * 1000,
             "postcount": 1 + sum(1 for _ in thread.walk()),
             "viewcount": thread.views,
             "deleted": 0,
