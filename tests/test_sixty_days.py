@@ -15,6 +15,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from shp_miner import config, keys
@@ -378,6 +379,7 @@ def test_sixty_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
     assert {"recheck", "crawl", "export"} <= at.killed_in.keys()
     assert growth(kept, lambda one: one.rss_mb) < 1.15
     assert growth(kept, lambda one: one.cpu_s - one.steps["export"]) < 1.5
-    assert growth(kept, lambda one: one.files) < 1.5
+    # Old files gather and go together, a saw's tooth of weeks: where its middle lies in a third is chance.
+    assert growth(kept, lambda one: one.files, np.mean) < 1.5
     assert growth(kept, lambda one: one.logs) < 1.5
     assert max(one.live_files for one in kept) < 2 * 80
