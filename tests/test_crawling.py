@@ -340,6 +340,19 @@ def test_a_thread_that_says_it_changed_in_the_future_hides_nothing(state: State,
     assert stored(state) == expected(board)
 
 
+def test_what_comes_in_the_second_of_a_visit_is_not_taken_for_read(state: State, clock: FakeClock) -> None:
+    board = Board("newest", activity=True, ids=0)
+    board.post("p", clock.time - 3600)
+    crawl(board, state, clock)
+    clock.time += 12 * 3600
+    board.answer("p", clock.time)
+    recheck(board, state, clock)
+    board.answer("p", clock.time)
+    clock.time += 60
+    assert crawl(board, state, clock).read == 1
+    assert stored(state) == expected(board)
+
+
 def test_a_visit_by_id_does_not_stand_for_the_answers_that_a_listing_announced(state: State, clock: FakeClock) -> None:
     board = Board("oldest", activity=True, ids=100)
     board.post("p", clock.time - 3600)

@@ -18,6 +18,10 @@ from shp_miner.transaction import transaction
 
 __all__ = ["FILE", "Known", "State"]
 
+#: Sites round times to the second, and clocks differ a little: a change as young as this when a thread was read may not
+#: be the last of that second. One in the future is a mistake, and would hide every change up to it.
+_ROUNDED_US = 5_000_000
+
 _WAITING = f"NOT gone AND (read_change IS NULL OR read_change < changed_at) AND retry_at < {NEVER}"
 
 #: What was given up and is to be tried once more.
@@ -147,8 +151,8 @@ class State:
         What a listing shows later is not read again if the reading has said that it knows of it.
         """
         post = thread.post
-        # A time in the future is a mistake, and would hide every change up to it.
-        knows = min(thread.changed_at or 0, read_at)
+        changed_at = thread.changed_at or 0
+        knows = changed_at if changed_at < read_at - _ROUNDED_US else 0
         with transaction(self._database):
             self._seen(origin, post.post_id, read_at, due_at)
             self._database.execute(
