@@ -409,8 +409,12 @@ def test_a_pipeline_has_one_schedule(machine: Machine, pipeline: Path, capsys: p
 
 def test_a_unit_may_write_where_a_run_writes(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "p.toml"
-    file.write_text('store = "s"\n[[export]]\nout = "e/one"\n[[export]]\nout = "e/two"\n[log]\nmetrics = "m/p.prom"\n')
+    file.write_text(
+        'store = "s"\n[[export]]\nout = "e/one"\n[[export]]\nout = "e/two"\n[log]\nmetrics = "m/p.prom"\n'
+        '[[import]]\nkind = "reddit-dump"\npaths = ["d/RC_*"]\n[forget]\nfile = "forget.txt"\n'
+    )
     made = schedule.job(file, config.read(file), 3600, "host")
+    assert made.reads == (tmp_path / "d" / "RC_*", tmp_path / "forget.txt")
     assert made.writes == (tmp_path / "s", tmp_path / "state" / "shp-miner", tmp_path / "e", tmp_path / "m")
     service, timer = systemd.units(made).values()
     assert re.search(rf'^ReadWritePaths="-{tmp_path}/s" ".* "-{tmp_path}/m"', service, re.M)
@@ -435,6 +439,8 @@ def test_what_lies_in_tmp_is_not_hidden_from_the_run() -> None:
     seen = next(iter(systemd.units(job(Path("/tmp/p.toml"))).values()))
     assert "\nPrivateTmp=no\n" in seen
     assert 'ReadWritePaths="-/tmp"' in seen
+    for reads in ("/tmp/dumps/*.zst", "/var/tmp/forget.txt"):
+        assert "\nPrivateTmp=no\n" in next(iter(systemd.units(job(Path("/srv/p.toml"), reads=(Path(reads),))).values()))
     program = next(iter(systemd.units(job(program=Path("/var/tmp/venv/bin/shp-miner"))).values()))
     assert "\nPrivateTmp=no\n" in program
 
@@ -520,7 +526,7 @@ def test_every_message_that_the_page_explains_is_one_of_the_code() -> None:
     source = "".join(path.read_text() for path in sorted((ROOT / "shp_miner").rglob("*.py")))
     table = (ROOT / "docs" / "cron.md").read_text().split("### Messages\n")[1].split("\n### ")[0]
     messages = re.findall(r"^\| `([^`]+)` \|", table, re.M)
-    assert len(messages) == 11
+    assert len(messages) == 12
     for message in messages:
         assert message in source, message
 

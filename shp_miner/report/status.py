@@ -174,7 +174,7 @@ def _running(runs_now: Holder | None) -> dict[str, Any] | None:
 def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> Iterator[Wrong]:
     ended = [run for run in runs if run.outcome != "running"]
     if ended and ended[0].outcome == "killed":
-        says = f"the last run of {ended[0].pipeline}, which then began, was killed; the next run goes on there."
+        says = f"the run of {ended[0].pipeline} that began then was killed or could not note its end; the next goes on."
         yield Wrong("killed", ended[0].started_at, says)
     if success is not None and success < before:
         says = "no run has ended with 0 or 3: see what runs said, and whether cron starts them."

@@ -33,7 +33,8 @@ class Job(Struct, frozen=True, kw_only=True):
 
     `pipeline` and `program` are absolute paths, `offset_min` is when in a week it starts (minutes), `state` the folder
     of shp-miner's own state, `environment` what a run needs to find it, `writes` the folders that a run writes to,
-    `exported` those of other exports that forgetting writes to, and `variables` the credentials' names.
+    `exported` those of other exports that forgetting writes to, `reads` the paths it imports from and the list of what
+    is to be forgotten (with wildcards as they are), and `variables` the credentials' names.
     """
 
     pipeline: Path
@@ -44,6 +45,7 @@ class Job(Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     writes: tuple[Path, ...]
     exported: tuple[Path, ...] = ()
+    reads: tuple[Path, ...] = ()
     variables: tuple[str, ...] = ()
 
     @property
@@ -66,6 +68,7 @@ def job(file: Path, pipeline: Pipeline, every_s: float, host: str) -> Job:
         environment=_environment(state),
         writes=_writes(pipeline, state),
         exported=_exported(pipeline),
+        reads=_reads(pipeline),
         variables=_variables(pipeline),
     )
     for place in (made.program, path, *made.writes, *made.exported):
@@ -114,6 +117,11 @@ def _exported(pipeline: Pipeline) -> tuple[Path, ...]:
     """Folders of exports made by hand: what must be forgotten is taken out of these too."""
     files = [file for known in known_exports(Store(pipeline.store)) for file in (known.path, *known.dropped)]
     return tuple(dict.fromkeys(Path(file).parent for file in files))
+
+
+def _reads(pipeline: Pipeline) -> tuple[Path, ...]:
+    files = [path for one in pipeline.imports for path in one.paths]
+    return tuple(map(Path, [*files, *filter(None, [pipeline.forget.file])]))
 
 
 def _variables(pipeline: Pipeline) -> tuple[str, ...]:
