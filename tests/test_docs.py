@@ -126,7 +126,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run shp-miner demo" in README
-    assert "pip install uv && uv run pytest" in README
+    assert "pip install uv && uv run pytest -n 2\n" in README
 
 
 def test_every_world_and_parameter_of_the_lab_is_documented() -> None:
