@@ -151,3 +151,16 @@ def test_a_broken_connection_ends_a_run_in_order_unless_it_is_to_be_ignored() ->
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_that_is_ended_while_it_reads_its_file_ends_in_order(
+    tmp_path: Path, tables: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("this would have ended the process"))
+    try:
+        monkeypatch.setattr("shp_miner.config.read", lambda _: signal.raise_signal(signal.SIGTERM))
+        assert cli.run(["run", str(written(tmp_path / "p.toml", tables))]) == 3
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    (line,) = lines(capsys)
+    assert (line["event"], line["exit_code"]) == ("error", 3)

@@ -30,6 +30,7 @@ STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@ended_by_sigterm()
 def command(
     pipeline: Path,
     only: tuple[str, ...],
@@ -58,12 +59,12 @@ def command(
     if dry_run:
         return _planned(read, pipeline, only, as_json=as_json, quiet=quiet)
 
-    from shp_miner.running import run
-    from shp_miner.sources.clocks import FileClocks
-    from shp_miner.sources.registry import Access
-
     log = logging.getLogger(NAME)
-    with logging_to_stderr(read.log.format, quiet=quiet), ended_by_sigterm():
+    with logging_to_stderr(read.log.format, quiet=quiet):
+        from shp_miner.running import run
+        from shp_miner.sources.clocks import FileClocks
+        from shp_miner.sources.registry import Access
+
         os.environ.update(config.credentials(read))
         access = Access(clocks=FileClocks())
         ran = run(read, pipeline.name, access=access, only=only, say=log.info, warn=log.warning)
