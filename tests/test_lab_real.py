@@ -198,6 +198,18 @@ def test_each_vote_goes_to_either_half_by_a_fair_coin_of_its_own() -> None:
     assert halves(np.array([0, 64, 65]), items[:3], 0)[0] == 0
 
 
+def test_a_score_of_billions_is_halved_without_tossing_each_vote() -> None:
+    items = np.arange(500, dtype=np.uint64)
+    # On either side of where the coins end, halves vary as those of a binomial number do.
+    for votes in (1 << 20, (1 << 20) + 1, 10**12):
+        first = halves(np.full(500, votes), items, 0)
+        spread = votes**0.5 / 2
+        assert abs(first.mean() - votes / 2) < 4 * spread / 500**0.5
+        assert first.std() == pytest.approx(spread, rel=0.1)
+    greatest = halves(np.array([2**63 - 1]), np.array([7], np.uint64), 0)
+    assert 0 < greatest[0] < 2**63 - 1
+
+
 def test_agreement_is_a_coin_for_equals_and_certain_for_large_gaps(tmp_path: Path) -> None:
     def poisson(mean: float, dice: random.Random) -> int:
         return int(np.random.default_rng(dice.getrandbits(32)).poisson(mean))
