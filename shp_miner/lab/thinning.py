@@ -6,6 +6,7 @@ says how much of a label is the noise of few votes; what all voters share (atten
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from statistics import NormalDist
 
@@ -55,7 +56,7 @@ def halves(votes: npt.NDArray[np.int64], items: Hashes, seed: int) -> npt.NDArra
 def _half_of_many(votes: int, bits: int) -> int:
     """About half of the votes, as far from it as a normal deviate made of 64 bits says."""
     deviate = NormalDist().inv_cdf(((bits >> 11) + 0.5) / (1 << 53))
-    return votes // 2 + round(deviate * votes**0.5 / 2)
+    return votes // 2 + round(deviate * math.sqrt(votes) / 2)
 
 
 def thinning_tables(threads: Threads, seed: int) -> list[Table]:
