@@ -76,9 +76,9 @@ def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) ->
     export of an earlier version has the values that it had then.
     """
     work, kept = jobs[0].work, _kept(jobs[0])
-    if (kept / _SHARES).exists():
+    found = _remembered(kept)
+    if found is not None:
         advance(2 * len(jobs))
-        found = load(kept)
         _save(found, work)
         return found
     counts = run_threads(measure_range, jobs, workers=workers, advance=advance)
@@ -96,6 +96,17 @@ def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) ->
 def load(folder: Path) -> Calibration:
     """The calibration that lies in a folder."""
     return Calibration(*(pl.read_parquet(folder / name) for name in (_FITS, _SHARES)))
+
+
+def _remembered(kept: Path) -> Calibration | None:
+    """What the store remembers. A file that the disk has damaged is as good as none, and goes: it can be made again."""
+    if not kept.exists():
+        return None
+    try:
+        return load(kept)
+    except (OSError, pl.exceptions.PolarsError):
+        shutil.rmtree(kept, ignore_errors=True)
+        return None
 
 
 def drop_fits(store: Path) -> None:

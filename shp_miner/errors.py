@@ -30,6 +30,8 @@ class Error(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # a traceback shows it: who calls this from Python is told what to do, too
 
     def __reduce__(self) -> tuple[type[Error], tuple[str, str]]:
         return type(self), (self.message, self.hint)

@@ -205,10 +205,24 @@ def _finish(
     return shards
 
 
+#: What would let pairs in, by the reason that kept them out.
+_WAYS_OUT = {
+    "confidence_too_low": "a lower --min-confidence",
+    "not_observed_at_age": "no --observe-at: it needs scores that were read at about that age",
+    "score_age_unknown": "--allow-unknown-age",
+    "score_read_too_early": "a lower --min-score-age, or wait until the scores are read again",
+    "score_too_low": "a lower --min-post-score or --min-answer-score",
+}
+
+
 def _nothing(tally: Tally) -> NoPairs:
-    reasons = sorted(tally.dropped.items(), key=lambda item: -item[1])[:3]
-    why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in reasons)
+    reasons = sorted(tally.dropped.items(), key=lambda item: -item[1])
+    # What is not sure enough fell out last: with a lower bound on the confidence it would be there.
+    last = [item for item in reasons if item[0][1] == "confidence_too_low"]
+    told = [*last, *(item for item in reasons if item not in last)][:3]
+    why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in told)
+    ways = [_WAYS_OUT[reason] for (_, reason), _ in [*last, *reasons] if reason in _WAYS_OUT]
     return NoPairs(
         f"No pair of answers satisfies the rule{f' ({why})' if why else ': the store has no such threads'}.",
-        "Try `shp-miner stats` to see what the store holds, or a lower --min-post-score or --min-answer-score.",
+        f"Try `shp-miner stats` to see what the store holds{f', or {ways[0]}' if ways else ''}.",
     )

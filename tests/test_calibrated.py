@@ -247,6 +247,26 @@ def test_a_store_that_cannot_be_written_to_is_exported_without_remembering(
     assert (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("name", ["fits.parquet", "shares.parquet"])
+@pytest.mark.parametrize("left", [0, 100, None], ids=["empty", "cut", "gone"])
+def test_remembered_values_that_the_disk_has_damaged_are_fitted_again(
+    name: str, left: int | None, tmp_path: Path
+) -> None:
+    store = stored(tmp_path, *forum(6, posts=40))
+    export_dataset(store, tmp_path / "before", rule="calibrated")
+    [kept] = (store.path / "fits").iterdir()
+    whole = (kept / name).read_bytes()
+    if left is None:
+        (kept / name).unlink()
+    else:
+        (kept / name).write_bytes(whole[:left])
+    export_dataset(store, tmp_path / "after", rule="calibrated")
+    before, after = ((tmp_path / when / "manifest.json").read_bytes() for when in ("before", "after"))
+    assert before == after
+    assert [path.name for path in (store.path / "fits").iterdir()] == [kept.name]
+    assert (kept / name).read_bytes() == whole
+
+
 # -- scores at an age ------------------------------------------------------------------------------------------------
 
 

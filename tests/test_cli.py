@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import click
 import pyarrow.parquet as pq
 import pytest
 
-from shp_miner import FORMATS, PRESETS
+from shp_miner import FORMATS, PRESETS, UsageError, preset
 from shp_miner.cli import COMMANDS, _Commands, cli, run
 from shp_miner.cli.output import table
 from shp_miner.forum.live import Community
@@ -203,7 +205,11 @@ def test_months_read_too_early_are_shown(tmp_path: Path, capsys: pytest.CaptureF
         (["export", "out"], 5, "There is no store at data/store"),
         (["stats", "--store", "nowhere"], 5, "There is no store at nowhere"),
         (["export", "out", "--rule", "shpp"], 2, "Did you mean 'shp'"),
-        (["export", "out", "--min-ratio", "0.5"], 2, "min_ratio"),
+        (["export", "out", "--min-ratio", "0.5"], 2, "0.5 is not in the range x>=1"),
+        (["export", "out", "--min-confidence", "0.5"], 2, "0.5 is not in the range 0.5<x<1"),
+        (["export", "out", "--min-confidence", "1"], 2, "1.0 is not in the range 0.5<x<1"),
+        (["export", "out", "--min-confidence", "nan"], 2, "min_confidence"),
+        (["export", "out", "--max-answers-per-post", "0"], 2, "0 is not in the range x>=1"),
         (["export", "out", "--order", "newest"], 2, "winner-not-older"),
         (["demo", "--seed", "-1"], 2, "seed"),
     ],
@@ -219,6 +225,13 @@ def test_an_error_says_what_happened_and_what_to_do(
 
 def test_a_traceback_only_with_v(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" in output(capsys, "stats", "-v", code=5)[1]
+
+
+def test_a_traceback_in_python_shows_what_to_do() -> None:
+    with pytest.raises(UsageError) as caught:
+        preset("calibratd")
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):  # as one that comes from another process
+        assert traceback.format_exception(error)[-1] == "Did you mean 'calibrated'?\n"
 
 
 def test_a_bug_is_called_one(

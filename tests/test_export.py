@@ -589,12 +589,25 @@ def test_an_export_stopped_between_its_two_renames_is_found_again(store: Path, t
     assert tree(tmp_path / "o") == before
 
 
-def test_no_pair_at_all_is_said_with_the_reasons(store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("parameters", "reason", "way_out"),
+    [
+        ({"min_post_score": 1000}, "post dropped", "--min-post-score"),
+        ({"min_confidence": 0.999999}, "(127 pairs confidence too low", "--min-confidence"),
+        ({"observe_at_s": 60.0}, "not observed at age", "--observe-at"),
+        ({"min_score_age_s": 1e9}, "score read too early", "--min-score-age"),
+    ],
+    ids=str,
+)
+def test_no_pair_at_all_is_told_with_what_would_help(
+    parameters: dict[str, Any], reason: str, way_out: str, store: Path, tmp_path: Path
+) -> None:
     from shp_miner import preset
 
     with pytest.raises(BadInput) as caught:
-        export_dataset(store, tmp_path / "o", rule=preset("shp", min_post_score=1000))
-    assert "post dropped" in caught.value.message
+        export_dataset(store, tmp_path / "o", rule=preset("shp", **parameters))
+    assert reason in caught.value.message
+    assert way_out in caught.value.hint
     assert not (tmp_path / "o").exists()
 
 

@@ -522,6 +522,8 @@ def test_the_command_writes_tables_charts_and_all_numbers(tmp_path: Path, capsys
         (["taken"], ("taken exists and was not made by the lab", "empty that one")),
         (["file"], ("file exists and was not made by the lab",)),
         (["out", "--world", "base", "--store", "s"], ("--world is for simulated forums",)),
+        (["out", "--threads", "9", "--store", "s"], ("--threads is for simulated forums",)),
+        (["out", "--workers", "1", "--store", "s"], ("--workers is for simulated forums",)),
         (["out", "--threads", "0"], ("--threads",)),
     ],
 )
@@ -549,6 +551,21 @@ def test_without_matplotlib_the_extra_is_named_before_the_work(
     assert not Path("out").exists()
     assert command(["lab", "out", "--world", "low-traffic", "--threads", "10", "--no-charts", "-q"]) == 0
     assert not list(Path("out").glob("*.png"))
+
+
+def test_charts_of_an_earlier_run_do_not_stay_beside_other_numbers() -> None:
+    assert command(["lab", "out", "--world", "base", "--threads", "40", "-q"]) == 0
+    assert Path("out/coverage.png").exists()
+    assert command(["lab", "out", "--world", "hot", "--threads", "40", "--no-charts", "-q"]) == 0
+    assert not list(Path("out").glob("*.png"))
+
+
+def test_one_thread_has_no_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["lab", "out", "--world", "base", "--threads", "1", "--no-charts"]) == 0
+    assert "±" not in capsys.readouterr().out + Path("out/lab.md").read_text()
+    assert "1 simulated world of 1 thread each" in Path("out/lab.md").read_text()
+    assert command(["lab", "out", "--world", "base", "--threads", "40", "--no-charts"]) == 0
+    assert "±" in capsys.readouterr().out
 
 
 # -- tables for people ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from shp_miner import PRESETS, import_dump
+from shp_miner.cli import run as command
 from shp_miner.errors import UsageError
 from shp_miner.lab.early import early_table
 from shp_miner.lab.real import check_store
@@ -198,6 +199,18 @@ def test_each_vote_goes_to_either_half_by_a_fair_coin_of_its_own() -> None:
     assert halves(np.array([0, 64, 65]), items[:3], 0)[0] == 0
 
 
+def test_a_score_of_billions_is_halved_without_tossing_each_vote() -> None:
+    items = np.arange(500, dtype=np.uint64)
+    # On either side of where the coins end, halves vary as those of a binomial number do.
+    for votes in (1 << 20, (1 << 20) + 1, 10**12):
+        first = halves(np.full(500, votes), items, 0)
+        spread = votes**0.5 / 2
+        assert abs(first.mean() - votes / 2) < 4 * spread / 500**0.5
+        assert first.std() == pytest.approx(spread, rel=0.1)
+    greatest = halves(np.array([2**63 - 1]), np.array([7], np.uint64), 0)
+    assert 0 < greatest[0] < 2**63 - 1
+
+
 def test_agreement_is_a_coin_for_equals_and_certain_for_large_gaps(tmp_path: Path) -> None:
     def poisson(mean: float, dice: random.Random) -> int:
         return int(np.random.default_rng(dice.getrandbits(32)).poisson(mean))
@@ -337,6 +350,30 @@ def test_every_preset_stands_in_every_table_and_bytes_follow_from_the_seed(tmp_p
     data = json.loads(files[0]["json"])
     assert [table["title"] for table in data["tables"]] == [table.title for table in tables]
     assert b"writer-" not in files[0]["md"] + files[0]["json"]
+
+
+def test_the_command_says_why_a_table_is_empty_and_where_the_page_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store_of(Path("s"), lambda n, dice: [one(n, i, dice.randint(2, 40)) for i in range(2)], threads=5)
+    assert command(["lab", "out", "--store", "s"]) == 0
+    shown = capsys.readouterr().out
+    assert "Not possible: no answer of the store was read more than once." in shown
+    assert "read at" not in shown, "the columns of a table without rows"
+    assert "out/checks.md" in shown
+
+
+def test_what_cannot_be_checked_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(["lab", "out", "--store", "nowhere"]) == 5
+    store_of(Path("s"), lambda n, dice: [], threads=1)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert command(["lab", "out", "--store", "s"]) == 2
+    assert "shp-miner[lab]" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_a_large_store_is_sampled_by_thread(tmp_path: Path) -> None:

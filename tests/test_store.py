@@ -181,8 +181,9 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
         Store(tmp_path / "file")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"x")
-    with pytest.raises(BadInput, match="other things"):
+    with pytest.raises(BadInput, match="other things") as other:
         Store(tmp_path / "photos")
+    assert "the store's own folder" in other.value.hint
     with pytest.raises(BadInput, match="no store"):
         Store(tmp_path / "nowhere").snapshot()
     newer = filled(tmp_path / "s", chunk([post_row()], []))

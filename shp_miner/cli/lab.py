@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from shp_miner.cli.options import example
 from shp_miner.cli.output import progress, show, table
@@ -38,17 +39,13 @@ def command(
     labels of every rule are held against the truth. Finished worlds are kept in OUT and taken from there the next time.
     With --store the rules are checked on real threads instead, where nobody knows the truth.
     """
-    from shp_miner.lab.run import claim
-
     if store is not None:
-        if worlds:
-            raise click.UsageError("--world is for simulated forums: leave it out with --store.")
-        claim(out)
+        _refuse_of_worlds()
         _on_store(out, store, seed, as_json=as_json, quiet=quiet)
         return
-    from shp_miner.lab.charts import draw, require_matplotlib
+    from shp_miner.lab.charts import draw, remove, require_matplotlib
     from shp_miner.lab.report import to_dict, write_report
-    from shp_miner.lab.run import chosen, run_worlds, steps
+    from shp_miner.lab.run import chosen, claim, run_worlds, steps
 
     wanted = chosen(worlds)
     if not no_charts:
@@ -57,6 +54,7 @@ def command(
     silent = quiet or as_json
     with progress("Worlds", steps(wanted), quiet=silent, unit="rules") as advance:
         results = run_worlds(out, wanted, seed=seed, threads=threads, workers=workers, advance=advance)
+    remove(out)  # those of an earlier run may be of other worlds
     charts = [] if no_charts else draw(out, results)
     tables = write_report(out, results, charts)
 
@@ -68,14 +66,31 @@ def command(
     show(to_dict(results), people, as_json=as_json, quiet=quiet)
 
 
-def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
-    from shp_miner.lab.real import check_store  # type: ignore[import-not-found,unused-ignore]
+def _refuse_of_worlds() -> None:
+    """Raise UsageError where the command line has an option that would change nothing with --store."""
+    context = click.get_current_context()
+    for name, option in (("worlds", "--world"), ("threads", "--threads"), ("workers", "--workers")):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option} is for simulated forums: leave it out with --store.")
 
+
+def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
+    from shp_miner.lab.real import check_store, require  # type: ignore[import-not-found,unused-ignore]
+    from shp_miner.lab.run import claim
+
+    require(store)
+    claim(out)
     with progress("Checking", 1, quiet=quiet or as_json, unit="steps") as advance:
         tables = check_store(store, out, seed=seed, advance=advance)
 
     def people() -> None:
         for one in tables:
-            table(one.title, one.columns, one.shown())
+            if one.rows:
+                table(one.title, one.columns, one.shown())
+            else:
+                click.echo(f"{one.title}\n\n {one.note}\n")
+        click.echo(
+            f"How to read these: {out / 'checks.md'}. None of them says that a label is right: docs/real-checks.md."
+        )
 
     show({"out": str(out), "tables": [one.to_dict() for one in tables]}, people, as_json=as_json, quiet=quiet)

@@ -106,7 +106,7 @@ def rule_parameters(command: Command) -> Command:
 
 def _rule_option(name: str, hint: Any) -> Callable[[Command], Command]:
     described, *_ = (meta for meta in get_args(hint)[1:] if getattr(meta, "description", None))
-    kind, flag = _option_type(name, get_args(hint)[0])
+    kind, flag = _option_type(name, hint)
     shown = name.removesuffix("_s").replace("_", "-")
     declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
     default = getattr(PRESETS["shp"], name)
@@ -122,17 +122,32 @@ def _length(seconds: float) -> str:
 
 def _option_type(name: str, hint: Any) -> tuple[Any, bool]:
     """The click type of a parameter, and whether it is a flag."""
-    parts = [_plain(part) for part in _members(hint)]
+    inner = get_args(hint)[0]
+    parts = [_plain(part) for part in _members(inner)]
     if name.endswith("_s"):
         return Duration(), False
     if datetime in parts:
         return Moment(), False
     if bool in parts:
         return bool, True
-    choices = [value for part in _members(hint) if get_origin(part) is Literal for value in get_args(part)]
+    choices = [value for part in _members(inner) if get_origin(part) is Literal for value in get_args(part)]
     if choices:
         return click.Choice(choices), False
-    return (float if float in parts else int), False
+    bounds = [meta for part in (hint, *_members(inner)) for meta in getattr(part, "__metadata__", ())]
+    return _number(float in parts, bounds), False
+
+
+def _number(fraction: bool, bounds: list[Any]) -> Any:
+    """The click type of a number: whole ones have a least value at most, the greatest is too great to speak of."""
+    at_least, above, below = (
+        next((value for one in bounds if (value := getattr(one, name, None)) is not None), None)
+        for name in ("ge", "gt", "lt")
+    )
+    if not fraction:
+        return int if at_least is None else click.IntRange(min=at_least)
+    if above is not None or below is not None:
+        return click.FloatRange(min=above, max=below, min_open=True, max_open=True)
+    return float if at_least is None else click.FloatRange(min=at_least)
 
 
 def _members(hint: Any) -> list[Any]:

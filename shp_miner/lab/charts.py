@@ -30,6 +30,8 @@ _OTHER = "#444444"
 #: Curves of more rules than these cannot be told apart.
 _CURVES = ("calibrated", "shp", "votes")
 
+_COVERAGE, _RELIABILITY = "coverage.png", "reliability.png"
+
 _COLUMNS = 6
 _PANEL_INCHES = (2.3, 2.2)
 _LARGE_PANEL_INCHES = (6.0, 4.0)
@@ -49,12 +51,18 @@ def require_matplotlib() -> None:
 
 def draw(out: Path, results: Sequence[WorldResult]) -> list[str]:
     """Write the charts as PNG into `out`; gives their names. No reliability where no rule gave a confidence."""
-    charts = ["coverage.png"]
-    _coverage(results, out / "coverage.png")
+    charts = [_COVERAGE]
+    _coverage(results, out / _COVERAGE)
     if any(one.reliability for result in results for one in result.rules):
-        _reliability(results, out / "reliability.png")
-        charts.append("reliability.png")
+        _reliability(results, out / _RELIABILITY)
+        charts.append(_RELIABILITY)
     return charts
+
+
+def remove(out: Path) -> None:
+    """Take the charts out of `out`, if there are any."""
+    for name in (_COVERAGE, _RELIABILITY):
+        (out / name).unlink(missing_ok=True)
 
 
 def _coverage(results: Sequence[WorldResult], path: Path) -> None:

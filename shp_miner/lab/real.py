@@ -23,6 +23,14 @@ from shp_miner.store import Store
 _STEPS = 5
 
 
+def require(store: Store | str | os.PathLike[str]) -> Store:
+    """The store, if it can be checked. Raises BadInput where there is none, UsageError without the extra `lab`."""
+    store = store if isinstance(store, Store) else Store(store)
+    store.require()
+    require_learning()
+    return store
+
+
 def check_store(
     store: Store | str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -36,10 +44,7 @@ def check_store(
     halves, folds, samples and bootstrap draws, nothing else is random. `advance` is told the share of each step done;
     the shares add up to 1. Raises BadInput where there is no store, UsageError without the extra `lab`.
     """
-    store = store if isinstance(store, Store) else Store(store)
-    store.require()
-    require_learning()
-    threads = Threads.read(store.snapshot())
+    threads = Threads.read(require(store).snapshot())
     advance(1 / _STEPS)
     pairs = {name: threads.pairs(rule) for name, rule in PRESETS.items()}
     tables = [_pairs_table(threads, pairs, seed)]

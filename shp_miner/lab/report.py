@@ -22,8 +22,9 @@ def write_report(out: Path, results: Sequence[WorldResult], charts: Sequence[str
     first = results[0]
     answers, votes = sum(one.answers for one in results), sum(one.votes for one in results)
     about = (
-        f"{len(results)} simulated worlds of {first.threads:,} threads each (seed {first.seed}): {answers:,} answers "
-        f"of known quality, {votes:,} votes. A simulation with its own assumptions: docs/lab.md says which."
+        f"{_number(len(results), 'simulated world')} of {_number(first.threads, 'thread')} each (seed {first.seed}): "
+        f"{answers:,} answers of known quality, {votes:,} votes. A simulation with its own assumptions: docs/lab.md "
+        "says which."
     )
     pictures = [f"![{name}]({name})" for name in charts]
     write_markdown(out / "lab.md", "What every rule is worth", [about, *tables, *pictures])
@@ -112,9 +113,14 @@ def _table(
 
 
 def _with_error(value: float | None, error: float | None, decimals: int = 3) -> str | None:
+    """The value and its error. An error of exactly 0 is that of one thread, or of pairs that are all alike: unknown."""
     if value is None:
         return None
-    return f"{value:.{decimals}f}" + ("" if error is None else f" ± {error:.{decimals}f}")
+    return f"{value:.{decimals}f}" + (f" ± {error:.{decimals}f}" if error else "")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _named(worlds: Sequence[str], most: int = 5) -> str:

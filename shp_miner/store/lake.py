@@ -170,7 +170,10 @@ class Store:
                 raise BadInput(f"{self.path} is a file, not a store.", "Name a folder with --store.")
             schema = schema_of(self.path)
             if schema is None and self.path.is_dir() and not all(map(_ours, self.path.iterdir())):
-                raise BadInput(f"The folder {self.path} holds other things than a store.", "Name an empty folder.")
+                raise BadInput(
+                    f"The folder {self.path} holds other things than a store.",
+                    "Name the store's own folder, or an empty one for a new store.",
+                )
         except OSError as error:
             raise from_os_error(error, f"opening the store {self.path}") or error from error
         return schema
