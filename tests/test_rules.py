@@ -285,6 +285,11 @@ def test_log_votes_puts_an_accepted_answer_above_its_votes() -> None:
     assert run(preset("log-votes"), rows)[0] == {("b", "a")}
 
 
+def test_log_votes_of_the_largest_score_are_the_most() -> None:
+    rows = [answer_row("a", score=9), answer_row("b", platform="stackexchange", score=2**63 - 1)]
+    assert run(preset("log-votes"), rows)[0] == {("b", "a")}
+
+
 OVERRIDES: list[tuple[str, Any, dict[str, Any], dict[str, Any]]] = [
     # parameter, value that changes the outcome, change of the post, change of the first answer
     ("floors", False, {"score": 5}, {}),
@@ -339,7 +344,7 @@ def test_ratio_is_undefined_without_a_positive_base() -> None:
         ("shpp", {}, "Did you mean 'shp'?"),
         ("zzz", {}, "Known here: shp, shp-strict, "),
         ("shp", {"min_rato": 2}, "Did you mean 'min_ratio'"),
-        ("shp", {"min_ratio": 0.5}, "min_ratio"),
+        ("shp", {"min_ratio": 0.5}, "A rule's min_ratio: Expected `float` >= 1.0."),
         ("shp", {"order": "newest"}, "order"),
         ("shp", {"max_pairs_per_post": 0}, "max_pairs_per_post"),
     ],

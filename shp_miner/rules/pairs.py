@@ -225,7 +225,8 @@ def _measure(answers: pl.DataFrame, rule: Rule) -> npt.NDArray[np.int64]:
     if rule.measure == "score":
         return score.astype(np.int64, copy=False)
     starts = {name: profile.starting_score for name, profile in PROFILES.items()}
-    votes = score - answers["platform"].replace_strict(starts, return_dtype=pl.Int64).to_numpy()
+    # As floats: whole numbers would run over at the largest score.
+    votes = score - answers["platform"].replace_strict(starts, return_dtype=pl.Float64).to_numpy()
     levels = np.where(votes < 0, -1, np.rint(np.log2(1 + np.maximum(votes, 0))))
     result: Index = (levels + answers["accepted"].to_numpy()).astype(np.int64)
     return result

@@ -157,6 +157,5 @@ def preset(name: str, **overrides: Any) -> Rule:
     try:
         return msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule)
     except msgspec.ValidationError as error:
-        raise UsageError(
-            f"The rule's parameters do not fit: {error}.", "See docs/rules.md for what each takes."
-        ) from error
+        reason, _, key = str(error).partition(" - at `$.")
+        raise UsageError(f"A rule's {key.rstrip('`')}: {reason}.", "See docs/rules.md for what each takes.") from error
