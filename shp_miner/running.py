@@ -35,6 +35,7 @@ from shp_miner.store.database import shrink
 from shp_miner.store.lock import InUse, only_one
 from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
+from shp_miner.tally import counted
 
 StepName = Literal["forget", "import", "recheck", "crawl", "export", "tidy"]
 
@@ -287,10 +288,10 @@ class _Going:
         # What is damaged is told once, and read again when the file is another.
         for path in fresh:
             self._runs.did(f"import:{how}:{path}", found[path], self.now())
-        kept = ", ".join(_many(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
-        lost = f", {_many(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
+        kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
+        lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
         damage = " ".join(one.sentence() for one in done.tally.damages)
-        said = f"{kept} of {_many(len(fresh), 'file')}{lost} {damage}".strip()
+        said = f"{kept} of {counted(len(fresh), 'file')}{lost} {damage}".strip()
         return StepDone("import", keys.kind, said, 0 if done.tally.complete else Incomplete.exit_code)
 
     def _recheck(self) -> Steps:
@@ -398,10 +399,6 @@ def _exit_code(steps: list[StepDone]) -> int:
         return 0
     nothing_done = codes == {TryLater.exit_code} and all(step.exit_code or step.said == "up to date" for step in steps)
     return TryLater.exit_code if nothing_done else Incomplete.exit_code
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _digest(data: bytes) -> str:

@@ -124,3 +124,8 @@ def total(tallies: Iterable[Tally]) -> Tally:
     for tally in tallies:
         out.merge(tally)
     return out
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things in words: "1 file", "2,000 files"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

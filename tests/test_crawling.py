@@ -326,11 +326,17 @@ def test_a_visit_that_saw_a_change_is_not_made_twice(tells: bool, state: State, 
     assert stored(state) == expected(board)
 
 
-def test_a_thread_that_says_it_changed_in_the_future_hides_nothing(state: State, clock: FakeClock) -> None:
+def read_half_a_day_ago(state: State, clock: FakeClock) -> Board:
+    """A forum with the thread p, which is due for a visit."""
     board = Board("newest", activity=True, ids=0)
     board.post("p", clock.time - 3600)
     crawl(board, state, clock)
     clock.time += 12 * 3600
+    return board
+
+
+def test_a_thread_that_says_it_changed_in_the_future_hides_nothing(state: State, clock: FakeClock) -> None:
+    board = read_half_a_day_ago(state, clock)
     listed, board.changed["p"] = board.changed["p"], clock.time + 400 * DAY_S
     recheck(board, state, clock)
     board.changed["p"] = listed
@@ -341,10 +347,7 @@ def test_a_thread_that_says_it_changed_in_the_future_hides_nothing(state: State,
 
 
 def test_what_comes_in_the_second_of_a_visit_is_not_taken_for_read(state: State, clock: FakeClock) -> None:
-    board = Board("newest", activity=True, ids=0)
-    board.post("p", clock.time - 3600)
-    crawl(board, state, clock)
-    clock.time += 12 * 3600
+    board = read_half_a_day_ago(state, clock)
     board.answer("p", clock.time)
     recheck(board, state, clock)
     board.answer("p", clock.time)

@@ -9,6 +9,7 @@ from typing import Any
 
 from shp_miner.lab.run import LOOKS_KNOWN, RuleResult, WorldResult
 from shp_miner.lab.table import Cell, Table, write_json, write_markdown
+from shp_miner.tally import counted
 
 #: From this multiple of SHP's pairs on a world counts as a gain.
 GAIN = 2.0
@@ -22,7 +23,7 @@ def write_report(out: Path, results: Sequence[WorldResult], charts: Sequence[str
     first = results[0]
     answers, votes = sum(one.answers for one in results), sum(one.votes for one in results)
     about = (
-        f"{_number(len(results), 'simulated world')} of {_number(first.threads, 'thread')} each (seed {first.seed}): "
+        f"{counted(len(results), 'simulated world')} of {counted(first.threads, 'thread')} each (seed {first.seed}): "
         f"{answers:,} answers of known quality, {votes:,} votes. A simulation with its own assumptions: docs/lab.md "
         "says which."
     )
@@ -117,10 +118,6 @@ def _with_error(value: float | None, error: float | None, decimals: int = 3) -> 
     if value is None:
         return None
     return f"{value:.{decimals}f}" + (f" ± {error:.{decimals}f}" if error else "")
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _named(worlds: Sequence[str], most: int = 5) -> str:

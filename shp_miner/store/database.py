@@ -69,6 +69,9 @@ CREATE INDEX threads_failing ON threads (failed_since) WHERE failed_since IS NOT
 #: The `retry_at` of a thread that is given up: the largest number that SQLite has.
 NEVER = (1 << 63) - 1
 
+#: Threads that wait to be read.
+WAITING = f"NOT gone AND (read_change IS NULL OR read_change < changed_at) AND retry_at < {NEVER}"
+
 #: Threads that are given up, those that are to be tried once more among them.
 GIVEN_UP = f"error IS NOT NULL AND retry_at IN (0, {NEVER})"
 

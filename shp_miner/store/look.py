@@ -10,10 +10,9 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from shp_miner.errors import BadInput, from_os_error
-from shp_miner.store.database import FILE, GIVEN_UP, NEVER, SCHEMAS, newer
+from shp_miner.store.database import FILE, GIVEN_UP, NEVER, SCHEMAS, WAITING, newer
 from shp_miner.store.runs import Run, as_run
 
-_WAITING = f"NOT gone AND (read_change IS NULL OR read_change < changed_at) AND retry_at < {NEVER}"
 _FAILING = f"NOT gone AND error IS NOT NULL AND NOT ({GIVEN_UP})"
 _GIVEN_UP = f"NOT gone AND {GIVEN_UP}"
 
@@ -90,7 +89,7 @@ class Look:
         rows = self._rows(
             "SELECT source, site, community, max(complete_to), sum(known), sum(waiting), sum(due), sum(failing), "
             "sum(given_up) FROM (SELECT source, site, community, complete_to, 0 known, 0 waiting, 0 due, 0 failing, "
-            f"0 given_up FROM windows UNION ALL SELECT source, site, community, NULL, 1, {_WAITING}, "
+            f"0 given_up FROM windows UNION ALL SELECT source, site, community, NULL, 1, {WAITING}, "
             f"coalesce(NOT gone AND due_at <= ? AND retry_at < {NEVER}, 0), {_FAILING}, {_GIVEN_UP} FROM threads) "
             "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             now,

@@ -13,7 +13,7 @@ import msgspec
 
 from shp_miner.sources.items import Origin, Thread
 from shp_miner.sources.source import Listed
-from shp_miner.store.database import FILE, GIVEN_UP, NEVER, opened
+from shp_miner.store.database import FILE, GIVEN_UP, NEVER, WAITING, opened
 from shp_miner.transaction import transaction
 
 __all__ = ["FILE", "Known", "State"]
@@ -21,8 +21,6 @@ __all__ = ["FILE", "Known", "State"]
 #: Sites round times to the second, and clocks differ a little: a change as young as this when a thread was read may not
 #: be the last of that second. One in the future is a mistake, and would hide every change up to it.
 _ROUNDED_US = 5_000_000
-
-_WAITING = f"NOT gone AND (read_change IS NULL OR read_change < changed_at) AND retry_at < {NEVER}"
 
 #: What was given up and is to be tried once more.
 _ONCE_MORE = "NOT gone AND error IS NOT NULL AND retry_at = 0"
@@ -106,7 +104,7 @@ class State:
 
     def claim_waiting(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
         """The oldest threads that wait to be read, at most `count`, kept from other processes until `until`."""
-        return self._claim(origin, f"{_WAITING} ORDER BY changed_at", now, until, count)
+        return self._claim(origin, f"{WAITING} ORDER BY changed_at", now, until, count)
 
     def claim_due(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
         """Threads whose next visit by age is due, those longest due first; otherwise as `claim_waiting`."""
@@ -287,14 +285,14 @@ class State:
         where = "source = :source AND (:site IS NULL OR site = :site) AND lower(community) = :name"
         values = {"source": source, "site": site, "name": name}
         (waiting,) = self._database.execute(
-            f"SELECT count(*) FROM threads WHERE {where} AND {_WAITING}", values
+            f"SELECT count(*) FROM threads WHERE {where} AND {WAITING}", values
         ).fetchone()
         (windows,) = self._database.execute(f"SELECT count(*) FROM windows WHERE {where}", values).fetchone()
         return int(waiting), bool(windows)
 
     def waiting(self, origin: Origin) -> int:
         """How many threads of a community wait to be read, those that failed among them."""
-        where = f"source = ? AND site = ? AND community = ? AND {_WAITING}"
+        where = f"source = ? AND site = ? AND community = ? AND {WAITING}"
         (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", _place(origin)).fetchone()
         return int(count)
 
