@@ -35,11 +35,11 @@ class Burials:
         Returns how many.
         """
         gone: dict[Literal["deleted", "removed"], list[str | None]] = defaultdict(list)
-        if post != "live" and known.created_at is not None and not known.post_gone:
+        if post not in ("live", "unreadable") and known.created_at is not None and not known.post_gone:
             gone[post].append(None)
         for answer_id, _ in known.answers:
             state = answers.get(answer_id, absent)
-            if state != "live":
+            if state not in ("live", "unreadable"):
                 gone[state].append(answer_id)
         for state, ids in gone.items():
             tombstone(self._store, [Item(origin.site, known.post_id, one) for one in ids], state, self._now())

@@ -88,6 +88,7 @@ class ArcticShift:
     order: Literal["oldest"] = "oldest"
     lists_activity = False
     ids_per_request = _IDS
+    looks_up = True
 
     def __init__(self, http: Http, *, clock: Clock = SYSTEM) -> None:
         self._http = http

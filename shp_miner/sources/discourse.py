@@ -73,6 +73,7 @@ class Discourse:
     order: Literal["oldest", "newest"] = "newest"
     lists_activity = True
     ids_per_request = 0
+    looks_up = False
 
     def __init__(self, http: Http, site: str) -> None:
         self._http, self.site = http, site

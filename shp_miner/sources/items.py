@@ -12,15 +12,16 @@ from shp_miner.text.clean import sound, visible_chars
 
 BodyFormat = Literal["markdown", "html", "text", "reddit"]
 Role = Literal["member", "moderator", "admin", "bot"]
-State = Literal["live", "deleted", "removed"]
+State = Literal["live", "deleted", "removed", "unreadable"]
 
 
 class Item(msgspec.Struct, kw_only=True):
     """What posts and answers have in common. Ids are the platform's own; times are microseconds since 1970.
 
     `author` is null where the platform no longer names one. `score` is the platform's own number, null where it hides
-    it. `state` is "deleted" (by its author) or "removed" (by others) where a stub is all that is left. `observed_at` is
-    set by sources that tell what they read at another time (archives); otherwise it is the time of asking.
+    it. `state` is "deleted" (by its author) or "removed" (by others) where a stub is all that is left; "unreadable" is
+    what a crawl notes of an item that nobody could read. `observed_at` is set by sources that tell what they read at
+    another time (archives); otherwise it is the time of asking.
     """
 
     post_id: str

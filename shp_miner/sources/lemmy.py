@@ -41,6 +41,7 @@ class Lemmy:
     order: Literal["oldest", "newest"] = "newest"
     lists_activity = False
     ids_per_request = 0
+    looks_up = False
 
     def __init__(self, http: Http, site: str) -> None:
         self.site = site

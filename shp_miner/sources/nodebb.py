@@ -114,6 +114,7 @@ class NodeBB:
     order: Literal["oldest", "newest"] = "newest"
     lists_activity = True
     ids_per_request = 0
+    looks_up = False
 
     def __init__(self, http: Http, site: str) -> None:
         self._http, self.site = http, site

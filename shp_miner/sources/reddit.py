@@ -69,6 +69,7 @@ class Reddit:
     order: Literal["newest"] = "newest"
     lists_activity = False
     ids_per_request = _IDS
+    looks_up = True
 
     def __init__(
         self,

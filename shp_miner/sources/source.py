@@ -33,14 +33,30 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Items(msgspec.Struct, frozen=True):
-    """Items read again by id. What was asked for and is not here is gone."""
+    """Items read again by id. What was asked for and is not here could not be read; see `Source.looks_up`."""
 
     posts: list[Post]
     answers: list[Answer]
 
 
+#: Why an item could not be read, where no flag of the platform says that it is gone. "missing": the API itself says
+#: that there is no such item. "forbidden": the API itself refuses this item. "closed": nobody without an account may
+#: read here (401, a redirect to a log-in, a closed community). "wall": a web page or nothing stood in the place of the
+#: API's answer.
+Evidence = Literal["missing", "forbidden", "closed", "wall"]
+
+
+class Unreadable(Exception):
+    """The thread could not be read, and nothing says for sure that it is gone. `why` is a sentence for people."""
+
+    def __init__(self, evidence: Evidence, why: str) -> None:
+        super().__init__(evidence, why)
+        self.evidence = evidence
+        self.why = why
+
+
 class Gone(Exception):
-    """The thread is not there any more: `state` is "deleted" or "removed"."""
+    """The platform's own flag says that the thread is gone: `state` is "deleted" or "removed"."""
 
     def __init__(self, state: Literal["deleted", "removed"]) -> None:
         super().__init__(state)
@@ -70,6 +86,9 @@ class Source(Protocol):
     #: How many ids one call of `again` takes; 0 where the platform reads only whole threads.
     ids_per_request: int
 
+    #: Whether an item that a look-up by id leaves out, while it hands out others, is gone by the platform's own word.
+    looks_up: bool
+
     def verify(self, community: str) -> str:
         """The community's name as the platform writes it, or a sentence on why it cannot be read."""
         ...
@@ -79,7 +98,7 @@ class Source(Protocol):
         ...
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """The post and all its direct replies. Raises Gone."""
+        """The post and all its direct replies. Raises Gone and Unreadable."""
         ...
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:

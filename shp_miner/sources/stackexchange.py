@@ -112,6 +112,7 @@ class StackExchange:
     order: Literal["oldest", "newest"] = "oldest"
     lists_activity = True
     ids_per_request = _PAGE_SIZE
+    looks_up = True
 
     #: How many threads one call of `threads` takes.
     threads_per_request = _PAGE_SIZE
