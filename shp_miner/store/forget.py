@@ -53,6 +53,15 @@ def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: in
     return int(chunk.posts.num_rows + chunk.answers.num_rows)
 
 
+def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
+    """Temporary."""
+    wanted = of_items(items, "deleted")
+    snapshot = store.snapshot()
+    chunk = Chunk(*(_tombstones(snapshot, name, wanted, "unreadable", observed_at) for name in TABLES))
+    store.append(chunk)
+    return int(chunk.posts.num_rows + chunk.answers.num_rows)
+
+
 def _tombstones(snapshot: Snapshot, name: str, wanted: pl.DataFrame, state: State, observed_at: int) -> pa.Table:
     key = ["site", "post_id", *(["answer_id"] if name == "answers" else [])]
     items = wanted.filter(pl.col("answer_id").is_not_null() == (name == "answers"))
