@@ -55,7 +55,12 @@ def reasons(tally: Tally) -> set[str]:
 
 # -- random threads ---------------------------------------------------------------------------------------------------
 
-SITES = [("reddit.com", "reddit"), ("lemmy.world", "lemmy"), ("beer.stackexchange.com", "stackexchange")]
+SITES = [
+    ("reddit.com", "reddit"),
+    ("lemmy.world", "lemmy"),
+    ("beer.stackexchange.com", "stackexchange"),
+    ("forum.example", "discourse"),
+]
 
 
 @st.composite
@@ -269,6 +274,20 @@ def test_scores_read_apart_are_compared_only_once_settled() -> None:
     assert not read(3, 6)
     assert not read(29, 40)
     assert read(31, 90)
+
+
+@pytest.mark.parametrize("role", ["member", "moderator", "admin", "bot"])
+@pytest.mark.parametrize("platform", PROFILES)
+def test_only_what_is_spoken_officially_is_left_out(platform: str, role: str) -> None:
+    rows = [{**row, "platform": platform} for row in TWO]
+    high = {"platform": platform, "score": 100}
+    ranks = platform in ("discourse", "nodebb")
+    answered, _ = run(preset("shp"), [rows[0], {**rows[1], "author_role": role}], **high)
+    assert bool(answered) == (role == "member" or (ranks and role != "bot"))
+    asked, tally = run(preset("shp"), rows, author_role=role, **high)
+    official = role == "bot" if ranks else role in ("moderator", "admin")
+    assert bool(asked) == (not official)
+    assert ("author_bot" if role == "bot" else "author_moderator") in reasons(tally) or not official
 
 
 @pytest.mark.parametrize(("platform", "profile"), PROFILES.items())
