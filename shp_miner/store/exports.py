@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from shp_miner.errors import BadInput
+from shp_miner.store.files import replace_file
 from shp_miner.store.lake import Store
 
 _FOLDER = "exports"
@@ -85,6 +86,5 @@ def _read(file: Path) -> KnownExport | None:
 def _write(store: Store, known: KnownExport) -> None:
     file = _place(store, Path(known.path))
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(known))
-    temporary.replace(file)
+    # On the disk before the export begins: what is in an export that nobody knows of stays for ever.
+    replace_file(file, msgspec.json.encode(known), durable=True)

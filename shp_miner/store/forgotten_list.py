@@ -21,7 +21,7 @@ import polars as pl
 
 from shp_miner.errors import BadInput
 from shp_miner.model import thread_hash
-from shp_miner.store.files import sync
+from shp_miner.store.files import replace_file, sync
 
 FOLDER = "forgotten"
 SALT = "salt"
@@ -67,14 +67,9 @@ def of_items(items: Iterable[Item], state: State) -> pl.DataFrame:
 def write_part(folder: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
     """Add lines to the list in `folder`, safe from a loss of power when this returns."""
     folder.mkdir(exist_ok=True)
-    temporary = folder / f".{uuid4()}"
-    path = temporary.with_name(temporary.name[1:] + (PENDING if pending else _SETTLED))
-    with temporary.open("wb") as file:
-        lines.select(LINE.names()).write_parquet(file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync(folder)
+    path = folder / f"{uuid4()}{PENDING if pending else _SETTLED}"
+    chosen = lines.select(LINE.names())
+    replace_file(path, lambda file: chosen.write_parquet(file, compression="zstd"), durable=True)
     return path
 
 
@@ -127,10 +122,7 @@ def make_salt(store: Path) -> None:
     folder = store / FOLDER
     if read_salt(folder) is None:
         folder.mkdir(exist_ok=True)
-        temporary = folder / f".{uuid4()}"
-        temporary.write_bytes(secrets.token_bytes(16))
-        temporary.rename(folder / SALT)
-        sync(folder)
+        replace_file(folder / SALT, secrets.token_bytes(16), durable=True)
 
 
 def part_names(folder: Path) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from deltalake.exceptions import DeltaError
 
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
+from shp_miner.replacing import is_temporary
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import names
@@ -277,7 +278,7 @@ class StoreWriter:
 
 def _ours(path: Path) -> bool:
     """Whether a store that is being made, or whose maker was killed, may hold this."""
-    return path.name in TABLES or path.name == LOCKS or path.name.startswith(MARK)
+    return path.name in TABLES or path.name == LOCKS or path.name.startswith(MARK) or is_temporary(path.name)
 
 
 def _ordered(tables: list[pa.Table]) -> pa.Table:
