@@ -31,6 +31,7 @@ from shp_miner.store.lock import InUse, dead_notes, exclusive, holder, nobody_be
 from shp_miner.store.look import open_to_look
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
 from shp_miner.store.repair import check_table
+from shp_miner.store.repair_list import check_list
 from shp_miner.store.vacuum import LOG
 
 #: The lock of crawls, as crawling names it.
@@ -70,6 +71,7 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
     yield from _crawls_file(folder, fix=fix)  # before the tables, whose losses are noted there
     for name in TABLES:
         yield from check_table(folder, name, fix=fix)
+    yield from check_list(folder, fix=fix)
     yield from _half_written(folder, fix=fix)
     yield from _exports(folder, fix=fix)
     yield from _older(folder, fix=fix)

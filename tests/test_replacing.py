@@ -31,6 +31,8 @@ MOVES = {
     ("repairing.py", "path.replace(aside(folder, path))"),
     ("replacing.py", "temporary.replace(path)"),
     ("store/repair.py", "path.replace(target)"),
+    ("store/repair_list.py", "(place / name).replace(aside(folder, place / name))"),
+    ("store/repair_list.py", "path.replace(aside(folder, path))"),
 }
 
 

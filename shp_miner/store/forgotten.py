@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST, Chunk, Rows
-from shp_miner.store.forgotten_list import FOLDER, LINE, PENDING, SALT, part_names, read_part, read_salt, write_part
+from shp_miner.store.forgotten_list import FOLDER, LINE, PENDING, names_people, part_names, read_list, write_part
+from shp_miner.store.salt import heal_salt, lost_salt
 
 #: A subreddit that is a person's own page is called after the person; without them it is called this.
 _PROFILE = "u_"
@@ -68,18 +68,19 @@ class Forgotten:
     def load(cls, store: Path, *, pending: bool | None = None) -> Forgotten:
         """The list of a store, or with `pending` the part of it that is, or is not, pending.
 
-        Costs one look into a folder that mostly is not there. Raises BadInput where a file is damaged.
+        Costs one look into a folder that mostly is not there. Raises BadInput where a file is damaged, or the salt of
+        people is lost.
         """
         folder = store / FOLDER
         names = part_names(folder)
         if pending is not None:
             names = tuple(name for name in names if name.endswith(PENDING) == pending)
-        salt = read_salt(folder)
+        salt = heal_salt(folder)
         known = _loaded.get((folder, pending))
         if known is None or known[0] != (names, salt):
-            lines = pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
-            if salt is None and lines["digest"].null_count() < lines.height:
-                raise BadInput(f"{folder / SALT} is missing.", "Restore it from a backup.")
+            lines = read_list(folder, names)
+            if salt is None and names_people(lines):
+                raise lost_salt(folder)
             known = (names, salt), cls(lines, salt or b"", folder)
             _loaded[folder, pending] = known
         return known[1]

@@ -8,7 +8,6 @@ request that has not reached every copy yet.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -22,9 +21,9 @@ import polars as pl
 from shp_miner.errors import BadInput
 from shp_miner.model import thread_hash
 from shp_miner.store.files import replace_file, sync
+from shp_miner.store.salt import heal_salt, lost_salt, new_salt
 
 FOLDER = "forgotten"
-SALT = "salt"
 PENDING = ".pending.parquet"
 _SETTLED = ".parquet"
 
@@ -85,7 +84,7 @@ def settle(store: Path, done: set[str]) -> None:
     """
     folder = store / FOLDER
     names = part_names(folder)
-    whole = pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
+    whole = read_list(folder, names)
     found = (pl.col("kind") == "page") & pl.col("digest").is_in(list(done))
     whole = whole.filter(~found.fill_null(value=False)).unique().sort(LINE.names())
     write_part(folder, whole, pending=False)
@@ -118,11 +117,22 @@ def pending_since(store: Path) -> float | None:
 
 
 def make_salt(store: Path) -> None:
-    """Give the list its salt, if it has none. Only under the exclusive lock."""
+    """Give the list its salt, if it has none. Only under the exclusive lock. Raises BadInput where it was lost."""
     folder = store / FOLDER
-    if read_salt(folder) is None:
-        folder.mkdir(exist_ok=True)
-        replace_file(folder / SALT, secrets.token_bytes(16), durable=True)
+    if heal_salt(folder) is None:
+        if names_people(read_list(folder, part_names(folder))):
+            raise lost_salt(folder)  # with another salt nobody on it would be known again
+        new_salt(folder)
+
+
+def names_people(lines: pl.DataFrame) -> bool:
+    """Whether lines of the list are of people or pages, and not of ids alone."""
+    return lines["digest"].null_count() < lines.height
+
+
+def read_list(folder: Path, names: Iterable[str]) -> pl.DataFrame:
+    """The lines of several files of a list."""
+    return pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
 
 
 def part_names(folder: Path) -> tuple[str, ...]:
@@ -140,12 +150,5 @@ def read_part(path: Path) -> pl.DataFrame:
     try:
         return pl.read_parquet(path, glob=False).cast(dict(LINE))  # type: ignore[arg-type]
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise BadInput(f"{path} is damaged.", "Restore it from a backup: it says what must stay forgotten.") from error
-
-
-def read_salt(folder: Path) -> bytes | None:
-    """The salt of a list's hashes, 16 bytes; None where it has none yet."""
-    try:
-        return (folder / SALT).read_bytes()
-    except FileNotFoundError:
-        return None
+        hint = "Restore it from a backup. Without one, `shp-miner doctor --repair`, and name again who was forgotten."
+        raise BadInput(f"{path} is damaged.", hint) from error
