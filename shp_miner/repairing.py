@@ -32,7 +32,7 @@ from shp_miner.store.look import open_to_look
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
 from shp_miner.store.repair import check_table
 from shp_miner.store.repair_list import check_list
-from shp_miner.store.vacuum import LOG
+from shp_miner.store.vacuum import LOG, UNFINISHED, is_unfinished
 
 #: The lock of crawls, as crawling names it.
 _CRAWL = "crawl"
@@ -76,6 +76,7 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
     yield from _exports(folder, fix=fix)
     yield from _older(folder, fix=fix)
     yield from _pending(folder, fix=fix)
+    yield from _vacuum(folder, fix=fix)
 
 
 # -- the mark ---------------------------------------------------------------------------------------------------------
@@ -132,6 +133,19 @@ def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
         yield Found(fault, f"{error.message} {error.hint}", fixable=False)
     else:
         yield Found(fault, "taken out of the rest", fixed=fix)
+
+
+def _vacuum(folder: Path, *, fix: bool) -> Iterator[Found]:
+    if not is_unfinished(folder) or (not fix and is_young(folder / UNFINISHED)):
+        return  # none, or one that may be going on
+    fault = "A vacuum was ended before it was done; the next command that writes to the store completes it."
+    try:
+        if fix:
+            Store(folder).complete_vacuum()
+    except Error as error:
+        yield Found(fault, f"{error.message} {error.hint}", fixable=False)
+    else:
+        yield Found(fault, "completed", fixed=fix, harmless=True)
 
 
 # -- the crawl's file -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from shp_miner.cli.options import Duration, common, example
-from shp_miner.cli.output import show, table
+from shp_miner.cli.output import complete, show, table
 
 if TYPE_CHECKING:
     from shp_miner.crawling import Crawled
@@ -69,6 +69,7 @@ def command(
     from shp_miner.crawling import crawl
     from shp_miner.sources.registry import Access
 
+    complete(store)
     access = _asked(Access(site=site, url=url, allow_private=allow_private), **budget)
     with ended_by_sigterm():
         done = crawl(source, communities, store, access, limit=limit, say=_saying(quiet))
@@ -84,6 +85,7 @@ def recheck_command(given_up: bool, limit: int | None, store: Path, as_json: boo
 
     The ages are 6 hours, 1, 3, 7 and 30 days. What is gone is taken out of the store.
     """
+    complete(store)
     done = _recheck(store, given_up=given_up, limit=limit, quiet=quiet, **budget)
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
