@@ -14,8 +14,10 @@ import pytest
 from shp_miner import BadInput
 from shp_miner.cli import run
 from shp_miner.forgetting import forget
+from shp_miner.load import read_manifest
 from shp_miner.repairing import look, repair
 from shp_miner.store import Store
+from shp_miner.store.exports import remember_export
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.forgotten import Forgotten, _loaded
 from shp_miner.store.forgotten_list import names, read_part
@@ -230,3 +232,23 @@ def test_a_repair_of_the_list_that_is_killed_is_completed_by_the_next(
     assert "hers" in Forgotten.load(store.path).lines["answer_id"].to_list()
     forget(store, authors=[NAME])
     assert comes_in(store, later) == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"path":3}', '{"path":"out"}', '{"path":"/x","dropped":["y"]}'])
+def test_a_damaged_file_of_the_known_exports(text: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    remember_export(store, store.path.parent / "out")
+    (file,) = (store.path / "exports").glob("*.json")
+    file.write_text(text)
+    assert run(["forget", "--author", "somebody", "--store", str(store.path), "--quiet"]) == 5
+    said = capsys.readouterr().err
+    assert f"Error: {file} is damaged." in said
+    assert "forget --export" in said
+    file.unlink()
+    assert run(["forget", "--store", str(store.path), "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"layout": 1}', '{"files": {}}', '{"files": [{}]}', '{"files": ["a"]}'])
+def test_a_damaged_manifest(text: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(BadInput, match=r"manifest\.json"):
+        read_manifest(tmp_path)

@@ -76,11 +76,14 @@ def _place(store: Store, path: Path) -> Path:
 
 def _read(file: Path) -> KnownExport | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=KnownExport)
+        known = msgspec.json.decode(file.read_bytes(), type=KnownExport)
+        if not all(path.startswith("/") for path in (known.path, *known.dropped)):
+            raise msgspec.ValidationError("paths are absolute")
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
         raise BadInput(f"{file} is damaged.", "Delete it, and name its export with `forget --export`.") from error
+    return known
 
 
 def _write(store: Store, known: KnownExport) -> None:
