@@ -213,14 +213,16 @@ class Episodes:
             if what == "repair":
                 self.damage(asked)
             before = names(self.store_path)
-            was_killed, _ = doing(what, self.store_path, self.rng.uniform(0.0, 1.05) * self.takes_s[what])
+            # A command completes what the one before left, and is to be killed while it does its own work, too.
+            longest_s = self.takes_s[what] + (self.takes_s["purge"] if has_pending(self.store_path) else 0.0)
+            was_killed, _ = doing(what, self.store_path, self.rng.uniform(0.0, 1.05) * longest_s)
             self.kills[what] += was_killed
             if what in ("forget", "purge") and names(self.store_path) != before:
                 asked.add(what)  # it is on the list: from here on it is for us to complete
             self.left["pending"] += was_killed and has_pending(self.store_path)
             self.left["vacuum"] += was_killed and is_unfinished(self.store_path)
             self.left["export"] += was_killed and bool(leftovers(self.work / "out"))
-        for what in ({"forget", "purge"} - asked) or ():
+        for what in sorted({"forget", "purge"} - asked):
             WORK[what](self.store_path)
         self.finish(self.rng.choice(FINISHING))
 
