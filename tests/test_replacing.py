@@ -30,6 +30,7 @@ MOVES = {
     ("repairing.py", "one.replace(aside(folder, one))"),
     ("repairing.py", "path.replace(aside(folder, path))"),
     ("replacing.py", "temporary.replace(path)"),
+    ("sources/clocks.py", "self.path.replace(aside)"),
     ("store/repair.py", "path.replace(target)"),
     ("store/repair_list.py", "(place / name).replace(aside(folder, place / name))"),
     ("store/repair_list.py", "path.replace(aside(folder, path))"),
