@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from shp_miner.export.publish import clear_leftovers, fingerprint, formats_in, i
 from shp_miner.load import read_manifest
 from shp_miner.mine import Selection
 from shp_miner.pipeline import export_dataset
+from shp_miner.replacing import replace_file, temporaries
 from shp_miner.store import Store
 from shp_miner.store.exports import KnownExport, drop_export, mark_clean
 from shp_miner.store.forgotten import Forgotten
@@ -70,6 +72,9 @@ def dropped_again(known: KnownExport, whole: Forgotten, *, dry_run: bool = False
     for folder in known.dropped:
         rows = 0
         for name in TABLES:
+            if not dry_run:
+                for left in temporaries(Path(folder, name)):
+                    left.unlink(missing_ok=True)  # of a run that was killed
             for path in sorted(Path(folder, name).glob("*.parquet")):
                 try:
                     emptied, count = whole.emptied_rows(pl.read_parquet(path, glob=False), name)
@@ -79,9 +84,8 @@ def dropped_again(known: KnownExport, whole: Forgotten, *, dry_run: bool = False
                     continue
                 rows += count
                 if count and not dry_run:
-                    temporary = path.with_suffix(".tmp")
-                    emptied.write_parquet(temporary, statistics=False)
-                    temporary.replace(path)
+                    # On the disk before the request is crossed out: a loss of power would bring the rows back.
+                    replace_file(path, partial(emptied.write_parquet, statistics=False), durable=True)
         if Path(folder).is_dir():
             yield ExportDone(folder, "rewritten" if rows else "nothing in it")
 

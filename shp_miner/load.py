@@ -50,13 +50,20 @@ def load(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an export of one format. Raises BadInput if there is none."""
+    """The manifest of an export of one format. Raises BadInput if there is none, or it is damaged."""
     try:
-        return dict(json.loads((folder / MANIFEST).read_bytes()))
+        read = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise BadInput(
             f"{folder} is not an export: it has no readable {MANIFEST}.", "Name the folder given to export."
         ) from error
+    if not (isinstance(read, dict) and isinstance(read.get("files"), list) and all(map(_is_file, read["files"]))):
+        raise BadInput(f"{folder / MANIFEST} is damaged: it does not list the export's files.", "Export again.")
+    return read
+
+
+def _is_file(told: Any) -> bool:
+    return isinstance(told, dict) and all(isinstance(told.get(key), str) for key in ("path", "community", "split"))
 
 
 def _folder(path: Path, name: str | None) -> Path:

@@ -19,6 +19,7 @@ from deltalake.exceptions import DeltaError
 from shp_miner.errors import BadInput, Error
 from shp_miner.export.publish import clear_leftovers, leftovers
 from shp_miner.forgetting import purge
+from shp_miner.replacing import temporaries
 from shp_miner.running import LOCK
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
@@ -30,9 +31,14 @@ from shp_miner.store.lock import InUse, dead_notes, exclusive, holder, nobody_be
 from shp_miner.store.look import open_to_look
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
 from shp_miner.store.repair import check_table
+from shp_miner.store.repair_list import check_list
+from shp_miner.store.vacuum import LOG, UNFINISHED, is_unfinished
 
 #: The lock of crawls, as crawling names it.
 _CRAWL = "crawl"
+
+#: Half-written files as earlier versions called them, and folders that are moved to their place whole.
+_EARLIER = ((".", f"{MARK}.*"), ("exports", "*.[0-9]*"), ("forgotten", ".*"), ("fits", ".*"))
 
 #: How long to wait for who uses the store.
 _PATIENCE_S = 10.0
@@ -65,10 +71,12 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
     yield from _crawls_file(folder, fix=fix)  # before the tables, whose losses are noted there
     for name in TABLES:
         yield from check_table(folder, name, fix=fix)
+    yield from check_list(folder, fix=fix)
     yield from _half_written(folder, fix=fix)
     yield from _exports(folder, fix=fix)
     yield from _older(folder, fix=fix)
     yield from _pending(folder, fix=fix)
+    yield from _vacuum(folder, fix=fix)
 
 
 # -- the mark ---------------------------------------------------------------------------------------------------------
@@ -125,6 +133,19 @@ def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
         yield Found(fault, f"{error.message} {error.hint}", fixable=False)
     else:
         yield Found(fault, "taken out of the rest", fixed=fix)
+
+
+def _vacuum(folder: Path, *, fix: bool) -> Iterator[Found]:
+    if not is_unfinished(folder) or (not fix and is_young(folder / UNFINISHED)):
+        return  # none, or one that may be going on
+    fault = "A vacuum was ended before it was done; the next command that writes to the store completes it."
+    try:
+        if fix:
+            Store(folder).complete_vacuum()
+    except Error as error:
+        yield Found(fault, f"{error.message} {error.hint}", fixable=False)
+    else:
+        yield Found(fault, "completed", fixed=fix, harmless=True)
 
 
 # -- the crawl's file -------------------------------------------------------------------------------------------------
@@ -185,21 +206,15 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Found]:
 
 def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
     """Files that were to take the place of others when they are whole."""
-    places = (
-        (folder, f"{MARK}.*"),
-        (folder / "exports", "*.[0-9]*"),
-        (folder / "forgotten", ".*"),
-        (folder / "fits", ".*"),
-    )
-    for place, pattern in places:
-        for path in sorted(place.glob(pattern)):
-            if is_young(path):
-                continue
-            if fix:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            yield Found(
-                f"{path} was left half-written by a process that was killed.", "deleted", fixed=fix, harmless=True
-            )
+    places = [folder, *(path for path in sorted(folder.iterdir()) if path.is_dir())]
+    left = {path for place in (*places, *(folder / name / LOG for name in TABLES)) for path in temporaries(place)}
+    left |= {path for place, pattern in _EARLIER for path in (folder / place).glob(pattern)}
+    for path in sorted(left):
+        if is_young(path):
+            continue
+        if fix:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        yield Found(f"{path} was left half-written by a process that was killed.", "deleted", fixed=fix, harmless=True)
 
 
 def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct, field, structs
 
 from shp_miner.community import INTERRUPTED
+from shp_miner.completing import complete_pending, is_left
 from shp_miner.config import rule_of
 from shp_miner.crawled import Crawled
 from shp_miner.crawling import crawl, recheck
@@ -190,6 +191,8 @@ class _Going:
     def go(self, steps: list[StepName]) -> None:
         """Take the steps. What one of them raises is a step that failed; being told to end ends all."""
         try:
+            if is_left(self._store.path):
+                self._step("forget", "what an earlier run left", self._complete)
             for step in steps:
                 for about, work in getattr(self, f"_{step}")():
                     self._step(step, about, work)
@@ -252,6 +255,10 @@ class _Going:
         return f"{sizes}: free some space, or lower limits.min_free."
 
     # -- the steps ----------------------------------------------------------------------------------------------------
+
+    def _complete(self) -> None:
+        if (error := complete_pending(self._store.path)) is not None:
+            raise error
 
     def _forget(self) -> Steps:
         name = self._pipeline.forget.file

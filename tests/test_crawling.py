@@ -378,9 +378,7 @@ def test_a_visit_by_id_does_not_stand_for_the_answers_that_a_listing_announced(s
     assert stored(state) == expected(board)
 
 
-def test_what_the_platform_flags_or_misses_by_id_is_gone_at_once(
-    board: Board, state: State, clock: FakeClock
-) -> None:
+def test_what_the_platform_flags_or_misses_by_id_is_gone_at_once(board: Board, state: State, clock: FakeClock) -> None:
     clock.time = T0_S + 30 * 3600
     crawl(board, state, clock)
     board.gone |= {"p04", "p09a1"}

@@ -15,6 +15,7 @@ import pytest
 from shp_miner import BadInput, TryLater, export_dataset, import_dump
 from shp_miner.cli import run
 from shp_miner.forgetting import forget
+from shp_miner.replacing import temporaries
 from shp_miner.sources.items import Origin
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
@@ -169,9 +170,9 @@ HERE = "shp_miner.store.migrate"
     [
         f"{HERE}:DeltaTable.metadata after 1",
         f"{HERE}:write_mark before 1",
-        f"{HERE}:sync before 1",
-        f"{HERE}:Path.replace before 1",
-        f"{HERE}:Path.replace after 1",
+        "shp_miner.replacing:os.fsync before 1",
+        "shp_miner.replacing:Path.replace before 1",
+        "shp_miner.replacing:Path.replace after 1",
         f"{HERE}:write_mark after 1",
     ],
 )
@@ -187,14 +188,14 @@ def test_killed_at_any_step_it_is_old_or_new_and_the_next_ends_it(moment: str, o
 
 
 def test_a_full_disk_leaves_the_old_mark(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes) -> int:
-        raise OSError(28, "No space left on device", str(path))
+    def full(handle: int) -> int:
+        raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr("shp_miner.replacing.os.fsync", full)
         assert run(["vacuum", "--store", str(old)]) == 75
     assert (old / MARK).read_bytes() == MARK_1
-    assert [path.name for path in old.glob(f"{MARK}.*")] == []
+    assert list(temporaries(old)) == []
 
 
 # -- the crawl's file -------------------------------------------------------------------------------------------------

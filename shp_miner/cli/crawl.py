@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from shp_miner.cli.options import Duration, common, example
-from shp_miner.cli.output import show, table
+from shp_miner.cli.output import complete, show, table
 from shp_miner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def command(
     from shp_miner.crawling import crawl
     from shp_miner.sources.registry import Access
 
+    complete(store)
     access = _asked(Access(site=site, url=url, allow_private=allow_private), **budget)
     with ended_by_sigterm():
         done = crawl(source, communities, store, access, limit=limit, say=_saying(quiet))
@@ -104,6 +105,7 @@ def recheck_command(
     """
     if everything and older_than is not None:
         raise UsageError("--all and --older-than exclude each other.", "Name one of them.")
+    complete(store)
     unseen = 0.0 if everything else older_than
     done = _recheck(store, given_up=given_up, older_than_s=unseen, limit=limit, quiet=quiet, **budget)
     return _shown(done, store, as_json=as_json, quiet=quiet)

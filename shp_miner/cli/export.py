@@ -9,7 +9,7 @@ import click
 
 from shp_miner.cli.crawl import revisit
 from shp_miner.cli.options import common, example, rule_parameters, work
-from shp_miner.cli.output import progress, reasons, show, table
+from shp_miner.cli.output import complete, progress, reasons, show, table
 
 #: Communities shown to people, those with the most pairs first; `--json` has all.
 _SHOWN = 20
@@ -64,6 +64,7 @@ def command(
     from shp_miner.rules.presets import preset
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
+    complete(store)
     if recheck and not revisit(store, quiet=quiet):
         click.echo("Not everything that is due could be visited; what is in the store is exported.", err=True)
     seen = 0.0

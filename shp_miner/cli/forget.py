@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.options import common, example
-from shp_miner.cli.output import show, table
+from shp_miner.cli.output import complete, show, table
 
 _PATH = click.Path(path_type=Path)
 
@@ -51,6 +51,9 @@ def command(
     from shp_miner.forgetting import forget
 
     done = forget(store, authors=authors, ids=ids, file=file, exports=exports, dry_run=dry_run)
+
+    if not dry_run:
+        complete(store)
 
     def people() -> None:
         rows = [(name, one.items, one.rows, one.files) for name, one in done.tables.items()]

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from shp_miner.cli.options import Moment, common, example, work
-from shp_miner.cli.output import progress, reasons, show, table
+from shp_miner.cli.output import complete, progress, reasons, show, table
 
 _PATH = click.Path(path_type=Path, readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
@@ -99,6 +99,7 @@ def threads(paths: tuple[Path, ...], **options: Any) -> int:
 def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, quiet: bool, **options: Any) -> int:
     from shp_miner.importing import import_dump
 
+    complete(store)
     with progress(f"Importing {kind}", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
         done = import_dump(kind, paths, store, advance=advance, **options)
     tally = done.tally

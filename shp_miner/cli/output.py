@@ -5,14 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
+from shp_miner.completing import complete_pending
 from shp_miner.tally import Tally
 
 #: A column this wide is not made narrower (cells on the screen).
 _LONG_WORD = 16
+
+
+def complete(store: Path) -> None:
+    """Complete what an earlier run left in a store; that it cannot be done keeps nobody from anything else."""
+    error = complete_pending(store)
+    if error is not None:
+        click.echo(f"What an earlier run left is not completed: {error.message} {error.hint}".strip(), err=True)
 
 
 def show(data: dict[str, Any], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:

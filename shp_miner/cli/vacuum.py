@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.options import Duration, common, example
-from shp_miner.cli.output import show
+from shp_miner.cli.output import complete, show
 
 
 @click.command("vacuum", epilog=example("shp-miner vacuum", "shp-miner vacuum --keep 30d --store data/store"))
@@ -23,6 +23,7 @@ def command(keep: float, store: Path, as_json: bool, quiet: bool) -> int:
     from shp_miner.store import Store
     from shp_miner.store.database import shrink
 
+    complete(store)
     done = Store(store).vacuum(keep)
     shrink(store)
 

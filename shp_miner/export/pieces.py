@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from shp_miner.mine import Threads, bounds
+from shp_miner.replacing import replace_file
 
 _POST_COLUMNS = (
     "thread_hash", "source", "site", "community", "post_id", "title", "body", "score", "upvote_ratio", "url", "license",
@@ -43,9 +44,8 @@ def write_piece(folder: Path, number: int, threads: Threads) -> None:
         frame.write_ipc(path, compat_level=pl.CompatLevel.oldest())
         size += path.stat().st_size
     share = pl.col("pairs").diff().fill_null(pl.col("pairs")) / len(threads.pairs)
-    temporary = folder / f"{number:06d}.tmp"
-    bounds(threads).with_columns(bytes=(share * size).cast(pl.Int64) + 1).write_ipc(temporary)
-    temporary.replace(_path(folder, number, _INDEX))
+    index = bounds(threads).with_columns(bytes=(share * size).cast(pl.Int64) + 1)
+    replace_file(_path(folder, number, _INDEX), index.write_ipc, durable=False)
 
 
 def shares(folder: Path, count: int, size: int) -> list[list[Group]]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shp_miner.errors import UsageError, from_os_error
+from shp_miner.replacing import sync
 
 MANIFEST = "manifest.json"
 
@@ -39,7 +40,7 @@ def published(out: Path) -> Iterator[Path]:
         if out.exists():
             out.rename(old)
         new.rename(out)
-        _sync(out.parent)
+        sync(out.parent)
     except OSError as error:
         raise from_os_error(error, f"writing the export {out}") or error from error
     finally:
@@ -108,18 +109,10 @@ def _format_of(folder: Path) -> str | None:
 def _sync_tree(folder: Path) -> None:
     """Wait until all files and folders are on the disk. Many at once take little longer than one."""
 
-    def sync(found: tuple[str, list[str], list[str]]) -> None:
+    def sync_all(found: tuple[str, list[str], list[str]]) -> None:
         parent, _, names = found
         for name in (*names, ""):
-            _sync(Path(parent, name))
+            sync(Path(parent, name))
 
     with ThreadPoolExecutor(_SYNCS) as pool:
-        list(pool.map(sync, os.walk(folder)))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        list(pool.map(sync_all, os.walk(folder)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shp_miner.errors import UsageError
 from shp_miner.lab.run import REFERENCE, RuleResult, WorldResult
+from shp_miner.replacing import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,10 +148,8 @@ def _save(figure: Figure, path: Path, shown: dict[str, Any], note: str) -> None:
         [shown[name] for name in names], names, loc="outside lower center", ncols=min(len(names), 7), fontsize=9,
         frameon=False, title=note, title_fontsize=8,
     )  # fmt: skip
-    part = path.with_name(f".{path.name}.part")
     # Without the software's version in it the same numbers give the same file.
-    figure.savefig(part, format="png", metadata={"Software": None})
-    part.replace(path)
+    replace_file(path, lambda file: figure.savefig(file, format="png", metadata={"Software": None}), durable=False)
 
 
 def _colour(one: RuleResult) -> str:

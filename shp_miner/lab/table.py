@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from shp_miner.errors import from_os_error
+from shp_miner.replacing import replace_file
 
 Cell = str | int | float | bool | None
 
@@ -75,19 +75,12 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there in one step. Raises Error where the disk refuses."""
-    part = path.with_name(f".{path.name}.part")
+    """Write a file, whole or not at all, and wait until it is on the disk. Raises Error where the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        replace_file(path, content, durable=True)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") or error from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _numeric(table: Table, index: int) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shp_miner.errors import BadInput, from_os_error
+from shp_miner.replacing import replace_file
 
 if TYPE_CHECKING:
     from shp_miner.running import Ran
@@ -38,14 +38,9 @@ def write(path: Path, ran: Ran, now_s: float) -> None:
     lines += _metric(
         "last_run_timestamp_seconds", "When the last run ended, in seconds since 1970.", label, round(now_s)
     )
-    new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            new.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            new.replace(path)
-        finally:
-            new.unlink(missing_ok=True)
+        replace_file(path, ("\n".join(lines) + "\n").encode(), durable=False)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") or BadInput(
             f"The file for Prometheus cannot be written: {error.strerror}.", "Correct `log.metrics` in the pipeline."

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from shp_miner.errors import TryLater, UsageError
+from shp_miner.replacing import replace_file
 from shp_miner.schedule import MARK, Job, cron, name_of, programs
 from shp_miner.schedule.interval import written
 
@@ -216,7 +217,7 @@ def install(job: Job) -> None:
     for place in (*job.writes, folder()):
         place.mkdir(parents=True, exist_ok=True)
     for path, text in new.items():
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        replace_file(path, text.encode(errors="surrogateescape"), durable=True)
     try:
         _tell("daemon-reload")
         _tell("enable", f"{job.name}.timer")
@@ -226,7 +227,7 @@ def install(job: Job) -> None:
             if content is None:
                 path.unlink()
             else:
-                path.write_bytes(content)
+                replace_file(path, content, durable=True)
         raise
 
 

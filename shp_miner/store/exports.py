@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from shp_miner.errors import BadInput
+from shp_miner.store.files import replace_file
 from shp_miner.store.lake import Store
 
 _FOLDER = "exports"
@@ -75,16 +76,18 @@ def _place(store: Store, path: Path) -> Path:
 
 def _read(file: Path) -> KnownExport | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=KnownExport)
+        known = msgspec.json.decode(file.read_bytes(), type=KnownExport)
+        if not all(path.startswith("/") for path in (known.path, *known.dropped)):
+            raise msgspec.ValidationError("paths are absolute")
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
         raise BadInput(f"{file} is damaged.", "Delete it, and name its export with `forget --export`.") from error
+    return known
 
 
 def _write(store: Store, known: KnownExport) -> None:
     file = _place(store, Path(known.path))
     file.parent.mkdir(exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(known))
-    temporary.replace(file)
+    # On the disk before the export begins: what is in an export that nobody knows of stays for ever.
+    replace_file(file, msgspec.json.encode(known), durable=True)

@@ -1,9 +1,8 @@
-"""Writing one data file of the store, and what the table's log says of it."""
+"""Writing the files of the store: data files, what the table's log says of them, and files that replace others."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from datetime import UTC
@@ -14,6 +13,10 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
+
+from shp_miner.replacing import replace_file, sync
+
+__all__ = ["Ends", "replace_file", "sync", "write_file", "write_tables"]
 
 #: Columns worth statistics: those that reading filters by. Text never has any, so that what a person wrote stands in
 #: no log and no footer.
@@ -62,16 +65,6 @@ def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
         raise
     now_ms = time.time_ns() // 1_000_000
     return AddAction(path.name, size, {}, now_ms, data_change=True, stats=json.dumps(ends.statistics()))
-
-
-def sync(*paths: Path) -> None:
-    """Wait until files and folders are on the disk."""
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 class Ends:

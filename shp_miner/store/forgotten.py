@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,19 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, GONE, NO_PROFILE, POST, PROFILE, Chunk, Rows, without_the_gone
 from shp_miner.store.forgotten_list import (
     FOLDER,
     ITEM_KEY,
     LINE,
     PENDING,
-    SALT,
     in_effect,
+    names_people,
     part_names,
-    read_part,
-    read_salt,
+    read_list,
     write_part,
 )
+from shp_miner.store.salt import heal_salt, lost_salt
 
 _SCHEMAS = {"posts": POST, "answers": ANSWER}
 _KEY = {"posts": ["site", "post_id"], "answers": ["site", "post_id", "answer_id"]}
@@ -74,17 +73,18 @@ class Forgotten:
     def load(cls, store: Path, *, pending: bool | None = None) -> Forgotten:
         """The list of a store, or with `pending` the part of it that is, or is not, pending.
 
-        Costs one look into a folder that mostly is not there. Raises BadInput where a file is damaged.
+        Costs one look into a folder that mostly is not there. Raises BadInput where a file is damaged, or the salt of
+        people is lost.
         """
         folder = store / FOLDER
         names = part_names(folder)
-        salt = read_salt(folder)
+        salt = heal_salt(folder)
         known = _loaded.get((folder, pending))
         if known is None or known[0] != (names, salt):
             wanted = [name for name in names if pending is None or name.endswith(PENDING) == pending]
-            lines, whole = (_lines(folder, some) for some in (wanted, names))
-            if salt is None and lines["digest"].null_count() < lines.height:
-                raise BadInput(f"{folder / SALT} is missing.", "Restore it from a backup.")
+            lines, whole = (read_list(folder, some) for some in (wanted, names))
+            if salt is None and names_people(lines):
+                raise lost_salt(folder)
             restored = None if pending is None else whole.filter(pl.col("kind") == "restored")
             known = (names, salt), cls(lines, salt or b"", folder, restored)
             _loaded[folder, pending] = known
@@ -282,10 +282,6 @@ def key_columns(names: Collection[str]) -> list[str]:
 
 def _columns(table: pa.Table) -> pl.DataFrame:
     return pl.DataFrame(table.select(key_columns(table.column_names)))
-
-
-def _lines(folder: Path, names: Iterable[str]) -> pl.DataFrame:
-    return pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
 
 
 def _seen_at() -> pl.Expr:

@@ -11,7 +11,6 @@ and what was seen up to that time stays out even then.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -24,10 +23,10 @@ import polars as pl
 
 from shp_miner.errors import BadInput
 from shp_miner.model import thread_hash
-from shp_miner.store.files import sync
+from shp_miner.store.files import replace_file, sync
+from shp_miner.store.salt import heal_salt, lost_salt, new_salt
 
 FOLDER = "forgotten"
-SALT = "salt"
 PENDING = ".pending.parquet"
 _SETTLED = ".parquet"
 
@@ -120,14 +119,9 @@ def _shortest(lines: pl.DataFrame) -> pl.DataFrame:
 def write_part(folder: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
     """Add lines to the list in `folder`, safe from a loss of power when this returns."""
     folder.mkdir(exist_ok=True)
-    temporary = folder / f".{uuid4()}"
-    path = temporary.with_name(temporary.name[1:] + (PENDING if pending else _SETTLED))
-    with temporary.open("wb") as file:
-        lines.select(LINE.names()).write_parquet(file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync(folder)
+    path = folder / f"{uuid4()}{PENDING if pending else _SETTLED}"
+    chosen = lines.select(LINE.names())
+    replace_file(path, lambda file: chosen.write_parquet(file, compression="zstd"), durable=True)
     return path
 
 
@@ -143,7 +137,7 @@ def settle(store: Path, done: set[str]) -> None:
     """
     folder = store / FOLDER
     names = part_names(folder)
-    whole = pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
+    whole = read_list(folder, names)
     found = (pl.col("kind") == "page") & pl.col("digest").is_in(list(done))
     write_part(folder, _shortest(whole.filter(~found.fill_null(value=False))), pending=False)
     for path in (folder / name for name in names):
@@ -205,14 +199,22 @@ def imports_looked_through(store: Path) -> None:
 
 
 def make_salt(store: Path) -> None:
-    """Give the list its salt, if it has none. Only under the exclusive lock."""
+    """Give the list its salt, if it has none. Only under the exclusive lock. Raises BadInput where it was lost."""
     folder = store / FOLDER
-    if read_salt(folder) is None:
-        folder.mkdir(exist_ok=True)
-        temporary = folder / f".{uuid4()}"
-        temporary.write_bytes(secrets.token_bytes(16))
-        temporary.rename(folder / SALT)
-        sync(folder)
+    if heal_salt(folder) is None:
+        if names_people(read_list(folder, part_names(folder))):
+            raise lost_salt(folder)  # with another salt nobody on it would be known again
+        new_salt(folder)
+
+
+def names_people(lines: pl.DataFrame) -> bool:
+    """Whether lines of the list are of people or pages, and not of ids alone."""
+    return lines["digest"].null_count() < lines.height
+
+
+def read_list(folder: Path, names: Iterable[str]) -> pl.DataFrame:
+    """The lines of several files of a list."""
+    return pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
 
 
 def part_names(folder: Path) -> tuple[str, ...]:
@@ -230,7 +232,8 @@ def read_part(path: Path) -> pl.DataFrame:
     try:
         return _completed(pl.read_parquet(path, glob=False), path).cast(dict(LINE))  # type: ignore[arg-type]
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise BadInput(f"{path} is damaged.", "Restore it from a backup: it says what must stay forgotten.") from error
+        hint = "Restore it from a backup. Without one, `shp-miner doctor --repair`, and name again who was forgotten."
+        raise BadInput(f"{path} is damaged.", hint) from error
 
 
 def _completed(lines: pl.DataFrame, path: Path) -> pl.DataFrame:
@@ -248,11 +251,3 @@ def _completed(lines: pl.DataFrame, path: Path) -> pl.DataFrame:
             at=pl.when(removed).then(pl.lit(written_us, pl.Int64)),
         )
     return lines.select(LINE.names())
-
-
-def read_salt(folder: Path) -> bytes | None:
-    """The salt of a list's hashes, 16 bytes; None where it has none yet."""
-    try:
-        return (folder / SALT).read_bytes()
-    except FileNotFoundError:
-        return None

@@ -22,6 +22,8 @@ from deltalake.exceptions import DeltaError
 
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
+from shp_miner.replacing import is_temporary
+from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import names
@@ -144,9 +146,20 @@ class Store:
             explained(f"vacuuming the store {self.path}"),
             exclusive(self.path, "deleting files of old versions", wait_s=wait_s),
         ):
+            vacuum.begin(self.path, moment)
             for name in TABLES:
                 done.add(end_before(self.path / name, moment))
+            vacuum.finish(self.path)
         return done
+
+    def complete_vacuum(self) -> None:
+        """Complete a vacuum that was ended between two steps. Raises as `vacuum`."""
+        if vacuum.is_unfinished(self.path):
+            moment = vacuum.begun(self.path)
+            if moment is None:  # not even a full disk loses more than the note
+                vacuum.finish(self.path)
+            else:
+                self.vacuum(0.0, now_s=moment.timestamp())
 
     def content(self) -> str:
         """Says whether the rows are the same: it changes with every row added or emptied, and not by compaction."""
@@ -277,7 +290,7 @@ class StoreWriter:
 
 def _ours(path: Path) -> bool:
     """Whether a store that is being made, or whose maker was killed, may hold this."""
-    return path.name in TABLES or path.name == LOCKS or path.name.startswith(MARK)
+    return path.name in TABLES or path.name == LOCKS or path.name.startswith(MARK) or is_temporary(path.name)
 
 
 def _ordered(tables: list[pa.Table]) -> pa.Table:

@@ -6,7 +6,6 @@ them so far: a store of any schema can be exported from a disk that nobody may w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +16,7 @@ import msgspec
 from deltalake import DeltaTable
 
 from shp_miner.errors import BadInput
-from shp_miner.store.files import sync
+from shp_miner.store.files import replace_file
 from shp_miner.store.lock import exclusive
 
 MARK = "shp-miner-store.json"
@@ -88,15 +87,7 @@ def migrate(folder: Path) -> int:
 
 def write_mark(folder: Path, mark: Mark) -> None:
     """Put a mark in the place of the present one, in one step that a loss of power does not undo."""
-    temporary = folder / f"{MARK}.{os.getpid()}"
-    try:
-        temporary.write_bytes(msgspec.json.encode(mark))
-        sync(temporary)
-        temporary.replace(folder / MARK)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(folder)
+    replace_file(folder / MARK, msgspec.json.encode(mark), durable=True)
 
 
 def _read(folder: Path) -> Mark | None:

@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from shp_miner.store.database import FILE
-from shp_miner.store.files import sync
+from shp_miner.store.files import replace_file, sync
 from shp_miner.store.found import ASIDE, Found, aside, is_young
 from shp_miner.store.state import State
 from shp_miner.store.vacuum import LAST, LOG, checkpoint, entries, lines, needed_files
@@ -140,12 +140,10 @@ def _set_aside(folder: Path, name: str, path: Path, instead: bytes | None = None
     target = aside(folder, path, prefix=f"{name}-")
     if instead is None:
         path.replace(target)
+        sync(path.parent)
     else:
         shutil.copy2(path, target)
-        new = target.with_name(f".{target.name}")
-        new.write_bytes(instead)
-        new.replace(path)
-    sync(path.parent)
+        replace_file(path, instead, durable=True)
 
 
 def _is_sound(entry: Path) -> bool:

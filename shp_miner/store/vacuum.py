@@ -7,6 +7,7 @@ names; the next time takes those.
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from collections.abc import Iterator
@@ -17,15 +18,20 @@ from urllib.parse import unquote
 
 import msgspec
 import polars as pl
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from shp_miner.errors import BadInput
-from shp_miner.store.files import sync
+from shp_miner.store.files import replace_file, sync
 
 LOG = "_delta_log"
 LAST = "_last_checkpoint"
 _REPAIR = "Run `shp-miner doctor --repair`."
 _OF_VERSION = re.compile(r"(\d{20})\.")
+
+#: Lies in a store while old versions are ended, and says which: the next command completes what this one could not.
+UNFINISHED = "vacuum.json"
 
 #: For how long earlier versions can still be opened. A week is what Delta tables keep by default, and long enough to
 #: look into what went wrong with an export of some days ago.
@@ -132,10 +138,37 @@ def _needed(folder: Path, oldest: int, table: DeltaTable) -> set[str]:
 
 
 def checkpoint(folder: Path, version: int) -> None:
-    """Write a version's state as a checkpoint, safe from a loss of power: what is deleted next is not needed for it."""
+    """Write a version's state as a checkpoint, safe from a loss of power: what is deleted next is not needed for it.
+
+    Raises BadInput if what was written does not hold all of the version's files.
+    """
     log = folder / LOG
-    DeltaTable(str(folder), version=version).create_checkpoint()
+    table = DeltaTable(str(folder), version=version)
+    table.create_checkpoint()
+    made = sorted(log.glob(f"{version:020d}.checkpoint*.parquet"))
+    paths = [path for one in made for path in _checkpointed(one)]
+    if not made or {unquote(path) for path in paths if path} != live_files(table):
+        raise BadInput(f"The log {log} has no checkpoint of version {version} that names its files.", _REPAIR)
+    if _pointed_to(log) != version:
+        # The library leaves a checkpoint that is there as it is: whoever wrote it was ended before it was pointed to.
+        pointer = {"version": version, "size": len(paths)} | ({"parts": len(made)} if len(made) > 1 else {})
+        replace_file(log / LAST, msgspec.json.encode(pointer), durable=True)
     sync(*log.glob(f"{version:020d}.*"), log / LAST, log)
+
+
+def _checkpointed(path: Path) -> list[str | None]:
+    """The data files that a checkpoint names, and null for each line of it that is on something else."""
+    actions = pq.read_table(path, columns=["add"])["add"].combine_chunks()
+    found: list[str | None] = pc.struct_field(actions, "path").to_pylist()
+    return found
+
+
+def _pointed_to(log: Path) -> int | None:
+    """The version of the checkpoint that a log points to; None where it says nothing that can be read."""
+    try:
+        return int(msgspec.json.decode((log / LAST).read_bytes(), type=dict[str, Any])["version"])
+    except (FileNotFoundError, msgspec.DecodeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def shorten_log(log: Path, version: int) -> int:
@@ -152,3 +185,39 @@ def shorten_log(log: Path, version: int) -> int:
 def cutoff(keep_s: float, now_s: float | None = None) -> datetime:
     """The moment `keep_s` seconds ago, by the machine's clock, which is the one that versions were stamped by."""
     return datetime.fromtimestamp((time.time() if now_s is None else now_s) - keep_s).astimezone()
+
+
+# -- what was not completed ------------------------------------------------------------------------------------------
+
+
+class _Begun(msgspec.Struct):
+    """Versions that were over before a moment are being ended."""
+
+    before: datetime
+
+
+def begin(store: Path, moment: datetime) -> None:
+    """Note in a store that old versions are being ended. On a full disk it goes without: it is about to make room."""
+    try:
+        replace_file(store / UNFINISHED, msgspec.json.encode(_Begun(moment)), durable=False)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+
+
+def is_unfinished(store: Path) -> bool:
+    """Whether ending old versions was begun, and is going on or was ended itself."""
+    return (store / UNFINISHED).exists()
+
+
+def begun(store: Path) -> datetime | None:
+    """The moment before which old versions were to end; None where that is not known. What is left only takes room."""
+    try:
+        return msgspec.json.decode((store / UNFINISHED).read_bytes(), type=_Begun).before
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def finish(store: Path) -> None:
+    """Note that old versions have ended."""
+    (store / UNFINISHED).unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""The checks of the list of the forgotten: the two copies of its salt, and its files.
+
+What is lost is said plainly: hashes of people cannot be made again without the salt or from anything else, so the
+people must be named again. Items can: rows that were emptied tell of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import polars as pl
+
+from shp_miner.errors import BadInput, Error
+from shp_miner.store.database import FILE, opened
+from shp_miner.store.files import sync
+from shp_miner.store.forgotten_list import (
+    FOLDER,
+    LINE,
+    PENDING,
+    Item,
+    item_line,
+    names_people,
+    part_names,
+    read_part,
+    write_part,
+)
+from shp_miner.store.found import ASIDE, Found, aside
+from shp_miner.store.lake import TABLES, Store, explained
+from shp_miner.store.salt import FILES, SALT, has_salt, heal_salt, unsound_copies
+from shp_miner.transaction import transaction
+
+_AGAIN = "name everybody again who was forgotten before, with `shp-miner forget --author`"
+
+
+def check_list(folder: Path, *, fix: bool) -> Iterator[Found]:
+    """What is wrong with the list of the forgotten of the store in `folder`; see `repairing`."""
+    yield from _parts(folder, fix=fix)
+    yield from _salt(folder, fix=fix)
+
+
+def _parts(folder: Path, *, fix: bool) -> Iterator[Found]:
+    """Files of the list that cannot be read."""
+    place = folder / FOLDER
+    bad = [name for name in part_names(place) if _lines(place / name) is None and (place / name).exists()]
+    if not bad:
+        return
+    fault = f"Of the list of the forgotten {place} this is damaged: {', '.join(bad)}."
+    try:
+        known = _emptied_items(folder)
+    except Error as error:
+        yield Found(fault, f"{error.message} Restore the store from a backup.", fixable=False)
+        return
+    if fix:
+        _run_lists_again(folder)
+        if known.height:
+            write_part(place, known, pending=False)
+        for name in bad:
+            (place / name).replace(aside(folder, place / name))
+        sync(place)
+        read_part.cache_clear()
+    remedy = f"set aside in {ASIDE}/, and the items that were taken out are on the list again"
+    yield Found(fault, f"{remedy}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
+
+
+def _salt(folder: Path, *, fix: bool) -> Iterator[Found]:
+    """Copies of the salt that are damaged or missing."""
+    place = folder / FOLDER
+    if has_salt(place):
+        if unsound := unsound_copies(place):
+            # Stores of earlier versions have one copy, and get the other with the next command that writes to them.
+            harmless = not any((place / name).exists() for name in unsound)
+            if fix:
+                heal_salt(place)
+            fault = f"The copy {place / unsound[0]} of the salt is {'missing' if harmless else 'damaged'}."
+            yield Found(fault, "written again from the other copy", fixed=fix, harmless=harmless)
+        return
+    parts = {name: lines for name in part_names(place) if (lines := _lines(place / name)) is not None}
+    of_people = {name: lines for name, lines in parts.items() if names_people(lines)}
+    damaged = [place / name for name in FILES if (place / name).exists()]
+    if not (of_people or damaged):
+        return
+    if fix:
+        _set_people_aside(folder, of_people)
+        for path in damaged:
+            path.replace(aside(folder, path))
+        sync(place)
+    fault = f"The salt {place / SALT} is {'damaged, and its copy is no better' if damaged else 'missing'}."
+    if of_people:
+        count = sum(lines.filter(pl.col("digest").is_not_null()).height for lines in of_people.values())
+        lost = f"{count} lines on people mean nothing without it and are set aside in {ASIDE}/"
+        yield Found(fault, f"{lost}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
+    else:
+        yield Found(fault, f"set aside in {ASIDE}/; nobody is on the list by name", fixed=fix)
+
+
+def _set_people_aside(folder: Path, parts: dict[str, pl.DataFrame]) -> None:
+    """Leave only the items of files of the list. Whatever ends this, every line is in the old file or the new one."""
+    place = folder / FOLDER
+    if parts:
+        _run_lists_again(folder)
+    for name, lines in parts.items():
+        items = lines.filter(pl.col("digest").is_null())
+        if items.height:
+            write_part(place, items, pending=name.endswith(PENDING))
+        (place / name).replace(aside(folder, place / name))
+    read_part.cache_clear()
+
+
+def _run_lists_again(folder: Path) -> None:
+    """Have the next run of a pipeline read its file of what is to be forgotten again: those names are known."""
+    if (folder / FILE).exists():
+        with closing(opened(folder)) as database, transaction(database):
+            database.execute("DELETE FROM done WHERE what LIKE 'forget:%'")
+
+
+def _emptied_items(folder: Path) -> pl.DataFrame:
+    """Lines for every item of the store that was taken out: gone, and without a text in any of its rows."""
+    found = [pl.DataFrame(schema=LINE)]
+    with explained(f"looking through the store {folder}"):
+        snapshot = Store(folder).snapshot()
+        for name in TABLES:
+            key = ["site", "post_id", *(["answer_id"] if name == "answers" else [])]
+            texts = pl.any_horizontal(pl.col("body") != "", *([pl.col("title") != ""] if name == "posts" else []))
+            items = snapshot.scan(name).group_by(key).agg(live=((pl.col("state") == "live") | texts).any())
+            rows = items.filter(~pl.col("live")).select(key).collect(engine="streaming").iter_rows()
+            lines = [item_line(Item(*row)) for row in rows]  # whoever asked: what may be a person's wish never ends
+            found.append(pl.DataFrame(lines, schema=LINE))
+    return pl.concat(found)
+
+
+def _lines(path: Path) -> pl.DataFrame | None:
+    """The lines of a file of the list; None if it is damaged."""
+    try:
+        return read_part(path)
+    except BadInput:
+        return None

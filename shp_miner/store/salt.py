@@ -1,0 +1,110 @@
+"""The salt of a store's hashes of people: without it nobody on the list of the forgotten is known again.
+
+It lies there twice, each copy with a checksum, and one that is damaged or missing is written again from the other.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from shp_miner.errors import BadInput
+from shp_miner.store.files import replace_file
+
+SALT = "salt"
+COPY = "salt.copy"
+FILES = (SALT, COPY)
+
+_BYTES = 16
+_CHECK_BYTES = 16
+
+
+def heal_salt(folder: Path) -> bytes | None:
+    """The salt of the list in `folder`, 16 bytes; None where no copy of it is sound.
+
+    A copy that is damaged or missing is written again from the other, where the store can be written to.
+    """
+    salt, unsound = _look(folder)
+    if salt is not None:
+        for name in unsound:
+            try:
+                _write(folder / name, salt)
+            except OSError as error:
+                # The other copy is sound, so this may wait for a better day.
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+                    raise
+    return salt
+
+
+def unsound_copies(folder: Path) -> list[str]:
+    """The names of the copies that are cut off, changed, or missing; none where the list has no salt at all."""
+    return _look(folder)[1]
+
+
+def has_salt(folder: Path) -> bool:
+    """Whether any copy is sound."""
+    return _look(folder)[0] is not None
+
+
+def lost_salt(folder: Path) -> BadInput:
+    """What to say where a list names people and no copy of its salt is sound."""
+    there = any((folder / name).exists() for name in FILES)
+    return BadInput(
+        f"{folder / SALT} is {'damaged, and its copy is no better' if there else 'missing'}.",
+        "Restore it from a backup. Without one, run `shp-miner doctor --repair`, and name everybody again who was "
+        "forgotten before: `shp-miner forget --author NAME`.",
+    )
+
+
+def _look(folder: Path) -> tuple[bytes | None, list[str]]:
+    """The salt, and the names of copies that are not sound."""
+    copies = {name: _bytes(folder / name) for name in FILES}
+    if all(data is None for data in copies.values()):
+        return None, []
+    checked = {name: _checked(data) for name, data in copies.items()}
+    old = _as_before(copies[SALT])
+    salt = checked[SALT] or checked[COPY] or old
+    sound = {name for name in FILES if salt is not None and salt == checked[name]}
+    if old is not None and old == salt:
+        sound.add(SALT)
+    return salt, [name for name in FILES if name not in sound]
+
+
+def new_salt(folder: Path) -> None:
+    """Give the list in `folder` a salt. Only where it has none, and names nobody."""
+    folder.mkdir(exist_ok=True)
+    salt = secrets.token_bytes(_BYTES)
+    for name in FILES:
+        _write(folder / name, salt)
+
+
+def _write(path: Path, salt: bytes) -> None:
+    replace_file(path, salt + _checksum(salt), durable=True)
+
+
+def _checksum(salt: bytes) -> bytes:
+    return hashlib.blake2b(salt, digest_size=_CHECK_BYTES).digest()
+
+
+def _checked(data: bytes | None) -> bytes | None:
+    """The salt in a copy, if its checksum is right."""
+    if data is None or len(data) != _BYTES + _CHECK_BYTES:
+        return None
+    salt = data[:_BYTES]
+    return salt if data[_BYTES:] == _checksum(salt) else None
+
+
+def _as_before(data: bytes | None) -> bytes | None:
+    """A salt as earlier versions wrote it, which had no checksum. Zeros are what a crash makes of a file."""
+    return data if data is not None and len(data) == _BYTES and any(data) else None
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return os.read(file.fileno(), 1024)
+    except FileNotFoundError:
+        return None
