@@ -110,7 +110,7 @@ def _over_cap(answers: pl.DataFrame, rule: Rule) -> pl.DataFrame:
 
 
 def _gone() -> Conditions:
-    return [("deleted", pl.col("state") == "deleted"), ("removed", pl.col("state") == "removed")]
+    return [(state, pl.col("state") == state) for state in ("deleted", "removed", "unreadable")]
 
 
 def _floor(field: str, override: int | None, rule: Rule) -> pl.Expr:
