@@ -204,6 +204,7 @@ TWO = [answer_row("a", score=3), answer_row("b", score=9, created_at=(T0 + 120) 
         ({"title": " \t"}, "no_title"),
         ({"state": "deleted"}, "deleted"),
         ({"state": "removed"}, "removed"),
+        ({"state": "unreadable"}, "unreadable"),
         ({"author_deleted": True}, "author_deleted"),
         ({"author_role": "moderator"}, "author_moderator"),
         ({"nsfw": True}, "nsfw"),
@@ -226,6 +227,7 @@ def test_a_post_is_dropped_for_its_reason(post: dict[str, Any], reason: str) -> 
     [
         ({"state": "deleted"}, "deleted"),
         ({"state": "removed"}, "removed"),
+        ({"state": "unreadable"}, "unreadable"),
         ({"body_chars": 0}, "empty"),
         ({"body_chars": 100_001}, "too_long"),
         ({"author_deleted": True}, "author_deleted"),
@@ -342,7 +344,7 @@ def test_every_parameter_can_be_overridden(name: str, value: Any, post: dict[str
 
 
 def test_the_overrides_above_are_all_parameters() -> None:
-    others = {"name", "confounded", "neighbours_only", "max_pairs_per_post", "seed", "observe_at_s"}
+    others = {"name", "confounded", "neighbours_only", "max_pairs_per_post", "seed", "observe_at_s", "keep_unreadable"}
     assert {row[0] for row in OVERRIDES} | others == set(Rule.__struct_fields__)
 
 

@@ -116,7 +116,7 @@ def _official() -> pl.Expr:
 
 
 def _gone() -> Conditions:
-    return [("deleted", pl.col("state") == "deleted"), ("removed", pl.col("state") == "removed")]
+    return [(state, pl.col("state") == state) for state in ("deleted", "removed", "unreadable")]
 
 
 def _floor(field: str, override: int | None, rule: Rule) -> pl.Expr:

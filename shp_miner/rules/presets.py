@@ -65,6 +65,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     keep_nsfw: Annotated[bool, Meta(description="Keep posts marked as not safe for work.")] = False
     keep_link_posts: Annotated[bool, Meta(description="Keep posts that are links or images rather than text.")] = False
+    keep_unreadable: Annotated[
+        bool, Meta(description="Take items that the last visit could not read as they were last read.")
+    ] = False
     since: Annotated[datetime | None, Meta(description="Keep posts created at this time or later.")] = None
     until: Annotated[datetime | None, Meta(description="Keep posts created before this time (SHP: 2023-01-01).")] = None
 
