@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shp_miner.errors import UsageError, from_os_error
 
 MANIFEST = "manifest.json"
+README = "README.md"
 
 #: Folders whose files are brought to the disk at the same time.
 _SYNCS = 16
@@ -27,6 +29,7 @@ def published(out: Path) -> Iterator[Path]:
     removed and `out` stays as it was.
     """
     out = out.absolute()
+    check_place(out)
     new, old = _beside(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -48,13 +51,41 @@ def published(out: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def check_place(out: Path) -> None:
+    """Raise UsageError where no export can ever be: it needs a name, and room for longer ones beside it."""
+    for path in (*_beside(out), lock_of(out)):
+        try:
+            path.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UsageError(
+                    f"An export cannot be written to {out}: the name is too long.", "Choose a shorter one."
+                ) from error
+
+
+def is_place(out: Path) -> bool:
+    """Whether an export could be there."""
+    try:
+        check_place(out)
+    except UsageError:
+        return False
+    return True
+
+
+def lock_of(out: Path) -> Path:
+    """The file that whoever writes an export holds, so that nobody else does at the same time."""
+    return _named(out.absolute(), "lock")
+
+
 def leftovers(out: Path) -> list[Path]:
     """What an export that was killed left beside its place."""
-    return [path for path in _beside(out) if path.exists()]
+    return [path for path in _beside(out) if path.exists()] if is_place(out) else []
 
 
 def clear_leftovers(out: Path) -> None:
     """Clear away what an export that was killed left, and put back the earlier one if that is among it."""
+    if not is_place(out):
+        return
     new, old = _beside(out)
     if old.is_dir() and not out.exists():
         old.rename(out)  # the machine stopped between the two renames
@@ -64,7 +95,13 @@ def clear_leftovers(out: Path) -> None:
 
 def _beside(out: Path) -> tuple[Path, Path]:
     """Where an export is built, and where the earlier one is while they change places."""
-    return out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
+    return _named(out, "new"), _named(out, "old")
+
+
+def _named(out: Path, end: str) -> Path:
+    if not out.name:
+        raise UsageError(f"An export cannot be written to {out}: that folder has no name.", "Name a folder in it.")
+    return out.with_name(f".{out.name}.{end}")
 
 
 def formats_in(folder: Path) -> dict[str, Path]:
@@ -88,6 +125,27 @@ def fingerprint(formats: Mapping[str, Path]) -> str:
     for folder in formats.values():
         digest.update((folder / MANIFEST).read_bytes())
     return digest.hexdigest()
+
+
+def manifest_hashes(formats: Mapping[str, Path]) -> set[str]:
+    """A hash of each manifest of an export's formats, as `formats_in` gave them."""
+    return {hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()[:32] for folder in formats.values()}
+
+
+def remove_export(formats: Mapping[str, Path]) -> None:
+    """Delete what was written as an export, and nothing that somebody else put there.
+
+    The manifests go last, so that whatever ends this can be repeated; folders go when they are empty.
+    """
+    for folder in formats.values():
+        named = [folder / file["path"] for file in json.loads((folder / MANIFEST).read_bytes())["files"]]
+        inside = [path for path in named if ".." not in path.parts and path.is_relative_to(folder)]
+        for path in [*inside, folder / README, folder / MANIFEST]:
+            path.unlink(missing_ok=True)
+        parents = {parent for path in inside for parent in path.parents if parent.is_relative_to(folder)}
+        for parent in sorted({folder, *parents}, key=lambda path: len(path.parts), reverse=True):
+            with suppress(OSError):  # somebody else's files are in it
+                parent.rmdir()
 
 
 def is_export(folder: Path) -> bool:
