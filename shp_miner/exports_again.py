@@ -117,6 +117,7 @@ def _reached(
         return kept
     formats = formats_in(folder)
     if known.stage == "removing" and not formats:  # and killed just before that could be noted
+        _remove_empty(folder)
         known.stage, known.clean, known.made = "begun", "", []
         return ExportDone(known.path, "removed")
     if known.stage != "removing" and (kept := _missing(known, folder, formats)) is not None:
@@ -288,10 +289,15 @@ def _made_again(store: Store, known: KnownExport, formats: Mapping[str, Path], w
         else:
             others_stay = True
     if removed and not others_stay:
-        with suppress(OSError):  # somebody else's files are in it
-            folder.rmdir()
+        _remove_empty(folder)
         return ExportDone(known.path, "removed", removed)
     return ExportDone(known.path, "rewritten", removed)
+
+
+def _remove_empty(folder: Path) -> None:
+    for place in (*(folder / name for name in FORMATS), folder):
+        with suppress(OSError):  # not there, or somebody else's files are in it
+            place.rmdir()
 
 
 def _selection(settings: Any, whole: Forgotten) -> Selection:

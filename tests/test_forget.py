@@ -453,9 +453,11 @@ def test_the_command_says_what_it_did_or_would_do(
     assert "Not in the store: 1 of what was named. They are remembered" in captured.err
     assert NAME not in captured.out
     assert did["tables"] == would["tables"]
-    assert did["exports"] == would["exports"] == [
-        {"path": str(out), "outcome": "rewritten", "why": "", "open": False, "hint": ""}
-    ]
+    assert (
+        did["exports"]
+        == would["exports"]
+        == [{"path": str(out), "outcome": "rewritten", "why": "", "open": False, "hint": ""}]
+    )
     assert did["finished"]
     assert (did["dry_run"], would["dry_run"], did["unknown"]) == (False, True, 1)
     with exclusive(store.path, "compacting"):

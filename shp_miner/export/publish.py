@@ -52,29 +52,35 @@ def published(out: Path) -> Iterator[Path]:
 
 
 def check_place(out: Path) -> None:
-    """Raise UsageError where no export can ever be: it needs a name, and room for longer ones beside it."""
+    """Raise UsageError where no export can be: it needs a name, and room for longer ones beside it."""
+    if not out.name:
+        raise UsageError(f"An export cannot be written to {out}: that folder has no name.", "Name a folder in it.")
+    number = _refused(out)
+    if number == errno.ENAMETOOLONG:
+        raise UsageError(f"An export cannot be written to {out}: the name is too long.", "Choose a shorter one.")
+    if number == errno.ENOTDIR:
+        raise UsageError(f"An export cannot be written to {out}: a part of its path is a file.", "Choose another.")
+
+
+def is_place(out: Path) -> bool:
+    """Whether an export can ever be there."""
+    return bool(out.name) and _refused(out) != errno.ENAMETOOLONG
+
+
+def _refused(out: Path) -> int | None:
     for path in (*_beside(out), lock_of(out)):
         try:
             path.lstat()
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise UsageError(
-                    f"An export cannot be written to {out}: the name is too long.", "Choose a shorter one."
-                ) from error
-
-
-def is_place(out: Path) -> bool:
-    """Whether an export could be there."""
-    try:
-        check_place(out)
-    except UsageError:
-        return False
-    return True
+            if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR):
+                return error.errno
+    return None
 
 
 def lock_of(out: Path) -> Path:
     """The file that whoever writes an export holds, so that nobody else does at the same time."""
-    return _named(out.absolute(), "lock")
+    out = out.absolute()
+    return out.with_name(f".{out.name}.lock")
 
 
 def leftovers(out: Path) -> list[Path]:
@@ -95,13 +101,7 @@ def clear_leftovers(out: Path) -> None:
 
 def _beside(out: Path) -> tuple[Path, Path]:
     """Where an export is built, and where the earlier one is while they change places."""
-    return _named(out, "new"), _named(out, "old")
-
-
-def _named(out: Path, end: str) -> Path:
-    if not out.name:
-        raise UsageError(f"An export cannot be written to {out}: that folder has no name.", "Name a folder in it.")
-    return out.with_name(f".{out.name}.{end}")
+    return out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
 
 
 def formats_in(folder: Path) -> dict[str, Path]:
@@ -140,12 +140,16 @@ def remove_export(formats: Mapping[str, Path]) -> None:
     for folder in formats.values():
         named = [folder / file["path"] for file in json.loads((folder / MANIFEST).read_bytes())["files"]]
         inside = [path for path in named if ".." not in path.parts and path.is_relative_to(folder)]
-        for path in [*inside, folder / README, folder / MANIFEST]:
+        for path in inside:
             path.unlink(missing_ok=True)
-        parents = {parent for path in inside for parent in path.parents if parent.is_relative_to(folder)}
-        for parent in sorted({folder, *parents}, key=lambda path: len(path.parts), reverse=True):
+        parents = {parent for path in inside for parent in path.parents if parent.is_relative_to(folder)} - {folder}
+        for parent in sorted(parents, key=lambda path: len(path.parts), reverse=True):
             with suppress(OSError):  # somebody else's files are in it
                 parent.rmdir()
+        for name in (README, MANIFEST):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def is_export(folder: Path) -> bool:
