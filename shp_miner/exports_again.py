@@ -2,92 +2,212 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
-from shp_miner.errors import BadInput, UsageError
-from shp_miner.export.publish import clear_leftovers, fingerprint, formats_in, is_export
+from shp_miner.errors import BadInput, Error, in_words
+from shp_miner.export.formats import FORMATS
+from shp_miner.export.publish import (
+    MANIFEST,
+    clear_leftovers,
+    fingerprint,
+    formats_in,
+    is_export,
+    is_place,
+    leftovers,
+    manifest_hashes,
+    remove_export,
+)
 from shp_miner.load import read_manifest
 from shp_miner.mine import Selection
-from shp_miner.pipeline import export_dataset
+from shp_miner.pipeline import NoPairs, make_export_again
 from shp_miner.replacing import replace_file, temporaries
 from shp_miner.store import Store
-from shp_miner.store.exports import KnownExport, drop_export, mark_clean
+from shp_miner.store.exports import HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.lake import TABLES
 
-Outcome = Literal["rewritten", "removed", "nothing in it", "not there"]
+#: The first three are done with, and so is what was dropped by name, or another store's; the others are waited for.
+Outcome = Literal["rewritten", "removed", "nothing in it", "dropped", "another store's"] | Kept
 
 #: The columns by which formats name the answers of a row. Formats without any cannot tell whose text they hold.
 _ANSWER_IDS = (("answer1_id", "answer2_id"), ("c_root_id_A", "c_root_id_B"))
 _PAIR_ID = "pair_id"
 
+#: How every Parquet file that was written to its end ends.
+_PARQUET_END = b"PAR1"
+
 
 class ExportDone(msgspec.Struct):
-    """What became of an export, and why where it is not there any more. In a dry run: what would become of it."""
+    """What became of an export, and why. In a dry run: what would become of it.
+
+    `open`: it could not be reached, and forgetting is not finished until it is; `hint` says what to do.
+    """
 
     path: str
     outcome: Outcome
     why: str = ""
+    open: bool = False
+    hint: str = ""
 
 
-def export_again(
+def reach_export(
     store: Store, known: KnownExport, wanted: Forgotten, whole: Forgotten, *, dry_run: bool = False
-) -> Iterator[ExportDone]:
-    """Make an export again, with the settings in its manifest, if it may hold anything on the list.
+) -> list[ExportDone]:
+    """Take what is on the list out of an export and out of its folders of dropped rows; what became of each.
 
     An export that is as it was when it was last found clean is held against `wanted`, any other against the `whole`
-    list. Where the store has no pair left for it, or its settings are none of this version's, it is removed.
+    list. What cannot be reached is noted in the store, and why: it is waited for.
     """
-    folder = Path(known.path)
+    looked = [_tried(known.path, partial(_reached, store, known, wanted, whole, dry_run=dry_run))]
+    for path in known.dropped:
+        looked.append(_tried(path, partial(_dropped_reached, known, Path(path), whole, dry_run=dry_run)))
+    done = [one for one in looked if one is not None]
     if not dry_run:
-        clear_leftovers(folder)
-    formats = formats_in(folder)
-    if not formats:
-        if not dry_run and folder.parent.is_dir() and not any(Path(path).is_dir() for path in known.dropped):
-            drop_export(store, known)
-        yield ExportDone(known.path, "not there", "deleted or moved; if moved, name it with --export")
-        return
-    against = wanted if known.clean == fingerprint(formats) else whole
-    if not _may_hold(formats, against, lambda: _communities(store, against)):
-        yield ExportDone(known.path, "nothing in it")
-    elif dry_run:
-        yield ExportDone(known.path, "rewritten")
-        return
+        _note(store, known, done, anything=not whole.lines.is_empty())
+    return done
+
+
+def not_reached(path: str | Path, kept_by: Kept, why: str) -> ExportDone:
+    """An export that is waited for."""
+    return ExportDone(str(path), kept_by, why, open=True, hint=HINTS[kept_by].format(path=path))
+
+
+def _tried(path: str, look: Callable[[], ExportDone | None]) -> ExportDone | None:
+    """Whatever fails at one export, the others are looked at all the same."""
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001  (a bug, too, keeps only this export waiting)
+        return not_reached(path, "failed", _sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    words = in_words(error) or Error(str(error))
+    return words.message
+
+
+def _note(store: Store, known: KnownExport, done: list[ExportDone], *, anything: bool) -> None:
+    """Write down what is waited for, and what no longer is."""
+    owes: dict[str, Owed] = {}
+    for one in done:
+        if one.open and anything:
+            since = known.owes[one.path].since if one.path in known.owes else time.time()
+            owes[one.path] = Owed(since, cast("Kept", one.outcome), one.why)
+    known.owes = owes
+    gone = known.stage == "begun" and not owes
+    if gone and not any(Path(path).exists() for path in known.dropped):
+        drop_export(store, known)
     else:
-        yield _made_again(store, folder, formats, whole)
-    if not dry_run and (left := formats_in(folder)):
-        mark_clean(store, known, fingerprint(left))
+        write_export(store, known)
 
 
-def dropped_again(known: KnownExport, whole: Forgotten, *, dry_run: bool = False) -> Iterator[ExportDone]:
-    """Empty the rows on the list in the folders that got an export's dropped posts and answers."""
-    for folder in known.dropped:
-        rows = 0
-        for name in TABLES:
-            if not dry_run:
-                for left in temporaries(Path(folder, name)):
-                    left.unlink(missing_ok=True)  # of a run that was killed
-            for path in sorted(Path(folder, name).glob("*.parquet")):
-                try:
-                    emptied, count = whole.emptied_rows(pl.read_parquet(path, glob=False), name)
-                except pl.exceptions.PolarsError:
-                    if not dry_run:
-                        path.unlink()  # an export was killed while it wrote this
-                    continue
-                rows += count
-                if count and not dry_run:
-                    # On the disk before the request is crossed out: a loss of power would bring the rows back.
-                    replace_file(path, partial(emptied.write_parquet, statistics=False), durable=True)
-        if Path(folder).is_dir():
-            yield ExportDone(folder, "rewritten" if rows else "nothing in it")
+def _reached(
+    store: Store, known: KnownExport, wanted: Forgotten, whole: Forgotten, *, dry_run: bool
+) -> ExportDone | None:
+    """What became of the export itself; None where there has never been one."""
+    folder = Path(known.path)
+    if (kept := _settled_past(known, folder, dry_run=dry_run)) is not None or known.stage == "begun":
+        return kept
+    formats = formats_in(folder)
+    if known.stage == "removing" and not formats:  # and killed just before that could be noted
+        _remove_empty(folder)
+        known.stage, known.clean, known.made = "begun", "", []
+        return ExportDone(known.path, "removed")
+    if known.stage != "removing" and (kept := _missing(known, folder, formats)) is not None:
+        return kept
+    is_as_it_was = known.clean == fingerprint(formats) and known.stage == "written" and known.path not in known.owes
+    against = wanted if is_as_it_was else whole
+    done = ExportDone(known.path, "nothing in it")
+    if _may_hold(formats, against, lambda: _communities(store, against)):
+        done = ExportDone(known.path, "rewritten") if dry_run else _made_again(store, known, formats, whole)
+    if not dry_run and done.outcome == "removed":
+        known.stage, known.clean, known.made = "begun", "", []
+    elif not dry_run:
+        left = formats_in(folder)
+        known.stage, known.clean = "written", fingerprint(left)
+        known.add_made(manifest_hashes(left))
+    return done
+
+
+def _settled_past(known: KnownExport, folder: Path, *, dry_run: bool) -> ExportDone | None:
+    """See how far the export came, and clear away what was killed; what is waited for if that cannot be done."""
+    if not is_place(folder):
+        if _formats(folder):
+            return not_reached(folder, "failed", "It cannot be written there again: the folder's name is too long.")
+        known.stage = "begun"  # an earlier version noted places where nothing can be
+        return None
+    if known.stage == "publishing":
+        is_beside = any(path.name.endswith(".new") for path in leftovers(folder))
+        known.stage = "begun" if is_beside else "written"
+    if not dry_run:
+        for place in (folder, *(folder / name for name in FORMATS)):
+            clear_leftovers(place)
+            if left := leftovers(place):
+                return not_reached(folder, "failed", f"{left[0]}, left by a killed export, cannot be deleted.")
+    return None
+
+
+def _formats(folder: Path) -> Mapping[str, Path]:
+    try:
+        return formats_in(folder)
+    except OSError:
+        return {}
+
+
+def _missing(known: KnownExport, folder: Path, formats: Mapping[str, Path]) -> ExportDone | None:
+    """Why the export is not there, or not as a whole; None where it is."""
+    try:
+        empty = not any(folder.iterdir())
+    except FileNotFoundError:
+        return not_reached(folder, "away", "The folder is not there.")
+    except NotADirectoryError:
+        return not_reached(folder, "away", "A part of its path is a file.")
+    if empty:
+        return not_reached(folder, "away", "The folder is empty, as that of a disk that is not mounted.")
+    lacking = [] if folder in formats.values() else [name for name in FORMATS if (folder / name).is_dir()]
+    lacking = [name for name in lacking if name not in formats]
+    if lacking or not formats:
+        place = folder / lacking[0] if lacking else folder
+        return not_reached(folder, "unreadable", f"{place} cannot be read as an export: it has no readable {MANIFEST}.")
+    if not known.is_made_of(manifest_hashes(formats)):
+        why = "Another export is in its place, or an old one of which this store knows nothing any more."
+        return not_reached(folder, "away", why)
+    return None
+
+
+def _dropped_reached(known: KnownExport, folder: Path, whole: Forgotten, *, dry_run: bool) -> ExportDone | None:
+    """Empty the rows on the list in a folder that got an export's dropped posts and answers."""
+    if not folder.is_dir():
+        if known.stage == "begun" and str(folder) not in known.owes:
+            return None
+        return not_reached(folder, "away", "The folder with dropped rows is not there.")
+    rows = 0
+    for name in TABLES:
+        if not dry_run:
+            for left in temporaries(folder / name):
+                left.unlink(missing_ok=True)  # of a run that was killed
+        for path in sorted((folder / name).glob("*.parquet")):
+            try:
+                emptied, count = whole.emptied_rows(pl.read_parquet(path, glob=False), name)
+            except pl.exceptions.PolarsError:
+                if path.read_bytes()[-4:] == _PARQUET_END:
+                    raise
+                if not dry_run:
+                    path.unlink()  # an export was killed while it wrote this
+                continue
+            rows += count
+            if count and not dry_run:
+                # On the disk before the request is crossed out: a loss of power would bring the rows back.
+                replace_file(path, partial(emptied.write_parquet, statistics=False), durable=True)
+    return ExportDone(str(folder), "rewritten" if rows else "nothing in it")
 
 
 # -- whether anything is in it ---------------------------------------------------------------------------------------
@@ -148,38 +268,47 @@ def _communities(store: Store, against: Forgotten) -> set[str]:
 # -- making it again -------------------------------------------------------------------------------------------------
 
 
-def _made_again(store: Store, folder: Path, formats: Mapping[str, Path], whole: Forgotten) -> ExportDone:
-    try:
-        settings = {name: read_manifest(place)["configuration"] for name, place in formats.items()}
-        first = next(iter(settings.values()))
-        if is_export(folder) and all(one == first for one in settings.values()):
-            _export(store, folder, list(formats), first, whole)
-        else:  # exports that were made one by one, or have something else beside them
-            for name, place in formats.items():
-                _export(store, place, [name], settings[name], whole)
-    except (BadInput, UsageError) as error:
-        for place in formats.values():
-            shutil.rmtree(place)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        return ExportDone(str(folder), "removed", error.message)
-    return ExportDone(str(folder), "rewritten")
+def _made_again(store: Store, known: KnownExport, formats: Mapping[str, Path], whole: Forgotten) -> ExportDone:
+    """Make an export again with the settings in its manifests.
+
+    Only where the store has no pair left for it are its files deleted. Whatever else fails leaves it as it is.
+    """
+    folder = Path(known.path)
+    settings = {name: read_manifest(place)["configuration"] for name, place in formats.items()}
+    first = next(iter(settings.values()))
+    if is_export(folder) and all(one == first for one in settings.values()):
+        parts = [(folder, dict(formats), first)]
+    else:  # exports that were made one by one, or have something else beside them
+        parts = [(place, {name: place}, settings[name]) for name, place in formats.items()]
+    removed, others_stay = "", False
+    for out, of_part, configuration in parts:
+        try:
+            make_export_again(store, known, out, list(of_part), _selection(configuration, whole))
+        except NoPairs as none:
+            removed = none.message
+            known.stage = "removing"
+            write_export(store, known)
+            remove_export(of_part)
+        else:
+            others_stay = True
+    if removed and not others_stay:
+        _remove_empty(folder)
+        return ExportDone(known.path, "removed", removed)
+    return ExportDone(known.path, "rewritten", removed)
 
 
-def _export(store: Store, out: Path, formats: list[str], settings: Any, whole: Forgotten) -> None:
+def _remove_empty(folder: Path) -> None:
+    for place in (*(folder / name for name in FORMATS), folder):
+        with suppress(OSError):  # not there, or somebody else's files are in it
+            place.rmdir()
+
+
+def _selection(settings: Any, whole: Forgotten) -> Selection:
     try:
         selection = msgspec.convert(settings, Selection)
     except msgspec.ValidationError as error:
-        raise BadInput(f"Its settings are none of this version's: {error}.", "") from error
-    communities = [name for name in selection.communities if not whole.is_profile(name)]
+        raise BadInput(f"This version does not understand the settings in its {MANIFEST}: {error}.") from error
+    communities = tuple(name for name in selection.communities if not whole.is_profile(name))
     if selection.communities and not communities:
-        raise BadInput("It was of a forgotten person's own community.", "")
-    export_dataset(
-        store,
-        out,
-        rule=selection.rule,
-        formats=formats,
-        communities=communities,
-        validation=selection.validation,
-        test=selection.test,
-    )
+        raise NoPairs("It was of a forgotten person's own community.", "")
+    return msgspec.structs.replace(selection, communities=communities)

@@ -18,14 +18,14 @@ from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.manifest import Source, manifest, to_json
 from shp_miner.export.pieces import shares
-from shp_miner.export.publish import MANIFEST, published
+from shp_miner.export.publish import MANIFEST, README, check_place, lock_of, published
 from shp_miner.export.shards import Shard
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mine import Selection
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Snapshot, Store
-from shp_miner.store.exports import remember_export
+from shp_miner.store.exports import KnownExport, registration
 from shp_miner.store.lock import only_one, shared
 from shp_miner.tally import Tally
 
@@ -96,22 +96,62 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     )
     store = store if isinstance(store, Store) else Store(store)
     store.require()
-    # Whoever forgets something waits until the export is whole, and finds it even if it was killed.
+    # Forgetting waits until the export is complete, and finds it even if it was killed.
     with shared(store.path, "writing an export"):
-        snapshot = store.snapshot(as_of)
-        remember_export(store, out, dropped=keep_dropped)
-        fitting, rows = _fitting(snapshot, workers or cores(), memory or default_memory())
-        ranges = snapshot.ranges(rows, selection.communities)
-        dropped = None if keep_dropped is None else Path(keep_dropped)
-        lock = Path(out).absolute().with_name(f".{Path(out).name}.lock")
-        with only_one(lock, f"The export {out} is being written", "writing it"), published(Path(out)) as folder:
-            work = folder / ".pieces"
-            work.mkdir()
-            mining = [
-                RangeJob(store.path, snapshot.version, n, part, selection, work, dropped)
-                for n, part in enumerate(ranges)
-            ]
-            return _written(Path(out), folder, chosen, mining, fitting, _Steps(len(ranges), advance))
+        power = _Power(workers or cores(), memory or default_memory(), advance)
+        return _appearing(store, store.snapshot(as_of), Path(out), chosen, selection, power, dropped=keep_dropped)
+
+
+def make_export_again(
+    store: Store, known: KnownExport, out: Path, formats: Sequence[str], selection: Selection
+) -> None:
+    """Make a registered export, or the format of it that is in `out`, again from the store as it is now.
+
+    It stays registered as it was, and the manifests that are about to appear join those it is known by.
+    """
+    power = _Power(cores(), default_memory(), None)
+    with shared(store.path, "writing an export"):
+        _appearing(store, store.snapshot(), out, formats, selection, power, known=known)
+
+
+class _Power(Struct):
+    """What an export may use, and who is told of its progress."""
+
+    workers: int
+    memory: int
+    advance: Callable[[int, int], None] | None
+
+
+def _appearing(
+    store: Store,
+    snapshot: Snapshot,
+    out: Path,
+    formats: Sequence[str],
+    selection: Selection,
+    power: _Power,
+    *,
+    dropped: Path_ | None = None,
+    known: KnownExport | None = None,
+) -> Exported:
+    """Build the export beside its place and let it appear, registered from its first byte of text on."""
+    fitting, rows = _fitting(snapshot, power.workers, power.memory)
+    ranges = snapshot.ranges(rows, selection.communities)
+    rows_to = None if dropped is None else Path(dropped)
+    check_place(out.absolute())
+    with (
+        only_one(lock_of(out), f"The export {out} is being written", "writing it"),
+        registration(store, out, known) as entry,
+        published(out) as folder,
+    ):
+        entry.begin(rows_to)
+        work = folder / ".pieces"
+        work.mkdir()
+        mining = [
+            RangeJob(store.path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)
+        ]
+        done = _written(out, folder, formats, mining, fitting, _Steps(len(ranges), power.advance))
+        entry.publishing(folder)
+    return done
 
 
 def _written(
@@ -200,7 +240,7 @@ def _finish(
     source = Source(mined.digest, mined.newest_us, fits)
     data = manifest(FORMATS[name], selection, mined.tally, source, shards)
     text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / README).write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
     return shards
 

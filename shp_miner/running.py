@@ -25,7 +25,7 @@ from shp_miner.crawled import Crawled
 from shp_miner.crawling import crawl, recheck
 from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
 from shp_miner.export.publish import fingerprint, formats_in
-from shp_miner.forgetting import forget
+from shp_miner.forgetting import forget, purge
 from shp_miner.importing import import_dump, matching, state_of_files
 from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
 from shp_miner.pipeline import NoPairs, export_dataset
@@ -34,6 +34,8 @@ from shp_miner.sources.http import SYSTEM, Budget, Clock, OverBudget
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
 from shp_miner.store.database import shrink
+from shp_miner.store.exports import waiting
+from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lock import InUse, only_one
 from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
@@ -276,7 +278,8 @@ class _Going:
         done = forget(self._store, file=file)
         self._runs.did(key, state, self.now())
         items = sum(one.items for one in done.tables.values())
-        return StepDone("forget", str(file), f"{items:,} items forgotten, {len(done.exports)} exports looked through")
+        said = f"{items:,} items forgotten, {len(done.exports)} exports looked through"
+        return StepDone("forget", str(file), said)  # an export that is away is reported by the step tidy
 
     def _import(self) -> Steps:
         for one in self._pipeline.imports:
@@ -374,6 +377,19 @@ class _Going:
 
     def _tidy(self) -> Steps:
         yield "the store", self._tidied
+        yield "forget requests", self._finish_forgetting
+
+    def _finish_forgetting(self) -> StepDone | None:
+        """Try again what forget requests wait for, such as an export that was away."""
+        if not (has_pending(self._store.path) or waiting(self._store)):
+            return None
+        with suppress(InUse):  # who uses it now: the next run
+            purge(self._store)
+        left = waiting(self._store)
+        if left:
+            said = " ".join(f"{one.path} was not reached. {one.why} {one.hint}" for one in left)
+            return StepDone("tidy", "forget requests", f"not finished yet: {said}", Incomplete.exit_code)
+        return StepDone("tidy", "forget requests", "finished")
 
     def _tidied(self) -> StepDone | None:
         limit, last = self._pipeline.limits.max_seconds, self._runs.state_of("vacuum")

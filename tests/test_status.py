@@ -26,7 +26,7 @@ from shp_miner.sources.source import Listed
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
 from shp_miner.store.forget import Item, tombstone
-from shp_miner.store.lock import holder, only_one
+from shp_miner.store.lock import beside, holder, only_one, shared
 from shp_miner.store.runs import Runs
 from shp_miner.store.state import State
 
@@ -170,7 +170,11 @@ def test_forgetting_and_the_disk(store: Store) -> None:
     (pending,) = (store.path / "forgotten").glob("*.pending.parquet")
     for days, expected in ((-1, []), (-3, ["forgetting"])):
         os.utime(pending, (NOW_S + days * DAY_S,) * 2)
-        assert wrong(seen(store)) == expected
+        with beside(store.path, "crawl", lambda: None):  # which purges when it ends
+            assert wrong(seen(store)) == expected
+        with shared(store.path, "writing an export"):
+            assert wrong(seen(store)) == expected
+        assert wrong(seen(store)) == ["forgetting"], "nobody is about to finish it"
     pending.unlink()
     assert wrong(status(store.path, now_s=NOW_S, free_bytes=lambda _: 999_999_999)) == ["disk"]
 

@@ -89,6 +89,8 @@ def command(
             memory=memory,
             advance=step,
         )
+    for sentence in _waiting(store):
+        click.echo(sentence, err=True)
     formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
     data = {
         "out": str(out),
@@ -118,3 +120,20 @@ def command(
 
     show(data, people, as_json=as_json, quiet=quiet)
     return 0
+
+
+def _waiting(path: Path) -> list[str]:
+    """Try again what forget requests wait for, and say what is still waited for. The new export is whole either way."""
+    from contextlib import suppress
+
+    from shp_miner.errors import Error
+    from shp_miner.forgetting import purge
+    from shp_miner.store import Store
+    from shp_miner.store.exports import waiting
+
+    store = Store(path)
+    if not waiting(store):
+        return []
+    with suppress(Error, OSError):  # somebody uses the store, or nobody may write to it: `status` says that it waits
+        purge(store)
+    return [f"A forget request is not finished yet, it has not reached {one.path}. {one.why}" for one in waiting(store)]

@@ -26,9 +26,9 @@ _THREADS = ("threads", "waiting", "due", "failing", "given_up", "unreadable")
 def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool) -> int:
     """Show the last runs, how far communities are read, what is due, what fails, and the size of a store.
 
-    The exit code is 3 if the last run was killed, the disk is nearly full, or one of these is so for longer than
-    --stale: no run has ended well, a thread fails, a visit is overdue, a site refuses its threads, or something to be
-    forgotten is not gone from every copy. It disturbs nobody and may be called while a run goes on.
+    The exit code is 3 if the last run was killed, the disk is nearly full, a forget request is not finished, or one of
+    these is so for longer than --stale: no run has ended well, a thread fails, a visit is overdue, or a site refuses
+    its threads. It disturbs nobody and may be called while a run goes on.
     """
     from shp_miner.report.status import status
 
@@ -102,9 +102,17 @@ def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:
             "threads given up",
             f"{found.given_up:,}" + ("; `shp-miner recheck --given-up` tries them" * bool(found.given_up)),
         ),
-        ("to be forgotten", "nothing" if found.forgetting_since is None else f"since {ago(found.forgetting_since)}"),
+        ("forget requests", _forgetting(found, ago)),
         ("free on the disk", f"{found.free_bytes / 1e9:,.1f} GB"),
     ]
+
+
+def _forgetting(found: Any, ago: Any) -> str:
+    if found.forgetting_since is None:
+        return "all finished"
+    count = len(found.forgetting_waits)
+    exports = f", waiting for {count:,} export{'s' * (count != 1)}" if count else ""
+    return f"not finished since {ago(found.forgetting_since)}{exports}"
 
 
 def _took(run: Any) -> str:

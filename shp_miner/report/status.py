@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from shp_miner.running import LOCK
 from shp_miner.store import Store
+from shp_miner.store.exports import Waiting, waiting
 from shp_miner.store.forgotten_list import pending_since
 from shp_miner.store.lake import explained
-from shp_miner.store.lock import Holder, holder
+from shp_miner.store.lock import Holder, holder, is_busy
 from shp_miner.store.look import Cursor, Look, Thread
 from shp_miner.store.runs import Run
 from shp_miner.store.vacuum import LOG, entries, made_ms
@@ -86,6 +87,7 @@ class Status(Struct, frozen=True):
     given_up_last: list[Thread]
     next_visit: datetime | None
     forgetting_since: datetime | None
+    forgetting_waits: list[Waiting]
     tables: dict[str, TableShown]
     free_bytes: int
 
@@ -98,6 +100,8 @@ class Status(Struct, frozen=True):
         for thread in (*threads, *data["given_up_last"]):
             if thread is not None:
                 thread["since"] = _iso(thread["since"])
+        for copy in data["forgetting_waits"]:
+            copy["since"] = _iso(round(copy["since"] * 1_000_000))
         return data
 
 
@@ -120,15 +124,14 @@ def status(
         failing, overdue, success = look.failing(), look.overdue(now), look.last_success()
         next_visit, given_up = look.next_visit(now), look.given_up(_GIVEN_UP)
         unchecked, shut_out = look.oldest_unchecked(), look.shut_out(now)
-    forgetting, free = pending_since(path), free_bytes(path)
+    pending, waits, free = pending_since(path), waiting(store), free_bytes(path)
+    forgetting = min([*(one.since for one in waits), *([] if pending is None else [pending])], default=None)
     shown = [_shown(run, is_last=number == 0, runs_now=runs_now) for number, run in enumerate(runs)]
     wrong = [
         *_wrong_with_runs(shown, success, now - round(stale_s * 1_000_000)),
         *_wrong_with_threads(failing, overdue, shut_out, now - round(stale_s * 1_000_000)),
     ]
-    if forgetting is not None and forgetting < now_s - stale_s:
-        says = "something to be forgotten has not reached every copy: run `shp-miner forget`."
-        wrong.append(Wrong("forgetting", _moment(forgetting * 1_000_000), says))
+    wrong += _wrong_with_forgetting(path, pending, waits, now_s - stale_s)
     if free < min_free_bytes:
         says = f"only {free / 1e9:.1f} GB are free where the store is, less than {min_free_bytes / 1e9:.1f} GB."
         wrong.append(Wrong("disk", None, says))
@@ -151,6 +154,7 @@ def status(
         given_up_last=given_up,
         next_visit=None if next_visit is None else _moment(next_visit),
         forgetting_since=None if forgetting is None else _moment(forgetting * 1_000_000),
+        forgetting_waits=waits,
         tables=_tables(store),
         free_bytes=free,
     )
@@ -200,6 +204,16 @@ def _wrong_with_threads(
         closed = "is closed to the public" if shut_out.error == "closed" else "answers with a web page"
         says = f"{shut_out.site} {closed} where threads of {shut_out.community} are; they are hidden, not purged."
         yield Wrong("closed", _moment(shut_out.since), says)
+
+
+def _wrong_with_forgetting(path: Path, pending: float | None, waits: list[Waiting], before_s: float) -> Iterator[Wrong]:
+    """A request is wrong at once, but not while somebody is at work who will complete it."""
+    if pending is not None and (pending < before_s or not is_busy(path, LOCK.name, "crawl")):
+        says = "a forget request is not finished yet: run `shp-miner forget`."
+        yield Wrong("forgetting", _moment(pending * 1_000_000), says)
+    for one in waits:
+        says = f"a forget request is not finished yet, it has not reached {one.path}. {one.why} {one.hint}"
+        yield Wrong("forgetting", _moment(one.since * 1_000_000), says)
 
 
 def _tables(store: Store) -> dict[str, TableShown]:

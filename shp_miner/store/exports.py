@@ -1,6 +1,7 @@
 """The exports made of a store, by their folders, so that what must be forgotten is taken out of them too.
 
-Each has a small file of its own in the store, so that two exports that start at once do not disturb each other.
+Each has a small file of its own in the store, so that two exports that start at once do not disturb each other. The
+file says how far the export came, by which manifests it is known, and what of it a forget request still waits for.
 """
 
 from __future__ import annotations
@@ -8,70 +9,283 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
+from uuid import uuid4
 
 import msgspec
 
 from shp_miner.errors import BadInput
+from shp_miner.export.publish import formats_in, manifest_hashes
 from shp_miner.store.files import replace_file
+from shp_miner.store.identity import EXPORTS, is_copy, settle_identity
 from shp_miner.store.lake import Store
 
-_FOLDER = "exports"
+#: How far an export came: registered and nothing there yet; built and about to appear; there; being deleted. Empty
+#: where an earlier version registered it, which did not say.
+Stage = Literal["", "begun", "publishing", "written", "removing"]
+
+#: What keeps forgetting from a copy: it is not there; it is no export any more; it cannot be made again; the list's own
+#: file cannot be read.
+Kept = Literal["away", "unreadable", "failed", "damaged"]
+
+#: Manifests that are kept in mind for each export. One put back from a backup is known by them.
+_MANIFESTS = 200
+
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class Owed(msgspec.Struct):
+    """A copy that a forget request waits for: since when (seconds since 1970), what keeps it, and that in words."""
+
+    since: float
+    kept_by: Kept
+    why: str
 
 
 class KnownExport(msgspec.Struct):
     """An export: its folder, folders that got its dropped rows, and its fingerprint when it was last found clean.
 
-    All paths are absolute. `clean` is what `forgetting` wrote there: while the export is the same, only what was
-    forgotten since needs to be looked for in it.
+    All paths are absolute. While the export is as it was when it was found clean, only what was forgotten since needs
+    to be looked for in it. `made` has hashes of the manifests that this store wrote there: what has others is not this
+    export. `owes` has, by path, what a forget request waits for. `key` tells exports of one path apart: one that is
+    waited for stays known although another was made in its place.
     """
 
     path: str
     dropped: list[str] = []
     clean: str = ""
+    stage: Stage = ""
+    made: list[str] = []
+    owes: dict[str, Owed] = {}
+    key: str = ""
+
+    def is_there(self) -> bool:
+        """Whether what is in the export's folder now is this export."""
+        try:
+            there = manifest_hashes(formats_in(Path(self.path)))
+        except OSError:
+            return False
+        return bool(there) and self.is_made_of(there)
+
+    def is_made_of(self, hashes: set[str]) -> bool:
+        """Whether manifests are all of this export; an earlier version did not say which it wrote."""
+        return not self.made or hashes <= set(self.made)
+
+    def add_made(self, hashes: set[str]) -> None:
+        """Keep manifests in mind, the newest last."""
+        self.made = [*(one for one in self.made if one not in hashes), *sorted(hashes)][-_MANIFESTS:]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A copy that a forget request waits for: since when (seconds since 1970), why, and what to do."""
+
+    path: str
+    since: float
+    why: str
+    hint: str
+
+
+_TRIED = "the next run, `shp-miner forget` or `shp-miner doctor --repair` cleans it"
+
+#: What to do about a copy that could not be reached, by what kept it.
+HINTS: dict[Kept, str] = {
+    "away": f"Bring it back: {_TRIED}. If it was moved, run `shp-miner forget --export NEW-PLACE`; "
+    "if it was deleted, `shp-miner forget --drop-export {path}`.",
+    "unreadable": f"Restore its manifest.json: {_TRIED}. "
+    "Or delete the folder, and run `shp-miner forget --drop-export {path}`.",
+    "failed": f"Put that right: {_TRIED}. Or delete the folder, and run `shp-miner forget --drop-export {{path}}`.",
+    "damaged": "Delete it, and name its export with `shp-miner forget --export DIR`.",
+}
+
+
+#: What is said of a file of the list that cannot be read.
+DAMAGED = "This file of the list of exports is damaged: it does not say which export it means."
+
+
+def waiting(store: Store) -> list[Waiting]:
+    """The copies that a forget request waits for, by path; a damaged file of the list keeps a copy from it, too."""
+    exports, damaged = all_exports(store)
+    found = [
+        Waiting(path, owed.since, owed.why, HINTS[owed.kept_by].format(path=path))
+        for known in exports
+        for path, owed in known.owes.items()
+    ]
+    for file in damaged:
+        with suppress(FileNotFoundError):
+            found.append(Waiting(str(file), file.stat().st_mtime, DAMAGED, HINTS["damaged"]))
+    return sorted(found, key=lambda one: (one.path, one.since))
+
+
+def is_back(store: Store) -> bool:
+    """Whether something is in the place of a copy that a forget request waits for, so that it can be tried again."""
+    return any(Path(path).exists() for known in all_exports(store)[0] for path in known.owes)
+
+
+# -- while an export is written ---------------------------------------------------------------------------------------
+
+
+class Registration:
+    """The registering of an export that is about to be written: not before its place has proved usable.
+
+    `begin` comes before the first byte of text, so that what a killed export leaves is found as well, and `publishing`
+    before the new export appears. Where the store cannot be written to nothing is noted.
+    """
+
+    def __init__(self, store: Store, out: Path, known: KnownExport | None = None) -> None:
+        self._store, self._out, self._known = store, out, known
+        self._again = known is not None
+        self._dropped: list[str] = []
+
+    def begin(self, dropped: str | os.PathLike[str] | None) -> None:
+        """Note that text is about to be written. `dropped` is made here: a folder that is noted has been there."""
+        if self._again:
+            return
+        if dropped is not None:
+            Path(dropped).mkdir(parents=True, exist_ok=True)
+        self._known = remember_export(self._store, self._out, dropped=dropped)
+        self._dropped = [os.path.abspath(dropped)] if dropped is not None else []  # noqa: PTH100
+
+    def publishing(self, folder: Path) -> None:
+        """Note what is about to appear: it has been built in `folder`."""
+        if self._known is None:
+            return
+        self._known.add_made(manifest_hashes(formats_in(folder)))
+        if self._known.stage == "begun":
+            self._known.stage = "publishing"
+        _write(self._store, self._known)
+
+    def appeared(self) -> None:
+        """Note that the export is there. What was waited for in its place is replaced by it."""
+        if self._known is None or self._again:
+            return
+        self._known.stage = "written"
+        self._known.owes.pop(self._known.path, None)
+        with suppress(OSError):  # it is there all the same, and found to be at the next look
+            _write(self._store, self._known)
+
+    def failed(self) -> None:
+        """Take back what was noted if nothing has come of it."""
+        if self._known is None or self._again or self._known.stage != "begun":
+            return
+        with suppress(OSError):
+            for folder in self._dropped:
+                Path(folder).rmdir()  # if it is empty
+        with suppress(OSError):
+            if not any(Path(one).exists() for one in self._known.dropped):
+                drop_export(self._store, self._known)
+
+
+@contextmanager
+def registration(store: Store, out: Path, known: KnownExport | None = None) -> Iterator[Registration]:
+    """Register an export while it is written; `known` is given where one that is registered is made again."""
+    entry = Registration(store, out, known)
+    try:
+        yield entry
+    except BaseException:
+        entry.failed()
+        raise
+    entry.appeared()
+
+
+# -- the list ---------------------------------------------------------------------------------------------------------
 
 
 def remember_export(
     store: Store, out: str | os.PathLike[str], *, dropped: str | os.PathLike[str] | None = None
-) -> bool:
+) -> KnownExport | None:
     """Note that an export is about to be written to `out`, and its dropped rows to `dropped`.
 
-    To be called before the first byte is written, so that what a killed export leaves behind is found as well. False
-    where the store cannot be written to, so that nothing could be noted.
+    None where the store cannot be written to, so that nothing could be noted.
     """
-    path = Path(os.path.abspath(out))  # noqa: PTH100  (the name as given, through links too)
-    known = _read(_place(store, path)) or KnownExport(str(path))
-    if dropped is not None:
-        known.dropped = sorted({*known.dropped, os.path.abspath(dropped)})  # noqa: PTH100
+    path = os.path.abspath(out)  # noqa: PTH100  (the name as given, through links too)
     try:
-        _write(store, known)
+        settle_identity(store.path)
+        known = _to_replace(store, path) or KnownExport(path, stage="begun")
+        if dropped is not None:
+            known.dropped = sorted({*known.dropped, os.path.abspath(dropped)})  # noqa: PTH100
+        write_export(store, known)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno not in _READ_ONLY:
             raise
-        return False
-    return True
+        return None
+    return known
 
 
-def mark_clean(store: Store, known: KnownExport, fingerprint: str) -> None:
-    """Note that nothing forgotten is in the export as it is now."""
-    known.clean = fingerprint
-    _write(store, known)
+def _to_replace(store: Store, path: str) -> KnownExport | None:
+    """The known export whose place a new one takes: the one that is there, or else one that nobody waits for.
+
+    One that is waited for and is not there stays known by itself: it may come back.
+    """
+    _read(_place(store, KnownExport(path)))  # damaged: said before anything is written
+    known = [one for one in all_exports(store)[0] if one.path == path]
+    there = [one for one in known if one.is_there()]
+    free = [one for one in known if path not in one.owes]
+    if there or free:
+        return (there or free)[0]
+    return KnownExport(path, stage="begun", key=uuid4().hex) if known else None
+
+
+def adopt_export(store: Store, folder: Path) -> None:
+    """Note an export of this store that somebody names: a new place of one that is away, or one more."""
+    path = os.path.abspath(folder)  # noqa: PTH100
+    hashes = manifest_hashes(formats_in(Path(path)))
+    exports = all_exports(store)[0]
+    moved = [one for one in exports if one.path != path and hashes <= set(one.made) and not one.is_there()]
+    at_place = [one for one in exports if one.path == path]
+    there = [one for one in at_place if one.is_there()]
+    known = next(iter([*there, *at_place]), None) or KnownExport(path)
+    known.stage = "written"
+    for one in moved:
+        known.dropped = sorted({*known.dropped, *one.dropped})
+        known.made = [*known.made, *(made for made in one.made if made not in known.made)]
+        known.owes |= {path if place == one.path else place: owed for place, owed in one.owes.items()}
+    known.add_made(hashes)
+    write_export(store, known)
+    for one in moved:
+        drop_export(store, one)
 
 
 def known_exports(store: Store) -> list[KnownExport]:
     """Every export that was remembered, by path. Raises BadInput where a file is damaged."""
-    folder = store.path / _FOLDER
-    found = [_read(path) for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
-    return sorted((known for known in found if known), key=lambda known: known.path)
+    exports, damaged = all_exports(store)
+    for file in damaged:
+        _read(file)
+    return exports
+
+
+def all_exports(store: Store) -> tuple[list[KnownExport], list[Path]]:
+    """Every export that was remembered, by path, and the files that are damaged. None are a fresh copy's own."""
+    folder = store.path / EXPORTS
+    exports: list[KnownExport] = []
+    damaged: list[Path] = []
+    if not folder.is_dir() or is_copy(store.path):
+        return exports, damaged
+    for path in sorted(folder.glob("*.json")):
+        try:
+            known = _read(path)
+        except BadInput:
+            damaged.append(path)
+        else:
+            exports += [known] if known else []
+    return sorted(exports, key=lambda known: (known.path, known.key)), damaged
 
 
 def drop_export(store: Store, known: KnownExport) -> None:
     """Note that the export is not there any more."""
-    _place(store, Path(known.path)).unlink(missing_ok=True)
+    _place(store, known).unlink(missing_ok=True)
 
 
-def _place(store: Store, path: Path) -> Path:
-    return store.path / _FOLDER / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.json"
+def write_export(store: Store, known: KnownExport) -> None:
+    """Note what is known of an export, safe from a loss of power when this returns."""
+    _write(store, known)
+
+
+def _place(store: Store, known: KnownExport) -> Path:
+    name = os.fsencode(known.path) + (b"\0" + known.key.encode() if known.key else b"")
+    return store.path / EXPORTS / f"{hashlib.sha256(name).hexdigest()[:32]}.json"
 
 
 def _read(file: Path) -> KnownExport | None:
@@ -87,7 +301,7 @@ def _read(file: Path) -> KnownExport | None:
 
 
 def _write(store: Store, known: KnownExport) -> None:
-    file = _place(store, Path(known.path))
+    file = _place(store, known)
     file.parent.mkdir(exist_ok=True)
     # On the disk before the export begins: what is in an export that nobody knows of stays for ever.
     replace_file(file, msgspec.json.encode(known), durable=True)

@@ -27,8 +27,9 @@ from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import import_noted, names, note_import
+from shp_miner.store.identity import settle_identity
 from shp_miner.store.lock import LOCKS, exclusive, shared
-from shp_miner.store.migrate import MARK, SCHEMA_VERSION, first_mark, migrate, schema_of
+from shp_miner.store.migrate import MARK, first_mark, migrate, schema_of
 from shp_miner.store.snapshot import Snapshot
 from shp_miner.store.vacuum import KEEP_S, LOG, Ended, cutoff, end_before, entries, live_files, made_ms, sync_log
 
@@ -67,7 +68,8 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._schema = self._check()
+        self._check()
+        self._is_settled = False
 
     @property
     def exists(self) -> bool:
@@ -173,8 +175,8 @@ class Store:
         """Data files of each table at its newest version."""
         return {name: len(DeltaTable(str(self.path / name)).file_uris()) for name in TABLES}
 
-    def _check(self) -> int | None:
-        """The schema of what lies in the folder; None if that is nothing yet."""
+    def _check(self) -> None:
+        """Raise BadInput where the folder holds something else, or a store that this version cannot read."""
         refused = sorted(_REFUSED & set(str(self.path.absolute())))
         if refused:
             raise BadInput(
@@ -192,7 +194,6 @@ class Store:
                 )
         except OSError as error:
             raise from_os_error(error, f"opening the store {self.path}") or error from error
-        return schema
 
     def _take_back(self, table: DeltaTable, name: str, version: int | datetime, as_of: str) -> None:
         log = self.path / name / LOG
@@ -222,7 +223,7 @@ class Store:
 
         Of many who want to at once one does it, and the others find it done.
         """
-        if self._schema == SCHEMA_VERSION and self.exists:
+        if self._is_settled and self.exists:
             return
         with explained(f"creating the store {self.path}"):
             if not self.exists:
@@ -230,7 +231,8 @@ class Store:
                 with exclusive(self.path, "making the store"):
                     self._make()
             migrate(self.path)
-        self._schema = SCHEMA_VERSION
+            settle_identity(self.path)
+        self._is_settled = True
 
     def _make(self) -> None:
         if self.exists:

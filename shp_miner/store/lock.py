@@ -181,6 +181,33 @@ def dead_notes(folder: Path) -> list[Path]:
     return [note for note in sorted(notes) if not _runs(int(note.name.partition("-")[0]))]
 
 
+def is_busy(folder: Path, *names: str) -> bool:
+    """Whether somebody is at work on the store in `folder`: holds it now, or does something of these names beside it.
+
+    Only for who looks: each lock is tried for a moment, and nothing is written.
+    """
+    place = folder.resolve() / LOCKS
+    if not place.is_dir():
+        return False
+    return any(_runs(int(note.name.partition("-")[0])) for note in _notes(place)) or any(
+        _is_locked(place / name) for name in names
+    )
+
+
+def _is_locked(file: Path) -> bool:
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)

@@ -1,0 +1,148 @@
+"""Which store a folder holds: the store itself, wherever it was moved to, or a copy of it that is a store of its own.
+
+A copy has every byte of the first one, its list of exports too, and those are not the copy's to change. So each store
+has an id and notes where its folder is. Who opens it for writing at another place looks at the noted one: if that still
+holds the same id in another folder, this one is a copy, takes a new id and drops the list. If not, it was moved.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+
+from shp_miner.store.files import replace_file, sync
+from shp_miner.store.lock import LOCKS
+
+FILE = "identity.json"
+
+#: The folder in a store with a file for each export made of it.
+EXPORTS = "exports"
+
+
+class Identity(msgspec.Struct):
+    """A store's `id` and the `path` of its folder when it was last opened for writing.
+
+    Of a copy: the path of the store that it is a copy of, and that store's exports that nobody has been told of yet.
+    """
+
+    id: str
+    path: str
+    copy_of: str | None = None
+    theirs: list[str] = []
+
+
+class _Path(msgspec.Struct):
+    path: str
+
+
+def is_copy(folder: Path) -> bool:
+    """Whether a store is a copy that nobody has opened for writing yet. Changes nothing."""
+    known = _read(folder)
+    return known is not None and known.path != os.path.realpath(folder) and _holds_another(folder, known)
+
+
+def settle_identity(folder: Path) -> None:
+    """Give the store in `folder` an id if it has none, and note where it is now. Raises OSError.
+
+    A copy becomes a store of its own. It may be ended at any moment and is then done again.
+    """
+    here = os.path.realpath(folder)
+    known = _read(folder)
+    if known is not None and known.path == here:
+        return
+    with _alone(folder):
+        known = _read(folder)
+        if known is None:
+            _write(folder, Identity(uuid4().hex, here))
+        elif known.path == here or _is_same_folder(folder, known):
+            return
+        elif _holds_another(folder, known):
+            _become_own(folder, known, here)
+        else:
+            known.path = here
+            _write(folder, known)
+
+
+def take_theirs(folder: Path, *, look_only: bool = False) -> tuple[str, list[str]]:
+    """The store that this one is a copy of and the exports left to it; they are told once."""
+    known = _read(folder)
+    if known is None or not known.theirs:
+        return "", []
+    theirs = known.theirs
+    if not look_only:
+        known.theirs = []
+        _write(folder, known)
+    return known.copy_of or "", theirs
+
+
+def _become_own(folder: Path, known: Identity, here: str) -> None:
+    files = sorted((folder / EXPORTS).glob("*.json"))
+    theirs = set(known.theirs)
+    for file in files:
+        with suppress(OSError, msgspec.DecodeError):
+            theirs.add(msgspec.json.decode(file.read_bytes(), type=_Path).path)
+    # First what must be told, then the list, then the new id: if this is killed, it is still a copy.
+    first = known.path
+    known.copy_of, known.theirs = first, sorted(theirs)
+    _write(folder, known)
+    for file in files:
+        file.unlink(missing_ok=True)
+    if files:
+        sync(folder / EXPORTS)
+    _write(folder, Identity(uuid4().hex, here, first, sorted(theirs)))
+
+
+def _holds_another(folder: Path, known: Identity) -> bool:
+    """Whether the noted place still has a store of this id in another folder."""
+    there = Path(known.path)
+    try:
+        if there.samefile(folder):
+            return False
+        theirs = msgspec.json.decode((there / FILE).read_bytes(), type=Identity)
+    except PermissionError:
+        return True  # nobody can tell; the exports of somebody else are left alone
+    except (OSError, msgspec.DecodeError):
+        return False
+    return theirs.id == known.id
+
+
+def _is_same_folder(folder: Path, known: Identity) -> bool:
+    """Whether the noted place shows this very folder, as mounts of it do: a file made here is there as well."""
+    probe = Path(LOCKS, f".{uuid4().hex}")
+    (folder / probe).touch()
+    try:
+        return (Path(known.path) / probe).exists()
+    except OSError:
+        return False
+    finally:
+        (folder / probe).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    place = folder / LOCKS
+    place.mkdir(exist_ok=True)
+    handle = os.open(place / "identity", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _read(folder: Path) -> Identity | None:
+    """None where there is none, or none that can be read: it is then made anew."""
+    try:
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=Identity)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _write(folder: Path, identity: Identity) -> None:
+    replace_file(folder / FILE, msgspec.json.encode(identity), durable=True)
