@@ -27,7 +27,11 @@ Signal = Literal[
     "retry_after_seconds", "retry_after_date", "reddit", "arctic_shift", "discourse", "stackexchange", "silent"
 ]
 
-_HTML = {"content-type": "text/html; charset=utf-8"}
+HTML = {"content-type": "text/html; charset=utf-8"}
+LOGIN_PAGE = (
+    "<!doctype html><html><head><title>Log in</title></head><body><form method=post action=/login>"
+    "<input name=user><input name=password type=password><button>Log in</button></form></body></html>"
+)
 
 
 @dataclass(frozen=True)
@@ -200,16 +204,12 @@ def server_error(status: int = 503) -> Fault:
     page = (
         f"<html>\r\n<head><title>{status} {words}</title></head>\r\n<body><h1>{status} {words}</h1></body>\r\n</html>"
     )
-    return Fault("server_error", instead=lambda _now: Response(status, page, _HTML))
+    return Fault("server_error", instead=lambda _now: Response(status, page, HTML))
 
 
 def html_login() -> Fault:
     """A login page where JSON was asked for, with status 200."""
-    page = (
-        "<!doctype html><html><head><title>Log in</title></head><body><form method=post action=/login>"
-        "<input name=user><input name=password type=password><button>Log in</button></form></body></html>"
-    )
-    return Fault("html_login", instead=lambda _now: Response(200, page, _HTML))
+    return Fault("html_login", instead=lambda _now: Response(200, LOGIN_PAGE, HTML))
 
 
 def expired_token() -> Fault:
@@ -230,7 +230,9 @@ def not_json() -> Fault:
 
 def backoff(wait_s: int = 10) -> Fault:
     """Stack Exchange's wish in a good answer: so many seconds before the same method is asked again."""
-    return Fault("backoff", spoil=_body(lambda body: {**body, "backoff": wait_s} if isinstance(body, dict) else body))
+    return Fault(
+        "backoff", spoil=change_body(lambda body: {**body, "backoff": wait_s} if isinstance(body, dict) else body)
+    )
 
 
 def slow(before_s: float = 0.0, midway_s: float = 0.0) -> Fault:
@@ -251,18 +253,18 @@ def cut(at: float = 0.5) -> Fault:
 def changed_types(missing: str | None = None) -> Fault:
     """Numbers come as strings; or, if a field is named, it is missing wherever it was."""
     if missing is None:
-        return Fault("changed_types", spoil=_body(_numbers_as_strings))
-    return Fault("changed_types", spoil=_body(lambda body: _without(body, missing)))
+        return Fault("changed_types", spoil=change_body(_numbers_as_strings))
+    return Fault("changed_types", spoil=change_body(lambda body: _without(body, missing)))
 
 
 def duplicated() -> Fault:
     """The items of a page come twice, one after the other."""
-    return Fault("duplicated", spoil=_body(lambda body: _with_items(body, lambda items: items + items)))
+    return Fault("duplicated", spoil=change_body(lambda body: change_items(body, lambda items: items + items)))
 
 
 def reordered() -> Fault:
     """The items of a page come in the opposite order."""
-    return Fault("reordered", spoil=_body(lambda body: _with_items(body, lambda items: items[::-1])))
+    return Fault("reordered", spoil=change_body(lambda body: change_items(body, lambda items: items[::-1])))
 
 
 def clock_skew(offset_s: float) -> Fault:
@@ -270,7 +272,7 @@ def clock_skew(offset_s: float) -> Fault:
     return Fault("clock_skew", skew_s=offset_s)
 
 
-def _body(change: Callable[[Any], Any]) -> Spoil:
+def change_body(change: Callable[[Any], Any]) -> Spoil:
     """Change a body of JSON; the view's own objects stay as they are, and other bodies too."""
 
     def spoil(delivery: Delivery) -> Delivery:
@@ -304,7 +306,7 @@ def _without(value: Any, name: str) -> Any:
     return [_without(one, name) for one in value] if isinstance(value, list) else value
 
 
-def _with_items(body: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
+def change_items(body: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
     """The body with its items changed in place: the longest list of objects, the outermost of equally long ones.
 
     A body that is a list itself (Reddit's post and comments) holds parts rather than items, unless it is all there is.
