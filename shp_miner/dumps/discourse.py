@@ -148,10 +148,11 @@ class _Collector:
         known = self.names[file.folder]
         community = known.get(topic.category_id or 0) or f"category-{topic.category_id or 'none'}"
         origin = Origin(SOURCE, PLATFORM, file.site, community)
-        thread = to_thread(topic, posts, file.site)
+        address = f"https://{file.site}"
+        thread = to_thread(topic, posts, address)
         # Without its opening post this is a later page of the topic.
         found: list[tuple[str, Item]] = [("post", thread.post)] if thread else []
-        found += [("answer", answer) for answer in (thread.answers if thread else answers(topic, posts, file.site))]
+        found += [("answer", answer) for answer in (thread.answers if thread else answers(topic, posts, address))]
         for kind, item in found:
             self.rows[kind].add(**columns(origin, item, observed_us))
             self.tally.keep(kind)

@@ -19,7 +19,7 @@ import msgspec
 import stamina
 
 from shp_miner.errors import BadInput, NotAllowed, TryLater
-from shp_miner.sources.decode import NotJson, WrongShape, code, decode, is_html, page_kind
+from shp_miner.sources.decode import Instead, NotJson, WrongShape, decode, is_html, is_login, page_kind
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.pace import Pace
 
@@ -35,19 +35,16 @@ _MAX_REDIRECTS = 5
 _SECRET_PARAMS = frozenset(("key", "access_token", "api_key", "apikey", "client_secret"))
 
 
-class Refused(NotAllowed):
-    """401 or 403. `status` and `body` are for the source, which may know the reason; no sentence may show the body."""
-
-    status: int = 0
-    body: bytes = b""
+class Refused(Instead, NotAllowed):
+    """401, 403, or a redirect to a log-in page."""
 
 
-class Unexpected(BadInput):
-    """Another status in the 400s. `status` and `body` are as in Refused; `page` where the body is a web page."""
+class Unexpected(Instead, BadInput):
+    """Another status in the 400s, or a web page with any status."""
 
-    status: int = 0
-    body: bytes = b""
-    page: bool = False
+
+class Silent(Instead, TryLater):
+    """An empty body with a good status, again and again."""
 
 
 @dataclass
@@ -62,6 +59,8 @@ class Site:
     pace: Pace
     requests: int = 0
     answered: bool = False
+    #: Whether the site sent a request on from http:// to https://.
+    encrypted: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -78,10 +77,11 @@ class Site:
 class _Again(Exception):
     """An attempt failed and may be repeated. `told`: the site said when, and its clock is set."""
 
-    def __init__(self, why: str, told: bool = False) -> None:
+    def __init__(self, why: str, told: bool = False, empty: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.told = told
+        self.empty = empty
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -128,21 +128,22 @@ class Call:
         except _Again as error:
             failed = error
         why = failed.why if failed else "was not asked"
-        raise TryLater(
+        later = Silent if failed and failed.empty else TryLater
+        raise later(
             self._hidden(f"{self._site.host} {why} ({self._path}, attempt {attempts} of {attempts})."),
             "The site may be down or busy. Run the same command again later; what was fetched is kept.",
         )
 
     def _attempt(self, number: int, kind: type[T], strict: bool) -> T:
         url, params = self._url(), self._params
-        for _ in range(_MAX_REDIRECTS + 1):
+        for hop in range(_MAX_REDIRECTS + 1):
             self._site.pace.before(self._method)
             answer = self._send(url, params)
             wait = self._site.pace.after(self._method, answer.status, answer.headers, answer.body, number)
             if wait is not None:
                 raise _Again(wait.why, told=True)
             if answer.status not in _REDIRECTS:
-                return self._read(answer, kind, strict)
+                return self._read(answer, kind, strict, redirected=hop > 0)
             url, params = self._target(url, answer), {}
         raise self._bad(f"sends {{path}} on more than {_MAX_REDIRECTS} times")
 
@@ -221,31 +222,32 @@ class Call:
             location, target = "", url
         if not location or (self._verb != "GET" and answer.status not in (307, 308)):
             raise self._bad("sends {path} on to nowhere")
+        below = target.path.removeprefix(self._site.base.path.rstrip("/"))
+        if is_login(below):
+            raise self._login(answer)
         same = (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port)
         upgraded = (url.scheme, target.scheme) == ("http", "https") and target.host == url.host
         if not same and not upgraded:
             where = f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}"
             raise self._bad(f"sends {{path}} on to another site, {where}", "If that is the site you mean, name it.")
+        self._site.encrypted = self._site.encrypted or upgraded
         return target
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _read(self, answer: _Answer, kind: type[T], strict: bool) -> T:
+    def _read(self, answer: _Answer, kind: type[T], strict: bool, redirected: bool) -> T:
         status, body = answer.status, answer.body
         page = is_html(body, answer.headers)
         if status >= 500 or status in (408, 425):
             raise _Again(f"answered with status {status}")
-        if status >= 300:
+        if page and redirected and page_kind(body) == "a login page":
+            raise self._login(answer)
+        if status >= 300 or page:
             raise self._refusal(answer, page)
-        if page:
-            raise self._bad(
-                f"answered {{path}} with {page_kind(body)} instead of JSON",
-                "Check the address: it may be another software than said, or not open to everyone.",
-            )
         try:
             return decode(body, kind, strict)
         except NotJson:
-            failure: Exception = _Again("answered with what is not JSON")
+            failure: Exception = _Again("answered with what is not JSON", empty=not body.strip())
         except WrongShape as error:
             failure = self._bad(
                 f"answered {{path}} in an unknown shape: {error}", "It may be another software or version than said."
@@ -253,17 +255,29 @@ class Call:
         raise failure
 
     def _refusal(self, answer: _Answer, page: bool) -> Exception:
-        said = page_kind(answer.body) if page else code(answer.body)
-        text = self._hidden(
-            f"{self._site.host} answered {self._path} with status {answer.status}{said and f' ({said})'}."
-        )
-        error: Refused | Unexpected
-        if answer.status in (401, 403):
-            error = Refused(text, "Check the credentials, and whether it is open to everyone.")
+        status = answer.status
+        kind = Refused if status in (401, 403) else Unexpected
+        said = Instead()
+        said.status, said.body, said.page = status, answer.body, page
+        what = said.what()
+        text = f"{self._site.host} answered {self._path} with status {status}{what and f' ({what})'}."
+        if status < 300:
+            text = f"{self._site.host} answered {self._path} with {what} instead of JSON."
+            hint = "Check the address: it may be another software than said, or not open to everyone."
+        elif kind is Refused:
+            hint = "Check the credentials, and whether it is open to everyone."
         else:
-            error = Unexpected(text, "Check the address and the name of the community.")
-            error.page = page
-        error.status, error.body = answer.status, answer.body
+            hint = "Check the address and the name of the community."
+        return self._instead(kind(self._hidden(text), hint), answer, page)
+
+    def _login(self, answer: _Answer) -> Exception:
+        text = self._hidden(f"{self._site.host} sends {self._path} on to a log-in page.")
+        error = self._instead(Refused(text, "Only what everybody may read is crawled."), answer, page=False)
+        error.login = True
+        return error
+
+    def _instead(self, error: Refused | Unexpected, answer: _Answer, page: bool) -> Refused | Unexpected:
+        error.status, error.body, error.page = answer.status, answer.body, page
         return error
 
     def _too_large(self) -> BadInput:

@@ -15,9 +15,45 @@ T = TypeVar("T")
 _LOGIN = re.compile(rb"type=[\"']?password|<title[^>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
 _ROBOT_CHECK = re.compile(rb"captcha|cf-chl|challenge-platform|<title>just a moment", re.IGNORECASE)
 
+#: How paths begin where people log in, alone or behind a word for accounts.
+_LOGIN_PARTS = frozenset(
+    ("login", "log-in", "log_in", "login.php", "signin", "sign-in", "sign_in", "session", "sso", "saml")
+)
+_ACCOUNT_PARTS = frozenset(("account", "accounts", "auth", "oauth2", "user", "users"))
+
 #: Where the platforms put a code word for what is wrong.
 _CODES = ("error_name", "error_type", "error", "reason", "code")
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*([_.-][A-Za-z0-9]+)*")
+
+
+class Instead:
+    """What came in the place of an answer: a base of the errors that tell of it.
+
+    `status` and `body` are for the source, which may know the reason; no sentence may show the body. `page`: the body is
+    a web page. `login`: a redirect led, or was about to lead, to a log-in page.
+    """
+
+    status: int = 0
+    body: bytes = b""
+    page: bool = False
+    login: bool = False
+
+    @property
+    def spoken(self) -> bool:
+        """Whether the API itself may have said this: only then is the body a JSON object."""
+        try:
+            msgspec.json.decode(self.body, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return True
+
+    def what(self) -> str:
+        """What it is, for a sentence: a web page, nothing at all, or the code word of a refusal (none where it has none)."""
+        if self.page:
+            return page_kind(self.body)
+        if not self.body.strip():
+            return "an empty body"
+        return code(self.body) if self.spoken else "not JSON"
 
 
 class NotJson(Exception):
@@ -60,6 +96,15 @@ def is_html(body: bytes, headers: Mapping[str, str]) -> bool:
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return True
     return "html" in headers.get("content-type", "") and not start.startswith((b"{", b"["))
+
+
+def is_login(path: str) -> bool:
+    """Whether a path below a site's own is where people log in: "/login", "/session/sso", "/users/sign_in".
+
+    Only its start counts: what stands further behind may be the name of a topic.
+    """
+    parts = [*(part for part in path.lower().split("/") if part and part != "api"), "", ""]
+    return parts[0] in _LOGIN_PARTS or (parts[0] in _ACCOUNT_PARTS and parts[1] in _LOGIN_PARTS)
 
 
 def page_kind(body: bytes) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from shp_miner.errors import BadInput, NotAllowed
+from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.sources.discourse_topic import (
     Categories,
     Category,
@@ -26,13 +26,21 @@ from shp_miner.sources.discourse_topic import (
     names,
     to_thread,
 )
+from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.items import Thread
-from shp_miner.sources.source import Gone, Items, Listed, Listing
+from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
 
 if TYPE_CHECKING:
     from shp_miner.sources.http import Http
 
 _T = TypeVar("_T")
+
+#: What refusals of one topic mean. 404 is the answer to guests for topics of closed categories, too, and 410 that of sites
+#: with detailed errors; which it is tells the listing. Deleted topics that are shown (to staff) bear `deleted_at`.
+MEANINGS = Meanings(
+    words={"not_found": "missing", "invalid_access": "forbidden", "not_logged_in": "closed"},
+    statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"},
+)
 
 #: The community that is all topics of a site.
 WHOLE_SITE = "latest"
@@ -75,9 +83,12 @@ class Discourse:
     ids_per_request = 0
     looks_up = False
 
-    def __init__(self, http: Http, site: str) -> None:
+    def __init__(self, http: Http, site: str, address: str | None = None) -> None:
+        """`address` is where people find the site; its host with https:// where nothing else is known."""
         self._http, self.site = http, site
+        self._given = address or f"https://{site}"
         self._categories: dict[int, Category] = {}
+        self._door = Door(lambda name: self.listing(name, since=None, token=None).threads, self._topic, site)
 
     def verify(self, community: str) -> str:
         """The category's slug with those above it."""
@@ -113,18 +124,29 @@ class Discourse:
     def thread(self, community: str, post_id: str) -> Thread:
         """The topic with all posts that answer its opening one; asks for all others too, 20 at a time."""
         try:
-            topic = self._http.get_or_none(f"/t/{post_id}.json", Topic, params={"include_raw": 1})
-        except NotAllowed:
-            self._still_open(community)
-            raise Gone("removed") from None
-        if topic is None:
-            self._still_open(community)
-            raise Gone("deleted")
-        posts, missing = self._posts(topic)
-        thread = to_thread(topic, posts, self.site, missing)
-        if thread is None:
+            topic = self._topic(community, post_id)
+        except Unreadable as refused:
+            if refused.evidence == "wall":
+                raise
+            raise self._door.behind(community, post_id) or refused from None
+        self._door.opened(community)
+        if topic.deleted_at is not None:
             raise Gone("removed")
+        with reading(MEANINGS):
+            posts, missing = self._posts(topic)
+        thread = to_thread(topic, posts, self._address, missing)
+        if thread is None:
+            raise Unreadable("missing", f"{self.site} shows topic {post_id} without its opening post.")
         return thread
+
+    def _topic(self, community: str, post_id: str) -> Topic:  # noqa: ARG002  (the site's ids need none)
+        with reading(MEANINGS):
+            return self._http.get(f"/t/{post_id}.json", Topic, params={"include_raw": 1})
+
+    @property
+    def _address(self) -> str:
+        """The site's address; the one that it sends everybody on to, if that gained encryption."""
+        return self._given.replace("http://", "https://", 1) if self._http.encrypted else self._given
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
         """Not offered: Discourse gives posts by topic, so `thread` reads them again."""
@@ -146,13 +168,6 @@ class Discourse:
                 break
             posts |= {post.id: post for post in more.post_stream.posts}
         return [posts[number] for number in stream if number in posts], sum(number not in posts for number in stream)
-
-    def _still_open(self, community: str) -> None:
-        """Raise where the whole category cannot be read: then a topic that does not show is not gone.
-
-        Discourse answers 404 for both. What is called gone is purged for good, which is worth one more request.
-        """
-        self.listing(community, since=None, token=None)
 
     def _category(self, community: str) -> int:
         """The id of a category by its slug, the slugs of its path, its id, or "slug/id"."""
@@ -188,10 +203,8 @@ class Discourse:
     def _ask(self, path: str, kind: type[_T], **params: str | int | None) -> _T | None:
         try:
             return self._http.get_or_none(path, kind, params=params)
-        except NotAllowed as error:
-            raise self._closed() from error
-        except BadInput as error:
-            raise self._other_software(error) from error
+        except (NotAllowed, BadInput) as error:
+            raise at_the_door(error) or self._named(error) from error
 
     def _path(self, number: int) -> str:
         """The category in an address: its slugs and its id, which alone counts, but other slugs cost a redirect."""
@@ -199,7 +212,9 @@ class Discourse:
         plain = all(_PLAIN_SLUG.fullmatch(slug) for slug in slugs.split("/"))
         return f"{slugs}/{number}" if plain else str(number)
 
-    def _closed(self) -> NotAllowed:
+    def _named(self, error: Error) -> Error:
+        if isinstance(error, BadInput):
+            return self._other_software(error)
         return NotAllowed(f"{self.site} shows its topics to members only.", "Only what the public can read is crawled.")
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:

@@ -132,22 +132,25 @@ def is_direct(post: TopicPost) -> bool:
     return post.post_number != 1 and post.post_type == _REGULAR and post.reply_to_post_number in (None, 1)
 
 
-def to_thread(topic: Topic, posts: Sequence[TopicPost], site: str, missing: int = 0) -> Thread | None:
-    """The topic with these posts as a thread, None where the opening post is not among them."""
+def to_thread(topic: Topic, posts: Sequence[TopicPost], address: str, missing: int = 0) -> Thread | None:
+    """The topic with these posts as a thread, None where the opening post is not among them.
+
+    `address` is that of the site, as in "https://forum.example".
+    """
     opening = next((post for post in posts if post.post_number == 1), None)
     if opening is None:
         return None
     changed_at = None if topic.last_posted_at is None else microseconds(topic.last_posted_at)
-    return Thread(_question(topic, opening, site), answers(topic, posts, site), missing, changed_at)
+    return Thread(_question(topic, opening, address), answers(topic, posts, address), missing, changed_at)
 
 
-def answers(topic: Topic, posts: Iterable[TopicPost], site: str) -> list[Answer]:
+def answers(topic: Topic, posts: Iterable[TopicPost], address: str) -> list[Answer]:
     """The direct replies among the posts, each once."""
     direct = {post.id: post for post in posts if is_direct(post)}
     solved = topic.accepted_answer.post_number if topic.accepted_answer else None
     return [
         Answer(
-            **_shared(topic, post, site),
+            **_shared(topic, post, address),
             answer_id=str(post.id),
             accepted=bool(post.accepted_answer) or post.post_number == solved,
         )
@@ -160,8 +163,8 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def _question(topic: Topic, opening: TopicPost, site: str) -> Post:
-    shared = _shared(topic, opening, site)
+def _question(topic: Topic, opening: TopicPost, address: str) -> Post:
+    shared = _shared(topic, opening, address)
     if topic.deleted_at is not None and shared["state"] == "live":
         shared |= {"state": "removed", "body": ""}
     return Post(
@@ -172,11 +175,11 @@ def _question(topic: Topic, opening: TopicPost, site: str) -> Post:
     )
 
 
-def _shared(topic: Topic, post: TopicPost, site: str) -> dict[str, Any]:
+def _shared(topic: Topic, post: TopicPost, address: str) -> dict[str, Any]:
     """What posts and answers have in common."""
     state = _state(post)
     body, body_format = (post.cooked, "html") if post.raw is None else (post.raw, "markdown")
-    place = f"https://{site}/t/{topic.slug or '-'}/{topic.id}"
+    place = f"{address}/t/{topic.slug or '-'}/{topic.id}"
     return {
         "post_id": str(topic.id),
         "created_at": microseconds(post.created_at),
@@ -186,7 +189,7 @@ def _shared(topic: Topic, post: TopicPost, site: str) -> dict[str, Any]:
         "score": sum(action.count for action in post.actions_summary if action.id == _LIKE),
         "author": post.username,
         "author_id": None if post.user_id is None else str(post.user_id),
-        "author_url": None if post.username is None else f"https://{site}/u/{quote(post.username)}",
+        "author_url": None if post.username is None else f"{address}/u/{quote(post.username)}",
         "author_role": _role(post),
         "url": place if post.post_number == 1 else f"{place}/{post.post_number}",
         "state": state,

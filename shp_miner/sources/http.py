@@ -19,7 +19,7 @@ import httpx2
 import msgspec
 
 from shp_miner.errors import UsageError
-from shp_miner.sources.call import Call, Params, Refused, Site, Unexpected
+from shp_miner.sources.call import Call, Params, Refused, Silent, Site, Unexpected
 from shp_miner.sources.connect import transport
 from shp_miner.sources.limits import Limits, Signals, Wait
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks, MemoryClocks, OverBudget, Pace
@@ -37,6 +37,7 @@ __all__ = [
     "Params",
     "Refused",
     "Signals",
+    "Silent",
     "Unexpected",
     "Wait",
 ]
@@ -98,6 +99,11 @@ class Http:
         return self._site.host
 
     @property
+    def encrypted(self) -> bool:
+        """Whether the site was seen to send requests on from http:// to https://."""
+        return self._site.encrypted
+
+    @property
     def requests(self) -> int:
         """How many requests were sent so far, with repetitions and redirects."""
         return self._site.requests
@@ -125,8 +131,9 @@ class Http:
     ) -> T:
         """The JSON at a path as `type`. `strict=False` also takes "1" for 1, where a platform writes both.
 
-        `method` names the API method, where a platform has limits for each. Raises Refused (401, 403), Unexpected
-        (other 400s), BadInput (a web page, another shape), TryLater (down, or a wait that is too long), OverBudget.
+        `method` names the API method, where a platform has limits for each. Raises Refused (401, 403, a
+        log-in), Unexpected (other 400s, a web page), BadInput (another shape), Silent (nothing in the body), TryLater
+        (down, or a wait that is too long), OverBudget.
         """
         return Call(self._site, "GET", path, params, method).fetch(type, strict)
 
@@ -139,14 +146,14 @@ class Http:
         method: str = "",
         strict: bool = True,
     ) -> T | None:
-        """As `get`, and None where the API itself says that there is nothing (404, 410).
+        """As `get`, and None where the API itself says that there is nothing (404, 410, and JSON).
 
-        A web page with these statuses says no such thing: a proxy or another program wrote it.
+        A web page or an empty body with these statuses says no such thing: a proxy or another program wrote it.
         """
         try:
             return self.get(path, type, params=params, method=method, strict=strict)
         except Unexpected as error:
-            if error.status in (404, 410) and not error.page:
+            if error.status in (404, 410) and error.spoken:
                 return None
             raise
 

@@ -64,7 +64,9 @@ def open_source(name: str, access: Access) -> Iterator[Source]:
             site, url = _forum(name, access, _EXAMPLES[name])
             module = import_module(f"shp_miner.sources.{name}")
             with _http(url, _LIMITS[name], access) as http:
-                yield getattr(module, _CLASSES[name])(http, site)
+                # Lemmy names its own addresses.
+                address = () if name == "lemmy" else (_address(site, access.site, url),)
+                yield getattr(module, _CLASSES[name])(http, site, *address)
         case _:
             raise UsageError(f"There is no source {name!r}.", f"The sources: {', '.join(NAMES)}.")
 
@@ -76,6 +78,15 @@ def _forum(name: str, access: Access, example: str) -> tuple[str, str]:
     url = access.site if "://" in access.site else f"https://{access.site}"
     parts = urlsplit(url)
     return (parts.netloc + parts.path).rstrip("/").lower(), access.url or url
+
+
+def _address(site: str, *asked: str | None) -> str:
+    """Where people find a site, as it was asked for: one without TLS bears http://."""
+    for address in asked:
+        parts = urlsplit(address or "")
+        if parts.scheme and (parts.netloc + parts.path).rstrip("/").lower() == site:
+            return f"{parts.scheme}://{site}"
+    return f"https://{site}"
 
 
 def _http(base: str, allowed: Limits, access: Access, secrets: Sequence[str] = ()) -> Http:

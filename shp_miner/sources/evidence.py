@@ -1,0 +1,118 @@
+"""What an answer that is none says of a thread, told once for all sources, and what of a whole community.
+
+Each source names in one `Meanings` which of its platform's refusals mean what; a web page, an empty body and a log-in mean
+the same everywhere. docs/crawling.md has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import msgspec
+
+from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
+from shp_miner.sources.decode import Instead, code
+from shp_miner.sources.http import Refused, Silent, Unexpected
+from shp_miner.sources.source import Evidence, Gone, Listed, Unreadable
+
+#: Other threads that are asked for before a community counts as closed.
+_WITNESSES = 3
+
+
+class Meanings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a platform's own refusals (JSON objects) of one thread mean: by code word, else by status.
+
+    What is in neither is no evidence: the answer is an error, and the thread waits.
+    """
+
+    words: Mapping[str, Evidence] = MappingProxyType({})
+    statuses: Mapping[int, Evidence] = MappingProxyType({})
+
+    def of(self, answer: Instead, word: str | None = None) -> Evidence | None:
+        """What an answer is evidence of, None where it is of nothing. `word` is its code word if the source knows it."""
+        if answer.login:
+            return "closed"
+        if not answer.spoken:
+            return "wall"
+        return self.words.get(code(answer.body) if word is None else word, self.statuses.get(answer.status))
+
+
+@contextmanager
+def reading(meanings: Meanings) -> Iterator[None]:
+    """Raises Unreadable in the place of a refusal that is evidence of something."""
+    try:
+        yield
+    except (Refused, Unexpected, Silent) as error:
+        evidence = meanings.of(error)
+        if evidence is None:
+            raise
+        raise Unreadable(evidence, error.message) from error
+
+
+def at_the_door(error: BaseException | None) -> TryLater | None:
+    """What to raise where a wall stands before a listing; None where the platform itself said something."""
+    if not isinstance(error, (Refused, Unexpected)) or error.spoken or error.login:
+        return None
+    if error.status not in (401, 403) and error.what() != "a check for robots":
+        return None
+    return TryLater(
+        error.message,
+        "Something before the site keeps programs out. Run the same command later; where that stays, leave it out.",
+    )
+
+
+class Door:
+    """Tells a thread that is refused from a community that is closed.
+
+    Platforms answer alike for a thread that is gone and for one that only members may read. So whoever is refused a
+    thread looks at the listing and at another thread of it, before anything is thought to be gone: two requests, and up
+    to two more where the first threads of the listing cannot be read either.
+    """
+
+    def __init__(
+        self, listed: Callable[[str], Sequence[Listed]], thread: Callable[[str, str], object], site: str
+    ) -> None:
+        self._listed, self._thread, self._site = listed, thread, site
+        self._closed: dict[str, Unreadable] = {}
+
+    def opened(self, community: str) -> None:
+        """A thread of the community could be read."""
+        self._closed.pop(community, None)
+
+    def behind(self, community: str, post_id: str) -> Unreadable | None:
+        """Why no thread can be read where this one was refused; None where it is this one alone. Raises TryLater.
+
+        What was found closed stays so for this run, until a thread can be read.
+        """
+        if community not in self._closed:
+            found = self._look(community, post_id)
+            if found is None or found.evidence != "closed":
+                return found
+            self._closed[community] = found
+        return self._closed[community]
+
+    def _look(self, community: str, post_id: str) -> Unreadable | None:
+        try:
+            threads = self._listed(community)
+        except (NotAllowed, BadInput) as error:
+            return Unreadable(_behind(error), error.message)
+        others = [one.post_id for one in threads if one.post_id != post_id][:_WITNESSES]
+        for other in others:
+            try:
+                self._thread(community, other)
+            except Unreadable as error:
+                if error.evidence == "wall":
+                    return error
+            except Gone:
+                return None
+            else:
+                return None
+        return Unreadable("closed", f"{self._site} lists threads and shows none of them.") if others else None
+
+
+def _behind(error: Error) -> Evidence:
+    """What a listing that cannot be read says of its threads."""
+    cause = error if isinstance(error, Instead) else error.__cause__
+    return "wall" if isinstance(cause, Instead) and not cause.spoken and not cause.login else "closed"
