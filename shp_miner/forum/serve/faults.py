@@ -70,6 +70,7 @@ class Planned:
     fault: Fault
     platform: str | None
     path: str
+    query: Mapping[str, str]
     skip: int
     every: int | None
     next: int | None
@@ -78,9 +79,11 @@ class Planned:
     seen: int = 0
     struck: int = 0
 
-    def strikes(self, platform: str, path: str) -> bool:
+    def strikes(self, platform: str, request: Request) -> bool:
         """Whether a request meets the fault. Counts it."""
-        if self.platform not in (None, platform) or not fnmatchcase(path, self.path):
+        if self.platform not in (None, platform) or not fnmatchcase(request.path, self.path):
+            return False
+        if any(request.first(name) != value for name, value in self.query.items()):
             return False
         self.seen += 1
         number = self.seen - self.skip
@@ -102,12 +105,13 @@ class Faults:
     planned: list[Planned] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
-    def add(
+    def add(  # noqa: PLR0913  (each says which requests)
         self,
         fault: Fault,
         *,
         platform: str | None = None,
         path: str = "*",
+        query: Mapping[str, str] | None = None,
         skip: int = 0,
         every: int | None = None,
         next: int | None = None,  # noqa: A002  (reads as what it is: add(fault, next=2))
@@ -116,15 +120,16 @@ class Faults:
     ) -> Planned:
         """Plan a fault for the requests to a platform (default all) whose path fits a pattern such as `/t/*`.
 
-        Of these the first `skip` go well. Of the others all meet it, or every n-th, or a share drawn from a seed; and
-        in all no more than the `next` so many. Raises UsageError for numbers that mean nothing.
+        `query` narrows that to those that ask with these values. Of these the first `skip` go well. Of the others all
+        meet it, or every n-th, or a share drawn from a seed; and in all no more than the `next` so many. Raises
+        UsageError for numbers that mean nothing.
         """
         if skip < 0 or (every is not None and every < 1) or (next is not None and next < 0):
             raise UsageError("A fault strikes every 1st, 2nd ... request, the next 0, 1 ... of them.", "Count from 1.")
         if share is not None and not 0 <= share <= 1:
             raise UsageError(f"A share of requests lies between 0 and 1, not at {share}.", "Give 0.1 for a tenth.")
         chance = random.Random(seed)  # noqa: S311  (a test's dice, no secret)
-        planned = Planned(fault, platform, path, skip, every, next, share, chance)
+        planned = Planned(fault, platform, path, query or {}, skip, every, next, share, chance)
         with self._lock:
             self.planned.append(planned)
         return planned
@@ -137,7 +142,7 @@ class Faults:
     def meet(self, platform: str, request: Request) -> list[Fault]:
         """The faults that this request meets, in the order they were planned."""
         with self._lock:
-            return [one.fault for one in self.planned if one.strikes(platform, request.path)]
+            return [one.fault for one in self.planned if one.strikes(platform, request)]
 
 
 def delivered(faults: list[Fault], now: datetime, respond: Callable[[], Response]) -> tuple[Delivery, tuple[str, ...]]:
