@@ -24,7 +24,8 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 EXPORT_TIMESTAMP = pa.timestamp("ms", tz="UTC")
 
 #: What a platform says of an item at one time; part of every POST and ANSWER row.
-#: state is "live", "deleted" (by its author) or "removed" (by others). score is the platform's own number, null where
+#: state is "live", "deleted" (by its author), "removed" (by others), or "unreadable": nobody could read it, and nothing
+#: says for sure that it is gone. Only live rows say who and what (GONE). score is the platform's own number, null where
 #: it hides it. A null observed_at means nobody knows when the score was read.
 OBSERVATION = pa.schema(
     [
@@ -114,6 +115,24 @@ PAIR = pa.schema(
 #: or more, extended is every other.
 TIERS = ("strict", "extended")
 
+#: Columns that say who and what, as they are in a row that is not "live".
+GONE: dict[str, Any] = {
+    "title": "",
+    "body": "",
+    "body_chars": 0,
+    "author": None,
+    "author_id": None,
+    "author_url": None,
+    "author_deleted": True,
+    "author_role": "member",
+    "by_post_author": False,
+    "url": None,
+}
+
+#: A subreddit that is a person's own page is called after the person; without them it is called this.
+PROFILE = "u_"
+NO_PROFILE = "u_forgotten"
+
 #: Columns that hold what people wrote. They carry no statistics in any file and leave when a person asks.
 TEXT_COLUMNS = ("title", "body")
 
@@ -167,7 +186,8 @@ class Rows:
     """Collects observations and turns them into a table of `schema` (POST or ANSWER).
 
     Rows come one by one as values (`add`) or many as a frame (`add_frame`); times are microseconds since 1970.
-    `thread_hash` and `content_hash` are filled in here, so that every source computes them alike.
+    `thread_hash` and `content_hash` are filled in here, so that every source computes them alike. Who and what is left
+    out here of every row that is not "live", whatever a source says.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
@@ -215,8 +235,29 @@ class Rows:
         return frame.select(self.schema.names).cast(self._types).to_arrow().cast(self.schema)
 
     def _hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        frame = frame.cast(self._physical)
+        frame = without_the_gone(frame.cast(self._physical))
         return frame.with_columns(_thread_hashes(frame), _content_hashes(frame))
+
+
+def without_the_gone(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows (some columns of POST or ANSWER), of which those that are not "live" say neither who nor what.
+
+    A subreddit that is a person's own page is called after the person: what is gone there is of NO_PROFILE.
+    """
+    live = pl.col("state") == "live"
+    if rows.select(live.all()).item():
+        return rows
+    gone = pl.col("state").is_in(["deleted", "removed"])
+    own_page = (PROFILE + pl.col("author").str.to_lowercase()).fill_null(pl.col("community")) == pl.col("community")
+    own_page &= pl.col("community").str.starts_with(PROFILE)
+    return rows.with_columns(
+        pl.when(gone & own_page).then(pl.lit(NO_PROFILE)).otherwise("community").alias("community"),
+        *(
+            pl.when(live).then(name).otherwise(pl.lit(value, rows.schema[name])).alias(name)
+            for name, value in GONE.items()
+            if name in rows.columns
+        ),
+    )
 
 
 def _thread_hashes(frame: pl.DataFrame) -> pl.Series:

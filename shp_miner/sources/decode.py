@@ -29,8 +29,8 @@ _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*([_.-][A-Za-z0-9]+)*")
 class Instead:
     """What came in the place of an answer: a base of the errors that tell of it.
 
-    `status` and `body` are for the source, which may know the reason; no sentence may show the body. `page`: the body is
-    a web page. `login`: a redirect led, or was about to lead, to a log-in page.
+    `status` and `body` are for the source, which may know the reason; no sentence may show the body. `page`: the body
+    is a web page. `login`: a redirect led, or was about to lead, to a log-in page.
     """
 
     status: int = 0
@@ -48,7 +48,7 @@ class Instead:
         return True
 
     def what(self) -> str:
-        """What it is, for a sentence: a web page, nothing at all, or the code word of a refusal (none where it has none)."""
+        """What it is, for a sentence: a web page, nothing at all, or the code word of a refusal if it has one."""
         if self.page:
             return page_kind(self.body)
         if not self.body.strip():

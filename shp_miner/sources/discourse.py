@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: What refusals of one topic mean. 404 is the answer to guests for topics of closed categories, too, and 410 that of sites
-#: with detailed errors; which it is tells the listing. Deleted topics that are shown (to staff) bear `deleted_at`.
+#: What refusals of one topic mean. 404 is the answer to guests for topics of closed categories, too, and 410 that of
+#: sites with detailed errors; which it is tells the listing. Deleted topics that are shown bear `deleted_at`.
 MEANINGS = Meanings(
     words={"not_found": "missing", "invalid_access": "forbidden", "not_logged_in": "closed"},
     statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"},
@@ -126,9 +126,7 @@ class Discourse:
         try:
             topic = self._topic(community, post_id)
         except Unreadable as refused:
-            if refused.evidence == "wall":
-                raise
-            raise self._door.behind(community, post_id) or refused from None
+            raise self._door.judged(community, post_id, refused) from None
         self._door.opened(community)
         if topic.deleted_at is not None:
             raise Gone("removed")

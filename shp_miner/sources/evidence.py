@@ -1,7 +1,7 @@
 """What an answer that is none says of a thread, told once for all sources, and what of a whole community.
 
-Each source names in one `Meanings` which of its platform's refusals mean what; a web page, an empty body and a log-in mean
-the same everywhere. docs/crawling.md has the table.
+Each source names in one `Meanings` which of its platform's refusals mean what; a web page, an empty body and a log-in
+mean the same everywhere. docs/crawling.md has the table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.sources.decode import Instead, code
 from shp_miner.sources.http import Refused, Silent, Unexpected
-from shp_miner.sources.source import Evidence, Gone, Listed, Unreadable
+from shp_miner.sources.source import Evidence, Listed, Unreadable
 
 #: Other threads that are asked for before a community counts as closed.
 _WITNESSES = 3
@@ -31,7 +31,7 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
     statuses: Mapping[int, Evidence] = MappingProxyType({})
 
     def of(self, answer: Instead, word: str | None = None) -> Evidence | None:
-        """What an answer is evidence of, None where it is of nothing. `word` is its code word if the source knows it."""
+        """What an answer is evidence of, None where it is of nothing. `word` is its code word where it is known."""
         if answer.login:
             return "closed"
         if not answer.spoken:
@@ -72,28 +72,45 @@ class Door:
     """
 
     def __init__(
-        self, listed: Callable[[str], Sequence[Listed]], thread: Callable[[str, str], object], site: str
+        self,
+        listed: Callable[[str], Sequence[Listed]],
+        thread: Callable[[str, str], object],
+        site: str,
+        *,
+        refuses_the_gone: bool = False,
     ) -> None:
+        """`listed` and `thread` ask for a community's threads and for one; the latter raises Unreadable.
+
+        `refuses_the_gone`: the platform answers 401 for deleted threads, too.
+        """
         self._listed, self._thread, self._site = listed, thread, site
+        self._refuses_the_gone = refuses_the_gone
         self._closed: dict[str, Unreadable] = {}
 
     def opened(self, community: str) -> None:
         """A thread of the community could be read."""
         self._closed.pop(community, None)
 
-    def behind(self, community: str, post_id: str) -> Unreadable | None:
-        """Why no thread can be read where this one was refused; None where it is this one alone. Raises TryLater.
+    def judged(self, community: str, post_id: str, refused: Unreadable) -> Unreadable:
+        """What the refusal of a thread is worth beside its community. Raises TryLater.
 
         What was found closed stays so for this run, until a thread can be read.
         """
-        if community not in self._closed:
-            found = self._look(community, post_id)
-            if found is None or found.evidence != "closed":
-                return found
+        if refused.evidence == "wall":
+            return refused
+        if community in self._closed:
+            return self._closed[community]
+        found = self._look(community, post_id)
+        if found is None:
+            if self._refuses_the_gone and refused.evidence == "closed" and not _instead(refused.__cause__).login:
+                return Unreadable("forbidden", refused.why)
+            return refused
+        if found.evidence == "closed":
             self._closed[community] = found
-        return self._closed[community]
+        return refused if found.evidence == "missing" else found
 
     def _look(self, community: str, post_id: str) -> Unreadable | None:
+        """Why none can be read: "missing" where no other is listed; None where another one can be read."""
         try:
             threads = self._listed(community)
         except (NotAllowed, BadInput) as error:
@@ -105,14 +122,18 @@ class Door:
             except Unreadable as error:
                 if error.evidence == "wall":
                     return error
-            except Gone:
-                return None
             else:
                 return None
-        return Unreadable("closed", f"{self._site} lists threads and shows none of them.") if others else None
+        if not others:
+            return Unreadable("missing", f"{self._site} lists no other thread.")
+        return Unreadable("closed", f"{self._site} lists threads and shows none of them.")
 
 
 def _behind(error: Error) -> Evidence:
     """What a listing that cannot be read says of its threads."""
-    cause = error if isinstance(error, Instead) else error.__cause__
-    return "wall" if isinstance(cause, Instead) and not cause.spoken and not cause.login else "closed"
+    cause = _instead(error) if isinstance(error, (Refused, Unexpected)) else _instead(error.__cause__)
+    return "closed" if cause.login or cause.spoken or cause.status == 0 else "wall"
+
+
+def _instead(error: BaseException | None) -> Instead:
+    return error if isinstance(error, (Refused, Unexpected, Silent)) else Instead()

@@ -15,19 +15,27 @@ from urllib.parse import urlsplit
 import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
+from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Refused, Unexpected
 from shp_miner.sources.items import Answer, Post, Role, State, Thread
 from shp_miner.sources.lemmy_v3 import V3
 from shp_miner.sources.lemmy_v4 import V4, Api, Comment, CommentView, Person, PostView
 from shp_miner.sources.lemmy_v4 import Post as LemmyPost
-from shp_miner.sources.source import Gone, Items, Listed, Listing
+from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 
 #: However much is asked for, a page of direct replies ends here (db_views/comment in Lemmy's source code).
 CAP = 300
 
 _OTHER_SORTS = ("Top", "Hot", "Controversial")
 _NO_SUCH = frozenset({"couldnt_find_post", "couldnt_find_community", "not_found"})
-_PRIVATE = frozenset({"instance_is_private"})
+_PRIVATE = "instance_is_private"
+
+#: What refusals of one post mean. Only Lemmy's own words make a post missing: it answers with status 400 as with 404,
+#: and so do others in its place. What is deleted or removed is handed out with a flag that says so.
+MEANINGS = Meanings(
+    words={**dict.fromkeys(sorted(_NO_SUCH), "missing"), _PRIVATE: "closed"}, statuses={401: "closed", 403: "forbidden"}
+)
+
 #: Who may read, in the words of 0.19 and 1.0, where it is not everybody.
 _MEMBERS_ONLY = frozenset({"localonly", "localonlyprivate", "private"})
 _TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})?")
@@ -47,13 +55,14 @@ class Lemmy:
         self.site = site
         self._http = http
         self._found: Api | None = None
+        self._door = Door(self._open, lambda _, post_id: self._post(post_id), site)
 
     def verify(self, community: str) -> str:
         """The name as the instance writes it. BadInput: no such community, or one that lives elsewhere or is closed."""
         name = self._local_name(community)
         try:
             found = self._api().community(name)
-        except Unexpected as error:
+        except (Refused, Unexpected) as error:
             if _reason(error) in _NO_SUCH:
                 raise BadInput(
                     f"There is no community {name} on {self.site}, or it was removed.",
@@ -71,12 +80,17 @@ class Lemmy:
             raise self._elsewhere(name, urlsplit(found.ap_id).hostname or "another instance")
         return found.name
 
+    def _open(self, community: str) -> list[Listed]:
+        """The newest posts of a community that everybody may read. Raises as `verify`."""
+        self.verify(community)
+        return self.listing(community, since=None, token=None).threads
+
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
         """A page of posts, newest first. Lemmy cannot start at a time, so `since` is not used."""
         name = self._local_name(community)
         try:
             page = self._api().posts(name, token)
-        except Unexpected as error:
+        except (Refused, Unexpected) as error:
             raise self._named(error) from error
         for view in page.items:
             if view.community.name.lower() != name.lower():
@@ -87,17 +101,23 @@ class Lemmy:
         listed = [_listed(view.post) for view in page.items]
         return Listing(listed, page.next_page if listed else None)
 
-    def thread(self, community: str, post_id: str) -> Thread:  # noqa: ARG002
-        """The post and its direct replies, in two requests; more where there are 300 replies or above. Raises Gone."""
+    def thread(self, community: str, post_id: str) -> Thread:
+        """The post and its direct replies, in two requests; more where there are 300 replies or above."""
         try:
-            view = self._api().post(post_id)
+            view = self._post(post_id)
+        except Unreadable as refused:
+            raise self._door.judged(community, post_id, refused) if community else refused from None
+        self._door.opened(community)
+        with reading(MEANINGS):
             comments, missing = _Replies(self._api(), post_id, view.post.comments).read()
-        except Unexpected as error:
-            # Only Lemmy's own word makes a post gone: a 404 of a broken proxy must not erase a community.
-            if _reason(error) in _NO_SUCH:
-                raise Gone("deleted") from error
-            raise self._named(error) from error
         return Thread(_post(view), [_answer(comment, view.post) for comment in comments], missing)
+
+    def _post(self, post_id: str) -> PostView:
+        try:
+            with reading(MEANINGS):
+                return self._api().post(post_id)
+        except NotAllowed as error:
+            raise Unreadable("closed", error.message) from error
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
         """Items by id. Lemmy has no call for many ids, so the threads that hold them are read."""
@@ -106,8 +126,10 @@ class Lemmy:
         for post_id in dict.fromkeys([*post_ids, *(post for post, _ in answer_ids)]):
             try:
                 thread = self.thread("", post_id)
-            except Gone:
-                continue
+            except Unreadable as refused:
+                if refused.evidence == "missing":
+                    continue
+                raise  # a closed door, or a web page, is no word on the items behind it
             if post_id in post_ids:
                 found.posts.append(thread.post)
             found.answers.extend(a for a in thread.answers if (a.post_id, a.answer_id) in wanted)
@@ -133,8 +155,10 @@ class Lemmy:
         return self._found
 
     def _no_lemmy(self, refusals: Sequence[Error]) -> Error:
-        refused = next((error for error in refusals if isinstance(error, NotAllowed)), None)
-        return refused or BadInput(
+        for error in refusals:
+            if isinstance(error, NotAllowed):
+                return at_the_door(error) or error
+        return at_the_door(refusals[-1]) or BadInput(
             f"{self.site} does not answer as a Lemmy instance does: {refusals[-1].message}",
             "Give the host of a Lemmy instance, such as lemmy.ml.",
         )
@@ -144,8 +168,8 @@ class Lemmy:
             f"The instance {self.site} is private: it can be read with an account only.", "Choose a public instance."
         )
 
-    def _named(self, error: Unexpected) -> Error:
-        return self._private() if _reason(error) in _PRIVATE else error
+    def _named(self, error: Refused | Unexpected) -> Error:
+        return self._private() if _reason(error) == _PRIVATE else at_the_door(error) or error
 
     def _local_name(self, community: str) -> str:
         """The name without what people write before and after it. BadInput for a community of another instance."""
@@ -228,7 +252,7 @@ class _Replies:
         return sorted(self._found.values(), key=lambda view: view.comment.id)
 
 
-def _reason(error: Unexpected) -> str:
+def _reason(error: Refused | Unexpected) -> str:
     """Lemmy's name for what went wrong, empty where the answer is not Lemmy's."""
     try:
         return msgspec.json.decode(error.body, type=_Refusal).error

@@ -14,9 +14,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from shp_miner.errors import BadInput, NotAllowed
-from shp_miner.sources.items import Answer, Post, Role, State, Thread
-from shp_miner.sources.source import Gone, Items, Listed, Listing
+from shp_miner.errors import BadInput, Error, NotAllowed
+from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
+from shp_miner.sources.items import Answer, Post, State, Thread
+from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
 
 if TYPE_CHECKING:
     from shp_miner.sources.http import Http
@@ -28,19 +29,15 @@ _Id = int | str
 #: Flags were 0 and 1 first and became true and false.
 _Flag = int | bool
 
-#: The groups whose badge tells what a person is.
-_ROLES: dict[str, Role] = {"administrators": "admin", "global-moderators": "moderator"}
-
-
-class _Group(msgspec.Struct):
-    slug: str = ""
+#: What refusals of one topic mean. Guests are told 401 of topics that were deleted and of those that they may not read,
+#: and by the newest releases 404 of both; which it is tells the category. Deleted topics that are shown bear a flag.
+MEANINGS = Meanings(statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"})
 
 
 class _User(msgspec.Struct, kw_only=True):
     uid: _Id
     username: str | None
     userslug: str | None = None
-    selected_groups: list[_Group] | None = msgspec.field(default=None, name="selectedGroups")
 
 
 class _Post(msgspec.Struct, kw_only=True):
@@ -96,11 +93,58 @@ class _Categories(msgspec.Struct):
     categories: list[_Category]
 
 
+class _Privileges(msgspec.Struct, frozen=True):
+    """What a guest may do in a category; a list of topics may be shown to people who may not read them."""
+
+    may_read: _Flag = msgspec.field(default=True, name="topics:read")
+
+
 class _CategoryPage(msgspec.Struct, kw_only=True):
     cid: _Id
     slug: str
     topics: list[_ListedTopic]
     pagination: _Pagination
+    privileges: _Privileges = _Privileges()
+
+
+class _Pages:
+    """The pages of a topic that were handed out, one after the other."""
+
+    def __init__(self, first: _Topic) -> None:
+        self._first, self.last = first, first
+        self.posts: dict[str, _Post] = {}
+        self._count = 0
+        self.add(first)
+
+    def add(self, page: _Topic) -> None:
+        """The next page."""
+        self.last = page
+        self._count += 1
+        self.posts |= {str(post.pid): post for post in page.posts}
+
+    @property
+    def whole(self) -> bool:
+        """Whether all posts were handed out and none went away meanwhile. A single page cannot slip."""
+        return self._count == self.last.pagination.page_count == 1 or not (self._left_out or self._went_away)
+
+    @property
+    def missing(self) -> int:
+        """How many posts are there and were not handed out, at least."""
+        return max(self._left_out, 0 if self.whole else self._went_away, 0)
+
+    @property
+    def _left_out(self) -> int:
+        return max(0, self.last.postcount - len(self.posts))
+
+    @property
+    def _went_away(self) -> int:
+        """How many posts went away between the first request and the last: each lets one of a later page slip.
+
+        Counts alone do not show it, since somebody may have answered meanwhile.
+        """
+        newest = self._first.lastposttime
+        came = sum(newest is not None and post.timestamp > newest for post in self.posts.values())
+        return max(0, self._first.postcount + came - self.last.postcount)
 
 
 class NodeBB:
@@ -116,8 +160,11 @@ class NodeBB:
     ids_per_request = 0
     looks_up = False
 
-    def __init__(self, http: Http, site: str) -> None:
+    def __init__(self, http: Http, site: str, address: str | None = None) -> None:
+        """`address` is where people find the site; its host with https:// where nothing else is known."""
         self._http, self.site = http, site
+        self._given = address or f"https://{site}"
+        self._door = Door(self._readable, lambda _, post_id: self._page(post_id, 1), site, refuses_the_gone=True)
 
     def verify(self, community: str) -> str:
         """The category's slug, which starts with its id."""
@@ -131,14 +178,10 @@ class NodeBB:
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
         """A page of topics by their newest reply; `since` cannot be asked for."""
-        page = int(token or 1)
-        number = community.partition("/")[0]
-        # The site's owner may have chosen another order.
-        found = self._ask(f"/api/category/{number}", _CategoryPage, sort="recently_replied", page=page)
+        number = int(token or 1)
+        found = self._listed(community, number)
         if found is None:
-            if page > 1:
-                return Listing([])  # topics went away since the page before said that there is another
-            raise BadInput(f"{self.site} has no category {community!r} that the public can read.")
+            return Listing([])  # topics went away since the page before said that there is another
         return Listing(
             # Stubs of deleted topics stay in the list; whoever knows the topic finds out when reading it again.
             [
@@ -146,56 +189,89 @@ class NodeBB:
                 for one in found.topics
                 if not one.deleted
             ],
-            str(page + 1) if page < found.pagination.page_count else None,
+            str(number + 1) if number < found.pagination.page_count else None,
         )
 
     def thread(self, community: str, post_id: str) -> Thread:
         """The topic with the posts that answer its first one."""
         try:
             topic = self._page(post_id, 1)
-        except NotAllowed:
-            # Older versions say so of deleted topics, too.
-            self._still_open(community)
-            raise Gone("removed") from None
-        if topic is None:
-            self._still_open(community)
-            raise Gone("deleted")
-        if topic.deleted:
-            raise Gone("deleted")
-        posts = {str(post.pid): post for post in topic.posts}
-        for number in range(2, topic.pagination.page_count + 1):
-            page = self._page(post_id, number)
-            if page is None:
-                break
-            posts |= {str(post.pid): post for post in page.posts}
-        return self._thread(topic, posts)
+        except Unreadable as refused:
+            raise self._door.judged(community, post_id, refused) from None
+        self._door.opened(community)
+        pages = self._pages(topic)
+        if not pages.whole:
+            # A post that went away between two requests let another one slip to a page that had been read.
+            pages = self._pages(self._page(post_id, 1))
+        return self._thread(pages)
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
         """Not offered: scores come with whole pages of a topic, so `thread` reads them again."""
         raise NotImplementedError("NodeBB reads whole threads (ids_per_request is 0).")
 
-    def _thread(self, topic: _Topic, posts: dict[str, _Post]) -> Thread:
-        first = posts.get(str(topic.main_pid)) or next(iter(posts.values()), None)
+    def _readable(self, community: str) -> list[Listed]:
+        """Topics that a guest should be able to read. Raises NotAllowed where the category shows its list only."""
+        page = self._listed(community, 1)
+        if page is not None and not page.privileges.may_read:
+            raise self._closed()
+        return (
+            [] if page is None else [Listed(str(one.tid), one.lastposttime) for one in page.topics if not one.deleted]
+        )
+
+    def _listed(self, community: str, number: int) -> _CategoryPage | None:
+        """A page of a category, null for one after the first that is not there."""
+        category = community.partition("/")[0]
+        # The site's owner may have chosen another order.
+        found = self._ask(f"/api/category/{category}", _CategoryPage, sort="recently_replied", page=number)
+        if found is None and number == 1:
+            raise BadInput(f"{self.site} has no category {community!r} that the public can read.")
+        return found
+
+    def _pages(self, first: _Topic) -> _Pages:
+        """All pages of a topic, as far as they are handed out."""
+        pages = _Pages(first)
+        number = 1
+        while number < pages.last.pagination.page_count:
+            number += 1
+            try:
+                pages.add(self._page(str(first.tid), number))
+            except Unreadable as refused:
+                if refused.evidence in ("closed", "wall"):
+                    raise
+                break
+        return pages
+
+    @property
+    def _address(self) -> str:
+        """The site's address; the one that it sends everybody on to, if that gained encryption."""
+        return self._given.replace("http://", "https://", 1) if self._http.encrypted else self._given
+
+    def _thread(self, pages: _Pages) -> Thread:
+        topic, posts = pages.last, pages.posts
+        if topic.deleted:
+            raise Gone("deleted")
+        main = None if topic.main_pid in (None, "", 0) else str(topic.main_pid)
+        first = next(iter(posts.values()), None) if main is None else posts.get(main)
         if first is None:
-            raise Gone("removed")
+            raise Unreadable("missing", f"{self.site} shows topic {topic.tid} without its first post.")
         replies = [post for post in posts.values() if post is not first and _answers(post, first)]
         question = Post(
             **self._shared(topic, first),
             title=topic.title_raw or unescape(topic.title),
-            url=f"https://{self.site}/topic/{topic.slug}",
+            url=f"{self._address}/topic/{topic.slug}",
             stickied=bool(topic.pinned),
         )
         answers = [
             Answer(
                 **self._shared(topic, post),
                 answer_id=str(post.pid),
-                url=f"https://{self.site}/post/{quote(str(post.pid), safe='')}",
+                url=f"{self._address}/post/{quote(str(post.pid), safe='')}",
                 accepted=topic.solved_pid is not None and str(topic.solved_pid) == str(post.pid),
             )
             for post in replies
         ]
         changed_at = None if topic.lastposttime is None else topic.lastposttime * 1000
-        return Thread(question, answers, max(0, topic.postcount - len(posts)), changed_at)
+        return Thread(question, answers, pages.missing, changed_at)
 
     def _shared(self, topic: _Topic, post: _Post) -> dict[str, Any]:
         """What posts and answers have in common."""
@@ -210,22 +286,15 @@ class NodeBB:
             "score": None if topic.no_votes else post.votes,
             "author": author,
             "author_id": str(post.uid) if author else None,
-            "author_url": f"https://{self.site}/user/{quote(slug)}" if author and slug else None,
-            "author_role": _role(post.user),
+            "author_url": f"{self._address}/user/{quote(slug)}" if author and slug else None,
             "state": state,
             "edited": post.edited not in (None, 0, "", "0"),
         }
 
-    def _page(self, post_id: str, number: int) -> _Topic | None:
+    def _page(self, post_id: str, number: int) -> _Topic:
         params: dict[str, str | int] = {"page": number, "sort": "oldest_to_newest"}
-        return self._http.get_or_none(f"/api/topic/{post_id}", _Topic, params=params)
-
-    def _still_open(self, community: str) -> None:
-        """Raise where the whole category cannot be read: then a topic that does not show is not gone.
-
-        NodeBB answers alike for both. What is called gone is purged for good, which is worth one more request.
-        """
-        self.listing(community, since=None, token=None)
+        with reading(MEANINGS):
+            return self._http.get(f"/api/topic/{post_id}", _Topic, params=params)
 
     def _by_name(self, wanted: str) -> str:
         """The slug of the category with this name. Raises BadInput with the names there are."""
@@ -247,12 +316,16 @@ class NodeBB:
     def _ask(self, path: str, kind: type[_T], **params: str | int) -> _T | None:
         try:
             return self._http.get_or_none(path, kind, params=params)
-        except NotAllowed as error:
-            raise NotAllowed(
-                f"{self.site} does not show this category to the public.", "Only what the public can read is crawled."
-            ) from error
-        except BadInput as error:
-            raise self._other_software(error) from error
+        except (NotAllowed, BadInput) as error:
+            raise at_the_door(error) or self._named(error) from error
+
+    def _named(self, error: Error) -> Error:
+        return self._other_software(error) if isinstance(error, BadInput) else self._closed()
+
+    def _closed(self) -> NotAllowed:
+        return NotAllowed(
+            f"{self.site} does not show this category to the public.", "Only what the public can read is crawled."
+        )
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
         why = f" ({error.message.rstrip('.')})" if error else ""
@@ -282,8 +355,3 @@ def _author(user: _User) -> str | None:
     """The name, null where the account is gone: then a word in the reader's language stands there, as [[key]]."""
     name = user.username
     return None if not name or name.startswith("[[") else unescape(name)
-
-
-def _role(user: _User) -> Role:
-    found = {_ROLES[group.slug] for group in user.selected_groups or () if group.slug in _ROLES}
-    return "admin" if "admin" in found else "moderator" if found else "member"

@@ -26,7 +26,7 @@ class Asked(msgspec.Struct, frozen=True):
     def lines(self, known: Forgotten) -> list[Line]:
         """Its lines for the list `known`, by whose salt names are hashed."""
         if self.item is not None:
-            return [item_line(self.item, "deleted")]
+            return [item_line(self.item)]
         return [line(kind, site=site, digest=known.digest(kind, value)) for kind, site, value in self.told]
 
 

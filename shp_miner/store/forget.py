@@ -8,7 +8,7 @@ items are never fetched in again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -23,13 +23,16 @@ from deltalake.transaction import RemoveAction
 from shp_miner.model import Chunk, Rows
 from shp_miner.store.files import write_tables
 from shp_miner.store.forgotten import Forgotten, key_columns
-from shp_miner.store.forgotten_list import Item, State, add, of_items
+from shp_miner.store.forgotten_list import ITEM_KEY, Item, State, add, of_items
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.lock import shared
-from shp_miner.store.snapshot import HashRange, Snapshot
+from shp_miner.store.snapshot import HashRange
 from shp_miner.store.vacuum import end_before
 
-__all__ = ["Found", "Item", "Purged", "clean", "look_for_people", "purge_table", "tombstone"]
+__all__ = ["Found", "Item", "Purged", "clean", "hide", "look_for_people", "purge_table", "tombstone"]
+
+#: When items were last seen, in microseconds since 1970.
+_SEEN = pl.Schema({**dict.fromkeys(ITEM_KEY, pl.String), "seen": pl.Int64})
 
 #: A community called after a person lies between these.
 _PROFILES = ("u_", "u_\U0010ffff")
@@ -39,47 +42,83 @@ def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: in
     """Note that items are gone, as seen at `observed_at` (microseconds since 1970); the number of them in the store.
 
     Each gets an observation of that state without text or author, which wins over all others, and stands on the list
-    as pending: `shp_miner.forgetting.purge` takes its text out of every copy.
+    as pending: `shp_miner.forgetting.purge` takes its text out of every copy. The platform ends that by showing an item
+    again, later than this.
     """
-    wanted = of_items(items, state)
+    wanted = of_items(items, state, observed_at)
     if wanted.is_empty():
         return 0
     store.create()
     with shared(store.path, "noting what is gone"):
+        known = Forgotten.load(store.path).restored_at(wanted)
+        newest = _newest(store, wanted)
+        # Clocks differ; a tombstone is the last word whatever the others say.
+        last = pl.concat([pl.DataFrame(schema=_SEEN), known, *(rows.select(_SEEN.names()) for rows in newest.values())])
+        after = last.group_by(ITEM_KEY).agg(pl.col("seen").max() + 1)
+        wanted = wanted.join(after, on=ITEM_KEY, how="left", nulls_equal=True)
+        wanted = wanted.with_columns(at=pl.max_horizontal("at", "seen")).drop("seen")
         add(store.path, wanted, pending=True)
-        snapshot = store.snapshot()
-        chunk = Chunk(*(_tombstones(snapshot, name, wanted, state, observed_at) for name in TABLES))
-        store.append(chunk)
-    return int(chunk.posts.num_rows + chunk.answers.num_rows)
+        store.append(noted := _noted(newest, state, wanted))
+    return int(noted.posts.num_rows + noted.answers.num_rows)
 
 
-def _tombstones(snapshot: Snapshot, name: str, wanted: pl.DataFrame, state: State, observed_at: int) -> pa.Table:
-    key = ["site", "post_id", *(["answer_id"] if name == "answers" else [])]
-    items = wanted.filter(pl.col("answer_id").is_not_null() == (name == "answers"))
-    rows = Rows(TABLES[name])
-    if items.height:
+def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
+    """Note that nobody could read items at `observed_at` (microseconds since 1970); how many of them that hides.
+
+    Each that is in the store and was readable gets an observation "unreadable" without text or author, which wins over
+    those before. Nothing is purged, and the next live observation takes its place.
+    """
+    wanted = of_items(items, "removed", observed_at)
+    if wanted.is_empty() or not store.exists:
+        return 0
+    with shared(store.path, "noting what cannot be read"):
+        newest = {name: rows.filter(pl.col("state") == "live") for name, rows in _newest(store, wanted).items()}
+        after = pl.concat(rows.select(*ITEM_KEY, at=pl.col("seen") + 1) for rows in newest.values())
+        at = pl.max_horizontal("at", pl.lit(observed_at))
+        store.append(hidden := _noted(newest, "unreadable", after.with_columns(at)))
+    return int(hidden.posts.num_rows + hidden.answers.num_rows)
+
+
+def _newest(store: Store, wanted: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The newest rows of the items of some lines, by table, without text, and with ITEM_KEY and `seen` (its time)."""
+    snapshot, found = store.snapshot(), {}
+    for name in TABLES:
+        key = ["site", "post_id", *(["answer_id"] if name == "answers" else [])]
+        items = wanted.filter(pl.col("answer_id").is_not_null() == (name == "answers"))
         threads = items["thread_hash"].unique().sort()
-        found = snapshot.scan(name, HashRange(threads[0], threads[-1] + 1))
-        found = found.filter(pl.col("thread_hash").is_in(threads.implode()))
-        newest = (
-            found.drop("body", *(["title"] if name == "posts" else []))
+        part = HashRange(threads[0], threads[-1] + 1) if items.height else HashRange(0, 0)
+        rows = (
+            snapshot.scan(name, part)
+            .filter(pl.col("thread_hash").is_in(threads.implode()))
+            .drop("body", *(["title"] if name == "posts" else []))
             .collect()
             .join(items.select(key), on=key, how="semi")
-            .sort("observed_at", nulls_last=False)
+            .sort("observed_at", "content_hash", nulls_last=False)
             .unique(key, keep="last", maintain_order=True)
         )
-        # Clocks differ; a tombstone is the last word whatever the others say.
-        seen = pl.max_horizontal(pl.lit(observed_at), pl.col("observed_at").to_physical() + 1)
+        named = rows if name == "answers" else rows.with_columns(answer_id=pl.lit(None, pl.String))
+        found[name] = named.with_columns(seen=pl.col("observed_at").to_physical())
+    return found
+
+
+def _noted(newest: Mapping[str, pl.DataFrame], state: str, at: pl.DataFrame) -> Chunk:
+    """An observation of a state for each of the items: what `_newest` gave, `at` the time that stands with ITEM_KEY."""
+    tables = []
+    for name, items in newest.items():
+        rows = Rows(TABLES[name])
+        noted = items.join(at.select(*ITEM_KEY, "at"), on=ITEM_KEY, nulls_equal=True)
+        # Who and what is left out of every such row.
         rows.add_frame(
-            newest.with_columns(
+            noted.with_columns(
                 pl.lit("").alias("body"),
                 *([pl.lit("").alias("title")] if name == "posts" else []),
                 pl.lit(None, pl.Int64).alias("score"),
                 pl.lit(state).alias("state"),
-                seen.alias("observed_at"),
+                pl.col("at").alias("observed_at"),
             )
         )
-    return rows.take()
+        tables.append(rows.take())
+    return Chunk(*tables)
 
 
 class Found(msgspec.Struct):

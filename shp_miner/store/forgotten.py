@@ -1,10 +1,14 @@
-"""What was forgotten, held against rows: what is on the list does not come back, and what is left of a row that is."""
+"""What was forgotten, held against rows: what is on the list does not come back, and what is left of a row that is.
+
+What a person wanted gone stays out for ever. What a platform deleted stays out as it was seen up to then: a row that
+was seen live later ends the deletion, and is let in.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +17,45 @@ import polars as pl
 import pyarrow as pa
 
 from shp_miner.errors import BadInput
-from shp_miner.model import ANSWER, POST, Chunk, Rows
-from shp_miner.store.forgotten_list import FOLDER, LINE, PENDING, SALT, part_names, read_part, read_salt, write_part
-
-#: A subreddit that is a person's own page is called after the person; without them it is called this.
-_PROFILE = "u_"
-_NO_PROFILE = "u_forgotten"
+from shp_miner.model import ANSWER, GONE, NO_PROFILE, POST, PROFILE, Chunk, Rows, without_the_gone
+from shp_miner.store.forgotten_list import (
+    FOLDER,
+    ITEM_KEY,
+    LINE,
+    PENDING,
+    SALT,
+    in_effect,
+    part_names,
+    read_part,
+    read_salt,
+    write_part,
+)
 
 _SCHEMAS = {"posts": POST, "answers": ANSWER}
 _KEY = {"posts": ["site", "post_id"], "answers": ["site", "post_id", "answer_id"]}
 _PERSON = ["site", "author", "author_id", "author_url"]
 
-#: Columns that say who and what, as they are in a row whose item is gone.
-_EMPTY: dict[str, Any] = {
-    "title": "",
-    "body": "",
-    "body_chars": 0,
-    "author": None,
-    "author_id": None,
-    "author_url": None,
-    "author_deleted": True,
-    "author_role": "member",
-    "by_post_author": False,
-    "url": None,
-}
-
 
 class Forgotten:
     """The list, or a part of it, ready to be held against rows.
 
-    `lines` is a frame of LINE. Where `folder` (the list's own) is given, what is met of forgotten people joins it.
+    `lines` is a frame of LINE. Where `folder` (the list's own) is given, what is met of forgotten people, and what a
+    platform shows again, joins it. Of a part of the list, `restored` are the lines of that kind in the whole of it.
+
+    `items` are, by table, the items to be looked for: those that are gone now, and of a part of the list all in it.
     """
 
-    def __init__(self, lines: pl.DataFrame, salt: bytes, folder: Path | None = None) -> None:
-        self.lines, self._salt, self._folder = lines, salt, folder
-        items = lines.filter(pl.col("kind") == "item").unique(["site", "post_id", "answer_id"], keep="any")
+    def __init__(
+        self, lines: pl.DataFrame, salt: bytes, folder: Path | None = None, restored: pl.DataFrame | None = None
+    ) -> None:
+        self.lines, self._salt, self._folder, self._restored = lines, salt, folder, restored
+        items = in_effect(lines, restored)
         of_answer = pl.col("answer_id").is_not_null()
-        self.items = {"posts": items.filter(~of_answer), "answers": items.filter(of_answer)}
+        self._known = {"posts": items.filter(~of_answer), "answers": items.filter(of_answer)}
+        self.items = {
+            name: known if restored is not None else known.filter(~pl.col("over"))
+            for name, known in self._known.items()
+        }
         self._people: dict[str, set[str | None]] = {}
         for digest, site in lines.filter(pl.col("digest").is_not_null()).select("digest", "site").iter_rows():
             self._people.setdefault(digest, set()).add(site)
@@ -72,15 +78,15 @@ class Forgotten:
         """
         folder = store / FOLDER
         names = part_names(folder)
-        if pending is not None:
-            names = tuple(name for name in names if name.endswith(PENDING) == pending)
         salt = read_salt(folder)
         known = _loaded.get((folder, pending))
         if known is None or known[0] != (names, salt):
-            lines = pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
+            wanted = [name for name in names if pending is None or name.endswith(PENDING) == pending]
+            lines, whole = (_lines(folder, some) for some in (wanted, names))
             if salt is None and lines["digest"].null_count() < lines.height:
                 raise BadInput(f"{folder / SALT} is missing.", "Restore it from a backup.")
-            known = (names, salt), cls(lines, salt or b"", folder)
+            restored = None if pending is None else whole.filter(pl.col("kind") == "restored")
+            known = (names, salt), cls(lines, salt or b"", folder, restored)
             _loaded[folder, pending] = known
         return known[1]
 
@@ -92,27 +98,58 @@ class Forgotten:
 
     def extended(self, lines: pl.DataFrame) -> Forgotten:
         """The same list with more lines, without writing them."""
-        return Forgotten(pl.concat([self.lines, lines]), self._salt, self._folder)
+        return Forgotten(pl.concat([self.lines, lines]), self._salt, self._folder, self._restored)
 
     # -- holding it against rows --------------------------------------------------------------------------------------
 
     def filter(self, chunk: Chunk) -> Chunk:
         """The chunk as it may go into the store: what is on the list keeps its ids and loses what anybody wrote.
 
-        New items of forgotten people, met here for the first time, join the list.
+        New items of forgotten people, met here for the first time, join the list, and so does what the platform shows
+        again. Both are on the disk when this returns, before a row of theirs is.
         """
         if self.lines.is_empty():
             return chunk
         tables = {"posts": chunk.posts, "answers": chunk.answers}
+        columns = {name: _columns(table) for name, table in tables.items()}
         known = self
         if self.names_people:
-            met = pl.concat([self.met(_columns(table), name)[0] for name, table in tables.items()])
-            if met.height:
-                if self._folder is not None:
-                    write_part(self._folder, met, pending=False)
-                known = self.extended(met)
+            known = known._joined_by([self.met(rows, name)[0] for name, rows in columns.items()])
+        known = known._joined_by([known.shown_again(rows, name) for name, rows in columns.items()])
         posts, answers = (known.emptied(table, name)[0] for name, table in tables.items())
         return Chunk(posts, answers)
+
+    def _joined_by(self, lines: list[pl.DataFrame]) -> Forgotten:
+        """The list with more lines, which are written to its folder."""
+        new = pl.concat(lines)
+        if new.is_empty():
+            return self
+        if self._folder is not None:
+            write_part(self._folder, new, pending=False)
+        return self.extended(new)
+
+    def shown_again(self, rows: pl.DataFrame, name: str) -> pl.DataFrame:
+        """Lines for the list: what the platform had deleted, and what rows (their `key_columns`) show live since then.
+
+        A row of which nobody knows when it was seen ends nothing.
+        """
+        gone = self.items[name].filter(~pl.col("person"))
+        if gone.is_empty() or not self._has_thread_of(rows):
+            return pl.DataFrame(schema=LINE)
+        key = _KEY[name]
+        found = (
+            rows.filter(pl.col("state") == "live")
+            .join(gone.select(*key, "at"), on=key)
+            .filter(_seen_at() > pl.col("at"))
+            .group_by("thread_hash", *key)
+            .agg(_seen_at().max().alias("at"), pl.lit("restored").alias("kind"))
+        )
+        return pl.concat([pl.DataFrame(schema=LINE), found], how="diagonal")
+
+    def restored_at(self, lines: pl.DataFrame) -> pl.DataFrame:
+        """When the items of some lines were last shown again after a deletion: ITEM_KEY and `seen`."""
+        known = pl.concat(self._known.values()).filter(pl.col("back").is_not_null())
+        return known.join(lines, on=ITEM_KEY, how="semi", nulls_equal=True).select(*ITEM_KEY, seen="back")
 
     def met(self, rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, set[str]]:
         """What rows of "posts" or "answers" (their `key_columns`) have of people and pages on the list.
@@ -133,14 +170,14 @@ class Forgotten:
         theirs = rows.join(chosen, on=_PERSON, how="semi", nulls_equal=True)
         named = pl.concat([theirs, rows.filter(pl.col("url").is_in(list(pages)))])
         items = named.select("thread_hash", *_KEY[name]).unique()
-        items = items.join(self.items[name], on=_KEY[name], how="anti")
+        items = items.join(self._known[name].filter("person"), on=_KEY[name], how="anti")
         accounts = [
             {"kind": "account", "site": site, "digest": digest}
             for site, _, number, _ in hits
             if number and site not in self._people.get(digest := self.digest("account", number), ())
         ]
         lines = [
-            items.with_columns(kind=pl.lit("item"), state=pl.lit("deleted")),
+            items.with_columns(kind=pl.lit("item"), state=pl.lit("deleted"), by=pl.lit("person")),
             pl.DataFrame(accounts, schema={"kind": pl.String, "site": pl.String, "digest": pl.String}).unique(),
         ]
         filled = pl.concat([pl.DataFrame(schema=LINE), *lines], how="diagonal")
@@ -190,25 +227,34 @@ class Forgotten:
 
     def is_profile(self, community: str) -> bool:
         """Whether a community is called after somebody on the list."""
-        return community.startswith(_PROFILE) and bool(self._is("name", community.removeprefix(_PROFILE)))
+        return community.startswith(PROFILE) and bool(self._is("name", community.removeprefix(PROFILE)))
 
     def _gone(self, rows: pl.DataFrame, name: str) -> pl.DataFrame | None:
         """For each row what is to go, null where nothing: the `state` to leave, `bare` (its page goes), `community`."""
         profiles = {}
         if "name" in self._kinds:
-            profiles = {one: _NO_PROFILE for one in rows["community"].unique() if one and self.is_profile(one)}
+            profiles = {one: NO_PROFILE for one in rows["community"].unique() if one and self.is_profile(one)}
         if not (profiles or self._has_thread_of(rows)):
             return None
-        key = _KEY[name]
-        wanted = self.items[name].select(*key, "state").join(rows.select(key), on=key, how="semi")
-        posts = self.items["posts"].select("site", "post_id", bare=pl.lit(value=True))
-        posts = posts.join(rows.select("site", "post_id"), on=["site", "post_id"], how="semi")
+        key, post = _KEY[name], _KEY["posts"]
+        wanted = self._known[name].select(*key, "person", "at", left="state")
+        wanted = wanted.join(rows.select(key), on=key, how="semi")
+        posts = self._known["posts"].select(*post, post_over="over", post_at="at")
+        posts = posts.join(rows.select(post), on=post, how="semi")
         if wanted.is_empty() and posts.is_empty() and not profiles:
             return None
-        joined = rows.select(*key, "community").join(wanted, on=key, how="left", maintain_order="left")
-        joined = joined.join(posts, on=["site", "post_id"], how="left", maintain_order="left")
+        joined = rows.select(*key, "community", "observed_at").join(wanted, on=key, how="left", maintain_order="left")
+        joined = joined.join(posts, on=post, how="left", maintain_order="left")
+        # As a deletion ends with what is seen later, all that was seen before, or nobody knows when, goes.
+        goes = pl.col("person") | _seen_at().is_null() | (_seen_at() <= pl.col("at"))
+        bare = ~pl.col("post_over") | _seen_at().is_null() | (_seen_at() <= pl.col("post_at"))
+        bare &= pl.col("post_over").is_not_null() if name == "answers" else pl.col("left").is_not_null() & goes
         new_name = pl.col("community").replace_strict(profiles, default=None, return_dtype=pl.String)
-        return joined.select("state", "bare", new_name.alias("community"))
+        return joined.select(
+            pl.when(goes).then("left").alias("state"),
+            pl.when(bare).then(bare).alias("bare"),
+            new_name.alias("community"),
+        )
 
     def _has_thread_of(self, rows: pl.DataFrame) -> bool:
         hashes = rows["thread_hash"].to_numpy()
@@ -230,11 +276,21 @@ class Forgotten:
 
 def key_columns(names: Collection[str]) -> list[str]:
     """Those of a table's columns that rows are held against the list by."""
-    return [name for name in ("thread_hash", *_KEY["answers"], *_PERSON[1:], "url", "community") if name in names]
+    columns = ("thread_hash", *_KEY["answers"], *_PERSON[1:], "url", "community", "state", "observed_at")
+    return [name for name in columns if name in names]
 
 
 def _columns(table: pa.Table) -> pl.DataFrame:
     return pl.DataFrame(table.select(key_columns(table.column_names)))
+
+
+def _lines(folder: Path, names: Iterable[str]) -> pl.DataFrame:
+    return pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
+
+
+def _seen_at() -> pl.Expr:
+    """When a row was seen, in microseconds since 1970."""
+    return pl.col("observed_at").to_physical()
 
 
 #: Lists as last read, by folder and part. Their files never change, so their names tell whether they are the same.
@@ -244,26 +300,17 @@ _loaded: dict[tuple[Path, bool | None], tuple[tuple[tuple[str, ...], bytes | Non
 def _without(rows: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
     """The rows (any columns of POST or ANSWER) without what goes, as `_gone` says."""
     is_gone, bare = gone["state"].is_not_null(), gone["bare"].is_not_null()
-    own_page = (rows["community"] == _PROFILE + rows["author"].str.to_lowercase()).fill_null(value=False)
-    emptied = [
-        pl.when(is_gone).then(pl.lit(value, rows.schema[column])).otherwise(pl.col(column)).alias(column)
-        for column, value in _EMPTY.items()
-        if column in rows.columns and column != "url"
-    ]
-    return rows.with_columns(
-        *emptied,
-        pl.when(~is_gone & ~bare).then("url").alias("url"),
+    left = rows.with_columns(
+        pl.when(~bare).then("url").alias("url"),
         pl.when(is_gone & (pl.col("state") == "live")).then(gone["state"]).otherwise("state").alias("state"),
-        pl.when(is_gone & own_page)
-        .then(pl.lit(_NO_PROFILE))
-        .otherwise(pl.coalesce(gone["community"], "community"))
-        .alias("community"),
+        pl.coalesce(gone["community"], "community").alias("community"),
     )
+    return without_the_gone(left)
 
 
 def _differs(before: pl.DataFrame, after: pl.DataFrame) -> pl.Series:
     """Which rows are not the same any more."""
-    names: Mapping[str, Any] = {**_EMPTY, "state": None, "community": None}
+    names: Mapping[str, Any] = {**GONE, "state": None, "community": None}
     differs = pl.repeat(value=False, n=before.height, dtype=pl.Boolean, eager=True)
     for name in names:
         if name in before.columns:

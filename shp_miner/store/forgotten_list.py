@@ -3,6 +3,9 @@
 It holds the ids of items, which stay so that nothing is fetched in again, and of people only hashes under a salt of the
 store's own: no file of it names anybody. A file is written once and never changed; one that is still "pending" is a
 request that has not reached every copy yet.
+
+A person's request never ends. A platform's deletion has a time: it ends when the platform shows the item again later,
+and what was seen up to that time stays out even then.
 """
 
 from __future__ import annotations
@@ -28,13 +31,21 @@ SALT = "salt"
 PENDING = ".pending.parquet"
 _SETTLED = ".parquet"
 
+#: An import has brought rows in, and nobody has looked yet whether they tell of deletions.
+_IMPORTED = "imported"
+
 State = Literal["deleted", "removed"]
 
-#: A line of the list. kind "item": `site`, `post_id`, `answer_id` (null for a post) and the state it is left in. Of the
-#: other kinds `digest` is the salted hash of a person's name, of the number or page of an account, or of an item's
-#: page; `site` is where it counts, null for everywhere.
-_TEXTS = ("kind", "site", "post_id", "answer_id", "state", "digest")
-LINE = pl.Schema({**dict.fromkeys(_TEXTS, pl.String), "thread_hash": pl.Int64})
+#: A line of the list. kind "item": `site`, `post_id`, `answer_id` (null for a post), the state it is left in, and `by`
+#: whom: a "person", or the "platform", which said so `at` that time (microseconds since 1970; null for persons). kind
+#: "restored": the platform showed the item again `at` that time. Of the other kinds `digest` is the salted hash of a
+#: person's name, of the number or page of an account, or of an item's page; `site` is where it counts, null for
+#: everywhere.
+_TEXTS = ("kind", "site", "post_id", "answer_id", "state", "digest", "by")
+LINE = pl.Schema({**dict.fromkeys(_TEXTS, pl.String), "thread_hash": pl.Int64, "at": pl.Int64})
+
+#: What names an item in a line.
+ITEM_KEY = ("site", "post_id", "answer_id")
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -53,15 +64,57 @@ def line(kind: str, *, site: str | None, digest: str) -> Line:
     return {**dict.fromkeys(LINE), "kind": kind, "site": site, "digest": digest}
 
 
-def item_line(item: Item, state: State) -> Line:
-    """One line of the list, of an item that is to be left in a state."""
-    told = {"site": item.site, "post_id": item.post_id, "answer_id": item.answer_id, "state": state}
-    return {**dict.fromkeys(LINE), "kind": "item", **told, "thread_hash": thread_hash(item.site, item.post_id)}
+def item_line(item: Item) -> Line:
+    """One line of the list, of an item that a person wants gone."""
+    return {**_line_of(item), "state": "deleted", "by": "person"}
 
 
-def of_items(items: Iterable[Item], state: State) -> pl.DataFrame:
-    """Lines for items."""
-    return pl.DataFrame([item_line(item, state) for item in items], schema=LINE).unique()
+def of_items(items: Iterable[Item], state: State, at: int) -> pl.DataFrame:
+    """Lines for items that the platform said are gone `at` that time (microseconds since 1970)."""
+    told: Line = {"state": state, "by": "platform", "at": at}
+    return pl.DataFrame([_line_of(item) | told for item in items], schema=LINE).unique()
+
+
+def _line_of(item: Item) -> Line:
+    named: Line = {"site": item.site, "post_id": item.post_id, "answer_id": item.answer_id}
+    return {**dict.fromkeys(LINE), "kind": "item", **named, "thread_hash": thread_hash(item.site, item.post_id)}
+
+
+def in_effect(lines: pl.DataFrame, restored: pl.DataFrame | None = None) -> pl.DataFrame:
+    """What the lines (and lines of kind "restored" that stand elsewhere) say of each item, one row an item.
+
+    Columns: ITEM_KEY, `thread_hash`, `state`, `person` (a person's request is among them), `at` (the latest deletion by
+    the platform, null without one), `back` (when the platform last showed it again) and `over`: whether that was later,
+    so that the deletion has ended. A person's request is never over.
+    """
+    again = [lines.filter(pl.col("kind") == "restored"), *([restored] if restored is not None else [])]
+    back = pl.concat(again).group_by(ITEM_KEY).agg(pl.col("at").max().alias("back"))
+    items = (
+        lines.filter(pl.col("kind") == "item")
+        .sort("at", "state", nulls_last=False)
+        .group_by(ITEM_KEY)
+        .agg(
+            pl.col("thread_hash").first(),
+            pl.col("state").last(),
+            (pl.col("by") == "person").any().alias("person"),
+            pl.col("at").max(),
+        )
+        .join(back, on=ITEM_KEY, how="left", nulls_equal=True)
+    )
+    over = (pl.col("back") > pl.col("at")).fill_null(value=False) & ~pl.col("person")
+    state = pl.when("person").then(pl.lit("deleted")).otherwise("state")
+    return items.with_columns(state.alias("state"), over.alias("over"))
+
+
+def _shortest(lines: pl.DataFrame) -> pl.DataFrame:
+    """The same list in as few lines as can say it: one for each item, and one for each that was restored."""
+    known = in_effect(lines)
+    by = pl.when("person").then(pl.lit("person")).otherwise(pl.lit("platform"))
+    at = pl.when(~pl.col("person")).then("at")
+    items = known.select(*ITEM_KEY, "thread_hash", "state", kind=pl.lit("item"), by=by, at=at)
+    back = known.filter("over").select(*ITEM_KEY, "thread_hash", kind=pl.lit("restored"), at="back")
+    others = lines.filter(~pl.col("kind").is_in(["item", "restored"])).unique()
+    return pl.concat([pl.DataFrame(schema=LINE), others, items, back], how="diagonal").sort(LINE.names())
 
 
 def write_part(folder: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
@@ -92,8 +145,7 @@ def settle(store: Path, done: set[str]) -> None:
     names = part_names(folder)
     whole = pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
     found = (pl.col("kind") == "page") & pl.col("digest").is_in(list(done))
-    whole = whole.filter(~found.fill_null(value=False)).unique().sort(LINE.names())
-    write_part(folder, whole, pending=False)
+    write_part(folder, _shortest(whole.filter(~found.fill_null(value=False))), pending=False)
     for path in (folder / name for name in names):
         path.unlink()
     for left in folder.glob(".*"):
@@ -109,17 +161,47 @@ def names(store: Path) -> tuple[str, ...]:
 
 def has_pending(store: Path) -> bool:
     """Whether something is to be forgotten that has not reached every copy yet."""
-    return any(name.endswith(PENDING) for name in part_names(store / FOLDER))
+    return import_noted(store) or any(name.endswith(PENDING) for name in part_names(store / FOLDER))
 
 
 def pending_since(store: Path) -> float | None:
     """Since when something is to be forgotten that has not reached every copy, in seconds since 1970."""
     times = []
-    for name in names(store):
-        if name.endswith(PENDING):
+    for name in (*names(store), _IMPORTED):
+        if name.endswith(PENDING) or name == _IMPORTED:
             with suppress(FileNotFoundError):  # just settled
                 times.append((store / FOLDER / name).stat().st_mtime)
     return min(times, default=None)
+
+
+def note_import(store: Path, version: str) -> None:
+    """Note, before an import commits rows, that they are to be looked through for deletions; `version` is before them.
+
+    Under the shared lock, with the commit: who looks takes the note away, and is alone with the store.
+    """
+    folder = store / FOLDER
+    if import_noted(store):
+        return
+    folder.mkdir(exist_ok=True)
+    note = folder / _IMPORTED
+    note.write_text(version)
+    sync(note, folder, store)
+
+
+def import_noted(store: Path) -> bool:
+    """Whether an import has brought rows in that nobody has looked through for deletions."""
+    return (store / FOLDER / _IMPORTED).exists()
+
+
+def noted_version(store: Path) -> str:
+    """The version before the imports that are noted, as "posts.answers". A note that was cut off says nothing."""
+    return (store / FOLDER / _IMPORTED).read_text()
+
+
+def imports_looked_through(store: Path) -> None:
+    """Take the note away: what the imports told is on the list. Only under the exclusive lock."""
+    (store / FOLDER / _IMPORTED).unlink(missing_ok=True)
+    sync(store / FOLDER)
 
 
 def make_salt(store: Path) -> None:
@@ -146,9 +228,26 @@ def part_names(folder: Path) -> tuple[str, ...]:
 def read_part(path: Path) -> pl.DataFrame:
     """The lines of a file of the list, a frame of LINE. Raises BadInput where it is damaged."""
     try:
-        return pl.read_parquet(path, glob=False).cast(dict(LINE))  # type: ignore[arg-type]
+        return _completed(pl.read_parquet(path, glob=False), path).cast(dict(LINE))  # type: ignore[arg-type]
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{path} is damaged.", "Restore it from a backup: it says what must stay forgotten.") from error
+
+
+def _completed(lines: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """The lines with `by` and `at`, which earlier versions did not write.
+
+    Persons never asked for the state "removed", while "deleted" may have been either and so never ends. When the
+    platform said so was not written down: not later than the file was, and what is shown later than that ends it.
+    """
+    if "by" not in lines.columns:
+        written_us = path.stat().st_mtime_ns // 1000
+        removed = (pl.col("kind") == "item") & (pl.col("state") == "removed")
+        deleted = (pl.col("kind") == "item") & ~removed
+        lines = lines.with_columns(
+            by=pl.when(removed).then(pl.lit("platform")).when(deleted).then(pl.lit("person")),
+            at=pl.when(removed).then(pl.lit(written_us, pl.Int64)),
+        )
+    return lines.select(LINE.names())
 
 
 def read_salt(folder: Path) -> bytes | None:
