@@ -25,8 +25,9 @@ from shp_miner.rules.presets import Rule
 from .deletions import HIT, LIED, SOURCES, THREADS, Story, story
 
 #: Days of clean runs after which a lie must be forgotten, what is gone be purged, and what is back be read: the product
-#: asks three times over 30 hours at least, and for what it purged again after 1, 2, 4 ... days.
-_FORGOTTEN, _PURGED, _BACK = 4, 6, 17
+#: asks three times over 30 hours at least, or over a week where much is gone at once, and for what it purged again after
+#: 1, 2, 4 ... days.
+_FORGOTTEN, _PURGED, _MANY_PURGED, _BACK = 4, 4, 10, 17
 
 Deed = Literal["delete", "purge"]
 
@@ -46,7 +47,7 @@ LIES = {
 WALLS = {"403-page", "404-page", "to-login"}
 COLUMNS = [
     *LIES, "left-out", "one-time", "moved", "closed-category", "closed-threads", "closed-whole", "closed-for-a-week",
-    "walled-week", "soft-delete", "purge", "restore", "restored-after-purge",
+    "walled-week", "soft-delete", "purge", "purge-many", "restore", "restored-after-purge",
 ]  # fmt: skip
 
 
@@ -174,7 +175,7 @@ def one_time(told: Story, folder: Path) -> None:
 
 
 def moved(told: Story, folder: Path) -> None:
-    """A third of the threads is moved to another category, while another third lies."""
+    """30 % of the threads are moved to another category, while others lie."""
     for number in HIT:
         told.at.community.move(told.threads[number], "elsewhere")
     lying_day(told)
@@ -183,7 +184,7 @@ def moved(told: Story, folder: Path) -> None:
 
 
 def closed_category(told: Story, folder: Path, days: int = 1) -> None:
-    """A third of the threads is moved to a category that guests cannot see, which opens again."""
+    """30 % of the threads are moved to a category that guests cannot see, which opens again."""
     for number in HIT:
         told.at.community.move(told.threads[number], "members")
     told.at.community.close("members")
@@ -239,7 +240,7 @@ def walled_week(told: Story, folder: Path) -> None:
 
 
 def gone(told: Story, how: Deed) -> None:
-    """A third of the threads goes, and answers of the next third; the last third lies that day."""
+    """30 % of the threads go, and an answer of each of the next ones; 30 % lie that day."""
     community = told.at.community
 
     def go(item_id: str, number: int) -> None:
@@ -268,6 +269,19 @@ def soft_delete(told: Story, folder: Path) -> None:
 def purge(told: Story, folder: Path) -> None:
     gone(told, "purge")
     assert told.complete
+
+
+def purge_many(told: Story, folder: Path) -> None:
+    """Half of the community is gone at once: hidden the same day, and purged when it stays away for a week."""
+    for number in range(THREADS // 2):
+        told.at.community.purge(told.threads[number])
+    told.day()
+    gone = set(told.words) - told.public()
+    assert told.bytes_of(gone) == gone
+    assert not gone & told.readable()
+    assert not told.complete
+    hidden_from_exports(told, folder)
+    told.days(_MANY_PURGED)
 
 
 def restore(told: Story, folder: Path, how: Deed = "delete") -> None:
@@ -301,6 +315,7 @@ HAPPENS = {
     "walled-week": walled_week,
     "soft-delete": soft_delete,
     "purge": purge,
+    "purge-many": purge_many,
     "restore": restore,
     "restored-after-purge": restored_after_purge,
 }
@@ -308,4 +323,4 @@ HAPPENS = {
 
 def test_the_matrix_is_whole() -> None:
     assert set(COLUMNS) == LIES.keys() | HAPPENS.keys()
-    assert len(LIED) == len(HIT) == THREADS // 3
+    assert len(LIED) == len(HIT) == 0.3 * THREADS
