@@ -125,9 +125,9 @@ def running(pipeline: Path, clock: Path, out: Path, week_s: float, file_bytes: i
 class People:
     """Who lives in the forum: they ask, answer, reply, vote, edit and delete, in the second half of every slot.
 
-    `deleted` are the words of which no byte may be left: those of items deleted while a visit was still to come, in time
-    for it to be confirmed. `blind` are the times (from, to) at which one machine could read nothing: what is written
-    then is new to it afterwards.
+    `deleted` are the words of which no byte may be left: those of items deleted while a visit was still to come, in
+    time for it to be confirmed. `blind` are the times (from, to) at which one machine could read nothing: what is
+    written then is new to it afterwards.
     """
 
     community: Community

@@ -25,8 +25,8 @@ from shp_miner.rules.presets import Rule
 from .deletions import HIT, LIED, SOURCES, THREADS, Story, story
 
 #: Days of clean runs after which a lie must be forgotten, what is gone be purged, and what is back be read: the product
-#: asks three times over 30 hours at least, or over a week where much is gone at once, and for what it purged again after
-#: 1, 2, 4 ... days.
+#: asks three times over 30 hours at least, or over a week where much is gone at once, and asks for what it purged again
+#: after 1, 2, 4 ... days.
 _FORGOTTEN, _PURGED, _MANY_PURGED, _BACK = 4, 4, 10, 17
 
 Deed = Literal["delete", "purge"]
