@@ -184,6 +184,13 @@ class Story:
     def hidden(self) -> set[str]:
         return self._newest("unreadable", with_text=False)
 
+    def stored(self) -> set[str]:
+        """The ids of the items that the store knows at all."""
+        own = {self.shown(item_id): item_id for item_id in self.words}
+        found = content(self.at.store)
+        ids = [*found["posts"]["post_id"], *found["answers"]["answer_id"]]
+        return {own[item_id] for item_id in ids if item_id in own}
+
     def _newest(self, state: str, with_text: bool) -> set[str]:
         own = {self.shown(item_id): item_id for item_id in self.words}
         found = set()

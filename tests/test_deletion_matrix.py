@@ -110,7 +110,9 @@ def test_nothing_is_wrongly_deleted_and_nothing_wrongly_kept(
 def counted(told: Story, folder: Path) -> Counted:
     """Hold the store and the export against what guests can read."""
     public, readable = told.public(), told.readable()
-    away = public - readable
+    # Where no listing announces answers, and visits after two days are by id, an answer whose one visit failed is never
+    # known: it is missed, and not purged.
+    away = public - readable - (told.unread - told.stored())
     kept = told.bytes_of(told.words.keys() - public, told.at.store.path, folder / "out")
     was_gone = told.was_gone & away
     if away or kept:
@@ -278,7 +280,7 @@ def purge_many(told: Story, folder: Path) -> None:
     told.day()
     gone = set(told.words) - told.public()
     assert told.bytes_of(gone) == gone
-    assert not gone & told.readable()
+    assert not gone & told.readable() & set(told.threads), "without its question no answer is exported"
     assert not told.complete
     hidden_from_exports(told, folder)
     told.days(_MANY_PURGED)
