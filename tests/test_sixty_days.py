@@ -390,7 +390,7 @@ def test_a_few_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
         trouble={2: "kill", 7: "storm", 8: "full", 9: "nearly full", 10: "errors", 11: "kill"},
         down={4: 1},
         max_requests=20,
-        doors={3: "closed"},
+        doors={3: "wall"},
     )
     at, _, people = lived(tmp_path, "stackexchange", plan, 1, monkeypatch)
     assert at.kinds["storm"] == at.kinds["errors"] == at.kinds["full"] == 1
