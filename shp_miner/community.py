@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TypeVar
 
-import msgspec
-
-from shp_miner.burying import Burials
+from shp_miner.burying import Doubtful
+from shp_miner.crawled import VISITS_S, Crawled, microseconds, next_visit, restored
 from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.looking_up import LookUp
 from shp_miner.retrying import Retries
 from shp_miner.sources.http import Clock, OverBudget
 from shp_miner.sources.items import Origin, Thread, to_chunk
 from shp_miner.sources.items import State as Shown
-from shp_miner.sources.source import Gone, Listed, ManyThreads, Source
+from shp_miner.sources.source import Evidence, Gone, Listed, ManyThreads, Source, Unreadable
 from shp_miner.store import Store
 from shp_miner.store.state import Known, State
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
-
-#: Ages at which a thread is visited again, in seconds: most votes come on the first day, and a month later few more do.
-VISITS_S = (6 * _HOUR_S, _DAY_S, 3 * _DAY_S, 7 * _DAY_S, 30 * _DAY_S)
 
 #: How far below the last complete listing the next one starts: clocks differ, and listings lag behind.
 OVERLAP_S = _HOUR_S
@@ -50,34 +48,6 @@ Claim = Callable[[Origin, int, int, int], list[str]]
 T = TypeVar("T")
 
 
-class Crawled(msgspec.Struct):
-    """What a run did with a community; `new` threads were never read before, and `given_up` are not asked for any more.
-
-    `stopped` says why it ended early, `capped` why the listing ended early.
-    """
-
-    source: str
-    site: str
-    community: str
-    listed: int = 0
-    fresh: int = 0
-    read: int = 0
-    new: int = 0
-    answers: int = 0
-    gone: int = 0
-    failed: int = 0
-    incomplete: int = 0
-    waiting: int = 0
-    given_up: int = 0
-    capped: str | None = None
-    stopped: str | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left that this run was asked for."""
-        return not self.stopped and not self.failed and not self.waiting
-
-
 class Crawl:
     """One source's communities into one store.
 
@@ -98,7 +68,7 @@ class Crawl:
     ) -> None:
         self._source, self._store, self._state, self._clock = source, store, state, clock
         self._visits_s, self._limit, self._say = visits_s, limit, say
-        self._retries, self._burials = Retries(state, self._now), Burials(store, state, self._now)
+        self._retries, self._look_up = Retries(state, self._now), LookUp(source, state)
 
     def run(self, community: str) -> Crawled:
         """List what is new or changed in a community (its name as `verify` gave it), and read it.
@@ -107,30 +77,51 @@ class Crawl:
         """
         origin = self._origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
-        waiting = self._state.claim_waiting
-        self._stopping(done, lambda: self._list(origin, done), lambda: self._read(origin, waiting, done))
-        self._stopping(done, lambda: self._give_up(origin, done))
+        self._steps(
+            origin,
+            done,
+            lambda: self._list(origin, done),
+            lambda: self._read(origin, self._state.claim_waiting, done),
+            lambda: self._read(origin, self._state.claim_away, done),
+        )
         done.waiting, done.given_up = self._state.waiting(origin), self._state.given_up(origin)
         return done
 
-    def recheck(self, community: str) -> Crawled:
-        """Visit the threads whose age asks for it, by their items' ids where the source has that.
+    def recheck(self, community: str, unseen_since: int = 0) -> Crawled:
+        """Visit the threads that are due, by their items' ids where the source has that.
 
-        What was given up and is to be tried once more is read whole.
+        What was given up and is to be tried once more is read whole, and so is what was gone or unreadable. With
+        `unseen_since`, every thread that was last read before that time (microseconds since 1970) is visited as well.
         """
         origin = self._origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
-        once_more = self._state.claim_once_more
-        self._stopping(done, lambda: self._revisit(origin, done), lambda: self._read(origin, once_more, done))
-        self._stopping(done, lambda: self._give_up(origin, done))
+        unseen = partial(self._state.claim_unseen, before=unseen_since)
+        self._steps(
+            origin,
+            done,
+            lambda: self._revisit(origin, self._state.claim_due, done),
+            lambda: self._read(origin, self._state.claim_once_more, done),
+            lambda: self._read(origin, self._state.claim_away, done),
+            lambda: self._revisit(origin, unseen, done) if unseen_since else None,
+        )
         done.waiting, done.given_up = self._state.put_off(origin, self._now()), self._state.given_up(origin)
         return done
+
+    def _steps(self, origin: Origin, done: Crawled, *steps: Callable[[], None]) -> None:
+        """Take the steps of a run; however they end, what they found gone is dealt with."""
+        self._doubtful = Doubtful(self._store, self._state, origin, self._now)
+        self._stopping(done, *steps)
+        self._stopping(done, lambda: self._settle(origin, done), lambda: self._give_up(origin, done))
+
+    def _settle(self, origin: Origin, done: Crawled) -> None:
+        settled = self._doubtful.settle(lambda: bool(done.read) or self._another_can_be_read(origin))
+        done.gone, done.unreadable, done.refused = settled.gone, settled.unreadable, settled.why
 
     # -- listing ------------------------------------------------------------------------------------------------------
 
     def _list(self, origin: Origin, done: Crawled) -> None:
         complete_to = self._state.complete_to(origin)
-        floor = None if complete_to is None else complete_to - _us(OVERLAP_S)
+        floor = None if complete_to is None else complete_to - microseconds(OVERLAP_S)
         top, token = None, None
         while True:
             page = self._source.listing(origin.community, since=floor, token=token)
@@ -174,18 +165,20 @@ class Crawl:
         while self._limit is None or tried < self._limit:
             count = max(_BATCH, size) if self._limit is None else min(max(_BATCH, size), self._limit - tried)
             now = self._now()
-            left = claim(origin, now, now + _us(_CLAIM_S), count)
+            left = claim(origin, now, now + microseconds(_CLAIM_S), count)
             if not left:
                 return
             tried += len(left)
             try:
                 while left:
-                    failed = done.failed
+                    failed, self._shut = done.failed, ""
                     yield left[:size]
                     left = left[size:]
-                    down = down + 1 if done.failed > failed else 0
+                    down = down + 1 if done.failed > failed or self._shut else 0
                     if down >= _DOWN:
-                        raise TryLater(f"{origin.site} failed {down} times in a row.", "The next run goes on.")
+                        how = f"did not let {down} threads in a row be read: {self._shut}" if self._shut else ""
+                        said = how or f"failed {down} times in a row."
+                        raise TryLater(f"{origin.site} {said}", "The next run goes on.")
             finally:
                 self._state.release(origin, left)
 
@@ -195,7 +188,12 @@ class Crawl:
         try:
             thread = self._source.thread(origin.community, post_id)
         except Gone as gone:
-            done.gone += self._burials.thread(origin, known, gone.state)
+            self._doubtful.thread(known, "flag", gone.state)
+        except Unreadable as found:
+            # A look-up by id is another way to ask; a door that is closed needs no second knock.
+            certain = found.evidence == "missing" and self._look_up.misses(origin, known)
+            self._doubtful.thread(known, found.evidence, "removed", found.why, certain=certain)
+            self._shut = found.why if found.evidence != "missing" else self._shut
         except (TryLater, BadInput) as error:
             self._failed(origin, post_id, error, done)
         else:
@@ -215,10 +213,7 @@ class Crawl:
             for known in part:
                 if known.post_id in threads:
                     continue
-                if threads or len(part) == 1:
-                    done.gone += self._burials.thread(origin, known, "deleted")
-                else:
-                    self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
+                self._thread(origin, known.post_id, done)  # asked for by itself: what is absent may be a slip
 
     def _fetched(
         self,
@@ -232,6 +227,10 @@ class Crawl:
         """What the source says of several threads. A bad one among them is found by halves, and only that one fails."""
         try:
             return [(threads, fetch(threads))]
+        except Unreadable:
+            for known in threads:
+                self._thread(origin, known.post_id, done)
+            return []
         except (TryLater, BadInput) as error:
             if isinstance(error, TryLater) or len(threads) == 1 or not split:
                 for known in threads:
@@ -261,7 +260,7 @@ class Crawl:
                 self._source.thread(origin.community, other)
         except Gone:
             return True  # a later visit finds that out by itself
-        except (TryLater, BadInput):
+        except (TryLater, BadInput, NotAllowed, Unreadable, OverBudget):
             return False
         return other is not None
 
@@ -275,20 +274,37 @@ class Crawl:
         self._store.append(to_chunk(origin, [thread.post for thread, _ in threads], answers, now))
         for thread, known in threads:
             # Where the platform kept some answers back, nobody can tell which of them are gone.
-            absent: Shown = "live" if thread.missing else "deleted"
+            absent: Evidence | None = None if thread.missing else "missing"
             shown = {answer.answer_id: answer.state for answer in thread.answers}
-            done.gone += self._burials.parts(origin, known, thread.post.state, shown, absent)
-            self._state.read(origin, thread, now, self._next_visit(thread.post.created_at, now))
+            again = self._compare(origin, known, thread.post.state, shown, absent)
+            due = next_visit(thread.post.created_at, now, self._visits_s)
+            self._state.read(origin, thread, now, min(due, again or due))
             done.read += 1
             done.new += known.created_at is None
+            done.restored += restored(known, thread.post.state, shown)
             done.answers += len(thread.answers)
             done.incomplete += thread.missing > 0
 
+    def _compare(
+        self, origin: Origin, known: Known, post: Shown, shown: dict[str, Shown], absent: Evidence | None
+    ) -> int | None:
+        """Hold what a reading shows against what was known; when to ask again, where something is in doubt.
+
+        Absent answers are looked up by id where the source can do that: a page may have slipped.
+        """
+        lost = [answer_id for answer_id, _ in known.answers if answer_id not in shown] if absent else []
+        found, certain = self._look_up.answers(known, lost)
+        if found:
+            self._store.append(to_chunk(origin, [], found, self._now()))
+            shown |= {answer.answer_id: answer.state for answer in found}
+        self._doubtful.certain(known, certain)
+        return self._doubtful.parts(known, post, shown, absent)
+
     # -- visits by age ------------------------------------------------------------------------------------------------
 
-    def _revisit(self, origin: Origin, done: Crawled) -> None:
+    def _revisit(self, origin: Origin, claim: Claim, done: Crawled) -> None:
         size = _VISITED_TOGETHER if self._source.ids_per_request else 1
-        with closing(self._claimed(origin, self._state.claim_due, done, size)) as batches:
+        with closing(self._claimed(origin, claim, done, size)) as batches:
             for post_ids in batches:
                 by_id = []
                 for known in self._state.known(origin, post_ids):
@@ -301,9 +317,9 @@ class Crawl:
 
     def _by_id(self, known: Known) -> bool:
         """Whether reading the known items is enough: late, or where a listing announces new answers."""
-        if not self._source.ids_per_request:
+        if not self._source.ids_per_request or known.gone_at is not None:
             return False
-        young = known.created_at is None or self._now() - known.created_at < _us(_ANSWERED_S)
+        young = known.created_at is None or self._now() - known.created_at < microseconds(_ANSWERED_S)
         return self._source.lists_activity or not young
 
     def _again(self, origin: Origin, threads: Sequence[Known], done: Crawled) -> None:
@@ -312,22 +328,26 @@ class Crawl:
             now = self._now()
             done.answers += len(answers)
             for known in part:
-                if known.post_id in posts:
-                    shown = {
-                        answer_id: answers.get((known.post_id, answer_id), "deleted") for answer_id, _ in known.answers
-                    }
-                    done.gone += self._burials.parts(origin, known, posts[known.post_id], shown, "deleted")
-                    self._state.visited(origin, known.post_id, now, self._next_visit(known.created_at or now, now))
-                    done.read += 1
-                elif posts or len(part) == 1:
-                    done.gone += self._burials.thread(origin, known, "deleted")
-                else:
-                    self._thread(origin, known.post_id, done)  # all gone at once is hard to believe
+                if known.post_id not in posts:
+                    self._thread(origin, known.post_id, done)  # asked for by itself: what is absent may be a slip
+                    continue
+                shown = {
+                    answer_id: state for (post_id, answer_id), state in answers.items() if post_id == known.post_id
+                }
+                back = [answer_id for answer_id in known.gone_answers if shown.get(answer_id) == "live"]
+                self._state.back(origin, known.post_id, back)
+                again = self._compare(origin, known, posts[known.post_id], shown, "missing")
+                due = next_visit(known.created_at or now, now, self._visits_s)
+                self._state.visited(origin, known.post_id, now, min(due, again or due))
+                done.read += 1
+                done.restored += len(back)
 
     def _items(self, origin: Origin, threads: Sequence[Known]) -> tuple[dict[str, Shown], dict[tuple[str, str], Shown]]:
         """Ask for the known items of threads by their ids and store what there is: the states of posts and answers."""
         asked: list[tuple[str, str | None]] = [(known.post_id, None) for known in threads]
         asked += [(known.post_id, answer_id) for known in threads for answer_id, _ in known.answers]
+        # What is gone is asked for as well: some of it is restored.
+        asked += [(known.post_id, answer_id) for known in threads for answer_id in known.gone_answers]
         posts: dict[str, Shown] = {}
         answers: dict[tuple[str, str], Shown] = {}
         size = self._source.ids_per_request
@@ -348,11 +368,7 @@ class Crawl:
         return Origin(self._source.name, self._source.platform, self._source.site, community)
 
     def _now(self) -> int:
-        return _us(self._clock.now())
-
-    def _next_visit(self, created_at: int, now: int) -> int | None:
-        """When the thread is to be visited after `now`; None when it is older than the last age."""
-        return next((due for age_s in self._visits_s if (due := created_at + _us(age_s)) > now), None)
+        return microseconds(self._clock.now())
 
     def _stopping(self, done: Crawled, *steps: Callable[[], None]) -> None:
         """Take the steps until one must not go on. Where a listing breaks off, what it gave so far is read."""
@@ -380,7 +396,3 @@ def _latest(threads: Sequence[Listed]) -> list[Listed]:
         if thread.post_id not in latest or latest[thread.post_id].changed_at < thread.changed_at:
             latest[thread.post_id] = thread
     return list(latest.values())
-
-
-def _us(seconds: float) -> int:
-    return round(seconds * 1_000_000)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from msgspec import structs
 
-from shp_miner.community import INTERRUPTED, VISITS_S, Crawl, Crawled
+from shp_miner.community import INTERRUPTED, Crawl
+from shp_miner.crawled import VISITS_S, Crawled, microseconds
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.forgetting import purge
 from shp_miner.sources.http import OverBudget
@@ -59,12 +61,14 @@ def recheck(
     *,
     limit: int | None = None,
     given_up: bool = False,
+    older_than_s: float | None = None,
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Crawled]:
-    """Visit all threads of a store whose age asks for it. `access` says how to ask; the store knows where.
+    """Visit all threads of a store that are due. `access` says how to ask; the store knows where.
 
-    With `given_up`, what could not be read for so long that it was given up is tried once more. Raises as `crawl`.
+    With `given_up`, what could not be read for so long that it was given up is tried once more. With `older_than_s`,
+    every thread is visited that was not read for so many seconds; 0 is a full pass. Raises as `crawl`.
     """
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
@@ -73,15 +77,17 @@ def recheck(
     with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
         if given_up:
             state.take_up_again()
+        begun = access.clock.now()
+        unseen_since = 0 if older_than_s is None else microseconds(begun - older_than_s)
         for name, site, url, private in state.sites():
-            communities = state.due_communities(name, site, round(access.clock.now() * 1_000_000))
+            communities = state.due_communities(name, site, microseconds(begun), unseen_since)
             if not communities:
                 continue
             place = structs.replace(access, site=site, url=url if url and "://" in url else None, allow_private=private)
             try:
                 with open_source(name, place) as source:
                     run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
-                    done += _until_stopped(communities, run.recheck)
+                    done += _until_stopped(communities, partial(run.recheck, unseen_since=unseen_since))
             except (NotAllowed, BadInput, TryLater) as error:
                 # Another site may still be visited.
                 refused.append(error)

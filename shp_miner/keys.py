@@ -107,8 +107,12 @@ class RecheckKeys(Struct, frozen=True, kw_only=True):
         list[Duration],
         Meta(min_length=1, description="Ages at which a thread is visited.", examples=[["1d", "7d", "30d"]]),
     ] = field(default_factory=lambda: [Duration(hours * 3600) for hours in (6, 24, 72, 168, 720)])
+    older_than: Annotated[
+        Duration | None,
+        Meta(description="Also visit every thread that was not read for this long.", examples=["90d"]),
+    ] = None
     limit: Annotated[
-        _Count | None, Meta(description="Visit at most so many threads of each community in a run.", examples=[500])
+        _Count | None, Meta(description="Visit at most N threads of each community in a run.", examples=[500])
     ] = None
 
 

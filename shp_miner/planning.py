@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from shp_miner.config import rule_of
 from shp_miner.importing import matching
-from shp_miner.keys import Pipeline, SourceKeys
+from shp_miner.keys import Pipeline, RecheckKeys, SourceKeys
 from shp_miner.running import STEPS
 from shp_miner.sources.http import SYSTEM, Clock
 from shp_miner.store import Store
@@ -47,7 +47,7 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
     state = State(store.path) if (store.path / FILE).exists() else None
     try:
         if pipeline.recheck.enabled:
-            parts += _visits(state, round(clock.now() * 1_000_000))
+            parts += _visits(state, round(clock.now() * 1_000_000), pipeline.recheck)
         for source in pipeline.sources:
             parts += [_crawl(state, source, name) for name in source.communities]
     finally:
@@ -64,12 +64,13 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
     return [part for step in STEPS for part in parts if part.step == step and (step in only or not only)]
 
 
-def _visits(state: State | None, now: int) -> list[Planned]:
+def _visits(state: State | None, now: int, keys: RecheckKeys) -> list[Planned]:
     if state is None:
         return []
     parts = []
+    unseen_since = 0 if keys.older_than is None else now - round(keys.older_than * 1_000_000)
     for source, site, _, _ in state.sites():
-        count = state.due(source, site, now)
+        count = state.due(source, site, now, unseen_since, keys.limit)
         start, _, each = COSTS[source]
         requests = round(start + each * count) if count else 0
         parts.append(Planned("recheck", f"{source} {site}", f"visit {count:,} threads that are due", requests))

@@ -18,8 +18,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field, structs
 
-from shp_miner.community import INTERRUPTED, Crawled
+from shp_miner.community import INTERRUPTED
 from shp_miner.config import rule_of
+from shp_miner.crawled import Crawled
 from shp_miner.crawling import crawl, recheck
 from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
 from shp_miner.export.publish import fingerprint, formats_in
@@ -300,7 +301,8 @@ class _Going:
 
     def _revisit(self) -> StepDone | None:
         keys = self._pipeline.recheck
-        done = recheck(self._store, self._access, limit=keys.limit, visits_s=sorted(keys.at), say=self._say)
+        how: dict[str, Any] = {"limit": keys.limit, "visits_s": sorted(keys.at), "older_than_s": keys.older_than}
+        done = recheck(self._store, self._access, **how, say=self._say)
         return self._crawled("recheck", "what is due", done)
 
     def _crawl(self) -> Steps:
@@ -325,9 +327,10 @@ class _Going:
         if any(one.stopped == INTERRUPTED for one in done):
             return StepDone(step, about, INTERRUPTED, Incomplete.exit_code)
         read, gone, failed = (sum(getattr(one, name) for one in done) for name in ("read", "gone", "failed"))
-        waiting = sum(one.waiting for one in done)
-        why = " ".join(dict.fromkeys(one.stopped for one in done if one.stopped))
+        waiting, hidden = sum(one.waiting for one in done), sum(one.unreadable for one in done)
+        why = " ".join(dict.fromkeys(why for one in done for why in (one.stopped, one.refused) if why))
         left = f", {failed:,} failed, {waiting:,} waiting" if failed or waiting else ""
+        left += f", {hidden:,} threads unreadable" if hidden else ""
         said = f"{read:,} threads read, {gone:,} items gone{left}. {why}".strip()
         return StepDone(step, about, said, 0 if all(one.complete for one in done) else Incomplete.exit_code)
 

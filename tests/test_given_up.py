@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from shp_miner import cli
-from shp_miner.community import Crawl, Crawled
+from shp_miner.community import Crawl
+from shp_miner.crawled import Crawled
 from shp_miner.crawling import recheck as recheck_all
 from shp_miner.errors import BadInput, TryLater
 from shp_miner.forum.serve import faults

@@ -19,7 +19,7 @@ from shp_miner.forum.serve.server import Forum
 from shp_miner.sources.arctic_shift import LIMITS, ArcticShift
 from shp_miner.sources.http import Http, MemoryClocks
 from shp_miner.sources.items import Origin, to_chunk
-from shp_miner.sources.source import Gone, Listed
+from shp_miner.sources.source import Listed, Unreadable
 from shp_miner.text.clean import to_markdown
 
 from .web import CommunityClock
@@ -157,7 +157,7 @@ def test_what_was_deleted_is_a_stub_and_what_is_absent_is_gone() -> None:
         assert (deleted.state, deleted.body, deleted.author) == ("deleted", "[deleted]", None)
         assert (removed.state, removed.body, removed.author) == ("removed", "[removed]", None)
         assert (edited.state, edited.edited) == ("live", True)
-        with pytest.raises(Gone):
+        with pytest.raises(Unreadable, match="holds no post"):
             bench.source.thread("workbench", "zzzz")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shp_miner.errors import BadInput, NotAllowed
+from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.forum.live import Community, LiveThread
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.discourse import DiscourseApi
@@ -21,7 +21,7 @@ from shp_miner.sources.discourse import Discourse
 from shp_miner.sources.http import Http
 from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.limits import DISCOURSE
-from shp_miner.sources.source import Gone, Listed
+from shp_miner.sources.source import Gone, Listed, Unreadable
 
 from .web import FakeClock, walk
 
@@ -192,35 +192,104 @@ def test_a_second_visit_shows_edits_likes_and_deletions(stack: ExitStack) -> Non
 
 
 @pytest.mark.parametrize("by", ["author", "moderator"])
-def test_a_deleted_topic_is_gone(by: Any, stack: ExitStack) -> None:
+def test_a_topic_that_is_not_there_is_missing_and_the_door_is_looked_at(by: Any, stack: ExitStack) -> None:
     site = Site(stack, grown(3))
     post_id = site.community.threads()[0].post_id
     site.source.verify(CATEGORY)
     site.community.delete(post_id, by=by)
-    with pytest.raises(Gone) as gone:
-        site.source.thread(CATEGORY, post_id)
-    assert gone.value.state == "deleted"
-    # One request more makes sure that it is the topic that does not show and not the whole category.
-    assert site.asked()[1:] == [f"/t/{post_id}.json", "/c/workbench/5/l/latest.json"]
+    assert evidence(site, post_id) == "missing"
+    # Two requests more make sure that it is the topic that does not show and not the whole category.
+    path, listing, other = site.asked()[1:]
+    assert (path, listing) == (f"/t/{post_id}.json", "/c/workbench/5/l/latest.json")
+    assert other.startswith("/t/")
+    assert other != path
 
 
-@pytest.mark.parametrize(("change", "error"), [("private", NotAllowed), ("banned", BadInput)])
-def test_a_category_that_closes_is_not_taken_for_deletions(
-    change: str, error: type[Exception], stack: ExitStack
-) -> None:
+def evidence(site: Site, post_id: str, community: str = CATEGORY) -> str:
+    with pytest.raises(Unreadable) as unreadable:
+        site.source.thread(community, post_id)
+    assert "127.0.0.1" in unreadable.value.why or SITE in unreadable.value.why
+    return unreadable.value.evidence
+
+
+@pytest.mark.parametrize("change", ["private", "banned"])
+def test_a_category_that_closes_is_not_taken_for_deletions(change: str, stack: ExitStack) -> None:
     site = Site(stack, grown(3))
     site.source.verify(CATEGORY)
     setattr(site.community, change, True)
-    with pytest.raises(error):
-        site.source.thread(CATEGORY, site.community.threads()[0].post_id)
+    first, second, third = (thread.post_id for thread in site.community.threads())
+    before = len(site.asked())
+    assert [evidence(site, post_id) for post_id in (first, second)] == ["closed", "closed"]
+    # The listing is asked for once; what is closed stays so until a thread can be read.
+    assert len(site.asked()) - before == 3
+    setattr(site.community, change, False)
+    assert site.source.thread(CATEGORY, third).post.post_id == third
 
 
-def test_a_topic_that_moved_behind_a_door_is_removed(stack: ExitStack) -> None:
+TOPICS = {"topic_list": {"topics": [{"id": 8, "bumped_at": T0}, {"id": 9, "bumped_at": T0}]}}
+
+
+def test_a_topic_behind_a_door_is_forbidden_and_a_deleted_one_may_answer_410(stack: ExitStack) -> None:
     refused = Response(403, {"errors": ["no"], "error_type": "invalid_access"})
-    site = fixed(stack, {"/t/7.json": refused, "/latest.json": {"topic_list": {"topics": []}}})
+    deleted = Response(410, {"errors": ["gone"], "error_type": "not_found"})
+    readable = {"/latest.json": TOPICS, "/t/8.json": topic(post(1), id=8)}
+    site = fixed(stack, {"/t/7.json": refused, "/t/6.json": deleted, **readable})
+    assert [evidence(site, number, "latest") for number in ("7", "6")] == ["forbidden", "missing"]
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_site_whose_topics_answer_alike_while_it_lists_them_is_closed(status: int, stack: ExitStack) -> None:
+    refused = Response(status, {"errors": ["no"], "error_type": "not_found"})
+    site = fixed(stack, {"/latest.json": TOPICS, **{f"/t/{number}.json": refused for number in (7, 8, 9)}})
+    assert evidence(site, "7", "latest") == "closed"
+
+
+def test_an_empty_listing_says_nothing_of_a_topic(stack: ExitStack) -> None:
+    site = fixed(stack, {"/latest.json": {"topic_list": {"topics": []}}})
+    assert evidence(site, "7", "latest") == "missing"
+
+
+def test_a_topic_with_the_flag_is_gone(stack: ExitStack) -> None:
     with pytest.raises(Gone) as gone:
-        site.source.thread("latest", "7")
+        only(stack, topic(post(1), deleted_at=T0))
     assert gone.value.state == "removed"
+
+
+def page(status: int, words: str = "<!doctype html><title>Just a moment...</title>") -> Response:
+    return Response(status, words, {"content-type": "text/html"})
+
+
+def test_a_wall_before_a_later_page_is_no_word_on_its_posts(stack: ExitStack) -> None:
+    body = topic(post(1))
+    body["post_stream"]["stream"] = [101, 102]
+    site = fixed(stack, {"/t/7.json": body, "/t/7/posts.json": page(403), "/latest.json": TOPICS})
+    assert evidence(site, "7", "latest") == "wall"
+    assert site.asked() == ["/t/7.json", "/t/7/posts.json"]
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [(401, 75), (403, 75), (200, 75), (404, 5)])
+def test_a_wall_before_a_listing_is_not_called_members_only(status: int, exit_code: int, stack: ExitStack) -> None:
+    words = "<!doctype html><title>Oh</title>" if status == 404 else "<!doctype html><title>Just a moment...</title>"
+    site = fixed(stack, {"/latest.json": page(status, words)})
+    with pytest.raises((TryLater, BadInput)) as caught:
+        site.source.verify("latest")
+    assert caught.value.exit_code == exit_code
+    assert ("a web page" if status == 404 else "a check for robots") in caught.value.message
+    assert "members" not in caught.value.message
+
+
+def test_a_log_in_before_a_listing_is(stack: ExitStack) -> None:
+    site = fixed(stack, {"/latest.json": Response(302, "", {"location": "/login"}), "/t/7.json": page(200)})
+    with pytest.raises(NotAllowed, match="members only"):
+        site.source.verify("latest")
+
+
+def test_addresses_are_those_of_the_site_as_it_was_asked_for(stack: ExitStack) -> None:
+    site = fixed(stack, {"/t/7.json": topic(post(1), post(2))})
+    plain = Discourse(site.source._http, SITE, f"http://{SITE}")
+    thread = plain.thread("latest", "7")
+    assert thread.post.url == f"http://{SITE}/t/a-title/7"
+    assert thread.answers[0].author_url == f"http://{SITE}/u/user2"
 
 
 def test_long_topics_come_in_twenties_and_in_the_order_of_their_stream(stack: ExitStack) -> None:
@@ -411,6 +480,6 @@ def test_links_and_polls_are_no_texts(change: dict[str, Any], stack: ExitStack) 
     assert not only(stack, topic(post(1, **change), **change)).post.is_text
 
 
-def test_a_topic_without_its_opening_post_is_removed(stack: ExitStack) -> None:
-    with pytest.raises(Gone):
+def test_a_topic_without_its_opening_post_is_missing(stack: ExitStack) -> None:
+    with pytest.raises(Unreadable, match="without its opening post"):
         only(stack, topic(post(2), post(3)))

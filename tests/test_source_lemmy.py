@@ -20,7 +20,7 @@ from shp_miner.sources.http import Http
 from shp_miner.sources.items import Thread
 from shp_miner.sources.lemmy import Lemmy
 from shp_miner.sources.limits import LEMMY
-from shp_miner.sources.source import Gone, Listed, Source
+from shp_miner.sources.source import Listed, Source, Unreadable
 
 WORLD = World(name="lemmy", threads=30, mean_readers=200)
 ALL = WORLD.observed_at
@@ -168,9 +168,9 @@ def test_what_is_edited_deleted_or_removed_shows_when_it_is_read_again(view: Vie
         assert (by_id[removed].state, by_id[removed].body) == ("removed", "")
         orphan = by_id[orphaned]
         assert (orphan.author, orphan.author_id, orphan.author_url, orphan.state) == (None, None, None, "live")
-        with pytest.raises(Gone) as gone:
+        with pytest.raises(Unreadable) as unreadable:
             asked.source.thread("workbench", other.post_id)
-        assert gone.value.state == "deleted"
+        assert unreadable.value.evidence == "missing"
         assert other.post_id not in [listed.post_id for listed in listed(asked.source)[0]]
 
         asked.paths()
@@ -401,18 +401,55 @@ def test_another_software_is_not_taken_for_lemmy() -> None:
     with asking(view) as asked:
         assert len(asked.source.thread("workbench", "9").answers) == 1
     guarded = refusal(Written({"/api/v4/site": Response(403, "<html>no</html>")}))
+    assert (guarded.exit_code, "a web page" in guarded.message) == (75, True)
+    guarded = refusal(Written({"/api/v4/site": Response(401, {"error": "not_logged_in"})}))
     assert guarded.exit_code == 4
 
 
-def test_only_the_word_of_lemmy_makes_a_post_gone() -> None:
-    for answer in (Response(404, "<html>404</html>"), Response(404, b""), Response(404, {"error": "rate_limit"})):
-        view = written(False, {}, {})
-        view.answers["/api/v3/post"] = answer
-        with asking(view) as asked, pytest.raises(BadInput):
-            asked.source.thread("workbench", "9")
-    view.answers["/api/v3/post"] = Response(400, {"error": "couldnt_find_post"})
-    with asking(view) as asked, pytest.raises(Gone):
+@pytest.mark.parametrize(
+    ("answer", "evidence"),
+    [
+        (Response(404, "<html>404</html>"), "wall"),
+        (Response(403, "<html>no</html>"), "wall"),
+        (Response(404, b""), "wall"),
+        (Response(401, {"error": "not_logged_in"}), "closed"),
+        (Response(403, {"error": "no"}), "forbidden"),
+        (Response(400, {"error": "instance_is_private"}), "closed"),
+        (Response(400, {"error": "couldnt_find_post"}), "missing"),
+        (Response(302, b"", {"location": "/login"}), "closed"),
+    ],
+    ids=str,
+)
+def test_only_the_word_of_lemmy_is_one_on_a_post(answer: Response, evidence: str) -> None:
+    view = written(False, {}, {})
+    view.answers["/api/v3/post"] = answer
+    with asking(view) as asked:
+        with pytest.raises(Unreadable) as unreadable:
+            asked.source.thread("", "9")
+        assert unreadable.value.evidence == evidence
+        if evidence == "missing":
+            assert asked.source.again(["9"], []).posts == []
+        else:  # not taken for absent
+            with pytest.raises(Unreadable):
+                asked.source.again(["9"], [])
+
+
+def test_another_404_is_no_word_at_all() -> None:
+    view = written(False, {}, {})
+    view.answers["/api/v3/post"] = Response(404, {"error": "rate_limit"})
+    with asking(view) as asked, pytest.raises(BadInput):
         asked.source.thread("workbench", "9")
+
+
+@pytest.mark.parametrize("change", ["private", "banned"])
+def test_posts_of_a_community_that_closes_are_not_missing(change: str) -> None:
+    community = Community(world=WORLD)
+    with asking(LemmyApi(community)) as asked:
+        asked.source.verify("workbench")
+        setattr(community, change, True)
+        with pytest.raises(Unreadable) as unreadable:
+            asked.source.thread("workbench", "999999")
+        assert unreadable.value.evidence == "closed"
 
 
 def test_a_count_that_is_off_does_not_make_a_thread_incomplete() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shp_miner.errors import BadInput, NotAllowed
+from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.forum.live import Community, LiveThread
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.message import Request, Response
@@ -21,7 +21,7 @@ from shp_miner.sources.http import Http
 from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.limits import NODEBB
 from shp_miner.sources.nodebb import NodeBB
-from shp_miner.sources.source import Gone, Listed
+from shp_miner.sources.source import Gone, Listed, Unreadable
 
 from .web import FakeClock, walk
 
@@ -171,33 +171,81 @@ def test_a_second_visit_shows_edits_votes_and_deletions(stack: ExitStack) -> Non
     assert (after[third].state, after[third].body) == ("removed", "")
 
 
-def test_a_deleted_topic_is_gone(stack: ExitStack) -> None:
+def evidence(site: Site, post_id: str) -> str:
+    with pytest.raises(Unreadable) as unreadable:
+        site.source.thread(CATEGORY, post_id)
+    assert "127.0.0.1" in unreadable.value.why or SITE in unreadable.value.why
+    return unreadable.value.evidence
+
+
+def test_a_topic_that_is_not_there_is_missing_and_the_door_is_looked_at(stack: ExitStack) -> None:
     site = Site(stack, grown(3))
     post_id = site.community.threads()[0].post_id
     site.community.delete(post_id)
-    with pytest.raises(Gone) as gone:
-        site.source.thread(CATEGORY, post_id)
-    assert gone.value.state == "deleted"
-    # One request more makes sure that it is the topic that does not show and not the whole category.
-    assert site.asked() == [f"/api/topic/{post_id}", "/api/category/2"]
+    assert evidence(site, post_id) == "missing"
+    # Two requests more make sure that it is the topic that does not show and not the whole category.
+    assert site.asked()[:2] == [f"/api/topic/{post_id}", "/api/category/2"]
+    assert len(site.asked()) == 3
 
 
-@pytest.mark.parametrize(("change", "error"), [("private", NotAllowed), ("banned", BadInput)])
-def test_a_category_that_closes_is_not_taken_for_deletions(
-    change: str, error: type[Exception], stack: ExitStack
-) -> None:
+@pytest.mark.parametrize("change", ["private", "banned"])
+def test_a_category_that_closes_is_not_taken_for_deletions(change: str, stack: ExitStack) -> None:
     site = Site(stack, grown(3))
     setattr(site.community, change, True)
-    with pytest.raises(error):
-        site.source.thread(CATEGORY, site.community.threads()[0].post_id)
+    assert {evidence(site, thread.post_id) for thread in site.community.threads()} == {"closed"}
 
 
-def test_old_versions_refuse_deleted_topics(stack: ExitStack) -> None:
-    page = {"cid": 2, "slug": CATEGORY, "topics": [], "pagination": {"pageCount": 1}}
-    site = fixed(stack, {"/api/topic/7": Response(401, {"status": {}}), "/api/category/2": page})
+def test_a_topic_with_the_flag_is_gone(stack: ExitStack) -> None:
     with pytest.raises(Gone) as gone:
-        site.source.thread(CATEGORY, "7")
-    assert gone.value.state == "removed"
+        only(stack, topic(post(1), deleted=1))
+    assert gone.value.state == "deleted"
+
+
+REFUSED = Response(401, {"status": {"code": "not-authorised", "message": "Log in."}, "response": {}})
+NOT_FOUND = Response(404, {"path": "/topic/7", "title": "[[global:404.title]]"})
+
+
+def category(*tids: int, **changes: Any) -> dict[str, Any]:
+    topics = [{"tid": tid, "lastposttime": T0_MS} for tid in tids]
+    return {"cid": 2, "slug": CATEGORY, "topics": topics, "pagination": {"pageCount": 1}} | changes
+
+
+@pytest.mark.parametrize("refused", [REFUSED, NOT_FOUND, Response(403, {"error": "[[global:403.message]]"})])
+def test_topics_taken_from_guests_while_the_category_lists_them_are_closed(refused: Response, stack: ExitStack) -> None:
+    alike = {f"/api/topic/{tid}": refused for tid in (7, 8, 9)}
+    assert evidence(fixed(stack, {"/api/category/2": category(7, 8, 9), **alike}), "7") == "closed"
+    said = category(privileges={"read": True, "topics:read": False})
+    assert evidence(fixed(stack, {"/api/category/2": said, **alike}), "7") == "closed"
+
+
+def test_one_refused_topic_beside_others_that_can_be_read_is_forbidden(stack: ExitStack) -> None:
+    readable = {"/api/category/2": category(7, 8), "/api/topic/8": topic(post(1), tid=8)}
+    assert evidence(fixed(stack, {"/api/topic/7": REFUSED, **readable}), "7") == "forbidden"
+    assert evidence(fixed(stack, {"/api/topic/7": NOT_FOUND, **readable}), "7") == "missing"
+
+
+def test_a_refusal_beside_no_other_topic_stays_a_closed_door(stack: ExitStack) -> None:
+    assert evidence(fixed(stack, {"/api/topic/7": REFUSED, "/api/category/2": category()}), "7") == "closed"
+
+
+def test_web_pages_empty_bodies_and_log_ins_say_nothing_of_a_topic(stack: ExitStack) -> None:
+    html = {"content-type": "text/html"}
+    readable = {"/api/category/2": category(7, 8), "/api/topic/8": topic(post(1), tid=8)}
+    for status in (200, 401, 403, 404, 410):
+        page = Response(status, "<!doctype html><title>Just a moment...</title>", html)
+        assert evidence(fixed(stack, {"/api/topic/7": page, **readable}), "7") == "wall"
+        assert evidence(fixed(stack, {"/api/topic/7": Response(status, b""), **readable}), "7") == "wall"
+    to_login = Response(302, "", {"location": "/login?next=7"})
+    assert evidence(fixed(stack, {"/api/topic/7": to_login, **readable}), "7") == "closed"
+    away = {"/api/topic/7": Response(302, "", {"location": "/welcome"})}
+    away["/welcome"] = Response(200, "<html><form><input type=password></form>", html)
+    assert evidence(fixed(stack, {**away, **readable}), "7") == "closed"
+
+
+def test_a_check_for_robots_before_a_category_is_not_called_closed(stack: ExitStack) -> None:
+    page = Response(403, "<!doctype html><title>Just a moment...</title>", {"content-type": "text/html"})
+    with pytest.raises(TryLater, match="a check for robots"):
+        fixed(stack, {"/api/category/2": page}).source.verify("2")
 
 
 def test_long_topics_come_page_by_page(stack: ExitStack) -> None:
@@ -269,6 +317,57 @@ def test_categories_are_found_by_id_or_slug(asked: str, requests: int, stack: Ex
     assert len(site.asked()) == requests
 
 
+class Slipping:
+    """A topic of 45 posts. Before each of the requests named, its third post is purged and somebody may answer."""
+
+    platform = "nodebb"
+
+    def __init__(self, *purges: int, answered: bool) -> None:
+        self.pids = list(range(1, 46))
+        self.purges, self.answered, self.asked, self.at = purges, answered, 0, T0_MS
+
+    def respond(self, request: Request) -> Response:
+        self.asked += 1
+        if self.asked in self.purges:
+            del self.pids[2]
+            if self.answered:
+                self.at = T0_MS + self.asked * 1000
+                self.pids.append(1000 + self.asked)
+        page = int(request.first("page") or 1)
+        shown = self.pids[(page - 1) * 20 : page * 20]
+        posts = [post(pid, timestamp=T0_MS + max(0, pid - 1000) * 1000) for pid in shown]
+        newest = {"postcount": len(self.pids), "lastposttime": self.at, "pagination": {"pageCount": 3}, "mainPid": 1}
+        return Response(200, topic(*posts, **newest))
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize(
+    ("purges", "requests", "missing"), [((), 3, 0), ((2,), 6, 0), ((3,), 6, 0), ((2, 5), 6, 1)], ids=str
+)
+def test_posts_that_slip_between_two_pages_are_read_again_or_counted(
+    purges: tuple[int, ...], requests: int, missing: int, answered: bool, stack: ExitStack
+) -> None:
+    forum = Slipping(*purges, answered=answered)
+    site = Site(stack, grown(0), forum)
+    thread = site.source.thread(CATEGORY, "7")
+    assert len(site.asked()) == requests
+    assert thread.missing == missing
+    if not missing:
+        assert [int(answer.answer_id) for answer in thread.answers] == forum.pids[1:]
+
+
+def test_an_answer_between_two_pages_costs_no_second_reading(stack: ExitStack) -> None:
+    class Growing(Slipping):
+        def respond(self, request: Request) -> Response:
+            if self.asked == 1:
+                self.at += 1000
+                self.pids.append(1001)
+            return super().respond(request)
+
+    site = Site(stack, grown(0), Growing(answered=False))
+    assert (len(site.source.thread(CATEGORY, "7").answers), len(site.asked())) == (45, 3)
+
+
 def test_unknown_ambiguous_and_private_categories(stack: ExitStack) -> None:
     site = Site(stack, grown(2))
     with pytest.raises(BadInput, match="no category 'workbank' that the public can read") as caught:
@@ -329,7 +428,8 @@ def test_the_fields_of_a_post(stack: ExitStack) -> None:
     assert [answer.edited for answer in answers] == [True, False, False, False]
     assert [answer.author for answer in answers] == ["Zoë", "m", None, "user0"]
     assert [answer.author_id for answer in answers] == ["1", "53", None, "https://remote.example/u/1"]
-    assert [answer.author_role for answer in answers] == ["admin", "moderator", "member", "member"]
+    # What somebody's badge says marks no post as official.
+    assert {answer.author_role for answer in answers} == {"member"}
     assert [answer.accepted for answer in answers] == [False, True, False, False]
     assert answers[0].author_url == "https://forum.example/user/zo%C3%AB"
     assert answers[1].author_url is None
@@ -344,6 +444,18 @@ def test_a_site_without_votes_has_no_scores(stack: ExitStack) -> None:
     assert thread.post.title == "<raw> & title"
 
 
-def test_a_topic_without_posts_is_removed(stack: ExitStack) -> None:
-    with pytest.raises(Gone):
-        only(stack, topic())
+def test_a_topic_without_its_first_post_is_missing(stack: ExitStack) -> None:
+    for body in (topic(), topic(post(2), mainPid=1)):
+        with pytest.raises(Unreadable, match="without its first post"):
+            only(stack, body)
+
+
+def test_addresses_are_those_of_the_site_as_it_was_asked_for(stack: ExitStack) -> None:
+    site = fixed(stack, {"/api/topic/7": topic(post(1), post(2))})
+    plain = NodeBB(site.source._http, SITE, f"http://{SITE}")
+    thread = plain.thread(CATEGORY, "7")
+    assert thread.post.url == f"http://{SITE}/topic/7/a-title"
+    assert (thread.answers[0].url, thread.answers[0].author_url) == (
+        f"http://{SITE}/post/2",
+        f"http://{SITE}/user/user2",
+    )

@@ -22,7 +22,7 @@ from shp_miner.sources.http import Budget, MemoryClocks, OverBudget
 from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.reddit import Reddit
 from shp_miner.sources.reddit_praw import Credentials
-from shp_miner.sources.source import Gone
+from shp_miner.sources.source import Unreadable
 
 from .web import CommunityClock
 
@@ -291,14 +291,15 @@ def test_absent_is_gone_unless_the_community_is_closed() -> None:
         assert ([one.post_id for one in items.posts], items.answers) == ([post_id], [])
         # A whole batch is one request; a thread of which nothing was there is one more.
         assert bench.asked()[1:] == ["GET /api/info", "GET /comments/zzzz"]
-        with pytest.raises(Gone) as gone:
+        with pytest.raises(Unreadable) as unreadable:
             bench.source.thread("workbench", "zzzz")
-        assert gone.value.state == "removed"
+        assert unreadable.value.evidence == "missing"
         bench.view.closed = "private"
         with pytest.raises(NotAllowed, match="is private"):
             bench.source.again([post_id], [])
         bench.view.closed = "banned"
-        assert bench.source.again([post_id], []).posts == []
+        with pytest.raises(BadInput, match="was banned"):
+            bench.source.again([post_id], [])
 
 
 @pytest.mark.parametrize(
@@ -321,8 +322,47 @@ def test_closed_communities_say_why(closed: Any, error: type[Error], exit_code: 
                 ask()
             assert refused.value.exit_code == exit_code
             assert refused.value.hint
-        with pytest.raises(Gone if closed == "banned" else error):
+        with pytest.raises(Unreadable, match=closed) as unreadable:
             bench.source.thread("workbench", post_id)
+        assert unreadable.value.evidence == "closed"
+
+
+def instead(status: int, body: Any, headers: dict[str, str] | None = None) -> faults.Fault:
+    return faults.Fault("instead", instead=lambda _: Response(status, body, headers or {}))
+
+
+PAGE = "<!doctype html><title>Just a moment...</title>"
+HTML = {"content-type": "text/html"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "evidence"),
+    [
+        *((instead(status, PAGE, HTML), "wall") for status in (200, 401, 403, 404)),
+        *((instead(status, b""), "wall") for status in (200, 403, 404)),
+        (instead(302, b"", {"location": "https://www.reddit.com/login/?dest=x"}), "closed"),
+        (instead(401, {"message": "Unauthorized", "error": 401}), "closed"),
+        (instead(403, {"message": "Forbidden", "error": 403}), "forbidden"),
+        (instead(404, {"message": "Not Found", "error": 404}), "missing"),
+    ],
+)
+def test_only_the_word_of_reddit_is_one_on_a_thread(fault: faults.Fault, evidence: str) -> None:
+    with reddit() as bench:
+        post_id = base36(int(bench.community.threads()[0].post_id))
+        bench.forum.faults.add(fault, path="/comments/*")
+        with pytest.raises(Unreadable) as unreadable:
+            bench.source.thread("workbench", post_id)
+        assert unreadable.value.evidence == evidence
+
+
+@pytest.mark.parametrize("path", ["/r/*", "/comments/*", "/api/v1/access_token"])
+def test_a_check_for_robots_is_said_and_no_credentials_are_blamed(path: str) -> None:
+    with reddit() as bench:
+        bench.forum.faults.add(instead(403, PAGE, HTML), path=path)
+        absent = lambda: bench.source.again(["zzzz"], [])  # noqa: E731 - nobody can tell why it is
+        ask = absent if path == "/comments/*" else lambda: bench.source.verify("workbench")
+        with pytest.raises(TryLater, match="a check for robots"):
+            ask()
 
 
 @pytest.mark.parametrize("name", ["nowhere", "all", "a+b", "two words", "", "r/", "ünïcode", "../../api/v1/me"])

@@ -21,7 +21,7 @@ from shp_miner.sources.http import Http
 from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.limits import STACKEXCHANGE
 from shp_miner.sources.pace import MemoryClocks
-from shp_miner.sources.source import Gone, Listed, Source
+from shp_miner.sources.source import Listed, Source, Unreadable
 from shp_miner.sources.stackexchange import StackExchange, host_of
 
 SITE = "workbench.stackexchange.com"
@@ -226,7 +226,7 @@ def test_what_is_edited_or_deleted_shows_when_it_is_read_again() -> None:
         real = community.thread(one.post_id)
         assert real is not None
         assert_same(asked.source.thread("all", one.post_id), real)
-        with pytest.raises(Gone):
+        with pytest.raises(Unreadable, match="has no question"):
             asked.source.thread("all", other.post_id)
         assert asked.source.threads("all", [other.post_id]) == []
         assert len(asked.new()) == 4

@@ -161,7 +161,7 @@ def test_a_thread_that_was_read_does_not_fail_any_more(store: Store) -> None:
     assert wrong(seen(store)) == []
     crawled(store, "p1", due=None, failed=-9)
     with State(store.path) as state:
-        state.gone(ORIGIN, "p1")
+        state.gone(ORIGIN, "p1", us(0), us(9))
     assert wrong(seen(store)) == []
 
 

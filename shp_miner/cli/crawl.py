@@ -13,9 +13,10 @@ import click
 
 from shp_miner.cli.options import Duration, common, example
 from shp_miner.cli.output import show, table
+from shp_miner.errors import UsageError
 
 if TYPE_CHECKING:
-    from shp_miner.crawling import Crawled
+    from shp_miner.crawled import Crawled
     from shp_miner.sources.registry import Access
 
 #: As sources.registry has them; that room's libraries are not needed for the help.
@@ -75,16 +76,36 @@ def command(
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
 
-@click.command("recheck", epilog=example("shp-miner recheck --max-seconds 20m", "shp-miner recheck --given-up"))
-@click.option("--given-up", is_flag=True, help="Try once more, too, what could not be read and was given up.")
+@click.command(
+    "recheck",
+    epilog=example(
+        "shp-miner recheck --max-seconds 20m", "shp-miner recheck --older-than 90d", "shp-miner recheck --given-up"
+    ),
+)
+@click.option("--given-up", is_flag=True, help="Also retry threads that were given up.")
+@click.option("--all", "everything", is_flag=True, help="Visit every thread, whether it is due or not.")
+@click.option("--older-than", type=Duration(), help="Also visit threads not read for this long (for example 90d).")
 @bounded
 @common
-def recheck_command(given_up: bool, limit: int | None, store: Path, as_json: bool, quiet: bool, **budget: Any) -> int:
-    """Visit threads again at set ages: scores change, and people delete what they wrote.
+def recheck_command(
+    given_up: bool,
+    everything: bool,
+    older_than: float | None,
+    limit: int | None,
+    store: Path,
+    as_json: bool,
+    quiet: bool,
+    **budget: Any,
+) -> int:
+    """Visit threads again as they age: scores change, and people delete what they wrote.
 
-    The ages are 6 hours, 1, 3, 7 and 30 days. What is gone is taken out of the store.
+    The ages are 6 hours, 1, 3, 7 and 30 days; after that, each visit comes when the thread is twice as old. Content
+    that is gone leaves the store; content that cannot be read is hidden from exports and asked for again.
     """
-    done = _recheck(store, given_up=given_up, limit=limit, quiet=quiet, **budget)
+    if everything and older_than is not None:
+        raise UsageError("--all and --older-than exclude each other.", "Name one of them.")
+    unseen = 0.0 if everything else older_than
+    done = _recheck(store, given_up=given_up, older_than_s=unseen, limit=limit, quiet=quiet, **budget)
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
 
@@ -94,13 +115,20 @@ def revisit(store: Path, *, quiet: bool) -> bool:
 
 
 def _recheck(
-    store: Path, *, given_up: bool = False, limit: int | None = None, quiet: bool, **budget: Any
+    store: Path,
+    *,
+    given_up: bool = False,
+    older_than_s: float | None = None,
+    limit: int | None = None,
+    quiet: bool,
+    **budget: Any,
 ) -> list[Crawled]:
     from shp_miner.crawling import recheck
     from shp_miner.sources.registry import Access
 
     with ended_by_sigterm():
-        return recheck(store, _asked(Access(), **budget), given_up=given_up, limit=limit, say=_saying(quiet))
+        access, say = _asked(Access(), **budget), _saying(quiet)
+        return recheck(store, access, given_up=given_up, older_than_s=older_than_s, limit=limit, say=say)
 
 
 @contextmanager
@@ -142,11 +170,12 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
 
     whole = all(one.complete for one in done)
     data = {"store": str(store), "complete": whole, "communities": [msgspec.to_builtins(one) for one in done]}
-    columns = ("community", "site", "listed", "new or changed", "read", "answers", "gone", "failed", "waiting")
-    rows = [(c.community, c.site, c.listed, c.fresh, c.read, c.answers, c.gone, c.failed, c.waiting) for c in done]
+    numbers = ("listed", "fresh", "read", "answers", "gone", "restored", "unreadable", "failed", "waiting")
+    columns = ("community", "site", *(name.replace("fresh", "new or changed") for name in numbers))
+    rows = [(one.community, one.site, *(getattr(one, name) for name in numbers)) for one in done]
     show(data, lambda: table(f"Crawled into {store}", columns, rows), as_json=as_json, quiet=quiet)
     for one in done:
-        for sentence in (one.capped, one.stopped):
+        for sentence in (one.capped, one.stopped, one.refused):
             if sentence:
                 click.echo(f"{one.community}: {sentence}", err=True)
         if one.incomplete:

@@ -12,7 +12,7 @@ from shp_miner.cli.options import Duration, Size, common, example
 from shp_miner.cli.output import show, table
 
 #: What is shown of the threads of a community.
-_THREADS = ("threads", "waiting", "due", "failing", "given_up")
+_THREADS = ("threads", "waiting", "due", "failing", "given_up", "unreadable")
 
 
 @click.command("status", epilog=example("shp-miner status", "shp-miner status --stale 36h --quiet || mail-somebody"))
@@ -27,8 +27,8 @@ def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool
     """Show the last runs, how far communities are read, what is due, what fails, and the size of a store.
 
     The exit code is 3 if the last run was killed, the disk is nearly full, or one of these is so for longer than
-    --stale: no run has ended well, a thread fails, a visit is overdue, or something to be forgotten is not gone from
-    every copy. It disturbs nobody and may be called while a run goes on.
+    --stale: no run has ended well, a thread fails, a visit is overdue, a site refuses its threads, or something to be
+    forgotten is not gone from every copy. It disturbs nobody and may be called while a run goes on.
     """
     from shp_miner.report.status import status
 
@@ -89,6 +89,11 @@ def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:
         ),
         ("threads to visit now", f"{found.due:,}"),
         ("longest overdue", thread(found.unchecked_longest)),
+        ("last seen longest ago", thread(found.oldest_unchecked)),
+        (
+            "threads that cannot be read",
+            f"{found.unreadable:,}" + "; hidden from exports" * bool(found.unreadable),
+        ),
         ("next visit", "-" if found.next_visit is None else ago(found.next_visit)),
         ("threads to read", f"{found.waiting:,}"),
         ("threads that fail", f"{found.failing:,}"),

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import polars as pl
 
-from shp_miner.community import Crawl, Crawled
+from shp_miner.community import Crawl
+from shp_miner.crawled import Crawled
 from shp_miner.errors import Error, UsageError
 from shp_miner.forgetting import purge
 from shp_miner.forum.live import Community

@@ -80,6 +80,8 @@ class Status(Struct, frozen=True):
     failing: int
     failing_longest: Thread | None
     unchecked_longest: Thread | None
+    oldest_unchecked: Thread | None
+    unreadable: int
     given_up: int
     given_up_last: list[Thread]
     next_visit: datetime | None
@@ -92,7 +94,8 @@ class Status(Struct, frozen=True):
         data: dict[str, Any] = msgspec.to_builtins(self)
         for cursor in data["cursors"]:
             cursor["complete_to"] = _iso(cursor["complete_to"])
-        for thread in (data["failing_longest"], data["unchecked_longest"], *data["given_up_last"]):
+        threads = (data["failing_longest"], data["unchecked_longest"], data["oldest_unchecked"])
+        for thread in (*threads, *data["given_up_last"]):
             if thread is not None:
                 thread["since"] = _iso(thread["since"])
         return data
@@ -116,11 +119,12 @@ def status(
         runs, cursors = look.runs(_RUNS), look.cursors(now)
         failing, overdue, success = look.failing(), look.overdue(now), look.last_success()
         next_visit, given_up = look.next_visit(now), look.given_up(_GIVEN_UP)
+        unchecked, shut_out = look.oldest_unchecked(), look.shut_out(now)
     forgetting, free = pending_since(path), free_bytes(path)
     shown = [_shown(run, is_last=number == 0, runs_now=runs_now) for number, run in enumerate(runs)]
     wrong = [
         *_wrong_with_runs(shown, success, now - round(stale_s * 1_000_000)),
-        *_wrong_with_threads(failing, overdue, now - round(stale_s * 1_000_000)),
+        *_wrong_with_threads(failing, overdue, shut_out, now - round(stale_s * 1_000_000)),
     ]
     if forgetting is not None and forgetting < now_s - stale_s:
         says = "something to be forgotten has not reached every copy: run `shp-miner forget`."
@@ -141,6 +145,8 @@ def status(
         failing=sum(one.failing for one in cursors),
         failing_longest=failing,
         unchecked_longest=overdue,
+        oldest_unchecked=unchecked,
+        unreadable=sum(one.unreadable for one in cursors),
         given_up=sum(one.given_up for one in cursors),
         given_up_last=given_up,
         next_visit=None if next_visit is None else _moment(next_visit),
@@ -181,13 +187,19 @@ def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> 
         yield Wrong("runs", _moment(success), says)
 
 
-def _wrong_with_threads(failing: Thread | None, overdue: Thread | None, before: int) -> Iterator[Wrong]:
+def _wrong_with_threads(
+    failing: Thread | None, overdue: Thread | None, shut_out: Thread | None, before: int
+) -> Iterator[Wrong]:
     if failing is not None and failing.since < before:
         says = f"thread {failing.post_id} of {failing.community} ({failing.site}) cannot be read: {failing.error}"
         yield Wrong("retries", _moment(failing.since), says)
     if overdue is not None and overdue.since < before:
         says = f"a visit to thread {overdue.post_id} of {overdue.community} ({overdue.site}) is overdue: recheck."
         yield Wrong("visits", _moment(overdue.since), says)
+    if shut_out is not None and shut_out.since < before:
+        closed = "is closed to the public" if shut_out.error == "closed" else "answers with a web page"
+        says = f"{shut_out.site} {closed} where threads of {shut_out.community} are; they are hidden, not purged."
+        yield Wrong("closed", _moment(shut_out.since), says)
 
 
 def _tables(store: Store) -> dict[str, TableShown]:

@@ -22,12 +22,13 @@ from shp_miner.dumps import reddit_records
 from shp_miner.dumps.records import CLOCK_SKEW, Lost
 from shp_miner.errors import BadInput
 from shp_miner.sources import limits
-from shp_miner.sources.http import Http
+from shp_miner.sources.evidence import Meanings, at_the_door, reading
+from shp_miner.sources.http import Http, Refused, Unexpected
 from shp_miner.sources.items import Answer, Post, Thread
 from shp_miner.sources.limits import Wait
 from shp_miner.sources.pace import SYSTEM, Clock
 from shp_miner.sources.reddit_answers import plain_name
-from shp_miner.sources.source import Gone, Items, Listed, Listing
+from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 from shp_miner.tally import Tally
 
 URL = "https://arctic-shift.photon-reddit.com"
@@ -43,9 +44,13 @@ _BUSY_S = 15.0
 _BUSY = re.compile(r"slow down|timed? ?out", re.IGNORECASE)
 _ERROR_BYTES = 2_000
 
+#: What refusals of one post mean. A post that is gone is absent; where the archive refuses, it refuses all of them.
+MEANINGS = Meanings(statuses={401: "closed", 403: "closed"})
+
 _HINT = "The archive may have changed; please report this."
 
 T = TypeVar("T", Post, Answer)
+_Page = TypeVar("_Page")
 
 
 class _Said(msgspec.Struct):
@@ -126,9 +131,13 @@ class ArcticShift:
 
     def thread(self, community: str, post_id: str) -> Thread:  # noqa: ARG002  (the archive's ids need none)
         """See Source. `missing` is a lower bound where more answers bear one second than a page holds."""
+        with reading(MEANINGS):
+            return self._thread(post_id)
+
+    def _thread(self, post_id: str) -> Thread:
         post = self._listed.pop(post_id, None) or next(iter(self.again([post_id], []).posts), None)
         if post is None:
-            raise Gone("removed")
+            raise Unreadable("missing", f"Arctic Shift holds no post {post_id}.")
         answers: dict[str, Answer] = {}
         after: int | None = None
         missing = 0
@@ -153,16 +162,25 @@ class ArcticShift:
         )
 
     def _posts(self, what: str, params: dict[str, str | int]) -> list[reddit_records.Submission]:
-        found = self._http.get(f"/api/posts/{what}", _Posts, params=params)
+        found = self._get(f"/api/posts/{what}", _Posts, params)
         if found.data is None:
             raise _refusal(found.error)
         return found.data
 
     def _comments(self, what: str, params: dict[str, str | int]) -> list[reddit_records.Comment]:
-        found = self._http.get(f"/api/comments/{what}", _Comments, params=params)
+        found = self._get(f"/api/comments/{what}", _Comments, params)
         if found.data is None:
             raise _refusal(found.error)
         return found.data
+
+    def _get(self, path: str, kind: type[_Page], params: dict[str, str | int]) -> _Page:
+        try:
+            return self._http.get(path, kind, params=params)
+        except (Refused, Unexpected) as error:
+            wall = at_the_door(error)
+            if wall is None:
+                raise
+            raise wall from error
 
     def _item(self, kind: str, row: Any, made: type[T]) -> T:
         """A row as an item, with the time at which the archive read it. Raises BadInput."""

@@ -41,14 +41,15 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def reading(meanings: Meanings) -> Iterator[None]:
-    """Raises Unreadable in the place of a refusal that is evidence of something."""
+    """Raises Unreadable in the place of a refusal, or of a wall (`at_the_door`), that is evidence of something."""
     try:
         yield
-    except (Refused, Unexpected, Silent) as error:
-        evidence = meanings.of(error)
+    except (Refused, Unexpected, TryLater) as error:
+        answer = next((one for one in (error, error.__cause__) if isinstance(one, (Refused, Unexpected, Silent))), None)
+        evidence = None if answer is None else meanings.of(answer)
         if evidence is None:
             raise
-        raise Unreadable(evidence, error.message) from error
+        raise Unreadable(evidence, error.message) from answer
 
 
 def at_the_door(error: BaseException | None) -> TryLater | None:

@@ -26,11 +26,13 @@ from shp_miner.dumps.records import CLOCK_SKEW, Lost
 from shp_miner.dumps.reddit_records import SITE
 from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.sources import limits, reddit_answers
+from shp_miner.sources.call import Silent
+from shp_miner.sources.evidence import Meanings
 from shp_miner.sources.items import Answer, Post, Thread
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks
 from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing, plain_name
 from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect
-from shp_miner.sources.source import Gone, Items, Listed, Listing
+from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 
 #: Reddit's window for counting requests is ten minutes; a budget used up in it is worth waiting for.
 LIMITS = msgspec.structs.replace(limits.REDDIT, max_wait_s=660.0)
@@ -51,6 +53,13 @@ _CLOSED = {
     "gated": ("is gated: only people who opted in may read it", "Leave it out."),
     "gold_only": ("is open to subscribers of Reddit only", "Leave it out."),
 }
+
+#: What refusals of one thread mean. What was deleted or removed is handed out as a stub that says so.
+MEANINGS = Meanings(
+    words=dict.fromkeys(("private", "banned", "quarantined", "gated", "gold_only"), "closed"),
+    statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"},
+)
+
 _REFUSED_HINT = "Check the client id and secret (reddit.com/prefs/apps) and that Reddit has approved the app."
 _REPORT_HINT = "Reddit's API may have changed; please report this."
 
@@ -142,14 +151,17 @@ class Reddit:
         return Listing([Listed(post.post_id, post.created_at) for post in posts], following, capped)
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """See Source."""
+        """See Source. A web page or a refusal is evidence of what MEANINGS says."""
         path = f"comments/{post_id}"
         try:
             answer = self._ask("GET", path, params={"limit": _TREE, "depth": 1, "sort": "top"})
         except Refused as refused:
-            if refused.status == 404:
-                raise Gone("removed") from refused
-            _closed(plain_name(community, besides=_NONE), refused)
+            evidence = MEANINGS.of(refused, refused.reason)
+            if evidence is None:
+                _closed(plain_name(community, besides=_NONE), refused)
+            raise Unreadable(evidence, refused.message) from refused
+        except Silent as silent:
+            raise Unreadable("wall", silent.message) from silent
         pages = _decoded(path, partial(msgspec.convert, answer, list[reddit_answers.Listing]))
         posts = self._posts(path, pages[0].data.children) if len(pages) == 2 else []
         post, contest = next((one for one in posts if one[0].post_id == post_id), (None, False))
@@ -178,11 +190,11 @@ class Reddit:
         return Items([post for post, _ in posts], answers)
 
     def _confirm(self, post_id: str) -> None:
-        """Raise NotAllowed where a thread is only hidden from us."""
+        """Raise NotAllowed where a thread is only hidden from us, TryLater where a wall stands before it."""
         try:
             self._ask("GET", f"comments/{post_id}", params={"limit": 1, "depth": 1})
         except Refused as refused:
-            if refused.status != 404:
+            if MEANINGS.of(refused, refused.reason) != "missing":
                 _closed("", refused)
 
     def _answers(self, path: str, post_id: str, things: list[Thing]) -> tuple[list[Answer], int]:
@@ -273,7 +285,7 @@ class Reddit:
         try:
             return self._praw.request(method=method, path=path, **kwargs)
         except Refused as refused:
-            if refused.path.endswith("/access_token"):
+            if refused.path.endswith("/access_token") and not refused.page:
                 status = refused.status
                 raise NotAllowed(f"Reddit refused the credentials (status {status}).", _REFUSED_HINT) from None
             raise
@@ -302,7 +314,9 @@ def _decoded(path: str, decode: Callable[[], T]) -> T:
 
 
 def _closed(community: str, refused: Refused) -> NoReturn:
-    """Say why a community cannot be read. Raises NotAllowed or BadInput."""
+    """Say why a community cannot be read. Raises NotAllowed, BadInput, or TryLater before a wall."""
+    if refused.page or (refused.status in (401, 403) and not refused.spoken):
+        _wall(refused)
     subject = f"r/{community}" if community else "The community of a thread"
     if refused.reason == "banned":
         raise BadInput(f"{subject} was banned by Reddit.", "Leave it out.") from None
@@ -317,6 +331,18 @@ def _closed(community: str, refused: Refused) -> NoReturn:
         reason = f", reason {refused.reason}" if refused.reason else ""
         raise NotAllowed(f"Reddit refused {refused.path} (status {refused.status}{reason}).", _REFUSED_HINT) from None
     raise BadInput(f"Reddit answered {refused.path} with status {refused.status}.", _REPORT_HINT) from None
+
+
+def _wall(refused: Refused) -> NoReturn:
+    """A web page stands where Reddit's API should."""
+    if refused.status in (401, 403) or refused.what() == "a check for robots":
+        raise TryLater(
+            refused.message, "Something before Reddit keeps programs out. Run the same command again later."
+        ) from None
+    raise BadInput(
+        f"Reddit answered {refused.path} with {refused.what()} instead of JSON.",
+        "A proxy or a login page of the network may be in the way.",
+    ) from None
 
 
 def _hide(answers: Iterable[Answer]) -> None:

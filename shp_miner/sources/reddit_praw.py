@@ -33,8 +33,9 @@ import prawcore
 import requests
 
 from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.sources.call import Silent
 from shp_miner.sources.connect import transport
-from shp_miner.sources.decode import is_html, page_kind
+from shp_miner.sources.decode import Instead, is_html, is_login
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks, Pace
 
@@ -90,14 +91,22 @@ class Credentials:
         return self.user_agent
 
 
-class Refused(Exception):
-    """An answer that is none: its status, and Reddit's word for the reason where it gives one ("private")."""
+class Refused(Instead, Exception):
+    """An answer that is none: Reddit's word for the reason where it gives one ("private"), and what was asked for."""
 
-    def __init__(self, status: int, reason: str, path: str) -> None:
-        super().__init__(f"status {status} for {path}")
-        self.status = status
-        self.reason = reason
-        self.path = path
+    def __init__(self, answer: httpx2.Response, body: bytes) -> None:
+        self.status, self.body = answer.status_code, body
+        self.page = is_html(body, answer.headers)
+        self.reason = _reason(body)
+        self.path = answer.request.url.path
+        self.login = 300 <= self.status < 400 and is_login(httpx2.URL(answer.headers.get("location", "")).path)
+        super().__init__(f"status {self.status} for {self.path}")
+
+    @property
+    def message(self) -> str:
+        """What happened, as a sentence."""
+        what = "a redirect to a log-in page" if self.login else self.what()
+        return f"Reddit answered {self.path} with status {self.status}{what and f' ({what})'}."
 
 
 class TokenExpired(Exception):
@@ -148,7 +157,7 @@ class Gate:
         request = client.build_request(
             method, url, timeout=self._timeout, extensions={"total_s": self.limits.total_s}, **kwargs
         )
-        why = ""
+        why, later = "", TryLater
         with self._lock:
             for attempt in range(1, self.limits.attempts + 1):
                 pace.before()
@@ -166,8 +175,9 @@ class Gate:
                 why = _failed(answer, body)
                 if not why:
                     return _checked(answer, body)
+                later = TryLater if answer.status_code != 200 or body.strip() else Silent
                 self._rest(pace, attempt, why)
-        raise TryLater(
+        raise later(
             f"{pace.host} {why}, {self.limits.attempts} times for {address.path}.",
             "Run the same command again later; what was fetched is kept.",
         )
@@ -250,18 +260,12 @@ def _packaged_settings() -> Iterator[None]:
 
 
 def _failed(answer: httpx2.Response, body: bytes) -> str:
-    """What is wrong with an answer that may be better the next time; empty where nothing is. Raises BadInput."""
+    """What is wrong with an answer that may be better the next time; empty where nothing is, or nothing will be."""
     status = answer.status_code
     if status >= 500 or status == 408:
         return f"answered with status {status}"
-    if status != 200:
+    if status != 200 or is_html(body, answer.headers):
         return ""
-    url = answer.request.url
-    if is_html(body, answer.headers):
-        raise BadInput(
-            f"{url.netloc.decode()} answered {url.path} with {page_kind(body)} instead of JSON.",
-            "A proxy or a login page of the network may be in the way.",
-        )
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except msgspec.DecodeError:
@@ -271,10 +275,10 @@ def _failed(answer: httpx2.Response, body: bytes) -> str:
 
 def _checked(answer: httpx2.Response, body: bytes) -> requests.Response:
     """A good answer in the form that PRAW takes. Raises Refused and TokenExpired."""
-    if answer.status_code != 200:
+    if answer.status_code != 200 or is_html(body, answer.headers):
         if answer.status_code == 401 and "invalid_token" in answer.headers.get("www-authenticate", ""):
             raise TokenExpired
-        raise Refused(answer.status_code, _reason(body), answer.request.url.path)
+        raise Refused(answer, body)
     copy = requests.Response()
     copy.status_code = answer.status_code
     copy.encoding = "utf-8"

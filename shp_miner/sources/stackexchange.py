@@ -16,9 +16,10 @@ import msgspec
 from shp_miner.dumps.stackexchange import COMMUNITY_USER, license_by_date
 from shp_miner.dumps.stackexchange_paths import site_name
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
+from shp_miner.sources.evidence import Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Params, Refused, Unexpected
 from shp_miner.sources.items import Answer, Post, Thread
-from shp_miner.sources.source import Gone, Items, Listed, Listing
+from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 
 _Found = TypeVar("_Found")
 
@@ -35,6 +36,9 @@ _ANSWERS_TOGETHER = 2_000
 _WITH_BODIES = "withbody"
 
 _US = 1_000_000
+
+#: What refusals of one question mean. A question that is gone is absent; where the API refuses, it refuses all of them.
+MEANINGS = Meanings(statuses={401: "closed", 403: "closed"})
 
 #: error_id of what is a matter of keys and tokens, of an unknown method or site, and of a bad moment of the API. All of
 #: them come with status 400.
@@ -145,16 +149,17 @@ class StackExchange:
         return Listing(listed, f"{last_s}:1" if last_s > since_s else f"{since_s}:{number + 1}")
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """A question with its answers. Raises Gone. `threads` does this for many in as many requests."""
-        found = self.threads(community, [post_id])
+        """A question with its answers. `threads` does this for many in as many requests."""
+        with reading(MEANINGS):
+            found = self.threads(community, [post_id])
         if not found:
-            raise Gone("deleted")
+            raise Unreadable("missing", f"The Stack Exchange API has no question {post_id} of {self.site}.")
         return found[0]
 
     def threads(self, community: str, post_ids: Sequence[str]) -> list[Thread]:  # noqa: ARG002
         """Questions with all their answers, in the order asked for, a few requests for every hundred of them.
 
-        What is not here is gone.
+        What is not here could not be read.
         """
         questions = self._by_ids("/questions/{ids}", post_ids, _Question)
         answers: dict[int, dict[int, _Answer]] = defaultdict(dict)
@@ -172,7 +177,7 @@ class StackExchange:
         ]
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
-        """Items by id, in one request for questions and one for answers. What is not here was deleted."""
+        """Items by id, in one request for questions and one for answers. What is not here is none to the API."""
         questions = self._by_ids("/questions/{ids}", post_ids, _Question)
         answers = self._by_ids("/answers/{ids}", [answer_id for _, answer_id in answer_ids], _Answer)
         return Items([self._post(question) for question in questions], [self._answer(answer) for answer in answers])
@@ -220,7 +225,7 @@ class StackExchange:
             )
         if said.error_id in _BAD_MOMENT:
             return TryLater(f"The Stack Exchange API is not well ({said.error_name}).", "Run the same command later.")
-        return error
+        return at_the_door(error) or error
 
     def _tag(self, community: str) -> str | None:
         name = community.strip().lower()

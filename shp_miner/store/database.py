@@ -23,7 +23,12 @@ FILE = "crawl.sqlite"
 #:   `post_gone`: only a stub of its post is left. `failed_since`: reading it has failed since then, null if it has not.
 #:   `retry_at`: it is not read before then; NEVER for one that is given up, and 0 beside an `error` for one that was,
 #:   and is to be tried once more.
+#:   `unreadable` counts how often a whole thread could not be read, by no fault of ours; such a thread, and one that is
+#:   `gone` (since `gone_at`), is asked for again at `due_at`.
 #: answers: what was present at any reading, so that what is missing at the next is noticed.
+#: doubts: items that could not be read or that the platform called gone, until that is certain. `answer_id` is empty
+#:   for a post, `whole` is set where the whole thread is meant. `askings` counts how often it was asked for in vain,
+#:   first at `first_asked`, last at `asked_at`; `hidden` says that the store keeps it out of exports.
 #: runs: every run of a pipeline; one without an end is going on or was killed. `summary` is JSON.
 #: done: what need not be done again: files that were imported, lists that were forgotten, exports that are up to date.
 SCHEMAS = (
@@ -64,13 +69,34 @@ ALTER TABLE threads ADD COLUMN failed_since INTEGER;
 UPDATE threads SET failed_since = retry_at WHERE error IS NOT NULL;
 CREATE INDEX threads_failing ON threads (failed_since) WHERE failed_since IS NOT NULL;
 """,
+    """
+CREATE TABLE doubts (
+    source TEXT, site TEXT, post_id TEXT, answer_id TEXT, community TEXT NOT NULL, whole INTEGER NOT NULL,
+    against TEXT NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL, askings INTEGER NOT NULL,
+    first_asked INTEGER, asked_at INTEGER, hidden INTEGER NOT NULL,
+    PRIMARY KEY (source, site, post_id, answer_id)
+) WITHOUT ROWID;
+ALTER TABLE threads ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE threads ADD COLUMN gone_at INTEGER;
+UPDATE threads SET due_at = 0, gone_at = coalesce(read_at, 0) WHERE gone;
+UPDATE threads SET due_at = max(2 * read_at - created_at, read_at + 2592000000000)
+    WHERE due_at IS NULL AND NOT gone AND read_at IS NOT NULL AND created_at IS NOT NULL;
+CREATE INDEX threads_again ON threads (due_at) WHERE gone OR unreadable;
+CREATE INDEX threads_seen ON threads (read_at) WHERE NOT gone;
+""",
 )
 
 #: The `retry_at` of a thread that is given up: the largest number that SQLite has.
 NEVER = (1 << 63) - 1
 
+#: Threads that can be read, for all that is known.
+READABLE = "NOT gone AND NOT unreadable"
+
+#: Threads that are gone or could not be read, and may be back.
+AWAY = "(gone OR unreadable)"
+
 #: Threads that wait to be read.
-WAITING = f"NOT gone AND (read_change IS NULL OR read_change < changed_at) AND retry_at < {NEVER}"
+WAITING = f"NOT gone AND NOT unreadable AND (read_change IS NULL OR read_change < changed_at) AND retry_at < {NEVER}"
 
 #: Threads that are given up, those that are to be tried once more among them.
 GIVEN_UP = f"error IS NOT NULL AND retry_at IN (0, {NEVER})"

@@ -11,7 +11,17 @@ from msgspec import Struct
 
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.store.database import FILE, GIVEN_UP, NEVER, SCHEMAS, WAITING, newer
+from shp_miner.store.doubts import CLOSED
 from shp_miner.store.runs import Run, as_run
+from shp_miner.store.state import LATE_US
+
+#: What a file of an earlier schema has no column for, and nothing of.
+_SINCE_4 = " AND NOT unreadable"
+
+#: A visit to an old thread, this long or longer after the one before, may be late by as long: nobody is called earlier.
+_SLACK = f"CASE WHEN due_at - read_at >= {LATE_US} THEN due_at - read_at ELSE 0 END"
+
+_MONTH_US = 30 * 86_400_000_000
 
 _FAILING = f"NOT gone AND error IS NOT NULL AND NOT ({GIVEN_UP})"
 _GIVEN_UP = f"NOT gone AND {GIVEN_UP}"
@@ -29,6 +39,7 @@ class Cursor(Struct, frozen=True):
     due: int
     failing: int
     given_up: int
+    unreadable: int
 
 
 class Thread(Struct, frozen=True):
@@ -52,6 +63,7 @@ class Look:
         self._path = folder / FILE
         self._database = open_to_look(self._path) if self._path.exists() else None
         #: 0 where there is nothing yet.
+        self._schema = len(SCHEMAS)
         self._schema = int(self._rows("PRAGMA user_version")[0][0]) if self._database else 0
         if self._schema > len(SCHEMAS):
             raise newer(self._path, self._schema)
@@ -88,9 +100,10 @@ class Look:
             return []
         rows = self._rows(
             "SELECT source, site, community, max(complete_to), sum(known), sum(waiting), sum(due), sum(failing), "
-            "sum(given_up) FROM (SELECT source, site, community, complete_to, 0 known, 0 waiting, 0 due, 0 failing, "
-            f"0 given_up FROM windows UNION ALL SELECT source, site, community, NULL, 1, {WAITING}, "
-            f"coalesce(NOT gone AND due_at <= ? AND retry_at < {NEVER}, 0), {_FAILING}, {_GIVEN_UP} FROM threads) "
+            "sum(given_up), sum(away) FROM (SELECT source, site, community, complete_to, 0 known, 0 waiting, 0 due, "
+            f"0 failing, 0 given_up, 0 away FROM windows UNION ALL SELECT source, site, community, NULL, 1, {WAITING}, "
+            f"coalesce(NOT gone AND due_at <= ? AND retry_at < {NEVER}, 0), {_FAILING}, {_GIVEN_UP}, "
+            f"{'unreadable > 0' if self._schema >= 4 else '0'} FROM threads) "
             "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             now,
         )
@@ -108,9 +121,29 @@ class Look:
         return [Thread(*row) for row in self._rows(f"{what} ORDER BY {self._since} DESC, post_id LIMIT ?", count)]
 
     def overdue(self, now: int) -> Thread | None:
-        """The thread whose visit by age is overdue for longest; given up ones do not count."""
+        """The thread whose visit is overdue for longest, and since when; given up ones do not count.
+
+        A visit to an old thread is overdue when it is late by as long as it was planned ahead.
+        """
+        overdue = f"due_at + {_SLACK}"
         return self._first(
-            f"due_at, error FROM threads WHERE due_at <= ? AND NOT gone AND NOT ({GIVEN_UP})", "due_at", now
+            f"{overdue}, error FROM threads WHERE {overdue} <= ? AND NOT gone AND NOT ({GIVEN_UP})", overdue, now
+        )
+
+    def oldest_unchecked(self) -> Thread | None:
+        """The thread that nobody has looked at for longest, and when it was last read; what is gone does not count."""
+        return self._first("read_at, error FROM threads WHERE NOT gone AND read_at IS NOT NULL", "read_at")
+
+    def shut_out(self, now: int) -> Thread | None:
+        """The thread that a closed door or a wall has hidden for longest, since when, and which of the two.
+
+        After a month nobody is called for it any more: the community is closed, then.
+        """
+        if self._schema < 4:
+            return None
+        closed = ", ".join(f"'{against}'" for against in CLOSED)
+        return self._first(
+            f"since, against FROM doubts WHERE against IN ({closed}) AND since > ?", "since", now - _MONTH_US
         )
 
     def next_visit(self, now: int) -> int | None:
@@ -129,6 +162,8 @@ class Look:
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         assert self._database is not None
+        if self._schema < 4:
+            query = query.replace(_SINCE_4, "")
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:

@@ -13,7 +13,8 @@ import msgspec
 
 from shp_miner.sources.items import Origin, Thread
 from shp_miner.sources.source import Listed
-from shp_miner.store.database import FILE, GIVEN_UP, NEVER, WAITING, opened
+from shp_miner.store.database import AWAY, FILE, GIVEN_UP, NEVER, READABLE, WAITING, opened
+from shp_miner.store.doubts import Doubts
 from shp_miner.transaction import transaction
 
 __all__ = ["FILE", "Known", "State"]
@@ -22,20 +23,33 @@ __all__ = ["FILE", "Known", "State"]
 #: be the last of that second. One in the future is a mistake, and would hide every change up to it.
 _ROUNDED_US = 5_000_000
 
+#: A visit this long after the one before is one of the visits to old threads, which go on at growing distances.
+LATE_US = 30 * 86_400_000_000
+
 #: What was given up and is to be tried once more.
 _ONCE_MORE = "NOT gone AND error IS NOT NULL AND retry_at = 0"
+
+_DUE = f"{READABLE} AND due_at <= :now"
+_AGAIN = f"{AWAY} AND due_at <= :now"
+
+#: What is noted of a thread that was asked for in vain: `due_at`, the same as `retry_at`, and `unreadable`.
+_ASKED = "due_at = ?, retry_at = ?, unreadable = ?, tries = 0, error = NULL, failed_since = NULL, claimed_until = 0"
 
 
 class Known(msgspec.Struct, frozen=True):
     """A thread that was read before: when it was made, and its answers that were there (id, created_at).
 
-    `created_at` is null for one that was only listed. Of a thread whose post is gone only answers are left.
+    `created_at` is null for one that was only listed. Of a thread whose post is gone only answers are left;
+    `gone_answers` are the ids of those that are gone. `gone_at` is when the whole thread was found gone, null
+    for one that is there.
     """
 
     post_id: str
     created_at: int | None
     answers: list[tuple[str, int]]
     post_gone: bool = False
+    gone_answers: list[str] = []
+    gone_at: int | None = None
 
 
 class State:
@@ -44,6 +58,7 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self._database = opened(folder)
+        self.doubts = Doubts(self._database)
 
     def close(self) -> None:
         """Close the file."""
@@ -81,7 +96,7 @@ class State:
     def listed(self, origin: Origin, threads: Iterable[Listed], complete_to: int | None = None) -> int:
         """Take over a page of a listing, and how far it is complete now; returns how many are new or changed.
 
-        What was given up and has changed is tried once more.
+        What was given up, gone or unreadable and has changed is asked for at once.
         """
         fresh = 0
         with transaction(self._database):
@@ -89,7 +104,8 @@ class State:
                 fresh += self._database.execute(
                     "INSERT INTO threads (source, site, post_id, community, changed_at) VALUES (?, ?, ?, ?, ?) "
                     "ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at, "
-                    "retry_at = CASE retry_at WHEN ? THEN 0 ELSE retry_at END WHERE excluded.changed_at > changed_at",
+                    f"retry_at = CASE WHEN retry_at = ? OR {AWAY} THEN 0 ELSE retry_at END, "
+                    f"due_at = CASE WHEN {AWAY} THEN 0 ELSE due_at END WHERE excluded.changed_at > changed_at",
                     (origin.source, origin.site, thread.post_id, origin.community, thread.changed_at, NEVER),
                 ).rowcount
             if complete_to is not None:
@@ -107,8 +123,21 @@ class State:
         return self._claim(origin, f"{WAITING} ORDER BY changed_at", now, until, count)
 
     def claim_due(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
-        """Threads whose next visit by age is due, those longest due first; otherwise as `claim_waiting`."""
-        return self._claim(origin, "NOT gone AND due_at <= :now ORDER BY due_at", now, until, count)
+        """Threads whose next visit is due; otherwise as `claim_waiting`.
+
+        Visits at set ages come first, those longest due before others; then old threads, the oldest unseen first.
+        """
+        late = f"due_at - read_at >= {LATE_US}"
+        order = f"{late}, CASE WHEN {late} THEN read_at ELSE due_at END"
+        return self._claim(origin, f"{_DUE} ORDER BY {order}", now, until, count)
+
+    def claim_away(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
+        """Threads that were gone or unreadable and are to be asked for again; otherwise as `claim_waiting`."""
+        return self._claim(origin, f"{_AGAIN} ORDER BY due_at", now, until, count)
+
+    def claim_unseen(self, origin: Origin, now: int, until: int, count: int, *, before: int) -> list[str]:
+        """Threads that were last read before a time, whatever is due, the oldest unseen first."""
+        return self._claim(origin, f"read_at < {before:d} ORDER BY read_at", now, until, count)
 
     def claim_once_more(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
         """What was given up and is to be tried once more; otherwise as `claim_waiting`."""
@@ -120,18 +149,26 @@ class State:
         for post_id in post_ids:
             key = (origin.source, origin.site, post_id)
             row = self._database.execute(
-                "SELECT created_at, post_gone FROM threads WHERE source = ? AND site = ? AND post_id = ?", key
+                "SELECT created_at, post_gone, CASE WHEN gone THEN coalesce(gone_at, 0) END FROM threads "
+                "WHERE source = ? AND site = ? AND post_id = ?",
+                key,
             ).fetchone()
+            created_at, post_gone, gone_at = row or (None, 0, None)
             answers = self._database.execute(
-                "SELECT answer_id, created_at FROM answers "
-                "WHERE source = ? AND site = ? AND post_id = ? AND NOT gone ORDER BY created_at, answer_id",
+                "SELECT answer_id, created_at, gone FROM answers "
+                "WHERE source = ? AND site = ? AND post_id = ? ORDER BY created_at, answer_id",
                 key,
             ).fetchall()
-            found.append(Known(post_id, row and row[0], answers, bool(row and row[1])))
+            there = [(answer_id, at) for answer_id, at, gone in answers if not gone]
+            away = [answer_id for answer_id, _, gone in answers if gone]
+            found.append(Known(post_id, created_at, there, bool(post_gone), away, gone_at))
         return found
 
     def noted(self, origin: Origin, thread: Thread) -> None:
-        """Note what a thread holds, before it is stored: whatever a crash leaves in the tables is known here."""
+        """Note what a thread holds, before it is stored: whatever a crash leaves in the tables is known here.
+
+        Answers that were gone and are shown again are among those that are there.
+        """
         key = (origin.source, origin.site, thread.post.post_id)
         with transaction(self._database):
             self._database.execute(
@@ -141,6 +178,15 @@ class State:
             self._database.executemany(
                 "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 [(*key, a.answer_id, a.created_at, int(a.state != "live")) for a in thread.answers],
+            )
+        self.back(origin, thread.post.post_id, [a.answer_id for a in thread.answers if a.state == "live"])
+
+    def back(self, origin: Origin, post_id: str, answer_ids: Sequence[str]) -> None:
+        """Note that answers are shown: those that were gone are back."""
+        with transaction(self._database):
+            self._database.executemany(
+                "UPDATE answers SET gone = 0 WHERE source = ? AND site = ? AND post_id = ? AND answer_id = ? AND gone",
+                [(origin.source, origin.site, post_id, answer_id) for answer_id in answer_ids],
             )
 
     def read(self, origin: Origin, thread: Thread, read_at: int, due_at: int | None) -> None:
@@ -167,13 +213,33 @@ class State:
         with transaction(self._database):
             self._seen(origin, post_id, read_at, due_at)
 
-    def gone(self, origin: Origin, post_id: str) -> None:
-        """Remember that a whole thread is gone: it is never asked for again."""
+    def gone(self, origin: Origin, post_id: str, now: int, due_at: int) -> None:
+        """Remember that a whole thread is gone. It is asked for again at `due_at`: what was restored comes back."""
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
         with transaction(self._database):
-            self._database.execute(f"UPDATE threads SET gone = 1, error = NULL, failed_since = NULL WHERE {where}", key)
+            self._database.execute(
+                "UPDATE threads SET gone = 1, gone_at = CASE WHEN gone THEN gone_at ELSE ? END, "
+                f"{_ASKED} WHERE {where}",
+                (now, due_at, due_at, 0, *key),
+            )
             self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where}", key)
+
+    def unreadable(self, origin: Origin, post_id: str, times: int, due_at: int) -> None:
+        """Remember that a whole thread could not be read, so many times by now, and is to be asked for at `due_at`."""
+        with transaction(self._database):
+            self._database.execute(
+                f"UPDATE threads SET {_ASKED} WHERE source = ? AND site = ? AND post_id = ?",
+                (due_at, due_at, times, origin.source, origin.site, post_id),
+            )
+
+    def times_unreadable(self, origin: Origin, post_id: str) -> int:
+        """How often in a row a thread could not be read."""
+        row = self._database.execute(
+            "SELECT unreadable FROM threads WHERE source = ? AND site = ? AND post_id = ?",
+            (origin.source, origin.site, post_id),
+        ).fetchone()
+        return int(row[0]) if row else 0
 
     def parts_gone(self, origin: Origin, post_id: str, answer_ids: Iterable[str | None]) -> None:
         """Remember that answers of a thread are gone; None stands for its post."""
@@ -237,20 +303,22 @@ class State:
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
-    def due_communities(self, source: str, site: str, now: int) -> list[str]:
-        """The communities of a site with threads to visit: due by age, put off or not, or to be tried once more."""
+    def due_communities(self, source: str, site: str, now: int, unseen_since: int = 0) -> list[str]:
+        """The communities of a site with threads to visit.
+
+        They are due, put off or not, or to be tried once more, or were last read before `unseen_since`.
+        """
         found = self._database.execute(
             "SELECT DISTINCT community FROM threads WHERE source = ? AND site = ? AND "
-            f"((NOT gone AND due_at <= ? AND retry_at < {NEVER}) OR ({_ONCE_MORE})) ORDER BY 1",
-            (source, site, now),
+            f"((due_at <= ? AND retry_at < {NEVER}) OR ({_ONCE_MORE}) OR read_at < ?) ORDER BY 1",
+            (source, site, now, unseen_since),
         )
         return [community for (community,) in found]
 
     def put_off(self, origin: Origin, now: int) -> int:
         """How many threads of a community are due for a visit by age that failed and is to be tried again later."""
-        where = (
-            "source = ? AND site = ? AND community = ? AND NOT gone AND due_at <= ? AND retry_at > ? AND retry_at < ?"
-        )
+        place = f"source = ? AND site = ? AND community = ? AND {READABLE}"
+        where = f"{place} AND due_at <= ? AND retry_at > ? AND retry_at < ?"
         (count,) = self._database.execute(
             f"SELECT count(*) FROM threads WHERE {where}", (*_place(origin), now, now, NEVER)
         ).fetchone()
@@ -262,22 +330,24 @@ class State:
         (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", _place(origin)).fetchone()
         return int(count)
 
-    def last_read(self, origin: Origin) -> str | None:
+    def last_read(self, origin: Origin, besides: str = "") -> str | None:
         """The thread of a community that was read last, of those that can be read for all that is known."""
         row = self._database.execute(
-            "SELECT post_id FROM threads WHERE source = ? AND site = ? AND community = ? AND NOT gone "
-            "AND error IS NULL AND read_at IS NOT NULL ORDER BY read_at DESC, post_id LIMIT 1",
-            _place(origin),
+            f"SELECT post_id FROM threads WHERE source = ? AND site = ? AND community = ? AND {READABLE} "
+            "AND NOT post_gone AND error IS NULL AND read_at IS NOT NULL AND post_id <> ? "
+            "ORDER BY read_at DESC, post_id LIMIT 1",
+            (*_place(origin), besides),
         ).fetchone()
         return row and str(row[0])
 
-    def due(self, source: str, site: str, now: int) -> int:
-        """How many threads of a site are due for a visit by age."""
-        where = "source = ? AND site = ? AND NOT gone AND due_at <= ? AND retry_at <= ?"
-        (count,) = self._database.execute(
-            f"SELECT count(*) FROM threads WHERE {where}", (source, site, now, now)
-        ).fetchone()
-        return int(count)
+    def due(self, source: str, site: str, now: int, unseen_since: int = 0, limit: int | None = None) -> int:
+        """How many threads of a site a recheck would visit, at most `limit` of each community."""
+        rows = self._database.execute(
+            "SELECT count(*) FROM threads WHERE source = ? AND site = ? AND (due_at <= ? OR read_at < ?) "
+            "AND retry_at <= ? GROUP BY community",
+            (source, site, now, unseen_since, now),
+        )
+        return sum(count if limit is None else min(count, limit) for (count,) in rows)
 
     def expected(self, source: str, site: str | None, community: str) -> tuple[int, bool]:
         """How many threads wait to be read of a community as people write it, and whether it was ever listed."""
@@ -300,8 +370,8 @@ class State:
 
     def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
         self._database.execute(
-            "UPDATE threads SET read_at = ?, due_at = ?, tries = 0, retry_at = 0, "
-            "error = NULL, failed_since = NULL, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
+            "UPDATE threads SET read_at = ?, due_at = ?, tries = 0, retry_at = 0, error = NULL, failed_since = NULL, "
+            "gone = 0, gone_at = NULL, unreadable = 0, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
             (read_at, due_at, origin.source, origin.site, post_id),
         )
 
