@@ -60,6 +60,8 @@ class Story:
     #: The word in the text of every item, by the forum's id.
     words: dict[str, str] = field(default_factory=dict)
     planned: list[Planned] = field(default_factory=list)
+    #: Of these the lies about single threads.
+    about_threads: list[Planned] = field(default_factory=list)
     #: What the runs of a day did, and whether something refused to let them begin.
     ran: list[Crawled] = field(default_factory=list)
     refused: bool = False
@@ -124,7 +126,8 @@ class Story:
         add = self.at.forum.faults.add
         for number in numbers:
             for path, query in self._asked_for(self.threads[number]):
-                self.planned.append(add(fault, path=path, query=query, **how))
+                self.about_threads.append(add(fault, path=path, query=query, **how))
+        self.planned += self.about_threads
         if how and self.at.kind.source not in ("stackexchange",):
             return
         for path in _MANY.get(self.at.kind.source, ()):
@@ -147,6 +150,16 @@ class Story:
     def lied(self) -> int:
         """How many requests met a lie."""
         return sum(one.struck for one in self.planned)
+
+    @property
+    def knocked(self) -> bool:
+        """Whether a thread was asked for by itself and lied about: a lie about many ids can be got over one by one."""
+        return any(one.struck for one in self.about_threads)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether the platform can be asked for items by their ids, which is its last word on them."""
+        return self.at.kind.source in _MANY
 
     def _asked_for(self, post_id: str) -> list[tuple[str, Mapping[str, str]]]:
         shown = self.shown(post_id)

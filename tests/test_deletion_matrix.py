@@ -135,7 +135,7 @@ def one_day_of_lies(told: Story, column: str, fault: Fault, folder: Path) -> Non
     told.day()
     told.honest()
     assert told.lied
-    assert column not in WALLS or not told.complete
+    assert column not in WALLS or not told.knocked or not told.complete
     nothing_purged(told)
     hidden_from_exports(told, folder)
     told.days(_FORGOTTEN)
@@ -163,13 +163,20 @@ def exported(told: Story, out: Path) -> None:
 
 
 def left_out(told: Story, folder: Path) -> None:
+    """30 % of the answers are left out of their threads, and where items are asked for by id, there too.
+
+    Two ways of asking that agree are the platform's own word: then it is purged, and must come back.
+    """
     told.lie_about_items()
     told.day()
     told.honest()
     assert told.lied
-    nothing_purged(told)
+    if told.looks_up:
+        told.was_gone = set(told.words)
+    else:
+        nothing_purged(told)
     hidden_from_exports(told, folder)
-    told.days(_FORGOTTEN)
+    told.days(_BACK if told.looks_up else _FORGOTTEN)
     assert told.complete
 
 
