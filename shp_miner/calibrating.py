@@ -33,6 +33,7 @@ FIT_PARAMETERS = (
     "keep_edited_posts",
     "keep_nsfw",
     "keep_link_posts",
+    "keep_unreadable",
     "since",
     "until",
     "max_chars",

@@ -24,6 +24,7 @@ from shp_miner.store.forget import Purged, clean, look_for_people, purge_table
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import add, has_pending, make_salt, settle
 from shp_miner.store.found import ASIDE
+from shp_miner.store.imported import look_at_imports
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import exclusive
 
@@ -80,20 +81,26 @@ def forget(
         return _purge(store, wanted, asked, [KnownExport(str(folder)) for folder in more], dry_run=True)
     with exclusive(store.path, _DOING):
         make_salt(store.path)
+        look_at_imports(store)
         lines = as_lines(asked, Forgotten.load(store.path))
         for folder in more:
             remember_export(store, folder)
         if lines.height:
             add(store.path, lines, pending=True)
+        if not (asked or more or has_pending(store.path)):
+            return _nothing(store)
         return _purge(store, Forgotten.load(store.path, pending=True), asked)
 
 
 def purge(store: Store | Path_) -> Forgot:
-    """Take what was found to be gone (`tombstone`), and all else that is pending, out of every copy."""
+    """Take what was found to be gone (`tombstone`, or by imports), and all else that is pending, out of every copy."""
     store = _existing(store)
     if not has_pending(store.path):
-        return Forgot(False, store.snapshot().version, {name: TableDone() for name in TABLES}, [])
+        return _nothing(store)
     with exclusive(store.path, _DOING):
+        look_at_imports(store)
+        if not has_pending(store.path):
+            return _nothing(store)
         return _purge(store, Forgotten.load(store.path, pending=True), [])
 
 
@@ -134,6 +141,10 @@ def _purge(
     tables = {name: TableDone(len(one.keys), one.rows, one.files) for name, one in done.items()}
     unknown = sum(not _is_known(one, whole, done, met) for one in asked)
     return Forgot(dry_run, store.snapshot().version, tables, reached, unknown)
+
+
+def _nothing(store: Store) -> Forgot:
+    return Forgot(False, store.snapshot().version, {name: TableDone() for name in TABLES}, [])
 
 
 def _is_known(asked: Asked, known: Forgotten, done: dict[str, Purged], met: set[str]) -> bool:

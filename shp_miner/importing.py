@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from shp_miner.dumps.compressed import Advance, compression, ignore
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
-from shp_miner.errors import BadInput, UsageError
+from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.tally import Tally, total
 
 if TYPE_CHECKING:
@@ -73,6 +73,12 @@ def import_dump(
         with Engine(fitting) as engine:
             tally = total(engine.run(import_part, jobs, advance))
     done = _store(path)
+    if done.exists:
+        from shp_miner.forgetting import purge  # noqa: PLC0415  (heavy, and of no use before)
+
+        # Who uses the store now takes out what the files tell to be deleted when done; until then `doctor` says so.
+        with suppress(TryLater):
+            purge(done)
     done.compact_if_due()
     return Imported(tally, done.snapshot().version if done.exists else "0.0")
 
@@ -124,7 +130,7 @@ def import_part(job: ImportJob, advance: Advance) -> Tally:
         writer: StoreWriter | None = None
         for chunk in chunks:
             # Opened late: a file of another kind is refused before a store is made.
-            writer = writer or stack.enter_context(_store(job.store).writer())
+            writer = writer or stack.enter_context(_store(job.store).writer(imported=True))
             writer.add(chunk)
     return tally
 

@@ -25,6 +25,9 @@ from shp_miner.text.clean import clean
 #: The note under which pairs of equal texts are counted.
 SAME_TEXT = "same_text"
 
+#: The note under which items are counted that could not be read when last asked for, and are as last read.
+UNREADABLE = "unreadable"
+
 
 class Selection(Struct, frozen=True, kw_only=True):
     """What to mine and how: the rule, the communities (none means all), and the shares of validation and test."""
@@ -75,8 +78,8 @@ class Judged:
 def judge(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
     """Read the threads of one range, without their bodies, and say who is eligible."""
     rule = selection.rule
-    posts, contradicting_posts = snapshot.posts(part, selection.communities)
-    answers, contradicting_answers = snapshot.answers(part, selection.communities)
+    posts, contradicting_posts = snapshot.posts(part, selection.communities, keep_unreadable=rule.keep_unreadable)
+    answers, contradicting_answers = snapshot.answers(part, selection.communities, keep_unreadable=rule.keep_unreadable)
     if rule.observe_at_s is not None:
         seen = snapshot.scan("answers", part).select(*ANSWER_KEY, "observed_at", "score").collect()
         answers = at_age(answers, seen, ANSWER_KEY, rule.observe_at_s)
@@ -92,6 +95,9 @@ def mine(
     judged = judge(snapshot, part, selection)
     tally.note("post", "observations_contradict", judged.contradicting_posts)
     tally.note("answer", "observations_contradict", judged.contradicting_answers)
+    if rule.keep_unreadable:
+        for kind, name in (("post", "posts"), ("answer", "answers")):
+            tally.note(kind, UNREADABLE, snapshot.unreadable(name, part, selection.communities))
     posts, answers = judged.posts, judged.answers
     digest = sum(int(frame["content_hash"].to_numpy().view(np.uint64).sum()) for frame in (posts, answers))
     observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]

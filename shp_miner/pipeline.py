@@ -212,6 +212,7 @@ _WAYS_OUT = {
     "score_age_unknown": "--allow-unknown-age",
     "score_read_too_early": "a lower --min-score-age, or wait until the scores are read again",
     "score_too_low": "a lower --min-post-score or --min-answer-score",
+    "unreadable": "--keep-unreadable: it could not be read when it was last visited",
 }
 
 

@@ -13,6 +13,9 @@ from typing import Any
 import pandas as pd
 
 FLOORS = {"reddit": (10, 2), "lemmy": (10, 2), "stackexchange": (5, 1)}
+#: Where roles say who somebody is and not how they spoke, only the forum's own voice is official.
+OFFICIAL_QUESTIONS = {"discourse": ("bot",), "nodebb": ("bot",)}
+OFFICIAL_ANSWERS = {"discourse": ("bot",), "nodebb": ("bot",)}
 STARTS = {"reddit": 1, "lemmy": 1}
 HOUR = pd.Timedelta(hours=1)
 DAY = pd.Timedelta(days=1)
@@ -57,7 +60,7 @@ def post_is_eligible(post: Any, *, floors: bool = True) -> bool:
         and post["title"].strip()
         and post["state"] == "live"
         and not post["author_deleted"]
-        and post["author_role"] not in ("moderator", "admin")
+        and post["author_role"] not in OFFICIAL_QUESTIONS.get(post["platform"], ("moderator", "admin"))
         and not post["nsfw"]
         and not (post["edited"] and post["platform"] in ("reddit", "lemmy"))
         and _has_age(post)
@@ -73,7 +76,7 @@ def answer_is_eligible(answer: Any, post: Any, *, floors: bool = True) -> bool:
         answer["state"] == "live"
         and answer["body_chars"] > 0
         and not answer["author_deleted"]
-        and answer["author_role"] == "member"
+        and answer["author_role"] not in OFFICIAL_ANSWERS.get(answer["platform"], ("moderator", "admin", "bot"))
         and not by_asker
         and not answer["stickied"]
         and _has_age(answer)

@@ -18,6 +18,7 @@ import pytest
 from datasets import load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 import shp_miner
 from shp_miner import FORMATS, BadInput, Store, UsageError, export_dataset, import_dump
@@ -27,6 +28,7 @@ from shp_miner.export.columns import Columns, Repeated, to_arrow
 from shp_miner.export.shards import config_name
 from shp_miner.mine import Threads
 from shp_miner.pipeline import _LEAST_ROWS, ROWS_PER_RANGE, _fitting
+from shp_miner.store.forget import Item, hide
 
 from .build import READ, T0, answer_row, chunk, comment, post_row, submission, thread, tree, write_dump, write_month
 
@@ -474,6 +476,36 @@ def test_a_later_reading_replaces_the_score(tmp_path: Path, now: datetime) -> No
     assert tree(tmp_path / "x-o") == tree(tmp_path / "y-o")
     (row,) = rows_of(tmp_path / "x-o")
     assert row[f"answer{row['preferred']}_id"] == "p1c2"
+
+
+def test_what_cannot_be_read_is_left_out_or_as_it_was_last_read(tmp_path: Path, now: datetime) -> None:
+    dump = write_month(tmp_path / "dump", [*thread("p1", (3, 9, 5)), *thread("p2", (4, 8))])
+    import_dump("reddit-dump", dump, tmp_path / "store", now=now)
+    store = Store(tmp_path / "store")
+    whole = {rule: export_dataset(store, tmp_path / "whole" / rule, rule=rule) for rule in ("shp", "calibrated")}
+    later = (READ + 86_400) * 1_000_000
+    assert hide(store, [Item("reddit.com", "p1", "p1c2"), Item("reddit.com", "p2")], later) == 2
+    hidden = export_dataset(store, tmp_path / "hidden")
+    assert hidden.pairs == {"asktest": 1}
+    assert hidden.tally.dropped["answer", "unreadable"] == hidden.tally.dropped["post", "unreadable"] == 1
+    assert "unreadable" not in {reason for _, reason in hidden.tally.notes}
+    for name, before in whole.items():
+        rule = shp_miner.preset(name, keep_unreadable=True, min_confidence=None)
+        plain = shp_miner.preset(name, min_confidence=None)
+        kept = export_dataset(store, tmp_path / "kept" / name, rule=rule)
+        assert kept.tally.notes["answer", "unreadable"] == kept.tally.notes["post", "unreadable"] == 1
+        export_dataset(store, tmp_path / "same" / name, rule=plain, as_of=before.version)
+        assert rows_of(tmp_path / "kept" / name) == rows_of(tmp_path / "same" / name)
+    # At an age, the readings count that there are; what cannot be read now is left out all the same.
+    age = shp_miner.preset("votes", observe_at_s=READ - T0)
+    assert export_dataset(store, tmp_path / "age", rule=age).pairs == {"asktest": 1}
+    assert export_dataset(store, tmp_path / "age", rule=structs.replace(age, keep_unreadable=True)).pairs == {
+        "asktest": 4
+    }
+    hide(store, [Item("reddit.com", "p1")], later)
+    with pytest.raises(BadInput, match="unreadable") as nothing:
+        export_dataset(store, tmp_path / "nothing")
+    assert "--keep-unreadable" in nothing.value.hint
 
 
 # -- whole or not at all ----------------------------------------------------------------------------------------------

@@ -95,6 +95,10 @@ def test_the_fields_of_a_submission(tmp_path: Path, now: datetime) -> None:
     assert {key: row[key] for key in expected} == expected
 
 
+#: What is left of a row whose item is gone, whatever the archive still holds of it.
+EMPTY: dict[str, Any] = {"body": "", "body_chars": 0, "author": None, "author_deleted": True, "url": None}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -123,6 +127,16 @@ def test_the_fields_of_a_submission(tmp_path: Path, now: datetime) -> None:
         ({"_meta": {"was_deleted_later": True}}, {"state": "deleted"}),
         ({"_meta": {"removal_type": "deleted"}}, {"state": "deleted"}),
         ({"_meta": {"removal_type": "removed by reddit"}}, {"state": "removed"}),
+        (
+            {"_meta": {"was_initially_deleted": True, "removal_type": "removed"}},
+            {"state": "live", "body": "Answer c1."},
+        ),
+        (
+            {"_meta": {"was_initially_deleted": True, "was_deleted_later": True, "removal_type": "deleted"}},
+            {"state": "deleted", **EMPTY},
+        ),
+        ({"_meta": {"was_initially_deleted": True}, "body": "[removed]"}, {"state": "removed"}),
+        ({"_meta": {"was_deleted_later": True}, "is_submitter": True}, EMPTY | {"by_post_author": False}),
         ({"unheard_of": {"a": [1]}}, {"state": "live"}),
     ],
     ids=str,
@@ -134,6 +148,87 @@ def test_old_and_new_types_of_a_comment(
     assert row is not None
     assert {key: row[key] for key in expected} == expected
     assert tally.complete
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"removed_by_category": "moderator"}, {"state": "removed", **EMPTY, "title": ""}),
+        ({"removed_by_category": "deleted"}, {"state": "deleted", **EMPTY, "title": ""}),
+        (
+            {"removed_by_category": "automod_filtered", "_meta": {"was_initially_deleted": True}},
+            {"state": "live", "title": "Question p1?", "body": "Some detail.", "author": "asker"},
+        ),
+        (
+            {"removed_by_category": "deleted", "_meta": {"was_initially_deleted": True, "was_deleted_later": True}},
+            {"state": "deleted", **EMPTY, "title": ""},
+        ),
+        ({"title": "[deleted by user]", "selftext": ""}, {"state": "deleted", "title": ""}),
+        ({"title": "[ Removed by Reddit ]"}, {"state": "removed", **EMPTY}),
+        ({"title": "Why does it say [deleted by user]?"}, {"state": "live"}),
+    ],
+    ids=str,
+)
+def test_what_is_left_of_a_submission(
+    changes: dict[str, Any], expected: dict[str, Any], tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = submission("p1", **changes)
+    fast, _ = one(now, tmp_path, record)
+    monkeypatch.setattr("shp_miner.dumps.reddit_columns._parsed", lambda *_: None)
+    careful, _ = one(now, tmp_path, record)
+    assert fast is not None
+    assert fast == careful
+    assert {key: fast[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        ("[ Removed by reddit in response to a copyright notice. ]", "removed"),
+        ("[ Removed by Reddit on account of violating the [content policy](/help/contentpolicy). ]", "removed"),
+        ("[ removed  by\treddit ]", "removed"),
+        ("[UNAVAILABLE]", "removed"),
+        ("\u200b[Deleted By User]\n", "deleted"),
+        ("[deleted]", "deleted"),
+        ("[removed]\n\nEdit: it was not.", "live"),
+        ("It says [unavailable] here.", "live"),
+        ("[removed by reddit](https://example.org)", "live"),
+        ("[deleted" + " " * 500 + "]", "live"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_notices_are_no_answers_on_either_way(
+    body: str, state: str, tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = comment("c1", body=body)
+    fast, _ = one(now, tmp_path, record)
+    monkeypatch.setattr("shp_miner.dumps.reddit_columns._parsed", lambda *_: None)
+    careful, _ = one(now, tmp_path, record)
+    assert fast is not None
+    assert fast == careful
+    assert fast["state"] == state
+    assert (fast["body"] == "") == (state != "live")
+
+
+def test_what_is_gone_and_what_was_restored_in_a_store(tmp_path: Path, now: datetime) -> None:
+    from shp_miner import export_dataset, import_dump, load
+
+    notices = ["[ Removed by Reddit ]", "[unavailable]", "[ Removed by reddit in response to a copyright notice. ]"]
+    back = {"was_initially_deleted": True, "removal_type": "removed"}
+    answers = [
+        *(comment(f"n{at}", body=notice, score=50 + at) for at, notice in enumerate(notices)),
+        comment("late", body="Xylodeleted words.", score=90, _meta={"was_deleted_later": True}),
+        comment("back", body="An answer that came back.", score=9, _meta=back),
+        comment("plain", score=3),
+    ]
+    paths = [write_dump(tmp_path / "RS", [submission("p1", _meta=back)]), write_dump(tmp_path / "RC", answers)]
+    import_dump("reddit-dump", paths, tmp_path / "store", now=now)
+    assert export_dataset(tmp_path / "store", tmp_path / "out").pairs == {"asktest": 1}
+    (pair,) = load(tmp_path / "out").to_polars().to_dicts()
+    assert {pair["answer1_id"], pair["answer2_id"]} == {"back", "plain"}
+    stored = pl.concat([pl.read_parquet(file)["body"] for file in (tmp_path / "store" / "answers").glob("*.parquet")])
+    assert stored.str.contains("came back").any()
+    assert not stored.str.contains("Xylodeleted|emoved|unavail").any()
 
 
 VISIBLE = {" a b\n\tc ": 6, " \u200b\n": 0, "&amp;#x200B;": 0, "a\u00a0": 1, "é\U0001f600": 2}

@@ -55,7 +55,12 @@ def reasons(tally: Tally) -> set[str]:
 
 # -- random threads ---------------------------------------------------------------------------------------------------
 
-SITES = [("reddit.com", "reddit"), ("lemmy.world", "lemmy"), ("beer.stackexchange.com", "stackexchange")]
+SITES = [
+    ("reddit.com", "reddit"),
+    ("lemmy.world", "lemmy"),
+    ("beer.stackexchange.com", "stackexchange"),
+    ("forum.example", "discourse"),
+]
 
 
 @st.composite
@@ -199,6 +204,7 @@ TWO = [answer_row("a", score=3), answer_row("b", score=9, created_at=(T0 + 120) 
         ({"title": " \t"}, "no_title"),
         ({"state": "deleted"}, "deleted"),
         ({"state": "removed"}, "removed"),
+        ({"state": "unreadable"}, "unreadable"),
         ({"author_deleted": True}, "author_deleted"),
         ({"author_role": "moderator"}, "author_moderator"),
         ({"nsfw": True}, "nsfw"),
@@ -221,6 +227,7 @@ def test_a_post_is_dropped_for_its_reason(post: dict[str, Any], reason: str) -> 
     [
         ({"state": "deleted"}, "deleted"),
         ({"state": "removed"}, "removed"),
+        ({"state": "unreadable"}, "unreadable"),
         ({"body_chars": 0}, "empty"),
         ({"body_chars": 100_001}, "too_long"),
         ({"author_deleted": True}, "author_deleted"),
@@ -269,6 +276,20 @@ def test_scores_read_apart_are_compared_only_once_settled() -> None:
     assert not read(3, 6)
     assert not read(29, 40)
     assert read(31, 90)
+
+
+@pytest.mark.parametrize("role", ["member", "moderator", "admin", "bot"])
+@pytest.mark.parametrize("platform", PROFILES)
+def test_only_what_is_spoken_officially_is_left_out(platform: str, role: str) -> None:
+    rows = [{**row, "platform": platform} for row in TWO]
+    high = {"platform": platform, "score": 100}
+    ranks = platform in ("discourse", "nodebb")
+    answered, _ = run(preset("shp"), [rows[0], {**rows[1], "author_role": role}], **high)
+    assert bool(answered) == (role == "member" or (ranks and role != "bot"))
+    asked, tally = run(preset("shp"), rows, author_role=role, **high)
+    official = role == "bot" if ranks else role in ("moderator", "admin")
+    assert bool(asked) == (not official)
+    assert ("author_bot" if role == "bot" else "author_moderator") in reasons(tally) or not official
 
 
 @pytest.mark.parametrize(("platform", "profile"), PROFILES.items())
@@ -323,7 +344,7 @@ def test_every_parameter_can_be_overridden(name: str, value: Any, post: dict[str
 
 
 def test_the_overrides_above_are_all_parameters() -> None:
-    others = {"name", "confounded", "neighbours_only", "max_pairs_per_post", "seed", "observe_at_s"}
+    others = {"name", "confounded", "neighbours_only", "max_pairs_per_post", "seed", "observe_at_s", "keep_unreadable"}
     assert {row[0] for row in OVERRIDES} | others == set(Rule.__struct_fields__)
 
 

@@ -457,10 +457,15 @@ def test_the_fields_of_a_post(stack: ExitStack) -> None:
     assert [(answer.body, answer.body_format) for answer in answers][:1] == [("<p>post 2</p>", "html")]
     assert [answer.score for answer in answers] == [4, 0, 0, 0]
     assert [answer.edited for answer in answers] == [True, False, False, False]
-    assert [answer.author_role for answer in answers] == ["moderator", "admin", "bot", "member"]
+    assert [answer.author_role for answer in answers] == ["member", "member", "bot", "member"]
     assert [answer.accepted for answer in answers] == [False, True, False, True]
     assert (answers[3].author, answers[3].author_id, answers[3].author_url) == (None, None, None)
     assert answers[3].created_at == T0_US - timedelta(days=3653).total_seconds() * 1_000_000 + 250_000
+
+
+def test_what_the_forum_itself_says_is_no_members_question(stack: ExitStack) -> None:
+    for change in ({"user_id": -1, "admin": True}, {"post_type": 2, "moderator": True}):
+        assert only(stack, topic(post(1, **change), post(2))).post.author_role == "bot"
 
 
 def test_states_and_their_bodies(stack: ExitStack) -> None:
@@ -473,6 +478,16 @@ def test_states_and_their_bodies(stack: ExitStack) -> None:
     thread = only(stack, topic(*posts))
     assert (thread.post.state, thread.post.body) == ("removed", "")
     assert [(a.state, a.body) for a in thread.answers] == [("deleted", ""), ("removed", ""), ("removed", "")]
+
+
+def test_notices_are_no_texts(stack: ExitStack) -> None:
+    withdrawn = "(post withdrawn by author, will be automatically deleted in 24 hours unless flagged)"
+    posts = [post(1), post(2, raw=withdrawn), post(3, cooked="<p>(post deleted by author)</p>"), post(4, raw="(sic)")]
+    assert [(one.state, one.body) for one in only(stack, topic(*posts)).answers] == [
+        ("deleted", ""),
+        ("deleted", ""),
+        ("live", "(sic)"),
+    ]
 
 
 @pytest.mark.parametrize("change", [{"featured_link": "https://elsewhere.example"}, {"polls": [{"name": "poll"}]}])

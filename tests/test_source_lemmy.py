@@ -434,6 +434,16 @@ def test_only_the_word_of_lemmy_is_one_on_a_post(answer: Response, evidence: str
                 asked.source.again(["9"], [])
 
 
+def test_a_notice_is_no_text() -> None:
+    view = written(
+        False, {"body": "*Permanently Deleted*"}, {"content": "removed by mod"}, {"content": "deleted by me"}
+    )
+    with asking(view) as asked:
+        thread = asked.source.thread("workbench", "9")
+    assert (thread.post.state, thread.post.title, thread.post.body) == ("deleted", "", "")
+    assert [(one.state, one.body) for one in thread.answers] == [("removed", ""), ("live", "deleted by me")]
+
+
 def test_another_404_is_no_word_at_all() -> None:
     view = written(False, {}, {})
     view.answers["/api/v3/post"] = Response(404, {"error": "rate_limit"})

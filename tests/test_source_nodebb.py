@@ -438,6 +438,11 @@ def test_the_fields_of_a_post(stack: ExitStack) -> None:
     assert answers[3].url == "https://forum.example/post/https%3A%2F%2Fremote.example%2Fnotes%2F1%3Fa%3Db"
 
 
+def test_notices_are_no_texts(stack: ExitStack) -> None:
+    posts = [post(1), post(2, content="[[topic:post_is_deleted]]"), post(3, content="<p>This post is deleted!</p>\n")]
+    assert [(one.state, one.body) for one in only(stack, topic(*posts)).answers] == [("deleted", "")] * 2
+
+
 def test_a_site_without_votes_has_no_scores(stack: ExitStack) -> None:
     thread = only(stack, topic(post(1), post(2), **{"reputation:disabled": 1}, titleRaw="<raw> & title"))
     assert [thread.post.score, thread.answers[0].score] == [None, None]

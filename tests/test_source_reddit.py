@@ -280,7 +280,7 @@ def test_edits_and_deletions_are_seen_again_by_id() -> None:
 
         community.delete(thread.post_id)
         post = source.again([post_id], []).posts[0]
-        assert (post.state, post.author, post.body) == ("deleted", None, "[deleted]")
+        assert (post.state, post.author, post.body) == ("deleted", None, "")
 
 
 def test_absent_is_gone_unless_the_community_is_closed() -> None:

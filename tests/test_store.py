@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
@@ -17,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shp_miner import BadInput, UsageError
-from shp_miner.model import ANSWER, POST, Chunk, thread_hash
+from shp_miner.model import ANSWER, GONE, POST, Chunk, thread_hash
 from shp_miner.report.stats import stats
 from shp_miner.store import HashRange, Store, lake
+from shp_miner.store.forget import Item, hide, tombstone
 from shp_miner.store.lake import TABLES
 from shp_miner.store.migrate import MARK
 
@@ -276,6 +278,47 @@ def test_communities_of_one_name_on_two_sites_are_counted_apart(tmp_path: Path) 
     store.append(chunk([post_row(), post_row(**elsewhere)], answers))
     counted = [(row["site"], row["posts"], row["answers"]) for row in stats(store.snapshot())["communities"]]
     assert counted == [("forum.example", 1, 1), ("reddit.com", 1, 2)]
+
+
+@pytest.mark.parametrize("state", ["deleted", "removed", "unreadable"])
+def test_what_is_not_live_says_neither_who_nor_what(state: str, tmp_path: Path) -> None:
+    told = {"author": "Somebody", "author_id": "7", "author_url": "https://x.example/7", "author_role": "moderator"}
+    told |= {"state": state, "body": "Gone text.", "url": "https://x.example/gone-title"}
+    rows = chunk([post_row(**told, title="Gone title")], [answer_row("a", **told), answer_row("b")])
+    posts, answers = pl.DataFrame(rows.posts), pl.DataFrame(rows.answers)
+    for row in (posts.row(0, named=True), answers.row(0, named=True)):
+        assert {name: row[name] for name in GONE if name in row} == {n: v for n, v in GONE.items() if n in row}
+        assert (row["state"], row["score"]) == (state, row["score"])
+    assert answers.row(1, named=True)["author"] == "writer-b"
+    # Whoever reads the text afterwards finds the same row: what is left out does not count.
+    other = chunk([], [answer_row("a", **told | {"body": "Another.", "author": "x"})])
+    assert other.answers["content_hash"][0] == rows.answers["content_hash"][0]
+    own = chunk([post_row(state=state, community="u_asker")], []).posts["community"].to_pylist()
+    assert own == ["u_asker" if state == "unreadable" else "u_forgotten"]
+
+
+def test_what_cannot_be_read_hides_what_was_until_it_is_read_again(tmp_path: Path) -> None:
+    store = filled(tmp_path / "s", chunk([post_row()], [answer_row("a"), answer_row("b"), answer_row("c")]))
+    tombstone(store, [Item("reddit.com", "p1", "c")], "removed", READ * 1_000_000)
+    items = [Item("reddit.com", "p1"), *(Item("reddit.com", "p1", name) for name in ("a", "c", "never seen"))]
+    assert hide(store, items, 0) == 2
+    assert hide(store, items, (READ + 60) * 1_000_000) == 0, "once is enough"
+    snapshot = store.snapshot()
+    rows = snapshot.answers(WHOLE)[0].sort("answer_id")
+    assert rows["state"].to_list() == ["unreadable", "live", "removed"]
+    hidden = rows.row(0, named=True)
+    assert (hidden["author"], hidden["score"], hidden["community"]) == (None, None, "asktest")
+    assert hidden["observed_at"].timestamp() == READ + 1e-6, "later than what it hides, whatever the clock says"
+    assert [snapshot.unreadable(name) for name in ("posts", "answers")] == [1, 1]
+    assert snapshot.unreadable("answers", WHOLE, ["elsewhere"]) == 0
+    assert {name: one["unreadable"] for name, one in stats(snapshot)["tables"].items()} == {"posts": 1, "answers": 1}
+    kept = snapshot.answers(WHOLE, keep_unreadable=True)[0].sort("answer_id")
+    assert kept["state"].to_list() == ["live", "live", "removed"]
+    assert snapshot.bodies("answers", WHOLE, kept)["body"].to_list() == ["Answer a.", "Answer b.", ""]
+    store.append(chunk([], [answer_row("a", observed_at=(READ + 60) * 1_000_000)]))
+    snapshot = store.snapshot()
+    assert snapshot.answers(WHOLE)[0].sort("answer_id")["state"].to_list() == ["live", "live", "removed"]
+    assert snapshot.unreadable("answers") == 0
 
 
 @pytest.mark.parametrize("compacted", [False, True])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.text.clean import clean, sound, to_markdown, visible_chars
+from shp_miner.text.notices import NOTICES, notice
 from shp_miner.text.shp import flatten
 
 
@@ -62,3 +66,23 @@ def test_visible_characters_of_html() -> None:
 )
 def test_shp_text_is_one_line_without_link_targets(text: str, expected: str) -> None:
     assert flatten(pl.Series([text])).to_list() == [expected]
+
+
+NOTICES_ON_THE_PAGE = re.findall(
+    r"^\| `(reddit|lemmy|discourse|nodebb)` \| (.*) \|$",
+    (Path(__file__).parents[1] / "docs" / "formats.md").read_text().split("## Notices in the place of text")[1],
+    re.MULTILINE,
+)
+
+
+def test_every_notice_on_the_page_is_one_and_only_on_its_platform() -> None:
+    assert {platform for platform, _ in NOTICES_ON_THE_PAGE} == set(NOTICES)
+    for platform, cell in NOTICES_ON_THE_PAGE:
+        for text in re.findall(r"`([^`]+)`", cell):
+            whole = f"[ Removed by Reddit {text} ]" if text[:2] in ("in", "on") else text
+            assert notice(platform, whole), whole
+            assert notice(platform, f"  {whole.upper()}\n"), whole
+            assert notice(platform, f"<p>{whole}</p>\n", html=True), whole
+            assert not notice(platform, f"He wrote: {whole}"), whole
+            assert not notice(platform, f"{whole} Why?"), whole
+            assert not notice("stackexchange", whole)

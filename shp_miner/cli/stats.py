@@ -30,9 +30,10 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
         if len(most) > _SHOWN:
             click.echo(f"and {len(most) - _SHOWN:,} more; --json has all\n")
         sizes = [
-            (name, values["observations"], f"{values['bytes'] / 1e6:.1f} MB") for name, values in data["tables"].items()
+            (name, values["observations"], f"{values['bytes'] / 1e6:.1f} MB", values["unreadable"])
+            for name, values in data["tables"].items()
         ]
-        table("Tables", ("table", "observations", "size"), sizes)
+        table("Tables", ("table", "observations", "size", "unreadable"), sizes)
         if data["read_too_early"]:
             rows = [
                 [row["community"], row["month"], row["answers"], f"{row['share']:.0%}"]

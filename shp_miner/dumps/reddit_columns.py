@@ -14,8 +14,9 @@ import stringzilla as sz
 
 from shp_miner.dumps.lines import Lines
 from shp_miner.dumps.records import EARLIEST_S
-from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, GONE_BODIES, ROLES
+from shp_miner.dumps.reddit_records import BOT_NAME, EMPTIED, GONE_AUTHORS, ROLES
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
+from shp_miner.text.notices import LONGEST, notice
 
 #: Columns beside those that a source fills in: why a record is left out, null if it is kept.
 LEFT_OUT = "left_out"
@@ -39,6 +40,7 @@ _SHARED: dict[str, pl.DataType | type[pl.DataType]] = {
             "retrieved_2nd_on": pl.Int64,
             "is_edited": pl.Boolean,
             "was_deleted_later": pl.Boolean,
+            "was_initially_deleted": pl.Boolean,
             "removal_type": pl.String,
         }
     ),
@@ -83,7 +85,13 @@ def to_frame(
         frames = [frame for frame, _ in parts if frame.height]
         return pl.concat(frames) if frames else pl.DataFrame(), [line for _, careful in parts for line in careful]
     own = _answer() if kind == "answer" else _post()
-    frame = raw.select(*_shared(kind), *own, _left_out(kind, wanted), _careful(kind, lines.text, latest_us))
+    state = _state(kind, raw)
+    frame = raw.select(*_shared(kind, state), *own, _left_out(kind, wanted), _careful(kind, lines.text, latest_us))
+    frame = frame.with_columns(
+        pl.when(pl.col("state") == "live").then(name).otherwise(pl.lit(value, frame.schema[name])).alias(name)
+        for name, value in EMPTIED.items()
+        if name in frame.columns
+    )
     careful = frame[_CAREFUL]
     return frame.filter(~careful).drop(_CAREFUL), [lines.at(index) for index in careful.arg_true()]
 
@@ -122,18 +130,41 @@ def _edited() -> pl.Expr:
     return plain | pl.col("_meta").struct["is_edited"].fill_null(value=False)
 
 
-def _shared(kind: str) -> list[pl.Expr]:
+def _notices(raw: pl.DataFrame, column: str) -> pl.Expr:
+    """What a text says of the one that stood in its place, null where it is one of its own."""
+    text = pl.col(column)
+    few = raw.filter((text.str.len_chars() <= LONGEST) & text.str.contains("[", literal=True))[column].unique()
+    found = {one: gone for one in few if (gone := notice("reddit", one))}
+    if not found:
+        return pl.lit(None, pl.String)
+    return text.replace_strict(found, default=None, return_dtype=pl.String)
+
+
+def _state(kind: str, raw: pl.DataFrame) -> pl.Expr:
+    note = pl.col("_meta").struct
+    marks = [note["removal_type"].fill_null("")]
+    notices = [_notices(raw, "body" if kind == "answer" else "selftext")]
+    if kind == "post":
+        marks.append(pl.col("removed_by_category").fill_null(""))
+        notices.append(_notices(raw, "title"))
+    return pl.coalesce(
+        *notices,
+        pl.when(note["was_deleted_later"].fill_null(value=False))
+        .then(pl.lit("deleted"))
+        .when(note["was_initially_deleted"].fill_null(value=False))
+        .then(pl.lit("live"))
+        .when(pl.any_horizontal(mark == "deleted" for mark in marks))
+        .then(pl.lit("deleted"))
+        .when(pl.any_horizontal(mark != "" for mark in marks))
+        .then(pl.lit("removed"))
+        .otherwise(pl.lit("live")),
+    )
+
+
+def _shared(kind: str, state: pl.Expr) -> list[pl.Expr]:
     body = pl.col("body" if kind == "answer" else "selftext")
     author_gone = pl.col("author").is_null() | pl.col("author").is_in(GONE_AUTHORS)
-    note = pl.col("_meta").struct
-    removed = note["removal_type"].fill_null("") != ""
-    deleted = note["was_deleted_later"].fill_null(value=False) | (note["removal_type"].fill_null("") == "deleted")
-    if kind == "post":
-        deleted = deleted | (pl.col("removed_by_category").fill_null("") == "deleted")
-        removed = removed | (pl.col("removed_by_category").fill_null("") != "")
     bot = (pl.col("author").str.contains(BOT_NAME) & ~author_gone).fill_null(value=False)
-    state = pl.when(deleted).then(pl.lit("deleted")).when(removed).then(pl.lit("removed")).otherwise(pl.lit("live"))
-    gone = body.str.strip_chars().replace_strict(GONE_BODIES, default=None, return_dtype=pl.String)
     shown = body.str.replace_all(REDDIT_EMPTY, "", literal=True).str.strip_chars(BLANK)
     role = pl.col("distinguished").replace_strict(ROLES, default=None, return_dtype=pl.String)
     return [
@@ -152,7 +183,7 @@ def _shared(kind: str) -> list[pl.Expr]:
         pl.coalesce(role, pl.when(bot).then(pl.lit("bot")), pl.lit("member")).alias("author_role"),
         pl.lit(None, pl.String).alias("license"),
         (_read_s() * 1_000_000).alias("observed_at"),
-        pl.coalesce(gone, state).alias("state"),
+        state.alias("state"),
         _edited().alias("edited"),
         pl.col("stickied").fill_null(value=False),
     ]

@@ -11,6 +11,7 @@ import msgspec
 from shp_miner.dumps.records import Lost, epoch_us, integer
 from shp_miner.tally import Tally
 from shp_miner.text.clean import sound, visible_chars
+from shp_miner.text.notices import notice
 
 SITE = "reddit.com"
 SOURCE = "reddit-dump"
@@ -19,19 +20,35 @@ SOURCE = "reddit-dump"
 #: no Abbot is lost.
 BOT_NAME = r"(?i:^automoderator$|[_-]bot$)|[a-z0-9]Bot$|(?i:^(?:autowikibot|remindmebot|sneakpeekbot)$)"
 GONE_AUTHORS = ("", "[deleted]", "[removed]")
-GONE_BODIES = {"[deleted]": "deleted", "[removed]": "removed", "[ Removed by Reddit ]": "removed"}
 ROLES = {"moderator": "moderator", "admin": "admin", "special": "admin"}
+
+#: What is left of a row whose item is gone; an archive's first reading may hold all of it.
+EMPTIED: dict[str, Any] = {
+    "title": "",
+    "body": "",
+    "body_chars": 0,
+    "author": None,
+    "author_deleted": True,
+    "author_role": "member",
+    "by_post_author": False,
+    "url": None,
+}
 
 _BOT = re.compile(BOT_NAME)
 _ID = re.compile(r"[0-9a-z]+")
 
 
 class Meta(msgspec.Struct):
-    """What the archive noted at its second visit; the body and author fields are not refreshed by it."""
+    """What the archive noted at its second visit; the body and author fields are not refreshed by it.
+
+    What was gone at the first visit and was back at the second (`was_initially_deleted`) keeps the marks of that time:
+    `removal_type`, and a post's `removed_by_category`.
+    """
 
     retrieved_2nd_on: Any = None
     is_edited: bool | None = None
     was_deleted_later: bool | None = None
+    was_initially_deleted: bool | None = None
     removal_type: str | None = None
 
 
@@ -89,9 +106,10 @@ def unwanted(kind: str, item: Any, wanted: frozenset[str]) -> str | None:
 
 def values(kind: str, item: Any, latest_us: int, tally: Tally) -> dict[str, Any]:
     """The columns of POST or ANSWER that a source fills in. Raises Lost for a record that cannot be used."""
-    if kind == "post":
-        return _post(item, latest_us, tally)
-    return _answer(item, latest_us, tally)
+    row = _post(item, latest_us, tally) if kind == "post" else _answer(item, latest_us, tally)
+    if row["state"] != "live":
+        row |= {name: value for name, value in EMPTIED.items() if name in row}
+    return row
 
 
 def decode(kind: str, line: bytes) -> Any:
@@ -125,11 +143,16 @@ def _invalid(error: msgspec.ValidationError) -> Lost:
     return Lost("not_an_object" if "Expected `object`" in text else "wrong_type", text)
 
 
-def _state(body: str, meta: Meta, removed_by: str | None) -> str:
-    gone = GONE_BODIES.get(body.strip())
+def _state(item: Any, body: str, meta: Meta) -> str:
+    gone = notice("reddit", body) or notice("reddit", getattr(item, "title", ""))
     if gone:
         return gone
-    if meta.was_deleted_later or "deleted" in (meta.removal_type, removed_by):
+    if meta.was_deleted_later:
+        return "deleted"
+    if meta.was_initially_deleted:
+        return "live"
+    removed_by = getattr(item, "removed_by_category", None)
+    if "deleted" in (meta.removal_type, removed_by):
         return "deleted"
     return "removed" if meta.removal_type or removed_by else "live"
 
@@ -169,7 +192,7 @@ def _shared(kind: str, item: Any, body: str, latest_us: int, tally: Tally) -> di
         "license": None,
         "observed_at": _observed_us(kind, item, meta, latest_us, tally),
         "score": None if item.score is None else integer(item.score, "score", "bad_score"),
-        "state": _state(body, meta, getattr(item, "removed_by_category", None)),
+        "state": _state(item, body, meta),
         "edited": bool(item.edited) or bool(meta.is_edited),
         "stickied": bool(item.stickied),
     }

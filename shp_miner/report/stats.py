@@ -16,12 +16,19 @@ _MONTH_ANSWERS_MIN = 20
 
 
 def stats(snapshot: Snapshot) -> dict[str, Any]:
-    """Plain data: version, tables (rows, bytes), communities, and months whose scores were read too early."""
+    """Plain data: version, tables, communities, and months whose scores were read too early.
+
+    Of a table: rows, bytes, and how many items could not be read when they were last asked for.
+    """
     by_month = _by_month(snapshot)
     return {
         "version": snapshot.version,
         "tables": {
-            name: {"observations": snapshot.rows(name), "bytes": snapshot.size_bytes(name)}
+            name: {
+                "observations": snapshot.rows(name),
+                "bytes": snapshot.size_bytes(name),
+                "unreadable": snapshot.unreadable(name),
+            }
             for name in ("posts", "answers")
         },
         "communities": _communities(snapshot, by_month),

@@ -40,7 +40,8 @@ def judge_posts(posts: pl.DataFrame, rule: Rule) -> pl.DataFrame:
                 *_gone(),
                 ("no_title", pl.col("title").str.strip_chars() == ""),
                 ("author_deleted", pl.col("author_deleted")),
-                ("author_moderator", pl.col("author_role").is_in(["moderator", "admin"])),
+                ("author_moderator", _official()),
+                ("author_bot", (pl.col("author_role") == "bot") & _by_platform("roles_are_ranks", None)),
                 ("nsfw", pl.col("nsfw") & (not rule.keep_nsfw)),
                 ("edited", pl.col("edited") & ~keep_edited),
                 ("before_since", pl.lit(False) if rule.since is None else pl.col("created_at") < rule.since),
@@ -75,7 +76,7 @@ def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.
                 ("empty", pl.col("body_chars") == 0),
                 ("too_long", pl.col("body_chars") > rule.max_chars),
                 ("author_deleted", pl.col("author_deleted")),
-                ("author_moderator", pl.col("author_role").is_in(["moderator", "admin"])),
+                ("author_moderator", _official()),
                 ("author_bot", pl.col("author_role") == "bot"),
                 ("author_is_asker", pl.col("by_post_author") | same_author),
                 ("stickied", pl.col("stickied")),
@@ -109,8 +110,13 @@ def _over_cap(answers: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     return answers.with_columns(pl.when(over).then(pl.lit("over_answer_cap")).otherwise(pl.col(REASON)).alias(REASON))
 
 
+def _official() -> pl.Expr:
+    """Whether the author spoke as one of those who run the place, and not only is one of them."""
+    return pl.col("author_role").is_in(["moderator", "admin"]) & ~_by_platform("roles_are_ranks", None)
+
+
 def _gone() -> Conditions:
-    return [("deleted", pl.col("state") == "deleted"), ("removed", pl.col("state") == "removed")]
+    return [(state, pl.col("state") == state) for state in ("deleted", "removed", "unreadable")]
 
 
 def _floor(field: str, override: int | None, rule: Rule) -> pl.Expr:

@@ -17,12 +17,17 @@ Measure = Literal["score", "log2-votes"]
 
 
 class Profile(Struct, frozen=True):
-    """What differs between platforms: the score an item starts with, the floors, and whether an edited post counts."""
+    """What differs between platforms: the score an item starts with, the floors, and whether an edited post counts.
+
+    `roles_are_ranks`: "moderator" and "admin" say what the author is, as on Discourse and NodeBB, and mark no post as
+    official. What a forum itself says is a bot's there.
+    """
 
     starting_score: int
     min_post_score: int
     min_answer_score: int
     keep_edited_posts: bool
+    roles_are_ranks: bool = False
 
 
 #: Floors are scores as the platform shows them. Reddit's are SHP's own; the others are the same idea where votes are
@@ -31,8 +36,8 @@ PROFILES: dict[str, Profile] = {
     "reddit": Profile(1, 10, 2, keep_edited_posts=False),
     "lemmy": Profile(1, 10, 2, keep_edited_posts=False),
     "stackexchange": Profile(0, 5, 1, keep_edited_posts=True),
-    "discourse": Profile(0, 0, 1, keep_edited_posts=True),
-    "nodebb": Profile(0, 0, 1, keep_edited_posts=True),
+    "discourse": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
+    "nodebb": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
     "threads": Profile(0, 0, 1, keep_edited_posts=True),
 }
 
@@ -60,6 +65,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     keep_nsfw: Annotated[bool, Meta(description="Keep posts marked as not safe for work.")] = False
     keep_link_posts: Annotated[bool, Meta(description="Keep posts that are links or images rather than text.")] = False
+    keep_unreadable: Annotated[
+        bool, Meta(description="Take what could not be read at the last visit as it was when last read.")
+    ] = False
     since: Annotated[datetime | None, Meta(description="Keep posts created at this time or later.")] = None
     until: Annotated[datetime | None, Meta(description="Keep posts created before this time (SHP: 2023-01-01).")] = None
 

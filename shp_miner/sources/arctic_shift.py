@@ -6,7 +6,7 @@ the last 36 hours has the scores of its first seconds (1 or 0), observed at that
 two days, and never later than that. Where the archive does not say when it read, the score is null.
 
 Its text is that of the first reading, escaped as in the monthly dumps (`body_format` "reddit"). It marks what was
-deleted by the second; of that only the stub that Reddit itself would show is passed on.
+deleted by the second; of that no text is passed on. What was gone at the first and back at the second is live.
 """
 
 from __future__ import annotations
@@ -193,8 +193,6 @@ class ArcticShift:
         item = made(**{name: columns[name] for name in made.__struct_fields__})
         if item.observed_at is None:
             item.score = None
-        if item.state != "live":
-            item.body, item.author = f"[{item.state}]", None
         return item
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from shp_miner.sources.items import Answer, Post, Role, State, Thread
+from shp_miner.text.notices import notice
 
 #: Discourse's numbers: 1 is a regular post; moderators' actions, notes such as "closed this topic" and whispers differ.
 _REGULAR = 1
@@ -52,9 +53,6 @@ class TopicPost(msgspec.Struct, kw_only=True):
     hidden: bool = False
     user_deleted: bool = False
     deleted_at: Moment | None = None
-    moderator: bool | None = None
-    admin: bool | None = None
-    staff: bool | None = None
     accepted_answer: bool | None = None
     polls: list[Any] | None = None
 
@@ -201,12 +199,13 @@ def _state(post: TopicPost) -> State:
     if post.user_deleted:
         return "deleted"
     # Hidden means that the community flagged it.
-    return "removed" if post.hidden or post.deleted_at is not None else "live"
+    if post.hidden or post.deleted_at is not None:
+        return "removed"
+    text = post.cooked if post.raw is None else post.raw
+    return notice("discourse", text, html=post.raw is None) or "live"
 
 
 def _role(post: TopicPost) -> Role:
-    if post.user_id is not None and post.user_id < 0:
-        return "bot"
-    if post.admin:
-        return "admin"
-    return "moderator" if post.moderator or post.staff else "member"
+    """A bot's where the forum itself or a program speaks. What somebody's badge says marks no post as official."""
+    own = post.post_type != _REGULAR or (post.user_id is not None and post.user_id < 0)
+    return "bot" if own else "member"

@@ -22,6 +22,7 @@ from shp_miner.sources.lemmy_v3 import V3
 from shp_miner.sources.lemmy_v4 import V4, Api, Comment, CommentView, Person, PostView
 from shp_miner.sources.lemmy_v4 import Post as LemmyPost
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
+from shp_miner.text.notices import notice
 
 #: However much is asked for, a page of direct replies ends here (db_views/comment in Lemmy's source code).
 CAP = 300
@@ -246,7 +247,9 @@ class _Replies:
     def _uncounted(self) -> int:
         """How many live comments, at any depth, the post counts beyond those found and what is below them."""
         comments = [view.comment for view in self._found.values()]
-        return self._counted - sum(comment.child_count + (_state(comment) == "live") for comment in comments)
+        return self._counted - sum(
+            comment.child_count + (not (comment.deleted or comment.removed)) for comment in comments
+        )
 
     def _by_id(self) -> list[CommentView]:
         return sorted(self._found.values(), key=lambda view: view.comment.id)
@@ -317,7 +320,10 @@ def _shared(item: LemmyPost | Comment, creator: Person) -> dict[str, Any]:
 
 
 def _state(item: LemmyPost | Comment) -> State:
-    return "deleted" if item.deleted else "removed" if item.removed else "live"
+    if item.deleted or item.removed:
+        return "deleted" if item.deleted else "removed"
+    text = item.content if isinstance(item, Comment) else item.body or ""
+    return notice("lemmy", text) or "live"
 
 
 def _role(view: CommentView) -> Role:

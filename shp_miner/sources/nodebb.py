@@ -18,6 +18,7 @@ from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.items import Answer, Post, State, Thread
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
+from shp_miner.text.notices import notice
 
 if TYPE_CHECKING:
     from shp_miner.sources.http import Http
@@ -346,7 +347,7 @@ def _answers(post: _Post, first: _Post) -> bool:
 
 def _state(post: _Post) -> State:
     if not post.deleted:
-        return "live"
+        return notice("nodebb", post.content or "", html=True) or "live"
     by_other = post.deleter not in (None, "", 0) and str(post.deleter) != str(post.uid)
     return "removed" if by_other else "deleted"
 

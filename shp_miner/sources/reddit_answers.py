@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from shp_miner.dumps.records import Lost, epoch_us
-from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, GONE_BODIES, ROLES, SITE
+from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, ROLES, SITE
 from shp_miner.errors import BadInput
 from shp_miner.sources.items import Answer, Post, Role, State
+from shp_miner.text.notices import notice
 
 _NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_]{2,50})/?")
 
@@ -127,13 +128,13 @@ def post(data: Any, latest_us: int) -> tuple[Post, bool]:
     """A submission as a post, and whether its thread is in contest mode. Raises Lost and msgspec.ValidationError."""
     item = msgspec.convert(data, Submission)
     unreal = item.hide_score or item.contest_mode
+    state = _state(item.selftext, item.removed_by_category, item.title)
     found = Post(
-        **_shared(item, item.selftext, latest_us),
+        **_shared(item, item.selftext, state, latest_us),
         post_id=item.id,
         score=None if unreal else item.score,
-        state=_state(item.selftext, item.removed_by_category),
         url=_url(item, f"/r/{item.subreddit}/comments/{item.id}/"),
-        title=item.title,
+        title=item.title if state == "live" else "",
         is_text=item.is_self,
         nsfw=item.over_18,
         upvote_ratio=None if unreal else item.upvote_ratio,
@@ -146,11 +147,10 @@ def answer(data: Any, latest_us: int) -> Answer:
     item = msgspec.convert(data, Comment)
     post_id = item.link_id.removeprefix("t3_")
     return Answer(
-        **_shared(item, item.body, latest_us),
+        **_shared(item, item.body, _state(item.body), latest_us),
         post_id=post_id,
         answer_id=item.id,
         score=None if item.score_hidden else item.score,
-        state=_state(item.body, None),
         url=_url(item, f"/r/{item.subreddit}/comments/{post_id}/_/{item.id}/"),
         by_post_author=item.is_submitter,
     )
@@ -175,7 +175,7 @@ def stubs(things: Iterable[Thing], fullname: str) -> list[More]:
     return [more for more in found if more.parent_id == fullname]
 
 
-def _shared(item: _Shared, body: str, latest_us: int) -> dict[str, Any]:
+def _shared(item: _Shared, body: str, state: State, latest_us: int) -> dict[str, Any]:
     """What submissions and comments have in common. No more is kept of an author than what dumps hold: the name."""
     gone = (item.author or "") in GONE_AUTHORS
     role: Role = "member"
@@ -185,8 +185,9 @@ def _shared(item: _Shared, body: str, latest_us: int) -> dict[str, Any]:
         role = "bot"
     return {
         "created_at": epoch_us(item.created_utc, "created_utc", latest_us),
-        "body": body,
+        "body": body if state == "live" else "",
         "body_format": "markdown",
+        "state": state,
         "author": None if gone else item.author,
         "author_role": role,
         "edited": bool(item.edited),
@@ -194,8 +195,8 @@ def _shared(item: _Shared, body: str, latest_us: int) -> dict[str, Any]:
     }
 
 
-def _state(body: str, removed_by: str | None) -> State:
-    gone = GONE_BODIES.get(body.strip())
+def _state(body: str, removed_by: str | None = None, title: str = "") -> State:
+    gone = notice("reddit", body) or notice("reddit", title)
     if gone is None and removed_by is None:
         return "live"
     return "deleted" if "deleted" in (gone, removed_by) else "removed"

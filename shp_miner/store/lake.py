@@ -24,7 +24,7 @@ from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import names
+from shp_miner.store.forgotten_list import import_noted, names, note_import
 from shp_miner.store.lock import LOCKS, exclusive, shared
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, first_mark, migrate, schema_of
 from shp_miner.store.snapshot import Snapshot
@@ -79,17 +79,20 @@ class Store:
                 f"There is no store at {self.path}.", "Import something first, or name another with --store."
             )
 
-    def writer(self) -> StoreWriter:
-        """A buffered writer, to be used in a `with` statement."""
-        return StoreWriter(self)
+    def writer(self, *, imported: bool = False) -> StoreWriter:
+        """A buffered writer, to be used in a `with` statement; `imported` as for `append`."""
+        return StoreWriter(self, imported=imported)
 
-    def append(self, chunk: Chunk) -> None:
+    def append(self, chunk: Chunk, *, imported: bool = False) -> None:
         """Commit the rows of `chunk`, posts first, without what is on the list of the forgotten.
 
         When this returns they are on the disk: a crawl, or an import, then notes that it need not read them again.
+        With `imported` nobody has looked whether they tell of deletions, and the next purge does.
         """
         self.create()
         with explained(f"writing to the store {self.path}"), shared(self.path, "writing rows"):
+            if imported and not import_noted(self.path):
+                note_import(self.path, self.snapshot().version)
             chunk = Forgotten.load(self.path).filter(chunk)
             for name, table in (("posts", chunk.posts), ("answers", chunk.answers)):
                 if table.num_rows:
@@ -231,8 +234,8 @@ class StoreWriter:
     committed; what was committed stays.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, *, imported: bool) -> None:
+        self._store, self._imported = store, imported
         self._held: list[Chunk] = []
         self._thread = ThreadPoolExecutor(1)
         self._written: Future[None] | None = None
@@ -260,7 +263,7 @@ class StoreWriter:
 
     def _write(self, chunks: list[Chunk]) -> None:
         posts, answers = (_ordered([getattr(chunk, name) for chunk in chunks]) for name in TABLES)
-        self._store.append(Chunk(posts, answers))
+        self._store.append(Chunk(posts, answers), imported=self._imported)
 
     def __enter__(self) -> StoreWriter:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -73,6 +74,14 @@ class Snapshot:
         """Bytes on disk of a table's files at this version."""
         return int(self._files[name]["bytes"].sum())
 
+    def added_since(self, older: Snapshot) -> Snapshot:
+        """The same tables at the same versions, with only those files that `older` has not."""
+        added = copy(self)
+        added._files = {
+            name: files.join(older._files[name], on="path", how="anti") for name, files in self._files.items()
+        }
+        return added
+
     def ranges(self, rows_each: int, communities: Collection[str] = ()) -> list[HashRange]:
         """Equal parts of the hash space, of about `rows_each` rows: hashes are uniform, so the parts are too.
 
@@ -91,17 +100,34 @@ class Snapshot:
             return pl.DataFrame(schema=SCHEMAS[name]).lazy()
         return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds())
 
-    def posts(self, part: HashRange, communities: Collection[str] = ()) -> tuple[pl.DataFrame, int]:
+    def posts(
+        self, part: HashRange, communities: Collection[str] = (), *, keep_unreadable: bool = False
+    ) -> tuple[pl.DataFrame, int]:
         """The newest observation of each post of the range, and how many items contradict themselves.
 
         Rows are POST without `body`, in no order. An item contradicts itself if two observations of the same time
-        differ: one of them is taken, always the same.
+        differ: one of them is taken, always the same. With `keep_unreadable`, what could not be read at some time is as
+        it was last read.
         """
-        return self._newest("posts", _POST_KEY, part, communities)
+        return self._newest("posts", _POST_KEY, part, communities, keep_unreadable)
 
-    def answers(self, part: HashRange, communities: Collection[str] = ()) -> tuple[pl.DataFrame, int]:
+    def answers(
+        self, part: HashRange, communities: Collection[str] = (), *, keep_unreadable: bool = False
+    ) -> tuple[pl.DataFrame, int]:
         """The newest observation of each answer of the range; otherwise as `posts`."""
-        return self._newest("answers", _ANSWER_KEY, part, communities)
+        return self._newest("answers", _ANSWER_KEY, part, communities, keep_unreadable)
+
+    def unreadable(self, name: str, part: HashRange = EVERYTHING, communities: Collection[str] = ()) -> int:
+        """How many items of "posts" or "answers" in a range could not be read when they were last asked for."""
+        key = _POST_KEY if name == "posts" else _ANSWER_KEY
+        rows = self.scan(name, part).filter(_among(communities) if communities else pl.lit(value=True))
+        hidden = rows.filter(pl.col("state") == "unreadable").select(key).unique().collect(engine="streaming")
+        if hidden.is_empty():
+            return 0
+        rows = rows.filter(pl.col("thread_hash").is_in(hidden["thread_hash"].unique().implode()))
+        seen = rows.select(*key, "observed_at", "content_hash", "state").collect(engine="streaming")
+        newest = in_order(seen.join(hidden, on=key, how="semi"), key).unique(key, keep="last", maintain_order=True)
+        return int((newest["state"] == "unreadable").sum())
 
     def bodies(self, name: str, part: HashRange, wanted: pl.DataFrame) -> pl.DataFrame:
         """`wanted` (rows that `posts` or `answers` gave) with their column `body`, in the same order."""
@@ -115,11 +141,13 @@ class Snapshot:
         return int(self.scan(name).filter(_among(communities)).select(pl.len()).collect().item())
 
     def _newest(
-        self, name: str, key: tuple[str, ...], part: HashRange, communities: Collection[str]
+        self, name: str, key: tuple[str, ...], part: HashRange, communities: Collection[str], keep_unreadable: bool
     ) -> tuple[pl.DataFrame, int]:
         found = self.scan(name, part).drop("body")
         if communities:
             found = found.filter(_among(communities))
+        if keep_unreadable:
+            found = found.filter(pl.col("state") != "unreadable")
         rows = found.collect()
         # Most stores saw most items once. One number an item tells which ones may have been seen again: equal keys have
         # equal numbers, and where different keys share one, nothing is lost but time.
@@ -127,13 +155,18 @@ class Snapshot:
         if number.n_unique() == rows.height:
             return rows, 0
         repeated = number.is_duplicated()
-        again = rows.filter(repeated).sort(*key, "observed_at", "content_hash", nulls_last=False)
+        again = in_order(rows.filter(repeated), key)
         same_item = pl.struct(key) == pl.struct(key).shift(1)
         same_time = pl.col("observed_at").eq_missing(pl.col("observed_at").shift(1))
         other = pl.col("content_hash") != pl.col("content_hash").shift(1)
         contradicting = again.filter(same_item & same_time & other).select(key).unique().height
         newest = again.unique(subset=key, keep="last", maintain_order=True)
         return pl.concat([rows.filter(~repeated), newest]), contradicting
+
+
+def in_order(rows: pl.DataFrame, key: Collection[str]) -> pl.DataFrame:
+    """Observations by item; of each item's the last is the one that counts."""
+    return rows.sort(*key, "observed_at", "content_hash", nulls_last=False)
 
 
 def _among(communities: Collection[str]) -> pl.Expr:

@@ -1,0 +1,59 @@
+"""Notices that platforms put in the place of a text: who took it away, and nothing of what it said.
+
+A text counts as a notice where the whole of it is one, in any letter case and spacing. People quote notices too.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Literal
+
+Gone = Literal["deleted", "removed"]
+
+#: By platform, the texts and what they mean, in lower case, with single spaces and none inside brackets.
+NOTICES: dict[str, tuple[tuple[Gone, re.Pattern[str]], ...]] = {
+    "reddit": (
+        ("deleted", re.compile(r"\[deleted(?: by (?:the )?(?:user|author))?\]")),
+        # "... in response to a copyright notice.", "... on account of violating the [content policy](/help/...)."
+        (
+            "removed",
+            re.compile(
+                r"\[removed(?: by (?:reddit|moderators?|admins?|administrators?)"
+                r"(?: (?:in response to|on account of|because of|due to|for) .+)?)?\.?\]"
+            ),
+        ),
+        ("removed", re.compile(r"\[unavailable\]")),
+    ),
+    "lemmy": (
+        ("deleted", re.compile(r"\*?permanently deleted\*?|\*?deleted by (?:creator|author|user)\*?")),
+        ("removed", re.compile(r"\*?removed by (?:mod|moderator|admin)s?\*?")),
+    ),
+    "discourse": (
+        (
+            "deleted",
+            re.compile(
+                r"\((?:post|topic) (?:deleted|withdrawn) by (?:its )?author"
+                r"(?:, will be automatically deleted in \d+ hours? unless flagged)?\)"
+            ),
+        ),
+        ("removed", re.compile(r"this post was flagged by the community and is temporarily hidden\.?")),
+    ),
+    "nodebb": (("deleted", re.compile(r"\[\[topic:(?:post|topic)[-_]is[-_]deleted\]\]|this post is deleted!")),),
+}
+
+#: The longest notice with its spaces and tags; what is longer is not looked at.
+LONGEST = 400
+
+_TAG = re.compile(r"<[^<>]*>")
+_INSIDE = re.compile(r"(?<=[\[(]) | (?=[\])])")
+
+
+def notice(platform: str, text: str, *, html: bool = False) -> Gone | None:
+    """What a text says of the one that stood in its place; None where it is a text of its own."""
+    if len(text) > LONGEST or platform not in NOTICES:
+        return None
+    if html:
+        text = unescape(_TAG.sub("", text))
+    plain = _INSIDE.sub("", " ".join(text.replace("\u200b", " ").split()).lower())
+    return next((gone for gone, pattern in NOTICES[platform] if pattern.fullmatch(plain)), None)
