@@ -65,6 +65,7 @@ class Story:
     #: What the runs of a day did, and whether something refused to let them begin.
     ran: list[Crawled] = field(default_factory=list)
     refused: bool = False
+    late: bool = False
     #: What was gone for guests at some time, and what was written when nobody could read it.
     was_gone: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
@@ -72,6 +73,7 @@ class Story:
     def begin(self) -> None:
         """Ask and answer, wait three hours, crawl."""
         community = self.at.community
+        self._begun_s = community.now_s
         for number in range(THREADS):
             word = f"xylopost{number:02}q"
             post_id = community.ask(f"Is it {word}?", f"It is {word}.", author=f"asker {number}")
@@ -99,6 +101,11 @@ class Story:
 
     def days(self, count: int) -> None:
         for _ in range(count):
+            self.day()
+
+    def until(self, age_days: float) -> None:
+        """Days pass until every thread is so old."""
+        while self.at.community.now_s < self._begun_s + age_days * DAY_S:
             self.day()
 
     def day(self) -> None:

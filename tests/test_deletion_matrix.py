@@ -24,6 +24,9 @@ from shp_miner.rules.presets import Rule
 
 from .deletions import HIT, LIED, SOURCES, THREADS, Story, story
 
+#: An answer or a question that is gone in a thread which is still there is asked for with the thread, at its ages.
+_LAST_VISIT = 31
+
 #: Days of clean runs after which a lie must be forgotten, what is gone be purged, and what is back be read: the product
 #: asks three times over 30 hours at least, or over a week where much is gone at once, and asks for what it purged again
 #: after 1, 2, 4 ... days.
@@ -100,6 +103,7 @@ def test_nothing_is_wrongly_deleted_and_nothing_wrongly_kept(
 ) -> None:
     """`late` is after two days, when a visit asks for items by their ids where the platform can do that."""
     with story(name, tmp_path / "store") as told:
+        told.late = late
         for _ in range(2 * late):
             told.day()
             assert told.complete
@@ -307,6 +311,8 @@ def restore(told: Story, folder: Path, how: Deed = "delete") -> None:
     for item_id in told.words:
         told.at.community.restore(item_id)
     told.days(_BACK)
+    if told.late:
+        told.until(_LAST_VISIT)
     assert told.complete
 
 
