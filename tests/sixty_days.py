@@ -125,7 +125,9 @@ def running(pipeline: Path, clock: Path, out: Path, week_s: float, file_bytes: i
 class People:
     """Who lives in the forum: they ask, answer, reply, vote, edit and delete, in the second half of every slot.
 
-    `deleted` are the words of which no byte may be left: those of items deleted while a visit was still to come.
+    `deleted` are the words of which no byte may be left: those of items deleted while a visit was still to come, in
+    time for it to be confirmed. `blind` are the times (from, to) at which one machine could read nothing: what is
+    written then is new to it afterwards.
     """
 
     community: Community
@@ -133,6 +135,7 @@ class People:
     asks: float
     ends_s: float
     visits_s: Sequence[float]
+    blind: Sequence[tuple[float, float]] = ()
     deleted: list[str] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     words: dict[str, list[str]] = field(default_factory=dict)
@@ -140,6 +143,8 @@ class People:
     def __post_init__(self) -> None:
         self._chance = np.random.Generator(np.random.PCG64(self.seed))
         self._quality: dict[str, float] = {}
+        #: The thread that is taken away and put back, which nobody else deletes.
+        self.away: str | None = None
 
     def live_until(self, end_s: float) -> None:
         """Live up to the beginning of the next slot."""
@@ -194,12 +199,30 @@ class People:
         """Delete what everybody has had a day to read, if the thread will be visited once more."""
         now_s = self.community.now_s
         later = [age for age in self.visits_s if now_s < thread.created_s + age <= self.ends_s - SLOT_S]
-        if now_s - item.created_s < DAY_S or not later:
+        read_s = max([item.created_s, *(end for start, end in self.blind if start - SLOT_S <= item.created_s < end)])
+        if now_s - read_s < DAY_S or not later or thread.post_id == self.away:
             return
         for one in [item] if isinstance(item, LiveAnswer) else [item, *item.walk()]:
             self.deleted += self.words[_id(one)]
         self.community.delete(_id(item), by="moderator" if self._chance.random() < 0.3 else "author")
         self.done["threads deleted" if isinstance(item, LiveThread) else "answers deleted"] += 1
+
+    def take_away(self) -> None:
+        """A moderator takes away a thread that everybody has read, and that is visited again soon."""
+        now_s = self.community.now_s
+        ages = {
+            thread.post_id: now_s - thread.created_s for thread in self.community.threads() if thread.state == "live"
+        }
+        self.away = min((one for one in ages if ages[one] > 1.5 * DAY_S), key=lambda one: ages[one])
+        self.community.delete(self.away, by="moderator")
+        self.done["threads taken away"] += 1
+
+    def put_back(self) -> None:
+        """The moderator was wrong; somebody says so in the thread, which brings it up in the listing."""
+        self.community.restore(self.away)
+        text, word = self._text()
+        self._written(self.community.answer(self.away, text, author=self._somebody()), word, "answered")
+        self.done["threads put back"] += 1
 
     def _written(self, item_id: str, word: str, what: str) -> None:
         self._quality[item_id] = float(self._chance.normal())

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from shp_miner import config, keys
-from shp_miner.forum.serve import faults
+from shp_miner.forum.serve import faults, refusals
 from shp_miner.forum.serve.server import Forum
 from shp_miner.report.doctor import examine
 from shp_miner.running import Ran, run
@@ -50,6 +50,9 @@ from .sixty_days import (
 )
 from .test_forget import seen
 from .web import FakeClock
+
+#: Where platforms hand out threads.
+THREADS = {"discourse": ("/t/*",), "stackexchange": ("/2.3/questions/*", "/2.3/answers/*")}
 
 #: What limits of sources the logs are held against.
 LIMITS = {"discourse": limits.DISCOURSE, "stackexchange": limits.STACKEXCHANGE}
@@ -102,6 +105,12 @@ class Plan:
     #: Slots in which the machine goes down in the middle of a run, and how many runs it then misses.
     down: dict[int, int]
     max_requests: int
+    #: Slots in which the failing machine can read no thread, and what stands in their place ("closed" or "wall").
+    doors: dict[int, str] = field(default_factory=dict)
+    #: Slots in which a thread is taken away and put back, for both machines.
+    away: tuple[int, int] | None = None
+    #: How long it takes to confirm a deletion where the platform only leaves things out, in days.
+    confirm_days: float = 0.0
 
     @property
     def slots(self) -> int:
@@ -211,6 +220,16 @@ class Machine:
         self.forum.faults.clear()
         self.disk.free()
 
+    def knock(self, door: str, platform: str) -> None:
+        """Run before a door: every thread is refused, the listing is not. Nothing more can be done in this slot."""
+        fault = refusals.page(403) if door == "wall" else refusals.refused(401, platform)
+        planned = [self.forum.faults.add(fault, path=path) for path in THREADS[platform]]
+        code = self.run()
+        met = any(one.struck for one in planned)
+        assert code == (3 if met else 0), self.out.with_suffix(".log").read_text()
+        self.kinds[door] += met
+        self.forum.faults.clear()
+
     def complete(self, slot_s: float) -> int:
         """Run until nothing is left, a while after each run that left something; how many runs that took."""
         wait_s = 960.0
@@ -286,7 +305,9 @@ def lived(
     community = settled(0)
     begins_s = -(-community.now_s // SLOT_S) * SLOT_S
     visits_s = [float(keys.Duration.parse(one)) for one in plan.visits]
-    people = People(community, seed, plan.asks, begins_s + plan.slots * SLOT_S, visits_s)
+    ends_s = begins_s + plan.slots * SLOT_S - plan.confirm_days * DAY_S
+    blind = [(begins_s + slot * SLOT_S, begins_s + (slot + 1) * SLOT_S) for slot in plan.doors]
+    people = People(community, seed, plan.asks, ends_s, visits_s, joined(blind))
     community.advance(begins_s - community.now_s)
     kept: list[Figures] = []
     missed = 0
@@ -306,7 +327,12 @@ def lived(
             if missed:
                 missed -= 1
                 continue
+            if plan.away and slot in plan.away:
+                (people.take_away if slot == plan.away[0] else people.put_back)()
             calm.run(now_s, "recheck", "crawl")
+            if slot in plan.doors:
+                at.knock(plan.doors[slot], kind.source)
+                continue
             before = len(at.log.log)
             if slot in plan.trouble:
                 at.meet(plan.trouble[slot])
@@ -321,6 +347,17 @@ def lived(
         )
         assert_waited(at.log.log)
     return at, kept, people
+
+
+def joined(periods: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Periods that touch, as one."""
+    found: list[tuple[float, float]] = []
+    for start, end in periods:
+        if found and found[-1][1] >= start:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
 
 
 def compare(at: Machine, calm: Calm) -> None:
@@ -353,6 +390,7 @@ def test_a_few_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
         trouble={2: "kill", 7: "storm", 8: "full", 9: "nearly full", 10: "errors", 11: "kill"},
         down={4: 1},
         max_requests=20,
+        doors={3: "wall"},
     )
     at, _, people = lived(tmp_path, "stackexchange", plan, 1, monkeypatch)
     assert at.kinds["storm"] == at.kinds["errors"] == at.kinds["full"] == 1
@@ -363,19 +401,30 @@ def test_a_few_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
 @pytest.mark.slow
 def test_sixty_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(5)
-    plan = Plan(60, 80 / 240, ("6h", "1d", "3d", "7d", "30d"), trouble={}, down={}, max_requests=20)
+    # Doors close in the first three weeks: what nobody could read then both machines read at the same moment again, by
+    # the visit thirty days after the asking, and only then can bytes be the same. A thread that is put back is read
+    # again at once, since somebody answers in it.
+    doors = dict.fromkeys(range(16, 24), "closed") | dict.fromkeys(range(40, 68), "wall")
+    plan = Plan(
+        60, 80 / 240, ("6h", "1d", "3d", "7d", "30d"), trouble={}, down={}, max_requests=20, doors=doors,
+        away=(80, 104), confirm_days=4,
+    )  # fmt: skip
     kinds = ["kill", "kill", "storm", "errors", "cut", "nearly full", "full"]
     for slot in range(2, plan.slots):
         if rng.random() < 0.4:
             plan.trouble[slot] = rng.choice(kinds)
+        if slot in doors:
+            plan.trouble.pop(slot, None)
     # What a run saw that the machine did not survive is seen again: by the visit thirty days after the asking.
     for slot in sorted(rng.sample(range(8, 110, 6), 8)):
-        plan.down[slot] = rng.randint(0, 2)
+        if slot not in doors:
+            plan.down[slot] = rng.randint(0, 2)
     at, kept, people = lived(tmp_path, "discourse", plan, 2, monkeypatch)
     for counts in (at.kinds, at.killed_in, at.codes, people.done):
         print("\n", ", ".join(f"{what}: {count}" for what, count in sorted(counts.items(), key=str)), end="")
     print(f"\n{at.started} runs, {len(at.log.log)} requests, {len(people.deleted)} words to be gone\n\n{table(kept)}")
-    assert set(kinds) | {"down", "budget used up"} <= at.kinds.keys()
+    assert set(kinds) | {"down", "budget used up", "closed", "wall"} <= at.kinds.keys()
+    assert people.done["threads put back"] == 1
     assert {"recheck", "crawl", "export"} <= at.killed_in.keys()
     assert growth(kept, lambda one: one.rss_mb) < 1.15
     assert growth(kept, lambda one: one.cpu_s - one.steps["export"]) < 1.5

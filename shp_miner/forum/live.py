@@ -19,77 +19,17 @@ import numpy as np
 
 from shp_miner.errors import UsageError
 from shp_miner.forum.dump import truth
-from shp_miner.forum.people import Afterlife, Person, Role, person
+from shp_miner.forum.live_items import LiveAnswer, LiveItem, LiveThread, State
+from shp_miner.forum.people import Afterlife, Person, person
 from shp_miner.forum.simulate import PEOPLE, SimulatedThread, simulate
 from shp_miner.forum.world import World
 
-State = Literal["live", "deleted", "removed"]
+__all__ = ["Community", "LiveAnswer", "LiveItem", "LiveThread", "Order", "State"]
+
 Order = Literal["created", "activity"]
 
 #: A community for tests: seconds to simulate would be too many.
 _SMALL = World(name="small", threads=40)
-
-
-@dataclass(frozen=True)
-class LiveItem:
-    """What posts, answers and nested replies have in common. Times are seconds since 1970.
-
-    The body is empty unless the state is "live": no platform shows it then. Whether the author of a deleted item is
-    still named is the platform's affair, so it stays here; it is null only where the account itself is gone.
-    """
-
-    post_id: str
-    author: str | None
-    author_id: str
-    role: Role
-    body: str
-    created_s: int
-    edited_s: int | None
-    state: State
-    up: int
-    down: int
-
-    @property
-    def score(self) -> int:
-        """Net votes; the forum starts at 0."""
-        return self.up - self.down
-
-
-@dataclass(frozen=True)
-class LiveAnswer(LiveItem):
-    """An answer (`parent_id` is the post's), or a reply nested under one (`parent_id` is what it replies to)."""
-
-    answer_id: str
-    parent_id: str
-    replies: tuple[LiveAnswer, ...]
-
-    def walk(self) -> Iterator[LiveAnswer]:
-        """Itself and all replies under it, each before its own replies."""
-        yield self
-        for reply in self.replies:
-            yield from reply.walk()
-
-
-@dataclass(frozen=True)
-class LiveThread(LiveItem):
-    """A post with its answers, oldest first. Deleted ones are among them as stubs; a view leaves them out if it must.
-
-    `activity_s` is the newest time of the post and of all live answers and nested replies (edits do not count).
-    `accepted_id` is the answer its author accepted, `views` how often it was opened.
-    """
-
-    community: str
-    title: str
-    pinned: bool
-    accepted_id: str | None
-    views: int
-    activity_s: int
-    answers: tuple[LiveAnswer, ...]
-
-    def walk(self) -> Iterator[LiveAnswer]:
-        """All answers and nested replies, each before its own replies."""
-        for answer in self.answers:
-            yield from answer.walk()
 
 
 @dataclass
@@ -106,6 +46,8 @@ class _Item:
     down_s: list[float] = field(default_factory=list)
     edited_s: int | None = None
     state: State = "live"
+    purged: bool = False
+    restored: bool = False
     children: list[_Item] = field(default_factory=list)
 
 
@@ -113,6 +55,7 @@ class _Item:
 class _Post(_Item):
     title: str = ""
     pinned: bool = False
+    category: str | None = None
     accepted: tuple[_Item, float] | None = None
     simulated: SimulatedThread | None = None
 
@@ -147,6 +90,7 @@ class Community:
         self._items: dict[str, _Item] = {}
         self._people: dict[str, Person] = {}
         self._gone: set[str] = set()
+        self._closed: set[str | None] = set()
         self._pictures: dict[str, LiveThread] = {}
         self._simulated = simulate(world, seed)
         self._next_id = 1 + sum(1 + len(thread.answers) for thread in self._simulated)
@@ -190,7 +134,7 @@ class Community:
         """
         with self._lock:
             now_s = self._now.timestamp()
-            shown = [self._picture(post) for post in self._posts if post.created_s <= now_s]
+            shown = [self._picture(post) for post in self._posts if post.created_s <= now_s and not post.purged]
         when = attrgetter("activity_s" if by == "activity" else "created_s")
         return sorted(shown, key=lambda one: (when(one), int(one.post_id)), reverse=True)
 
@@ -198,7 +142,7 @@ class Community:
         """A thread, None where there is none (yet)."""
         with self._lock:
             post = self._items.get(post_id)
-            there = isinstance(post, _Post) and post.created_s <= self._now.timestamp()
+            there = isinstance(post, _Post) and post.created_s <= self._now.timestamp() and not post.purged
             return self._picture(post) if there and isinstance(post, _Post) else None
 
     def find(self, item_id: str) -> LiveThread | LiveAnswer | None:
@@ -224,7 +168,18 @@ class Community:
     def delete(self, item_id: str, by: Literal["author", "moderator"] = "author") -> None:
         """Delete an item: its id stays, its state becomes "deleted" (by its author) or "removed" (by a moderator)."""
         with self._there(item_id) as item:
-            item.body, item.state = "", "deleted" if by == "author" else "removed"
+            item.state = "deleted" if by == "author" else "removed"
+
+    def purge(self, item_id: str) -> None:
+        """Take an item away with all that hangs below it, as if it had never been."""
+        with self._there(item_id) as item:
+            item.purged = True
+
+    def restore(self, item_id: str) -> None:
+        """Put back what was deleted, removed or purged (that from a backup): the same id, the same text."""
+        with self._there(item_id, purged=True) as item:
+            item.restored = item.restored or item.purged or item.state != "live"
+            item.state, item.purged = "live", False
 
     def delete_account(self, author: str) -> None:
         """Take away a name: what the author wrote stays, with author None. Raises KeyError for an unknown name."""
@@ -238,6 +193,30 @@ class Community:
             if not isinstance(item, _Post):
                 raise KeyError(post_id)
             item.pinned = pinned
+
+    def move(self, post_id: str, category: str | None) -> None:
+        """Move a thread to another category (None: back to where it was asked): it leaves the lists, its id stays."""
+        with self._there(post_id) as item:
+            if not isinstance(item, _Post):
+                raise KeyError(post_id)
+            item.category = category
+
+    def close(self, category: str | None = None, *, listed: bool = False) -> None:
+        """Close the community, or a category to which threads were moved, to guests until `reopen`.
+
+        With `listed` the community is still listed and only its threads cannot be read.
+        """
+        with self._lock:
+            self._closed.add(category)
+            self.private = self.private or (category is None and not listed)
+            self._pictures.clear()
+
+    def reopen(self, category: str | None = None) -> None:
+        """Let guests read again."""
+        with self._lock:
+            self._closed.discard(category)
+            self.private = self.private and category is not None
+            self._pictures.clear()
 
     def vote(self, item_id: str, *, up: int = 0, down: int = 0) -> None:
         """Cast votes on an item now."""
@@ -305,11 +284,13 @@ class Community:
         return known or Person(str(PEOPLE + 1 + len(self._people)), name)
 
     @contextmanager
-    def _there(self, item_id: str, *, live: bool = False) -> Iterator[_Item]:
+    def _there(self, item_id: str, *, live: bool = False, purged: bool = False) -> Iterator[_Item]:
         """An item that is there now, to be changed while nobody else looks. Raises KeyError."""
         with self._lock:
             item = self._items.get(item_id)
             if item is None or item.created_s > self._now.timestamp() or (live and item.state != "live"):
+                raise KeyError(item_id)
+            if item.purged and not purged:
                 raise KeyError(item_id)
             yield item
             self._pictures.pop(item.post_id, None)
@@ -321,12 +302,14 @@ class Community:
             now_s = self._now.timestamp()
             answers = self._children(post, now_s)
             accepted = post.accepted
-            shown = accepted and accepted[1] <= now_s and accepted[0].state == "live"
+            shown = accepted and accepted[1] <= now_s and accepted[0].state == "live" and not accepted[0].purged
             found = LiveThread(
                 **self._common(post, now_s),
                 community=self.name,
                 title=post.title,
                 pinned=post.pinned,
+                category=post.category,
+                closed=post.category in self._closed,
                 accepted_id=accepted[0].item_id if accepted and shown else None,
                 views=_views(post.simulated, now_s),
                 activity_s=max([post.created_s, *_live_times(answers)]),
@@ -337,7 +320,7 @@ class Community:
 
     def _children(self, parent: _Item, now_s: float) -> tuple[LiveAnswer, ...]:
         there = sorted(
-            (item for item in parent.children if item.created_s <= now_s),
+            (item for item in parent.children if item.created_s <= now_s and not item.purged),
             key=lambda item: (item.created_s, int(item.item_id)),
         )
         return tuple(
@@ -356,10 +339,11 @@ class Community:
             "author": None if item.author.author_id in self._gone else item.author.name,
             "author_id": item.author.author_id,
             "role": item.author.role,
-            "body": item.body,
+            "body": item.body if item.state == "live" else "",
             "created_s": item.created_s,
             "edited_s": item.edited_s,
             "state": item.state,
+            "restored": item.restored,
             "up": bisect_right(item.up_s, now_s),
             "down": bisect_right(item.down_s, now_s),
         }

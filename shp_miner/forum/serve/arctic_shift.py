@@ -2,7 +2,9 @@
 
 The archive reads everything twice: when it is posted, and when somebody asks for it 36 hours later or more. Until then
 it tells the score of the first moment, and ever after that of the second. It keeps the text it has given out before;
-what is deleted since is only marked. Text is escaped as in the monthly dumps.
+what is deleted since is only marked, and so is what is back: it bears the mark of its removal as well. What is purged
+is what the archive was asked to take out. Doors that close on Reddit do not close here. Text is escaped as in the
+monthly dumps.
 """
 
 from __future__ import annotations
@@ -61,8 +63,8 @@ class ArcticShiftApi:
     def _found(self, request: Request) -> list[dict[str, Any]] | None:
         match [part for part in request.path.split("/") if part]:
             case ["api", "posts", "search"]:
-                posts = self.community.threads() if self._is_ours(request) else []
-                return self._page(request, posts, self._post)
+                posts = [one for one in self.community.threads() if one.category is None]
+                return self._page(request, posts if self._is_ours(request) else [], self._post)
             case ["api", "comments", "search"]:
                 return self._page(request, self._comments(request), self._comment)
             case ["api", "posts", "ids"]:
@@ -149,6 +151,8 @@ class ArcticShiftApi:
             meta["retrieved_2nd_on"], score = self._second.setdefault(item_id, (now_s, item.score))
         if item.state != "live":
             meta |= {"was_deleted_later": True} if item.state == "deleted" else {"removal_type": "moderator"}
+        elif item.restored:
+            meta |= {"was_initially_deleted": True, "removal_type": "moderator"}
         if item.edited_s:
             meta["is_edited"] = True
         return {

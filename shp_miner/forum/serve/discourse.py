@@ -2,7 +2,8 @@
 
 Shapes and habits are those of saved topics of real sites and of Discourse's source code. There are likes and no
 down-votes. A post that its author deleted leaves a note in its place; one that a moderator deleted, or a whole topic,
-is not there any more for the public. Nested replies stand in the same row, with the number of the post they answer.
+is not there any more for the public, and neither is one in a category that guests cannot see: the site does not tell
+these from what never was. Nested replies stand in the same row, with the number of the post they answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ CATEGORY_ID = 5
 
 _NOT_FOUND = Response(404, {"errors": ["The requested URL or resource could not be found."], "error_type": "not_found"})
 _MEMBERS_ONLY = Response(403, {"errors": ["You need to be logged in to do that."], "error_type": "not_logged_in"})
+_NOT_PERMITTED = Response(
+    403, {"errors": ["You are not permitted to view the requested resource."], "error_type": "invalid_access"}
+)
 _DELETED = "(post deleted by author)"
 
 
@@ -37,6 +41,8 @@ class DiscourseApi:
         """Answer a request as a guest's."""
         if self.community.private:
             return _MEMBERS_ONLY
+        if self._refused(request):
+            return _NOT_PERMITTED
         body = self._found(request)
         return _NOT_FOUND if body is None else Response(200, body)
 
@@ -71,13 +77,23 @@ class DiscourseApi:
     def _thread(self, topic_id: str) -> LiveThread | None:
         """A topic that the public can read."""
         thread = None if self.community.banned else self.community.thread(topic_id)
-        return thread if thread and thread.state == "live" else None
+        return thread if thread and thread.state == "live" and not thread.closed else None
+
+    def _refused(self, request: Request) -> bool:
+        """Whether it asks for a topic that guests see in a list and cannot read."""
+        match [part for part in request.path.removesuffix(".json").split("/") if part]:
+            case ["t", topic_id, *_]:
+                thread = self.community.thread(topic_id)
+                return thread is not None and thread.closed and thread.category is None
+        return False
 
     def _list(self, request: Request) -> dict[str, Any]:
         by_creation = request.first("order") == "created"
         threads = self.community.threads("created" if by_creation else "activity")
         empty = self.community.banned or request.path.startswith("/c/uncategorized/")
-        shown = [thread for thread in threads if thread.state == "live" and not empty]
+        whole = request.path.startswith("/latest")
+        here = [one for one in threads if one.category is None or (whole and not one.closed)]
+        shown = [thread for thread in here if thread.state == "live" and not empty]
         if not by_creation:
             shown.sort(key=lambda thread: not thread.pinned)
         page = int(request.first("page", "0"))

@@ -27,7 +27,11 @@ Signal = Literal[
     "retry_after_seconds", "retry_after_date", "reddit", "arctic_shift", "discourse", "stackexchange", "silent"
 ]
 
-_HTML = {"content-type": "text/html; charset=utf-8"}
+HTML = {"content-type": "text/html; charset=utf-8"}
+LOGIN_PAGE = (
+    "<!doctype html><html><head><title>Log in</title></head><body><form method=post action=/login>"
+    "<input name=user><input name=password type=password><button>Log in</button></form></body></html>"
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Planned:
     fault: Fault
     platform: str | None
     path: str
+    query: Mapping[str, str]
     skip: int
     every: int | None
     next: int | None
@@ -74,9 +79,11 @@ class Planned:
     seen: int = 0
     struck: int = 0
 
-    def strikes(self, platform: str, path: str) -> bool:
+    def strikes(self, platform: str, request: Request) -> bool:
         """Whether a request meets the fault. Counts it."""
-        if self.platform not in (None, platform) or not fnmatchcase(path, self.path):
+        if self.platform not in (None, platform) or not fnmatchcase(request.path, self.path):
+            return False
+        if any(request.first(name) != value for name, value in self.query.items()):
             return False
         self.seen += 1
         number = self.seen - self.skip
@@ -98,12 +105,13 @@ class Faults:
     planned: list[Planned] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
-    def add(
+    def add(  # noqa: PLR0913  (each says which requests)
         self,
         fault: Fault,
         *,
         platform: str | None = None,
         path: str = "*",
+        query: Mapping[str, str] | None = None,
         skip: int = 0,
         every: int | None = None,
         next: int | None = None,  # noqa: A002  (reads as what it is: add(fault, next=2))
@@ -112,15 +120,16 @@ class Faults:
     ) -> Planned:
         """Plan a fault for the requests to a platform (default all) whose path fits a pattern such as `/t/*`.
 
-        Of these the first `skip` go well. Of the others all meet it, or every n-th, or a share drawn from a seed; and
-        in all no more than the `next` so many. Raises UsageError for numbers that mean nothing.
+        `query` narrows that to those that ask with these values. Of these the first `skip` go well. Of the others all
+        meet it, or every n-th, or a share drawn from a seed; and in all no more than the `next` so many. Raises
+        UsageError for numbers that mean nothing.
         """
         if skip < 0 or (every is not None and every < 1) or (next is not None and next < 0):
             raise UsageError("A fault strikes every 1st, 2nd ... request, the next 0, 1 ... of them.", "Count from 1.")
         if share is not None and not 0 <= share <= 1:
             raise UsageError(f"A share of requests lies between 0 and 1, not at {share}.", "Give 0.1 for a tenth.")
         chance = random.Random(seed)  # noqa: S311  (a test's dice, no secret)
-        planned = Planned(fault, platform, path, skip, every, next, share, chance)
+        planned = Planned(fault, platform, path, query or {}, skip, every, next, share, chance)
         with self._lock:
             self.planned.append(planned)
         return planned
@@ -133,7 +142,7 @@ class Faults:
     def meet(self, platform: str, request: Request) -> list[Fault]:
         """The faults that this request meets, in the order they were planned."""
         with self._lock:
-            return [one.fault for one in self.planned if one.strikes(platform, request.path)]
+            return [one.fault for one in self.planned if one.strikes(platform, request)]
 
 
 def delivered(faults: list[Fault], now: datetime, respond: Callable[[], Response]) -> tuple[Delivery, tuple[str, ...]]:
@@ -200,16 +209,12 @@ def server_error(status: int = 503) -> Fault:
     page = (
         f"<html>\r\n<head><title>{status} {words}</title></head>\r\n<body><h1>{status} {words}</h1></body>\r\n</html>"
     )
-    return Fault("server_error", instead=lambda _now: Response(status, page, _HTML))
+    return Fault("server_error", instead=lambda _now: Response(status, page, HTML))
 
 
 def html_login() -> Fault:
     """A login page where JSON was asked for, with status 200."""
-    page = (
-        "<!doctype html><html><head><title>Log in</title></head><body><form method=post action=/login>"
-        "<input name=user><input name=password type=password><button>Log in</button></form></body></html>"
-    )
-    return Fault("html_login", instead=lambda _now: Response(200, page, _HTML))
+    return Fault("html_login", instead=lambda _now: Response(200, LOGIN_PAGE, HTML))
 
 
 def expired_token() -> Fault:
@@ -230,7 +235,9 @@ def not_json() -> Fault:
 
 def backoff(wait_s: int = 10) -> Fault:
     """Stack Exchange's wish in a good answer: so many seconds before the same method is asked again."""
-    return Fault("backoff", spoil=_body(lambda body: {**body, "backoff": wait_s} if isinstance(body, dict) else body))
+    return Fault(
+        "backoff", spoil=change_body(lambda body: {**body, "backoff": wait_s} if isinstance(body, dict) else body)
+    )
 
 
 def slow(before_s: float = 0.0, midway_s: float = 0.0) -> Fault:
@@ -251,18 +258,18 @@ def cut(at: float = 0.5) -> Fault:
 def changed_types(missing: str | None = None) -> Fault:
     """Numbers come as strings; or, if a field is named, it is missing wherever it was."""
     if missing is None:
-        return Fault("changed_types", spoil=_body(_numbers_as_strings))
-    return Fault("changed_types", spoil=_body(lambda body: _without(body, missing)))
+        return Fault("changed_types", spoil=change_body(_numbers_as_strings))
+    return Fault("changed_types", spoil=change_body(lambda body: _without(body, missing)))
 
 
 def duplicated() -> Fault:
     """The items of a page come twice, one after the other."""
-    return Fault("duplicated", spoil=_body(lambda body: _with_items(body, lambda items: items + items)))
+    return Fault("duplicated", spoil=change_body(lambda body: change_items(body, lambda items: items + items)))
 
 
 def reordered() -> Fault:
     """The items of a page come in the opposite order."""
-    return Fault("reordered", spoil=_body(lambda body: _with_items(body, lambda items: items[::-1])))
+    return Fault("reordered", spoil=change_body(lambda body: change_items(body, lambda items: items[::-1])))
 
 
 def clock_skew(offset_s: float) -> Fault:
@@ -270,7 +277,7 @@ def clock_skew(offset_s: float) -> Fault:
     return Fault("clock_skew", skew_s=offset_s)
 
 
-def _body(change: Callable[[Any], Any]) -> Spoil:
+def change_body(change: Callable[[Any], Any]) -> Spoil:
     """Change a body of JSON; the view's own objects stay as they are, and other bodies too."""
 
     def spoil(delivery: Delivery) -> Delivery:
@@ -304,7 +311,7 @@ def _without(value: Any, name: str) -> Any:
     return [_without(one, name) for one in value] if isinstance(value, list) else value
 
 
-def _with_items(body: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
+def change_items(body: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
     """The body with its items changed in place: the longest list of objects, the outermost of equally long ones.
 
     A body that is a list itself (Reddit's post and comments) holds parts rather than items, unless it is all there is.

@@ -85,7 +85,7 @@ class LemmyApi:
         if request.first("sort").lower() != "new":
             raise _Refused(400, "unknown_sort")
         limit = _limit(request, "couldnt_get_posts")
-        threads = [thread for thread in self.community.threads() if thread.state == "live"]
+        threads = [thread for thread in self.community.threads() if thread.state == "live" and thread.category is None]
         threads.sort(key=lambda thread: not thread.pinned)
         start = 0
         cursor = request.first("page_cursor")
@@ -136,7 +136,7 @@ class LemmyApi:
 
     def _thread(self, post_id: str, what: str, api: str) -> LiveThread:
         thread = self.community.thread(post_id)
-        if thread is None or thread.state != "live" or self.community.banned:
+        if thread is None or thread.state != "live" or thread.closed or self.community.banned:
             raise _Refused(404, "not_found" if api == "v4" else f"couldnt_find_{what}")
         return thread
 

@@ -1,14 +1,14 @@
 """The embedded forum as a NodeBB site with one category: its pages of topics, and pages of 20 posts.
 
 Shapes and habits follow NodeBB's source code and its description of the API. Deleted posts leave a stub that names who
-deleted them; deleted topics are not there any more for the public. Nested replies stand in the same row and name the
-post they answer.
+deleted them. Deleted topics leave a stub in the list and cannot be read; the newest versions say 404 of these and of
+topics that guests may not read, earlier ones 401. Nested replies stand in the same row and name the post they answer.
 """
 
 from __future__ import annotations
 
 import html
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from shp_miner.forum.live import Community, LiveAnswer, LiveItem, LiveThread
 from shp_miner.forum.serve.message import Request, Response
@@ -20,6 +20,7 @@ _TOPICS, _POSTS = 20, 20
 CATEGORY_ID = 2
 _ADMIN_ID = 900_000
 
+_DELETED_TOPIC = "[[topic:topic-is-deleted]]"
 _NOT_FOUND = Response(404, {"path": "/api", "loggedIn": False, "title": "[[global:404.title]]"})
 _NOT_ALLOWED = Response(
     401, {"status": {"code": "not-authorised", "message": "A valid login session was not found."}, "response": {}}
@@ -30,6 +31,8 @@ class NodebbApi:
     """NodeBB's API over a community. A private one is refused to guests, a banned one is no category."""
 
     platform = "nodebb"
+    #: What is said of a topic that guests may not read.
+    withheld: ClassVar[Response] = _NOT_FOUND
 
     def __init__(self, community: Community) -> None:
         self.community = community
@@ -52,8 +55,11 @@ class NodebbApi:
                     if self.community.private:
                         return _NOT_ALLOWED
                     found = self._list(request)
-                case ["api", "topic", topic_id, *_] if not self.community.private:
-                    found = self._topic(topic_id, request)
+                case ["api", "topic", topic_id, *_]:
+                    thread = self.community.thread(topic_id)
+                    if thread and (self.community.private or thread.closed or thread.state != "live"):
+                        return self.withheld
+                    found = self._topic(thread, request) if thread else None
         return _NOT_FOUND if found is None else Response(200, found)
 
     def _category(self) -> dict[str, Any]:
@@ -67,7 +73,7 @@ class NodebbApi:
 
     def _list(self, request: Request) -> dict[str, Any] | None:
         threads = self.community.threads("created" if request.first("sort") == "recently_created" else "activity")
-        shown = sorted((one for one in threads if one.state == "live"), key=lambda thread: not thread.pinned)
+        shown = sorted((one for one in threads if one.category is None), key=lambda thread: not thread.pinned)
         page, count, part = _page(request, shown, _TOPICS)
         if part is None:
             return None
@@ -76,20 +82,22 @@ class NodebbApi:
 
     def _head(self, thread: LiveThread) -> dict[str, Any]:
         """What a list says of a topic, and the topic itself as well."""
-        slug = "-".join("".join(c if c.isalnum() else " " for c in thread.title.lower()).split())
+        gone = thread.state != "live"
+        title = _DELETED_TOPIC if gone else thread.title
+        slug = "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
         return {
             "tid": int(thread.post_id),
             "uid": int(thread.author_id),
             "cid": CATEGORY_ID,
             "mainPid": int(thread.post_id),
-            "title": html.escape(thread.title),
-            "titleRaw": thread.title,
-            "slug": f"{thread.post_id}/{slug}",
+            "title": html.escape(title),
+            "titleRaw": title,
+            "slug": thread.post_id if gone else f"{thread.post_id}/{slug}",
             "timestamp": thread.created_s * 1000,
             "lastposttime": thread.activity_s * 1000,
             "postcount": 1 + sum(1 for _ in thread.walk()),
             "viewcount": thread.views,
-            "deleted": 0,
+            "deleted": int(gone),
             "locked": 0,
             "pinned": int(thread.pinned),
             "upvotes": thread.up,
@@ -97,10 +105,7 @@ class NodebbApi:
             "votes": thread.score,
         }
 
-    def _topic(self, topic_id: str, request: Request) -> dict[str, Any] | None:
-        thread = self.community.thread(topic_id)
-        if thread is None or thread.state != "live":
-            return None
+    def _topic(self, thread: LiveThread, request: Request) -> dict[str, Any] | None:
         answers = sorted(thread.walk(), key=lambda answer: (answer.created_s, int(answer.answer_id)))
         rows = [_post(thread, thread.post_id), *(_post(answer, answer.answer_id) for answer in answers)]
         if request.first("sort") == "most_votes":
@@ -118,6 +123,12 @@ class NodebbApi:
             "solvedPid": int(thread.accepted_id) if thread.accepted_id else 0,
             "pagination": _pagination(page, count),
         }
+
+
+class NodebbOldApi(NodebbApi):
+    """A version of NodeBB that refuses what guests may not read instead of denying that it is there."""
+
+    withheld: ClassVar[Response] = _NOT_ALLOWED
 
 
 def _post(item: LiveItem, item_id: str) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class RedditApi:
         return {"display_name": self._name(), "subreddit_type": kind, "quarantine": False, "over18": False}
 
     def _new(self, request: Request) -> Response:
-        threads = self.community.threads()[:_LISTING]
+        threads = [thread for thread in self.community.threads() if thread.category is None][:_LISTING]
         after = request.first("after")
         names = [f"t3_{base36(int(thread.post_id))}" for thread in threads]
         start = names.index(after) + 1 if after in names else 0
@@ -162,17 +162,19 @@ class RedditApi:
     def _found(self, name: str) -> dict[str, Any] | None:
         kind, _, text = name.partition("_")
         item = self.community.find(number(text))
+        thread = self.community.thread(item.post_id) if item else None
+        if thread is None or thread.closed:
+            return None
         if isinstance(item, LiveThread) and kind == "t3":
             return self._post(item)
-        if isinstance(item, LiveAnswer) and kind == "t1":
-            thread = self.community.thread(item.post_id)
-            return self._comment(thread, item, "") if thread else None
-        return None
+        return self._comment(thread, item, "") if isinstance(item, LiveAnswer) and kind == "t1" else None
 
     def _comments(self, request: Request, post_id: str) -> Response:
         thread = self.community.thread(number(post_id))
         if thread is None:
             return _refused(404)
+        if thread.closed:
+            return _refused(403, "private")
         limit, depth = (int(request.first(name) or most) for name, most in (("limit", _TREE), ("depth", _DEPTH)))
         asked = _Asked(min(limit, _TREE), min(depth, _DEPTH), request.first("sort", "confidence"))
         # The front row of the tree is filled first, then what hangs below it.
@@ -200,7 +202,7 @@ class RedditApi:
         """The comments of a stub, and what is below them unless only they are wanted."""
         form = request.form()
         thread = self.community.thread(number(form.get("link_id", "").removeprefix("t3_")))
-        if thread is None:
+        if thread is None or thread.closed:
             return _refused(404)
         wanted = [number(text) for text in form.get("children", "").split(",")[:_IDS]]
         only = form.get("limit_children", "").lower() == "true"

@@ -24,6 +24,7 @@ from shp_miner.errors import UsageError
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.faults import Delivery, Faults, delivered
 from shp_miner.forum.serve.message import Platform, Request, Response
+from shp_miner.forum.serve.refusals import login
 
 #: Platforms by name; each has a module of that name here (with _ for -) that holds a class with `platform` set to it.
 PLATFORMS = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb")
@@ -174,7 +175,7 @@ class _Site:
 
     def _respond(self, request: Request) -> Response:
         try:
-            return self.view.respond(request)
+            return login(request) or self.view.respond(request)
         except Exception as bug:  # noqa: BLE001  (raised again when the forum closes)
             self.bugs.append(bug)
             return Response(500, "<h1>500 Internal Server Error</h1>")

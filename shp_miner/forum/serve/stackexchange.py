@@ -77,8 +77,8 @@ class StackExchangeApi:
     def _found(self, request: Request) -> Json:
         match [part for part in request.path.split("/") if part]:
             case ["2.3", "questions"]:
-                tag = request.first("tagged").lower()
-                threads = self._threads() if tag in ("", self.community.name.lower()) else []
+                tag, name = request.first("tagged").lower(), self.community.name.lower()
+                threads = [one for one in self._threads() if not tag or (tag == name and one.category is None)]
                 return self._page(request, threads, self._question)
             case ["2.3", "questions", ids]:
                 wanted = _ids(ids)
@@ -94,7 +94,7 @@ class StackExchangeApi:
         raise _Refused(404, "no_method", "this method cannot be called this way")
 
     def _threads(self) -> list[LiveThread]:
-        return [thread for thread in self.community.threads() if thread.state == "live"]
+        return [thread for thread in self.community.threads() if thread.state == "live" and not thread.closed]
 
     def _page(self, request: Request, items: Sequence[_One], show: Callable[[_One, Json], Json]) -> Json:
         """A page of items in the order asked for."""
