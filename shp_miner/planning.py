@@ -9,7 +9,7 @@ from msgspec import Struct
 from shp_miner.config import rule_of
 from shp_miner.importing import matching
 from shp_miner.keys import Pipeline, RecheckKeys, SourceKeys
-from shp_miner.running import STEPS
+from shp_miner.ran import STEPS
 from shp_miner.sources.http import SYSTEM, Clock
 from shp_miner.store import Store
 from shp_miner.store.database import FILE

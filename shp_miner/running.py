@@ -13,10 +13,10 @@ from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import structs
 
 from shp_miner.community import INTERRUPTED
 from shp_miner.completing import complete_pending, is_left
@@ -29,6 +29,7 @@ from shp_miner.forgetting import forget, purge
 from shp_miner.importing import import_dump, matching, state_of_files
 from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
 from shp_miner.pipeline import NoPairs, export_dataset
+from shp_miner.ran import STEPS, Ran, StepDone, StepName, exit_code_of
 from shp_miner.report import metrics
 from shp_miner.sources.http import SYSTEM, Budget, Clock, OverBudget
 from shp_miner.sources.registry import Access
@@ -41,12 +42,6 @@ from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
 from shp_miner.tally import counted
 
-StepName = Literal["forget", "import", "recheck", "crawl", "export", "tidy"]
-
-#: The order has reasons: what must go, goes first; visits come before new threads, since they are few and find what was
-#: deleted; exports see all of it; what may wait until tomorrow comes last.
-STEPS: tuple[StepName, ...] = ("forget", "import", "recheck", "crawl", "export", "tidy")
-
 #: The lock that a run holds in the store's folder of locks.
 LOCK = Path("locks", "run")
 
@@ -56,39 +51,8 @@ _VACUUM_US = 20 * 3_600_000_000
 _VACUUM_AT_LAST_US = 72 * 3_600_000_000
 
 
-class StepDone(Struct):
-    """One part of a run: its step, what it was about, how it ended in a sentence, and its exit code."""
-
-    step: str
-    about: str
-    said: str
-    exit_code: int = 0
-    seconds: float = 0.0
-
-
 #: The parts of a step: what each is about, and how to do it; None where there was nothing to do.
 Steps = Iterator[tuple[str, Callable[[], StepDone | None]]]
-
-
-class Ran(Struct):
-    """What a run did: counts over all its steps, and the steps. `given_up` is how many threads of the store are."""
-
-    pipeline: str
-    exit_code: int = 0
-    seconds: float = 0.0
-    new: int = 0
-    changed: int = 0
-    deleted: int = 0
-    pairs: int = 0
-    requests: int = 0
-    waited_s: float = 0.0
-    given_up: int = 0
-    steps: list[StepDone] = field(default_factory=list)
-
-    def counts(self) -> dict[str, int | float]:
-        """What a summary has, by name."""
-        names = ("new", "changed", "deleted", "given_up", "pairs", "requests", "waited_s", "seconds", "exit_code")
-        return {name: round(getattr(self, name), 1) for name in names}
 
 
 def run(
@@ -208,7 +172,7 @@ class _Going:
         ran = self.ran
         ran.seconds = self._clock.now() - self._started_s
         ran.requests, ran.waited_s = self._budget.requests, self._clock.waited_s
-        ran.exit_code = ran.exit_code or _exit_code(ran.steps)
+        ran.exit_code = ran.exit_code or exit_code_of(ran.steps)
 
     def measure(self) -> None:
         """Write the file for Prometheus. That it cannot be written is a failure of the run like others."""
@@ -219,7 +183,7 @@ class _Going:
             metrics.write(Path(path), self.ran, self._clock.now())
         except Error as error:
             self._did(StepDone("metrics", path, f"{error.message} {error.hint}", error.exit_code))
-            self.ran.exit_code = _exit_code(self.ran.steps)
+            self.ran.exit_code = exit_code_of(self.ran.steps)
 
     def _did(self, done: StepDone) -> None:
         self.ran.steps.append(done)
@@ -413,18 +377,6 @@ def _known(error: BaseException, step: StepName) -> Error | None:
     if isinstance(error, Error):
         return error
     return from_os_error(error, f"doing the step {step}") if isinstance(error, Exception) else None
-
-
-def _exit_code(steps: list[StepDone]) -> int:
-    """0 if all is done; what needs a person (4, 5, 2) before what the next run does by itself (3, or 75 if all is)."""
-    codes = {step.exit_code for step in steps} - {0}
-    for code in (1, 4, 5, 2):
-        if code in codes:
-            return code
-    if not codes:
-        return 0
-    nothing_done = codes == {TryLater.exit_code} and all(step.exit_code or step.said == "up to date" for step in steps)
-    return TryLater.exit_code if nothing_done else Incomplete.exit_code
 
 
 def _digest(data: bytes) -> str:

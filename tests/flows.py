@@ -8,7 +8,8 @@ from typing import Any
 
 from shp_miner import config
 from shp_miner.keys import Pipeline
-from shp_miner.running import Ran, run
+from shp_miner.ran import Ran
+from shp_miner.running import run
 from shp_miner.sources.registry import Access
 
 from .crawls import Bench, settled

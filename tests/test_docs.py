@@ -25,11 +25,11 @@ from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.lab.worlds import WORLDS, LabWorld
+from shp_miner.ran import STEPS, Ran
 from shp_miner.reference import reference
 from shp_miner.report import metrics
 from shp_miner.report.status import MIN_FREE_BYTES, STALE_S, Status
 from shp_miner.rules.presets import PROFILES, Rule
-from shp_miner.running import STEPS, Ran
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.items import Thread
 from shp_miner.sources.reddit_praw import Credentials

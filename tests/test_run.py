@@ -29,7 +29,7 @@ from shp_miner.forum.world import World
 from shp_miner.load import load
 from shp_miner.pipeline import export_dataset
 from shp_miner.planning import plan
-from shp_miner.running import StepDone, _exit_code
+from shp_miner.ran import StepDone, exit_code_of
 from shp_miner.store import Store
 from shp_miner.store.lock import only_one
 from shp_miner.store.runs import Runs
@@ -263,8 +263,8 @@ def test_a_bug_ends_the_run_and_is_noted(at: Bench, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_the_exit_code_of_a_run(codes: list[int], whole: int) -> None:
-    assert _exit_code([StepDone("crawl", "", "something", code) for code in codes]) == whole
-    assert _exit_code([StepDone("crawl", "", "down", 75), StepDone("export", "", "up to date", 0)]) == 75
+    assert exit_code_of([StepDone("crawl", "", "something", code) for code in codes]) == whole
+    assert exit_code_of([StepDone("crawl", "", "down", 75), StepDone("export", "", "up to date", 0)]) == 75
 
 
 # -- the export -------------------------------------------------------------------------------------------------------

@@ -21,8 +21,9 @@ import pytest
 from shp_miner import config, keys
 from shp_miner.forum.serve import faults, refusals
 from shp_miner.forum.serve.server import Forum
+from shp_miner.ran import Ran
 from shp_miner.report.doctor import examine
-from shp_miner.running import Ran, run
+from shp_miner.running import run
 from shp_miner.sources import limits
 from shp_miner.sources.http import MemoryClocks
 from shp_miner.sources.registry import Access

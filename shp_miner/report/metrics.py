@@ -9,7 +9,7 @@ from shp_miner.errors import BadInput, from_os_error
 from shp_miner.replacing import replace_file
 
 if TYPE_CHECKING:
-    from shp_miner.running import Ran
+    from shp_miner.ran import Ran
 
 #: Name, kind, help and the count it shows. All are of the last run; Prometheus adds up by itself.
 _METRICS = (
