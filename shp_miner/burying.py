@@ -71,6 +71,11 @@ class Doubtful:
         self._certain: set[tuple[str, str | None]] = set()
         self._why = ""
 
+    @property
+    def asked(self) -> int:
+        """How many threads this run has asked for that were there, in part or not at all."""
+        return self._threads
+
     def thread(self, known: Known, against: Against, how: Tombstone, why: str = "", *, certain: bool = False) -> None:
         """A whole thread is gone or cannot be read. `certain`: a look-up by id says so as well."""
         self._asked(known)

@@ -382,7 +382,7 @@ class Crawl:
                 done.stopped = INTERRUPTED
                 return
             except (TryLater, NotAllowed, BadInput) as error:
-                if not (done.listed or done.read or done.failed):
+                if not (done.listed or done.read or done.failed or self._doubtful.asked):
                     raise
                 done.stopped = done.stopped or error.message
                 if isinstance(error, NotAllowed):

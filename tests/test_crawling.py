@@ -169,12 +169,13 @@ def recheck(board: Board, state: State, clock: FakeClock) -> Crawled:
 
 
 def stored(state: State) -> dict[str, set[str]]:
-    """The live answers of each live post."""
+    """The live answers of each live post. Those of a post that cannot be read go with it, as in exports."""
     snapshot = Store(state.path.parent).snapshot()
     posts, answers = snapshot.posts(EVERYTHING)[0], snapshot.answers(EVERYTHING)[0]
-    found: dict[str, set[str]] = {row[0]: set() for row in posts.select("post_id", "state").rows() if row[1] == "live"}
+    states = dict(posts.select("post_id", "state").iter_rows())
+    found: dict[str, set[str]] = {post_id: set() for post_id, how in states.items() if how == "live"}
     for post_id, answer_id, how in answers.select("post_id", "answer_id", "state").rows():
-        if how == "live":
+        if how == "live" and states[post_id] != "unreadable":
             found[post_id].add(answer_id)
     return found
 
