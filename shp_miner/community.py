@@ -277,7 +277,7 @@ class Crawl:
             absent: Evidence | None = None if thread.missing else "missing"
             shown = {answer.answer_id: answer.state for answer in thread.answers}
             again = self._compare(origin, known, thread.post.state, shown, absent)
-            due = next_visit(thread.post.created_at, now, self._visits_s)
+            due = next_visit(thread.post.created_at, known.first_read_at or now, now, self._visits_s)
             self._state.read(origin, thread, now, min(due, again or due))
             done.read += 1
             done.new += known.created_at is None
@@ -337,7 +337,7 @@ class Crawl:
                 back = [answer_id for answer_id in known.gone_answers if shown.get(answer_id) == "live"]
                 self._state.back(origin, known.post_id, back)
                 again = self._compare(origin, known, posts[known.post_id], shown, "missing")
-                due = next_visit(known.created_at or now, now, self._visits_s)
+                due = next_visit(known.created_at or now, known.first_read_at or now, now, self._visits_s)
                 self._state.visited(origin, known.post_id, now, min(due, again or due))
                 done.read += 1
                 done.restored += len(back)

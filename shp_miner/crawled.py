@@ -48,13 +48,14 @@ class Crawled(msgspec.Struct):
         return not (self.stopped or self.refused or self.failed or self.waiting)
 
 
-def next_visit(created_at: int, now: int, visits_s: Sequence[float]) -> int:
-    """When a thread is to be visited after `now`: at the set ages, and after the last of them at twice its age.
+def next_visit(created_at: int, first_read_at: int, now: int, visits_s: Sequence[float]) -> int:
+    """When a thread is to be visited after `now`: at the set ages, and after the last of them at doubling distances.
 
-    Times are microseconds since 1970; `visits_s` are ages in seconds, ascending.
+    Those double from the first reading on, so that an old thread is not left alone for as long as it is old. Times are
+    microseconds since 1970; `visits_s` are ages in seconds, ascending.
     """
     at_age = (created_at + microseconds(age_s) for age_s in visits_s)
-    return next((due for due in at_age if due > now), now + max(now - created_at, microseconds(visits_s[-1])))
+    return next((due for due in at_age if due > now), now + max(now - first_read_at, microseconds(visits_s[-1])))
 
 
 def restored(known: Known, post: Shown, shown: Mapping[str, Shown]) -> int:

@@ -264,12 +264,13 @@ def test_visits_never_end(state: State, clock: FakeClock) -> None:
     crawl(board, state, clock)
     board.gone.add("p07")
     board.asked.clear()
-    daily(400, board, state, clock)
-    assert board.count("thread p07") == 1, "at twice its age"
-    clock.time += 400 * DAY_S
-    board.gone.add("p06")
-    daily(1, board, state, clock)
+    daily(40, board, state, clock)
     assert not text_of(state, "p07")
+    daily(400, board, state, clock)
+    assert board.count("thread p06") == 4, "after 30, 60, 120 and 240 days"
+    board.gone.add("p06")
+    daily(500, board, state, clock)
+    assert not text_of(state, "p06")
     found = status(state.path.parent, now_s=clock.time)
     assert found.oldest_unchecked is not None
 

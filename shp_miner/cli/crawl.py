@@ -100,7 +100,7 @@ def recheck_command(
 ) -> int:
     """Visit threads again as they age: scores change, and people delete what they wrote.
 
-    The ages are 6 hours, 1, 3, 7 and 30 days; after that, each visit comes when the thread is twice as old. Content
+    The ages are 6 hours, 1, 3, 7 and 30 days; after that, they come at doubling distances. Content
     that is gone leaves the store; content that cannot be read is hidden from exports and asked for again.
     """
     if everything and older_than is not None:

@@ -78,8 +78,10 @@ CREATE TABLE doubts (
 ) WITHOUT ROWID;
 ALTER TABLE threads ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE threads ADD COLUMN gone_at INTEGER;
+ALTER TABLE threads ADD COLUMN first_read_at INTEGER;
+UPDATE threads SET first_read_at = read_at;
 UPDATE threads SET due_at = 0, gone_at = coalesce(read_at, 0) WHERE gone;
-UPDATE threads SET due_at = max(2 * read_at - created_at, read_at + 2592000000000)
+UPDATE threads SET due_at = read_at + 2592000000000
     WHERE due_at IS NULL AND NOT gone AND read_at IS NOT NULL AND created_at IS NOT NULL;
 CREATE INDEX threads_again ON threads (due_at) WHERE gone OR unreadable;
 CREATE INDEX threads_seen ON threads (read_at) WHERE NOT gone;

@@ -41,7 +41,7 @@ class Known(msgspec.Struct, frozen=True):
 
     `created_at` is null for one that was only listed. Of a thread whose post is gone only answers are left;
     `gone_answers` are the ids of those that are gone. `gone_at` is when the whole thread was found gone, null
-    for one that is there.
+    for one that is there, `first_read_at` when the thread was first read, null before that.
     """
 
     post_id: str
@@ -50,6 +50,7 @@ class Known(msgspec.Struct, frozen=True):
     post_gone: bool = False
     gone_answers: list[str] = []
     gone_at: int | None = None
+    first_read_at: int | None = None
 
 
 class State:
@@ -149,11 +150,11 @@ class State:
         for post_id in post_ids:
             key = (origin.source, origin.site, post_id)
             row = self._database.execute(
-                "SELECT created_at, post_gone, CASE WHEN gone THEN coalesce(gone_at, 0) END FROM threads "
-                "WHERE source = ? AND site = ? AND post_id = ?",
+                "SELECT created_at, post_gone, CASE WHEN gone THEN coalesce(gone_at, 0) END, first_read_at "
+                "FROM threads WHERE source = ? AND site = ? AND post_id = ?",
                 key,
             ).fetchone()
-            created_at, post_gone, gone_at = row or (None, 0, None)
+            created_at, post_gone, gone_at, first_read_at = row or (None, 0, None, None)
             answers = self._database.execute(
                 "SELECT answer_id, created_at, gone FROM answers "
                 "WHERE source = ? AND site = ? AND post_id = ? ORDER BY created_at, answer_id",
@@ -161,7 +162,7 @@ class State:
             ).fetchall()
             there = [(answer_id, at) for answer_id, at, gone in answers if not gone]
             away = [answer_id for answer_id, _, gone in answers if gone]
-            found.append(Known(post_id, created_at, there, bool(post_gone), away, gone_at))
+            found.append(Known(post_id, created_at, there, bool(post_gone), away, gone_at, first_read_at))
         return found
 
     def noted(self, origin: Origin, thread: Thread) -> None:
@@ -370,9 +371,10 @@ class State:
 
     def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
         self._database.execute(
-            "UPDATE threads SET read_at = ?, due_at = ?, tries = 0, retry_at = 0, error = NULL, failed_since = NULL, "
-            "gone = 0, gone_at = NULL, unreadable = 0, claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
-            (read_at, due_at, origin.source, origin.site, post_id),
+            "UPDATE threads SET read_at = :read, first_read_at = coalesce(first_read_at, :read), due_at = :due, "
+            "tries = 0, retry_at = 0, error = NULL, failed_since = NULL, gone = 0, gone_at = NULL, unreadable = 0, "
+            "claimed_until = 0 WHERE source = :source AND site = :site AND post_id = :post",
+            {"read": read_at, "due": due_at, "source": origin.source, "site": origin.site, "post": post_id},
         )
 
     def _claim(self, origin: Origin, which: str, now: int, until: int, count: int) -> list[str]:
