@@ -17,7 +17,6 @@ from shp_miner.completing import complete_pending
 from shp_miner.forgetting import forget
 from shp_miner.repairing import look, repair
 from shp_miner.store import Store
-from shp_miner.store.exports import remember_export
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lake import TABLES
@@ -138,8 +137,8 @@ def test_what_cannot_be_completed_is_said_and_keeps_nobody_from_the_rest(
     store: Store, dumps: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     tombstone(store, [Item("reddit.com", "p1", "hers")], "removed", 1)
-    remember_export(store, store.path.parent / "other")
-    (damaged, *_) = (store.path / "exports").glob("*.json")
+    store = Store(shutil.copytree(store.path, store.path.parent / "other"))  # its files were never read
+    (damaged,) = (store.path / "forgotten").glob("*.parquet")
     damaged.write_bytes(b"")
     capsys.readouterr()
     assert run(["vacuum", "--store", str(store.path), "--quiet"]) == 0

@@ -184,6 +184,12 @@ def test_visits_can_be_left_out(at: Bench) -> None:
     assert visits(at, 7 * 3600, enabled=False) is None
 
 
+@proves("recheck.older_than")
+def test_threads_not_read_for_long_are_visited_as_well(at: Bench) -> None:
+    assert visits(at, 2 * 3600, older_than="3h") is None
+    assert visits(at, 2 * 3600, older_than="3h") == rows(at.store, "posts")["post_id"].n_unique() - 2
+
+
 @proves("recheck.limit")
 def test_the_limit_bounds_the_visits(at: Bench) -> None:
     assert visits(at, 7 * 3600, limit=1) == 1
@@ -211,11 +217,12 @@ def test_the_list_is_read_when_it_has_changed(at: Bench, tmp_path: Path) -> None
 
 # -- rule -------------------------------------------------------------------------------------------------------------
 
-OTHERS: list[tuple[str, Any]] = [  # what TWO answers do not show; tests/test_rules.py has a test of each
+OTHERS: list[tuple[str, Any]] = [  # what TWO answers do not show; each has a test elsewhere
     ("neighbours_only", True),
     ("max_pairs_per_post", 3),
     ("seed", 7),
     ("observe_at_s", 86_400.0),
+    ("keep_unreadable", True),
 ]
 
 
@@ -447,7 +454,7 @@ NO_KEYS: list[tuple[dict[str, Any], str, str]] = [
     ({"limits": {"max_request": 2}}, "[limits] has no key 'max_request'", "'max_requests'"),
     ({"log": {"fromat": "json"}}, "[log] has no key 'fromat'", "'format'"),
     ({"credentials": {"reddit_id": "${A}"}}, "[credentials] has no key 'reddit_id'", "'reddit_client_id'"),
-    ({"recheck": {"zzz": 1}}, "[recheck] has no key 'zzz'", "Known here: enabled, at, limit"),
+    ({"recheck": {"zzz": 1}}, "[recheck] has no key 'zzz'", "Known here: enabled, at, older_than, limit"),
 ]
 
 FILES = {"kind": "threads", "paths": ["a"]}

@@ -225,7 +225,8 @@ def test_every_option_of_a_crawl_is_documented() -> None:
         command = _Commands().get_command(click.Context(cli), name)
         assert command is not None
         options = {one.opts[-1] for one in command.params if isinstance(one, click.Option)}
-        assert options == documented - ({"--site", "--url", "--allow-private"} if name == "recheck" else {"--given-up"})
+        others = {"crawl": {"--given-up", "--all", "--older-than"}, "recheck": {"--site", "--url", "--allow-private"}}
+        assert options == documented - others[name]
 
 
 def test_the_pace_is_that_of_the_code() -> None:
