@@ -189,7 +189,7 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no store"):
         Store(tmp_path / "nowhere").snapshot()
     newer = filled(tmp_path / "s", chunk([post_row()], []))
-    next(newer.path.glob("*.json")).write_text('{"schema": 99}')
+    (newer.path / MARK).write_text('{"schema": 99}')
     with pytest.raises(BadInput, match="schema 99"):
         Store(newer.path)
 

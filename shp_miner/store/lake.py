@@ -187,7 +187,8 @@ class Store:
             if self.path.is_file():
                 raise BadInput(f"{self.path} is a file, not a store.", "Name a folder with --store.")
             schema = schema_of(self.path)
-            if schema is None and self.path.is_dir() and not all(map(_ours, self.path.iterdir())):
+            foreign = schema is None and self.path.is_dir() and not all(map(_ours, self.path.iterdir()))
+            if foreign and schema_of(self.path) is None:  # not made just now, by somebody else
                 raise BadInput(
                     f"The folder {self.path} holds other things than a store.",
                     "Name the store's own folder, or an empty one for a new store.",
