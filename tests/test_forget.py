@@ -216,6 +216,20 @@ def test_what_the_same_account_wrote_under_another_name_goes_too(tmp_path: Path)
 # -- by id and by file ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("stored", ["http", "https"])
+@pytest.mark.parametrize("named", ["http://Plain.example/user/hers", "https://plain.example/user/hers/"])
+def test_a_page_is_one_with_tls_and_without(stored: str, named: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    address = f"{stored}://plain.example/user/hers"
+    store.append(chunk([post_row()], [answer_row("1", author=NAME, author_url=address, body=ANSWER)]))
+    done = forget(store, authors=[named])
+    assert (done.tables["answers"].items, done.unknown) == (1, 0)
+    assert seen(store.path, NAME, ANSWER) == []
+    later = answer_row("2", author="another name", author_url=address, body=ANSWER)
+    store.append(chunk([], [later]))
+    assert seen(store.path, ANSWER) == []
+
+
 def test_ids_addresses_and_files_name_items(store: Store, tmp_path: Path) -> None:
     page = f"https://www.reddit.com/r/AskTest/comments/p1/{TITLE}/"
     asked = tmp_path / "asked.txt"

@@ -93,7 +93,13 @@ class Forgotten:
     def digest(self, kind: str, value: str) -> str:
         """The salted hash under which a name, account or page stands in the list."""
         plain = unicodedata.normalize("NFC", value).strip()
-        plain = plain.casefold() if kind == "name" else plain.rstrip("/")
+        if kind == "name":
+            plain = plain.casefold()
+        elif "://" in plain:  # one page, whether it is named with TLS or without, and however its host is written
+            host, _, path = plain.partition("://")[2].partition("/")
+            plain = f"https://{host.lower()}/{path}".rstrip("/")
+        else:
+            plain = plain.rstrip("/")
         return hashlib.blake2b(f"{kind}\0{plain}".encode(), key=self._salt, digest_size=16).hexdigest()
 
     def extended(self, lines: pl.DataFrame) -> Forgotten:
