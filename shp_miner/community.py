@@ -6,21 +6,24 @@ every page below that was taken over. So whatever ends a run, the next one goes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
+from shp_miner.archived import after_what_is_known
 from shp_miner.burying import Doubtful
+from shp_miner.claims import Claim, Claims
 from shp_miner.crawled import VISITS_S, Crawled, microseconds, next_visit, restored
 from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.looking_up import LookUp
 from shp_miner.retrying import Retries
 from shp_miner.sources.http import Clock, OverBudget
-from shp_miner.sources.items import Origin, Thread, to_chunk
+from shp_miner.sources.items import Answer, Origin, Post, Thread, to_chunk
 from shp_miner.sources.items import State as Shown
 from shp_miner.sources.source import Evidence, Gone, Listed, ManyThreads, Source, Unreadable
 from shp_miner.store import Store
+from shp_miner.store.doubts import CLOSED
 from shp_miner.store.state import Known, State
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
@@ -28,23 +31,15 @@ _HOUR_S, _DAY_S = 3600.0, 86_400.0
 #: How far below the last complete listing the next one starts: clocks differ, and listings lag behind.
 OVERLAP_S = _HOUR_S
 
-#: A thread claimed by a run that died can be read by another one after this time.
-_CLAIM_S = 900.0
-
-#: After this many threads in a row for which the site was down, the run ends.
-_DOWN = 3
-
 #: Why a run stopped that a person or the system ended.
 INTERRUPTED = "interrupted"
 
-#: Threads claimed at a time, and visited together where items are read by id.
-_BATCH = 20
+#: Threads visited together where items are read by id.
 _VISITED_TOGETHER = 50
 
 #: Until this age a visit reads the whole thread where no listing announces answers: later hardly any come.
 _ANSWERED_S = 2 * _DAY_S
 
-Claim = Callable[[Origin, int, int, int], list[str]]
 T = TypeVar("T")
 
 
@@ -96,6 +91,7 @@ class Crawl:
         origin = self._origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
         unseen = partial(self._state.claim_unseen, before=unseen_since)
+        self._state.ask_away_again(origin, unseen_since)
         self._steps(
             origin,
             done,
@@ -104,12 +100,14 @@ class Crawl:
             lambda: self._read(origin, self._state.claim_away, done),
             lambda: self._revisit(origin, unseen, done) if unseen_since else None,
         )
-        done.waiting, done.given_up = self._state.put_off(origin, self._now()), self._state.given_up(origin)
+        done.waiting, done.given_up = self._state.visits_left(origin, self._now()), self._state.given_up(origin)
         return done
 
     def _steps(self, origin: Origin, done: Crawled, *steps: Callable[[], None]) -> None:
         """Take the steps of a run; however they end, what they found gone is dealt with."""
-        self._doubtful = Doubtful(self._store, self._state, origin, self._now)
+        at_once = self._source.tells_the_past
+        self._doubtful = Doubtful(self._store, self._state, origin, self._now, at_once=at_once)
+        self._claims = Claims(self._state, origin, self._now, self._limit)
         self._stopping(done, *steps)
         self._stopping(done, lambda: self._settle(origin, done), lambda: self._give_up(origin, done))
 
@@ -152,35 +150,12 @@ class Crawl:
 
     def _read(self, origin: Origin, claim: Claim, done: Crawled) -> None:
         size = getattr(self._source, "threads_per_request", 1)
-        with closing(self._claimed(origin, claim, done, size)) as batches:
+        with closing(self._claims.batches(claim, done, size)) as batches:
             for post_ids in batches:
                 if size > 1:
                     self._together(origin, post_ids, done)
                 else:
                     self._thread(origin, post_ids[0], done)
-
-    def _claimed(self, origin: Origin, claim: Claim, done: Crawled, size: int) -> Generator[list[str], None, None]:
-        """Threads that are this run's to read, up to `size` at a time; what is not read is given back."""
-        tried = down = 0
-        while self._limit is None or tried < self._limit:
-            count = max(_BATCH, size) if self._limit is None else min(max(_BATCH, size), self._limit - tried)
-            now = self._now()
-            left = claim(origin, now, now + microseconds(_CLAIM_S), count)
-            if not left:
-                return
-            tried += len(left)
-            try:
-                while left:
-                    failed, self._shut = done.failed, ""
-                    yield left[:size]
-                    left = left[size:]
-                    down = down + 1 if done.failed > failed or self._shut else 0
-                    if down >= _DOWN:
-                        how = f"did not let {down} threads in a row be read: {self._shut}" if self._shut else ""
-                        said = how or f"failed {down} times in a row."
-                        raise TryLater(f"{origin.site} {said}", "The next run goes on.")
-            finally:
-                self._state.release(origin, left)
 
     def _thread(self, origin: Origin, post_id: str, done: Crawled) -> None:
         """Read one thread whole and store it; what cannot be read waits for a later run."""
@@ -193,7 +168,10 @@ class Crawl:
             # A look-up by id is another way to ask; a door that is closed needs no second knock.
             certain = found.evidence == "missing" and self._look_up.misses(origin, known)
             self._doubtful.thread(known, found.evidence, "removed", found.why, certain=certain)
-            self._shut = found.why if found.evidence != "missing" else self._shut
+            self._claims.shut = found.why if found.evidence in CLOSED else self._claims.shut
+        except OverBudget:
+            self._claims.cut_off = post_id
+            raise
         except (TryLater, BadInput) as error:
             self._failed(origin, post_id, error, done)
         else:
@@ -271,7 +249,7 @@ class Crawl:
         for thread, _ in threads:
             self._state.noted(origin, thread)
         answers = [answer for thread, _ in threads for answer in thread.answers]
-        self._store.append(to_chunk(origin, [thread.post for thread, _ in threads], answers, now))
+        self._append(origin, [known for _, known in threads], [thread.post for thread, _ in threads], answers)
         for thread, known in threads:
             # Where the platform kept some answers back, nobody can tell which of them are gone.
             absent: Evidence | None = None if thread.missing else "missing"
@@ -295,16 +273,23 @@ class Crawl:
         lost = [answer_id for answer_id, _ in known.answers if answer_id not in shown] if absent else []
         found, certain = self._look_up.answers(known, lost)
         if found:
-            self._store.append(to_chunk(origin, [], found, self._now()))
+            self._append(origin, [known], [], found)
             shown |= {answer.answer_id: answer.state for answer in found}
         self._doubtful.certain(known, certain)
         return self._doubtful.parts(known, post, shown, absent)
+
+    def _append(self, origin: Origin, threads: Sequence[Known], posts: list[Post], answers: list[Answer]) -> None:
+        """Store what a source showed of some threads."""
+        if self._source.tells_the_past:
+            posts = after_what_is_known(self._store, self._state, origin, threads, posts)
+            answers = after_what_is_known(self._store, self._state, origin, threads, answers)
+        self._store.append(to_chunk(origin, posts, answers, self._now()))
 
     # -- visits by age ------------------------------------------------------------------------------------------------
 
     def _revisit(self, origin: Origin, claim: Claim, done: Crawled) -> None:
         size = _VISITED_TOGETHER if self._source.ids_per_request else 1
-        with closing(self._claimed(origin, claim, done, size)) as batches:
+        with closing(self._claims.batches(claim, done, size)) as batches:
             for post_ids in batches:
                 by_id = []
                 for known in self._state.known(origin, post_ids):
@@ -357,7 +342,7 @@ class Crawl:
                 [post_id for post_id, answer_id in part if answer_id is None],
                 [(post_id, answer_id) for post_id, answer_id in part if answer_id is not None],
             )
-            self._store.append(to_chunk(origin, found.posts, found.answers, self._now()))
+            self._append(origin, threads, found.posts, found.answers)
             posts |= {post.post_id: post.state for post in found.posts}
             answers |= {(answer.post_id, answer.answer_id): answer.state for answer in found.answers}
         return posts, answers

@@ -94,6 +94,7 @@ class ArcticShift:
     lists_activity = False
     ids_per_request = _IDS
     looks_up = True
+    tells_the_past = True
 
     def __init__(self, http: Http, *, clock: Clock = SYSTEM) -> None:
         self._http = http

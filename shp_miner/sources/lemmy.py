@@ -51,6 +51,7 @@ class Lemmy:
     lists_activity = False
     ids_per_request = 0
     looks_up = False
+    tells_the_past = False
 
     def __init__(self, http: Http, site: str) -> None:
         self.site = site

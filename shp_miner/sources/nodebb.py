@@ -160,6 +160,7 @@ class NodeBB:
     lists_activity = True
     ids_per_request = 0
     looks_up = False
+    tells_the_past = False
 
     def __init__(self, http: Http, site: str, address: str | None = None) -> None:
         """`address` is where people find the site; its host with https:// where nothing else is known."""

@@ -79,6 +79,7 @@ class Reddit:
     lists_activity = False
     ids_per_request = _IDS
     looks_up = True
+    tells_the_past = False
 
     def __init__(
         self,

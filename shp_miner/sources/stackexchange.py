@@ -117,6 +117,7 @@ class StackExchange:
     lists_activity = True
     ids_per_request = _PAGE_SIZE
     looks_up = True
+    tells_the_past = False
 
     #: How many threads one call of `threads` takes.
     threads_per_request = _PAGE_SIZE

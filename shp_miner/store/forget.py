@@ -79,6 +79,16 @@ def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
     return int(hidden.posts.num_rows + hidden.answers.num_rows)
 
 
+def noted_away(store: Store, items: Sequence[Item]) -> dict[Item, int]:
+    """Those of the items whose newest observation says that they are gone or unreadable, and when that was."""
+    wanted = of_items(items, "removed", 0)
+    if wanted.is_empty():
+        return {}
+    away = [rows.filter(pl.col("state") != "live") for rows in _newest(store, wanted).values()]
+    rows = pl.concat(one.select(*ITEM_KEY, "seen") for one in away).iter_rows()
+    return {Item(site, post_id, answer_id): seen or 0 for site, post_id, answer_id, seen in rows}
+
+
 def _newest(store: Store, wanted: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """The newest rows of the items of some lines, by table, without text, and with ITEM_KEY and `seen` (its time)."""
     snapshot, found = store.snapshot(), {}
