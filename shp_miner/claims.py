@@ -10,10 +10,10 @@ from shp_miner.sources.items import Origin
 from shp_miner.store.state import State
 
 #: A thread claimed by a run that died can be read by another one after this time.
-_CLAIM_S = 900.0
+CLAIM_S = 900.0
 
 #: After this many threads in a row for which the site was down, or shut, the run ends.
-_DOWN = 3
+DOWN = 3
 
 #: Threads claimed at a time.
 _BATCH = 20
@@ -43,7 +43,7 @@ class Claims:
             wanted = max(_BATCH, size)
             count = wanted if self._left is None else min(wanted, self._left)
             now = self._now()
-            claimed = claim(self._origin, now, now + microseconds(_CLAIM_S), count)
+            claimed = claim(self._origin, now, now + microseconds(CLAIM_S), count)
             if not claimed:
                 return
             self._left = None if self._left is None else self._left - len(claimed)
@@ -53,7 +53,7 @@ class Claims:
                     yield claimed[:size]
                     claimed = claimed[size:]
                     down = down + 1 if done.failed > failed or self.shut else 0
-                    if down >= _DOWN:
+                    if down >= DOWN:
                         how = f"did not let {down} threads in a row be read: {self.shut}" if self.shut else ""
                         raise TryLater(
                             f"{self._origin.site} {how or f'failed {down} times in a row.'}", "The next run goes on."
