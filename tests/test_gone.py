@@ -395,3 +395,18 @@ def test_visits_that_a_limit_leaves_are_said(state: State, clock: FakeClock) -> 
     run = Crawl(board, Store(state.path.parent), state, clock=clock, limit=3)
     done = run.recheck("talk")
     assert (done.read, done.waiting, done.complete) == (3, 5, False)
+
+
+@pytest.mark.parametrize("evidence", ["closed", "wall"])
+def test_when_a_door_opens_all_behind_it_is_read_at_once(evidence: Evidence, state: State, clock: FakeClock) -> None:
+    board = board_of(12)
+    crawl(board, state, clock)
+    board.refused = dict.fromkeys(board.created, evidence)
+    for _ in range(20):
+        clock.time += DAY_S
+        recheck(board, state, clock)
+    board.refused.clear()
+    board.answer("p03", clock.time)
+    clock.time += 600
+    crawl(board, state, clock)
+    assert stored(state) == expected(board)

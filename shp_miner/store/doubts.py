@@ -94,11 +94,17 @@ class Doubts:
                     f"DELETE FROM doubts WHERE {_KEY}", [(*thread, answer_id or "") for answer_id in answer_ids]
                 )
 
-    def shown(self, origin: Origin, post_id: str) -> None:
-        """Forget the doubt whether a thread is there as a whole: it is shown, if only in part."""
+    def shown(self, origin: Origin, post_id: str) -> bool:
+        """Forget the doubt whether a thread is there as a whole: it is shown, if only in part.
+
+        Returns whether a closed door or a wall stood before it.
+        """
+        key = (origin.source, origin.site, post_id, "")
         with transaction(self._database):
-            key = (origin.source, origin.site, post_id, "")
-            self._database.execute(f"DELETE FROM doubts WHERE {_KEY} AND whole", key)
+            found = self._database.execute(
+                f"DELETE FROM doubts WHERE {_KEY} AND whole RETURNING against", key
+            ).fetchall()
+        return any(against in CLOSED for (against,) in found)
 
     def about(self, origin: Origin, post_id: str) -> bool:
         """Whether anything of a thread is in doubt."""

@@ -150,6 +150,16 @@ class State(Queues):
                 (*place(origin), before),
             )
 
+    def door_opened(self, origin: Origin) -> None:
+        """Have all threads of a community asked for again that a closed door or a wall kept from being read."""
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
+                "AND unreadable AND post_id IN (SELECT post_id FROM doubts WHERE source = ? AND site = ? AND whole "
+                "AND against IN ('closed', 'wall'))",
+                (*place(origin), origin.source, origin.site),
+            )
+
     def claim_once_more(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
         """What was given up and is to be tried once more; otherwise as `claim_waiting`."""
         return self._claim(origin, f"{ONCE_MORE} ORDER BY failed_since", now, until, count)
