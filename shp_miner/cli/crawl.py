@@ -13,6 +13,7 @@ import click
 
 from shp_miner.cli.options import Duration, common, example
 from shp_miner.cli.output import complete, show, table
+from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _saying(quiet: bool) -> Callable[[str], None]:
     """Progress for people who watch; a log gets the summary only."""
     if quiet or not sys.stderr.isatty():
         return lambda _line: None
-    return lambda line: click.echo(line, err=True)
+    return lambda line: say(line, err=True)
 
 
 def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) -> int:
@@ -179,13 +180,11 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
     for one in done:
         for sentence in (one.capped, one.stopped, one.refused):
             if sentence:
-                click.echo(f"{one.community}: {sentence}", err=True)
+                say(f"{one.community}: {sentence}", err=True)
         if one.incomplete:
-            click.echo(
-                f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True
-            )
+            say(f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True)
         if one.given_up:
-            click.echo(f"{one.community}: {one.given_up} threads are given up; `shp-miner status` has why.", err=True)
+            say(f"{one.community}: {one.given_up} threads are given up; `shp-miner status` has why.", err=True)
     if not whole:
-        click.echo("Something is left; run the same command again to go on.", err=True)
+        say("Something is left; run the same command again to go on.", err=True)
     return 0 if whole else 3
