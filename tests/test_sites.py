@@ -15,7 +15,7 @@ from shp_miner.forum.serve.message import Platform, Request, Response
 from shp_miner.forum.serve.server import Forum
 from shp_miner.store import Store
 
-from .crawls import settled
+from .crawls import settled, with_limits
 
 Said = tuple[int, str]
 
@@ -65,3 +65,53 @@ def test_all_posts_are_listed_whatever_time_window_a_lemmy_instance_prefers(
     community = settled(5)
     assert crawl(LemmyApi(community), community.name) == (0, "")
     assert len(stored()) == 5
+
+
+# -- What stands before a site ----------------------------------------------------------------------------------------
+
+HTML = {"content-type": "text/html; charset=utf-8"}
+CHECK = "<!DOCTYPE html><title>Just a moment...</title><form><input type=password></form>"
+
+WALLS = {
+    "a page with 403": Response(403, CHECK, HTML),
+    "a page with 200": Response(200, "<!doctype html><title>Making sure you&#39;re not a bot!</title>", HTML),
+    "a page with 405": Response(405, "<!doctype html><title>Human Verification</title>", HTML),
+    "a page behind a redirect": Response(302, b"", {"location": "/check"}),
+    "nothing, as a page": Response(202, b"", HTML),
+    "JSON of a guard": Response(403, {"title": "Error 1010: Access denied", "status": 403, "error_code": 1010}),
+    "JSON of a gateway": Response(403, {"message": "Forbidden"}),
+    "JSON of a host": Response(401, {"error": {"code": "401", "message": "Verify that you are no robot"}}),
+    "words": Response(403, b"Access denied", {"content-type": "text/plain"}),
+}
+
+
+@pytest.mark.parametrize("wall", WALLS)
+@pytest.mark.parametrize(
+    ("platform", "community"),
+    [("discourse", "support"), ("discourse", "latest"), ("nodebb", "5"), ("nodebb", "general"), ("lemmy", "asklemmy")],
+)
+def test_what_guards_a_site_is_not_taken_for_the_site(
+    platform: str, community: str, wall: str, crawl: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_limits(patch=monkeypatch, attempts=1)
+    bodies = {"/check": Response(200, CHECK, HTML)}
+    code, said = crawl(Fixed(platform, bodies, WALLS[wall]), community)
+    assert code == 75, said
+    assert "members" not in said
+    assert "to the public" not in said
+
+
+@pytest.mark.parametrize(
+    ("platform", "community", "refused"),
+    [
+        ("discourse", "support", Response(403, {"errors": ["Log in."], "error_type": "not_logged_in"})),
+        ("nodebb", "5", Response(401, {"status": {"code": "not-authorised", "message": "Log in."}, "response": {}})),
+        ("nodebb", "general", Response(403, {"path": "/categories", "loggedIn": False, "title": "403"})),
+        ("lemmy", "asklemmy", Response(401, {"error": "not_logged_in"})),
+        ("discourse", "latest", Response(302, b"", {"location": "/login"})),
+    ],
+)
+def test_what_a_site_itself_refuses_is_not_allowed(
+    platform: str, community: str, refused: Response, crawl: Callable[..., Said]
+) -> None:
+    assert crawl(Fixed(platform, {}, refused), community)[0] == 4

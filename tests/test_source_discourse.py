@@ -71,7 +71,9 @@ class Fixed:
 
     def respond(self, request: Request) -> Response:
         found = self.bodies.get(request.path)
-        return found if isinstance(found, Response) else Response(404 if found is None else 200, found or {})
+        if found is None:
+            return Response(404, {"errors": ["Gone?"], "error_type": "not_found"})
+        return found if isinstance(found, Response) else Response(200, found)
 
 
 def fixed(stack: ExitStack, bodies: Mapping[str, Any]) -> Site:

@@ -40,6 +40,7 @@ _T = TypeVar("_T")
 MEANINGS = Meanings(
     words={"not_found": "missing", "invalid_access": "forbidden", "not_logged_in": "closed"},
     statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"},
+    own={"errors": list, "error_type": str},
 )
 
 #: The community that is all topics of a site.
@@ -202,7 +203,7 @@ class Discourse:
         try:
             return self._http.get_or_none(path, kind, params=params)
         except (NotAllowed, BadInput) as error:
-            raise at_the_door(error) or self._named(error) from error
+            raise at_the_door(error, MEANINGS) or self._named(error) from error
 
     def _path(self, number: int) -> str:
         """The category in an address: its slugs and its id, which alone counts, but other slugs cost a redirect."""

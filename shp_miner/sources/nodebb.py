@@ -32,7 +32,10 @@ _Flag = int | bool
 
 #: What refusals of one topic mean. Guests are told 401 of topics that were deleted and of those that they may not read,
 #: and by the newest releases 404 of both; which it is tells the category. Deleted topics that are shown bear a flag.
-MEANINGS = Meanings(statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"})
+MEANINGS = Meanings(
+    statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"},
+    own={"path": str, "bodyClass": str, "loggedIn": bool, "response": dict},
+)
 
 
 class _User(msgspec.Struct, kw_only=True):
@@ -318,7 +321,7 @@ class NodeBB:
         try:
             return self._http.get_or_none(path, kind, params=params)
         except (NotAllowed, BadInput) as error:
-            raise at_the_door(error) or self._named(error) from error
+            raise at_the_door(error, MEANINGS) or self._named(error) from error
 
     def _named(self, error: Error) -> Error:
         return self._other_software(error) if isinstance(error, BadInput) else self._closed()
