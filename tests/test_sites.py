@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,9 +12,11 @@ import pytest
 
 from shp_miner.cli import run
 from shp_miner.forum.serve import lemmy as lemmy_api
+from shp_miner.forum.serve.discourse import DiscourseApi
 from shp_miner.forum.serve.lemmy import LemmyApi
 from shp_miner.forum.serve.message import Platform, Request, Response
 from shp_miner.forum.serve.server import Forum
+from shp_miner.sources import connect
 from shp_miner.store import Store
 
 from .crawls import settled, with_limits
@@ -115,3 +119,56 @@ def test_what_a_site_itself_refuses_is_not_allowed(
     platform: str, community: str, refused: Response, crawl: Callable[..., Said]
 ) -> None:
     assert crawl(Fixed(platform, {}, refused), community)[0] == 4
+
+
+# -- Names without an address -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [socket.EAI_NONAME, socket.EAI_NODATA])
+@pytest.mark.parametrize("platform", ["discourse", "nodebb", "lemmy", "stackexchange", "arctic-shift"])
+def test_a_host_without_an_address_is_asked_again_later(
+    platform: str, number: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(number, "nothing")
+
+    monkeypatch.setattr(connect, "getaddrinfo", unknown)
+    site = [] if platform == "arctic-shift" else ["--site", "forum.example"]
+    assert run(["crawl", platform, "latest", *site]) == 75
+    assert "No address was found for the host" in capfd.readouterr().err
+
+
+def test_a_host_without_an_address_keeps_no_other_site_from_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = connect.getaddrinfo
+
+    def known(host: str, *rest: Any, **named: Any) -> Any:
+        if host == "gone.example":
+            raise socket.gaierror(socket.EAI_NONAME, "nothing")
+        return found(host, *rest, **named)
+
+    monkeypatch.setattr(connect, "getaddrinfo", known)
+    view = DiscourseApi(settled(3))
+    with Forum(view.community, [view]) as forum:
+        (tmp_path / "p.toml").write_text(
+            f"""store = "data/store"
+[[source]]
+kind = "discourse"
+site = "gone.example"
+communities = ["latest"]
+[[source]]
+kind = "discourse"
+site = "forum.example"
+url = "{forum.url(view.platform)}"
+allow_private = true
+communities = ["latest"]
+"""
+        )
+        assert run(["run", "p.toml"]) == 3
+    assert len(stored()) == 3
+
+
+def test_a_name_that_no_host_can_have_is_wrong_usage(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["crawl", "discourse", "latest", "--site", "a" * 64 + ".example"]) == 2
+    assert "https://" in capfd.readouterr().err
