@@ -71,6 +71,68 @@ def test_all_posts_are_listed_whatever_time_window_a_lemmy_instance_prefers(
     assert len(stored()) == 5
 
 
+# -- NodeBB -----------------------------------------------------------------------------------------------------------
+
+NOT_FOUND = Response(404, {"path": "/api", "title": "[[global:404.title]]"})
+DEEP = "41/third-level"
+MANY = [{"cid": 20 + number, "slug": f"{20 + number}/sub-{number}"} for number in range(14)]
+LINK = {"cid": 9, "slug": "9/shop", "link": "https://shop.example/"}
+
+
+def category(slug: str) -> dict[str, Any]:
+    """A category's page, without topics."""
+    return {"cid": int(slug.partition("/")[0]), "slug": slug, "topics": [], "pagination": {"pageCount": 1}}
+
+
+def nodebb(*, lists_all: bool) -> Fixed:
+    """A site with 14 sub-categories, one below them, and a link; the page of all shows ten and two levels."""
+    shown = [{"cid": 5, "slug": "5/general", "children": MANY[:10]}, LINK]
+    every = [{"cid": 5, "slug": "5/general"}, *MANY, {"cid": 41, "slug": DEEP}, LINK]
+    bodies: dict[str, Any] = {
+        "/api/categories": {"categories": shown},
+        "/api/category/9": Response(200, b'"https://shop.example/"', {"content-type": "application/json"}),
+        **{f"/api/category/{one['cid']}": category(one["slug"]) for one in every if one is not LINK},
+    }
+    if lists_all:
+        bodies["/api/v3/categories"] = {"status": {"code": "ok"}, "response": {"categories": every}}
+    return Fixed("nodebb", bodies, NOT_FOUND)
+
+
+@pytest.mark.parametrize(("name", "requests"), [("sub-3", 1), ("sub-13", 2), ("third-level", 2), (DEEP, 1)])
+def test_every_category_of_nodebb_can_be_named(name: str, requests: int, crawl: Callable[..., Said]) -> None:
+    site = nodebb(lists_all=True)
+    assert crawl(site, name) == (0, "")
+    # The categories are asked for once or twice; then comes the page of the one that is meant.
+    assert len([path for path in site.asked if path.endswith("categories")]) == (requests if name != DEEP else 0)
+
+
+def test_where_nodebb_lists_no_more_a_category_is_named_by_its_number(crawl: Callable[..., Said]) -> None:
+    code, said = crawl(nodebb(lists_all=False), "third-level")
+    assert (code, "The number in a category's address names it, too." in said) == (5, True)
+    assert crawl(nodebb(lists_all=False), "41") == (0, "")
+
+
+@pytest.mark.parametrize("name", ["9", "9/shop", "shop"])
+def test_a_category_that_is_a_link_is_said_to_be_one(name: str, crawl: Callable[..., Said]) -> None:
+    code, said = crawl(nodebb(lists_all=True), name)
+    assert code == 5
+    assert "Category 9 of forum.example has no topics; it is a link to https://shop.example/." in said
+
+
+@pytest.mark.parametrize("name", ["-1", "-1/world"])
+def test_a_negative_category_is_no_option(name: str, crawl: Callable[..., Said]) -> None:
+    code, said = crawl(nodebb(lists_all=True), name)
+    assert code == 5
+    assert "Category -1 of forum.example holds topics of other servers" in said
+
+
+def test_a_negative_number_behind_an_option_is_its_value(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["crawl", "nodebb", "5", "--site", "forum.example", "--limit", "-1"]) == 2
+    assert "--limit" in capfd.readouterr().err
+    assert run(["crawl", "nodebb", "-x", "--site", "forum.example"]) == 2
+    assert "-x" in capfd.readouterr().err
+
+
 # -- What stands before a site ----------------------------------------------------------------------------------------
 
 HTML = {"content-type": "text/html; charset=utf-8"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: As sources.registry has them; that room's libraries are not needed for the help.
 SOURCES = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb")
 
+_NEGATIVE = re.compile(r"-\d+(/.*)?")
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -37,8 +40,27 @@ def bounded(command: Command) -> Command:
     return command
 
 
+class _Crawl(click.Command):
+    """A command whose arguments may be negative numbers, as ids of categories are: no option is a number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Move such words behind the options, where they are taken for what they are."""
+        options = [one for one in self.params if isinstance(one, click.Option) and not one.is_flag]
+        takes_next = {name for option in options for name in option.opts}
+        numbers = [
+            place
+            for place, word in enumerate(args)
+            if _NEGATIVE.fullmatch(word) and not (place and args[place - 1] in takes_next)
+        ]
+        if numbers and "--" not in args:
+            words = [word for place, word in enumerate(args) if place not in numbers]
+            args = [*words, "--", *(args[place] for place in numbers)]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "crawl",
+    cls=_Crawl,
     epilog=example(
         "shp-miner crawl discourse latest --site meta.discourse.org --limit 50",
         "shp-miner crawl stackexchange all --site cooking.stackexchange.com --max-requests 200",
