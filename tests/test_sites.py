@@ -133,6 +133,42 @@ def test_a_negative_number_behind_an_option_is_its_value(capfd: pytest.CaptureFi
     assert "-x" in capfd.readouterr().err
 
 
+# -- Other software ---------------------------------------------------------------------------------------------------
+
+NO_PAGE = Response(404, "<!doctype html><title>404</title>", {"content-type": "text/html"})
+
+
+def federated(name: str, other: Response = NO_PAGE) -> Callable[[str], Fixed]:
+    """A site of the fediverse, which says at a known place which software it runs."""
+    schema = "http://nodeinfo.diaspora.software/ns/schema/2.0"
+    bodies = {
+        "/.well-known/nodeinfo": {"links": [{"rel": schema, "href": "https://forum.example/nodeinfo/2.0"}]},
+        "/nodeinfo/2.0": {"version": "2.0", "software": {"name": name, "version": "1.4"}},
+    }
+    return lambda platform: Fixed(platform, bodies, other)
+
+
+@pytest.mark.parametrize(("platform", "wanted"), [("lemmy", "Lemmy"), ("nodebb", "NodeBB"), ("discourse", "Discourse")])
+def test_other_software_is_named(platform: str, wanted: str, crawl: Callable[..., Said]) -> None:
+    code, said = crawl(federated("PieFed")(platform), "general")
+    assert (code, f"forum.example runs PieFed, not {wanted}." in said) == (5, True)
+    assert "No source of shp-miner reads PieFed" in said
+    read = "nodebb" if platform == "lemmy" else "lemmy"
+    code, said = crawl(federated(read)(platform), "general")
+    assert (code, f"shp-miner crawl {read}" in said) == (5, True)
+    generated = Response(
+        404, '<!doctype html><meta name="generator" content="phpBB 3.3">', {"content-type": "text/html"}
+    )
+    code, said = crawl(Fixed(platform, {}, generated), "general")
+    assert (code, f"forum.example runs phpBB, not {wanted}." in said) == (5, True)
+
+
+@pytest.mark.parametrize("name", ["lemmy", "a\x1b[31mb", "x" * 99, ""])
+def test_a_name_that_says_nothing_is_left_out(name: str, crawl: Callable[..., Said]) -> None:
+    code, said = crawl(federated(name)("lemmy"), "asklemmy")
+    assert (code, "does not answer like a Lemmy instance" in said) == (5, True)
+
+
 # -- What stands before a site ----------------------------------------------------------------------------------------
 
 HTML = {"content-type": "text/html; charset=utf-8"}

@@ -28,6 +28,7 @@ from shp_miner.sources.discourse_topic import (
 )
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.items import Thread
+from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
 
 if TYPE_CHECKING:
@@ -217,11 +218,7 @@ class Discourse:
         return NotAllowed(f"{self.site} shows its topics to members only.", "Only what the public can read is crawled.")
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
-        why = f" ({error.message.rstrip('.')})" if error else ""
-        return BadInput(
-            f"{self.site} does not answer like a Discourse forum{why}.",
-            "Check the address, and that the site runs Discourse.",
-        )
+        return other_software(self._http, self.site, "Discourse", error)
 
 
 def _matching(categories: Mapping[int, Category], wanted: str) -> list[int]:

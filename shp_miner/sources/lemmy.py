@@ -21,6 +21,7 @@ from shp_miner.sources.items import Answer, Post, Role, State, Thread
 from shp_miner.sources.lemmy_v3 import V3
 from shp_miner.sources.lemmy_v4 import V4, Api, Comment, CommentView, Person, PostView
 from shp_miner.sources.lemmy_v4 import Post as LemmyPost
+from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 from shp_miner.text.notices import notice
 
@@ -161,10 +162,8 @@ class Lemmy:
         for error in refusals:
             if isinstance(error, NotAllowed):
                 return at_the_door(error, MEANINGS) or error
-        return at_the_door(refusals[-1], MEANINGS) or BadInput(
-            f"{self.site} does not answer as a Lemmy instance does: {refusals[-1].message}",
-            "Give the host of a Lemmy instance, such as lemmy.ml.",
-        )
+        wall = at_the_door(refusals[-1], MEANINGS)
+        return wall or other_software(self._http, self.site, "Lemmy", refusals[-1])
 
     def _private(self) -> NotAllowed:
         return NotAllowed(

@@ -17,6 +17,7 @@ from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.items import Answer, Post, State, Thread
 from shp_miner.sources.nodebb_categories import AllCategories, Categories, by_name, is_link
+from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
 from shp_miner.text.notices import notice
 
@@ -334,11 +335,7 @@ class NodeBB:
         )
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
-        why = f" ({error.message.rstrip('.')})" if error else ""
-        return BadInput(
-            f"{self.site} does not answer like a NodeBB forum{why}.",
-            "Check the address, and that the site runs NodeBB.",
-        )
+        return other_software(self._http, self.site, "NodeBB", error)
 
 
 def _answers(post: _Post, first: _Post) -> bool:
