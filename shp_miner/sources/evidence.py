@@ -66,7 +66,9 @@ def at_the_door(error: BaseException | None, meanings: Meanings) -> TryLater | N
     """What to raise where a wall stands before a listing; None where the platform itself said something."""
     if not isinstance(error, (Refused, Unexpected)) or meanings.spoken(error) or error.login:
         return None
-    if error.status not in (401, 403) and error.what() != "a check for robots":
+    # Pages of other software hold captchas, too; who guards a site does not deny that a path is there.
+    guard = error.status not in (404, 410) and error.what() == "a check for robots"
+    if error.status not in (401, 403) and not guard:
         return None
     return TryLater(
         error.message,
