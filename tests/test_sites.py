@@ -157,7 +157,9 @@ def test_other_software_is_named(platform: str, wanted: str, crawl: Callable[...
     code, said = crawl(federated(read)(platform), "general")
     assert (code, f"shp-miner crawl {read}" in said) == (5, True)
     generated = Response(
-        404, '<!doctype html><meta name="generator" content="phpBB 3.3"><div class="g-recaptcha">', {"content-type": "text/html"}
+        404,
+        '<!doctype html><meta name="generator" content="phpBB 3.3"><div class="g-recaptcha">',
+        {"content-type": "text/html"},
     )
     code, said = crawl(Fixed(platform, {}, generated), "general")
     assert (code, f"forum.example runs phpBB, not {wanted}." in said) == (5, True)
