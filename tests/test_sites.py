@@ -66,9 +66,9 @@ def test_all_posts_are_listed_whatever_time_window_a_lemmy_instance_prefers(
     crawl: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lemmy_api, "_DEFAULT_RANGE_S", 60)
-    community = settled(5)
+    community = settled(2)
     assert crawl(LemmyApi(community), community.name) == (0, "")
-    assert len(stored()) == 5
+    assert len(stored()) == 2
 
 
 # -- NodeBB -----------------------------------------------------------------------------------------------------------
