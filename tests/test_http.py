@@ -313,7 +313,7 @@ def test_nobody_there(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(connect, "getaddrinfo", unknown)
-    with pytest.raises(BadInput, match=r"no host of the name lemmy\.example"):
+    with pytest.raises(TryLater, match=r"No address was found for the host lemmy\.example"):
         Http("https://lemmy.example", limits=FREE, clock=clock).get("/x", Answer)
 
 

@@ -10,6 +10,7 @@ import click
 from shp_miner.cli.crawl import revisit
 from shp_miner.cli.options import common, example, rule_parameters, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
+from shp_miner.cli.saying import say
 
 #: Communities shown to people, those with the most pairs first; `--json` has all.
 _SHOWN = 20
@@ -66,7 +67,7 @@ def command(
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     complete(store)
     if recheck and not revisit(store, quiet=quiet):
-        click.echo("Not everything that is due could be visited; what is in the store is exported.", err=True)
+        say("Not everything that is due could be visited; what is in the store is exported.", err=True)
     seen = 0.0
     with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
 
@@ -90,7 +91,7 @@ def command(
             advance=step,
         )
     for sentence in _waiting(store):
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
     formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
     data = {
         "out": str(out),
@@ -115,7 +116,7 @@ def command(
         table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
         reasons("Left out", result.tally)
         if chosen.confounded:
-            click.echo("The labels of this rule are confounded by attention: use them to compare, not to train.\n")
+            say("The labels of this rule are confounded by attention: use them to compare, not to train.", "")
         table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
 
     show(data, people, as_json=as_json, quiet=quiet)

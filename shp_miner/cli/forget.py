@@ -10,6 +10,7 @@ import click
 
 from shp_miner.cli.options import common, example
 from shp_miner.cli.output import complete, show, table
+from shp_miner.cli.saying import say
 from shp_miner.tally import counted
 
 _PATH = click.Path(path_type=Path)
@@ -81,20 +82,20 @@ def command(
         table(f"{title} {store}", ("table", "items", "observations", "files rewritten"), rows)
         if done.exports:
             table("Exports", ("folder", "what", "why"), [(one.path, one.outcome, one.why) for one in done.exports])
-            click.echo(_beyond(done.exports))
+            say(_beyond(done.exports))
         if not dry_run:
-            click.echo(f"The store's oldest version is now {done.version}.")
+            say(f"The store's oldest version is now {done.version}.")
 
     show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     if done.unknown:
         after = "" if dry_run else " They are remembered and will not come in."
-        click.echo(f"Not in the store: {done.unknown} of what was named.{after}", err=True)
+        say(f"Not in the store: {done.unknown} of what was named.{after}", err=True)
     waits = [one for one in done.exports if one.open]
     for one in waits:
-        click.echo(f"! {one.path}: {one.why} {one.hint}", err=True)
+        say(f"! {one.path}: {one.why} {one.hint}", err=True)
     if dry_run or not waits:
         return 0
-    click.echo(f"A forget request is not finished yet: {counted(len(waits), 'export')} not reached.", err=True)
+    say(f"A forget request is not finished yet: {counted(len(waits), 'export')} not reached.", err=True)
     return 3
 
 

@@ -10,6 +10,7 @@ import click
 
 from shp_miner.cli.options import Duration, Size, common, example
 from shp_miner.cli.output import show, table
+from shp_miner.cli.saying import say
 
 #: What is shown of the threads of a community.
 _THREADS = ("threads", "waiting", "due", "failing", "given_up", "unreadable")
@@ -70,11 +71,11 @@ def _people(found: Any) -> None:
     table("Now", ("what", "state"), _now(found, ago, at))
     for one in found.wrong:
         since = "" if one.since is None else f"Since {ago(one.since)}: "
-        click.echo(f"! {since}{one.says}")
+        say(f"! {since}{one.says}")
     if not found.wrong:
-        click.echo(f"Nothing has been wrong for longer than {_length(found.stale_s, '')}.")
+        say(f"Nothing has been wrong for longer than {_length(found.stale_s, '')}.")
     else:
-        click.echo(f"Wrong for longer than {_length(found.stale_s, '')}: {', '.join(one.what for one in found.wrong)}.")
+        say(f"Wrong for longer than {_length(found.stale_s, '')}: {', '.join(one.what for one in found.wrong)}.")
 
 
 def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:

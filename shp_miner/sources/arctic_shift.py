@@ -178,7 +178,7 @@ class ArcticShift:
         try:
             return self._http.get(path, kind, params=params)
         except (Refused, Unexpected) as error:
-            wall = at_the_door(error)
+            wall = at_the_door(error, MEANINGS)
             if wall is None:
                 raise
             raise wall from error

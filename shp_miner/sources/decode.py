@@ -13,7 +13,11 @@ import msgspec
 T = TypeVar("T")
 
 _LOGIN = re.compile(rb"type=[\"']?password|<title[^>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
-_ROBOT_CHECK = re.compile(rb"captcha|cf-chl|challenge-platform|<title>just a moment", re.IGNORECASE)
+_ROBOT_CHECK = re.compile(
+    rb"captcha|cf-chl|challenge-platform|<title>(?:just a moment|attention required|ddos-guard|human verification)"
+    rb"|not a (?:ro)?bot|within\.website|awswaf|checking your browser|verify(?:ing)? (?:that )?you are (?:a )?human",
+    re.IGNORECASE,
+)
 
 #: How paths begin where people log in, alone or behind a word for accounts.
 _LOGIN_PARTS = frozenset(
@@ -95,7 +99,7 @@ def is_html(body: bytes, headers: Mapping[str, str]) -> bool:
     start = body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return True
-    return "html" in headers.get("content-type", "") and not start.startswith((b"{", b"["))
+    return "html" in headers.get("content-type", "") and bool(start) and not start.startswith((b"{", b"["))
 
 
 def is_login(path: str) -> bool:
@@ -109,10 +113,10 @@ def is_login(path: str) -> bool:
 
 def page_kind(body: bytes) -> str:
     """What kind of web page it is. Never its words: they may be somebody's."""
-    if _LOGIN.search(body):
-        return "a login page"
     if _ROBOT_CHECK.search(body):
         return "a check for robots"
+    if _LOGIN.search(body):
+        return "a login page"
     return "a web page"
 
 

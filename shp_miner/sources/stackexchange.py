@@ -226,7 +226,7 @@ class StackExchange:
             )
         if said.error_id in _BAD_MOMENT:
             return TryLater(f"The Stack Exchange API is not well ({said.error_name}).", "Run the same command later.")
-        return at_the_door(error) or error
+        return at_the_door(error, MEANINGS) or error
 
     def _tag(self, community: str) -> str | None:
         name = community.strip().lower()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
+    from html_to_markdown import NodeContext
 
 #: What stands for a character that no encoding can hold.
 REPLACEMENT = "�"
@@ -19,6 +20,12 @@ BLANK = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u20
 )
 #: What Reddit's editor leaves for an empty paragraph, escaped as in dumps.
 REDDIT_EMPTY = "&amp;#x200B;"
+
+#: Classes of images that belong to the page and not to what somebody wrote.
+_DECORATION = frozenset(("avatar", "site-icon", "onebox-avatar", "onebox-avatar-inline"))
+#: How addresses begin that lead out of the page where they stand.
+_ELSEWHERE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
+_FETCHED = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 
 _TAG = re.compile(r"<(?!img\b)[^>]*>", re.IGNORECASE)
 # Reddit escapes exactly these three in listings and dumps; unescaping more would change what people typed.
@@ -64,7 +71,33 @@ def _html_to_markdown(body: str) -> str:
     # Imported late: only exports of HTML platforms need it.
     from html_to_markdown import convert  # noqa: PLC0415
 
-    return convert(body).content or ""
+    return convert(body, None, _READER).content or ""
+
+
+class _Reader:
+    """What a reader elsewhere sees of links and images: nothing that leads nowhere, and no page's decoration."""
+
+    def visit_image(self, ctx: NodeContext, src: str, alt: str, title: str) -> str | dict[str, str]:
+        """Emoji as they are typed, decoration not at all, and only words for images that cannot be fetched."""
+        classes = ctx.attributes().get("class", "").lower().split()
+        if any(word.startswith("emoji") or word.endswith("emoji") for word in classes):
+            return _shown(alt or title or "")
+        if not _DECORATION.isdisjoint(classes):
+            return _shown("")
+        return _CONTINUE if _FETCHED.match(src or "") else _shown(alt or "")
+
+    def visit_link(self, ctx: NodeContext, href: str, text: str, title: str) -> str | dict[str, str]:  # noqa: ARG002
+        """The words alone where the address has no host, as of mentions: [@name](/user/name)."""
+        return _CONTINUE if _ELSEWHERE.match(href or "") else _shown(text or "")
+
+
+# The library asks for a method for each element, in its types and not when it runs.
+_READER: Any = _Reader()
+_CONTINUE = "continue"
+
+
+def _shown(text: str) -> dict[str, str]:
+    return {"custom": text}
 
 
 def clean(bodies: pl.Series, formats: pl.Series) -> pl.Series:
