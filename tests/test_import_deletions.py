@@ -18,7 +18,6 @@ from shp_miner.cli import run
 from shp_miner.forgetting import forget, purge
 from shp_miner.report.doctor import examine
 from shp_miner.store import Store
-from shp_miner.store.exports import remember_export
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import FOLDER, has_pending, import_noted, pending_since
 from shp_miner.store.lock import exclusive
@@ -69,7 +68,6 @@ TOLD = {
 def test_text_that_a_later_file_says_is_gone_leaves_every_copy(how: str, tmp_path: Path) -> None:
     store = imported(tmp_path / "store", *thread("p1", (3, 5)), said(), comment("never", "p1", body="[deleted]"))
     out = tmp_path / "out"
-    remember_export(store, out, dropped=tmp_path / "dropped")
     export_dataset(store, out, rule="votes", keep_dropped=tmp_path / "dropped")
     assert seen(out, SECRET)
     assert seen(store.path, AUTHOR)

@@ -71,7 +71,7 @@ class _Look(msgspec.Struct):
     now_us: int
 
     def gone_with_text(self, name: str, part: HashRange) -> pl.DataFrame:
-        """Lines for the items of a range, in threads of which anything was added, that are gone and still say something."""
+        """Lines for a range's items that are gone and still say something, in threads to which anything was added."""
         added = self.now.added_since(self.before) if self.before else self.now
         threads = added.scan(name, part).select("thread_hash").unique().collect()["thread_hash"]
         if threads.is_empty():
