@@ -67,6 +67,12 @@ def reach_export(
     An export that is as it was when it was last found clean is held against `wanted`, any other against the `whole`
     list. What cannot be reached is noted in the store, and why: it is waited for.
     """
+    if known.of:
+        why = f"The store {known.of} made it. Whether this one is that store, moved, or a copy of it cannot be told."
+        held_back = [not_reached(known.path, "unsure", why)]
+        if not dry_run:
+            _note(store, known, held_back, anything=not whole.lines.is_empty())
+        return held_back
     looked = [_tried(known.path, partial(_reached, store, known, wanted, whole, dry_run=dry_run))]
     for path in known.dropped:
         looked.append(_tried(path, partial(_dropped_reached, Path(path), whole, dry_run=dry_run)))

@@ -232,8 +232,8 @@ def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
     store = Store(folder)
     for known in all_exports(store)[0]:
         out = Path(known.path)
-        if not is_place(out):
-            continue  # noted by an earlier version; forgetting takes it off the list
+        if not is_place(out) or known.of:
+            continue  # noted by an earlier version, or it may be another store's; forgetting says more
         try:
             left = _left_beside(out, fix=fix)
         except OSError as error:

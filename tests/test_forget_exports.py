@@ -20,7 +20,7 @@ from shp_miner.store import Store
 from shp_miner.store.exports import KnownExport, known_exports, write_export
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.identity import FILE as IDENTITY
-from shp_miner.store.identity import is_copy
+from shp_miner.store.identity import _which, is_copy
 
 from .build import chunk, post_row, thread, tree, write_month
 from .conftest import NOW
@@ -728,8 +728,67 @@ def test_a_moved_store_keeps_its_exports(cli: Run, store: Path, tmp_path: Path) 
     assert outcomes(lambda *words: cli(*words, on=moved), "--author", ALICE) == {"ex": "rewritten"}
     assert seen(out, TEXT) == []
     assert json.loads((moved / IDENTITY).read_bytes()) == {
-        "id": own_id, "path": str(moved), "copy_of": None, "theirs": []
+        "id": own_id, "path": str(moved), "copy_of": None, "theirs": [], "folder": _which(moved),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("it_is", ["that store", "a copy"])
+@pytest.mark.parametrize("how", ["moved to another disk", "copied"])
+def test_where_nobody_can_tell_a_copy_from_a_moved_store_no_export_is_touched(
+    how: str, it_is: str, cli: Run, store: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    out, rows = tmp_path / "ex", tmp_path / "rows"
+    first = Path(shutil.copytree(store, small_disk / "store")) if how.startswith("moved") else store
+
+    def on_first(command: str, *words: object) -> tuple[int, str, str]:
+        return cli(command, *words, on=first)
+
+    exported(on_first, out, "--min-answer-score", "6", "--keep-dropped", str(rows))
+    other = Path(shutil.copytree(first, tmp_path / "other"))
+    away = first.rename(first.with_name("away"))  # deleted, or on a disk that is not mounted
+    before = tree(out) | tree(rows)
+
+    def on_other(command: str, *words: object) -> tuple[int, str, str]:
+        return cli(command, *words, on=other)
+
+    for _ in range(2):
+        assert outcomes(on_other, "--author", ALICE, "--dry-run") == {"ex": "unsure"}
+        assert on_other("status")[0] == 0
+        assert on_other("doctor", "--repair")[0] == 0
+    code, _, said = on_other("forget", "--author", ALICE)
+    assert code == 3
+    assert (
+        f"! {out}: The store {first} made it. Whether this one is that store, moved, or a copy of it cannot be told. "
+        f"If this is that store, run `shp-miner forget --export {out}`; "
+        f"if it is a copy, `shp-miner forget --drop-export {out}`." in said
+    )
+    is_open(on_other, out, "Whether this one is that store")
+    assert tree(out) | tree(rows) == before
+    if it_is == "that store":
+        assert outcomes(on_other, "--export", out) == {"ex": "rewritten", "rows": "rewritten"}
+        is_finished(on_other, out, rows)
+        return
+    assert outcomes(on_other, "--drop-export", out) == {"ex": "dropped"}
+    is_finished(on_other)
+    assert known_exports(Store(other)) == []
+    assert tree(out) | tree(rows) == before
+    away.rename(first)
+    assert outcomes(on_first, "--author", ALICE) == {"ex": "rewritten", "rows": "rewritten"}
+    assert seen(out, ALICE, TEXT) == seen(rows, ALICE, TEXT) == []
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_while_it_is_noted_that_nobody_can_tell(
+    nth: int, when: str, cli: Run, store: Path, tmp_path: Path
+) -> None:
+    out = exported(cli, tmp_path / "ex")
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    store.rename(tmp_path / "away")
+    killed(_append, copy, f"shp_miner.store.identity:replace_file {when} {nth}")
+    before = tree(out)
+    assert outcomes(lambda *words: cli(*words, on=copy), "--author", ALICE) == {"ex": "unsure"}
+    assert tree(out) == before
 
 
 def test_the_same_store_through_a_link_or_another_mount_is_the_same(cli: Run, store: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from shp_miner.errors import BadInput
 from shp_miner.export.publish import formats_in, leftovers, lock_of, manifest_hashes
 from shp_miner.store.files import replace_file
-from shp_miner.store.identity import EXPORTS, is_copy, settle_identity
+from shp_miner.store.identity import EXPORTS, is_copy, may_be_copy_of, settle_identity
 from shp_miner.store.lake import TABLES, Store
 
 #: How far an export came: registered and being built; built and about to appear; there; being deleted; nothing of it
@@ -31,8 +31,8 @@ Stage = Literal["", "begun", "publishing", "written", "removing", "gone"]
 BETWEEN: tuple[Stage, ...] = ("begun", "publishing", "removing")
 
 #: What keeps forgetting from a copy: it is not there; it is no export any more; it cannot be made again; the list's own
-#: file cannot be read.
-Kept = Literal["away", "unreadable", "failed", "damaged"]
+#: file cannot be read; it may be another store's.
+Kept = Literal["away", "unreadable", "failed", "damaged", "unsure"]
 
 #: Manifests that are kept in mind for each export. One put back from a backup is known by them.
 _MANIFESTS = 200
@@ -54,7 +54,8 @@ class KnownExport(msgspec.Struct):
     All paths are absolute. While the export is as it was when it was found clean, only what was forgotten since needs
     to be looked for in it. `made` has hashes of the manifests that this store wrote there: what has others is not this
     export. `owes` has, by path, what a forget request waits for. `key` tells exports of one path apart: one that is
-    waited for stays known although another was made in its place.
+    waited for stays known although another was made in its place. `of` is the place of the store that made it, where
+    nobody can tell whether this one is that store or a copy of it.
     """
 
     path: str
@@ -64,6 +65,7 @@ class KnownExport(msgspec.Struct):
     made: list[str] = []
     owes: dict[str, Owed] = {}
     key: str = ""
+    of: str = ""
 
     def is_there(self) -> bool:
         """Whether what is in the export's folder now is this export."""
@@ -125,6 +127,8 @@ HINTS: dict[Kept, str] = {
     "unreadable": f"Restore its manifest.json: {_TRIED}. "
     "Or delete the folder, and run `shp-miner forget --drop-export {path}`.",
     "failed": f"Put that right: {_TRIED}. Or delete the folder, and run `shp-miner forget --drop-export {{path}}`.",
+    "unsure": "If this is that store, run `shp-miner forget --export {path}`; "
+    "if it is a copy, `shp-miner forget --drop-export {path}`.",
     "damaged": "Delete it, and name its export with `shp-miner forget --export DIR`.",
 }
 
@@ -198,7 +202,7 @@ class Registration:
         """Note that the export is there. What was waited for in its place is replaced by it."""
         if self._known is None or self._again:
             return
-        self._known.stage = "written"
+        self._known.stage, self._known.of = "written", ""
         self._known.owes.pop(self._known.path, None)
         with suppress(OSError):  # it is there all the same, and found to be at the next look
             _write(self._store, self._known)
@@ -287,7 +291,7 @@ def adopt_export(store: Store, folder: Path) -> None:
     """Note an export of this store that somebody names, as one more: no copy can be told from one that was moved."""
     path = os.path.abspath(folder)  # noqa: PTH100
     known = _to_replace(store, path)
-    known.stage = "written"
+    known.stage, known.of = "written", ""
     known.add_made(manifest_hashes(formats_in(Path(path))))
     write_export(store, known)
 
@@ -313,13 +317,16 @@ def all_exports(store: Store) -> tuple[list[KnownExport], list[Path]]:
     damaged: list[Path] = []
     if not folder.is_dir() or is_copy(store.path):
         return exports, damaged
+    of = may_be_copy_of(store.path)
     for path in sorted(folder.glob("*.json")):
         try:
             known = _read(path)
         except BadInput:
             damaged.append(path)
-        else:
-            exports += [known] if known else []
+            continue
+        if known is not None:
+            known.of = known.of or of
+            exports.append(known)
     return sorted(exports, key=lambda known: (known.path, known.key)), damaged
 
 
