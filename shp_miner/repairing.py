@@ -23,7 +23,7 @@ from shp_miner.replacing import temporaries
 from shp_miner.running import LOCK
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
-from shp_miner.store.exports import all_exports, waiting
+from shp_miner.store.exports import all_exports, note_cleared, waiting
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.found import ASIDE, Found, aside, is_young
 from shp_miner.store.lake import TABLES
@@ -229,10 +229,11 @@ def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
 
 
 def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
-    for known in all_exports(Store(folder))[0]:
+    store = Store(folder)
+    for known in all_exports(store)[0]:
         out = Path(known.path)
-        if not is_place(out):
-            continue  # noted by an earlier version; forgetting takes it off the list
+        if not is_place(out) or known.of:
+            continue  # noted by an earlier version, or it may be another store's; forgetting says more
         try:
             left = _left_beside(out, fix=fix)
         except OSError as error:
@@ -243,6 +244,8 @@ def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
         if left:
             fault = f"An export to {out} was killed and left {', '.join(left)} beside it."
             yield Found(fault, "cleared away", fixed=fix, harmless=True)
+            if fix and not leftovers(out):
+                note_cleared(store, known)
 
 
 def _left_beside(out: Path, *, fix: bool) -> list[str]:

@@ -63,6 +63,8 @@ def command(
     """
     from shp_miner.pipeline import export_dataset
     from shp_miner.rules.presets import preset
+    from shp_miner.store import Store
+    from shp_miner.store.exports import is_known
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     complete(store)
@@ -90,12 +92,17 @@ def command(
             memory=memory,
             advance=step,
         )
+    registered = is_known(Store(store), out)
+    if not registered:
+        told = "`forget` will not know of this export, since the store cannot be written to."
+        click.echo(f"{told} Name it then: `shp-miner forget --export {out.absolute()}`.", err=True)
     for sentence in _waiting(store):
         say(sentence, err=True)
     formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
     data = {
         "out": str(out),
         "store": str(store),
+        "registered": registered,
         "version": result.version,
         "rule": chosen.name,
         "posts": dict(sorted(result.posts.items())),

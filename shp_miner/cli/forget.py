@@ -37,7 +37,7 @@ _PATH = click.Path(path_type=Path)
     multiple=True,
     type=_PATH,
     metavar="PATH",
-    help="The export PATH was deleted: stop waiting for it. Repeatable.",
+    help="The export PATH was deleted, or moved: stop waiting for it. Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @common
@@ -59,8 +59,8 @@ def command(
     cannot be named with --as-of any more. What other people wrote about somebody, or quoted, stays.
 
     A request stays open, and the exit code is 3, until every known export was reached. One that is away is cleaned when
-    it comes back, by the next run or `forget`. If it was moved, name its new place with --export; if it was deleted,
-    name it with --drop-export.
+    it comes back, by the next run or `forget`. If it was moved, name its new place with --export and the old one with
+    --drop-export; if it was deleted, name it with --drop-export.
 
     Copies elsewhere are yours to delete: dumps, what you pushed or trained, and the cache of `datasets`. In --file,
     "author:" or "id:" before a line says which it is. Without options, what is not finished yet is tried again.
