@@ -106,7 +106,7 @@ class ArcticShift:
         found = self._posts("search", {"subreddit": name, "limit": 1, "sort": "asc"})
         if not found:
             raise BadInput(f"Arctic Shift holds no post of r/{name}.", "Check the spelling.")
-        return found[0].subreddit
+        return found[0].subreddit or name
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
         """See Source. A token is the second from which the next page goes on."""
