@@ -113,6 +113,9 @@ PAIR = pa.schema(
     ]
 )
 
+#: Columns that `Rows` fills in.
+HASHES = ("thread_hash", "content_hash")
+
 #: How far a pair can be trusted: strict is a pair of SHP's kind (its floors, winner not older) with a confidence of 0.8
 #: or more, extended is every other.
 TIERS = ("strict", "extended")
@@ -195,7 +198,7 @@ class Rows:
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
         self._types = frame_schema(schema)
-        self._names = [name for name in schema.names if name not in ("thread_hash", "content_hash")]
+        self._names = [name for name in schema.names if name not in HASHES]
         self._check = Check(self._names)
         self._physical = {
             name: pl.Int64 if self._types[name].is_temporal() else self._types[name] for name in self._names
@@ -215,7 +218,7 @@ class Rows:
         return rows >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
 
     def add(self, **values: Any) -> None:
-        """Add one observation; every column but the two hashes must be named. Raises Lost where one is out of bounds."""
+        """Add one observation; every column but the two hashes must be named. Raises Lost where it is out of bounds."""
         self._check(values)
         self._rows.append(tuple(values[name] for name in self._names))
         self.text_bytes += len(values["body"] or "")
