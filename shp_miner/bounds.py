@@ -73,7 +73,7 @@ class Check:
         for name, most in self._lengths:
             value = values[name]
             if value is not None and len(value) > most:
-                raise Lost("too_long", f"{name} has {len(value):,} characters; at most {most:,} are stored")
+                raise Lost("value_too_long", f"{name} has {len(value):,} characters; at most {most:,} are stored")
         for name in self._ids:
             value = values[name]
             if not (value and value.isprintable()):
@@ -96,7 +96,7 @@ def out_of_bounds(frame: pl.DataFrame) -> pl.Series:
             reason, least, most, _ = _RANGES[name]
             found.append((reason, ~column.is_between(least, most)))
         elif name in _LENGTHS:
-            found.append(("too_long", column.str.len_chars() > _LENGTHS[name]))
+            found.append(("value_too_long", column.str.len_chars() > _LENGTHS[name]))
             if name in _IDS:
                 found.append(("bad_id", (column == "") | column.str.contains(r"[\p{C}\p{Zl}\p{Zp}]")))
         if name not in NULLABLE:
@@ -116,7 +116,7 @@ _RANGES: dict[str, tuple[str, float, float, str]] = {
     "observed_at": ("bad_time", EARLIEST_S * 1_000_000, _END_US - 1, "is no time at which a forum was read"),
     "score": ("bad_score", -SCORE_MAX, SCORE_MAX, "is no number of votes"),
     "upvote_ratio": ("bad_ratio", 0.0, 1.0, "is not between 0 and 1"),
-    "body_chars": ("too_long", 0, TEXT_CHARS, "is no length of a text"),
+    "body_chars": ("value_too_long", 0, TEXT_CHARS, "is no length of a text"),
 }
 _LENGTHS = {
     **dict.fromkeys((*_IDS, "community"), KEY_CHARS),

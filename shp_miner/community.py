@@ -75,7 +75,7 @@ class Crawl:
         self._store, self._state, self._clock = store, state, clock
         self._source = Asking(source, self._now)
         self._visits_s, self._limit, self._say = visits_s, limit, say
-        self._reached, self._shut = True, ""
+        self._answered, self._shut = True, ""
         self._retries, self._look_up = Retries(state, self._now), LookUp(self._source, state)
 
     def run(self, community: str) -> Crawled:
@@ -189,11 +189,11 @@ class Crawl:
             tried += len(left)
             try:
                 while left:
-                    failed, self._reached, self._shut = done.failed, True, ""
+                    failed, self._answered, self._shut = done.failed, True, ""
                     yield left[:size]
                     left = left[size:]
                     down = down + 1 if done.failed > failed or self._shut else 0
-                    if down >= (_SENSELESS if self._reached and not self._shut else _DOWN):
+                    if down >= (_SENSELESS if self._answered and not self._shut else _DOWN):
                         how = f"did not let {down} threads in a row be read: {self._shut}" if self._shut else ""
                         said = how or f"failed {down} times in a row."
                         raise TryLater(f"{origin.site} {said}", "The next run goes on.")
@@ -258,7 +258,7 @@ class Crawl:
 
     def _failed(self, origin: Origin, post_id: str, error: TryLater | BadInput, done: Crawled) -> None:
         done.failed += 1
-        self._reached = self._reached and not isinstance(error, TryLater)
+        self._answered = self._answered and not isinstance(error, TryLater)
         self._retries.put_off(origin, post_id, error.message)
 
     def _give_up(self, origin: Origin, done: Crawled) -> None:

@@ -41,7 +41,7 @@ LOST = frozenset(
         "line_too_long",
         "id_repeated",
         "bad_ratio",
-        "too_long",
+        "value_too_long",
     }
 )
 
