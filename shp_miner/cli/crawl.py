@@ -180,6 +180,8 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
         for sentence in (one.capped, one.stopped, one.refused):
             if sentence:
                 click.echo(f"{one.community}: {sentence}", err=True)
+        if one.lost:
+            click.echo(f"{one.community}: {one.lost_in_words()}", err=True)
         if one.incomplete:
             click.echo(
                 f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True
