@@ -12,8 +12,10 @@ from shp_miner.store.state import State
 #: A thread claimed by a run that died can be read by another one after this time.
 CLAIM_S = 900.0
 
-#: After this many threads in a row for which the site was down, or shut, the run ends.
+#: After this many threads in a row for which the site was down, or shut, the run ends; and after this many whose
+#: answers made no sense, which may be the threads' own.
 DOWN = 3
+_SENSELESS = 20
 
 #: Threads claimed at a time.
 _BATCH = 20
@@ -25,12 +27,13 @@ Claim = Callable[[Origin, int, int, int], list[str]]
 class Claims:
     """The threads of one run over a community, at most `limit` in all its steps.
 
-    `now` tells the time in microseconds since 1970. Whoever meets a closed door says so in `shut`.
+    `now` tells the time in microseconds since 1970. Whoever meets a closed door says so in `shut`,
+    and whoever gets no answer at all in `answered`.
     """
 
     def __init__(self, state: State, origin: Origin, now: Callable[[], int], limit: int | None) -> None:
         self._state, self._origin, self._now, self._left = state, origin, now, limit
-        self.shut = ""
+        self.shut, self.answered = "", True
         self.cut_off: str | None = None
 
     def batches(self, claim: Claim, done: Crawled, size: int) -> Generator[list[str], None, None]:
@@ -49,11 +52,11 @@ class Claims:
             self._left = None if self._left is None else self._left - len(claimed)
             try:
                 while claimed:
-                    failed, self.shut = done.failed, ""
+                    failed, self.shut, self.answered = done.failed, "", True
                     yield claimed[:size]
                     claimed = claimed[size:]
                     down = down + 1 if done.failed > failed or self.shut else 0
-                    if down >= DOWN:
+                    if down >= (_SENSELESS if self.answered and not self.shut else DOWN):
                         how = f"did not let {down} threads in a row be read: {self.shut}" if self.shut else ""
                         raise TryLater(
                             f"{self._origin.site} {how or f'failed {down} times in a row.'}", "The next run goes on."

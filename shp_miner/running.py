@@ -302,7 +302,9 @@ class _Going:
             return StepDone(step, about, INTERRUPTED, Incomplete.exit_code)
         read, gone, failed = (sum(getattr(one, name) for one in done) for name in ("read", "gone", "failed"))
         waiting, hidden = sum(one.waiting for one in done), sum(one.unreadable for one in done)
-        why = " ".join(dict.fromkeys(why for one in done for why in (one.stopped, one.refused) if why))
+        why = " ".join(
+            dict.fromkeys(why for one in done for why in (one.stopped, one.refused, one.lost_in_words()) if why)
+        )
         left = f", {failed:,} failed, {waiting:,} waiting" if failed or waiting else ""
         left += f", {hidden:,} threads unreadable" if hidden else ""
         said = f"{read:,} threads read, {gone:,} items gone{left}. {why}".strip()

@@ -40,6 +40,8 @@ LOST = frozenset(
         "time_in_future",
         "line_too_long",
         "id_repeated",
+        "bad_ratio",
+        "value_too_long",
     }
 )
 

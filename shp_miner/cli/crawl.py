@@ -203,6 +203,8 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
         for sentence in (one.capped, one.stopped, one.refused):
             if sentence:
                 say(f"{one.community}: {sentence}", err=True)
+        if one.lost:
+            say(f"{one.community}: {one.lost_in_words()}", err=True)
         if one.incomplete:
             say(f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True)
         if one.given_up:

@@ -156,8 +156,10 @@ class _Rows:
             for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
                 self.tally.drop(self.kind, reason, count)
             kept = frame.filter(frame[LEFT_OUT].is_null())
-            self._rows.add_frame(kept)
-            self.tally.keep(self.kind, kept.height)
+            lost = self._rows.add_frame(kept)
+            for reason, count in lost.items():
+                self.tally.drop(self.kind, reason, count)
+            self.tally.keep(self.kind, kept.height - sum(lost.values()))
         for place in careful:
             self._careful(place)
 
@@ -216,7 +218,7 @@ def kind_of(path: Path) -> str:
             raise BadInput(
                 f"{path} holds threads with their answers, not a Reddit dump.", "Use `import threads` for it."
             )
-        if "title" in record and "subreddit" in record:
+        if "title" in record and ("subreddit" in record or "selftext" in record):
             return "post"
     if not seen and (compression(path) != "plain" or path.stat().st_size == 0):
         return "post"  # empty, or damaged before its first line: reading it says which

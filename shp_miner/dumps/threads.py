@@ -141,12 +141,12 @@ class _Collector:
                 raise record
             thread = _convert(record, _Thread, _THREAD_KEYS, _THREAD_REQUIRED)
             row = self._post(thread)
+            self.posts.add(**row)
         except Lost as lost:
             self.tally.lose("post", lost.reason, _at(place, lost.what))
             answers = record.get("answers") if isinstance(record, dict) else None
             self.tally.drop("answer", "thread_lost", len(answers) if isinstance(answers, list) else 0)
             return
-        self.posts.add(**row)
         self.tally.keep("post")
         self._add_answers(thread, row, place)
 
@@ -163,9 +163,13 @@ class _Collector:
                 continue
             if first is not row:
                 self.tally.drop("answer", "repeated_identically")
-        for row in seen.values():
-            self.answers.add(**row)
-        self.tally.keep("answer", len(seen))
+        for answer_id, row in seen.items():
+            try:
+                self.answers.add(**row)
+            except Lost as lost:
+                self.tally.lose("answer", lost.reason, _at(place, f"answer {answer_id}: {lost.what}"))
+            else:
+                self.tally.keep("answer")
 
     def _post(self, thread: _Thread) -> dict[str, Any]:
         if not _SITE.fullmatch(thread.site):

@@ -9,6 +9,9 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
+import msgspec.inspect
+
+from shp_miner.sources.losing import lose
 
 T = TypeVar("T")
 
@@ -78,20 +81,61 @@ def decode(body: bytes, kind: type[T], strict: bool) -> T:
     try:
         answer: T = _decoder(cast(Any, kind), strict).decode(body)
         return answer
-    except msgspec.ValidationError as error:
-        raise WrongShape(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _leniently(body, kind, strict)
 
 
 def _leniently(body: bytes, kind: type[T], strict: bool) -> T:
-    """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
+    """Decode what the strict decoder refuses: lone surrogates and NaN, and records of a wrong shape among others."""
     try:
-        return msgspec.convert(json.loads(body), kind, strict=strict)
-    except msgspec.ValidationError as error:
-        raise WrongShape(str(error)) from None
+        value = json.loads(body)
     except (ValueError, RecursionError):
         raise NotJson from None
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        wrong = WrongShape(str(error))
+    except RecursionError:
+        raise NotJson from None
+    try:
+        found = msgspec.convert(_without_the_bad(value, msgspec.inspect.type_info(kind), strict), kind, strict=strict)
+    except (msgspec.ValidationError, RecursionError):
+        raise wrong from None
+    return found
+
+
+def _without_the_bad(value: Any, kind: msgspec.inspect.Type, strict: bool) -> Any:
+    """The value without those records of its lists that are none of their kind; `losing` counts them.
+
+    Where no record of a list is of its kind, all are left: it is the answer that is another.
+    """
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for one in kind.types:
+            value = _without_the_bad(value, one, strict)
+    elif isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
+        inside = {one.encode_name: one.type for one in kind.fields}
+        return {
+            name: _without_the_bad(part, inside[name], strict) if name in inside else part
+            for name, part in value.items()
+        }
+    elif isinstance(kind, msgspec.inspect.ListType) and isinstance(value, list):
+        if not isinstance(kind.item_type, msgspec.inspect.StructType):
+            return value
+        pruned = [_without_the_bad(one, kind.item_type, strict) for one in value]
+        sound = [one for one in pruned if _is(one, kind.item_type.cls, strict)]
+        if sound:
+            for _ in range(len(value) - len(sound)):
+                lose("wrong_type")
+            return sound
+    return value
+
+
+def _is(value: Any, kind: type, strict: bool) -> bool:
+    try:
+        msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def is_html(body: bytes, headers: Mapping[str, str]) -> bool:
