@@ -15,8 +15,11 @@ from shp_miner.sources.losing import lose
 
 T = TypeVar("T")
 
-_LOGIN = re.compile(rb"type=[\"']?password|<title[^>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
+_LOGIN = re.compile(rb"type=[\"']?password|<title[^<>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
 _ROBOT_CHECK = re.compile(rb"captcha|cf-chl|challenge-platform|<title>just a moment", re.IGNORECASE)
+
+#: How much of a web page is looked at to tell what it is.
+_PAGE_BYTES = 1 << 20
 
 #: How paths begin where people log in, alone or behind a word for accounts.
 _LOGIN_PARTS = frozenset(
@@ -153,6 +156,7 @@ def is_login(path: str) -> bool:
 
 def page_kind(body: bytes) -> str:
     """What kind of web page it is. Never its words: they may be somebody's."""
+    body = body[:_PAGE_BYTES]
     if _LOGIN.search(body):
         return "a login page"
     if _ROBOT_CHECK.search(body):
