@@ -368,7 +368,8 @@ class _Going:
         with suppress(InUse):  # who else is in the store keeps it; the next run does it
             if not (late or self._full()) and self._store.compact_if_due():
                 said.append("compacted")
-            if waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
+            # A clock that was ahead at the last one puts none off.
+            if waited < 0 or waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
                 done = self._store.vacuum(wait_s=1.0)
                 shrink(self._store.path)
                 self._runs.did("vacuum", str(self.now()), self.now())
