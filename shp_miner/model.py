@@ -200,6 +200,7 @@ class Rows:
         self._types = frame_schema(schema)
         self._names = [name for name in schema.names if name not in HASHES]
         self._check = Check(self._names)
+        self._texts = [name for name in TEXT_COLUMNS if name in self._names]
         self._physical = {
             name: pl.Int64 if self._types[name].is_temporal() else self._types[name] for name in self._names
         }
@@ -221,7 +222,7 @@ class Rows:
         """Add one observation; every column but the two hashes must be named. Raises Lost where it is out of bounds."""
         self._check(values)
         self._rows.append(tuple(values[name] for name in self._names))
-        self.text_bytes += len(values["body"] or "")
+        self.text_bytes += sum(len(values[name]) for name in self._texts)
 
     def add_frame(self, frame: pl.DataFrame) -> dict[str, int]:
         """Add observations with the same columns, in any order of columns.
@@ -237,7 +238,7 @@ class Rows:
         # Hashed at once: what a batch needs for that is small, and the same memory serves the next.
         self._frames.append(self._hashed(frame))
         self._framed += frame.height
-        self.text_bytes += int(frame["body"].str.len_bytes().sum())
+        self.text_bytes += sum(int(frame[name].str.len_bytes().sum()) for name in self._texts)
         return left_out
 
     def take(self) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,13 @@ def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool
 
 
 def _people(found: Any) -> None:
+    from shp_miner.report.status import moment
+
     def ago(moment: datetime | None) -> str:
         return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M} ({_length((found.at - moment).total_seconds())})"
 
     def at(microseconds: int | None) -> str:
-        return "-" if microseconds is None else ago(datetime.fromtimestamp(microseconds / 1_000_000, UTC))
+        return "-" if microseconds is None else ago(moment(microseconds))
 
     runs = [
         (one.pipeline, ago(one.started_at), _took(one), one.outcome, one.exit_code, *one.counts.values())

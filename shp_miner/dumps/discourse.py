@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance, blocks, head, ignore, lines
-from shp_miner.dumps.records import EARLIEST_S, Lost, epoch_us, latest_allowed_us
+from shp_miner.dumps.records import EARLIEST_S, Lost, alone, epoch_us, latest_allowed_us
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.sources.discourse_topic import (
@@ -89,10 +89,11 @@ def read(
     observed_us = None if observed_at is None else microseconds(observed_at)
     collector = _Collector(tally, latest_allowed_us(now), observed_us)
     for file in files:
-        for place, text in _texts(file, tally, advance):
-            collector.add(text, place, file)
-            if collector.full:
-                yield collector.take()
+        with alone(file.path, tally):
+            for place, text in _texts(file, tally, advance):
+                collector.add(text, place, file)
+                if collector.full:
+                    yield collector.take()
     collector.finish()
     yield collector.take()
 

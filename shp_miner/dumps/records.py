@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from shp_miner.bounds import CLOCK_SKEW, EARLIEST_S, SCORE_MAX, Lost
+from shp_miner.errors import Error
+from shp_miner.tally import Damage, Tally
 
-__all__ = ["CLOCK_SKEW", "EARLIEST_S", "Lost", "epoch_us", "integer", "latest_allowed_us"]
+__all__ = ["CLOCK_SKEW", "EARLIEST_S", "Lost", "alone", "epoch_us", "integer", "latest_allowed_us"]
+
+log = logging.getLogger("shp_miner")
+
+
+@contextmanager
+def alone(path: Path | str, tally: Tally) -> Iterator[None]:
+    """What nobody thought of, met while a file is read, is damage of that file: the next one is read."""
+    try:
+        yield
+    except (Error, OSError):
+        raise
+    except Exception as error:
+        log.debug("%s could not be read", path, exc_info=error)
+        what = f"it could not be read further ({type(error).__name__}); please report this with the output of -v"
+        tally.damages.append(Damage(str(path), 0, what))
 
 
 def latest_allowed_us(now: datetime) -> int:

@@ -19,7 +19,7 @@ from shp_miner.dumps import reddit_records
 from shp_miner.dumps.ahead import ahead
 from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines
 from shp_miner.dumps.lines import Lines, all_lines, joined
-from shp_miner.dumps.records import Lost, latest_allowed_us
+from shp_miner.dumps.records import Lost, alone, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.tally import Damage, Tally
@@ -61,10 +61,11 @@ def read(
         search = _Search(file, kinds[file], wanted, searched)
         rows = _Rows(file, kinds[file], wanted, tally, latest_allowed_us(now))
         # One thread decompresses, one searches, and this one parses.
-        for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
-            rows.add(found)
-            if rows.full:
-                yield rows.take()
+        with alone(file, tally):
+            for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
+                rows.add(found)
+                if rows.full:
+                    yield rows.take()
         yield rows.take()
         tally.merge(searched)
 

@@ -15,12 +15,15 @@ from shp_miner.sources.losing import lose
 
 T = TypeVar("T")
 
-_LOGIN = re.compile(rb"type=[\"']?password|<title[^>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
+_LOGIN = re.compile(rb"type=[\"']?password|<title[^<>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
 _ROBOT_CHECK = re.compile(
     rb"captcha|cf-chl|challenge-platform|<title>(?:just a moment|attention required|ddos-guard|human verification)"
     rb"|not a (?:ro)?bot|within\.website|awswaf|checking your browser|verify(?:ing)? (?:that )?you are (?:a )?human",
     re.IGNORECASE,
 )
+
+#: How much of a web page is looked at to tell what it is.
+_PAGE_BYTES = 1 << 20
 
 #: How paths begin where people log in, alone or behind a word for accounts.
 _LOGIN_PARTS = frozenset(
@@ -157,6 +160,7 @@ def is_login(path: str) -> bool:
 
 def page_kind(body: bytes) -> str:
     """What kind of web page it is. Never its words: they may be somebody's."""
+    body = body[:_PAGE_BYTES]
     if _ROBOT_CHECK.search(body):
         return "a check for robots"
     if _LOGIN.search(body):

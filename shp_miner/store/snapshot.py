@@ -103,7 +103,9 @@ class Snapshot:
         files = self._files[name].filter(pl.col("highest") >= part.start, pl.col("lowest") < part.stop)
         if files.is_empty():
             return pl.DataFrame(schema=SCHEMAS[name]).lazy()
-        return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds())
+        # What earlier versions let in without a community is nowhere; `doctor --repair` takes it out.
+        placed = pl.col("community").is_not_null()
+        return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds(), placed)
 
     def posts(
         self, part: HashRange, communities: Collection[str] = (), *, keep_unreadable: bool = False
