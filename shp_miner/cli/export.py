@@ -95,7 +95,7 @@ def command(
     registered = is_known(Store(store), out)
     if not registered:
         told = "`forget` will not know of this export, since the store cannot be written to."
-        click.echo(f"{told} Name it then: `shp-miner forget --export {out.absolute()}`.", err=True)
+        say(f"{told} Name it then: `shp-miner forget --export {out.absolute()}`.", err=True)
     for sentence in _waiting(store):
         say(sentence, err=True)
     formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
