@@ -142,7 +142,7 @@ def _with_text(
             "winner": place[pairs.winner],
             "loser": place[pairs.loser],
             "winner_first": winner_is_first(
-                pairs.pair_hash, pairs.item_hash[pairs.winner], pairs.item_hash[pairs.loser], selection.rule.seed
+                pairs.pair_hash, pairs.answer_hash[pairs.winner], pairs.answer_hash[pairs.loser], selection.rule.seed
             ),
             "same_text": _same_text(pairs, tally),
             **pairs.worth(),

@@ -15,7 +15,7 @@ from shp_miner import UsageError, preset
 from shp_miner.rules import PRESETS, PROFILES
 from shp_miner.rules.calibrated import calibrate, with_theta
 from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
-from shp_miner.rules.hashing import item_hashes, pair_hashes, splits, winner_is_first
+from shp_miner.rules.hashing import answer_hashes, pair_hashes, splits, winner_is_first
 from shp_miner.rules.pairs import Pairs, form_pairs, sample
 from shp_miner.rules.presets import Rule
 from shp_miner.tally import Tally
@@ -187,7 +187,7 @@ def test_rule_1_of_the_card_read_literally_is_not_what_the_data_are(row: dict[st
 def test_sides_and_split_of_the_printed_rows(row: dict[str, Any]) -> None:
     posts, answers = frames([post_row(post_id=row["post"])], printed_rows(row))
     pairs = mined(posts, answers, preset("shp"))
-    first = winner_is_first(pairs.pair_hash, pairs.item_hash[pairs.winner], pairs.item_hash[pairs.loser], 0)
+    first = winner_is_first(pairs.pair_hash, pairs.answer_hash[pairs.winner], pairs.answer_hash[pairs.loser], 0)
     assert first.tolist() == [row["winner"] == "A"]
     assert splits(posts["thread_hash"].to_numpy(), 0.05, 0.05).tolist() == [0]
 
@@ -433,7 +433,9 @@ def test_splits_have_their_shares_and_are_the_thread_s_own() -> None:
     assert (splits(hashes[::-1], 0.05, 0.05)[::-1] == number).all()
 
 
-def test_equal_ids_on_two_sites_are_two_items() -> None:
-    hashes = item_hashes(pl.Series(["a.example", "b.example"]), pl.Series(["1", "1"]))
-    assert hashes[0] != hashes[1]
+def test_equal_ids_of_two_sites_or_threads_are_two_answers() -> None:
+    answers = pl.DataFrame(
+        {"site": ["a.example", "b.example", "b.example"], "post_id": ["7", "7", "8"], "answer_id": ["1", "1", "1"]}
+    )
+    assert len(set(answer_hashes(answers))) == 3
     assert READ > T0
