@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
-from shp_miner.keys import UNITS_S
+from shp_miner.keys import UNITS_S, Seconds
 from shp_miner.keys import Duration as Length
 from shp_miner.keys import Size as Amount
 from shp_miner.rules.presets import PRESETS, Rule
@@ -20,14 +20,15 @@ DEFAULT_STORE = Path("data/store")
 
 
 class Duration(click.ParamType[float]):
-    """A length of time such as 90s, 15m, 24h, 3d or 2w, in seconds."""
+    """A length of time such as 90s, 15m, 24h, 3d or 2w, in seconds. Options named after a unit need none."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         try:
-            return float(Length.parse(value))
+            named = param is not None and any(name.endswith("-seconds") for name in param.opts)
+            return float((Seconds if named else Length).parse(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
