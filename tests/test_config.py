@@ -235,7 +235,7 @@ OTHERS: list[tuple[str, Any]] = [  # what TWO answers do not show; each has a te
 def test_every_key_of_a_rule_is_its_parameter(
     name: str, value: Any, post: dict[str, Any] | None, answer: dict[str, Any], tmp_path: Path
 ) -> None:
-    shown = f"{value / 60:g}m" if name.endswith("_s") else value
+    shown = f"{value}s" if name.endswith("_s") else value
     key = name.removesuffix("_s")
     rule = config.rule_of(config.read(written(tmp_path / "p.toml", {"rule": {key: shown}})).rule)
     assert rule == preset("shp", **{name: value})
