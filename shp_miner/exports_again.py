@@ -30,6 +30,7 @@ from shp_miner.load import read_manifest
 from shp_miner.mine import Selection
 from shp_miner.pipeline import NoPairs, make_export_again
 from shp_miner.replacing import replace_file, temporaries
+from shp_miner.rules.presets import named
 from shp_miner.store import Store
 from shp_miner.store.exports import HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.store.forgotten import Forgotten
@@ -311,4 +312,4 @@ def _selection(settings: Any, whole: Forgotten) -> Selection:
     communities = tuple(name for name in selection.communities if not whole.is_profile(name))
     if selection.communities and not communities:
         raise NoPairs("It was of a forgotten person's own community.", "")
-    return msgspec.structs.replace(selection, communities=communities)
+    return msgspec.structs.replace(selection, communities=communities, rule=named(selection.rule))

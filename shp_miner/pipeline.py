@@ -23,7 +23,7 @@ from shp_miner.export.shards import Shard
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mine import Selection
 from shp_miner.rules.calibrated import Calibration
-from shp_miner.rules.presets import Rule, preset
+from shp_miner.rules.presets import Rule, named, preset
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.exports import KnownExport, registration
 from shp_miner.store.lock import only_one, shared
@@ -89,7 +89,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     if min(validation, test) < 0 or validation + test >= 1:
         raise UsageError("The shares of validation and test must be 0 or more and leave some for train.", "")
     selection = Selection(
-        rule=preset(rule) if isinstance(rule, str) else rule,
+        rule=preset(rule) if isinstance(rule, str) else named(rule),
         communities=tuple(sorted({name.lower().removeprefix("r/") for name in communities})),
         validation=validation,
         test=test,

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
-from shp_miner.keys import UNITS_S, Seconds
 from shp_miner.keys import Duration as Length
+from shp_miner.keys import Seconds
 from shp_miner.keys import Size as Amount
-from shp_miner.rules.presets import PRESETS, Rule
+from shp_miner.rules.presets import PRESETS, Rule, length
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -111,14 +111,8 @@ def _rule_option(name: str, hint: Any) -> Callable[[Command], Command]:
     shown = name.removesuffix("_s").replace("_", "-")
     declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
     default = getattr(PRESETS["shp"], name)
-    note = "" if default is None or flag else f" [{_length(default) if name.endswith('_s') else default}]"
+    note = "" if default is None or flag else f" [{length(default) if name.endswith('_s') else default}]"
     return click.option(declaration, name, type=kind, default=None, help=described.description + note)
-
-
-def _length(seconds: float) -> str:
-    """Seconds as a person would write them: 30d, 24h."""
-    unit = next(u for u, n in (("d", 86_400 * 2), ("h", 3600), ("s", 1)) if seconds >= n)
-    return f"{seconds / UNITS_S[unit]:g}{unit}"
 
 
 def _option_type(name: str, hint: Any) -> tuple[Any, bool]:
