@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shp_miner.cli import run
+from shp_miner.sites import site_of
+from shp_miner.store import Store
 
 from .build import comment as reddit_comment
-from .build import submission, write_month
+from .build import submission, write_dump, write_month
+from .crawls import bench, settled
+from .stackexchange_dump import ALL, folder
+from .test_import_discourse import topic
 
 
 def numbered_thread(number: int, answers: int = 2, **changes: Any) -> dict[str, Any]:
@@ -101,3 +109,82 @@ def test_sides_and_samples_of_a_thread_do_not_follow_other_threads(tmp_path: Pat
         assert run(command) == 0
         rows.append(set(rows_of(out).select(columns).rows()))
     assert rows[0] < rows[1]
+
+
+# -- sites ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("cooking", "cooking.stackexchange.com"),
+        ("Cooking.StackExchange.com", "cooking.stackexchange.com"),
+        ("https://cooking.stackexchange.com/", "cooking.stackexchange.com"),
+        ("stackoverflow", "stackoverflow.com"),
+        ("www.stackoverflow.com", "stackoverflow.com"),
+        ("mathoverflow", "mathoverflow.net"),
+        ("cooking.meta", "cooking.meta.stackexchange.com"),
+        ("meta.cooking.stackexchange.com", "cooking.meta.stackexchange.com"),
+        ("meta.superuser", "meta.superuser.com"),
+        ("meta", "meta.stackexchange.com"),
+    ],
+)
+def test_a_stack_exchange_site_has_one_host_by_any_of_its_names(name: str, host: str) -> None:
+    assert site_of(name, stackexchange=True) == host
+    # Who names no short name need not know the platform.
+    assert "." not in name or name.count(".") == 1 or site_of(name) == host
+
+
+LABELS = st.text("abcxyz019-", min_size=1, max_size=8).filter(lambda text: text.strip("-") == text)
+HOSTS = st.lists(LABELS, min_size=2, max_size=4).map(".".join)
+
+
+@given(HOSTS, st.sampled_from(["", "/forum", "/a/b"]), st.booleans())
+def test_a_site_is_the_same_however_it_is_written(host: str, path: str, stackexchange: bool) -> None:
+    site = site_of(host + path, stackexchange=stackexchange)
+    ways = [
+        host + path,
+        f"https://{host}{path}/",
+        f"HTTP://{host.upper()}{path}",
+        f" {host}:443{path} ",
+        f"{host}.{path}",
+    ]
+    assert {site_of(way, stackexchange=stackexchange) for way in ways} == {site}
+
+
+@given(HOSTS.map(lambda host: f"{host}.stackexchange.com"))
+def test_stack_exchange_hosts_are_known_without_being_told(host: str) -> None:
+    assert site_of(host) == site_of(host, stackexchange=True) == site_of(host.removesuffix(".com"), stackexchange=True)
+
+
+def sites_in(store: Path) -> set[str]:
+    snapshot = Store(store).snapshot()
+    return {site for name in ("posts", "answers") for site in snapshot.scan(name).collect()["site"]}
+
+
+@pytest.mark.parametrize("name", ["workbench", "Workbench.StackExchange.com", "https://workbench.stackexchange.com/"])
+def test_crawl_dump_and_own_threads_of_a_stack_exchange_site_meet(name: str, tmp_path: Path) -> None:
+    store = ["--store", str(tmp_path / "store"), "--quiet"]
+    with bench("stackexchange", tmp_path / "store", settled(3)) as at:
+        there = ["--url", at.forum.url(at.view.platform), "--allow-private"]
+        assert run(["crawl", "stackexchange", "all", "--site", name, *there, *store]) == 0
+    dump = folder(tmp_path / "dump", ALL)
+    assert run(["import", "stackexchange-dump", str(dump), "--site", name, *store]) == 0
+    site = name if "." in name else f"{name}.stackexchange.com"
+    store_of(tmp_path, [numbered_thread(number, site=site) for number in range(2)])
+    assert sites_in(tmp_path / "store") == {"workbench.stackexchange.com"}
+
+
+@pytest.mark.parametrize(
+    "name", ["forum.example", "Forum.Example.", "https://forum.example/", "http://FORUM.example:80"]
+)
+@pytest.mark.parametrize("kind", ["discourse", "nodebb", "lemmy-v4"])
+def test_crawl_dump_and_own_threads_of_any_site_meet(kind: str, name: str, tmp_path: Path) -> None:
+    store = ["--store", str(tmp_path / "store"), "--quiet"]
+    with bench(kind, tmp_path / "store", settled(2)) as at:
+        there = ["--url", at.forum.url(at.view.platform), "--allow-private"]
+        assert run(["crawl", at.kind.source, at.kind.community, "--site", name, *there, *store]) == 0
+    topics = write_dump(tmp_path / "topics.ndjson", [topic()])
+    assert run(["import", "discourse-json", str(topics), "--site", name, *store]) == 0
+    store_of(tmp_path, [numbered_thread(1, site=name)])
+    assert sites_in(tmp_path / "store") == {"forum.example"}
