@@ -139,7 +139,7 @@ def _keep(calibration: Calibration, kept: Path) -> None:
 
 def _kept(job: MeasureJob) -> Path:
     rule = {name: getattr(job.selection.rule, name) for name in FIT_PARAMETERS}
-    key = msgspec.json.encode((_LAYOUT, job.version, rule, job.selection.communities))
+    key = msgspec.json.encode((_LAYOUT, job.version, rule, job.selection.within))
     return job.store / _KEPT_IN / xxhash.xxh3_128_hexdigest(key)
 
 

@@ -168,7 +168,15 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
         Meta(min_length=1, description="Formats; several each get a folder of their own.", examples=[["trl"]]),
     ] = field(default_factory=lambda: ["pairs"])
     communities: Annotated[
-        list[str], Meta(description="Only these communities; none means all.", examples=[["explainlikeimfive"]])
+        list[str], Meta(description="Only these communities of its sites.", examples=[["explainlikeimfive"]])
+    ] = field(default_factory=list)
+    sites: Annotated[
+        list[str],
+        Meta(
+            description='Only these sites, whatever this file crawls or imports; "*" is all that the store holds. '
+            "Without, what this file crawls and imports.",
+            examples=[["lemmy.world"]],
+        ),
     ] = field(default_factory=list)
     validation: Annotated[_Share, Meta(description="Share of threads for validation.", examples=[0.1])] = 0.05
     test: Annotated[_Share, Meta(description="Share of threads for test.", examples=[0.1])] = 0.05

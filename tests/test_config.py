@@ -282,6 +282,16 @@ def test_an_export_takes_its_communities_alone(at: Bench) -> None:
     assert code == 0
 
 
+@proves("export.sites")
+def test_an_export_takes_its_sites_alone(at: Bench) -> None:
+    run_on(at)
+    ran = run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "sites": ["elsewhere.example"]}]), only=["export"])
+    ((said, code),) = steps(ran)["export"]
+    assert ("No pair" in said, ran.pairs, code) == (True, 0, 0)
+    ran = run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "sites": [at.kind.site]}]), only=["export"])
+    assert ran.pairs > 0
+
+
 @proves("export.validation", "export.test")
 def test_the_shares_of_the_splits(at: Bench) -> None:
     def split_of(**shares: float) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.cli import run
+from shp_miner.importing import _note_places
 from shp_miner.sites import site_of
 from shp_miner.store import Store
+from shp_miner.tally import Tally
 
+from .build import chunk, post_row, submission, write_dump, write_month
 from .build import comment as reddit_comment
-from .build import submission, write_dump, write_month
 from .crawls import bench, settled
+from .flows import manifest, out_of, pipeline, run_on, written
 from .stackexchange_dump import ALL, folder
 from .test_import_discourse import topic
 
@@ -188,3 +192,120 @@ def test_crawl_dump_and_own_threads_of_any_site_meet(kind: str, name: str, tmp_p
     assert run(["import", "discourse-json", str(topics), "--site", name, *store]) == 0
     store_of(tmp_path, [numbered_thread(1, site=name)])
     assert sites_in(tmp_path / "store") == {"forum.example"}
+
+
+# -- what is a pipeline's own -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared_store(tmp_path: Path) -> Path:
+    """A store that holds threads of three sites, two of which have a community of the same name."""
+    others = [
+        numbered_thread(number, site=site, community=community)
+        for number in range(6)
+        for site, community in [("reddit.com", "help"), ("reddit.com", "beer"), ("other.example", "workbench")]
+    ]
+    for number, thread in enumerate(others):
+        thread["post_id"] = str(number)
+    return store_of(tmp_path, others)
+
+
+def places_in(out: Path) -> set[tuple[str, str]]:
+    rows = rows_of(out)
+    return set(zip(rows["pair_id"].str.split("/").list.first(), rows["community"], strict=True))
+
+
+def test_an_export_takes_the_sites_alone_that_are_named(shared_store: Path, tmp_path: Path) -> None:
+    export = ["export", str(tmp_path / "out"), "--store", str(shared_store), "--quiet"]
+    assert run([*export, "--site", "https://Other.example/", "--site", "lemmy.world"]) == 0
+    assert places_in(tmp_path / "out") == {("other.example", "workbench")}
+    assert manifest(tmp_path / "out")["configuration"]["sites"] == ["lemmy.world", "other.example"]
+    assert run([*export, "--site", "reddit.com", "--community", "help"]) == 0
+    assert places_in(tmp_path / "out") == {("reddit.com", "help")}
+    assert run([*export, "--site", "reddit.com", "--community", "workbench"]) == 5
+    # What was not chosen is not in the manifest, which stays as it was without these options.
+    assert run(export) == 0
+    assert not {"sites", "places"} & set(manifest(tmp_path / "out")["configuration"])
+
+
+def pipeline_of(tmp_path: Path, store: Path, **tables: Any) -> list[str]:
+    data = {"store": str(store), "recheck": {"enabled": False}, "export": [{"out": str(tmp_path / "out")}]} | tables
+    return ["run", str(written(tmp_path / "p.toml", data)), "--quiet"]
+
+
+DOWN = {"url": "http://127.0.0.1:9", "allow_private": True}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"kind": "discourse", "site": "forum.example", "communities": ["latest"]},
+        {"kind": "lemmy", "site": "forum.example", "communities": ["workbench"]},
+        {"kind": "arctic-shift", "communities": ["r/cooking"]},
+    ],
+    ids=lambda source: source["kind"],
+)
+def test_a_pipeline_whose_site_is_down_exports_nothing_of_others(
+    source: dict[str, Any], shared_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    command = pipeline_of(tmp_path, shared_store, source=[source | DOWN], limits={"max_seconds": 5})
+    assert run(command) in (3, 75)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["discourse", "nodebb", "stackexchange", "lemmy-v4", "arctic-shift"])
+def test_a_pipeline_exports_what_it_crawls(kind: str, shared_store: Path, tmp_path: Path) -> None:
+    with bench(kind, shared_store, settled(8, readers=300)) as at:
+        whole = pipeline(at, recheck={"enabled": False})
+        assert run_on(at, whole).exit_code == 0
+        own = places_in(out_of(at))
+        site = at.kind.site or "reddit.com"
+        assert {place[0] for place in own} == {site}
+        assert len(own) == 1
+        assert run_on(at, whole).steps[-1].said == "up to date"
+        everything = pipeline(at, export=[{"out": str(tmp_path / "all"), "sites": ["*"]}])
+        assert run_on(at, everything, only=["export"]).exit_code == 0
+        assert len(places_in(tmp_path / "all")) == 4
+        other = pipeline(at, export=[{"out": str(tmp_path / "other"), "sites": ["other.example"]}])
+        assert run_on(at, other, only=["export"]).exit_code == 0
+        assert places_in(tmp_path / "other") == {("other.example", "workbench")}
+
+
+def test_a_pipeline_exports_what_it_imports_also_when_the_files_are_gone(shared_store: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    file = tmp_path / "mine" / "a.jsonl"
+    file.write_text("".join(json.dumps(numbered_thread(number)) + "\n" for number in range(6)), encoding="utf-8")
+    imports = [{"kind": "threads", "paths": [str(tmp_path / "mine" / "*")]}]
+    command = pipeline_of(tmp_path, shared_store, **{"import": imports})
+    for _ in range(2):
+        assert run(command) == 0
+        assert places_in(tmp_path / "out") == {("forum.example", "cooking")}
+        file.unlink(missing_ok=True)
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_a_pipeline_without_files_or_sites_of_its_own_exports_the_store(shared_store: Path, tmp_path: Path) -> None:
+    assert run(pipeline_of(tmp_path, shared_store)) == 0
+    assert len(places_in(tmp_path / "out")) == 3
+
+
+def test_a_pipeline_whose_files_are_missing_exports_nothing_of_others(shared_store: Path, tmp_path: Path) -> None:
+    imports = [{"kind": "threads", "paths": [str(tmp_path / "nowhere.jsonl")]}]
+    assert run(pipeline_of(tmp_path, shared_store, **{"import": imports})) != 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_files_are_of_names_no_person() -> None:
+    tally = Tally()
+    rows = [post_row(community=name, post_id=name) for name in ("u_somebody", "help")]
+    _note_places(chunk(rows, []), tally)
+    assert tally.places == {"reddit.com": None}
+    tally.saw("forum.example", [f"c{number}" for number in range(60)])
+    other = Tally()
+    other.saw("forum.example", ["c1", "c2"])
+    tally.merge(other)
+    assert tally.places["forum.example"] == {f"c{number}" for number in range(60)}
+    tally.saw("forum.example", [f"d{number}" for number in range(60)])
+    tally.merge(other)
+    assert tally.places["forum.example"] is None

@@ -28,6 +28,7 @@ _SHOWN = 20
     "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
 )
 @click.option("--community", "communities", multiple=True, help="Keep only this community. Repeatable.")
+@click.option("--site", "sites", multiple=True, help="Keep only this site, such as lemmy.world. Repeatable.")
 @click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
 @click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
 @click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
@@ -41,6 +42,7 @@ def command(
     rule: str,
     formats: tuple[str, ...],
     communities: tuple[str, ...],
+    sites: tuple[str, ...],
     validation: float,
     test: float,
     as_of: str | None,
@@ -81,6 +83,7 @@ def command(
             rule=chosen,
             formats=formats,
             communities=communities,
+            sites=sites,
             validation=validation,
             test=test,
             as_of=as_of,
