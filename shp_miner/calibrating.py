@@ -65,9 +65,10 @@ def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
 
 def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     """The sums of one range, from what `measure_range` wrote and the shares of all ranges."""
-    measured = pl.read_ipc(_measured(job))
+    with _measured(job).open("rb") as file:  # a path with brackets would be taken for a pattern
+        measured = pl.read_ipc(file)
     advance(1)
-    return add_up(with_log_shares(measured, pl.read_parquet(job.work / _SHARES)))
+    return add_up(with_log_shares(measured, pl.read_parquet(job.work / _SHARES, glob=False)))
 
 
 def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) -> Calibration:
@@ -96,7 +97,7 @@ def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) ->
 
 def load(folder: Path) -> Calibration:
     """The calibration that lies in a folder."""
-    return Calibration(*(pl.read_parquet(folder / name) for name in (_FITS, _SHARES)))
+    return Calibration(*(pl.read_parquet(folder / name, glob=False) for name in (_FITS, _SHARES)))
 
 
 def _remembered(kept: Path) -> Calibration | None:

@@ -145,7 +145,7 @@ def _note_places(chunk: Chunk, tally: Tally) -> None:
     for table in (chunk.posts, chunk.answers):
         frame = pl.DataFrame(table.select(["site", "community"])).unique()
         for (site,), names in frame.group_by("site"):
-            communities = names["community"].to_list()
+            communities = names["community"].drop_nulls().to_list()
             # A person's own page bears the person's name, which is kept nowhere but in the tables.
             own = any(name.startswith(PROFILE) for name in communities)
             tally.saw(str(site), None if own else communities)

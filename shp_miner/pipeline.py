@@ -17,10 +17,11 @@ from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
+from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import Source, manifest, to_json
 from shp_miner.export.pieces import shares
 from shp_miner.export.publish import MANIFEST, README, check_place, lock_of, published
-from shp_miner.export.shards import Shard
+from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mine import Selection
 from shp_miner.rules.calibrated import Calibration
@@ -145,6 +146,7 @@ def _appearing(
     ranges = snapshot.ranges(rows, selection.within)
     rows_to = None if dropped is None else Path(dropped)
     check_place(out.absolute())
+    check_path(out)
     with (
         only_one(lock_of(out), f"The export {out} is being written", "writing it"),
         registration(store, out, known) as entry,
@@ -249,6 +251,7 @@ def _finish(
     text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))
     (folder / README).write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
+    check_loads(folder, rows_of(shards))
     return shards
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from datasets import get_dataset_config_names, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -309,3 +310,76 @@ def test_what_files_are_of_names_no_person() -> None:
     tally.saw("forum.example", [f"d{number}" for number in range(60)])
     tally.merge(other)
     assert tally.places["forum.example"] is None
+
+
+# -- names of communities ---------------------------------------------------------------------------------------------
+
+#: Taken as they are.
+AS_THEY_ARE = [
+    "train", "pairs", "con", "Help", "help", "C#", "Вопросы", "料理", "🍲 soups", "- x", "null", "true", "12", "1.5",
+    "~", "[a]", "{b}", "%d", "it's",
+]  # fmt: skip
+
+#: Called otherwise.
+CALLED_OTHERWISE = [
+    "default", "all", "manifest.json", "readme.md", "README.md", "Default", "a/b", "a\\b", "a*b?", "<b>", "what: why",
+    'q"q', "..", ".hidden", " padded ", "two\nlines", "tab\tbed", "a\u200bb", "a\u2028b", "x" * 200, "ж" * 90,
+]  # fmt: skip
+COMMUNITIES = [*AS_THEY_ARE, *CALLED_OTHERWISE]
+
+
+def test_every_name_of_a_community_loads(tmp_path: Path) -> None:
+    threads = [numbered_thread(number, community=name, answers=3) for number, name in enumerate(COMMUNITIES)]
+    store = store_of(tmp_path, threads)
+    command = ["export", str(tmp_path / "out"), "--store", str(store), "--validation", "0", "--test", "0", "--quiet"]
+    assert run(command) == 0
+    files = {file["community"]: file for file in manifest(tmp_path / "out")["files"]}
+    assert set(files) == set(COMMUNITIES)
+    configs = set(get_dataset_config_names(str(tmp_path / "out")))
+    assert configs == {"all", *(file["config"] for file in files.values())}
+    assert len(configs) == len(COMMUNITIES) + 1
+    card = (tmp_path / "out" / "README.md").read_text()
+    for name, file in files.items():
+        rows = load_dataset(str(tmp_path / "out"), file["config"], cache_dir=str(tmp_path / "cache"))["train"]
+        assert set(rows["community"]) == {name}
+        shown = name.replace("|", "\\|").replace("\n", " ")
+        assert (f"- {shown}: `{file['config']}`" in card) == (file["config"] != name)
+    assert len(load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["train"]) == 3 * len(COMMUNITIES)
+    assert [name for name in COMMUNITIES if files[name]["config"] == name] == AS_THEY_ARE
+
+
+@pytest.mark.parametrize("only", ["default", "all", "C#", "readme.md", "train"])
+def test_a_store_of_one_such_community_loads(only: str, tmp_path: Path) -> None:
+    store = store_of(tmp_path, [numbered_thread(number, community=only) for number in range(4)])
+    assert run(["export", str(tmp_path / "out"), "--store", str(store), "--quiet"]) == 0
+    assert sum(map(len, load_dataset(str(tmp_path / "out")).values())) == 4
+
+
+def test_an_export_that_datasets_does_not_load_does_not_appear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = store_of(tmp_path, [numbered_thread(number) for number in range(4)])
+    export = ["export", str(tmp_path / "out"), "--store", str(store), "--quiet"]
+    for spoilt, said in (
+        (lambda community: f"{community}?", "cannot load the configuration"),
+        (lambda _: "default", "cannot load the configuration"),
+    ):
+        monkeypatch.setattr("shp_miner.export.shards.config_name", spoilt)
+        assert run(export) != 0
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "a*b?", "{y}", "#", "%20", "ü", ".hidden", "train"])
+def test_where_an_export_lies_does_not_matter(name: str, tmp_path: Path) -> None:
+    store = store_of(tmp_path, [numbered_thread(number) for number in range(4)])
+    assert run(["export", str(tmp_path / name / "out"), "--store", str(store), "--quiet"]) == 0
+
+
+def test_an_export_is_not_written_where_datasets_would_not_find_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = store_of(tmp_path, [numbered_thread(number) for number in range(4)])
+    assert run(["export", str(tmp_path / "[x]" / "out"), "--store", str(store)]) == 2
+    assert "does not load from a path with brackets" in capsys.readouterr().err
+    assert not (tmp_path / "[x]").exists()

@@ -24,6 +24,9 @@ in three. `confidence` is the probability, by a model of how much attention an a
 preferred answer is the better one for those who vote; it knows nothing of herding or of the taste for long answers.
 `tier` is `strict` for pairs of SHP's own kind with a confidence of 0.8 or more, else `extended`."""
 
+#: Communities with another name as configurations that the card lists.
+_RENAMED_SHOWN = 100
+
 _LEFT_OUT = ("| what | reason | count |", "|---|---|---:|")
 
 _CONFOUNDED = """\
@@ -55,7 +58,7 @@ def card(manifest: dict[str, Any], shards: Sequence[Shard], platforms: Sequence[
         + "\n\n".join(terms or ["The content belongs to those who wrote it; ask the forum for its terms."]),
         "```python\nfrom datasets import load_dataset\n\n"
         'dataset = load_dataset("PATH")             # every community\n'
-        f'dataset = load_dataset("PATH", "{shards[0].config}")\n```',
+        f'dataset = load_dataset("PATH", {json.dumps(shards[0].config, ensure_ascii=False)})\n```',
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -73,7 +76,7 @@ def _front_matter(shards: Sequence[Shard], rows: int, licenses: Sequence[str]) -
     # handing out the rows of an earlier export at the same place, forgotten ones too.
     content = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()[:16]
     for name, splits in configs.items():
-        lines.append(f"- config_name: {json.dumps(name)}")
+        lines.append(f"- config_name: {json.dumps(name, ensure_ascii=False)}")
         lines.append(f'  description: "content {content}"')
         if name == ALL:
             lines.append("  default: true")
@@ -95,6 +98,16 @@ def _numbers(shards: Sequence[Shard]) -> str:
     lines += [f"| {_plain(name)} | " + " | ".join(f"{rows[name][s]:,}" for s in SPLITS) + " |" for name in shown]
     if len(rows) > len(shown):
         lines.append(f"| and {len(rows) - len(shown):,} more (see manifest.json) | | | |")
+    renamed = {shard.community: shard.config for shard in shards if shard.config != shard.community}
+    if renamed:
+        lines += [
+            "",
+            "Names that `datasets` does not take, or that mean something else there, and their configurations:",
+            "",
+        ]
+        lines += [f"- {_plain(name)}: `{config}`" for name, config in sorted(renamed.items())[:_RENAMED_SHOWN]]
+        if len(renamed) > _RENAMED_SHOWN:
+            lines.append(f"- and {len(renamed) - _RENAMED_SHOWN:,} more (see manifest.json)")
     return "\n".join(lines)
 
 
