@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from shp_miner.cli import run
 from shp_miner.importing import _note_places
+from shp_miner.schedule import systemd
 from shp_miner.sites import site_of
+from shp_miner.sources import clocks
 from shp_miner.store import Store
 from shp_miner.tally import Tally
 
@@ -383,3 +385,30 @@ def test_an_export_is_not_written_where_datasets_would_not_find_it(
     assert run(["export", str(tmp_path / "[x]" / "out"), "--store", str(store)]) == 2
     assert "does not load from a path with brackets" in capsys.readouterr().err
     assert not (tmp_path / "[x]").exists()
+
+
+# -- paths ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_home_in_the_environment_is_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    file = store_of(tmp_path, [numbered_thread(number) for number in range(3)]).parent / "threads.jsonl"
+    monkeypatch.setenv("SHP_MINER_IMPORT_THREADS_STORE", "~/store")
+    monkeypatch.setenv("SHP_MINER_EXPORT_STORE", "~/store")
+    monkeypatch.setenv("SHP_MINER_EXPORT_KEEP_DROPPED", "~/dropped")
+    assert run(["import", "threads", str(file), "--quiet"]) == 0
+    assert run(["export", "~/out", "--min-answer-score", "5", "--quiet"]) == 5  # of two answers one is left
+    assert run(["export", "~/out", "--quiet"]) == 0
+    assert {path.name for path in (tmp_path / "home").iterdir()} >= {"store", "out", "dropped"}
+    assert not Path("~").exists()
+    monkeypatch.setenv("SHP_MINER_EXPORT_STORE", "~nobody-of-this-name/store")
+    assert run(["export", "out", "--quiet"]) == 2
+
+
+@pytest.mark.parametrize("variable", ["XDG_STATE_HOME", "XDG_CONFIG_HOME"])
+def test_a_home_in_the_places_of_others_is_a_home(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somebody")
+    monkeypatch.setenv(variable, "~/place")
+    found = clocks.default_path() if variable == "XDG_STATE_HOME" else systemd._config()
+    assert str(found).startswith("/somebody/place")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from shp_miner.cli.crawl import revisit
-from shp_miner.cli.options import common, example, rule_parameters, work
+from shp_miner.cli.options import FilePath, common, example, rule_parameters, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
 
 #: Communities shown to people, those with the most pairs first; `--json` has all.
@@ -22,7 +22,7 @@ _SHOWN = 20
         "shp-miner export data/cooking --rule shp-strict --format trl --format shp --until 2023-01-01",
     ),
 )
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FilePath())
 @click.option("--rule", default="shp", show_default=True, help="Which of two answers is preferred; see docs/rules.md.")
 @click.option(
     "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
@@ -33,7 +33,7 @@ _SHOWN = 20
 @click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
 @click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
 @click.option("--recheck", is_flag=True, help="First visit the crawled threads that are due, as `recheck` does.")
-@click.option("--keep-dropped", type=click.Path(path_type=Path), help="Write dropped posts and answers to this folder.")
+@click.option("--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
 @common

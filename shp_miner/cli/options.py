@@ -19,6 +19,21 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DEFAULT_STORE = Path("data/store")
 
 
+class FilePath(click.Path):
+    """A path; ~ is a home also where no shell has put it in, as in an environment variable or a crontab."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(path_type=Path, **how)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        path = Path(str(super().convert(value, param, ctx)))
+        try:
+            return path.expanduser()
+        except RuntimeError:
+            self.fail(f"{str(path)!r} names the home of nobody on this machine.", param, ctx)
+
+
 class Duration(click.ParamType[float]):
     """A length of time such as 90s, 15m, 24h, 3d or 2w, in seconds. Options named after a unit need none."""
 
@@ -78,7 +93,7 @@ def common(command: Command) -> Command:
         (
             click.option(
                 "--store",
-                type=click.Path(path_type=Path),
+                type=FilePath(),
                 default=DEFAULT_STORE,
                 show_default=True,
                 help="The store's folder.",
