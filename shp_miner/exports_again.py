@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from shp_miner.load import read_manifest
 from shp_miner.mine import Selection
 from shp_miner.pipeline import NoPairs, make_export_again
 from shp_miner.replacing import replace_file, temporaries
+from shp_miner.rules.presets import named
 from shp_miner.store import Store
 from shp_miner.store.exports import BETWEEN, HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.store.forgotten import Forgotten
@@ -318,7 +319,15 @@ def _selection(settings: Any, whole: Forgotten) -> Selection:
         selection = msgspec.convert(settings, Selection)
     except msgspec.ValidationError as error:
         raise BadInput(f"This version does not understand the settings in its {MANIFEST}: {error}.") from error
-    communities = tuple(name for name in selection.communities if not whole.is_profile(name))
-    if selection.communities and not communities:
+    communities = _of_nobody(selection.communities, whole)
+    places = [(site, names, _of_nobody(names, whole)) for site, names in selection.places or ()]
+    kept = tuple((site, left) for site, names, left in places if left or not names)
+    if (selection.communities and not communities) or (places and not kept):
         raise NoPairs("It was of a forgotten person's own community.", "")
-    return msgspec.structs.replace(selection, communities=communities)
+    changes = {"communities": communities, "places": kept or msgspec.UNSET, "rule": named(selection.rule)}
+    return msgspec.structs.replace(selection, **changes)
+
+
+def _of_nobody(communities: Sequence[str], whole: Forgotten) -> tuple[str, ...]:
+    """The communities that are not a forgotten person's own."""
+    return tuple(name for name in communities if not whole.is_profile(name))

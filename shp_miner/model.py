@@ -147,11 +147,6 @@ def thread_hash(site: str, post_id: str) -> int:
     return _signed(xxhash.xxh3_64_intdigest(f"{site}\0{post_id}".encode()))
 
 
-def item_hash(site: str, item_id: str) -> int:
-    """A stable unsigned 64-bit hash of a post or an answer, the basis of every choice made by hash."""
-    return xxhash.xxh3_64_intdigest(f"{site}\0{item_id}".encode())
-
-
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 

@@ -29,6 +29,7 @@ from shp_miner.export.publish import fingerprint, formats_in
 from shp_miner.forgetting import forget, purge
 from shp_miner.importing import import_dump, matching, state_of_files
 from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
+from shp_miner.own import ALL, Own, import_key, options
 from shp_miner.pipeline import NoPairs, export_dataset
 from shp_miner.ran import STEPS, Ran, StepDone, StepName, exit_code_of
 from shp_miner.report import metrics
@@ -253,19 +254,17 @@ class _Going:
             yield one.kind, partial(self._import_new, one)
 
     def _import_new(self, keys: ImportKeys) -> StepDone | None:
-        given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history")}
-        options: dict[str, Any] = {name: value for name, value in given.items() if value}
-        # The same file may be imported twice with other options: each is done once.
-        how = _digest(msgspec.json.encode((keys.kind, options)))
         found = {path: state_of_files(path) for path in matching(keys.paths)}
-        fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{how}:{path}") != state]
+        fresh = [path for path, state in found.items() if self._runs.state_of(import_key(keys, path)) != state]
         if not fresh:
             return None
         limits = self._pipeline.limits
-        done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **options)
+        how = options(keys)
+        done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **how)
+        Own(self._pipeline, self._runs).imported(keys, done.tally.places, self.now())
         # What is damaged is told once, and read again when the file is another.
         for path in fresh:
-            self._runs.did(f"import:{how}:{path}", found[path], self.now())
+            self._runs.did(import_key(keys, path), found[path], self.now())
         kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
         lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
         damage = " ".join(one.sentence() for one in done.tally.damages)
@@ -293,6 +292,7 @@ class _Going:
         done = crawl(
             keys.kind, keys.communities, self._store, access, limit=keys.limit, visits_s=visits_s, say=self._say
         )
+        Own(self._pipeline, self._runs).crawled(keys, [one.community for one in done], self.now())
         return self._crawled("crawl", about, done)
 
     def _crawled(self, step: StepName, about: str, done: list[Crawled]) -> StepDone | None:
@@ -319,7 +319,8 @@ class _Going:
 
     def _export_if_changed(self, keys: ExportKeys) -> StepDone | None:
         rule, limits, out = rule_of(self._pipeline.rule, keys.rule), self._pipeline.limits, Path(keys.out)
-        settings = msgspec.json.encode((keys, rule, self._store.content(), version("shp-miner")))
+        places = Own(self._pipeline, self._runs).places() if not keys.sites else {}
+        settings = msgspec.json.encode((keys, rule, places, self._store.content(), version("shp-miner")))
         key, state = f"export:{out}", _digest(settings)
         there = formats_in(out)
         # What somebody else wrote there meanwhile, with other settings or of another store, is not ours.
@@ -332,6 +333,8 @@ class _Going:
                 rule=rule,
                 formats=keys.formats,
                 communities=keys.communities,
+                sites=() if ALL in keys.sites else keys.sites,
+                places=places,
                 validation=keys.validation,
                 test=keys.test,
                 workers=limits.workers,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from shp_miner.cli.options import example
+from shp_miner.cli.options import FilePath, example
 from shp_miner.cli.output import show, table
 from shp_miner.cli.saying import say
 
@@ -15,9 +15,7 @@ _SHOWN_CHARS = 70
 
 
 @click.command("demo", epilog=example("shp-miner demo --out data/demo"))
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("data/demo"), show_default=True, help="Folder for its files."
-)
+@click.option("--out", type=FilePath(), default=Path("data/demo"), show_default=True, help="Folder for its files.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another forum for another number."
 )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from shp_miner.cli.crawl import revisit
-from shp_miner.cli.options import common, example, rule_parameters, work
+from shp_miner.cli.options import FilePath, common, example, rule_parameters, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
 from shp_miner.cli.saying import say
 
@@ -23,17 +23,18 @@ _SHOWN = 20
         "shp-miner export data/cooking --rule shp-strict --format trl --format shp --until 2023-01-01",
     ),
 )
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FilePath())
 @click.option("--rule", default="shp", show_default=True, help="Which of two answers is preferred; see docs/rules.md.")
 @click.option(
     "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
 )
 @click.option("--community", "communities", multiple=True, help="Keep only this community. Repeatable.")
+@click.option("--site", "sites", multiple=True, help="Keep only this site, such as lemmy.world. Repeatable.")
 @click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
 @click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
 @click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
 @click.option("--recheck", is_flag=True, help="First visit the crawled threads that are due, as `recheck` does.")
-@click.option("--keep-dropped", type=click.Path(path_type=Path), help="Write dropped posts and answers to this folder.")
+@click.option("--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
 @common
@@ -42,6 +43,7 @@ def command(
     rule: str,
     formats: tuple[str, ...],
     communities: tuple[str, ...],
+    sites: tuple[str, ...],
     validation: float,
     test: float,
     as_of: str | None,
@@ -84,6 +86,7 @@ def command(
             rule=chosen,
             formats=formats,
             communities=communities,
+            sites=sites,
             validation=validation,
             test=test,
             as_of=as_of,

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from shp_miner.cli.options import common, example
+from shp_miner.cli.options import FilePath, common, example
 from shp_miner.cli.output import complete, show, table
 from shp_miner.cli.saying import say
 from shp_miner.tally import counted
 
-_PATH = click.Path(path_type=Path)
+_PATH = FilePath()
 
 
 @click.command(
@@ -113,8 +113,8 @@ def _caches(exports: Sequence[Any]) -> list[Path]:
 
     from shp_miner.export.formats import FORMATS
 
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets")
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    cache = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
     names = {name for one in exports for name in (Path(one.path).name, *FORMATS, "parquet")}
     # As `datasets` makes them of the names of folders.
     folders = {re.sub(r"([A-Z]+)([A-Z][a-z])|([a-z\d])(?=[A-Z])", r"\1\3_\2", name).lower() for name in names}

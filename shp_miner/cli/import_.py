@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from shp_miner.cli.options import Moment, common, example, work
+from shp_miner.cli.options import FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
 from shp_miner.cli.saying import say
 
-_PATH = click.Path(path_type=Path, readable=False)
+_PATH = FilePath(readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
 
 

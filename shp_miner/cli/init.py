@@ -10,7 +10,7 @@ from typing import get_args
 import click
 
 from shp_miner.cli.crawl import SOURCES
-from shp_miner.cli.options import DEFAULT_STORE, example
+from shp_miner.cli.options import DEFAULT_STORE, FilePath, example
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
@@ -35,7 +35,7 @@ _COMMUNITIES = {"stackexchange": "all", "discourse": "latest"}
         "shp-miner init meta.toml --source discourse --site meta.discourse.org --community latest --rule calibrated",
     ),
 )
-@click.argument("pipeline", type=click.Path(path_type=Path), default=Path("pipeline.toml"), metavar="[PIPELINE.toml]")
+@click.argument("pipeline", type=FilePath(), default=Path("pipeline.toml"), metavar="[PIPELINE.toml]")
 @click.option("--source", type=click.Choice(SOURCES), help="What to crawl; docs/crawling.md has what each gives.")
 @click.option("--site", help="The forum's host, for sources that run on many.")
 @click.option("--community", "communities", multiple=True, help="A community to crawl. Repeatable.")

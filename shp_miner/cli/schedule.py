@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shp_miner.cli.options import Duration, example
+from shp_miner.cli.options import Duration, FilePath, example
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
 
@@ -29,7 +29,7 @@ KINDS = ("cron", "systemd")
         "shp-miner schedule eli5.toml --remove",
     ),
 )
-@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.argument("pipeline", type=FilePath())
 @click.option("--every", type=Duration(), default="6h", show_default=True, help="The interval, such as 30m, 6h or 1d.")
 @click.option("--as", "kind", type=click.Choice(KINDS), help="As which; without it, cron where there is a crontab.")
 @click.option("--install", is_flag=True, help="Install it for your user (as root with systemd: for the machine).")

@@ -20,6 +20,7 @@ from shp_miner.dumps.compressed import LINE_MAX, Advance, blocks, head, ignore, 
 from shp_miner.dumps.records import EARLIEST_S, Lost, alone, epoch_us, latest_allowed_us
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.sites import site_of
 from shp_miner.sources.discourse_topic import (
     Categories,
     Site,
@@ -295,10 +296,10 @@ def _file(path: Path, form: Form, site: str | None) -> _File:
     folders = path.absolute().parents
     above = [folders[place + 1] for place, folder in enumerate(folders[:-1]) if folder.name == "t"]
     folder = above[0] if above else folders[0]
-    host = (site or folder.name).strip().lower()
-    if not _HOST.fullmatch(host):
+    host = site_of(site or folder.name)
+    if not _HOST.fullmatch(host.partition("/")[0]):
         raise UsageError(
-            f"{host!r} is no host name." if site else f"Nothing tells which site the topics in {path} come from.",
+            f"{site!r} is no host name." if site else f"Nothing tells which site the topics in {path} come from.",
             "Say it with --site HOST, for example --site meta.discourse.org.",
         )
     return _File(path, form, host, folder)

@@ -16,6 +16,7 @@ from shp_miner.bounds import NO_COMMUNITY
 from shp_miner.dumps.lines import Lines
 from shp_miner.dumps.records import EARLIEST_S
 from shp_miner.dumps.reddit_records import BOT_NAME, EMPTIED, GONE_AUTHORS, ROLES
+from shp_miner.sites import REDDIT
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
 from shp_miner.text.notices import LONGEST, notice
 
@@ -179,7 +180,7 @@ def _shared(kind: str, state: pl.Expr) -> list[pl.Expr]:
     return [
         pl.lit("reddit-dump").alias("source"),
         pl.lit("reddit").alias("platform"),
-        pl.lit("reddit.com").alias("site"),
+        pl.lit(REDDIT).alias("site"),
         pl.col("subreddit").str.to_lowercase().alias("community"),
         (pl.col("created_utc") * 1_000_000).alias("created_at"),
         body.alias("body"),

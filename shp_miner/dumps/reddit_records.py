@@ -10,11 +10,12 @@ import msgspec
 
 from shp_miner.bounds import NO_COMMUNITY
 from shp_miner.dumps.records import Lost, epoch_us, integer
+from shp_miner.sites import REDDIT
 from shp_miner.tally import Tally
 from shp_miner.text.clean import sound, visible_chars
 from shp_miner.text.notices import notice
 
-SITE = "reddit.com"
+SITE = REDDIT
 SOURCE = "reddit-dump"
 
 #: Accounts that are bots by name. Reddit marks none; these endings are the convention bots follow, kept narrow so that

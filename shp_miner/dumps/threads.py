@@ -25,13 +25,14 @@ from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
 from shp_miner.dumps.records import Lost, alone, epoch_us, integer, latest_allowed_us
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.sites import site_of
 from shp_miner.tally import Damage, Tally
 from shp_miner.text.clean import sound, visible_chars
 
 SOURCE = "threads"
 _LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread a line, its answers in it."
 _GONE_AUTHORS = frozenset({None, "", "[deleted]", "[removed]"})
-_SITE = re.compile(r"[^\s/@]+")
+_SITE = re.compile(r"(https?://)?[^\s/@]+(/[^\s@]*)?", re.IGNORECASE)
 _ID_CHARS_MAX = 255
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -182,7 +183,7 @@ class _Collector:
             raise Lost("wrong_type", "upvote_ratio is not between 0 and 1")
         row = self._shared(thread, None) | {
             # Host names know no letter case; one thread must not become two.
-            "site": _id(thread.site.lower(), "site"),
+            "site": _id(site_of(thread.site), "site"),
             "community": thread.community,
             "post_id": _id(thread.post_id, "post_id"),
             "title": thread.title,

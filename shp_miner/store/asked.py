@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from shp_miner.errors import BadInput, UsageError
+from shp_miner.sites import site_of
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import LINE, Item, Line, item_line, line
 
@@ -52,7 +53,7 @@ def author(text: str) -> Asked:
         # On Lemmy a name has a host of its own behind it; both readings are meant.
         first, _, site = name.rpartition("@")
         if first and site:
-            told.add(("name", site.lower(), first))
+            told.add(("name", site_of(site), first))
     return Asked(told=tuple(sorted(told, key=str)))
 
 
@@ -64,7 +65,7 @@ def item(text: str) -> Asked:
     parts = text.split("/")
     if len(parts) not in (2, 3) or not all(parts):
         raise UsageError(f"{text!r} names no post or answer.", _ITEM_HINT)
-    return Asked(item=Item(parts[0].lower(), *parts[1:]))
+    return Asked(item=Item(site_of(parts[0]), *parts[1:]))
 
 
 def from_file(path: Path) -> list[Asked]:
