@@ -82,7 +82,7 @@ def in_words(error: BaseException) -> Error | None:
     if not isinstance(error, Exception):
         return None
     bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
-    return from_os_error(error, "running the command") or bug
+    return refused(error, "running the command") or bug
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -90,6 +90,26 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
+
+
+#: What may be otherwise a moment later, by the names of its kinds.
+_FOR_A_WHILE = (
+    errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT,
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH,
+)  # fmt: skip
+
+
+def refused(error: BaseException, doing: str) -> Error | None:
+    """As `from_os_error`, with a sentence for whatever else the operating system refused: none of it is a bug."""
+    known = from_os_error(error, doing) if isinstance(error, Exception) else None
+    number = getattr(error, "errno", None)
+    if known is not None or not isinstance(error, OSError) or not isinstance(number, int):
+        return known
+    where = f" ({error.filename})" if error.filename else ""
+    said = f"The system refused something while {doing}{where}: {os.strerror(number).lower()}."
+    if number in _FOR_A_WHILE:
+        return TryLater(said, "Run the same command again later.")
+    return BadInput(said, "Put that right, or name another path, and run the same command again.")
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

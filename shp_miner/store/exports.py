@@ -18,7 +18,8 @@ from uuid import uuid4
 import msgspec
 
 from shp_miner.errors import BadInput
-from shp_miner.export.publish import formats_in, manifest_hashes
+from shp_miner.export.owned import formats_in, manifest_hashes
+from shp_miner.export.publish import leftovers, place_of
 from shp_miner.store.files import replace_file
 from shp_miner.store.identity import EXPORTS, is_copy, settle_identity
 from shp_miner.store.lake import Store
@@ -146,7 +147,7 @@ class Registration:
         if dropped is not None:
             Path(dropped).mkdir(parents=True, exist_ok=True)
         self._known = remember_export(self._store, self._out, dropped=dropped)
-        self._dropped = [os.path.abspath(dropped)] if dropped is not None else []  # noqa: PTH100
+        self._dropped = [str(place_of(Path(dropped)))] if dropped is not None else []
 
     def publishing(self, folder: Path) -> None:
         """Note what is about to appear: it has been built in `folder`."""
@@ -168,7 +169,12 @@ class Registration:
 
     def failed(self) -> None:
         """Take back what was noted if nothing has come of it."""
-        if self._known is None or self._again or self._known.stage != "begun":
+        if self._known is None or self._again:
+            return
+        with suppress(OSError):
+            if self._known.stage == "publishing" and not (self._known.is_there() or leftovers(self._out)):
+                self._known.stage = "begun"
+        if self._known.stage != "begun":
             return
         with suppress(OSError):
             for folder in self._dropped:
@@ -200,12 +206,12 @@ def remember_export(
 
     None where the store cannot be written to, so that nothing could be noted.
     """
-    path = os.path.abspath(out)  # noqa: PTH100  (the name as given, through links too)
+    path = str(place_of(Path(out)))  # a link can lead elsewhere tomorrow, and what it led to must still be known
     try:
         settle_identity(store.path)
         known = _to_replace(store, path) or KnownExport(path, stage="begun")
         if dropped is not None:
-            known.dropped = sorted({*known.dropped, os.path.abspath(dropped)})  # noqa: PTH100
+            known.dropped = sorted({*known.dropped, str(place_of(Path(dropped)))})
         write_export(store, known)
     except OSError as error:
         if error.errno not in _READ_ONLY:
@@ -220,9 +226,10 @@ def _to_replace(store: Store, path: str) -> KnownExport | None:
     One that is waited for and is not there stays known by itself: it may come back.
     """
     _read(_place(store, KnownExport(path)))  # damaged: said before anything is written
-    known = [one for one in all_exports(store)[0] if one.path == path]
+    # Earlier versions noted paths through links.
+    known = [one for one in all_exports(store)[0] if path in (one.path, str(place_of(Path(one.path))))]
     there = [one for one in known if one.is_there()]
-    free = [one for one in known if path not in one.owes]
+    free = [one for one in known if one.path not in one.owes]
     if there or free:
         return (there or free)[0]
     return KnownExport(path, stage="begun", key=uuid4().hex) if known else None
@@ -230,7 +237,7 @@ def _to_replace(store: Store, path: str) -> KnownExport | None:
 
 def adopt_export(store: Store, folder: Path) -> None:
     """Note an export of this store that somebody names: a new place of one that is away, or one more."""
-    path = os.path.abspath(folder)  # noqa: PTH100
+    path = str(place_of(folder))
     hashes = manifest_hashes(formats_in(Path(path)))
     exports = all_exports(store)[0]
     moved = [one for one in exports if one.path != path and hashes <= set(one.made) and not one.is_there()]
