@@ -79,8 +79,16 @@ def in_words(error: BaseException) -> Error | None:
         return error
     if is_interrupt(error):
         return Incomplete("Interrupted.", "What was committed stays; run the same command again to go on.")
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY_WORDS):
+        return TryLater(
+            "There is not enough memory.",
+            "Give it less to do at a time (--memory, --workers), or raise the limit, and run the same command again.",
+        )
     if not isinstance(error, Exception):
         return None
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        # What the system gave as bytes (an argument, a variable, the name of a file) and cannot stand in any text.
+        return UsageError(f"Not valid UTF-8: {error.object!r}.", "Give it a name that is, and run again.")
     bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
     return refused(error, "running the command") or bug
 
@@ -91,6 +99,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
 
+
+#: What libraries and Python say where the system gives them no more memory, or no thread.
+_NO_MEMORY_WORDS = (
+    "failed to map segment from shared object", "can't start new thread", "Cannot allocate memory", "kind: WouldBlock",
+)  # fmt: skip
 
 #: What may be otherwise a moment later, by the names of its kinds.
 _FOR_A_WHILE = (

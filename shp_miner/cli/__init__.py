@@ -7,10 +7,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import click
 
+from shp_miner.cli.surroundings import open_streams, require_memory
 from shp_miner.errors import Error, in_words, nearest
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
@@ -61,6 +63,12 @@ class _Commands(click.Group):
                 f"{error.message} {nearest(args[0], COMMANDS) if args else ''}".strip(), ctx
             ) from error
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command, where there is memory for more than its help."""
+        if not {"-h", "--help"} & set(ctx.args):
+            require_memory()
+        return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -88,6 +96,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     gc.set_threshold(_OBJECTS_BEFORE_LOOKING)
+    open_streams()
     code = run(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -103,7 +112,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = cli.main(list(arguments), prog_name="shp-miner", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):  # nobody can be told
+            error.show()
         return error.exit_code
     except SystemExit:
         # What click and rich make of a reader of our output who went away; there is nobody left to tell.
@@ -120,7 +130,8 @@ def _say(error: Error, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
     if not error.told:
-        click.echo(f"Error: {error.message}", err=True)
-        if error.hint:
-            click.echo(error.hint, err=True)
+        with suppress(OSError):  # nobody can be told
+            for text in filter(None, (f"Error: {error.message}", error.hint)):
+                # Paths and arguments can hold bytes that are no text.
+                click.echo(text.encode(errors="backslashreplace").decode(), err=True)
     return error.exit_code
