@@ -18,6 +18,7 @@ from shp_miner.export.formats import FORMATS
 from shp_miner.export.owned import MANIFEST, fingerprint, formats_in, is_export, manifest_hashes, remove_export
 from shp_miner.export.publish import clear_leftovers, is_place, leftovers
 from shp_miner.export.several import refresh_several
+from shp_miner.export.tasks import is_of_dropped_rows
 from shp_miner.load import read_manifest
 from shp_miner.mine import Selection
 from shp_miner.pipeline import NoPairs, make_export_again
@@ -187,7 +188,7 @@ def _dropped_reached(known: KnownExport, folder: Path, whole: Forgotten, *, dry_
         if not dry_run:
             for left in temporaries(folder / name):
                 left.unlink(missing_ok=True)  # of a run that was killed
-        for path in sorted((folder / name).glob("*.parquet")):
+        for path in sorted(path for path in (folder / name).glob("*.parquet") if is_of_dropped_rows(path.name)):
             try:
                 emptied, count = whole.emptied_rows(pl.read_parquet(path, glob=False), name)
             except pl.exceptions.PolarsError:

@@ -28,6 +28,7 @@ from shp_miner.store.exports import (
     all_exports,
     drop_export,
     is_back,
+    read_again,
     waiting,
     write_export,
 )
@@ -191,8 +192,11 @@ def _every_export(
     """Every export is tried, whatever became of those before it."""
     known, damaged = all_exports(store)
     done = [_drop(store, known, path, dry_run=dry_run) for path in dropping]
-    for one in [*more, *known]:
+    for one in more:
         done += reach_export(store, one, wanted, whole, dry_run=dry_run)
+    for one in known:
+        # Making one again can have changed another that is in one of its folders.
+        done += reach_export(store, read_again(store, one), wanted, whole, dry_run=dry_run)
     done += [not_reached(file, "damaged", DAMAGED) for file in damaged]
     first, theirs = take_theirs(store.path, look_only=dry_run)
     why = f"It belongs to the store {first}, of which this one is a copy."

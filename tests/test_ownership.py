@@ -98,6 +98,39 @@ def test_forgetting_leaves_what_else_lies_there(export: Export, store: Path, tmp
     assert len(load_dataset(str(several), "kto")["train"]) > 0
 
 
+def test_one_format_written_or_emptied_alone_is_in_the_card_over_all(
+    export: Export, store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert export(out, "--rule", "votes", "--format", "pairs", "--format", "kto") == 0
+    before = load_dataset(str(out), "kto")["train"].num_rows
+    assert export(out / "kto", "--rule", "votes", "--format", "kto", "--community", "askmore") == 0
+    loaded = load_dataset(str(out), "kto")
+    assert 0 < loaded["train"].num_rows < before
+    assert loaded["train"].num_rows == load_dataset(str(out / "kto"))["train"].num_rows
+    assert TEXT in str(load_dataset(str(out), "pairs")["train"].to_dict())
+    assert export(out, "--rule", "votes", "--format", "pairs", "--format", "kto") == 0
+    assert run(["forget", "--author", AUTHOR, "--store", str(store)]) == 0
+    for name in ("pairs", "kto"):
+        assert TEXT not in str({split: rows.to_dict() for split, rows in load_dataset(str(out), name).items()})
+
+
+def test_forgetting_leaves_files_beside_dropped_rows(export: Export, store: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    assert export(tmp_path / "out", "--rule", "votes", "--min-answer-score", "4", "--keep-dropped", str(rows)) == 0
+    (rows / "answers" / "mine.parquet").write_bytes(b"mine, and no Parquet")
+    assert run(["forget", "--author", AUTHOR, "--store", str(store)]) == 0
+    assert (rows / "answers" / "mine.parquet").read_bytes() == b"mine, and no Parquet"
+
+
+def test_the_demo_leaves_folders_that_it_did_not_make(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "mine").write_text("mine")
+    assert run(["demo", "--out", str(tmp_path), "--quiet"]) == 2
+    assert "cache was not made by the demo" in capsys.readouterr().err
+    assert (tmp_path / "cache" / "mine").read_text() == "mine"
+
+
 @pytest.mark.parametrize("names", [["asktest/train-00000-of-00001.parquet"], ["asktest"], ["pairs"], ["kto/README.md"]])
 def test_what_is_in_the_way_is_named_and_stays(
     names: list[str], export: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str]

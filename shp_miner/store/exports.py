@@ -153,7 +153,14 @@ class Registration:
         """Note what is about to appear: it has been built in `folder`."""
         if self._known is None:
             return
-        self._known.add_made(manifest_hashes(formats_in(folder)))
+        hashes = manifest_hashes(formats_in(folder))
+        self._known.add_made(hashes)
+        # What stands in one of its folders, or it in one of theirs, is from now on known as both.
+        place = Path(self._known.path)
+        for other in all_exports(self._store)[0]:
+            if Path(other.path) == place.parent or Path(other.path).parent == place:
+                other.add_made(hashes)
+                _write(self._store, other)
         if self._known.stage == "begun":
             self._known.stage = "publishing"
         _write(self._store, self._known)
@@ -278,6 +285,11 @@ def all_exports(store: Store) -> tuple[list[KnownExport], list[Path]]:
         else:
             exports += [known] if known else []
     return sorted(exports, key=lambda known: (known.path, known.key)), damaged
+
+
+def read_again(store: Store, known: KnownExport) -> KnownExport:
+    """What is noted of an export now; what is given where nothing is."""
+    return _read(_place(store, known)) or known
 
 
 def drop_export(store: Store, known: KnownExport) -> None:
