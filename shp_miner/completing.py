@@ -44,8 +44,8 @@ def is_left(store: Path) -> bool:
     """Whether anything waits to be completed in a store that can be written to."""
     if not any((store / name).exists() for name in _TRACES):
         return False
+    from shp_miner.replacing import is_writable  # noqa: PLC0415
     from shp_miner.store.forgotten_list import has_pending  # noqa: PLC0415  (tables take a second to import)
-    from shp_miner.store.lock import is_writable  # noqa: PLC0415
     from shp_miner.store.vacuum import is_unfinished  # noqa: PLC0415
 
     return (has_pending(store) or is_unfinished(store)) and is_writable(store)

@@ -82,10 +82,18 @@ def in_words(error: BaseException) -> Error | None:
         return error
     if is_interrupt(error):
         return Incomplete("Interrupted.", "What was committed stays; run the same command again to go on.")
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY_WORDS):
+        return TryLater(
+            "There is not enough memory.",
+            "Give it less to do at a time (--memory, --workers), or raise the limit, and run the same command again.",
+        )
     if not isinstance(error, Exception):
         return None
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        # What the system gave as bytes (an argument, a variable, the name of a file) and cannot stand in any text.
+        return UsageError(f"Not valid UTF-8: {error.object!r}.", "Give it a name that is, and run again.")
     bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
-    return from_os_error(error, "running the command") or bug
+    return refused(error, "running the command") or bug
 
 
 def unforeseen(error: Exception, what: str) -> BadInput:
@@ -102,6 +110,31 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
+
+
+#: What libraries and Python say where the system gives them no more memory, or no thread.
+_NO_MEMORY_WORDS = (
+    "failed to map segment from shared object", "can't start new thread", "Cannot allocate memory", "kind: WouldBlock",
+)  # fmt: skip
+
+#: What may be otherwise a moment later, by the names of its kinds.
+_FOR_A_WHILE = (
+    errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT,
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH,
+)  # fmt: skip
+
+
+def refused(error: BaseException, doing: str) -> Error | None:
+    """As `from_os_error`, with a sentence for whatever else the operating system refused: none of it is a bug."""
+    known = from_os_error(error, doing) if isinstance(error, Exception) else None
+    number = getattr(error, "errno", None)
+    if known is not None or not isinstance(error, OSError) or not isinstance(number, int):
+        return known
+    where = f" ({error.filename})" if error.filename else ""
+    said = f"The system refused something while {doing}{where}: {os.strerror(number).lower()}."
+    if number in _FOR_A_WHILE:
+        return TryLater(said, "Run the same command again later.")
+    return BadInput(said, "Put that right, or name another path, and run the same command again.")
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

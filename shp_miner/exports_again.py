@@ -15,17 +15,10 @@ import pyarrow.parquet as pq
 
 from shp_miner.errors import BadInput, Error, in_words
 from shp_miner.export.formats import FORMATS
-from shp_miner.export.publish import (
-    MANIFEST,
-    clear_leftovers,
-    fingerprint,
-    formats_in,
-    is_export,
-    is_place,
-    leftovers,
-    manifest_hashes,
-    remove_export,
-)
+from shp_miner.export.owned import MANIFEST, fingerprint, formats_in, is_export, manifest_hashes, remove_export
+from shp_miner.export.publish import clear_leftovers, is_place, leftovers
+from shp_miner.export.several import refresh_several
+from shp_miner.export.tasks import is_of_dropped_rows
 from shp_miner.load import read_manifest
 from shp_miner.mine import Selection
 from shp_miner.pipeline import NoPairs, make_export_again
@@ -124,6 +117,7 @@ def _reached(
         return kept
     formats = formats_in(folder)
     if known.stage == "removing" and not formats:  # and killed just before that could be noted
+        refresh_several(folder)
         _remove_empty(folder)
         known.stage, known.clean, known.made = "gone", "", []
         return ExportDone(known.path, "removed")
@@ -205,7 +199,7 @@ def _dropped_reached(folder: Path, whole: Forgotten, *, dry_run: bool) -> Export
         if not dry_run:
             for left in temporaries(folder / name):
                 left.unlink(missing_ok=True)  # of a run that was killed
-        for path in sorted((folder / name).glob("*.parquet")):
+        for path in sorted(path for path in (folder / name).glob("*.parquet") if is_of_dropped_rows(path.name)):
             try:
                 emptied, count = whole.emptied_rows(pl.read_parquet(path, glob=False), name)
             except pl.exceptions.PolarsError:
@@ -300,6 +294,7 @@ def _made_again(store: Store, known: KnownExport, formats: Mapping[str, Path], w
             known.stage = "removing"
             write_export(store, known)
             remove_export(of_part)
+            refresh_several(folder)
         else:
             others_stay = True
     if removed and not others_stay:

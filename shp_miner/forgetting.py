@@ -16,7 +16,8 @@ import msgspec
 
 from shp_miner.calibrating import drop_fits
 from shp_miner.errors import BadInput, UsageError, nearest
-from shp_miner.export.publish import check_place, formats_in
+from shp_miner.export.owned import formats_in
+from shp_miner.export.publish import check_place, place_of
 from shp_miner.exports_again import ExportDone, not_reached, reach_export
 from shp_miner.store import Store
 from shp_miner.store.asked import Asked, as_lines, author, from_file, item
@@ -27,6 +28,7 @@ from shp_miner.store.exports import (
     all_exports,
     drop_export,
     is_back,
+    read_again,
     waiting,
     write_export,
 )
@@ -91,7 +93,7 @@ def forget(
     store = _existing(store)
     asked = [*map(author, authors), *map(item, ids), *(from_file(Path(file)) if file is not None else [])]
     more = [_export(Path(folder)) for folder in exports]
-    dropping = [os.path.abspath(folder) for folder in drop_exports]  # noqa: PTH100
+    dropping = [_registered(store, Path(folder)) for folder in drop_exports]
     if not (asked or more or dropping or has_pending(store.path) or waiting(store)):
         raise UsageError("Nothing was named that is to be forgotten.", "Name it with --author, --id or --file.")
     _check_registered(store, dropping)
@@ -190,12 +192,22 @@ def _every_export(
     """Every export is tried, whatever became of those before it."""
     known, damaged = all_exports(store)
     done = [_drop(store, known, path, dry_run=dry_run) for path in dropping]
-    for one in [*more, *known]:
+    for one in more:
         done += reach_export(store, one, wanted, whole, dry_run=dry_run)
+    for one in known:
+        # Making one again can have changed another that is in one of its folders.
+        done += reach_export(store, read_again(store, one), wanted, whole, dry_run=dry_run)
     done += [not_reached(file, "damaged", DAMAGED) for file in damaged]
     first, theirs = take_theirs(store.path, look_only=dry_run)
     why = f"It belongs to the store {first}, of which this one is a copy."
     return [*done, *(ExportDone(path, "another store's", why) for path in theirs)]
+
+
+def _registered(store: Store, folder: Path) -> str:
+    """The path by which an export is known: the one it has in truth, or as earlier versions noted it, through links."""
+    as_given = os.path.abspath(folder)  # noqa: PTH100
+    known = {path for one in all_exports(store)[0] for path in (one.path, *one.dropped)}
+    return as_given if as_given in known else str(place_of(folder))
 
 
 def _check_registered(store: Store, dropping: Sequence[str]) -> None:
@@ -247,5 +259,5 @@ def _existing(store: Store | Path_) -> Store:
 def _export(folder: Path) -> Path:
     if not formats_in(folder):
         raise BadInput(f"{folder} is not an export: it has no manifest.", "Name the folder given to export.")
-    check_place(folder.absolute())
+    check_place(folder)
     return folder

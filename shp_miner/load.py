@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.export.publish import MANIFEST, formats_in
+from shp_miner.export.owned import MANIFEST, formats_in, is_inside
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -59,6 +59,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from error
     if not (isinstance(read, dict) and isinstance(read.get("files"), list) and all(map(_is_file, read["files"]))):
         raise BadInput(f"{folder / MANIFEST} is damaged: it does not list the export's files.", "Export again.")
+    for file in read["files"]:
+        if not is_inside(file["path"]):
+            raise BadInput(
+                f"{folder / MANIFEST} names a file outside its folder: {file['path']!r}.",
+                "Do not use it: no export names such files.",
+            )
     return read
 
 

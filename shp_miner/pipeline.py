@@ -19,8 +19,10 @@ from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import Source, manifest, to_json
+from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.pieces import shares
-from shp_miner.export.publish import MANIFEST, README, check_place, lock_of, published
+from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing, published
+from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mine import Selection
@@ -145,21 +147,23 @@ def _appearing(
     fitting, rows = _fitting(snapshot, power.workers, power.memory)
     ranges = snapshot.ranges(rows, selection.within)
     rows_to = None if dropped is None else Path(dropped)
-    check_place(out.absolute())
+    check_place(out)
     check_path(out)
     with (
+        placing(out),
         only_one(lock_of(out), f"The export {out} is being written", "writing it"),
         registration(store, out, known) as entry,
         published(out) as folder,
     ):
         entry.begin(rows_to)
-        work = folder / ".pieces"
+        work = folder / PIECES
         work.mkdir()
         mining = [
             RangeJob(store.path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)
         ]
         done = _written(out, folder, formats, mining, fitting, _Steps(len(ranges), power.advance))
         entry.publishing(folder)
+    refresh_several(place_of(out).parent)  # where it is one format of several there
     return done
 
 
@@ -185,6 +189,8 @@ def _written(
     for name, target in targets.items():
         own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
         result.shards[name] = _finish(name, target, own, first.selection, mined, calibration)
+    if len(targets) > 1:
+        write_several(folder, targets)
     shutil.rmtree(first.work)
     return result
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
-from shp_miner.config import rule_of
+from shp_miner.config import credentials, rule_of
 from shp_miner.importing import matching
 from shp_miner.keys import Pipeline, RecheckKeys, SourceKeys
 from shp_miner.ran import STEPS
@@ -63,6 +64,20 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
         )
     parts.append(Planned("tidy", pipeline.store, "compact, and delete the files of old versions, if that is due"))
     return [part for step in STEPS for part in parts if part.step == step and (step in only or not only)]
+
+
+def require_credentials(
+    pipeline: Pipeline, parts: Collection[Planned], environment: Mapping[str, str] = os.environ
+) -> None:
+    """Raise NotAllowed where the run would end so, for want of credentials for what is planned."""
+    given = {**environment, **credentials(pipeline, environment)}
+    asks_reddit = any(
+        part.step in ("recheck", "crawl") and part.about.split()[0] == "reddit" and part.requests != 0 for part in parts
+    )
+    if asks_reddit:
+        from shp_miner.sources.reddit_praw import Credentials  # noqa: PLC0415
+
+        Credentials.find(environ=given).header()
 
 
 def _visits(state: State | None, now: int, keys: RecheckKeys) -> list[Planned]:

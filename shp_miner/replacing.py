@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -40,6 +41,13 @@ def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], *, d
         raise
     if durable:
         sync(path.parent)
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder."""
+    with suppress(OSError):
+        return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
+    return False
 
 
 def sync(*paths: Path) -> None:

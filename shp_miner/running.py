@@ -25,7 +25,7 @@ from shp_miner.config import rule_of
 from shp_miner.crawled import Crawled
 from shp_miner.crawling import crawl, recheck
 from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, in_words, is_interrupt
-from shp_miner.export.publish import fingerprint, formats_in
+from shp_miner.export.owned import fingerprint, formats_in
 from shp_miner.forgetting import forget, purge
 from shp_miner.importing import import_dump, matching, state_of_files
 from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys

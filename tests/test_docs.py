@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, get_type_hints
@@ -127,6 +128,17 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run shp-miner demo" in README
     assert "pip install uv && uv run pytest -n 2\n" in README
+
+
+def test_the_source_archive_has_what_the_readme_names() -> None:
+    built = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["sdist"][
+        "include"
+    ]
+    named = {*re.findall(r"\]\(([^)#:]+)\)", README), *re.findall(r"`(\.ci/\w+|[a-z]+\.txt)`", README), "pipelines"}
+    assert {".ci/run", ".ci/pin", "constraints.txt", "docs/rules.md"} <= named
+    for name in named:
+        assert (ROOT / name).exists(), name
+        assert any(name == one or name.startswith(f"{one}/") for one in built), name
 
 
 def test_every_world_and_parameter_of_the_lab_is_documented() -> None:

@@ -292,9 +292,15 @@ def test_what_is_written_loads_everywhere_alike(store: Path, tmp_path: Path) -> 
 def test_several_formats_hold_the_same_threads_each_in_its_own_folder(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = export_dataset(store, out, formats=list(FORMATS))
-    assert sorted(path.name for path in out.iterdir()) == sorted(FORMATS)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*FORMATS, "README.md", "manifest.json"])
+    assert load_dataset(str(out))["train"].column_names == FORMATS["pairs"].schema.names
     for name in FORMATS:
         loaded = load_dataset(str(out / name))
+        together = load_dataset(str(out), name)
+        assert {split: part.num_rows for split, part in together.items()} == {
+            split: part.num_rows for split, part in loaded.items()
+        }
+        assert together["train"].to_polars().equals(loaded["train"].to_polars())
         shards = result.shards[name]
         assert sum(part.num_rows for part in loaded.values()) == sum(shard.rows for shard in shards)
         questions = shp_miner.load(out, format=name).to_polars().to_series(0 if name != "shp" else 3)

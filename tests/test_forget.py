@@ -374,8 +374,8 @@ def test_exports_without_the_text_are_left_alone_and_empty_ones_removed(
     moved = tmp_path / "moved"
     (tmp_path / "deleted").rename(moved)
     killed = tmp_path / ".clean.new"
-    killed.mkdir()
-    (killed / "piece").write_text(BODY)
+    (killed / ".pieces").mkdir(parents=True)
+    (killed / ".pieces" / "piece").write_text(BODY)
     before = tree(tmp_path / "clean")
     done = forget(
         store,
@@ -393,7 +393,7 @@ def test_exports_without_the_text_are_left_alone_and_empty_ones_removed(
     assert not killed.exists()
     assert tree(tmp_path / "clean") != before
     before = tree(tmp_path / "clean") | tree(moved)
-    shutil.copytree(store.path, killed)
+    shutil.copytree(tmp_path / "clean", killed)
     done = forget(store, ids=["reddit.com/p0/p0c1"])
     assert {Path(one.path).name: one.outcome for one in done.exports} == {
         "clean": "nothing in it", "moved": "nothing in it",
@@ -445,7 +445,7 @@ def test_what_a_user_put_beside_an_export_stays(store: Store, tmp_path: Path) ->
     (done,) = forget(store, authors=[NAME]).exports
     assert done.outcome == "rewritten"
     assert seen(out, *SECRETS) == []
-    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "sft", "trl"]
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "manifest.json", "notes.txt", "sft", "trl"]
 
 
 def test_a_writer_and_who_forgets_wait_for_each_other_and_say_for_whom(store: Store) -> None:

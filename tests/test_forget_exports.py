@@ -571,15 +571,23 @@ def test_killed_while_one_is_away_the_request_is_still_open(moment: str, cli: Ru
     is_finished(cli, out)
 
 
-@pytest.mark.parametrize("nth", range(3, 8))
+@pytest.mark.parametrize(
+    ("nth", "is_of_earlier_version"), [*((nth, False) for nth in (3, 4, 5)), *((nth, True) for nth in range(3, 8))]
+)
 def test_killed_while_one_format_of_several_changes_places_nothing_is_left(
-    nth: int, cli: Run, store: Path, tmp_path: Path
+    nth: int, is_of_earlier_version: bool, cli: Run, store: Path, tmp_path: Path
 ) -> None:
     out = exported(cli, tmp_path / "ex", "--format", "pairs", "--format", "kto")
-    (out / "notes.txt").write_text("mine")  # so that each format is made again by itself
+    (out / "notes.txt").write_text("mine")
+    if is_of_earlier_version:  # without a manifest over both, each format is made again by itself
+        (out / "README.md").unlink()
+        (out / "manifest.json").unlink()
     killed(_forget_alice, store, f"pathlib:Path.rename after {nth}")
     assert cli("forget")[0] == 0
-    assert sorted(path.name for path in out.iterdir()) == ["kto", "notes.txt", "pairs"]
+    names = {path.name for path in out.iterdir()}
+    assert names == {"kto", "notes.txt", "pairs"} | (
+        {"README.md", "manifest.json"} if not is_of_earlier_version else set()
+    )
     is_finished(cli, tmp_path)
 
 

@@ -47,8 +47,12 @@ def here(name: str, folder: Path) -> Pipeline:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_dry_run_says_what_it_would_do(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_says_what_it_would_do(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = here(name, tmp_path)
+    for variable in filter(None, structs.astuple(whole.credentials)):
+        monkeypatch.setenv(variable[2:-1], "somebody")
     assert cli.run(["run", str(tmp_path / "pipelines" / f"{name}.toml"), "--dry-run", "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)["steps"]
     assert sum(one["step"] == "crawl" for one in planned) == sum(len(one.communities) for one in whole.sources)

@@ -23,9 +23,12 @@ from .test_vacuum import filled
 #: Whole folders that are moved, files that are moved as they are, and files of a folder that nobody sees yet.
 MOVES = {
     ("calibrating.py", "new.rename(kept)"),
-    ("export/publish.py", "out.rename(old)"),
+    ("export/publish.py", "file.replace(place)"),
+    ("export/publish.py", "new.rename(out / (_INSIDE + _WHOLE))"),
     ("export/publish.py", "new.rename(out)"),
     ("export/publish.py", "old.rename(out)"),
+    ("export/publish.py", "path.rename(out / path.name)"),
+    ("export/publish.py", "whole.rename(moving)"),
     ("export/shards.py", "part.rename(path)"),
     ("repairing.py", "one.replace(aside(folder, one))"),
     ("repairing.py", "path.replace(aside(folder, path))"),

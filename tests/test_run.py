@@ -383,8 +383,10 @@ def test_a_dry_run_asks_nobody_changes_nothing_and_knows_the_cost(
     path = written(
         tmp_path / "p.toml", tables(at, source=[source(at, limit=8)], credentials={"stackexchange_key": "${NO}"})
     )
-    assert cli.run(["run", str(path), "--dry-run", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    assert cli.run(["run", str(path), "--dry-run", "--json"]) == 4, "as the run, which gets no key"
+    told = capsys.readouterr()
+    assert "credentials.stackexchange_key names the environment variable NO, which is not set." in told.err
+    said = json.loads(told.out)
     assert [one["step"] for one in said["steps"]] == ["crawl", "export", "tidy"]
     assert (at.requests, at.store.path.exists(), out_of(at).exists()) == ([], False, False)
     expected = sum(one["requests"] for one in said["steps"])
@@ -398,6 +400,37 @@ def test_a_dry_run_asks_nobody_changes_nothing_and_knows_the_cost(
     assert visit.would == f"visit {ran.changed} threads that are due"
     assert ran.changed > 0
     assert [one.step for one in plan(whole, only=["export"])] == ["export"]
+
+
+@pytest.mark.parametrize("only", [None, "crawl", "export"])
+@pytest.mark.parametrize("is_set", [True, False])
+def test_a_dry_run_of_reddit_ends_as_the_run_where_credentials_are_missing(
+    only: str | None, is_set: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "USER_AGENT"):
+        monkeypatch.delenv(f"SHP_MINER_REDDIT_{name}", raising=False)
+        monkeypatch.delenv(name, raising=False)
+    if is_set:
+        monkeypatch.setenv("ID", "id")
+        monkeypatch.setenv("SECRET", "")
+        monkeypatch.setenv("AGENT", "somebody")
+    (tmp_path / "p.toml").write_text(
+        'store = "store"\n[[source]]\nkind = "reddit"\ncommunities = ["asktest"]\n[[export]]\nout = "out"\n'
+        + (
+            '[credentials]\nreddit_client_id = "${ID}"\nreddit_client_secret = "${SECRET}"\n'
+            'reddit_user_agent = "${AGENT}"\n'
+            if is_set
+            else ""
+        )
+    )
+    words = ["run", "p.toml", *(["--only", only] if only else [])]
+    expected = 0 if is_set or only == "export" else 4
+    assert cli.run([*words, "--dry-run"]) == expected
+    told = capsys.readouterr()
+    assert "p.toml would" in told.out
+    assert ("Reddit is read with credentials only" in told.err) == (expected == 4)
+    if not is_set:
+        assert cli.run(words) == expected
 
 
 def test_only_takes_the_steps_named_in_the_order_of_all(at: Bench) -> None:

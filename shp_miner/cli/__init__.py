@@ -7,12 +7,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import StringIO, TextIOWrapper
 
 import click
 
 from shp_miner.cli.saying import say
+from shp_miner.cli.surroundings import open_streams, require_memory
 from shp_miner.errors import Error, in_words, nearest
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
@@ -63,6 +65,12 @@ class _Commands(click.Group):
                 f"{error.message} {nearest(args[0], COMMANDS) if args else ''}".strip(), ctx
             ) from error
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command, where there is memory for more than its help."""
+        if not {"-h", "--help"} & set(ctx.args):
+            require_memory()
+        return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -90,9 +98,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     gc.set_threshold(_OBJECTS_BEFORE_LOOKING)
-    if isinstance(sys.stdout, TextIOWrapper):
-        # A name that the terminal's encoding cannot hold is written out, as on stderr.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    open_streams()
     code = run(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -110,7 +116,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
-        say(*shown.getvalue().rstrip().split("\n"), err=True)
+        with suppress(OSError):  # nobody can be told
+            say(*shown.getvalue().rstrip().split("\n"), err=True)
         return error.exit_code
     except SystemExit:
         # What click and rich make of a reader of our output who went away; there is nobody left to tell.
@@ -127,7 +134,8 @@ def _say(error: Error, verbose: bool) -> int:
     if verbose:
         say(*traceback.format_exc().rstrip().split("\n"), err=True)
     if not error.told:
-        say(f"Error: {error.message}", err=True)
-        if error.hint:
-            say(error.hint, err=True)
+        with suppress(OSError):  # nobody can be told
+            say(f"Error: {error.message}", err=True)
+            if error.hint:
+                say(error.hint, err=True)
     return error.exit_code

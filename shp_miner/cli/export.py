@@ -60,8 +60,8 @@ def command(
 
     Rules: shp (default), shp-strict, time-matched, votes, older-winner, log-votes, calibrated (what is sure beyond rank
     and age); each option below that is not given keeps the rule's value. Formats: pairs (default), shp, trl, trl-text,
-    kto, ranking, sft, bandit; several at once each get a folder under OUT. An earlier export in OUT is replaced, in one
-    step.
+    kto, ranking, sft, bandit; several at once each get a folder under OUT. An earlier export in OUT is replaced; other
+    files in OUT stay.
     """
     from shp_miner.pipeline import export_dataset
     from shp_miner.rules.presets import preset

@@ -94,11 +94,12 @@ def _summary(ran: Any) -> str:
 def _planned(read: Any, pipeline: Path, only: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
     import msgspec
 
-    from shp_miner.planning import plan
+    from shp_miner.planning import plan, require_credentials
 
     found = plan(read, only=only)
     rows = [(one.step, one.about, one.would, one.requests) for one in found]
     data = {"pipeline": str(pipeline), "store": read.store, "steps": msgspec.to_builtins(found)}
     columns = ("step", "what", "would", "requests")
     show(data, lambda: table(f"{pipeline} would", columns, rows), as_json=as_json, quiet=quiet)
+    require_credentials(read, found)
     return 0

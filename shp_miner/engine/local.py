@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -143,8 +144,10 @@ def fitting_workers(wanted: int, memory: int, each: int) -> int:
 
 
 def machine_memory() -> int:
-    """Bytes of memory this process may expect: the machine's, or less if its control group says so."""
+    """Bytes of memory this process may expect: the machine's, or less if its control group or its limits say so."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    total = total if allowed == resource.RLIM_INFINITY else min(total, allowed)
     try:
         with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:  # noqa: PTH123  (no path of the user's)
             limit = file.read().strip()

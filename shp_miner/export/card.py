@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -68,17 +68,25 @@ def _front_matter(shards: Sequence[Shard], rows: int, licenses: Sequence[str]) -
     for shard in shards:
         for name in (ALL, shard.config):
             configs.setdefault(name, {}).setdefault(shard.split, []).append(shard.path)
+    one = licenses[0].lower().replace(" ", "-") if len(licenses) == 1 else ""
+    content = "".join(shard.sha256 for shard in shards)
+    return front_matter(configs, ALL, rows, one if one.startswith("cc-") else "other", content)
+
+
+def front_matter(
+    configs: Mapping[str, Mapping[str, Sequence[str]]], default: str, rows: int, license_name: str, content: str
+) -> str:
+    """The YAML of a card: the files of each configuration and split; `content` changes when a file does."""
     size = next((name for limit, name in _SIZES if rows < limit), "n>10M")
     lines = ["---", "tags:", "- preferences", "- reward-model", "- shp-miner", "size_categories:", f"- {size}"]
-    one = licenses[0].lower().replace(" ", "-") if len(licenses) == 1 else ""
-    lines += [f"license: {one if one.startswith('cc-') else 'other'}", "configs:"]
+    lines += [f"license: {license_name}", "configs:"]
     # `datasets` keeps what it has read under a key made of these lines, not of the files: without this it would go on
     # handing out the rows of an earlier export at the same place, forgotten ones too.
-    content = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     for name, splits in configs.items():
         lines.append(f"- config_name: {json.dumps(name, ensure_ascii=False)}")
-        lines.append(f'  description: "content {content}"')
-        if name == ALL:
+        lines.append(f'  description: "content {digest}"')
+        if name == default:
             lines.append("  default: true")
         lines.append("  data_files:")
         for split in SPLITS:

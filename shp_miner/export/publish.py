@@ -1,75 +1,126 @@
-"""An export appears whole or not at all: it is built beside its place and moved there in one step."""
+"""An export appears whole or not at all, and takes no place of what is not its own.
+
+Where nothing is, it is built beside its place and renamed into it. In a folder that is there it is built inside, under
+a name of its own, and what the earlier export's manifests name gives way to it file by file. So the folder stays the
+same one: the end of a link, a mount point, the current folder of a shell, with its owner, its rights and whatever else
+lies in it. From the moment at which the new export is complete, whoever comes next completes what was ended; until
+then no reader can take a part of it for the whole, because files that the card and the manifest name are missing.
+"""
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shp_miner.errors import UsageError, from_os_error
-from shp_miner.replacing import sync
+from shp_miner.errors import UsageError, refused
+from shp_miner.export.owned import (
+    MANIFEST,
+    README,
+    formats_in,
+    is_export,
+    owned_files,
+    owners,
+    remove_export,
+    remove_several,
+    require_no_link,
+    several_in,
+)
+from shp_miner.replacing import is_writable, replace_file, sync
 
-MANIFEST = "manifest.json"
-README = "README.md"
+#: The folder in an export that is being built where its pieces are; it is deleted last.
+PIECES = ".pieces"
 
 #: Folders whose files are brought to the disk at the same time.
 _SYNCS = 16
 
+#: The names of what is only there while an export changes, inside its folder: being built; complete, and the earlier
+#: one about to go; the earlier one gone.
+_INSIDE = ".shp-miner."
+_NEW, _WHOLE, _MOVING = "new", "whole", "moving"
+
+#: What a file system has in its uppermost folder.
+_OF_THE_SYSTEM = {"lost+found"}
+
 
 @contextmanager
 def published(out: Path) -> Iterator[Path]:
-    """Give an empty folder beside `out`; when the block ends well, it takes the place of `out`.
+    """Give an empty folder; when the block ends well, its files stand in `out`, in the place of an earlier export's.
 
-    An earlier export there is replaced; anything else is never touched (UsageError). On an exception the new folder is
-    removed and `out` stays as it was.
+    What that export's manifests do not name stays, and is never replaced (UsageError). On an exception the new folder
+    is removed and `out` stays as it was.
     """
-    out = out.absolute()
     check_place(out)
-    new, old = _beside(out)
-    try:
+    shown, out = out, place_of(out)
+    with placing(shown):
         out.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(out)
-        if out.exists() and not is_export(out) and (not out.is_dir() or any(out.iterdir())):
-            raise UsageError(f"{out} exists and is not an export.", "Choose another place, or empty that one first.")
+        if out.exists():
+            _require_own(out, shown)
+        new = out / (_INSIDE + _NEW) if out.is_dir() else _beside(out)[0]
+        if os.path.lexists(new):
+            raise UsageError(f"{new} is in the way: it is not of an export.", "Move it to another place.")
         new.mkdir()
-        yield new
-        _sync_tree(new)
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-        sync(out.parent)
+        try:
+            yield new
+            _sync_tree(new)
+            if new.parent == out:
+                _require_free(new, out)
+                new.rename(out / (_INSIDE + _WHOLE))
+                sync(out)
+                _complete(out)
+            else:
+                new.rename(out)
+                sync(out.parent)
+        finally:
+            _discard(new)
+
+
+@contextmanager
+def placing(out: Path) -> Iterator[None]:
+    """Say in our words what the operating system refused while an export was written to `out`."""
+    try:
+        yield
     except OSError as error:
-        raise from_os_error(error, f"writing the export {out}") or error from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        if out.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        raise refused(error, f"writing the export {out}") or error from error
+
+
+def place_of(out: Path) -> Path:
+    """Where an export to `out` is in truth, whatever links lead there."""
+    return Path(os.path.realpath(out))
 
 
 def check_place(out: Path) -> None:
     """Raise UsageError where no export can be: it needs a name, and room for longer ones beside it."""
+    shown, out = out, place_of(out)
+    cannot = f"An export cannot be written to {shown}:"
     if not out.name:
-        raise UsageError(f"An export cannot be written to {out}: that folder has no name.", "Name a folder in it.")
+        raise UsageError(f"{cannot} that folder has no name.", "Name a folder in it.")
+    try:
+        str(out).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{cannot} its path is not valid UTF-8.", "Choose another name.") from None
     number = _refused(out)
     if number == errno.ENAMETOOLONG:
-        raise UsageError(f"An export cannot be written to {out}: the name is too long.", "Choose a shorter one.")
+        raise UsageError(f"{cannot} the name is too long.", "Choose a shorter one.")
     if number == errno.ENOTDIR:
-        raise UsageError(f"An export cannot be written to {out}: a part of its path is a file.", "Choose another.")
+        raise UsageError(f"{cannot} a part of its path is a file.", "Choose another.")
+    if out.is_symlink():
+        raise UsageError(f"{cannot} it is a symbolic link that leads to itself.", "Choose another place.")
 
 
 def is_place(out: Path) -> bool:
     """Whether an export can ever be there."""
+    out = place_of(out)
     return bool(out.name) and _refused(out) != errno.ENAMETOOLONG
 
 
 def _refused(out: Path) -> int | None:
-    for path in (*_beside(out), lock_of(out)):
+    for path in (*_beside(out), out.with_name(f".{out.name}.lock")):
         try:
             path.lstat()
         except OSError as error:
@@ -79,93 +130,176 @@ def _refused(out: Path) -> int | None:
 
 
 def lock_of(out: Path) -> Path:
-    """The file that whoever writes an export holds, so that nobody else does at the same time."""
-    out = out.absolute()
+    """The file that whoever writes an export holds, so that nobody else does at the same time.
+
+    It is inside a folder whose parent nobody may write to.
+    """
+    out = place_of(out)
+    if out.is_dir() and not is_writable(out.parent):
+        return out / f"{_INSIDE}lock"
     return out.with_name(f".{out.name}.lock")
 
 
+# -- what a killed export left ----------------------------------------------------------------------------------------
+
+
 def leftovers(out: Path) -> list[Path]:
-    """What an export that was killed left beside its place."""
-    return [path for path in _beside(out) if path.exists()] if is_place(out) else []
+    """What an export that was killed left beside its place or in it."""
+    if not is_place(out):
+        return []
+    out = place_of(out)
+    inside = [out / (_INSIDE + name) for name in (_NEW, _WHOLE, _MOVING)]
+    return [path for path in (*_beside(out), *inside) if _is_ours(path)]
 
 
 def clear_leftovers(out: Path) -> None:
-    """Clear away what an export that was killed left, and put back the earlier one if that is among it."""
+    """Clear away what an export that was killed left, and complete it if it was about to appear."""
     if not is_place(out):
         return
+    out = place_of(out)
     new, old = _beside(out)
-    if old.is_dir() and not out.exists():
-        old.rename(out)  # the machine stopped between the two renames
-    for stale in (new, old):
-        shutil.rmtree(stale, ignore_errors=True)
+    if old in leftovers(out):
+        if out.exists():
+            _give_back(old, out)
+        else:
+            old.rename(out)  # an earlier version was stopped between its two renames
+    _complete(out)
+    for stale in (new, out / (_INSIDE + _NEW)):
+        if _is_ours(stale):
+            _discard(stale)
 
 
 def _beside(out: Path) -> tuple[Path, Path]:
-    """Where an export is built, and where the earlier one is while they change places."""
+    """Where an export is built, and where earlier versions put the one before it while they changed places."""
     return out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
 
 
-def formats_in(folder: Path) -> dict[str, Path]:
-    """The formats of an export and their folders: the folder itself for one, a folder of its name for each of several.
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder of one of our names holds an export, or the beginning or the rest of one."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    if (folder / PIECES).is_dir() or formats_in(folder) or several_in(folder):
+        return True
+    return not any(names for _, _, names in os.walk(folder))
 
-    Empty if the folder is no export of ours.
+
+def _discard(new: Path) -> None:
+    """Delete what was being built. What says that it is ours goes last."""
+    if not new.is_dir():
+        return
+    with suppress(OSError):
+        (new / PIECES).mkdir(exist_ok=True)
+        for path in new.iterdir():
+            if path.name != PIECES:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def _give_back(old: Path, out: Path) -> None:
+    """Delete an export that an earlier version replaced; what else lay in its folder goes to the one in its place."""
+    remove_export(formats_in(old))
+    if not old.exists():
+        return
+    for path in sorted(old.iterdir()):
+        if not os.path.lexists(out / path.name):
+            path.rename(out / path.name)
+    with suppress(OSError):  # something in it has the name of something in the other one
+        old.rmdir()
+
+
+# -- changing an export in its folder ---------------------------------------------------------------------------------
+
+
+def _require_own(out: Path, shown: Path) -> None:
+    """Raise UsageError unless `out` is an export, or empty."""
+    if out.is_dir():
+        if is_export(out):
+            return
+        own = {path.name for path in leftovers(out)} | {lock_of(out).name}
+        others = sorted({path.name for path in out.iterdir()} - own - _OF_THE_SYSTEM)
+        if not others:
+            return
+        holds = f" It holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}."
+    else:
+        holds = ""
+    raise UsageError(f"{shown} exists and is not an export.{holds}", "Choose another place, or empty that one first.")
+
+
+def _require_free(new: Path, out: Path) -> None:
+    """Raise UsageError where a file that is not the earlier export's stands in the place of one of the new export."""
+    replaced = owners(out, formats_in(new))
+    own = {path for folder in replaced for path in owned_files(folder)}
+    if several_in(out):
+        own |= {out / README, out / MANIFEST}
+    for path in own:
+        require_no_link(out, path)
+    for file in _files(new):
+        place = out / file.relative_to(new)
+        for path in (place, *place.parents):
+            if path == out:
+                break
+            require_no_link(out, path)
+            if path in own or not os.path.lexists(path):
+                continue
+            if path == place or path.is_symlink() or not path.is_dir():
+                raise UsageError(
+                    f"{path} is in the way: it is not of the earlier export.", "Move it, or choose another place."
+                )
+
+
+def _complete(out: Path) -> None:
+    """Let a complete export appear in `out`: the earlier one goes, then each file of the new one is moved.
+
+    The cards come first and the manifests last: until the last file is there, what they name is missing.
     """
-    own = _format_of(folder)
-    if own:
-        return {own: folder}
-    parts = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
-    return {path.name: path for path in parts if _format_of(path) == path.name}
+    whole, moving = out / (_INSIDE + _WHOLE), out / (_INSIDE + _MOVING)
+    if not whole.is_symlink() and formats_in(whole):
+        replaced = owners(out, formats_in(whole))
+        remove_export({str(folder): folder for folder in replaced})
+        remove_several(out)
+        _sync_folders(out, replaced)
+        whole.rename(moving)
+        sync(out)
+    if not _is_ours(moving):
+        return
+    files = sorted(_files(moving), key=lambda path: _turn(path, moving))
+    for file in files:
+        place = out / file.relative_to(moving)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _move(file, place)
+    _sync_folders(out, [out / file.relative_to(moving).parent for file in files])
+    for parent, _, _ in os.walk(moving, topdown=False):
+        Path(parent).rmdir()
 
 
-def fingerprint(formats: Mapping[str, Path]) -> str:
-    """Says whether an export (its formats, as `formats_in` gave them) is still the same.
-
-    Its manifests have a hash of every file.
-    """
-    digest = hashlib.sha256()
-    for folder in formats.values():
-        digest.update((folder / MANIFEST).read_bytes())
-    return digest.hexdigest()
-
-
-def manifest_hashes(formats: Mapping[str, Path]) -> set[str]:
-    """A hash of each manifest of an export's formats, as `formats_in` gave them."""
-    return {hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()[:32] for folder in formats.values()}
+def _turn(path: Path, moving: Path) -> tuple[int, int, str]:
+    """Cards, the uppermost first; then rows; then manifests, the uppermost last."""
+    parts = path.relative_to(moving).parts
+    if parts[-1] == README:
+        return 0, len(parts), str(path)
+    if parts[-1] == MANIFEST:
+        return 2, -len(parts), str(path)
+    return 1, 0, str(path)
 
 
-def remove_export(formats: Mapping[str, Path]) -> None:
-    """Delete what was written as an export, and nothing that somebody else put there.
-
-    The manifests go last, so that whatever ends this can be repeated; folders go when they are empty.
-    """
-    for folder in formats.values():
-        named = [folder / file["path"] for file in json.loads((folder / MANIFEST).read_bytes())["files"]]
-        inside = [path for path in named if ".." not in path.parts and path.is_relative_to(folder)]
-        for path in inside:
-            path.unlink(missing_ok=True)
-        parents = {parent for path in inside for parent in path.parents if parent.is_relative_to(folder)} - {folder}
-        for parent in sorted(parents, key=lambda path: len(path.parts), reverse=True):
-            with suppress(OSError):  # somebody else's files are in it
-                parent.rmdir()
-        for name in (README, MANIFEST):
-            (folder / name).unlink(missing_ok=True)
-        with suppress(OSError):
-            folder.rmdir()
-
-
-def is_export(folder: Path) -> bool:
-    """Whether the folder is an export of ours and holds nothing else."""
-    found = formats_in(folder)
-    return bool(found) and (folder in found.values() or {path.name for path in folder.iterdir()} == set(found))
-
-
-def _format_of(folder: Path) -> str | None:
+def _move(file: Path, place: Path) -> None:
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return None
-    ours = isinstance(manifest, dict) and {"layout", "format", "files"} <= set(manifest)
-    return str(manifest["format"]) if ours else None
+        file.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # A folder in an export can be another file system.
+        with file.open("rb") as source:
+            replace_file(place, lambda target: shutil.copyfileobj(source, target), durable=True)
+        file.unlink()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+
+
+def _sync_folders(out: Path, folders: list[Path]) -> None:
+    sync(*(folder for folder in sorted({out, *folders}) if folder.is_dir()))
 
 
 def _sync_tree(folder: Path) -> None:

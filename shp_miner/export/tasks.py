@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mine import Mined, Selection, Threads, bounds, joined, mine
 from shp_miner.store import Store
 from shp_miner.tally import Tally
+
+#: Names of files of dropped rows: the number of the range.
+_DROPPED = re.compile(r"[0-9]{6,}\.parquet")
 
 
 class RangeJob(MeasureJob, frozen=True):
@@ -120,6 +124,11 @@ def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[Gro
     for community, split, start, stop in zip(groups["community"], groups["split"], starts, stops, strict=True):
         if start < stop:
             yield (community, split), [table.slice(start, stop - start)]
+
+
+def is_of_dropped_rows(name: str) -> bool:
+    """Whether a file's name is one that files of dropped rows get; others beside them are somebody's own."""
+    return _DROPPED.fullmatch(name) is not None
 
 
 def _write_dropped(folder: Path, number: int, mined: Mined) -> None:

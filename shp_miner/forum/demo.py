@@ -132,12 +132,14 @@ def run(
 def _fresh_store(folder: Path) -> Store:
     """An empty store in the folder. Raises UsageError for one that is not the demo's to replace."""
     place = folder / "store"
-    if place.exists() and not (folder / _MARK).exists():
-        raise UsageError(f"{place} was not made by the demo.", "Name another folder with --out.")
+    # The cache as well: `datasets` does not notice that files it has read before are others now.
+    replaced = (place, folder / "cache")
+    for stale in replaced:
+        if stale.exists() and not (folder / _MARK).exists():
+            raise UsageError(f"{stale} was not made by the demo.", "Name another folder with --out.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
-    # The cache as well: `datasets` does not notice that files it has read before are others now.
-    for stale in (place, folder / "cache"):
+    for stale in replaced:
         shutil.rmtree(stale, ignore_errors=True)
     store = Store(place)
     store.create()

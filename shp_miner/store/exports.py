@@ -18,7 +18,8 @@ from uuid import uuid4
 import msgspec
 
 from shp_miner.errors import BadInput
-from shp_miner.export.publish import formats_in, leftovers, lock_of, manifest_hashes
+from shp_miner.export.owned import formats_in, manifest_hashes
+from shp_miner.export.publish import leftovers, lock_of, place_of
 from shp_miner.store.files import replace_file
 from shp_miner.store.identity import EXPORTS, is_copy, may_be_copy_of, settle_identity
 from shp_miner.store.lake import TABLES, Store
@@ -173,7 +174,7 @@ class Registration:
         self._store, self._out, self._known = store, out, known
         self._again = known is not None
         # Looked for before what a killed one left there is cleared away.
-        self._replaced = known or _to_replace(store, os.path.abspath(out))  # noqa: PTH100
+        self._replaced = known or _to_replace(store, str(place_of(out)))
         self._dropped: list[Path] = []
 
     def begin(self, dropped: str | os.PathLike[str] | None) -> None:
@@ -184,7 +185,8 @@ class Registration:
         if self._again:
             return
         if dropped is not None:
-            self._dropped = [*(Path(dropped, name) for name in TABLES), Path(dropped)]
+            place = place_of(Path(dropped))
+            self._dropped = [*(place / name for name in TABLES), place]
             for folder in self._dropped:
                 folder.mkdir(parents=True, exist_ok=True)
         self._known = remember_export(self._store, self._out, dropped=dropped, known=self._replaced)
@@ -193,7 +195,14 @@ class Registration:
         """Note what is about to appear: it has been built in `folder`."""
         if self._known is None:
             return
-        self._known.add_made(manifest_hashes(formats_in(folder)))
+        hashes = manifest_hashes(formats_in(folder))
+        self._known.add_made(hashes)
+        # What stands in one of its folders, or it in one of theirs, is from now on known as both.
+        place = Path(self._known.path)
+        for other in all_exports(self._store)[0]:
+            if Path(other.path) == place.parent or Path(other.path).parent == place:
+                other.add_made(hashes)
+                _write(self._store, other)
         if self._known.stage == "begun":
             self._known.stage = "publishing"
         _write(self._store, self._known)
@@ -209,14 +218,19 @@ class Registration:
 
     def failed(self) -> None:
         """Take back what was noted if nothing has come of it."""
-        if self._known is None or self._again or self._known.stage != "begun" or leftovers(self._out.absolute()):
+        if self._known is None or self._again:
+            return
+        with suppress(OSError):
+            if self._known.stage == "publishing" and not (self._known.is_there() or leftovers(self._out)):
+                self._known.stage = "begun"
+        if self._known.stage != "begun" or leftovers(self._out):
             return
         for folder in self._dropped:
             with suppress(OSError):
                 folder.rmdir()  # if it is empty
         self._known.stage = "gone"
         if self._dropped and not self._dropped[-1].exists():
-            self._known.dropped.remove(os.path.abspath(self._dropped[-1]))  # noqa: PTH100
+            self._known.dropped.remove(str(self._dropped[-1]))
         with suppress(OSError):
             _write(self._store, self._known) if self._known.dropped else drop_export(self._store, self._known)
 
@@ -248,13 +262,13 @@ def remember_export(
     `known` is what it replaces, or a new entry for it. None where the store cannot be written to, so that nothing could
     be noted.
     """
-    path = os.path.abspath(out)  # noqa: PTH100  (the name as given, through links too)
+    path = str(place_of(Path(out)))  # a link can lead elsewhere tomorrow, and what it led to must still be known
     try:
         settle_identity(store.path)
         known = known or _to_replace(store, path)
         known.stage = "begun" if known.stage == "gone" else known.stage
         if dropped is not None:
-            known.dropped = sorted({*known.dropped, os.path.abspath(dropped)})  # noqa: PTH100
+            known.dropped = sorted({*known.dropped, str(place_of(Path(dropped)))})
         write_export(store, known)
     except OSError as error:
         if error.errno not in _READ_ONLY:
@@ -270,7 +284,8 @@ def _to_replace(store: Store, path: str) -> KnownExport:
     when its disk is mounted again.
     """
     _read(_place(store, KnownExport(path)))  # damaged: said before anything is written
-    known = [one for one in all_exports(store)[0] if one.path == path]
+    # Earlier versions noted paths through links.
+    known = [one for one in all_exports(store)[0] if path in (one.path, str(place_of(Path(one.path))))]
     for one in known:
         if one.is_there():
             return one
@@ -289,7 +304,7 @@ def note_cleared(store: Store, known: KnownExport) -> None:
 
 def adopt_export(store: Store, folder: Path) -> None:
     """Note an export of this store that somebody names, as one more: no copy can be told from one that was moved."""
-    path = os.path.abspath(folder)  # noqa: PTH100
+    path = str(place_of(folder))
     known = _to_replace(store, path)
     known.stage, known.of = "written", ""
     known.add_made(manifest_hashes(formats_in(Path(path))))
@@ -298,7 +313,7 @@ def adopt_export(store: Store, folder: Path) -> None:
 
 def is_known(store: Store, out: Path) -> bool:
     """Whether what is in a place now is an export that the store knows, and so `forget`."""
-    path = os.path.abspath(out)  # noqa: PTH100
+    path = str(place_of(out))
     return any(one.path == path and one.is_there() for one in all_exports(store)[0])
 
 
@@ -328,6 +343,11 @@ def all_exports(store: Store) -> tuple[list[KnownExport], list[Path]]:
             known.of = known.of or of
             exports.append(known)
     return sorted(exports, key=lambda known: (known.path, known.key)), damaged
+
+
+def read_again(store: Store, known: KnownExport) -> KnownExport:
+    """What is noted of an export now; what is given where nothing is."""
+    return _read(_place(store, known)) or known
 
 
 def drop_export(store: Store, known: KnownExport) -> None:

@@ -184,6 +184,10 @@ class Store:
                 "Choose a path without it.",
             )
         try:
+            str(self.path.absolute()).encode()
+        except UnicodeEncodeError:
+            raise BadInput(f"The path of the store {self.path} is not valid UTF-8.", "Choose another path.") from None
+        try:
             if self.path.is_file():
                 raise BadInput(f"{self.path} is a file, not a store.", "Name a folder with --store.")
             schema = schema_of(self.path)

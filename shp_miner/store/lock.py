@@ -36,13 +36,6 @@ _LOOKED_AT_S = 0.2
 _alone: ContextVar[frozenset[tuple[Path, int]]] = ContextVar("_alone", default=frozenset())
 
 
-def is_writable(folder: Path) -> bool:
-    """Whether the store in `folder` can be written to; one that cannot is read without a lock."""
-    with suppress(OSError):
-        return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
-    return False
-
-
 class InUse(TryLater):
     """Somebody else uses it now."""
 

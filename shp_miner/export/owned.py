@@ -1,0 +1,144 @@
+"""Which files are an export's: those that its manifests name, its cards and its manifests. Nothing else is touched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from shp_miner.errors import UsageError
+
+MANIFEST = "manifest.json"
+README = "README.md"
+
+
+def formats_in(folder: Path) -> dict[str, Path]:
+    """The formats of an export and their folders: the folder itself for one, a folder of its name for each of several.
+
+    Empty if the folder is no export of ours.
+    """
+    own = _format_of(folder)
+    if own:
+        return {own: folder}
+    parts = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+    return {path.name: path for path in parts if _format_of(path) == path.name}
+
+
+def several_in(folder: Path) -> list[str]:
+    """The formats that the manifest over several names; empty where there is none."""
+    manifest = _manifest(folder)
+    formats = manifest.get("formats") if "format" not in manifest else None
+    return sorted(map(str, formats)) if isinstance(formats, dict) and "layout" in manifest else []
+
+
+def is_export(folder: Path) -> bool:
+    """Whether the folder is an export of ours, of one format or of several, and not one that only contains exports."""
+    if _format_of(folder) or several_in(folder):
+        return True
+    # Those of several formats had no manifest of their own in earlier versions.
+    found = formats_in(folder)
+    return bool(found) and {path.name for path in folder.iterdir()} == set(found)
+
+
+def fingerprint(formats: Mapping[str, Path]) -> str:
+    """Says whether an export (its formats, as `formats_in` gave them) is still the same.
+
+    Its manifests have a hash of every file.
+    """
+    digest = hashlib.sha256()
+    for folder in formats.values():
+        digest.update((folder / MANIFEST).read_bytes())
+    return digest.hexdigest()
+
+
+def manifest_hashes(formats: Mapping[str, Path]) -> set[str]:
+    """A hash of each manifest of an export's formats, as `formats_in` gave them."""
+    return {hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()[:32] for folder in formats.values()}
+
+
+def is_inside(name: str) -> bool:
+    """Whether a manifest may name a file so: below the manifest's own folder."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def owners(out: Path, formats: Iterable[str] = ()) -> list[Path]:
+    """The folders with a manifest of ours that an export of `formats` to `out` replaces."""
+    found = [*formats_in(out).values(), *(out / name for name in formats if _format_of(out / name) == name)]
+    return [folder for folder in dict.fromkeys(found) if folder == out or not folder.is_symlink()]
+
+
+def owned_files(folder: Path) -> Iterator[Path]:
+    """The files of the manifest in a folder, its card and itself, which come last. Some may not be there."""
+    for name in _named(folder):
+        if is_inside(name):
+            yield folder / name
+    yield from (folder / README, folder / MANIFEST)
+
+
+def require_no_link(folder: Path, path: Path) -> None:
+    """Raise UsageError where a folder between `folder` and `path` below it is a symbolic link.
+
+    What lies behind a link that somebody put there is not the export's.
+    """
+    for parent in path.parents:
+        if parent == folder or not parent.is_relative_to(folder):
+            break
+        if parent.is_symlink():
+            raise UsageError(
+                f"{parent} is a symbolic link inside an export: files behind it are not touched.",
+                "Put the folder itself in the link's place, or remove the link.",
+            )
+
+
+def remove_export(formats: Mapping[str, Path]) -> None:
+    """Delete what was written as an export, and nothing that somebody else put there.
+
+    The manifests go last, so that whatever ends this can be repeated; folders go when they are empty.
+    """
+    for folder in formats.values():
+        files = list(owned_files(folder))
+        for path in files:
+            require_no_link(folder, path)
+        parents = {parent for path in files[:-2] for parent in path.parents if parent.is_relative_to(folder)}
+        for path in files[:-2]:
+            path.unlink(missing_ok=True)
+        _remove_empty(parents - {folder})
+        for path in files[-2:]:
+            path.unlink(missing_ok=True)
+        _remove_empty([folder])
+
+
+def remove_several(folder: Path) -> None:
+    """Delete the card and the manifest over several formats, if they are there."""
+    if several_in(folder):
+        for name in (README, MANIFEST):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
+        with suppress(OSError):  # not there, or somebody else's files are in it
+            folder.rmdir()
+
+
+def _format_of(folder: Path) -> str | None:
+    manifest = _manifest(folder)
+    return str(manifest["format"]) if {"layout", "format", "files"} <= set(manifest) else None
+
+
+def _named(folder: Path) -> list[str]:
+    files = _manifest(folder).get("files")
+    named = [file.get("path") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    return [name for name in named if isinstance(name, str)]
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
