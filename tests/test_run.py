@@ -232,18 +232,24 @@ def test_what_the_system_refuses_is_the_failure_of_one_step(at: Bench, monkeypat
     assert (ran.exit_code, manifest(second)["format"]) == (3, "pairs")
 
 
-def test_a_bug_ends_the_run_and_is_noted(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: Any, **__: Any) -> Any:
-        raise ZeroDivisionError("1/0")
+def test_a_bug_is_the_failure_of_one_part(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = running.export_dataset
 
+    def broken(store: Any, out: Path, **how: Any) -> Any:
+        if out.name == "first":
+            raise ZeroDivisionError("1/0")
+        return real(store, out, **how)
+
+    outs = [at.store.path.parent / name for name in ("first", "second")]
     with monkeypatch.context() as patch:
         patch.setattr(running, "export_dataset", broken)
-        with pytest.raises(ZeroDivisionError):
-            run_on(at)
+        ran = run_on(at, pipeline(at, export=[{"out": str(out)} for out in outs]))
+    assert [code for _, code in steps(ran)["export"]] == [1, 0]
+    assert "ZeroDivisionError: 1/0 This is a bug" in steps(ran)["export"][0][0]
+    assert manifest(outs[1])["format"] == "pairs"
     with Runs(at.store.path) as runs:
         (noted,) = runs.last(5)
-    assert noted.exit_code == 1
-    assert noted.summary["steps"][-1]["said"] == "1/0"
+    assert (ran.exit_code, noted.exit_code) == (1, 1)
     assert run_on(at).exit_code == 0, "the store is free"
 
 
