@@ -30,6 +30,7 @@ from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import InUse, dead_notes, exclusive, holder, nobody_beside, only_one
 from shp_miner.store.look import open_to_look
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
+from shp_miner.store.names import check_names
 from shp_miner.store.repair import check_table
 from shp_miner.store.repair_list import check_list
 from shp_miner.store.vacuum import LOG, UNFINISHED, is_unfinished
@@ -69,9 +70,14 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
         if not found.fixed:
             return  # what the rest is, only the mark can say
     yield from _crawls_file(folder, fix=fix)  # before the tables, whose losses are noted there
+    sound = True
     for name in TABLES:
-        yield from check_table(folder, name, fix=fix)
+        for found in check_table(folder, name, fix=fix):
+            sound &= found.fixed or found.harmless
+            yield found
     yield from check_list(folder, fix=fix)
+    if sound:  # else the tables may not open
+        yield from check_names(folder, fix=fix)
     yield from _half_written(folder, fix=fix)
     yield from _exports(folder, fix=fix)
     yield from _older(folder, fix=fix)
