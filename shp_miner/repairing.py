@@ -32,6 +32,7 @@ from shp_miner.store.lock import InUse, dead_notes, exclusive, holder, nobody_be
 from shp_miner.store.look import open_to_look
 from shp_miner.store.mend import IN_FUTURE, mend, unsound_rows
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
+from shp_miner.store.names import check_names
 from shp_miner.store.repair import check_table
 from shp_miner.store.repair_list import check_list
 from shp_miner.store.set_back import is_ahead, set_back
@@ -72,12 +73,17 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
         if not found.fixed:
             return  # what the rest is, only the mark can say
     yield from _crawls_file(folder, fix=fix)  # before the tables, whose losses are noted there
+    sound = True
     for name in TABLES:
         damage = list(check_table(folder, name, fix=fix))
         yield from damage
         if all(found.fixed or found.harmless for found in damage):
             yield from _unsound_rows(folder, name, fix=fix)
+        else:
+            sound = False
     yield from check_list(folder, fix=fix)
+    if sound:  # else the tables may not open
+        yield from check_names(folder, fix=fix)
     yield from _half_written(folder, fix=fix)
     yield from _exports(folder, fix=fix)
     yield from _older(folder, fix=fix)

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from shp_miner.cli import run
 from shp_miner.importing import _note_places
+from shp_miner.model import thread_hash
 from shp_miner.schedule import systemd
 from shp_miner.sites import site_of
 from shp_miner.sources import clocks
 from shp_miner.store import Store
+from shp_miner.store.snapshot import EVERYTHING
 from shp_miner.tally import Tally
 
 from .build import chunk, post_row, submission, write_dump, write_month
@@ -195,6 +197,48 @@ def test_crawl_dump_and_own_threads_of_any_site_meet(kind: str, name: str, tmp_p
     assert run(["import", "discourse-json", str(topics), "--site", name, *store]) == 0
     store_of(tmp_path, [numbered_thread(1, site=name)])
     assert sites_in(tmp_path / "store") == {"forum.example"}
+
+
+def old_crawl(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A store into which an earlier version crawled a Stack Exchange site by its short name."""
+    patch.setattr("shp_miner.sources.registry.site_of", lambda name, **_: name)
+    with bench("stackexchange", tmp_path / "store", settled(4)) as at:
+        there = ["--url", at.forum.url(at.view.platform), "--allow-private", "--quiet"]
+        command = ["crawl", "stackexchange", "all", "--site", "workbench", "--store", str(tmp_path / "store")]
+        assert run([*command, *there]) == 0
+    patch.undo()
+    return tmp_path / "store"
+
+
+def test_doctor_joins_what_was_crawled_under_a_short_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = old_crawl(tmp_path, monkeypatch)
+    snapshot = Store(store).snapshot()
+    before = {name: snapshot.scan(name).collect().height for name in ("posts", "answers")}
+    first = snapshot.scan("posts").collect().row(0, named=True)
+    assert (first["site"], first["community"]) == ("workbench", "workbench")
+    assert run(["forget", "--id", f"workbench/{first['post_id']}", "--store", str(store), "--quiet"]) == 0
+    assert run(["doctor", "--store", str(store)]) == 5
+    assert "The site workbench.stackexchange.com is in the store as workbench" in capsys.readouterr().out
+    assert run(["doctor", "--repair", "--store", str(store)]) == 0
+    assert run(["doctor", "--store", str(store)]) == 0
+
+    snapshot, site = Store(store).snapshot(), "workbench.stackexchange.com"
+    for name, count in before.items():
+        rows = snapshot.scan(name).collect()
+        assert rows.height == count
+        assert set(rows["site"]) == set(rows["community"]) == {site}
+        assert rows["thread_hash"].to_list() == [thread_hash(site, post) for post in rows["post_id"]]
+        assert not [url for url in rows["url"].drop_nulls() if url.startswith("https://workbench/")]
+    # The crawl goes on where it was, and what was forgotten does not come back.
+    with bench("stackexchange", store, settled(4)) as at:
+        done = at.crawl()
+        assert (done.site, done.new) == (site, 0)
+        assert run_on(at, pipeline(at, recheck={"older_than": "0s"})).exit_code == 0
+    rows = Store(store).snapshot().posts(EVERYTHING)[0]
+    assert rows.height == before["posts"]
+    assert rows.filter(post_id=first["post_id"])["state"].to_list() == ["deleted"]
 
 
 # -- what is a pipeline's own -----------------------------------------------------------------------------------------
