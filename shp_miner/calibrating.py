@@ -65,9 +65,10 @@ def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
 
 def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     """The sums of one range, from what `measure_range` wrote and the shares of all ranges."""
-    measured = pl.read_ipc(_measured(job))
+    with _measured(job).open("rb") as file:  # a path with brackets would be taken for a pattern
+        measured = pl.read_ipc(file)
     advance(1)
-    return add_up(with_log_shares(measured, pl.read_parquet(job.work / _SHARES)))
+    return add_up(with_log_shares(measured, pl.read_parquet(job.work / _SHARES, glob=False)))
 
 
 def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) -> Calibration:
@@ -96,7 +97,7 @@ def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) ->
 
 def load(folder: Path) -> Calibration:
     """The calibration that lies in a folder."""
-    return Calibration(*(pl.read_parquet(folder / name) for name in (_FITS, _SHARES)))
+    return Calibration(*(pl.read_parquet(folder / name, glob=False) for name in (_FITS, _SHARES)))
 
 
 def _remembered(kept: Path) -> Calibration | None:
@@ -139,7 +140,7 @@ def _keep(calibration: Calibration, kept: Path) -> None:
 
 def _kept(job: MeasureJob) -> Path:
     rule = {name: getattr(job.selection.rule, name) for name in FIT_PARAMETERS}
-    key = msgspec.json.encode((_LAYOUT, job.version, rule, job.selection.communities))
+    key = msgspec.json.encode((_LAYOUT, job.version, rule, job.selection.within))
     return job.store / _KEPT_IN / xxhash.xxh3_128_hexdigest(key)
 
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest
-from shp_miner.keys import CredentialKeys, Duration, ForgetKeys, Pipeline, Size
+from shp_miner.keys import CredentialKeys, Duration, ForgetKeys, Pipeline, Seconds, Size
 from shp_miner.rules.presets import Rule, preset
 
 #: Keys of a rule that a preset decides and nobody sets.
@@ -198,7 +198,7 @@ def _brackets(data: Mapping[str, Any]) -> str:
 
 
 def _special(kind: type, value: Any) -> Any:
-    if kind in (Duration, Size):
+    if kind in (Duration, Seconds, Size):
         return kind.parse(value)
     raise NotImplementedError(kind)
 

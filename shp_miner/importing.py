@@ -132,7 +132,23 @@ def import_part(job: ImportJob, advance: Advance) -> Tally:
             # Opened late: a file of another kind is refused before a store is made.
             writer = writer or stack.enter_context(_store(job.store).writer(imported=True))
             writer.add(chunk)
+            _note_places(chunk, tally)
     return tally
+
+
+def _note_places(chunk: Chunk, tally: Tally) -> None:
+    """Note which sites and communities a chunk is of."""
+    import polars as pl  # noqa: PLC0415  (heavy, and here already)
+
+    from shp_miner.model import PROFILE  # noqa: PLC0415
+
+    for table in (chunk.posts, chunk.answers):
+        frame = pl.DataFrame(table.select(["site", "community"])).unique()
+        for (site,), names in frame.group_by("site"):
+            communities = names["community"].drop_nulls().to_list()
+            # A person's own page bears the person's name, which is kept nowhere but in the tables.
+            own = any(name.startswith(PROFILE) for name in communities)
+            tally.saw(str(site), None if own else communities)
 
 
 def import_jobs(whole: ImportJob, workers: int) -> tuple[list[ImportJob], int]:

@@ -3,41 +3,75 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Meta, Struct, field
 
 #: Units of a length of time, in seconds.
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
+#: The longest length of time: with a longer one, calendars end.
+_LONGEST_S = 1000 * 365 * 86_400
+
+#: The most bytes that can be spoken of: more do not fit 64 bits.
+_MOST_BYTES = (1 << 63) - 1
+
 
 class Duration(float):
-    """A length of time in seconds, written 90s, 15m, 24h, 3d or 2w."""
+    """A length of time in seconds, written 90s, 15m, 24h, 3d or 2w.
 
-    @staticmethod
-    def parse(text: str | float) -> Duration:
+    A number alone does not tell which unit was meant, so only 0 stands without one.
+    """
+
+    @classmethod
+    def parse(cls, text: str | float) -> Self:
         """Raises ValueError with a sentence on how to write one."""
-        if isinstance(text, int | float) and not isinstance(text, bool) and text >= 0:
-            return Duration(text)
+        if isinstance(text, Duration):
+            return cls(text)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(text).strip())
         if not match:
             raise ValueError(f"{text!r} is no length of time: write 90s, 15m, 24h, 3d or 2w.")
-        return Duration(float(match[1]) * UNITS_S[match[2] or "s"])
+        unit_s = UNITS_S.get(match[2], cls._alone_s())
+        if unit_s is None and float(match[1]):
+            *more, last = (f"{match[1]}{unit}" for unit in UNITS_S)
+            raise ValueError(f"{text!r} has no unit: write {', '.join(more)} or {last}.")
+        seconds = float(match[1]) * (unit_s or 0)
+        if seconds > _LONGEST_S:
+            raise ValueError(f"{text!r} is too long: write {_LONGEST_S // UNITS_S['w']}w or less.")
+        return cls(seconds)
+
+    @classmethod
+    def _alone_s(cls) -> int | None:
+        """The unit of a number without one."""
+        return None
+
+
+class Seconds(Duration):
+    """A length of time whose key says the unit (max_seconds): a number alone is seconds."""
+
+    @classmethod
+    def _alone_s(cls) -> int | None:
+        return 1
 
 
 class Size(int):
-    """An amount of bytes, written 500MB or 2GiB."""
+    """An amount of bytes, written 500MB or 2GiB. As with a length of time, only 0 stands without a unit."""
 
-    @staticmethod
-    def parse(text: str | int) -> Size:
+    @classmethod
+    def parse(cls, text: str | int) -> Self:
         """Raises ValueError with a sentence on how to write one."""
-        if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
-            return Size(text)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", str(text).strip(), re.IGNORECASE)
+        if isinstance(text, Size):
+            return cls(text)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|(B))?", str(text).strip(), re.IGNORECASE)
         if not match:
             raise ValueError(f"{text!r} is no size: write 500MB or 2GiB.")
-        power = " KMGT".index(match[2].upper() or " ")
-        return Size(float(match[1]) * (1024 if match[3] else 1000) ** power)
+        number = float(match[1])
+        if number and not (match[2] or match[4]):
+            raise ValueError(f"{text!r} has no unit: write {match[1]}MB, {match[1]}GB or {match[1]}GiB.")
+        size = number * (1024 if match[3] else 1000) ** " KMGT".index((match[2] or " ").upper())
+        if size > _MOST_BYTES:
+            raise ValueError(f"{text!r} is too much: write {_MOST_BYTES // 10**12}TB or less.")
+        return cls(size)
 
 
 FormatName = Literal["pairs", "shp", "trl", "trl-text", "kto", "ranking", "sft", "bandit"]
@@ -134,7 +168,15 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
         Meta(min_length=1, description="Formats; several each get a folder of their own.", examples=[["trl"]]),
     ] = field(default_factory=lambda: ["pairs"])
     communities: Annotated[
-        list[str], Meta(description="Only these communities; none means all.", examples=[["explainlikeimfive"]])
+        list[str], Meta(description="Only these communities of its sites.", examples=[["explainlikeimfive"]])
+    ] = field(default_factory=list)
+    sites: Annotated[
+        list[str],
+        Meta(
+            description='Only these sites, whatever this file crawls or imports; "*" is all that the store holds. '
+            "Without, what this file crawls and imports.",
+            examples=[["lemmy.world"]],
+        ),
     ] = field(default_factory=list)
     validation: Annotated[_Share, Meta(description="Share of threads for validation.", examples=[0.1])] = 0.05
     test: Annotated[_Share, Meta(description="Share of threads for test.", examples=[0.1])] = 0.05
@@ -148,7 +190,7 @@ class LimitKeys(Struct, frozen=True, kw_only=True):
     """What a run may use."""
 
     max_seconds: Annotated[
-        Duration | None, Meta(description="Ask sites for at most so long; exports come after.", examples=["20m"])
+        Seconds | None, Meta(description="Ask sites for at most so long; exports come after.", examples=["20m"])
     ] = None
     max_requests: Annotated[
         Annotated[int, Meta(ge=0)] | None, Meta(description="Send at most so many requests.", examples=[2000])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from shp_miner.rules.age import at_age
 from shp_miner.rules.calibrated import Calibration, with_theta
@@ -18,7 +18,7 @@ from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, judge_answers, 
 from shp_miner.rules.hashing import SPLITS, splits, winner_is_first
 from shp_miner.rules.pairs import ANSWER_KEY, Index, Pairs, form_pairs, sample
 from shp_miner.rules.presets import Rule
-from shp_miner.store import HashRange, Snapshot
+from shp_miner.store import HashRange, Snapshot, Within
 from shp_miner.tally import Tally
 from shp_miner.text.clean import clean
 
@@ -30,12 +30,22 @@ UNREADABLE = "unreadable"
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """What to mine and how: the rule, the communities (none means all), and the shares of validation and test."""
+    """What to mine and how: the rule, where (as in `Within`), and the shares of validation and test.
+
+    A manifest has `sites` and `places` only where they were chosen.
+    """
 
     rule: Rule
     communities: tuple[str, ...] = ()
     validation: float = 0.05
     test: float = 0.05
+    sites: tuple[str, ...] | UnsetType = UNSET
+    places: tuple[tuple[str, tuple[str, ...]], ...] | UnsetType = UNSET
+
+    @property
+    def within(self) -> Within:
+        """The part of the store that is mined."""
+        return Within(self.sites or (), self.communities, self.places or ())
 
 
 @dataclass
@@ -78,8 +88,8 @@ class Judged:
 def judge(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
     """Read the threads of one range, without their bodies, and say who is eligible."""
     rule = selection.rule
-    posts, contradicting_posts = snapshot.posts(part, selection.communities, keep_unreadable=rule.keep_unreadable)
-    answers, contradicting_answers = snapshot.answers(part, selection.communities, keep_unreadable=rule.keep_unreadable)
+    posts, contradicting_posts = snapshot.posts(part, selection.within, keep_unreadable=rule.keep_unreadable)
+    answers, contradicting_answers = snapshot.answers(part, selection.within, keep_unreadable=rule.keep_unreadable)
     if rule.observe_at_s is not None:
         seen = snapshot.scan("answers", part).select(*ANSWER_KEY, "observed_at", "score").collect()
         answers = at_age(answers, seen, ANSWER_KEY, rule.observe_at_s)
@@ -97,7 +107,7 @@ def mine(
     tally.note("answer", "observations_contradict", judged.contradicting_answers)
     if rule.keep_unreadable:
         for kind, name in (("post", "posts"), ("answer", "answers")):
-            tally.note(kind, UNREADABLE, snapshot.unreadable(name, part, selection.communities))
+            tally.note(kind, UNREADABLE, snapshot.unreadable(name, part, selection.within))
     posts, answers = judged.posts, judged.answers
     digest = sum(int(frame["content_hash"].to_numpy().view(np.uint64).sum()) for frame in (posts, answers))
     observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]
@@ -142,7 +152,7 @@ def _with_text(
             "winner": place[pairs.winner],
             "loser": place[pairs.loser],
             "winner_first": winner_is_first(
-                pairs.pair_hash, pairs.item_hash[pairs.winner], pairs.item_hash[pairs.loser], selection.rule.seed
+                pairs.pair_hash, pairs.answer_hash[pairs.winner], pairs.answer_hash[pairs.loser], selection.rule.seed
             ),
             "same_text": _same_text(pairs, tally),
             **pairs.worth(),

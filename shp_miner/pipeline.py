@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, field
 
 from shp_miner.calibrating import calibrated
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
@@ -16,16 +17,18 @@ from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
+from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import Source, manifest, to_json
 from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.pieces import shares
 from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing, published
 from shp_miner.export.several import refresh_several, write_several
-from shp_miner.export.shards import Shard
+from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mine import Selection
 from shp_miner.rules.calibrated import Calibration
-from shp_miner.rules.presets import Rule, preset
+from shp_miner.rules.presets import Rule, named, preset
+from shp_miner.sites import site_of
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.exports import KnownExport, registration
 from shp_miner.store.lock import only_one, shared
@@ -70,6 +73,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     rule: str | Rule = "shp",
     formats: Sequence[str] = ("pairs",),
     communities: Collection[str] = (),
+    sites: Collection[str] = (),
+    places: Mapping[str, Collection[str]] = MappingProxyType({}),
     validation: float = 0.05,
     test: float = 0.05,
     as_of: str | None = None,
@@ -80,6 +85,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
 ) -> Exported:
     """Mine the store and write one folder of Parquet shards a format. It appears whole or not at all.
 
+    Of `sites` and `communities` none means all; `places` are sites with some communities of each, none for the whole.
     One format stands in `out` itself, several each in `out`/FORMAT. `workers` and `memory` as for `import_dump`;
     neither changes a byte. `advance(done, total)` is told of progress. Raises UsageError for unknown names, BadInput if
     no pair satisfies the rule.
@@ -91,10 +97,12 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     if min(validation, test) < 0 or validation + test >= 1:
         raise UsageError("The shares of validation and test must be 0 or more and leave some for train.", "")
     selection = Selection(
-        rule=preset(rule) if isinstance(rule, str) else rule,
+        rule=preset(rule) if isinstance(rule, str) else named(rule),
         communities=tuple(sorted({name.lower().removeprefix("r/") for name in communities})),
         validation=validation,
         test=test,
+        sites=tuple(sorted({site_of(name) for name in sites})) or UNSET,
+        places=tuple(sorted((site, tuple(sorted(names))) for site, names in places.items())) or UNSET,
     )
     store = store if isinstance(store, Store) else Store(store)
     store.require()
@@ -137,9 +145,10 @@ def _appearing(
 ) -> Exported:
     """Build the export beside its place and let it appear, registered from its first byte of text on."""
     fitting, rows = _fitting(snapshot, power.workers, power.memory)
-    ranges = snapshot.ranges(rows, selection.communities)
+    ranges = snapshot.ranges(rows, selection.within)
     rows_to = None if dropped is None else Path(dropped)
     check_place(out)
+    check_path(out)
     with (
         placing(out),
         only_one(lock_of(out), f"The export {out} is being written", "writing it"),
@@ -248,6 +257,7 @@ def _finish(
     text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))
     (folder / README).write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
+    check_loads(folder, rows_of(shards))
     return shards
 
 

@@ -11,6 +11,7 @@ from shp_miner.config import credentials, rule_of
 from shp_miner.importing import matching
 from shp_miner.keys import Pipeline, RecheckKeys, SourceKeys
 from shp_miner.ran import STEPS
+from shp_miner.sites import site_of
 from shp_miner.sources.http import SYSTEM, Clock
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
@@ -96,7 +97,8 @@ def _crawl(state: State | None, keys: SourceKeys, community: str) -> Planned:
     """What is known to wait, and one look at the listing; how much is new there, only the site knows."""
     start, page, each = COSTS[keys.kind]
     about = " ".join(filter(None, (keys.kind, keys.site, community)))
-    waiting, known = state.expected(keys.kind, keys.site, community) if state is not None else (0, False)
+    site = keys.site and site_of(keys.site, stackexchange=keys.kind == "stackexchange")
+    waiting, known = state.expected(keys.kind, site, community) if state is not None else (0, False)
     if known:
         requests = round(start + 1 + each * min(waiting, keys.limit or waiting))
         return Planned("crawl", about, f"read {waiting:,} threads that wait, and what is new", requests)

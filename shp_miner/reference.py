@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from shp_miner.config import RULE_KEYS, struct_in
-from shp_miner.keys import UNITS_S, Duration, Pipeline, Size
+from shp_miner.keys import UNITS_S, Duration, Pipeline, Seconds, Size
 from shp_miner.rules.presets import PRESETS, Rule
 
 
@@ -110,9 +110,8 @@ def _type(hint: Any) -> str:
         return f"list out of {part.removeprefix('one of ')}" if part.startswith("one of ") else f"list of {part}s"
     if origin is dict:
         return "table"
-    return {str: "string", bool: "true or false", int: "whole number", float: "number"}.get(
-        hint, getattr(hint, "__name__", "time").lower().replace("datetime", "time")
-    )
+    names = {str: "string", bool: "true or false", int: "whole number", float: "number", Seconds: "duration"}
+    return names.get(hint, getattr(hint, "__name__", "time").lower().replace("datetime", "time"))
 
 
 def _toml(value: Any) -> str:

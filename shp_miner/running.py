@@ -7,6 +7,7 @@ is left is in the result, and the next run goes on there.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -23,11 +24,12 @@ from shp_miner.completing import complete_pending, is_left
 from shp_miner.config import rule_of
 from shp_miner.crawled import Crawled
 from shp_miner.crawling import crawl, recheck
-from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
+from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, in_words, is_interrupt
 from shp_miner.export.owned import fingerprint, formats_in
 from shp_miner.forgetting import forget, purge
 from shp_miner.importing import import_dump, matching, state_of_files
 from shp_miner.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
+from shp_miner.own import ALL, Own, import_key, options
 from shp_miner.pipeline import NoPairs, export_dataset
 from shp_miner.ran import STEPS, Ran, StepDone, StepName, exit_code_of
 from shp_miner.report import metrics
@@ -41,6 +43,8 @@ from shp_miner.store.lock import InUse, only_one
 from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
 from shp_miner.tally import counted
+
+log = logging.getLogger("shp_miner")
 
 #: The lock that a run holds in the store's folder of locks.
 LOCK = Path("locks", "run")
@@ -201,9 +205,9 @@ class _Going:
             if is_interrupt(error):
                 done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
             else:
-                known = _known(error, step)
-                if known is None:
+                if not isinstance(error, Exception):
                     raise
+                known = _known(error, step)
                 done = StepDone(step, about, f"{known.message} {known.hint}".strip(), known.exit_code)
         if done is None:
             return
@@ -250,19 +254,17 @@ class _Going:
             yield one.kind, partial(self._import_new, one)
 
     def _import_new(self, keys: ImportKeys) -> StepDone | None:
-        given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history")}
-        options: dict[str, Any] = {name: value for name, value in given.items() if value}
-        # The same file may be imported twice with other options: each is done once.
-        how = _digest(msgspec.json.encode((keys.kind, options)))
         found = {path: state_of_files(path) for path in matching(keys.paths)}
-        fresh = [path for path, state in found.items() if self._runs.state_of(f"import:{how}:{path}") != state]
+        fresh = [path for path, state in found.items() if self._runs.state_of(import_key(keys, path)) != state]
         if not fresh:
             return None
         limits = self._pipeline.limits
-        done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **options)
+        how = options(keys)
+        done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **how)
+        Own(self._pipeline, self._runs).imported(keys, done.tally.places, self.now())
         # What is damaged is told once, and read again when the file is another.
         for path in fresh:
-            self._runs.did(f"import:{how}:{path}", found[path], self.now())
+            self._runs.did(import_key(keys, path), found[path], self.now())
         kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
         lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
         damage = " ".join(one.sentence() for one in done.tally.damages)
@@ -290,6 +292,7 @@ class _Going:
         done = crawl(
             keys.kind, keys.communities, self._store, access, limit=keys.limit, visits_s=visits_s, say=self._say
         )
+        Own(self._pipeline, self._runs).crawled(keys, [one.community for one in done], self.now())
         return self._crawled("crawl", about, done)
 
     def _crawled(self, step: StepName, about: str, done: list[Crawled]) -> StepDone | None:
@@ -302,7 +305,9 @@ class _Going:
             return StepDone(step, about, INTERRUPTED, Incomplete.exit_code)
         read, gone, failed = (sum(getattr(one, name) for one in done) for name in ("read", "gone", "failed"))
         waiting, hidden = sum(one.waiting for one in done), sum(one.unreadable for one in done)
-        why = " ".join(dict.fromkeys(why for one in done for why in (one.stopped, one.refused) if why))
+        why = " ".join(
+            dict.fromkeys(why for one in done for why in (one.stopped, one.refused, one.lost_in_words()) if why)
+        )
         left = f", {failed:,} failed, {waiting:,} waiting" if failed or waiting else ""
         left += f", {hidden:,} threads unreadable" if hidden else ""
         said = f"{read:,} threads read, {gone:,} items gone{left}. {why}".strip()
@@ -314,7 +319,8 @@ class _Going:
 
     def _export_if_changed(self, keys: ExportKeys) -> StepDone | None:
         rule, limits, out = rule_of(self._pipeline.rule, keys.rule), self._pipeline.limits, Path(keys.out)
-        settings = msgspec.json.encode((keys, rule, self._store.content(), version("shp-miner")))
+        places = Own(self._pipeline, self._runs).places() if not keys.sites else {}
+        settings = msgspec.json.encode((keys, rule, places, self._store.content(), version("shp-miner")))
         key, state = f"export:{out}", _digest(settings)
         there = formats_in(out)
         # What somebody else wrote there meanwhile, with other settings or of another store, is not ours.
@@ -327,6 +333,8 @@ class _Going:
                 rule=rule,
                 formats=keys.formats,
                 communities=keys.communities,
+                sites=() if ALL in keys.sites else keys.sites,
+                places=places,
                 validation=keys.validation,
                 test=keys.test,
                 workers=limits.workers,
@@ -363,7 +371,8 @@ class _Going:
         with suppress(InUse):  # who else is in the store keeps it; the next run does it
             if not (late or self._full()) and self._store.compact_if_due():
                 said.append("compacted")
-            if waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
+            # A clock that was ahead at the last one puts none off.
+            if waited < 0 or waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
                 done = self._store.vacuum(wait_s=1.0)
                 shrink(self._store.path)
                 self._runs.did("vacuum", str(self.now()), self.now())
@@ -372,11 +381,14 @@ class _Going:
         return StepDone("tidy", "the store", ", ".join(said)) if said else None
 
 
-def _known(error: BaseException, step: StepName) -> Error | None:
-    """What a person can be told of it; None for a bug."""
-    if isinstance(error, Error):
-        return error
-    return from_os_error(error, f"doing the step {step}") if isinstance(error, Exception) else None
+def _known(error: Exception, step: StepName) -> Error:
+    """What a person can be told of it. A bug is the failure of one part like others: the rest of the run is done."""
+    known = error if isinstance(error, Error) else from_os_error(error, f"doing the step {step}")
+    if known is None:
+        log.debug("The step %s failed", step, exc_info=error)
+        known = in_words(error)
+    assert known is not None
+    return known
 
 
 def _digest(data: bytes) -> str:

@@ -40,10 +40,15 @@ LOST = frozenset(
         "time_in_future",
         "line_too_long",
         "id_repeated",
+        "bad_ratio",
+        "value_too_long",
     }
 )
 
 _EXAMPLES_KEPT = 5
+
+#: Communities of a site that are named; where there are more, it is the whole site.
+_PLACES_NAMED = 100
 
 
 @dataclass
@@ -52,6 +57,7 @@ class Tally:
 
     `read` counts what was kept per kind; `dropped` what was not; `notes` what was kept but changed (such as a
     character that no encoding can hold); `damages` files that broke off; `examples` the first few lost records.
+    `places` are the sites of what was kept and the communities of each, None where those are too many to name.
     """
 
     read: Counter[str] = field(default_factory=Counter)
@@ -59,6 +65,7 @@ class Tally:
     notes: Counter[tuple[str, str]] = field(default_factory=Counter)
     damages: list[Damage] = field(default_factory=list)
     examples: list[Damage] = field(default_factory=list)
+    places: dict[str, set[str] | None] = field(default_factory=dict)
 
     def keep(self, kind: str, count: int = 1) -> None:
         """Count `count` of `kind` as kept."""
@@ -81,6 +88,12 @@ class Tally:
         if count:
             self.notes[kind, reason] += count
 
+    def saw(self, site: str, communities: Iterable[str] | None) -> None:
+        """Note that something of these communities of a site was kept; None stands for the whole site."""
+        known = self.places.get(site, set())
+        names = None if known is None or communities is None else known.union(communities)
+        self.places[site] = None if names is not None and len(names) > _PLACES_NAMED else names
+
     def merge(self, other: Tally) -> None:
         """Add the counts of `other`."""
         self.read.update(other.read)
@@ -88,6 +101,8 @@ class Tally:
         self.notes.update(other.notes)
         self.damages.extend(other.damages)
         self.examples.extend(other.examples[: _EXAMPLES_KEPT - len(self.examples)])
+        for site, communities in other.places.items():
+            self.saw(site, communities)
 
     @property
     def lost(self) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
@@ -26,7 +27,7 @@ from shp_miner.forum.world import World
 from shp_miner.rules.presets import Rule
 from shp_miner.store.lake import TABLES
 
-from .build import comment, submission, thread, write_dump, write_month
+from .build import comment, submission, thread, tree, write_dump, write_month
 from .conftest import ROOT
 
 
@@ -179,6 +180,22 @@ def test_a_confounded_rule_is_marked(dumps: list[str], capsys: pytest.CaptureFix
     output(capsys, "import", "reddit-dump", *dumps)
     assert "confounded" in output(capsys, "export", "out", "--rule", "votes")[0]
     assert "confounded by attention" in Path("out/README.md").read_text()
+
+
+def test_changed_parameters_change_what_an_export_is_called(
+    dumps: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    output(capsys, "import", "reddit-dump", *dumps)
+    output(capsys, "export", "older", "--rule", "older-winner")
+    shown, _ = output(capsys, "export", "turned", "--rule", "shp", "--order", "winner-older")
+    assert "Rule older-winner" in shown
+    assert "confounded by attention" in shown
+    assert tree(Path("turned")) == tree(Path("older"))
+    assert parsed(capsys, "export", "out", "--min-ratio", "1.5")["rule"] == "shp with min_ratio 1.5"
+    card = Path("out/README.md").read_text()
+    assert "rule `shp with min_ratio 1.5`" in card
+    assert "wins if it is not older; at least 1.5 times the score." in card
+    assert set(pl.read_parquet("out/*/*.parquet")["rule"]) == {"shp with min_ratio 1.5"}
 
 
 def test_months_read_too_early_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,8 @@ from shp_miner.cli import run_
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
-from shp_miner.keys import Duration, Size
-from shp_miner.reference import reference
+from shp_miner.keys import Duration, Seconds, Size
+from shp_miner.reference import Key, reference
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Store
 
@@ -235,7 +235,7 @@ OTHERS: list[tuple[str, Any]] = [  # what TWO answers do not show; each has a te
 def test_every_key_of_a_rule_is_its_parameter(
     name: str, value: Any, post: dict[str, Any] | None, answer: dict[str, Any], tmp_path: Path
 ) -> None:
-    shown = f"{value / 3600:g}h" if name.endswith("_s") and value > 3600 else value
+    shown = f"{value}s" if name.endswith("_s") else value
     key = name.removesuffix("_s")
     rule = config.rule_of(config.read(written(tmp_path / "p.toml", {"rule": {key: shown}})).rule)
     assert rule == preset("shp", **{name: value})
@@ -280,6 +280,16 @@ def test_an_export_takes_its_communities_alone(at: Bench) -> None:
     assert "elsewhere" in said or "No pair" in said
     assert ran.pairs == 0
     assert code == 0
+
+
+@proves("export.sites")
+def test_an_export_takes_its_sites_alone(at: Bench) -> None:
+    run_on(at)
+    ran = run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "sites": ["elsewhere.example"]}]), only=["export"])
+    ((said, code),) = steps(ran)["export"]
+    assert ("No pair" in said, ran.pairs, code) == (True, 0, 0)
+    ran = run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "sites": [at.kind.site]}]), only=["export"])
+    assert ran.pairs > 0
 
 
 @proves("export.validation", "export.test")
@@ -554,8 +564,76 @@ def test_relative_paths_start_at_the_files_folder(tmp_path: Path, monkeypatch: p
 
 
 def test_lengths_and_sizes_as_people_write_them() -> None:
-    assert [Duration.parse(text) for text in ("90", "90s", "1.5h", "2w", 3)] == [90, 90, 5400, 1_209_600, 3]
-    assert [Size.parse(text) for text in ("5", "5B", "1kB", "1.5MB", "2GiB", 7)] == [5, 5, 1000, 1_500_000, 2 << 30, 7]
+    lengths = {"90s": 90, "1.5h": 5400, "2 w": 1_209_600, "0": 0, 0: 0, "0.0": 0}
+    assert {text: Duration.parse(text) for text in lengths} == lengths
+    assert [Seconds.parse(text) for text in ("90", 3, 1.5, "2m")] == [90, 3, 1.5, 120]
+    sizes = {"5B": 5, "1kB": 1000, "1.5MB": 1_500_000, "2GiB": 2 << 30, "2G": 2 * 10**9, "0": 0, 0: 0}
+    assert {text: Size.parse(text) for text in sizes} == sizes
+    # What was read once is not read again.
+    assert (Duration.parse(Duration(7)), Size.parse(Size(7))) == (7, 7)
+
+
+@pytest.mark.parametrize("kind", [Duration, Size])
+@pytest.mark.parametrize("text", ["7", "1.5", 7, 1.5, " 24 "])
+def test_a_number_alone_is_no_length_and_no_size(kind: type[Duration | Size], text: str | float) -> None:
+    with pytest.raises(ValueError, match=r"has no unit: write \d"):
+        kind.parse(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1d", "1y", "1h30m", "inf", "nan", "1e3s", True, None, float("inf"), [1], "9" * 400 + "w"]
+)
+def test_what_is_no_length_is_refused_in_a_sentence(text: Any) -> None:
+    for kind in (Duration, Seconds, Size):
+        with pytest.raises(ValueError, match=r": write \d"):
+            kind.parse(text)
+
+
+#: Every key that takes a length or a size, but for those whose name says the unit.
+UNITLESS = [one for one in reference() if one.type in ("duration", "list of durations", "size")]
+
+
+@pytest.mark.parametrize("key", UNITLESS, ids=lambda key: f"{key.table}.{key.name}")
+def test_a_key_takes_a_number_alone_only_if_its_name_says_the_unit(key: Key, tmp_path: Path) -> None:
+    for number in ("7", '"7"', "7.5"):
+        value = f"[{number}]" if key.type.startswith("list") else number
+        (tmp_path / "p.toml").write_text(_whole(key.table, key.name, value))
+        if key.name.endswith("_seconds"):
+            config.read(tmp_path / "p.toml")
+            continue
+        with pytest.raises(BadInput, match="has no unit: write 7"):
+            config.read(tmp_path / "p.toml")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "vacuum --keep 7",
+        "export out --min-score-age 24",
+        "export out --memory 2",
+        "import reddit-dump . --memory 2",
+        "status --stale 2",
+        "status --min-free 5",
+        "recheck --older-than 90",
+        "schedule p.toml --every 6",
+        "forum --serve --day-length 60",
+        "vacuum --keep 99999999w",
+        "status --min-free 99999999TB",
+    ],
+)
+def test_an_option_takes_no_number_without_a_unit(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(command.split()) == 2
+    assert ": write " in capsys.readouterr().err
+
+
+def test_vacuum_without_a_unit_keeps_every_version(tmp_path: Path) -> None:
+    write_month(tmp_path / "dump", thread())
+    store = ["--store", str(tmp_path / "s"), "--quiet"]
+    for _ in range(2):
+        assert cli.run(["import", "reddit-dump", str(tmp_path / "dump"), *store]) == 0
+    before = sorted(path for path in (tmp_path / "s").rglob("*.parquet"))
+    assert cli.run(["vacuum", "--keep", "7", *store]) == 2
+    assert sorted(path for path in (tmp_path / "s").rglob("*.parquet")) == before
 
 
 def test_every_example_and_default_of_the_reference_is_taken(tmp_path: Path) -> None:

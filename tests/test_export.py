@@ -25,7 +25,7 @@ from shp_miner import FORMATS, BadInput, Store, UsageError, export_dataset, impo
 from shp_miner.export import check, formats
 from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import Columns, Repeated, to_arrow
-from shp_miner.export.shards import config_name
+from shp_miner.export.shards import folder_name
 from shp_miner.mine import Threads
 from shp_miner.pipeline import _LEAST_ROWS, ROWS_PER_RANGE, _fitting
 from shp_miner.store.forget import Item, hide
@@ -350,8 +350,8 @@ def test_text_has_no_statistics_in_the_files(store: Path, tmp_path: Path) -> Non
 
 @given(st.text(max_size=120))
 def test_a_community_s_folder_is_safe_and_its_own(name: str) -> None:
-    folder = config_name(name)
-    assert folder not in ("", ".", "..", "all")
+    folder = folder_name(name)
+    assert folder not in ("", ".", "..", "all", "default", "manifest.json", "readme.md")
     assert "/" not in folder
     assert folder.isascii()
     assert len(folder) <= 100
@@ -360,8 +360,8 @@ def test_a_community_s_folder_is_safe_and_its_own(name: str) -> None:
 
 def test_names_that_look_alike_get_folders_of_their_own() -> None:
     names = ["ask", "Ask", "ASK", "a/sk", "a_sk", "all", "a sk", "..", "lemmy.world/c/ask", "x" * 200, "x" * 201]
-    assert len({config_name(name) for name in names}) == len(names)
-    assert config_name("beer.stackexchange.com") == "beer.stackexchange.com"
+    assert len({folder_name(name) for name in names}) == len(names)
+    assert folder_name("beer.stackexchange.com") == "beer.stackexchange.com"
 
 
 def test_shards_and_row_groups_are_cut_by_rows(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from shp_miner.dumps import stackexchange
 from shp_miner.dumps.stackexchange import license_by_date, read
-from shp_miner.dumps.stackexchange_paths import site_name
 from shp_miner.errors import BadInput, UsageError
+from shp_miner.sites import site_name
 from shp_miner.tally import Tally
 
 from .stackexchange_dump import (
@@ -162,7 +162,8 @@ def test_site_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert "--site HOST" in error.value.hint
         assert read_all(unclear, site="conlang.meta")[0]["1"]["site"] == "conlang.meta.stackexchange.com"
     with pytest.raises(UsageError, match="not the host"):
-        read_all(path, site="beer")
+        read_all(path, site="a b")
+    assert read_all(path, site="beer")[0]["1"]["site"] == "beer.stackexchange.com"
     two = [folder(tmp_path / name, {"Posts.xml": POSTS}) for name in ("a.meta", "b.meta")]
     with pytest.raises(UsageError, match="several sites"):
         read_all(*two, site="a.meta")

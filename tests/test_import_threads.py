@@ -164,7 +164,7 @@ def test_one_bad_value_loses_one_record(imported: Any, change: dict[str, Any], r
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"site": "https://forum.example/"}, "bad_id"),
+        ({"site": "somebody@forum.example"}, "bad_id"),
         ({"site": ""}, "bad_id"),
         ({"site": None}, "missing_field"),
         ({"community": "  "}, "bad_id"),

@@ -10,14 +10,15 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from shp_miner import UsageError, preset
 from shp_miner.rules import PRESETS, PROFILES
 from shp_miner.rules.calibrated import calibrate, with_theta
 from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
-from shp_miner.rules.hashing import item_hashes, pair_hashes, splits, winner_is_first
+from shp_miner.rules.hashing import answer_hashes, pair_hashes, splits, winner_is_first
 from shp_miner.rules.pairs import Pairs, form_pairs, sample
-from shp_miner.rules.presets import Rule
+from shp_miner.rules.presets import SUMMARIES, Rule, named, summary
 from shp_miner.tally import Tally
 
 from . import reference
@@ -187,7 +188,7 @@ def test_rule_1_of_the_card_read_literally_is_not_what_the_data_are(row: dict[st
 def test_sides_and_split_of_the_printed_rows(row: dict[str, Any]) -> None:
     posts, answers = frames([post_row(post_id=row["post"])], printed_rows(row))
     pairs = mined(posts, answers, preset("shp"))
-    first = winner_is_first(pairs.pair_hash, pairs.item_hash[pairs.winner], pairs.item_hash[pairs.loser], 0)
+    first = winner_is_first(pairs.pair_hash, pairs.answer_hash[pairs.winner], pairs.answer_hash[pairs.loser], 0)
     assert first.tolist() == [row["winner"] == "A"]
     assert splits(posts["thread_hash"].to_numpy(), 0.05, 0.05).tolist() == [0]
 
@@ -378,6 +379,48 @@ def test_a_wrong_rule_is_explained(name: str, overrides: dict[str, Any], words: 
 
 def test_only_the_contrasts_are_marked_as_confounded() -> None:
     assert {name for name, rule in PRESETS.items() if rule.confounded} == {"votes", "older-winner"}
+    assert {name: named(rule) for name, rule in PRESETS.items()} == PRESETS
+    assert {name: summary(rule) for name, rule in PRESETS.items()} == SUMMARIES
+
+
+def test_a_rule_is_called_by_what_it_does_and_not_by_where_it_began() -> None:
+    for name, rule in PRESETS.items():
+        for start in PRESETS:
+            values = {key: value for key, value in structs.asdict(rule).items() if key not in ("name", "confounded")}
+            assert preset(start, **values) == rule, (start, name)
+
+
+@pytest.mark.parametrize(
+    ("start", "parameters", "name", "confounded", "said"),
+    [
+        ("shp", {"order": "winner-older"}, "older-winner", True, "if it is older; confounded"),
+        ("votes", {"order": "winner-not-older"}, "shp", False, "is not older, as in SHP's data"),
+        ("shp", {"min_ratio": 2.0, "max_pairs_per_post": 5}, "shp-strict", False, "as SHP's users train"),
+        ("shp", {"min_ratio": 3.0}, "shp with min_ratio 3", False, "if it is not older; at least 3 times the score"),
+        ("shp-strict", {"min_ratio": None}, "shp with max_pairs_per_post 5", False, "at most 5 pairs a post"),
+        ("calibrated", {"min_confidence": None}, "votes with no floors", True, "no lowest score by platform"),
+        ("calibrated", {"floors": True}, "votes with min_confidence 0.8", False, "a confidence of 0.8 or more"),
+        ("time-matched", {"max_apart_s": 7200.0}, "time-matched with max_apart 2h", True, "at most 2h apart"),
+        ("time-matched", {"max_apart_s": 60.0}, "time-matched with max_apart 1m", False, "neighbours in time"),
+        ("votes", {"observe_at_s": 2.0 * DAY}, "votes with observe_at 2d", True, "scores read 2d after writing"),
+        ("log-votes", {"order": "winner-older"}, "older-winner with measure log2-votes", True, "+1 if accepted"),
+        # Who takes part says nothing of who wins.
+        ("shp", {"until": "2023-01-01T00:00:00Z", "seed": 7, "allow_unknown_age": True}, "shp", False, "SHP's data"),
+    ],
+)
+def test_name_sentence_and_mark_follow_the_parameters(
+    start: str, parameters: dict[str, Any], name: str, confounded: bool, said: str
+) -> None:
+    rule = preset(start, **parameters)
+    assert (rule.name, rule.confounded) == (name, confounded)
+    assert said in summary(rule)
+    assert named(rule) == rule
+
+
+def test_a_rule_of_ones_own_keeps_its_name_and_is_marked_where_it_must_be() -> None:
+    assert named(Rule(name="mine", order="any")) == Rule(name="mine", order="any", confounded=True)
+    assert named(Rule(name="mine", confounded=True)).confounded
+    assert named(structs.replace(PRESETS["shp"], order="winner-older")) == PRESETS["older-winner"]
     assert msgspec.convert(msgspec.to_builtins(PRESETS["shp"]), Rule) == PRESETS["shp"]
 
 
@@ -433,7 +476,9 @@ def test_splits_have_their_shares_and_are_the_thread_s_own() -> None:
     assert (splits(hashes[::-1], 0.05, 0.05)[::-1] == number).all()
 
 
-def test_equal_ids_on_two_sites_are_two_items() -> None:
-    hashes = item_hashes(pl.Series(["a.example", "b.example"]), pl.Series(["1", "1"]))
-    assert hashes[0] != hashes[1]
+def test_equal_ids_of_two_sites_or_threads_are_two_answers() -> None:
+    answers = pl.DataFrame(
+        {"site": ["a.example", "b.example", "b.example"], "post_id": ["7", "7", "8"], "answer_id": ["1", "1", "1"]}
+    )
+    assert len(set(answer_hashes(answers))) == 3
     assert READ > T0

@@ -199,7 +199,9 @@ def test_a_source_that_is_down_keeps_nothing_else_from_being_done(at: Bench, fir
     assert sorted(code for _, code in steps(ran)["crawl"]) == [0, 75]
     assert ran.new == 8
     assert manifest(out_of(at))["format"] == "pairs"
-    only_down = run_on(at, pipeline(at, source=[down]))
+    whole = pipeline(at, source=[down], export=[{"out": str(out_of(at)), "sites": ["*"]}])
+    assert run_on(at, whole).exit_code == 3
+    only_down = run_on(at, whole)
     assert (only_down.exit_code, steps(only_down)["export"]) == (75, [("up to date", 0)])
 
 

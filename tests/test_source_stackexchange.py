@@ -22,7 +22,7 @@ from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.limits import STACKEXCHANGE
 from shp_miner.sources.pace import MemoryClocks
 from shp_miner.sources.source import Listed, Source, Unreadable
-from shp_miner.sources.stackexchange import StackExchange, host_of
+from shp_miner.sources.stackexchange import StackExchange
 
 SITE = "workbench.stackexchange.com"
 WORLD = World(name="stackexchange", threads=30, mean_readers=200)
@@ -409,18 +409,3 @@ def test_the_numbers_of_the_api_become_exit_codes(number: int, name: str, kind: 
     error = refusal(Written({"/2.3/questions": Response(400, body)}))
     assert isinstance(error, kind)
     assert "127.0.0.1 in it" not in error.message
-
-
-@pytest.mark.parametrize(
-    ("name", "host"),
-    [
-        ("cooking", "cooking.stackexchange.com"),
-        ("Cooking.StackExchange.com", "cooking.stackexchange.com"),
-        ("stackoverflow", "stackoverflow.com"),
-        ("mathoverflow", "mathoverflow.net"),
-        ("cooking.meta", "cooking.meta.stackexchange.com"),
-        ("meta.superuser", "meta.superuser.com"),
-    ],
-)
-def test_a_site_has_one_host_by_any_of_its_names(name: str, host: str) -> None:
-    assert host_of(name) == host

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from shp_miner import BadInput, UsageError
 from shp_miner.model import ANSWER, GONE, POST, Chunk, thread_hash
 from shp_miner.report.stats import stats
-from shp_miner.store import HashRange, Store, lake
+from shp_miner.store import HashRange, Store, Within, lake
 from shp_miner.store.forget import Item, hide, tombstone
 from shp_miner.store.lake import TABLES
 from shp_miner.store.migrate import MARK
@@ -104,9 +104,18 @@ def test_ranges_of_some_communities_count_their_rows_alone(tmp_path: Path) -> No
     rows = [answer_row(f"{i}", post_id=f"p{i}", community="ab"[i % 10 == 0]) for i in range(100)]
     snapshot = filled(tmp_path / "s", chunk([], rows)).snapshot()
     assert len(snapshot.ranges(10)) == 10
-    assert [snapshot.answers(part, ["B"])[0].height for part in snapshot.ranges(10, ["B"])] == [10]
-    assert sum(snapshot.answers(part, ["a"])[0].height for part in snapshot.ranges(45, ["a"])) == 90
-    assert len(snapshot.ranges(10, ["nobody"])) == 1
+    assert [
+        snapshot.answers(part, Within(communities=("B",)))[0].height
+        for part in snapshot.ranges(10, Within(communities=("B",)))
+    ] == [10]
+    assert (
+        sum(
+            snapshot.answers(part, Within(communities=("a",)))[0].height
+            for part in snapshot.ranges(45, Within(communities=("a",)))
+        )
+        == 90
+    )
+    assert len(snapshot.ranges(10, Within(communities=("nobody",)))) == 1
 
 
 def test_rows_are_ordered_by_thread_hash_and_compaction_restores_it(tmp_path: Path) -> None:
@@ -310,7 +319,7 @@ def test_what_cannot_be_read_hides_what_was_until_it_is_read_again(tmp_path: Pat
     assert (hidden["author"], hidden["score"], hidden["community"]) == (None, None, "asktest")
     assert hidden["observed_at"].timestamp() == READ + 1e-6, "later than what it hides, whatever the clock says"
     assert [snapshot.unreadable(name) for name in ("posts", "answers")] == [1, 1]
-    assert snapshot.unreadable("answers", WHOLE, ["elsewhere"]) == 0
+    assert snapshot.unreadable("answers", WHOLE, Within(communities=("elsewhere",))) == 0
     assert {name: one["unreadable"] for name, one in stats(snapshot)["tables"].items()} == {"posts": 1, "answers": 1}
     kept = snapshot.answers(WHOLE, keep_unreadable=True)[0].sort("answer_id")
     assert kept["state"].to_list() == ["live", "live", "removed"]

@@ -9,9 +9,11 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from io import StringIO, TextIOWrapper
 
 import click
 
+from shp_miner.cli.saying import say
 from shp_miner.cli.surroundings import open_streams, require_memory
 from shp_miner.errors import Error, in_words, nearest
 
@@ -112,8 +114,10 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = cli.main(list(arguments), prog_name="shp-miner", standalone_mode=False)
     except click.ClickException as error:
+        shown = StringIO()
+        error.show(shown)
         with suppress(OSError):  # nobody can be told
-            error.show()
+            say(*shown.getvalue().rstrip().split("\n"), err=True)
         return error.exit_code
     except SystemExit:
         # What click and rich make of a reader of our output who went away; there is nobody left to tell.
@@ -128,10 +132,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _say(error: Error, verbose: bool) -> int:
     if verbose:
-        traceback.print_exc()
+        say(*traceback.format_exc().rstrip().split("\n"), err=True)
     if not error.told:
         with suppress(OSError):  # nobody can be told
-            for text in filter(None, (f"Error: {error.message}", error.hint)):
-                # Paths and arguments can hold bytes that are no text.
-                click.echo(text.encode(errors="backslashreplace").decode(), err=True)
+            say(f"Error: {error.message}", err=True)
+            if error.hint:
+                say(error.hint, err=True)
     return error.exit_code

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from shp_miner.cli.crawl import revisit
-from shp_miner.cli.options import common, example, rule_parameters, work
+from shp_miner.cli.options import FilePath, common, example, rule_parameters, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
+from shp_miner.cli.saying import say
 
 #: Communities shown to people, those with the most pairs first; `--json` has all.
 _SHOWN = 20
@@ -22,17 +23,18 @@ _SHOWN = 20
         "shp-miner export data/cooking --rule shp-strict --format trl --format shp --until 2023-01-01",
     ),
 )
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FilePath())
 @click.option("--rule", default="shp", show_default=True, help="Which of two answers is preferred; see docs/rules.md.")
 @click.option(
     "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
 )
 @click.option("--community", "communities", multiple=True, help="Keep only this community. Repeatable.")
+@click.option("--site", "sites", multiple=True, help="Keep only this site, such as lemmy.world. Repeatable.")
 @click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
 @click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
 @click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
 @click.option("--recheck", is_flag=True, help="First visit the crawled threads that are due, as `recheck` does.")
-@click.option("--keep-dropped", type=click.Path(path_type=Path), help="Write dropped posts and answers to this folder.")
+@click.option("--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
 @common
@@ -41,6 +43,7 @@ def command(
     rule: str,
     formats: tuple[str, ...],
     communities: tuple[str, ...],
+    sites: tuple[str, ...],
     validation: float,
     test: float,
     as_of: str | None,
@@ -62,11 +65,13 @@ def command(
     """
     from shp_miner.pipeline import export_dataset
     from shp_miner.rules.presets import preset
+    from shp_miner.store import Store
+    from shp_miner.store.exports import is_known
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     complete(store)
     if recheck and not revisit(store, quiet=quiet):
-        click.echo("Not everything that is due could be visited; what is in the store is exported.", err=True)
+        say("Not everything that is due could be visited; what is in the store is exported.", err=True)
     seen = 0.0
     with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
 
@@ -81,6 +86,7 @@ def command(
             rule=chosen,
             formats=formats,
             communities=communities,
+            sites=sites,
             validation=validation,
             test=test,
             as_of=as_of,
@@ -89,12 +95,17 @@ def command(
             memory=memory,
             advance=step,
         )
+    registered = is_known(Store(store), out)
+    if not registered:
+        told = "`forget` will not know of this export, since the store cannot be written to."
+        say(f"{told} Name it then: `shp-miner forget --export {out.absolute()}`.", err=True)
     for sentence in _waiting(store):
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
     formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
     data = {
         "out": str(out),
         "store": str(store),
+        "registered": registered,
         "version": result.version,
         "rule": chosen.name,
         "posts": dict(sorted(result.posts.items())),
@@ -115,7 +126,7 @@ def command(
         table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
         reasons("Left out", result.tally)
         if chosen.confounded:
-            click.echo("The labels of this rule are confounded by attention: use them to compare, not to train.\n")
+            say("The labels of this rule are confounded by attention: use them to compare, not to train.", "")
         table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
 
     show(data, people, as_json=as_json, quiet=quiet)

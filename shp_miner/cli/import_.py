@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from shp_miner.cli.options import Moment, common, example, work
+from shp_miner.cli.options import FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
+from shp_miner.cli.saying import say
 
-_PATH = click.Path(path_type=Path, readable=False)
+_PATH = FilePath(readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
 
 
@@ -106,9 +107,9 @@ def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, q
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
     show(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
     for trouble in [*tally.damages, *tally.examples]:
-        click.echo(trouble.sentence(), err=True)
+        say(trouble.sentence(), err=True)
     if not tally.complete:
-        click.echo(_incomplete(tally.lost, len(tally.damages)), err=True)
+        say(_incomplete(tally.lost, len(tally.damages)), err=True)
         return 3
     return 0
 

@@ -10,8 +10,9 @@ from typing import get_args
 import click
 
 from shp_miner.cli.crawl import SOURCES
-from shp_miner.cli.options import DEFAULT_STORE, example
+from shp_miner.cli.options import DEFAULT_STORE, FilePath, example
 from shp_miner.cli.output import show
+from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.keys import FormatName
 from shp_miner.rules.presets import PRESETS
@@ -34,7 +35,7 @@ _COMMUNITIES = {"stackexchange": "all", "discourse": "latest"}
         "shp-miner init meta.toml --source discourse --site meta.discourse.org --community latest --rule calibrated",
     ),
 )
-@click.argument("pipeline", type=click.Path(path_type=Path), default=Path("pipeline.toml"), metavar="[PIPELINE.toml]")
+@click.argument("pipeline", type=FilePath(), default=Path("pipeline.toml"), metavar="[PIPELINE.toml]")
 @click.option("--source", type=click.Choice(SOURCES), help="What to crawl; docs/crawling.md has what each gives.")
 @click.option("--site", help="The forum's host, for sources that run on many.")
 @click.option("--community", "communities", multiple=True, help="A community to crawl. Repeatable.")
@@ -108,7 +109,7 @@ def _asked(question: str, default: str | None) -> str:
         answer: str = click.prompt(question, default=default, type=str).strip()
         if answer:
             return answer
-        click.echo("Nothing was answered; Ctrl-C ends without a file.")
+        say("Nothing was answered; Ctrl-C ends without a file.")
 
 
 def _free(pipeline: Path) -> None:
@@ -127,8 +128,8 @@ def _write(pipeline: Path, text: str) -> None:
 
 
 def _people(pipeline: Path, source: str, following: list[str]) -> None:
-    click.echo(f"{pipeline} is written. Next:\n")
+    say(f"{pipeline} is written. Next:", "")
     if source == "reddit":
-        click.echo("  # Reddit wants an app of your own: docs/crawling.md says how to get one, and what to set")
+        say("  # Reddit wants an app of your own: docs/crawling.md says how to get one, and what to set")
     for line, why in zip(following, ("see what it would do and cost", "do it, as often as you like"), strict=True):
-        click.echo(f"  {line:<{len(following[0])}}   # {why}")
+        say(f"  {line:<{len(following[0])}}   # {why}")

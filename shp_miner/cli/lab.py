@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from shp_miner.cli.options import example
+from shp_miner.cli.options import FilePath, example
 from shp_miner.cli.output import progress, show, table
+from shp_miner.cli.saying import say
 
 
 @click.command("lab", epilog=example("shp-miner lab data/lab", "shp-miner lab data/lab-real --store data/store"))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FilePath())
 @click.option("--world", "worlds", multiple=True, help="Run only this world; see docs/lab.md. Repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), default=2000, show_default=True, help="Threads of each world.")
 @click.option("--no-charts", is_flag=True, help="Draw none; they need the extra `lab`.")
-@click.option("--store", type=click.Path(path_type=Path), help="Check the rules on this store instead of simulating.")
+@click.option("--store", type=FilePath(), help="Check the rules on this store instead of simulating.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to work with. [the cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
@@ -61,7 +62,7 @@ def command(
     def people() -> None:
         for one in tables[:2]:
             table(one.title, one.columns, one.shown())
-        click.echo(f"More measures: {out / 'lab.md'}. A simulation, with its own assumptions: docs/lab.md says which.")
+        say(f"More measures: {out / 'lab.md'}. A simulation, with its own assumptions: docs/lab.md says which.")
 
     show(to_dict(results), people, as_json=as_json, quiet=quiet)
 
@@ -88,9 +89,7 @@ def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) 
             if one.rows:
                 table(one.title, one.columns, one.shown())
             else:
-                click.echo(f"{one.title}\n\n {one.note}\n")
-        click.echo(
-            f"How to read these: {out / 'checks.md'}. None of them says that a label is right: docs/real-checks.md."
-        )
+                say(one.title, "", f" {one.note}", "")
+        say(f"How to read these: {out / 'checks.md'}. None of them says that a label is right: docs/real-checks.md.")
 
     show({"out": str(out), "tables": [one.to_dict() for one in tables]}, people, as_json=as_json, quiet=quiet)

@@ -9,25 +9,41 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
-from shp_miner.keys import UNITS_S
 from shp_miner.keys import Duration as Length
+from shp_miner.keys import Seconds
 from shp_miner.keys import Size as Amount
-from shp_miner.rules.presets import PRESETS, Rule
+from shp_miner.rules.presets import PRESETS, Rule, length
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_STORE = Path("data/store")
 
 
+class FilePath(click.Path):
+    """A path; ~ is a home also where no shell has put it in, as in an environment variable or a crontab."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(path_type=Path, **how)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        path = Path(str(super().convert(value, param, ctx)))
+        try:
+            return path.expanduser()
+        except RuntimeError:
+            self.fail(f"{str(path)!r} names the home of nobody on this machine.", param, ctx)
+
+
 class Duration(click.ParamType[float]):
-    """A length of time such as 90s, 15m, 24h, 3d or 2w, in seconds."""
+    """A length of time such as 90s, 15m, 24h, 3d or 2w, in seconds. Options named after a unit need none."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         try:
-            return float(Length.parse(value))
+            named = param is not None and any(name.endswith("-seconds") for name in param.opts)
+            return float((Seconds if named else Length).parse(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -77,7 +93,7 @@ def common(command: Command) -> Command:
         (
             click.option(
                 "--store",
-                type=click.Path(path_type=Path),
+                type=FilePath(),
                 default=DEFAULT_STORE,
                 show_default=True,
                 help="The store's folder.",
@@ -110,14 +126,8 @@ def _rule_option(name: str, hint: Any) -> Callable[[Command], Command]:
     shown = name.removesuffix("_s").replace("_", "-")
     declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
     default = getattr(PRESETS["shp"], name)
-    note = "" if default is None or flag else f" [{_length(default) if name.endswith('_s') else default}]"
+    note = "" if default is None or flag else f" [{length(default) if name.endswith('_s') else default}]"
     return click.option(declaration, name, type=kind, default=None, help=described.description + note)
-
-
-def _length(seconds: float) -> str:
-    """Seconds as a person would write them: 30d, 24h."""
-    unit = next(u for u, n in (("d", 86_400 * 2), ("h", 3600), ("s", 1)) if seconds >= n)
-    return f"{seconds / UNITS_S[unit]:g}{unit}"
 
 
 def _option_type(name: str, hint: Any) -> tuple[Any, bool]:

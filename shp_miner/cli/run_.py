@@ -11,7 +11,7 @@ import click
 
 from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
-from shp_miner.cli.options import Duration, example
+from shp_miner.cli.options import Duration, FilePath, example
 from shp_miner.cli.output import show, table
 
 #: As running.STEPS has them; that room's libraries are not needed for the help.
@@ -22,7 +22,7 @@ STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
     "run",
     epilog=example("shp-miner run pipelines/discourse.toml", "shp-miner run eli5.toml --only export --dry-run"),
 )
-@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.argument("pipeline", type=FilePath())
 @click.option("--only", type=click.Choice(STEPS), multiple=True, help="Take only this step. Repeatable.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it would cost, and ask nobody.")
 @click.option("--max-seconds", type=Duration(), help="As limits.max_seconds in the file, before it.")

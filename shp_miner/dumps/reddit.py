@@ -19,7 +19,7 @@ from shp_miner.dumps import reddit_records
 from shp_miner.dumps.ahead import ahead
 from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines
 from shp_miner.dumps.lines import Lines, all_lines, joined
-from shp_miner.dumps.records import Lost, latest_allowed_us
+from shp_miner.dumps.records import Lost, alone, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.tally import Damage, Tally
@@ -61,10 +61,11 @@ def read(
         search = _Search(file, kinds[file], wanted, searched)
         rows = _Rows(file, kinds[file], wanted, tally, latest_allowed_us(now))
         # One thread decompresses, one searches, and this one parses.
-        for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
-            rows.add(found)
-            if rows.full:
-                yield rows.take()
+        with alone(file, tally):
+            for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
+                rows.add(found)
+                if rows.full:
+                    yield rows.take()
         yield rows.take()
         tally.merge(searched)
 
@@ -156,8 +157,10 @@ class _Rows:
             for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
                 self.tally.drop(self.kind, reason, count)
             kept = frame.filter(frame[LEFT_OUT].is_null())
-            self._rows.add_frame(kept)
-            self.tally.keep(self.kind, kept.height)
+            lost = self._rows.add_frame(kept)
+            for reason, count in lost.items():
+                self.tally.drop(self.kind, reason, count)
+            self.tally.keep(self.kind, kept.height - sum(lost.values()))
         for place in careful:
             self._careful(place)
 
@@ -216,7 +219,7 @@ def kind_of(path: Path) -> str:
             raise BadInput(
                 f"{path} holds threads with their answers, not a Reddit dump.", "Use `import threads` for it."
             )
-        if "title" in record and "subreddit" in record:
+        if "title" in record and ("subreddit" in record or "selftext" in record):
             return "post"
     if not seen and (compression(path) != "plain" or path.stat().st_size == 0):
         return "post"  # empty, or damaged before its first line: reading it says which

@@ -13,46 +13,16 @@ from pathlib import Path
 from shp_miner.dumps.stackexchange_7z import MAGIC_7Z, list_archive
 from shp_miner.dumps.stackexchange_xml import Source
 from shp_miner.errors import BadInput, Error, UsageError, from_os_error
+from shp_miner.sites import site_name, site_of
 
 #: The tables that are read, and the others of a published dump, which hold nothing a preference needs.
 TABLES = ("posts", "users", "votes")
 _OTHER_TABLES = ("badges", "comments", "posthistory", "postlinks", "tags")
 
-#: The sites with a domain of their own; all others are below stackexchange.com.
-_OWN_DOMAINS = {
-    "stackoverflow": "stackoverflow.com",
-    "superuser": "superuser.com",
-    "serverfault": "serverfault.com",
-    "askubuntu": "askubuntu.com",
-    "mathoverflow": "mathoverflow.net",
-    "stackapps": "stackapps.com",
-}
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _SPLIT = re.compile(r"(.+)-(Posts|Users|Votes|Badges|Comments|PostHistory|PostLinks|Tags)", re.IGNORECASE)
 _ROOT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(!DOCTYPE|[A-Za-z]+)", re.DOTALL)
 _SNIFFED_BYTES = 4096
-
-
-def site_name(name: str) -> str | None:
-    """The host of a Stack Exchange site from the name of a folder or archive, or None where the name does not tell.
-
-    A full host stands for itself: `superuser.com`, `beer.stackexchange.com`, `es.meta.stackoverflow.com`. Its last part
-    may be missing: `beer.stackexchange`. `conlang.meta` is `conlang.meta.stackexchange.com`, `superuser.meta` is
-    `meta.superuser.com`, and the former host of a meta site, `meta.beer.stackexchange.com`, becomes today's. A single
-    word such as `beer`, or a name with dots that is none of these, does not tell.
-    """
-    host = name.strip().lower()
-    if not _HOST.fullmatch(host):
-        return None
-    for candidate in (host, f"{host}.com", f"{host}.net"):
-        if candidate.endswith(".stackexchange.com"):
-            return re.sub(r"^meta\.([^.]+)\.stackexchange", r"\1.meta.stackexchange", candidate)
-        if any(candidate == own or candidate.endswith(f".{own}") for own in _OWN_DOMAINS.values()):
-            return candidate
-    first, _, rest = host.partition(".")
-    if rest != "meta":
-        return None
-    return f"meta.{_OWN_DOMAINS[first]}" if first in _OWN_DOMAINS else f"{first}.meta.stackexchange.com"
 
 
 def sources_by_site(paths: Sequence[Path], site: str | None = None) -> dict[str, list[Source]]:
@@ -91,7 +61,7 @@ def sources_by_site(paths: Sequence[Path], site: str | None = None) -> dict[str,
 def _override(site: str | None) -> str | None:
     if site is None:
         return None
-    host = site_name(site) or site.strip().lower()
+    host = site_of(site, stackexchange=True)
     if not _HOST.fullmatch(host):
         raise UsageError(
             f"{site!r} is not the host of a site.", "Give a full host name, for example beer.stackexchange.com."

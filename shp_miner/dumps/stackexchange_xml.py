@@ -20,6 +20,9 @@ Row = tuple[int, dict[str, str]]
 #: A record longer than this is lost rather than held; the sites allow a post 30,000 characters.
 MAX_RECORD_BYTES = 64 << 20
 
+#: Bytes given to the parser at a time: after an error, what was given after it is given again.
+_PIECE = 1 << 14
+
 
 @dataclass(frozen=True)
 class Source:
@@ -120,8 +123,13 @@ class RowParser:
 
     def feed(self, data: bytes) -> list[Row]:
         """The rows that `data` completes."""
+        for start in range(0, len(data), _PIECE):
+            self._feed(data[start : start + _PIECE])
+        return self._take()
+
+    def _feed(self, data: bytes) -> None:
         if self._refused:
-            return []
+            return
         self._held += data
         try:
             self._push(data if self._parser is not None else self._resume(self._held_from))
@@ -135,7 +143,6 @@ class RowParser:
         if len(self._held) > MAX_RECORD_BYTES:
             self._lose("line_too_long", self._held_from, f"a record is longer than {MAX_RECORD_BYTES} bytes")
             self._resume(self._held_from + len(self._held))
-        return self._take()
 
     def close(self, broken: bool = False) -> list[Row]:
         """The rows still to come. Text that ends early is damage, unless it is `broken` and its damage known."""

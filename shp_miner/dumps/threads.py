@@ -20,23 +20,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import UNSET, UnsetType
 
+from shp_miner.dumps import parquet
 from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
-from shp_miner.dumps.records import Lost, epoch_us, integer, latest_allowed_us
+from shp_miner.dumps.records import Lost, alone, epoch_us, integer, latest_allowed_us
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.sites import site_of
 from shp_miner.tally import Damage, Tally
 from shp_miner.text.clean import sound, visible_chars
 
 SOURCE = "threads"
 _LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread a line, its answers in it."
 _GONE_AUTHORS = frozenset({None, "", "[deleted]", "[removed]"})
-_SITE = re.compile(r"[^\s/@]+")
+_SITE = re.compile(r"(https?://)?[^\s/@]+(/[^\s@]*)?", re.IGNORECASE)
 _ID_CHARS_MAX = 255
 _UTF8_MARK = b"\xef\xbb\xbf"
 
-#: Bytes looked at to tell what kind of file this is, and bytes of Parquet turned into records at a time.
+#: Bytes looked at to tell what kind of file this is.
 _SNIFFED = 1 << 16
-_BATCH = 16 << 20
 #: Lines looked at, and how many of the required keys make one of them a thread. Other records have some of them.
 _LINES_SNIFFED = 20
 _KEYS_ENOUGH = 4
@@ -112,11 +113,12 @@ def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance
     kinds = [(path, _kind(path)) for path in paths]
     collector = _Collector(tally, latest_allowed_us(now))
     for path, kind in kinds:
-        records = (_parquet_records if kind == "parquet" else _jsonl_records)(path, tally, advance)
-        for place, record in records:
-            collector.add(record, place)
-            if collector.full:
-                yield collector.take()
+        records = (parquet.records if kind == "parquet" else _jsonl_records)(path, tally, advance)
+        with alone(path, tally):
+            for place, record in records:
+                collector.add(record, place)
+                if collector.full:
+                    yield collector.take()
     yield collector.take()
 
 
@@ -141,12 +143,12 @@ class _Collector:
                 raise record
             thread = _convert(record, _Thread, _THREAD_KEYS, _THREAD_REQUIRED)
             row = self._post(thread)
+            self.posts.add(**row)
         except Lost as lost:
             self.tally.lose("post", lost.reason, _at(place, lost.what))
             answers = record.get("answers") if isinstance(record, dict) else None
             self.tally.drop("answer", "thread_lost", len(answers) if isinstance(answers, list) else 0)
             return
-        self.posts.add(**row)
         self.tally.keep("post")
         self._add_answers(thread, row, place)
 
@@ -163,9 +165,13 @@ class _Collector:
                 continue
             if first is not row:
                 self.tally.drop("answer", "repeated_identically")
-        for row in seen.values():
-            self.answers.add(**row)
-        self.tally.keep("answer", len(seen))
+        for answer_id, row in seen.items():
+            try:
+                self.answers.add(**row)
+            except Lost as lost:
+                self.tally.lose("answer", lost.reason, _at(place, f"answer {answer_id}: {lost.what}"))
+            else:
+                self.tally.keep("answer")
 
     def _post(self, thread: _Thread) -> dict[str, Any]:
         if not _SITE.fullmatch(thread.site):
@@ -177,7 +183,7 @@ class _Collector:
             raise Lost("wrong_type", "upvote_ratio is not between 0 and 1")
         row = self._shared(thread, None) | {
             # Host names know no letter case; one thread must not become two.
-            "site": _id(thread.site.lower(), "site"),
+            "site": _id(site_of(thread.site), "site"),
             "community": thread.community,
             "post_id": _id(thread.post_id, "post_id"),
             "title": thread.title,
@@ -320,46 +326,6 @@ def _decode(line: bytes) -> Any:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             return Lost("not_json", f"the line is not JSON ({error!s:.60})")
-
-
-def _parquet_records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
-    """Rows of a Parquet file; a row group that is damaged is noted and the next one read."""
-    try:
-        # A buffer makes pyarrow read column chunks in pieces rather than whole; page sums tell damage from data.
-        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        what = f"the directory at its end is unreadable ({error})"
-        tally.damages.append(Damage(str(path), path.stat().st_size, what))
-        return
-    first = 0
-    for number in range(file.num_row_groups):
-        group = file.metadata.row_group(number)
-        offset = group.column(0).data_page_offset
-        count = max(1, min(4096, _BATCH * group.num_rows // max(group.total_byte_size, 1)))
-        row = first
-        try:
-            for batch in file.iter_batches(batch_size=count, row_groups=[number], use_threads=False):
-                for record in _rows(batch):
-                    yield Damage(str(path), offset, f"row {row}: "), record
-                    row += 1
-        except (pa.ArrowException, OSError) as error:
-            tally.damages.append(Damage(str(path), offset, f"row group {number} breaks off at row {row} ({error})"))
-        first += group.num_rows
-        advance(sum(group.column(i).total_compressed_size for i in range(group.num_columns)))
-
-
-def _rows(batch: pa.RecordBatch) -> Iterator[Any]:
-    """The rows of a batch as dictionaries, with Lost in the place of one whose text is not UTF-8."""
-    try:
-        rows = batch.to_pylist()
-    except UnicodeDecodeError:
-        rows = []
-        for number in range(batch.num_rows):
-            try:
-                rows += batch.slice(number, 1).to_pylist()
-            except UnicodeDecodeError:
-                rows.append(Lost("not_utf8", "its text is not UTF-8"))
-    yield from rows
 
 
 def _kind(path: Path) -> str:

@@ -7,10 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.shards import ALL, Shard
 from shp_miner.rules.hashing import SPLITS
-from shp_miner.rules.presets import SUMMARIES
+from shp_miner.rules.presets import Rule, summary
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
 
@@ -21,6 +23,9 @@ of truth, safety or helpfulness. A score ratio is not a significance test: 4 vot
 in three. `confidence` is the probability, by a model of how much attention an answer's rank and age bring, that the
 preferred answer is the better one for those who vote; it knows nothing of herding or of the taste for long answers.
 `tier` is `strict` for pairs of SHP's own kind with a confidence of 0.8 or more, else `extended`."""
+
+#: Communities with another name as configurations that the card lists.
+_RENAMED_SHOWN = 100
 
 _LEFT_OUT = ("| what | reason | count |", "|---|---|---:|")
 
@@ -45,7 +50,7 @@ def card(manifest: dict[str, Any], shards: Sequence[Shard], platforms: Sequence[
     parts = [
         _front_matter(shards, sum(manifest["rows"].values()), licenses),
         f"# Preferences mined from forums: rule `{rule['name']}`, format `{form.name}`",
-        f"For {form.purpose}. Rule: {SUMMARIES.get(rule['name'], 'see the parameters in manifest.json')}.",
+        f"For {form.purpose}. Rule: {summary(msgspec.convert(rule, Rule))}.",
         _numbers(shards),
         "## What a label is worth\n\n" + "\n\n".join([*([_CONFOUNDED] if rule["confounded"] else []), _WORTH]),
         "## How it was made\n\n" + _making(manifest),
@@ -53,7 +58,7 @@ def card(manifest: dict[str, Any], shards: Sequence[Shard], platforms: Sequence[
         + "\n\n".join(terms or ["The content belongs to those who wrote it; ask the forum for its terms."]),
         "```python\nfrom datasets import load_dataset\n\n"
         'dataset = load_dataset("PATH")             # every community\n'
-        f'dataset = load_dataset("PATH", "{shards[0].config}")\n```',
+        f'dataset = load_dataset("PATH", {json.dumps(shards[0].config, ensure_ascii=False)})\n```',
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -79,7 +84,7 @@ def front_matter(
     # handing out the rows of an earlier export at the same place, forgotten ones too.
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     for name, splits in configs.items():
-        lines.append(f"- config_name: {json.dumps(name)}")
+        lines.append(f"- config_name: {json.dumps(name, ensure_ascii=False)}")
         lines.append(f'  description: "content {digest}"')
         if name == default:
             lines.append("  default: true")
@@ -101,6 +106,16 @@ def _numbers(shards: Sequence[Shard]) -> str:
     lines += [f"| {_plain(name)} | " + " | ".join(f"{rows[name][s]:,}" for s in SPLITS) + " |" for name in shown]
     if len(rows) > len(shown):
         lines.append(f"| and {len(rows) - len(shown):,} more (see manifest.json) | | | |")
+    renamed = {shard.community: shard.config for shard in shards if shard.config != shard.community}
+    if renamed:
+        lines += [
+            "",
+            "Names that `datasets` does not take, or that mean something else there, and their configurations:",
+            "",
+        ]
+        lines += [f"- {_plain(name)}: `{config}`" for name, config in sorted(renamed.items())[:_RENAMED_SHOWN]]
+        if len(renamed) > _RENAMED_SHOWN:
+            lines.append(f"- and {len(renamed) - _RENAMED_SHOWN:,} more (see manifest.json)")
     return "\n".join(lines)
 
 

@@ -90,7 +90,9 @@ def _indexes(folder: Path, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
     for number in range(count):
         path = _path(folder, number, _INDEX)
         if path.exists():
-            yield number, pl.read_ipc(path)
+            with path.open("rb") as file:  # a path with brackets would be taken for a pattern
+                index = pl.read_ipc(file)
+            yield number, index
 
 
 def _rows(path: Path, start: int, stop: int) -> pl.DataFrame:

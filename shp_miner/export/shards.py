@@ -26,8 +26,17 @@ _DICTIONARY_BYTES = 1 << 28
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _UNSAFE_CHARACTER = re.compile(r"[^a-z0-9._-]+")
 
-#: The configuration that holds every community; a community of that name is called otherwise.
+#: The configuration that holds every community.
 ALL = "all"
+
+#: Names that mean something else to `datasets`, or where files of an export's own lie; a community of such a name is
+#: called otherwise.
+_RESERVED = frozenset({ALL, "default", "manifest.json", "readme.md"})
+
+#: Characters that `datasets` takes in no name of a configuration, and the longest such name in bytes: it becomes the
+#: name of a folder.
+_REFUSED = frozenset('<>:/\\|?*"')
+_NAME_BYTES = 100
 
 
 class Shard(Struct, frozen=True):
@@ -53,20 +62,38 @@ class Shard(Struct, frozen=True):
 
 
 def config_name(community: str) -> str:
-    """The community's name as a folder and configuration: itself where it is safe, else a safe form with a hash.
+    """The community's name as a configuration: itself where `datasets` takes it, else `folder_name`.
 
-    It depends on this one name only, so it never changes as communities come and go.
+    Both depend on this one name only, so they never change as communities come and go.
     """
-    if _SAFE.fullmatch(community) and community != ALL:
+    usable = community.isprintable() and community.strip() == community and community[:1] not in ("", ".")
+    if usable and not _REFUSED.intersection(community) and len(community.encode()) <= _NAME_BYTES:
+        return folder_name(community) if community.lower() in _RESERVED else community
+    return folder_name(community)
+
+
+def folder_name(community: str) -> str:
+    """The community's name as a folder on any file system: itself where it is safe, else a safe form with a hash."""
+    if _SAFE.fullmatch(community) and community not in _RESERVED:
         return community
     plain = _UNSAFE_CHARACTER.sub("_", community.lower()).strip("._-")[:80]
     return f"{plain or 'community'}-{xxhash.xxh32_hexdigest(community.encode())}"
 
 
+def rows_of(shards: Iterable[Shard]) -> dict[str, dict[str, int]]:
+    """The rows of each split of each configuration, that of every community first."""
+    found: dict[str, dict[str, int]] = {ALL: {}}
+    for shard in shards:
+        for name in (ALL, shard.config):
+            splits = found.setdefault(name, {})
+            splits[shard.split] = splits.get(shard.split, 0) + shard.rows
+    return found
+
+
 def write_shards(folder: Path, form: Format, community: str, split: str, tables: Iterable[pa.Table]) -> list[Shard]:
     """Write the rows of one community and split under `folder`; the files are named when their number is known."""
     config = config_name(community)
-    target = folder / config
+    target = folder / folder_name(community)
     target.mkdir(parents=True, exist_ok=True)
     written: list[tuple[Path, int]] = []
     writer: pq.ParquetWriter | None = None

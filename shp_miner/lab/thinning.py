@@ -16,7 +16,7 @@ import polars as pl
 
 from shp_miner.lab.table import Table
 from shp_miner.lab.threads import KEY, Shares, Threads, side
-from shp_miner.rules.hashing import Hashes, item_hashes, mix
+from shp_miner.rules.hashing import Hashes, answer_hashes, mix
 from shp_miner.rules.presets import PRESETS, PROFILES
 
 #: Lower ends of classes of the gap between winner and loser, in votes of the labelling half.
@@ -99,7 +99,7 @@ def _both_halves(threads: Threads, seed: int) -> pl.DataFrame:
     start = pl.col("platform").replace_strict(starts, return_dtype=pl.Int64)
     answers = threads.answers.filter(pl.col("score") >= start).with_columns(start=start)
     votes = (answers["score"] - answers["start"]).to_numpy()
-    first = halves(votes, item_hashes(answers["site"], answers["answer_id"]), seed)
+    first = halves(votes, answer_hashes(answers), seed)
     return answers.with_columns(
         first=pl.Series(first, dtype=pl.Int64) + pl.col("start"),
         second=pl.Series(votes - first, dtype=pl.Int64) + pl.col("start"),

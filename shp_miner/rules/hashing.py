@@ -1,4 +1,7 @@
-"""Choices by hash: sides, samples and splits depend on an item's own ids alone, so they never change as data grow."""
+"""Choices by hash: they depend on site, thread and answer together and on nothing else, so no other data change them.
+
+An answer's id alone does not name it: many forums number the answers of each thread from 1.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ import xxhash
 
 Hashes = npt.NDArray[np.uint64]
 
-# Salts keep the choices independent of each other. These of sides and splits are the smallest positive numbers with
-# which the two rows that SHP's authors printed keep their sides and their split.
-_SIDE_SALT = 2
+# Salts keep the choices independent of each other. These of sides and splits are the smallest positive numbers, each
+# its own, with which the two rows that SHP's authors printed keep their sides and their split (1 would do for both).
+_SIDE_SALT = 5
 _SPLIT_SALT = 1
 _SAMPLE_SALT = 1 << 32
 
@@ -27,14 +30,14 @@ def mix(values: Hashes) -> Hashes:
         return z ^ (z >> np.uint64(31))
 
 
-def item_hashes(sites: pl.Series, ids: pl.Series) -> Hashes:
-    """`model.item_hash` of each (site, id)."""
-    joined = pl.select(pl.concat_str(sites, pl.lit("\0"), ids)).to_series().cast(pl.Binary)
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, joined.to_list()), np.uint64, len(ids))
+def answer_hashes(answers: pl.DataFrame) -> Hashes:
+    """A hash of each answer's site, thread and id: XXH3 of "site NUL post_id NUL answer_id"."""
+    joined = answers.select(pl.concat_str("site", "post_id", "answer_id", separator="\0").cast(pl.Binary)).to_series()
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, joined.to_list()), np.uint64, len(joined))
 
 
 def pair_hashes(a: Hashes, b: Hashes) -> Hashes:
-    """One hash for each pair of item hashes, the same whichever comes first."""
+    """One hash for each pair of answer hashes, the same whichever comes first."""
     with np.errstate(over="ignore"):
         return mix(np.minimum(a, b) + mix(np.maximum(a, b)))
 

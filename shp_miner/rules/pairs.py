@@ -18,7 +18,7 @@ from shp_miner.model import PAIR, TIERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.calibrated import SURE, calibrate, probability, with_theta
 from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts
-from shp_miner.rules.hashing import Hashes, item_hashes, pair_hashes, sample_keys
+from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.tally import Tally
 
@@ -45,7 +45,7 @@ class Pairs:
     confidence: Floats
     strict: Mask
     pair_hash: Hashes
-    item_hash: Hashes
+    answer_hash: Hashes
 
     def __len__(self) -> int:
         return len(self.winner)
@@ -63,7 +63,7 @@ class Pairs:
             answers=self.answers.filter(answers),
             winner=row[self.winner],
             loser=row[self.loser],
-            item_hash=self.item_hash[answers],
+            answer_hash=self.answer_hash[answers],
         )
 
     def worth(self) -> dict[str, pl.Series]:
@@ -149,7 +149,7 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
     paired[winner] = paired[loser] = True
     # Hashes are made one by one in Python, so only of answers that are in some pair.
     hashes = np.zeros(answers.height, np.uint64)
-    hashes[paired] = item_hashes(*answers.filter(paired).select("site", "answer_id"))
+    hashes[paired] = answer_hashes(answers.filter(paired))
     strict = _strict(answers, winner, loser, confidence)
     hashed = pair_hashes(hashes[winner], hashes[loser])
     return Pairs(answers, winner, loser, confidence, strict, hashed, hashes).among(paired)

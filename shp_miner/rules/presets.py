@@ -52,7 +52,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     its documentation: the command line's help and docs/rules.md are made of it.
     """
 
-    name: Annotated[str, Meta(description="Name of the rule, written into every row.")]
+    name: Annotated[str, Meta(description="Name of the rule, written into every row; it follows the parameters.")]
 
     floors: Annotated[
         bool, Meta(description="Where no lowest score is given, take the platform's; without, there is none.")
@@ -154,16 +154,99 @@ SUMMARIES: dict[str, str] = {
     "calibrated": "the higher score wins if it is sure beyond what rank and age alone would have brought it",
 }
 
+#: What says who wins, and so what a rule is. The other parameters say which items take part, and rename nothing.
+_DECIDES = (
+    "floors", "order", "max_apart_s", "neighbours_only", "min_ratio", "measure", "min_confidence", "max_pairs_per_post",
+    "observe_at_s",
+)  # fmt: skip
+
+#: Between a preset's name and what is different from it.
+_WITH = " with "
+
+#: Answers at most this far apart had about the same time to be seen (DialogRPT).
+_CLOSE_S = 3600
+
 
 def preset(name: str, **overrides: Any) -> Rule:
-    """The named preset with some parameters replaced. Raises UsageError for an unknown name, parameter or bad value."""
+    """The named preset with some parameters replaced, and the name that fits those.
+
+    Raises UsageError for an unknown name, parameter or bad value.
+    """
     if name not in PRESETS:
         raise UsageError(f"There is no rule {name!r}.", nearest(name, PRESETS))
     for key in overrides:
         if key not in Rule.__struct_fields__:
             raise UsageError(f"A rule has no parameter {key!r}.", nearest(key, Rule.__struct_fields__))
     try:
-        return msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule)
+        return named(msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule))
     except msgspec.ValidationError as error:
         reason, _, key = str(error).partition(" - at `$.")
         raise UsageError(f"A rule's {key.rstrip('`')}: {reason}.", "See docs/rules.md for what each takes.") from error
+
+
+def named(rule: Rule) -> Rule:
+    """The rule with the name and the mark `confounded` that its parameters make, wherever they came from.
+
+    It is called as the preset that decides as it does, else as the nearest with what is different ("shp with min_ratio
+    3"). A name that is no preset's is its maker's own and stays.
+    """
+    confounded = _is_confounded(rule)
+    if rule.name.partition(_WITH)[0] not in PRESETS:
+        return msgspec.structs.replace(rule, confounded=confounded or rule.confounded)
+    changes = {name: _changes(rule, base) for name, base in PRESETS.items()}
+    name = min(changes, key=lambda base: len(changes[base]))
+    if changes[name]:
+        name += _WITH + ", ".join(changes[name])
+    return msgspec.structs.replace(rule, name=name, confounded=confounded)
+
+
+def summary(rule: Rule) -> str:
+    """What the rule says, in one line for people."""
+    if rule.name in PRESETS and not _changes(rule, PRESETS[rule.name]):
+        return SUMMARIES[rule.name]
+    order = {"winner-not-older": " if it is not older", "winner-older": " if it is older", "any": ", whatever the age"}
+    measure = "score" if rule.measure == "score" else "round(log2(1 + votes)), +1 if accepted,"
+    parts = [f"the higher {measure} wins{order[rule.order]}"]
+    if rule.observe_at_s is not None:
+        parts.append(f"scores read {length(rule.observe_at_s)} after writing")
+    if rule.neighbours_only:
+        parts.append("neighbours in time")
+    if rule.max_apart_s is not None:
+        parts.append(f"at most {length(rule.max_apart_s)} apart")
+    if rule.min_ratio is not None:
+        parts.append(f"at least {rule.min_ratio:g} times the score")
+    if rule.min_confidence is not None:
+        parts.append(f"a confidence of {rule.min_confidence:g} or more")
+    if rule.max_pairs_per_post is not None:
+        parts.append(f"at most {rule.max_pairs_per_post} pairs a post")
+    return "; ".join([*parts, *([] if rule.floors else ["no lowest score by platform"])])
+
+
+def length(seconds: float) -> str:
+    """A length of time as a person would write it: 30d, 24h."""
+    unit, of_unit = next((u, n) for u, n in (("d", 2 * DAY_S), ("h", 3600), ("m", 60), ("s", 0)) if seconds >= n)
+    return f"{seconds / (DAY_S if unit == 'd' else of_unit or 1):g}{unit}"
+
+
+def _is_confounded(rule: Rule) -> bool:
+    """Whether the labels follow attention: the winner may be older, and nothing makes up for the time it had."""
+    if rule.order == "winner-older":
+        return True
+    close = rule.max_apart_s is not None and rule.max_apart_s <= _CLOSE_S
+    return rule.order == "any" and rule.measure == "score" and not close and rule.min_confidence is None
+
+
+def _changes(rule: Rule, base: Rule) -> list[str]:
+    """What decides in another way in `rule` than in `base`, in words."""
+    return [_change(key, getattr(rule, key)) for key in _DECIDES if getattr(rule, key) != getattr(base, key)]
+
+
+def _change(key: str, value: Any) -> str:
+    shown = key.removesuffix("_s")
+    if value is None or value is False:
+        return f"no {shown}"
+    if value is True:
+        return shown
+    if shown != key:
+        return f"{shown} {length(value)}"
+    return f"{shown} {value:g}" if isinstance(value, float) else f"{shown} {value}"

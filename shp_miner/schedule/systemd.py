@@ -112,7 +112,7 @@ def secrets() -> Path:
 
 
 def _config() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config").absolute()
+    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser().absolute()
 
 
 def systemctl() -> tuple[str, ...]:

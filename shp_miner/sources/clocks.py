@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 def default_path() -> Path:
     """Where the file lies unless told otherwise: the user's folder for state, as the XDG base directories say."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "shp-miner" / "hosts.sqlite"
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "shp-miner" / "hosts.sqlite"
 
 
 class FileClocks:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from shp_miner.errors import UsageError
+from shp_miner.sites import site_of
 from shp_miner.sources import limits
 from shp_miner.sources.http import SYSTEM, Budget, Clock, Clocks, Http
 from shp_miner.sources.limits import Limits
@@ -76,15 +77,14 @@ def _forum(name: str, access: Access, example: str) -> tuple[str, str]:
     if not access.site:
         raise UsageError(f"Which site? {name} runs on many.", f"Name it: --site {example}.")
     url = access.site if "://" in access.site else f"https://{access.site}"
-    parts = urlsplit(url)
-    return (parts.netloc + parts.path).rstrip("/").lower(), access.url or url
+    return site_of(access.site, stackexchange=name == "stackexchange"), access.url or url
 
 
 def _address(site: str, *asked: str | None) -> str:
     """Where people find a site, as it was asked for: one without TLS bears http://."""
     for address in asked:
         parts = urlsplit(address or "")
-        if parts.scheme and (parts.netloc + parts.path).rstrip("/").lower() == site:
+        if parts.scheme and site_of(address or "") == site:
             return f"{parts.scheme}://{site}"
     return f"https://{site}"
 

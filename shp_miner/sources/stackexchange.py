@@ -14,7 +14,6 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from shp_miner.dumps.stackexchange import COMMUNITY_USER, license_by_date
-from shp_miner.dumps.stackexchange_paths import site_name
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.sources.evidence import Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Params, Refused, Unexpected
@@ -108,7 +107,7 @@ class _Page(msgspec.Struct, Generic[_Found]):
 class StackExchange:
     """One site, read through the API that serves them all. See shp_miner.sources.source.
 
-    `site` is the site's host (`host_of` knows it); `http` asks the API. A community is a tag, or "all" for the site.
+    `site` is the host, as `sites.site_of` gives it; `http` asks the API. A community is a tag, or "all" for the site.
     """
 
     name = "stackexchange"
@@ -117,6 +116,7 @@ class StackExchange:
     lists_activity = True
     ids_per_request = _PAGE_SIZE
     looks_up = True
+    tells_the_past = False
 
     #: How many threads one call of `threads` takes.
     threads_per_request = _PAGE_SIZE
@@ -225,7 +225,7 @@ class StackExchange:
             )
         if said.error_id in _BAD_MOMENT:
             return TryLater(f"The Stack Exchange API is not well ({said.error_name}).", "Run the same command later.")
-        return at_the_door(error) or error
+        return at_the_door(error, MEANINGS) or error
 
     def _tag(self, community: str) -> str | None:
         name = community.strip().lower()
@@ -264,13 +264,6 @@ class StackExchange:
             "license": seen.content_license or license_by_date(created_at),
             "edited": seen.last_edit_date is not None,
         }
-
-
-def host_of(name: str) -> str:
-    """The host of a site by its host or the API's short name: "cooking", "stackoverflow", "cooking.meta"."""
-    word = name.strip().lower()
-    found = (site_name(candidate) for candidate in (word, f"{word}.com", f"{word}.net"))
-    return next((host for host in found if host), word if "." in word else f"{word}.stackexchange.com")
 
 
 def _groups(questions: Sequence[_Question]) -> Iterator[list[str]]:

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable
+from msgspec import Struct
 
 from shp_miner.model import ANSWER, POST, frame_schema
 
@@ -39,6 +40,32 @@ class HashRange:
 
 #: The whole of the hash space.
 EVERYTHING = HashRange(_LOWEST, _BEYOND)
+
+
+class Within(Struct, frozen=True):
+    """Some of a store: rows of any of `sites` and of any of `communities`; none of either means all.
+
+    `places`, where there are any, are sites with some communities each (none means the whole site).
+    """
+
+    sites: tuple[str, ...] = ()
+    communities: tuple[str, ...] = ()
+    places: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def holds(self) -> pl.Expr:
+        """Whether a row is of that part."""
+        parts = [pl.lit(value=True)]
+        if self.sites:
+            parts.append(pl.col("site").is_in(self.sites))
+        if self.communities:
+            parts.append(pl.col("community").is_in([name.lower() for name in self.communities]))
+        if self.places:
+            parts.append(pl.any_horizontal(Within((site,), names).holds() for site, names in self.places))
+        return pl.all_horizontal(parts)
+
+
+#: The whole store.
+EVERYWHERE = Within()
 
 
 class Snapshot:
@@ -70,6 +97,11 @@ class Snapshot:
         """Each table's own id, which it gets when it is made, and its rows."""
         return {name: (str(table.metadata().id), self.rows(name)) for name, table in self._tables.items()}
 
+    @property
+    def made_us(self) -> int:
+        """When the tables were made, in microseconds since 1970, and so before any row came in; 0 if nobody knows."""
+        return (self._tables["posts"].metadata().created_time or 0) * 1000
+
     def size_bytes(self, name: str) -> int:
         """Bytes on disk of a table's files at this version."""
         return int(self._files[name]["bytes"].sum())
@@ -82,12 +114,12 @@ class Snapshot:
         }
         return added
 
-    def ranges(self, rows_each: int, communities: Collection[str] = ()) -> list[HashRange]:
+    def ranges(self, rows_each: int, within: Within = EVERYWHERE) -> list[HashRange]:
         """Equal parts of the hash space, of about `rows_each` rows: hashes are uniform, so the parts are too.
 
-        With `communities`, only their rows count. Fewer parts are read faster, since a part's ends cut row groups.
+        Rows outside of `within` do not count. Fewer parts are read faster, since a part's ends cut row groups.
         """
-        rows = sum(self._rows_of(name, communities) if communities else self.rows(name) for name in self._tables)
+        rows = sum(self.rows(name) if within == EVERYWHERE else self._rows_of(name, within) for name in self._tables)
         count = max(1, -(-rows // rows_each))
         edges = [_LOWEST + (i << 64) // count for i in range(count)] + [_BEYOND]
         return [HashRange(start, stop) for start, stop in pairwise(edges)]
@@ -98,10 +130,12 @@ class Snapshot:
         files = self._files[name].filter(pl.col("highest") >= part.start, pl.col("lowest") < part.stop)
         if files.is_empty():
             return pl.DataFrame(schema=SCHEMAS[name]).lazy()
-        return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds())
+        # What earlier versions let in without a community is nowhere; `doctor --repair` takes it out.
+        placed = pl.col("community").is_not_null()
+        return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds(), placed)
 
     def posts(
-        self, part: HashRange, communities: Collection[str] = (), *, keep_unreadable: bool = False
+        self, part: HashRange, within: Within = EVERYWHERE, *, keep_unreadable: bool = False
     ) -> tuple[pl.DataFrame, int]:
         """The newest observation of each post of the range, and how many items contradict themselves.
 
@@ -109,18 +143,18 @@ class Snapshot:
         differ: one of them is taken, always the same. With `keep_unreadable`, what could not be read at some time is as
         it was last read.
         """
-        return self._newest("posts", _POST_KEY, part, communities, keep_unreadable)
+        return self._newest("posts", _POST_KEY, part, within, keep_unreadable)
 
     def answers(
-        self, part: HashRange, communities: Collection[str] = (), *, keep_unreadable: bool = False
+        self, part: HashRange, within: Within = EVERYWHERE, *, keep_unreadable: bool = False
     ) -> tuple[pl.DataFrame, int]:
         """The newest observation of each answer of the range; otherwise as `posts`."""
-        return self._newest("answers", _ANSWER_KEY, part, communities, keep_unreadable)
+        return self._newest("answers", _ANSWER_KEY, part, within, keep_unreadable)
 
-    def unreadable(self, name: str, part: HashRange = EVERYTHING, communities: Collection[str] = ()) -> int:
+    def unreadable(self, name: str, part: HashRange = EVERYTHING, within: Within = EVERYWHERE) -> int:
         """How many items of "posts" or "answers" in a range could not be read when they were last asked for."""
         key = _POST_KEY if name == "posts" else _ANSWER_KEY
-        rows = self.scan(name, part).filter(_among(communities) if communities else pl.lit(value=True))
+        rows = self.scan(name, part).filter(within.holds())
         hidden = rows.filter(pl.col("state") == "unreadable").select(key).unique().collect(engine="streaming")
         if hidden.is_empty():
             return 0
@@ -137,15 +171,15 @@ class Snapshot:
         found = self.scan(name, part).filter(chosen).select(*on, "body").collect().unique(subset=on, keep="any")
         return wanted.join(found, on=on, how="left", maintain_order="left")
 
-    def _rows_of(self, name: str, communities: Collection[str]) -> int:
-        return int(self.scan(name).filter(_among(communities)).select(pl.len()).collect().item())
+    def _rows_of(self, name: str, within: Within) -> int:
+        return int(self.scan(name).filter(within.holds()).select(pl.len()).collect().item())
 
     def _newest(
-        self, name: str, key: tuple[str, ...], part: HashRange, communities: Collection[str], keep_unreadable: bool
+        self, name: str, key: tuple[str, ...], part: HashRange, within: Within, keep_unreadable: bool
     ) -> tuple[pl.DataFrame, int]:
         found = self.scan(name, part).drop("body")
-        if communities:
-            found = found.filter(_among(communities))
+        if within != EVERYWHERE:
+            found = found.filter(within.holds())
         if keep_unreadable:
             found = found.filter(pl.col("state") != "unreadable")
         rows = found.collect()
@@ -165,12 +199,9 @@ class Snapshot:
 
 
 def in_order(rows: pl.DataFrame, key: Collection[str]) -> pl.DataFrame:
-    """Observations by item; of each item's the last is the one that counts."""
-    return rows.sort(*key, "observed_at", "content_hash", nulls_last=False)
-
-
-def _among(communities: Collection[str]) -> pl.Expr:
-    return pl.col("community").is_in([community.lower() for community in communities])
+    """Observations by item; of each item's the last is the one that counts: of those of one time, that it is gone."""
+    gone = pl.col("state").replace_strict({"live": 0, "unreadable": 1}, default=2, return_dtype=pl.Int8)
+    return rows.sort(*key, "observed_at", gone, "content_hash", nulls_last=False)
 
 
 def _files(folder: Path, table: DeltaTable) -> pl.DataFrame:

@@ -1,0 +1,60 @@
+"""Does `datasets` load an export? Asked of itself before the export appears, since names and cards can break it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shp_miner.errors import UsageError
+from shp_miner.export.check import CheckFailedError
+
+#: Configurations loaded of an export that has more: those whose names are least plain.
+_LOADED = 16
+
+
+def check_loads(folder: Path, rows: Mapping[str, Mapping[str, int]]) -> None:
+    """Load configurations of an export, and the first row of each of their splits, as users will.
+
+    `rows` are the rows of each split of each configuration, the one of all communities first. Raises CheckFailedError.
+    """
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars  # noqa: PLC0415
+
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        with tempfile.TemporaryDirectory(prefix="shp-miner-") as cache:
+            for name in _chosen(list(rows)):
+                _check_one(folder.absolute(), name, rows[name], cache)
+    finally:
+        if shown:
+            enable_progress_bars()
+
+
+def check_path(out: Path) -> None:
+    """Raise UsageError where `datasets` would find no export: it takes brackets in a path for a pattern."""
+    if "[" in str(out.absolute().resolve()):
+        raise UsageError(
+            f"An export cannot be written to {out}: datasets does not load from a path with brackets.",
+            "Choose a place without [ in its path.",
+        )
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    """The first, and of the others those with the most characters that are not plain."""
+    odd = sorted(names[1:], key=lambda name: (sum(not (c.isascii() and c.isalnum()) for c in name), name), reverse=True)
+    return [*names[:1], *odd[: _LOADED - 1]]
+
+
+def _check_one(folder: Path, name: str, rows: Mapping[str, int], cache: str) -> None:
+    from datasets import load_dataset  # noqa: PLC0415
+
+    try:
+        splits = load_dataset(str(folder), name, streaming=True, cache_dir=cache, batch_size=1)
+        missing = [split for split in rows if split not in splits or next(iter(splits[split]), None) is None]
+    except OSError:
+        raise
+    except Exception as error:
+        raise CheckFailedError(f"datasets cannot load the configuration {name!r}: {error}") from error
+    if missing or set(splits) != set(rows):
+        raise CheckFailedError(f"The configuration {name!r} has the splits {sorted(splits)}, not {sorted(rows)}.")
