@@ -196,7 +196,8 @@ def _every_export(
         done += reach_export(store, one, wanted, whole, dry_run=dry_run)
     for one in known:
         # Making one again can have changed another that is in one of its folders.
-        done += reach_export(store, read_again(store, one), wanted, whole, dry_run=dry_run)
+        now = one if dry_run else read_again(store, one)
+        done += reach_export(store, now, wanted, whole, dry_run=dry_run)
     done += [not_reached(file, "damaged", DAMAGED) for file in damaged]
     first, theirs = take_theirs(store.path, look_only=dry_run)
     why = f"It belongs to the store {first}, of which this one is a copy."

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from io import StringIO, TextIOWrapper
+from io import StringIO
 
 import click
 
