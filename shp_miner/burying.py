@@ -106,9 +106,9 @@ class Doubtful:
         """
         self._asked(known)
         back = {answer_id for answer_id, state in answers.items() if state == "live"}
-        self._state.doubts.clear(self._origin, known.post_id, [None, *back] if post == "live" else back)
         if self._state.doubts.shown(self._origin, known.post_id):
             self._state.door_opened(self._origin)  # what it kept from being read need not wait any longer
+        self._state.doubts.clear(self._origin, known.post_id, [None, *back] if post == "live" else back)
         again = []
         if known.created_at is not None and not known.post_gone and _is_gone(post):
             again.append(self._note(known, None, "flag", post))

@@ -402,10 +402,14 @@ def test_when_a_door_opens_all_behind_it_is_read_at_once(evidence: Evidence, sta
     board = board_of(12)
     crawl(board, state, clock)
     board.refused = dict.fromkeys(board.created, evidence)
-    for _ in range(20):
-        clock.time += DAY_S
-        recheck(board, state, clock)
+    for hours in (6, 11, 21, 41, 81):
+        clock.time += hours * 3600
+        for _ in range(12):  # a door ends a run after three
+            recheck(board, state, clock)
     board.refused.clear()
+    clock.time += 600
+    assert recheck(board, state, clock).read == 0
+    assert stored(state) == {}
     board.answer("p03", clock.time)
     clock.time += 600
     crawl(board, state, clock)
