@@ -265,8 +265,8 @@ class _Going:
             self._runs.did(f"import:{how}:{path}", found[path], self.now())
         kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
         lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
-        damage = " ".join(one.sentence() for one in done.tally.damages)
-        said = f"{kept} of {counted(len(fresh), 'file')}{lost} {damage}".strip()
+        told = [*(one.sentence() for one in done.tally.damages), *done.tally.passed, *done.tally.hints]
+        said = f"{kept} of {counted(len(fresh), 'file')}{lost} {' '.join(told)}".strip()
         return StepDone("import", keys.kind, said, 0 if done.tally.complete else Incomplete.exit_code)
 
     def _recheck(self) -> Steps:

@@ -105,10 +105,11 @@ def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, q
     tally = done.tally
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
     show(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
-    for trouble in [*tally.damages, *tally.examples]:
-        click.echo(trouble.sentence(), err=True)
+    for sentence in [*_passed(tally), *(one.sentence() for one in [*tally.damages, *tally.examples])]:
+        click.echo(sentence, err=True)
     if not tally.complete:
-        click.echo(_incomplete(tally.lost, len(tally.damages)), err=True)
+        for sentence in [_incomplete(tally.lost, len(tally.damages)), *tally.hints]:
+            click.echo(sentence, err=True)
         return 3
     return 0
 
@@ -123,8 +124,17 @@ def _people(tally: Any, store: Path, version: str) -> Callable[[], None]:
 
 def _incomplete(lost: int, damaged: int) -> str:
     what = [f"{lost:,} record{'s' * (lost != 1)} could not be used"] if lost else []
-    what += [f"{damaged} file{'s' * (damaged != 1)} broke off"] if damaged else []
-    return f"{' and '.join(what)}; everything else is in the store. Get an undamaged copy and import it again."
+    what += [f"{damaged} file{'s' * (damaged != 1)} could not be read to the end"] if damaged else []
+    return f"{' and '.join(what)}; everything else is in the store."
+
+
+def _passed(tally: Any) -> list[str]:
+    """Which files of a folder were passed over: the first by name, the others by their number."""
+    from shp_miner.tally import NOT_THIS_KIND, counted
+
+    named = list(tally.passed)
+    more = tally.dropped["file", NOT_THIS_KIND] - len(named)
+    return [*named, f"Passed over likewise: {counted(more, 'more file')}."] if more > 0 else named
 
 
 def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance, blocks, head, ignore, lines
-from shp_miner.dumps.records import EARLIEST_S, Lost, epoch_us, latest_allowed_us
+from shp_miner.dumps.records import EARLIEST_S, Lost, epoch_us, latest_allowed_us, unknown
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.sources.discourse_topic import (
@@ -122,7 +122,7 @@ class _Collector:
             if topic.archetype == "private_message":
                 self.tally.drop("post", "private_message")
                 return
-            observed_us = self.observed_us if topic.observed_at is None else self._moment(topic.observed_at)
+            observed_us = self.observed_us if unknown(topic.observed_at) else self._moment(topic.observed_at)
         except Lost as lost:
             self.tally.lose("post", lost.reason, _at(place, lost.what))
             return

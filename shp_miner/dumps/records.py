@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 #: Clocks differ; a time this far ahead of ours is still believed.
@@ -28,24 +29,32 @@ def latest_allowed_us(now: datetime) -> int:
 
 
 def integer(value: Any, name: str, reason: str) -> int:
-    """A whole number from an int, a whole float, or a string of either. Raises Lost with `reason`."""
+    """A whole number from an int, a whole float or decimal, or a string of either. Raises Lost with `reason`."""
     if isinstance(value, str):
         try:
             value = float(value) if "." in value else int(value)
         except ValueError:
             value = math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise Lost(reason, f"{name} is no number")
-    if value != int(value) or not -(1 << 63) <= value < 1 << 63:
+    if not isinstance(value, int) and not math.isfinite(value):
+        raise Lost(reason, f"{name} is no number")
+    if not -(1 << 63) <= value < 1 << 63 or value != int(value):
         raise Lost(reason, f"{name} is no whole number")
     return int(value)
+
+
+def unknown(time: Any) -> bool:
+    """Whether a time of reading is one that programs write where they know none: null, 0 or an empty text."""
+    return not isinstance(time, bool) and time in (None, 0, "", "0")
 
 
 def epoch_us(value: Any, name: str, latest_us: int) -> int:
     """Microseconds since 1970 from seconds as int, float or string. Raises Lost: bad_time or time_in_future."""
     try:
-        seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-    except ValueError:
+        number = isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)
+        seconds = float(value) if number else math.nan
+    except (ValueError, OverflowError):
         seconds = math.nan
     if not EARLIEST_S <= seconds < 1e12:
         raise Lost("bad_time", f"{name} is no time in seconds")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.dumps.records import Lost, epoch_us, integer
+from shp_miner.dumps.records import Lost, epoch_us, integer, unknown
 from shp_miner.tally import Tally
 from shp_miner.text.clean import sound, visible_chars
 from shp_miner.text.notices import notice
@@ -199,10 +199,16 @@ def _shared(kind: str, item: Any, body: str, latest_us: int, tally: Tally) -> di
 
 
 def _observed_us(kind: str, item: Any, meta: Meta, latest_us: int, tally: Tally) -> int | None:
-    """When the score was read: the second visit where there was one, else the first."""
+    """When the score was read: the second visit where there was one, else the first.
+
+    A record is worth keeping without it: a time that cannot be costs the age of the score and nothing else.
+    """
     for value in (meta.retrieved_2nd_on, item.retrieved_on, item.retrieved_utc):
-        if value is not None:
-            return epoch_us(value, "retrieved_on", latest_us)
+        if not unknown(value):
+            try:
+                return epoch_us(value, "retrieved_on", latest_us)
+            except Lost:
+                tally.note(kind, "bad_time_of_reading")
     tally.note(kind, "score_age_unknown")
     return None
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from msgspec import UNSET, UnsetType
 
 from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
-from shp_miner.dumps.records import Lost, epoch_us, integer, latest_allowed_us
+from shp_miner.dumps.records import Lost, epoch_us, integer, latest_allowed_us, unknown
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.tally import Damage, Tally
@@ -202,7 +202,7 @@ class _Collector:
         """The columns that posts and answers have in common; some of an answer's come from its post."""
         gone = item.author in _GONE_AUTHORS
         observed_us = post["observed_at"] if post else None
-        if item.observed_at is not None:
+        if not unknown(item.observed_at):
             observed_us = _time_us(item.observed_at, "observed_at", self.latest_us)
         return {
             "source": SOURCE,
