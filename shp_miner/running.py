@@ -266,7 +266,7 @@ class _Going:
         kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
         lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
         told = [*(one.sentence() for one in done.tally.damages), *done.tally.passed, *done.tally.hints]
-        said = f"{kept} of {counted(len(fresh), 'file')}{lost} {' '.join(told)}".strip()
+        said = ". ".join([f"{kept} of {counted(len(fresh), 'file')}{lost}", *([" ".join(told)] if told else [])])
         return StepDone("import", keys.kind, said, 0 if done.tally.complete else Incomplete.exit_code)
 
     def _recheck(self) -> Steps:
