@@ -62,16 +62,18 @@ def import_dump(
     """
     path = Path(store) if isinstance(store, str | os.PathLike) else store.path
     job = ImportJob(kind, [Path(file) for file in paths], path, now or datetime.now(UTC), options)
-    jobs, each_bytes = import_jobs(job, workers or cores())
+    before = Tally()
+    jobs, each_bytes = import_jobs(job, workers or cores(), before)
     fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
     if min(fitting, len(jobs)) == 1 or options.get("communities"):
         # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
         # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
-        tally = total(run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(path)))
+        parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(path))
+        tally = total([before, *parts])
     else:
         _store(path)
         with Engine(fitting) as engine:
-            tally = total(engine.run(import_part, jobs, advance))
+            tally = total([before, *engine.run(import_part, jobs, advance)])
     done = _store(path)
     if done.exists:
         from shp_miner.forgetting import purge  # noqa: PLC0415  (heavy, and of no use before)
@@ -135,19 +137,21 @@ def import_part(job: ImportJob, advance: Advance) -> Tally:
     return tally
 
 
-def import_jobs(whole: ImportJob, workers: int) -> tuple[list[ImportJob], int]:
+def import_jobs(whole: ImportJob, workers: int, tally: Tally) -> tuple[list[ImportJob], int]:
     """The whole import as jobs for up to `workers`, the largest file first, and the bytes of memory each may take.
+
+    Files that are passed over before any job are counted in `tally`.
 
     Only Reddit's dumps come in sizes worth sharing. A file is one job: two readers of one file would both have to
     decompress all of it.
     """
     if whole.kind != "reddit-dump":
         return [whole], _WORKER_BYTES
-    from shp_miner.dumps.reddit import dump_files, kind_of  # noqa: PLC0415  (heavy, and only here)
+    from shp_miner.dumps.reddit import dump_files  # noqa: PLC0415  (heavy, and only here)
 
-    files = dump_files(whole.paths)
-    for file in files:
-        kind_of(file)  # what is wrong with any file is said before the first is read
+    # What is wrong with any file is said before the first is read, and only once what is passed over in a folder.
+    files = [file for file, _ in dump_files(whole.paths, tally)]
+    whole = structs.replace(whole, paths=files)
     each = max((_window(file) for file in files), default=0) + _WORKER_BYTES
     # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
     readers = workers if whole.options.get("communities") else workers // 2

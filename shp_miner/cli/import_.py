@@ -21,7 +21,7 @@ def command() -> None:
     """Read dump files that you hold into a store.
 
     Importing the same files again, in another order or in pieces changes no export. If a file is damaged, everything
-    whole before the damage is kept and the exit code is 3.
+    whole before the damage is kept and the exit code is 3. A folder is looked through to its depth.
     """
 
 
@@ -40,7 +40,7 @@ def command() -> None:
 @work
 @common
 def reddit_dump(paths: tuple[Path, ...], **options: Any) -> int:
-    """Reddit's monthly files: RS_* (submissions) and RC_* (comments), plain or .zst, .bz2, .xz, .gz, or a folder."""
+    """Reddit's monthly files: RS_* (submissions) and RC_* (comments), plain or .zst, .bz2, .xz, .gz, or folders."""
     return _import("reddit-dump", paths, **options)
 
 
@@ -63,7 +63,7 @@ def reddit_dump(paths: tuple[Path, ...], **options: Any) -> int:
 )
 @common
 def stackexchange_dump(paths: tuple[Path, ...], **options: Any) -> int:
-    """A Stack Exchange site: its .7z as published, a folder, or a Posts.xml with or without Users.xml and Votes.xml."""
+    """Stack Exchange sites: .7z as published, folders of them, or Posts.xml with or without Users.xml and Votes.xml."""
     return _import("stackexchange-dump", paths, **options)
 
 
@@ -92,7 +92,7 @@ def discourse_json(paths: tuple[Path, ...], site: str | None, observed_at: datet
 @_FILES
 @common
 def threads(paths: tuple[Path, ...], **options: Any) -> int:
-    """Threads of any other forum, as JSONL or Parquet in the layout of docs/threads.md."""
+    """Threads of any other forum, as JSONL, Parquet or folders of them, in the layout of docs/threads.md."""
     return _import("threads", paths, **options)
 
 
@@ -143,6 +143,6 @@ def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:
         from shp_miner.dumps.stackexchange import size_bytes
 
         return size_bytes(paths, site)
-    deep = "**/*" if kind == "discourse-json" else "*"
-    files = [file for path in paths for file in (path.glob(deep) if path.is_dir() else [path])]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    from shp_miner.dumps.inputs import size_bytes as size_of_files
+
+    return size_of_files(paths)

@@ -13,15 +13,16 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shp_miner.dumps import reddit_records
 from shp_miner.dumps.ahead import ahead
-from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines
+from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, split_lines
+from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container
 from shp_miner.dumps.lines import Lines, all_lines, joined
 from shp_miner.dumps.records import Lost, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
-from shp_miner.errors import BadInput, from_os_error
+from shp_miner.errors import BadInput
 from shp_miner.tally import Damage, Tally
 
 # Tables take a second to import. The first of them is needed when some thousand records are parsed, and by then the
@@ -29,7 +30,6 @@ from shp_miner.tally import Damage, Tally
 if TYPE_CHECKING:
     from shp_miner.model import Chunk
 
-_SUFFIXES = (".zst", ".bz2", ".xz", ".gz", ".json", ".jsonl", ".ndjson")
 _LINES_SNIFFED = 20
 
 #: Lines turned into columns at a time, and their bytes.
@@ -53,13 +53,12 @@ def read(
     `communities` are subreddit names in any letter case; none means all. `thorough` parses every line. Raises BadInput
     before anything is yielded if a path is missing or holds something else; damage inside a file is noted in `tally`.
     """
-    files = dump_files(paths)
-    kinds = {file: kind_of(file) for file in files}
+    files = dump_files(paths, tally)
     wanted = frozenset(name.lower().removeprefix("r/") for name in communities)
-    for file in files:
+    for file, kind in files:
         searched = Tally()
-        search = _Search(file, kinds[file], wanted, searched)
-        rows = _Rows(file, kinds[file], wanted, tally, latest_allowed_us(now))
+        search = _Search(file, kind, wanted, searched)
+        rows = _Rows(file, kind, wanted, tally, latest_allowed_us(now))
         # One thread decompresses, one searches, and this one parses.
         for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
             rows.add(found)
@@ -176,48 +175,46 @@ class _Rows:
             self.tally.keep(self.kind)
 
 
-def dump_files(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, folders replaced by the dump files in them."""
-    return [file for path in paths for file in _files(path)]
-
-
-def _files(path: Path) -> list[Path]:
-    """The path itself, or the dump files of a folder in the order of their names."""
-    try:
-        if not path.is_dir():
-            return [path]
-        files = sorted(
-            file
-            for file in path.iterdir()
-            if file.is_file() and (file.suffix in _SUFFIXES or (not file.suffix and file.name[:3] in ("RS_", "RC_")))
-        )
-    except OSError as error:
-        raise from_os_error(error, f"reading the folder {path}") or error from error
-    if not files:
-        raise BadInput(f"The folder {path} holds no dump files.", "Name the RS_* and RC_* files themselves.")
-    return files
+def dump_files(paths: Sequence[Path], tally: Tally) -> list[tuple[Path, str]]:
+    """The files that paths stand for with their kinds, folders replaced by the dump files in them."""
+    return chosen(paths, kind_of, tally, holds="dump files of Reddit")
 
 
 def kind_of(path: Path) -> str:
     """Whether the file holds "post" or "answer", by its first lines. Raises BadInput for any other kind of file."""
     hint = "`import reddit-dump` takes RS_* and RC_* files: one JSON object a line, plain or compressed."
-    seen = 0
-    for _, line in islice(lines(path, Tally()), _LINES_SNIFFED):
-        seen += 1
+    start, seen = b"", 0
+    for _, line in islice(_first_lines(path), _LINES_SNIFFED):
+        start, seen = start or line[:START_BYTES], seen + 1
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if not isinstance(record, dict):
             continue
-        if "link_id" in record or ("body" in record and "title" not in record):
-            return "answer"
+        kind = _kind(record)
+        if kind:
+            return kind
         if "answers" in record:
-            raise BadInput(
+            raise NotOurs(
                 f"{path} holds threads with their answers, not a Reddit dump.", "Use `import threads` for it."
             )
-        if "title" in record and "subreddit" in record:
-            return "post"
     if not seen and (compression(path) != "plain" or path.stat().st_size == 0):
         return "post"  # empty, or damaged before its first line: reading it says which
-    raise BadInput(f"{path} is not a Reddit dump: its first lines are no submissions or comments.", hint)
+    if start.lstrip().startswith(b"["):
+        raise BadInput(f"{path} is one JSON array, not one record a line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
+    raise NotOurs(f"{path} is not a Reddit dump: its first lines are no submissions or comments.", hint)
+
+
+def _first_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file. Raises BadInput where it is a container."""
+    for offset, text in line_blocks(path, Tally()):
+        if offset == 0:
+            refuse_container(path, bytes(text[:START_BYTES]), "reddit-dump")
+        yield from split_lines(offset, text)
+
+
+def _kind(record: dict[str, Any]) -> str | None:
+    if "link_id" in record or ("body" in record and "title" not in record):
+        return "answer"
+    return "post" if "title" in record and "subreddit" in record else None

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from msgspec import UNSET, UnsetType
 
 from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
+from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
 from shp_miner.dumps.records import Lost, epoch_us, integer, latest_allowed_us, unknown
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST, Chunk, Rows
@@ -44,7 +45,6 @@ _KEY = re.compile(r'"(\w+)"\s*:')
 
 #: What the first bytes of files of other kinds look like, the `import` that takes them, and what to call them.
 _OTHER_KINDS = (
-    (re.compile(rb"\A7z\xbc\xaf\x27\x1c"), "stackexchange-dump", "a 7z archive"),
     (re.compile(rb"\A<(?:\?xml|posts|users|votes)\b"), "stackexchange-dump", "an XML file"),
     (re.compile(rb'"post_stream"\s*:'), "discourse-json", "a Discourse topic"),
     (re.compile(rb'"(?:link_id|subreddit|subreddit_id)"\s*:'), "reddit-dump", "a Reddit dump"),
@@ -104,12 +104,12 @@ _ALSO_CALLED = {
 
 
 def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore) -> Iterator[Chunk]:
-    """Read files of threads in the order given.
+    """Read files and folders of threads in the order given.
 
     Raises BadInput before anything is yielded if a path is missing, holds something else, or is a Parquet file with
     columns that are not in the layout; damage inside a file is noted in `tally`.
     """
-    kinds = [(path, _kind(path)) for path in paths]
+    kinds = chosen(paths, _kind, tally, holds="files of threads")
     collector = _Collector(tally, latest_allowed_us(now))
     for path, kind in kinds:
         records = (_parquet_records if kind == "parquet" else _jsonl_records)(path, tally, advance)
@@ -364,7 +364,9 @@ def _rows(batch: pa.RecordBatch) -> Iterator[Any]:
 
 def _kind(path: Path) -> str:
     """Either "parquet" or "jsonl", by the first bytes. Raises BadInput for any other kind of file."""
-    start = head(path, _SNIFFED).removeprefix(_UTF8_MARK).lstrip()
+    start = head(path, _SNIFFED)
+    refuse_container(path, start, "threads")
+    start = start.removeprefix(_UTF8_MARK).lstrip()
     if start.startswith(b"PAR1") and compression(path) == "plain":
         _check_columns(path)
         return "parquet"
@@ -376,9 +378,9 @@ def _kind(path: Path) -> str:
             return "jsonl"
     for other, kind, what in _OTHER_KINDS:
         if other.search(start):
-            raise BadInput(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
+            raise NotOurs(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
     if start:
-        raise BadInput(f"{path} is not a file of threads: none stands in its first lines.", _LAYOUT_HINT)
+        raise NotOurs(f"{path} is not a file of threads: none stands in its first lines.", _LAYOUT_HINT)
     return "jsonl"  # an empty file holds no threads; one that is damaged at its start says so when it is read
 
 

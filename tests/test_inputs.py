@@ -1,0 +1,252 @@
+"""What may be given to an import: folders, containers and pipes come out alike for every kind of dump."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import socket
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from shp_miner.cli import run
+from shp_miner.dumps.compressed import zstd
+
+from .build import submission
+from .stackexchange_dump import POSTS, archive
+from .test_import_discourse import topic
+from .test_import_threads import thread
+
+
+class Kind(NamedTuple):
+    """A kind of dump: a file of it (the text of two posts, or one where an archive is a site), and what it needs."""
+
+    name: str
+    text: bytes
+    file: str
+    kept: dict[str, int]
+    options: tuple[str, ...] = ()
+
+
+def _lines(*records: Any) -> bytes:
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+KINDS = [
+    Kind("reddit-dump", _lines(submission("p1"), submission("p2")), "RS_2020-09", {"post": 2}),
+    Kind("threads", _lines(thread("1"), thread("2")), "threads.jsonl", {"post": 2, "answer": 2}),
+    Kind(
+        "discourse-json",
+        _lines(topic(7), topic(8)),
+        "topics.ndjson",
+        {"post": 2, "answer": 4},
+        ("--site", "forum.example"),
+    ),
+    Kind("stackexchange-dump", POSTS, "Posts.xml", {"post": 2, "answer": 2}, ("--site", "beer.stackexchange.com")),
+]
+LINES = KINDS[:3]
+
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+each_kind_of_lines = pytest.mark.parametrize("kind", LINES, ids=lambda kind: kind.name)
+
+
+@pytest.fixture
+def imported(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[dict[str, Any], str]]:
+    """Runs an import; gives its JSON and what it told people."""
+
+    def imports(kind: Kind, *paths: Path | str, code: int = 0) -> tuple[dict[str, Any], str]:
+        command = ["import", kind.name, *map(str, paths), *kind.options, "--store", "store", "--json"]
+        assert run(command) == code, capsys.readouterr().err
+        told = capsys.readouterr()
+        return json.loads(told.out) if told.out else {}, told.err
+
+    return imports
+
+
+def put(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+# Folders
+
+
+@each_kind
+def test_a_folder_is_looked_through_by_content_and_to_its_depth(kind: Kind, imported: Any) -> None:
+    folder = Path("dumps")
+    put(folder, f"of/{kind.file}", kind.text)
+    put(folder, "notes.txt", b"Read me first.\n")
+    put(folder, "of/SHA256SUMS", b"0123abcd  RS_2020-09\n")
+    put(folder, ".hidden", b"x")
+    put(folder, ".git/config", b"x")
+    data, told = imported(kind, folder)
+    assert data["kept"] == kind.kept
+    assert data["dropped"]["file"] == {"not_this_kind": 4}
+    for name in ("notes.txt", "SHA256SUMS", ".hidden", ".git"):
+        assert sum(name in line for line in told.splitlines()) == 1, told
+
+
+@each_kind_of_lines
+@pytest.mark.parametrize("name", ["a.ZST", "a", "a.txt", "RS_2020-09.zst.1", "A.JSONL"])
+def test_the_name_of_a_file_in_a_folder_does_not_matter(kind: Kind, name: str, imported: Any) -> None:
+    put(Path("dumps/deep/er"), name, zstd.compress(kind.text) if "zst" in name.lower() else kind.text)
+    assert imported(kind, "dumps")[0]["kept"] == kind.kept
+
+
+@each_kind
+def test_a_file_that_is_named_twice_is_read_once(kind: Kind, imported: Any) -> None:
+    file = put(Path("dumps"), kind.file, kind.text)
+    assert imported(kind, "dumps", file, file)[0]["kept"] == kind.kept
+
+
+@each_kind
+@pytest.mark.parametrize("there", [{}, {"notes.txt": b"no dump\n"}])
+def test_a_folder_without_a_dump_is_refused(kind: Kind, there: dict[str, bytes], imported: Any) -> None:
+    Path("dumps").mkdir()
+    for name, data in there.items():
+        put(Path("dumps"), name, data)
+    _, told = imported(kind, "dumps", code=5)
+    assert told.startswith("Error: The folder dumps holds no ")
+    assert all(name in told for name in there)
+
+
+@each_kind
+def test_what_is_no_file_is_passed_over_in_a_folder(kind: Kind, imported: Any) -> None:
+    folder = Path("dumps")
+    put(folder, kind.file, kind.text)
+    os.mkfifo(folder / "pipe")
+    (folder / "nowhere").symlink_to("gone")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket"))
+        data, told = imported(kind, folder)
+    assert data["kept"] == kind.kept
+    assert data["dropped"]["file"]["not_this_kind"] == 3
+    assert all(name in told for name in ("pipe", "nowhere", "socket"))
+
+
+def test_a_store_below_the_folder_is_passed_over(imported: Any) -> None:
+    kind = KINDS[0]
+    put(Path(), kind.file, kind.text)
+    imported(kind, kind.file)
+    data, told = imported(kind, ".")
+    assert data["kept"] == kind.kept
+    assert "store/posts is a table of a store" in told
+
+
+def test_many_files_that_are_passed_over_are_named_up_to_a_number(imported: Any) -> None:
+    kind = KINDS[0]
+    put(Path("dumps"), kind.file, kind.text)
+    for number in range(30):
+        put(Path("dumps"), f"note{number:02}", b"none\n")
+    data, told = imported(kind, "dumps")
+    assert data["dropped"]["file"] == {"not_this_kind": 30}
+    assert "note19" in told
+    assert "note20" not in told
+    assert "10 more files" in told
+
+
+def test_a_folder_of_sites_is_read_site_by_site(imported: Any) -> None:
+    kind = KINDS[3]._replace(options=())
+    folder = Path("sites")
+    folder.mkdir()
+    archive(folder / "beer.stackexchange.com.7z", {"Posts.xml": POSTS})
+    put(folder, "cooking.stackexchange.com/Posts.xml", POSTS)
+    put(folder, "cooking.stackexchange.com/Tags.xml", b"<tags></tags>")
+    archive(folder / "superuser.com-Posts.7z", {"Posts.xml": POSTS})
+    archive(folder / "superuser.com-Badges.7z", {"Badges.xml": b"<badges></badges>"})
+    put(folder, "readme.txt", b"see the site\n")
+    data, told = imported(kind, folder)
+    assert data["kept"] == {"post": 6, "answer": 6}
+    assert data["dropped"]["file"] == {"not_needed": 2, "not_this_kind": 1}
+    assert "readme.txt" in told
+
+
+# Containers
+
+
+def _tar(kind: Kind, mode: str) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as file:  # type: ignore[call-overload]
+        info = tarfile.TarInfo(kind.file)
+        info.size = len(kind.text)
+        file.addfile(info, io.BytesIO(kind.text))
+    return out.getvalue()
+
+
+def _zip(kind: Kind) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr(kind.file, kind.text)
+    return out.getvalue()
+
+
+#: How a dump may lie in something else: (what it is called, what says how to go on).
+CONTAINERS: dict[str, tuple[Callable[[Kind], bytes], str, str]] = {
+    "tar": (lambda kind: _tar(kind, "w"), "is a tar archive", "tar -xOf"),
+    "tar.gz": (lambda kind: _tar(kind, "w:gz"), "is a tar archive", "tar -xOf"),
+    "tar.zst": (lambda kind: zstd.compress(_tar(kind, "w")), "is a tar archive", "tar -xOf"),
+    "zip": (_zip, "is a zip archive", "unzip -p"),
+    "rar": (lambda _: b"Rar!\x1a\x07\x01\x00" + b"x" * 99, "is a RAR archive", "Unpack it"),
+    "git lfs": (
+        lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+        "is a pointer of Git LFS",
+        "git lfs pull",
+    ),
+    "utf-16": (lambda kind: kind.text.decode().encode("utf-16"), "is UTF-16 text", "iconv -f UTF-16"),
+    "utf-16 without a mark": (lambda kind: kind.text.decode().encode("utf-16-le"), "is UTF-16 text", "iconv -f"),
+    "utf-32": (lambda kind: kind.text.decode().encode("utf-32"), "is UTF-32 text", "iconv -f UTF-32"),
+    "twice": (lambda kind: zstd.compress(gzip.compress(kind.text)), "is compressed twice", "Decompress it once"),
+    "not fetched yet": (lambda _: bytes(5000), "begins with zero bytes", "fetch it again"),
+    "a page instead": (lambda _: b"<!DOCTYPE html><html>Sorry</html>", "is a web page", "fetch it again"),
+}
+
+
+@each_kind_of_lines
+@pytest.mark.parametrize("how", CONTAINERS)
+def test_what_cannot_be_read_as_it_lies_is_named_with_a_way_out(kind: Kind, how: str, imported: Any) -> None:
+    make, says, way_out = CONTAINERS[how]
+    file = put(Path("dump s"), "it's", make(kind))
+    _, told = imported(kind, file, code=5)
+    assert f"{file} {says}" in told
+    assert way_out in told
+
+
+@each_kind_of_lines
+@pytest.mark.parametrize("how", CONTAINERS)
+def test_in_a_folder_it_is_a_part_that_is_missing(kind: Kind, how: str, imported: Any) -> None:
+    make, says, way_out = CONTAINERS[how]
+    put(Path("dumps"), "it", make(kind))
+    put(Path("dumps"), kind.file, kind.text)
+    data, told = imported(kind, "dumps", code=3)
+    assert data["kept"] == kind.kept
+    assert says in told
+    assert way_out in told
+    assert "undamaged" not in told
+
+
+@pytest.mark.parametrize("how", ["tar.gz", "zip", "git lfs", "utf-16", "not fetched yet"])
+def test_a_site_in_something_else_is_named_for_what_it_is(how: str, imported: Any) -> None:
+    kind = KINDS[3]
+    make, says, _ = CONTAINERS[how]
+    # A site's archive that is compressed again is told by its first bytes.
+    if how == "tar.gz":
+        says = "is compressed with gzip"
+    _, told = imported(kind, put(Path(), "beer.stackexchange.com.7z", make(kind)), code=5)
+    assert says in told
+
+
+@each_kind_of_lines
+def test_one_array_is_named_with_the_line_that_splits_it(kind: Kind, imported: Any) -> None:
+    records = [json.loads(line) for line in kind.text.splitlines()]
+    file = put(Path(), "all.json", json.dumps(records).encode())
+    _, told = imported(kind, file, code=5)
+    assert "is one JSON array" in told
+    assert "jq -c" in told
