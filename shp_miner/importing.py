@@ -16,6 +16,7 @@ import zstandard
 from msgspec import Struct, structs
 
 from shp_miner.dumps.compressed import Advance, compression, ignore
+from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.tally import Tally, total
@@ -55,25 +56,16 @@ def import_dump(
 ) -> Imported:
     """Read dump files into a store. Importing the same again changes no export.
 
-    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's. `now`
+    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's. A path is
+    a file, a folder, a pipe or "-" for standard input; what can be read only once is kept in TMPDIR meanwhile. `now`
     (default: the clock) is what later times are refused by. `workers` (default: the cores) and `memory` in bytes
     (default: half the machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another
     kind, before anything is written.
     """
     path = Path(store) if isinstance(store, str | os.PathLike) else store.path
-    job = ImportJob(kind, [Path(file) for file in paths], path, now or datetime.now(UTC), options)
-    before = Tally()
-    jobs, each_bytes = import_jobs(job, workers or cores(), before)
-    fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
-    if min(fitting, len(jobs)) == 1 or options.get("communities"):
-        # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
-        # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
-        parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(path))
-        tally = total([before, *parts])
-    else:
-        _store(path)
-        with Engine(fitting) as engine:
-            tally = total([before, *engine.run(import_part, jobs, advance)])
+    with at_hand([Path(file) for file in paths]) as kept:
+        job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
+        tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
     done = _store(path)
     if done.exists:
         from shp_miner.forgetting import purge  # noqa: PLC0415  (heavy, and of no use before)
@@ -83,6 +75,21 @@ def import_dump(
             purge(done)
     done.compact_if_due()
     return Imported(tally, done.snapshot().version if done.exists else "0.0")
+
+
+def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
+    """Do the job, by as many workers as its files and the memory allow."""
+    before = Tally()
+    jobs, each_bytes = import_jobs(job, workers, before)
+    fitting = fitting_workers(workers, memory, each_bytes)
+    if min(fitting, len(jobs)) == 1 or job.options.get("communities"):
+        # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
+        # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
+        parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(job.store))
+        return total([before, *parts])
+    _store(job.store)
+    with Engine(fitting) as engine:
+        return total([before, *engine.run(import_part, jobs, advance)])
 
 
 def matching(patterns: list[str]) -> list[Path]:

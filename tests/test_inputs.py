@@ -6,19 +6,27 @@ import gzip
 import io
 import json
 import os
+import shlex
 import socket
+import subprocess
+import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from shp_miner.cli import run
 from shp_miner.dumps.compressed import zstd
+from shp_miner.store import Store
 
-from .build import submission
+from .build import comment, submission
 from .stackexchange_dump import POSTS, archive
 from .test_import_discourse import topic
 from .test_import_threads import thread
@@ -250,3 +258,99 @@ def test_one_array_is_named_with_the_line_that_splits_it(kind: Kind, imported: A
     _, told = imported(kind, file, code=5)
     assert "is one JSON array" in told
     assert "jq -c" in told
+
+
+# Pipes
+
+
+def in_shell(line: str) -> tuple[int, str]:
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@each_kind
+@pytest.mark.parametrize("way", ["stdin", "-", "substitution", "file on stdin"])
+def test_what_comes_through_a_pipe_is_read(kind: Kind, way: str) -> None:
+    file = put(Path(), f"from/{kind.file}", kind.text)
+    program = [sys.executable, "-c", "import sys; from shp_miner.cli import run; sys.exit(run(sys.argv[1:]))"]
+    line = {
+        "stdin": "cat {file} | {program} /dev/stdin {rest}",
+        "-": "cat {file} | {program} - {rest}",
+        "substitution": "{program} <(cat {file}) {rest}",
+        "file on stdin": "{program} - {rest} < {file}",
+    }[way].format(
+        file=file,
+        program=shlex.join([*program, "import", kind.name]),
+        rest=shlex.join([*kind.options, "--store", "store"]),
+    )
+    code, told = in_shell(line)
+    assert code == 0, told
+    snapshot = Store("store").snapshot()
+    assert snapshot.scan("posts").collect().height == kind.kept["post"]
+
+
+def fed(path: Path, data: bytes) -> Thread:
+    """A writer of a named pipe."""
+    os.mkfifo(path)
+    writer = Thread(target=path.write_bytes, args=(data,), daemon=True)
+    writer.start()
+    return writer
+
+
+@each_kind
+def test_a_named_pipe_is_read_once_and_whole(kind: Kind, imported: Any) -> None:
+    writer = fed(Path("pipe"), kind.text)
+    data, _ = imported(kind, "pipe")
+    writer.join(10)
+    assert data["kept"] == kind.kept
+
+
+def test_a_compressed_dump_may_come_through_a_pipe_and_parquet_too(imported: Any) -> None:
+    for kind, data in (
+        (KINDS[0], zstd.compress(KINDS[0].text)),
+        (KINDS[1], _parquet([thread("1"), thread("2")])),
+        (KINDS[3], archive(Path("beer.7z"), {"Posts.xml": POSTS}).read_bytes()),
+    ):
+        fed(Path(f"pipe-{kind.name}"), data)
+        assert imported(kind, f"pipe-{kind.name}")[0]["kept"] == kind.kept
+
+
+def _parquet(records: list[dict[str, Any]]) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(records), out)
+    return out.getvalue()
+
+
+def test_damage_names_the_pipe_and_nothing_is_left_in_the_temporary_folder(
+    imported: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "t").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "t"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    fed(Path("pipe"), KINDS[0].text + b"{not json\n")
+    data, told = imported(KINDS[0], "pipe", code=3)
+    assert data["kept"] == KINDS[0].kept
+    assert "pipe, byte " in told
+    fed(Path("other"), b"no dump at all\n")
+    _, told = imported(KINDS[0], "other", code=5)
+    assert told.startswith("Error: other is not a Reddit dump")
+    assert list((tmp_path / "t").iterdir()) == []
+
+
+@each_kind
+def test_nothing_through_a_pipe_is_said(kind: Kind, imported: Any) -> None:
+    fed(Path("pipe"), b"")
+    _, told = imported(kind, "pipe", code=5)
+    assert "Nothing came through pipe." in told
+
+
+@each_kind
+def test_what_cannot_be_read_once_more_is_refused(kind: Kind, imported: Any) -> None:
+    assert "is a device" in imported(kind, "/dev/zero", code=5)[1]
+    assert "named twice" in imported(kind, "-", "/dev/stdin", code=2)[1]
+
+
+def test_a_pipe_and_files_may_come_together(imported: Any) -> None:
+    put(Path("dumps"), "RC", _lines(comment("c1"), comment("c2")))
+    fed(Path("pipe"), KINDS[0].text)
+    assert imported(KINDS[0], "dumps", "pipe")[0]["kept"] == {"post": 2, "answer": 2}

@@ -21,7 +21,8 @@ def command() -> None:
     """Read dump files that you hold into a store.
 
     Importing the same files again, in another order or in pieces changes no export. If a file is damaged, everything
-    whole before the damage is kept and the exit code is 3. A folder is looked through to its depth.
+    whole before the damage is kept and the exit code is 3. A folder is looked through to its depth. PATH may be
+    a pipe, or - for standard input; what comes through is kept in TMPDIR until it is imported.
     """
 
 
@@ -30,6 +31,7 @@ def command() -> None:
     epilog=example(
         "shp-miner import reddit-dump RS_2024-01.zst RC_2024-01.zst --community explainlikeimfive",
         "shp-miner import reddit-dump ~/dumps --community askculinary --community askbaking",
+        "tar -xOf dumps.tar.gz | shp-miner import reddit-dump -",
     ),
 )
 @_FILES
@@ -139,6 +141,10 @@ def _passed(tally: Any) -> list[str]:
 
 def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:
     """Bytes that the reader will go through, for the progress bar; what is wrong with a path is said by the reader."""
+    from shp_miner.dumps.pipes import is_read_once
+
+    if any(is_read_once(path) for path in paths):
+        return 0  # nobody knows how much comes
     if kind == "stackexchange-dump":
         from shp_miner.dumps.stackexchange import size_bytes
 
