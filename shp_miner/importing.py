@@ -15,6 +15,7 @@ import msgspec
 import zstandard
 from msgspec import Struct, structs
 
+from shp_miner.communities import meant, nowhere
 from shp_miner.dumps.compressed import Advance, compression, ignore
 from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
@@ -37,10 +38,14 @@ _WORKER_BYTES = 450_000_000
 
 
 class Imported(Struct):
-    """What an import did: the counts, and the store's version after it."""
+    """What an import did: the counts, and the store's version after it.
+
+    `missing` says in a sentence which of the communities asked for had no record.
+    """
 
     tally: Tally
     version: str
+    missing: str = ""
 
 
 def import_dump(
@@ -60,12 +65,13 @@ def import_dump(
     a file, a folder, a pipe or "-" for standard input; what can be read only once is kept in TMPDIR meanwhile. `now`
     (default: the clock) is what later times are refused by. `workers` (default: the cores) and `memory` in bytes
     (default: half the machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another
-    kind, before anything is written.
+    kind, before anything is written, and NoSuchCommunity where no record is of a community asked for.
     """
     path = Path(store) if isinstance(store, str | os.PathLike) else store.path
     with at_hand([Path(file) for file in paths]) as kept:
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
         tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
+        missing = _missing(job, tally)
     done = _store(path)
     if done.exists:
         from shp_miner.forgetting import purge  # noqa: PLC0415  (heavy, and of no use before)
@@ -74,7 +80,21 @@ def import_dump(
         with suppress(TryLater):
             purge(done)
     done.compact_if_due()
-    return Imported(tally, done.snapshot().version if done.exists else "0.0")
+    return Imported(tally, done.snapshot().version if done.exists else "0.0", missing)
+
+
+def _missing(job: ImportJob, tally: Tally) -> str:
+    """A sentence on communities that were asked for and not met. Raises NoSuchCommunity where none was."""
+    missing = meant(job.options.get("communities") or (), tally.met)[1]
+    if not missing:
+        return ""
+    from shp_miner.dumps.reddit import communities_in, dump_files  # noqa: PLC0415
+
+    there = communities_in([file for file, _ in dump_files(job.paths, Tally())])
+    none = nowhere(missing, there | tally.met, "The dump has")
+    if not tally.met:
+        raise none
+    return f"{none.message} {none.hint}"
 
 
 def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from shp_miner.communities import NoSuchCommunity
 from shp_miner.community import INTERRUPTED
 from shp_miner.completing import complete_pending, is_left
 from shp_miner.config import rule_of
@@ -259,15 +260,23 @@ class _Going:
         if not fresh:
             return None
         limits = self._pipeline.limits
-        done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **options)
-        # What is damaged is told once, and read again when the file is another.
+        nothing: NoSuchCommunity | None = None
+        try:
+            done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **options)
+        except NoSuchCommunity as none:
+            nothing = none
+        # What is damaged or not there is told once, and read again when the file is another.
         for path in fresh:
             self._runs.did(f"import:{how}:{path}", found[path], self.now())
+        if nothing is not None:
+            return StepDone("import", keys.kind, f"{nothing.message} {nothing.hint}", nothing.exit_code)
         kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
         lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
         told = [*(one.sentence() for one in done.tally.damages), *done.tally.passed, *done.tally.hints]
+        told += [done.missing] if done.missing else []
         said = ". ".join([f"{kept} of {counted(len(fresh), 'file')}{lost}", *([" ".join(told)] if told else [])])
-        return StepDone("import", keys.kind, said, 0 if done.tally.complete else Incomplete.exit_code)
+        whole = done.tally.complete and not done.missing
+        return StepDone("import", keys.kind, said, 0 if whole else Incomplete.exit_code)
 
     def _recheck(self) -> Steps:
         if self._pipeline.recheck.enabled:
@@ -334,10 +343,14 @@ class _Going:
             )
         except NoPairs as none:
             return StepDone("export", keys.out, none.message)  # a young store: scores must have had time
+        except NoSuchCommunity as none:
+            young = not self._store.snapshot().communities()
+            return StepDone("export", keys.out, f"{none.message} {none.hint}", 0 if young else Incomplete.exit_code)
         self._runs.did(key, f"{state} {fingerprint(formats_in(out))}", self.now())
         pairs = sum(done.pairs.values())
         self.ran.pairs += pairs
-        return StepDone("export", keys.out, f"{pairs:,} pairs of {sum(done.posts.values()):,} posts")
+        said = f"{pairs:,} pairs of {sum(done.posts.values()):,} posts"
+        return StepDone("export", keys.out, f"{said}. {done.missing}" if done.missing else said)
 
     def _tidy(self) -> Steps:
         yield "the store", self._tidied

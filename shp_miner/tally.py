@@ -61,7 +61,8 @@ class Tally:
 
     `read` counts what was kept per kind; `dropped` what was not; `notes` what was kept but changed (such as a
     character that no encoding can hold); `damages` files that broke off; `examples` the first few lost records;
-    `passed` why the first files of a folder that are not read were passed over.
+    `passed` why the first files of a folder that are not read were passed over; `met` the communities asked for that
+    had any record.
     """
 
     read: Counter[str] = field(default_factory=Counter)
@@ -70,6 +71,7 @@ class Tally:
     damages: list[Damage] = field(default_factory=list)
     examples: list[Damage] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
+    met: set[str] = field(default_factory=set)
 
     def keep(self, kind: str, count: int = 1) -> None:
         """Count `count` of `kind` as kept."""
@@ -105,6 +107,7 @@ class Tally:
         self.notes.update(other.notes)
         self.damages.extend(other.damages)
         self.examples.extend(other.examples[: _EXAMPLES_KEPT - len(self.examples)])
+        self.met |= other.met
         self.passed.extend(other.passed[: _PASSED_NAMED - len(self.passed)])
 
     @property

@@ -268,8 +268,11 @@ def in_shell(line: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@each_kind
-@pytest.mark.parametrize("way", ["stdin", "-", "substitution", "file on stdin"])
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    zip(KINDS, ["stdin", "-", "substitution", "file on stdin"], strict=True),
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_what_comes_through_a_pipe_is_read(kind: Kind, way: str) -> None:
     file = put(Path(), f"from/{kind.file}", kind.text)
     program = [sys.executable, "-c", "import sys; from shp_miner.cli import run; sys.exit(run(sys.argv[1:]))"]

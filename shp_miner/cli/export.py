@@ -27,7 +27,9 @@ _SHOWN = 20
 @click.option(
     "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
 )
-@click.option("--community", "communities", multiple=True, help="Keep only this community. Repeatable.")
+@click.option(
+    "--community", "communities", multiple=True, help="Keep only this community (NAME or r/NAME). Repeatable."
+)
 @click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
 @click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
 @click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
@@ -119,6 +121,9 @@ def command(
         table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
 
     show(data, people, as_json=as_json, quiet=quiet)
+    if result.missing:
+        click.echo(result.missing, err=True)
+        return 3
     return 0
 
 

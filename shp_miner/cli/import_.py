@@ -36,7 +36,10 @@ def command() -> None:
 )
 @_FILES
 @click.option(
-    "--community", "communities", multiple=True, help="Keep only this subreddit, in any letter case. Repeatable."
+    "--community",
+    "communities",
+    multiple=True,
+    help="Keep only this subreddit (NAME or r/NAME, in any letter case). Repeatable.",
 )
 @click.option("--thorough", is_flag=True, help="Parse every line instead of searching for the wanted ones first.")
 @work
@@ -112,8 +115,9 @@ def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, q
     if not tally.complete:
         for sentence in [_incomplete(tally.lost, len(tally.damages)), *tally.hints]:
             click.echo(sentence, err=True)
-        return 3
-    return 0
+    if done.missing:
+        click.echo(done.missing, err=True)
+    return 0 if tally.complete and not done.missing else 3
 
 
 def _people(tally: Any, store: Path, version: str) -> Callable[[], None]:

@@ -9,15 +9,17 @@ search of the raw bytes finds the lines worth parsing (`shortcut`), a batch of u
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shp_miner.communities import plain
 from shp_miner.dumps import reddit_records
 from shp_miner.dumps.ahead import ahead
-from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, split_lines
+from shp_miner.dumps.compressed import Advance, blocks, compression, ignore, line_blocks, split_lines
 from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container
 from shp_miner.dumps.lines import Lines, all_lines, joined
 from shp_miner.dumps.records import Lost, latest_allowed_us
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from shp_miner.model import Chunk
 
 _LINES_SNIFFED = 20
+
+#: Blocks (of about 1 MiB) of a file that are searched for names of communities where none asked for was met.
+_BLOCKS_SAMPLED = 64
+_SUBREDDIT = re.compile(rb'"subreddit": ?"([^"\\]{1,60})"')
 
 #: Lines turned into columns at a time, and their bytes.
 _BATCH = 10_000
@@ -54,7 +60,7 @@ def read(
     before anything is yielded if a path is missing or holds something else; damage inside a file is noted in `tally`.
     """
     files = dump_files(paths, tally)
-    wanted = frozenset(name.lower().removeprefix("r/") for name in communities)
+    wanted = frozenset(map(plain, communities))
     for file, kind in files:
         searched = Tally()
         search = _Search(file, kind, wanted, searched)
@@ -148,10 +154,16 @@ class _Rows:
 
     def add(self, lines: Lines) -> None:
         """Take over the records of the lines that are wanted; what proves unusual takes the careful way."""
+        import polars as pl  # noqa: PLC0415
+
         from shp_miner.dumps.reddit_columns import LEFT_OUT, to_frame  # noqa: PLC0415
 
         frame, careful = to_frame(self.kind, lines, self.latest_us, self.wanted)
         if frame.height:
+            if self.wanted:
+                self.tally.met.update(
+                    frame.filter(pl.col(LEFT_OUT).ne_missing("other_community"))["community"].unique()
+                )
             for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
                 self.tally.drop(self.kind, reason, count)
             kept = frame.filter(frame[LEFT_OUT].is_null())
@@ -165,6 +177,8 @@ class _Rows:
         try:
             item = reddit_records.decode(self.kind, line)
             reason = reddit_records.unwanted(self.kind, item, self.wanted)
+            if self.wanted and reason != "other_community":
+                self.tally.met.add(item.subreddit.lower())
             if reason:
                 self.tally.drop(self.kind, reason)
                 return
@@ -178,6 +192,15 @@ class _Rows:
 def dump_files(paths: Sequence[Path], tally: Tally) -> list[tuple[Path, str]]:
     """The files that paths stand for with their kinds, folders replaced by the dump files in them."""
     return chosen(paths, kind_of, tally, holds="dump files of Reddit")
+
+
+def communities_in(files: Sequence[Path]) -> set[str]:
+    """Names of communities that the beginnings of dump files hold, to tell somebody who asked for others."""
+    names: set[str] = set()
+    for file in files:
+        for block in islice(blocks(file, Tally()), _BLOCKS_SAMPLED):
+            names.update(found.decode("utf-8", "replace").lower() for found in _SUBREDDIT.findall(block))
+    return names
 
 
 def kind_of(path: Path) -> str:
