@@ -270,7 +270,7 @@ def in_shell(line: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     ("kind", "way"),
-    zip(KINDS, ["stdin", "-", "substitution", "file on stdin"], strict=True),
+    list(zip(KINDS, ["stdin", "-", "substitution", "file on stdin"], strict=True)),
     ids=lambda value: getattr(value, "name", value),
 )
 def test_what_comes_through_a_pipe_is_read(kind: Kind, way: str) -> None:
@@ -357,3 +357,33 @@ def test_a_pipe_and_files_may_come_together(imported: Any) -> None:
     put(Path("dumps"), "RC", _lines(comment("c1"), comment("c2")))
     fed(Path("pipe"), KINDS[0].text)
     assert imported(KINDS[0], "dumps", "pipe")[0]["kept"] == {"post": 2, "answer": 2}
+
+
+# Mixed files
+
+
+@pytest.mark.parametrize("first", ["post", "answer"])
+@pytest.mark.parametrize("way", [[], ["--thorough"], ["--community", "asktest"]], ids=str)
+@pytest.mark.parametrize("count", [3, 150])
+def test_posts_and_comments_in_one_file_are_told_record_by_record(
+    count: int, way: list[str], first: str, imported: Any
+) -> None:
+    posts = [submission(f"p{number}") for number in range(count)]
+    answers = [comment(f"c{number}", f"p{number}") for number in range(count)]
+    unusual = [submission("px", score="7", retrieved_on="1603456000"), comment("cx", "px", score=3.0)]
+    kinds = (posts, answers) if first == "post" else (answers, posts)
+    mixed = [*(one for pair in zip(*kinds, strict=True) for one in pair), *kinds[0][:0], *unusual]
+    other = comment("cy", "px", parent_id="t1_cx")
+    file = put(Path(), "user.jsonl", _lines(*mixed, other))
+    kind = KINDS[0]._replace(options=tuple(way))
+    data, _ = imported(kind, file)
+    assert data["kept"] == {"post": count + 1, "answer": count + 1}
+    assert data["dropped"] == {"answer": {"not_direct_reply": 1}}
+
+
+def test_what_is_neither_is_lost_under_the_reason_of_the_file(imported: Any) -> None:
+    neither = {"id": "x", "subreddit": "asktest", "created_utc": 1_600_000_000, "score": 1}
+    file = put(Path(), "RC", _lines(comment("c1"), neither, submission("p1")))
+    data, _ = imported(KINDS[0], file, code=3)
+    assert data["kept"] == {"post": 1, "answer": 1}
+    assert data["dropped"] == {"answer": {"missing_field": 1}}

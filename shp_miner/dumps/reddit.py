@@ -21,7 +21,7 @@ from shp_miner.dumps import reddit_records
 from shp_miner.dumps.ahead import ahead
 from shp_miner.dumps.compressed import Advance, blocks, compression, ignore, line_blocks, split_lines
 from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container
-from shp_miner.dumps.lines import Lines, all_lines, joined
+from shp_miner.dumps.lines import Lines, all_lines, joined, of_places
 from shp_miner.dumps.records import Lost, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput
@@ -41,6 +41,10 @@ _SUBREDDIT = re.compile(rb'"subreddit": ?"([^"\\]{1,60})"')
 #: Lines turned into columns at a time, and their bytes.
 _BATCH = 10_000
 _BATCH_BYTES = 16_000_000
+
+#: More records of the other kind than this, told by a key that only comments have, are worth a second look as columns.
+_FEW = 64
+_COMMENTS_KEY = b'"link_id"'
 
 Text = bytes | memoryview
 
@@ -122,71 +126,83 @@ class _Search:
         offsets = []
         for offset, line in lines:
             try:
-                item = reddit_records.decode(self.kind, line)
+                kind, item = reddit_records.decode_either(self.kind, line)
             except Lost:
                 continue
-            if reddit_records.unwanted(self.kind, item, self.wanted) is None:
+            if reddit_records.unwanted(kind, item, self.wanted) is None:
                 offsets.append(offset)
         return offsets
 
 
 class _Rows:
-    """Turns lines of one file into rows, and counts in `tally` what is kept and what is not."""
+    """Turns lines of one file into rows, and counts in `tally` what is kept and what is not.
+
+    `kind` is that of the file's first record; records of the other kind are told one by one.
+    """
 
     def __init__(self, path: Path, kind: str, wanted: frozenset[str], tally: Tally, latest_us: int) -> None:
         # Imported when the first lines have come: tables take a while, and the file has long been decompressing.
         from shp_miner.model import ANSWER, POST, Rows  # noqa: PLC0415
 
         self.path, self.kind, self.wanted, self.tally, self.latest_us = path, kind, wanted, tally, latest_us
-        self._rows = Rows(POST if kind == "post" else ANSWER)
+        self._rows = {"post": Rows(POST), "answer": Rows(ANSWER)}
 
     @property
     def full(self) -> bool:
-        return self._rows.full
+        return any(rows.full for rows in self._rows.values())
 
     def take(self) -> Chunk:
         """The rows since the last call."""
-        from shp_miner.model import ANSWER, POST, Chunk, empty  # noqa: PLC0415
+        from shp_miner.model import Chunk  # noqa: PLC0415
 
-        if self.kind == "post":
-            return Chunk(self._rows.take(), empty(ANSWER))
-        return Chunk(empty(POST), self._rows.take())
+        return Chunk(self._rows["post"].take(), self._rows["answer"].take())
 
     def add(self, lines: Lines) -> None:
         """Take over the records of the lines that are wanted; what proves unusual takes the careful way."""
+        careful = self._at_once(self.kind, lines)
+        comments = self.kind == "answer"
+        others = [place for place in careful if (_COMMENTS_KEY in place[1]) != comments]
+        if len(others) > _FEW:
+            careful = [place for place in careful if (_COMMENTS_KEY in place[1]) == comments]
+            careful += self._at_once(reddit_records.OTHER_KIND[self.kind], of_places(others))
+        for place in careful:
+            self._careful(place)
+
+    def _at_once(self, kind: str, lines: Lines) -> list[tuple[int, bytes]]:
+        """Take over the usual records of a kind; the lines of all others are returned."""
         import polars as pl  # noqa: PLC0415
 
         from shp_miner.dumps.reddit_columns import LEFT_OUT, to_frame  # noqa: PLC0415
 
-        frame, careful = to_frame(self.kind, lines, self.latest_us, self.wanted)
+        frame, careful = to_frame(kind, lines, self.latest_us, self.wanted)
         if frame.height:
             if self.wanted:
                 self.tally.met.update(
                     frame.filter(pl.col(LEFT_OUT).ne_missing("other_community"))["community"].unique()
                 )
             for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
-                self.tally.drop(self.kind, reason, count)
+                self.tally.drop(kind, reason, count)
             kept = frame.filter(frame[LEFT_OUT].is_null())
-            self._rows.add_frame(kept)
-            self.tally.keep(self.kind, kept.height)
-        for place in careful:
-            self._careful(place)
+            self._rows[kind].add_frame(kept)
+            self.tally.keep(kind, kept.height)
+        return careful
 
     def _careful(self, place: tuple[int, bytes]) -> None:
         offset, line = place
+        kind = self.kind
         try:
-            item = reddit_records.decode(self.kind, line)
-            reason = reddit_records.unwanted(self.kind, item, self.wanted)
+            kind, item = reddit_records.decode_either(kind, line)
+            reason = reddit_records.unwanted(kind, item, self.wanted)
             if self.wanted and reason != "other_community":
                 self.tally.met.add(item.subreddit.lower())
             if reason:
-                self.tally.drop(self.kind, reason)
+                self.tally.drop(kind, reason)
                 return
-            self._rows.add(**reddit_records.values(self.kind, item, self.latest_us, self.tally))
+            self._rows[kind].add(**reddit_records.values(kind, item, self.latest_us, self.tally))
         except Lost as lost:
-            self.tally.lose(self.kind, lost.reason, Damage(str(self.path), offset, lost.what))
+            self.tally.lose(kind, lost.reason, Damage(str(self.path), offset, lost.what))
         else:
-            self.tally.keep(self.kind)
+            self.tally.keep(kind)
 
 
 def dump_files(paths: Sequence[Path], tally: Tally) -> list[tuple[Path, str]]:

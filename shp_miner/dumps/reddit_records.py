@@ -91,6 +91,9 @@ class Submission(Item, kw_only=True):
     removed_by_category: str | None = None
 
 
+#: A file may hold both kinds: what archives give of one account, or files that somebody joined.
+OTHER_KIND = {"post": "answer", "answer": "post"}
+
 _TYPES: dict[str, type[Item]] = {"answer": Comment, "post": Submission}
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(item) for kind, item in _TYPES.items()}
 
@@ -110,6 +113,20 @@ def values(kind: str, item: Any, latest_us: int, tally: Tally) -> dict[str, Any]
     if row["state"] != "live":
         row |= {name: value for name, value in EMPTIED.items() if name in row}
     return row
+
+
+def decode_either(kind: str, line: bytes) -> tuple[str, Any]:
+    """The record of a line and its kind, which is the other one where files were joined. Raises Lost as `decode`."""
+    try:
+        return kind, decode(kind, line)
+    except Lost as lost:
+        if lost.reason != "missing_field":
+            raise
+        other = OTHER_KIND[kind]
+        try:
+            return other, decode(other, line)
+        except Lost:
+            raise lost from None
 
 
 def decode(kind: str, line: bytes) -> Any:
