@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 #: Clocks differ; a time this far ahead of ours is still believed.
@@ -29,13 +28,13 @@ def latest_allowed_us(now: datetime) -> int:
 
 
 def integer(value: Any, name: str, reason: str) -> int:
-    """A whole number from an int, a whole float or decimal, or a string of either. Raises Lost with `reason`."""
+    """A whole number from an int, a whole float, or a string of either. Raises Lost with `reason`."""
     if isinstance(value, str):
         try:
             value = float(value) if "." in value else int(value)
         except ValueError:
             value = math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise Lost(reason, f"{name} is no number")
     if not isinstance(value, int) and not math.isfinite(value):
         raise Lost(reason, f"{name} is no number")
@@ -52,7 +51,7 @@ def unknown(time: Any) -> bool:
 def epoch_us(value: Any, name: str, latest_us: int) -> int:
     """Microseconds since 1970 from seconds as int, float or string. Raises Lost: bad_time or time_in_future."""
     try:
-        number = isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)
+        number = isinstance(value, str | int | float) and not isinstance(value, bool)
         seconds = float(value) if number else math.nan
     except (ValueError, OverflowError):
         seconds = math.nan

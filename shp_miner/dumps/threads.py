@@ -23,6 +23,7 @@ from msgspec import UNSET, UnsetType
 from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
 from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
 from shp_miner.dumps.records import Lost, epoch_us, integer, latest_allowed_us, unknown
+from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.tally import Damage, Tally
@@ -142,7 +143,7 @@ class _Collector:
             thread = _convert(record, _Thread, _THREAD_KEYS, _THREAD_REQUIRED)
             row = self._post(thread)
         except Lost as lost:
-            self.tally.lose("post", lost.reason, _at(place, lost.what))
+            self.tally.lose("post", lost.reason, replace(place, what=place.what + lost.what))
             answers = record.get("answers") if isinstance(record, dict) else None
             self.tally.drop("answer", "thread_lost", len(answers) if isinstance(answers, list) else 0)
             return
@@ -152,14 +153,14 @@ class _Collector:
 
     def _add_answers(self, thread: _Thread, post: Mapping[str, Any], place: Damage) -> None:
         seen: dict[str, dict[str, Any]] = {}
-        for number, record in enumerate(thread.answers):
+        for n, record in enumerate(thread.answers):
             try:
                 row = self._answer(_convert(record, _Answer, _ANSWER_KEYS, _ANSWER_REQUIRED), post)
                 first = seen.setdefault(row["answer_id"], row)
                 if first is not row and first != row:
                     raise Lost("id_repeated", f"id {row['answer_id']!r:.40} came before with different content")
             except Lost as lost:
-                self.tally.lose("answer", lost.reason, _at(place, f"answers[{number}]: {lost.what}"))
+                self.tally.lose("answer", lost.reason, replace(place, what=f"{place.what}answers[{n}]: {lost.what}"))
                 continue
             if first is not row:
                 self.tally.drop("answer", "repeated_identically")
@@ -238,16 +239,12 @@ class _Collector:
         return row
 
 
-def _at(place: Damage, what: str) -> Damage:
-    return replace(place, what=place.what + what)
-
-
 def _convert(record: Any, kind: type[Any], keys: frozenset[str], required: frozenset[str]) -> Any:
     """The record as `kind`. Raises Lost: not_an_object, unknown_field, missing_field or wrong_type."""
     if not isinstance(record, dict):
         raise Lost("not_an_object", "a JSON object was expected")
     try:
-        return msgspec.convert(record, kind)
+        return msgspec.convert(without_decimals(record), kind)
     except msgspec.ValidationError as error:
         # A null score is one that the forum hides; any other required key must hold something.
         present = [name for name, value in record.items() if value is not None or name not in required - {"score"}]
@@ -390,6 +387,7 @@ def _check_columns(path: Path) -> None:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError):
         return  # damaged: reading it says so
+    refuse_naive_times(path, schema)
     try:
         _check_keys(schema.names, _THREAD_KEYS, _THREAD_REQUIRED)
         item = getattr(schema.field("answers").type, "value_type", None)
