@@ -15,6 +15,7 @@ from typing import Literal, TypeGuard
 
 import msgspec
 
+from shp_miner.archived import AT_ONCE
 from shp_miner.sources.items import Origin
 from shp_miner.sources.items import State as Shown
 from shp_miner.store import Store
@@ -34,6 +35,9 @@ _LONGEST_US = 30 * _DAY_US
 #: So many askings over so long confirm that an item is gone, where the platform says so only by leaving it out.
 CONFIRM_ASKINGS = 3
 CONFIRM_US = 30 * _HOUR_US
+
+#: So many look-ups by id, at times apart, confirm it where the platform can be asked so.
+CONFIRM_LOOK_UPS = 2
 
 #: How long they must be apart where the brake holds, and where no other thread of the community can be read, so that
 #: the site itself may be what is wrong.
@@ -61,10 +65,16 @@ class Settled(msgspec.Struct):
 
 
 class Doubtful:
-    """What one run over a community finds gone or unreadable. `now` tells the time in microseconds since 1970."""
+    """What one run over a community finds gone or unreadable. `now` tells the time in microseconds since 1970.
 
-    def __init__(self, store: Store, state: State, origin: Origin, now: Callable[[], int]) -> None:
+    `at_once`: what is noted of an item follows just after its newest observation, as an archive tells of the past.
+    """
+
+    def __init__(
+        self, store: Store, state: State, origin: Origin, now: Callable[[], int], *, at_once: bool = False
+    ) -> None:
         self._store, self._state, self._origin, self._now = store, state, origin, now
+        self._noted_at: Callable[[], int] = (lambda: AT_ONCE) if at_once else now
         self._threads, self._items = 0, 0
         self._known: dict[str, Known] = {}
         self._doubts: dict[tuple[str, str | None], Doubt] = {}
@@ -97,6 +107,8 @@ class Doubtful:
         self._asked(known)
         back = {answer_id for answer_id, state in answers.items() if state == "live"}
         self._state.doubts.clear(self._origin, known.post_id, [None, *back] if post == "live" else back)
+        if self._state.doubts.shown(self._origin, known.post_id):
+            self._state.door_opened(self._origin)  # what it kept from being read need not wait any longer
         again = []
         if known.created_at is not None and not known.post_gone and _is_gone(post):
             again.append(self._note(known, None, "flag", post))
@@ -115,13 +127,17 @@ class Doubtful:
     def settle(self, vouched: Callable[[], bool]) -> Settled:
         """Purge what is certain by now, hide the rest. `vouched` says whether another thread can be read."""
         done = Settled(unreadable=sum(doubt.whole for doubt in self._doubts.values()))
-        braked = self._braked()
-        ripe = [doubt for doubt in self._doubts.values() if self._is_ripe(doubt, braked, vouched)]
+        braked, slow = self._braked(), self._many_lately()
+        ripe = [
+            doubt
+            for doubt in self._doubts.values()
+            if self._is_ripe(doubt, braked or (slow and doubt.against != "flag"), vouched)
+        ]
         states: tuple[Tombstone, ...] = ("deleted", "removed")
         for how in states:
             items = [item for doubt in ripe if doubt.state == how for item in self._items_of(doubt)]
             for start in range(0, len(items), _HELD):
-                tombstone(self._store, items[start : start + _HELD], how, self._now())
+                tombstone(self._store, items[start : start + _HELD], how, self._noted_at())
         now = self._now()
         for doubt in ripe:
             done.gone += 1
@@ -163,16 +179,26 @@ class Doubtful:
         threads = sum(doubt.whole for doubt in new)
         return _too_many(threads, self._threads, FEW_THREADS) or _too_many(len(new) - threads, self._items, FEW_ITEMS)
 
+    def _many_lately(self) -> bool:
+        """Whether as much was absent or refused over the last days: runs that ask for little see little at once."""
+        since = self._now() - BRAKED_US
+        read, gone = self._state.lately(self._origin, since)
+        threads, items = self._state.doubts.unconfirmed(self._origin)
+        if _too_many(threads + gone, read + threads + gone, FEW_THREADS):
+            return True
+        return items > FEW_ITEMS and _too_many(items, self._state.answers_lately(self._origin, since), FEW_ITEMS)
+
     def _was_read(self, doubt: Doubt) -> bool:
         return self._known[doubt.post_id].created_at is not None
 
     def _is_ripe(self, doubt: Doubt, braked: bool, vouched: Callable[[], bool]) -> bool:
         if doubt.against in CLOSED or doubt.first_asked is None:
             return False
-        flagged = doubt.against == "flag" or (doubt.post_id, doubt.answer_id) in self._certain
-        if flagged and not braked:
+        span, flagged = self._now() - doubt.first_asked, doubt.against == "flag"
+        # A look-up by id is the platform's own word, but the same question asked twice at once is asked once.
+        certain = (doubt.post_id, doubt.answer_id) in self._certain and doubt.askings >= CONFIRM_LOOK_UPS
+        if (flagged or certain) and not braked:
             return True
-        span = self._now() - doubt.first_asked
         if doubt.askings < CONFIRM_ASKINGS or span < (BRAKED_US if braked else CONFIRM_US):
             return False
         # A site that refuses all it has may have closed; one that knows nothing any more may be broken for a while.
@@ -192,7 +218,7 @@ class Doubtful:
         doubts = self._state.doubts.unhidden(self._origin)
         for start in range(0, len(doubts), _HELD):
             some = doubts[start : start + _HELD]
-            hide(self._store, [Item(self._origin.site, one.post_id, one.answer_id) for one in some], self._now())
+            hide(self._store, [Item(self._origin.site, one.post_id, one.answer_id) for one in some], self._noted_at())
             self._state.doubts.hid(self._origin, some)
 
     def _sentence(self, braked: bool) -> str | None:

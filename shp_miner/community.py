@@ -6,21 +6,25 @@ every page below that was taken over. So whatever ends a run, the next one goes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
+from shp_miner.archived import after_what_is_known
+from shp_miner.asking import Asking, Seen
 from shp_miner.burying import Doubtful
+from shp_miner.claims import Claim, Claims
 from shp_miner.crawled import VISITS_S, Crawled, microseconds, next_visit, restored
 from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.looking_up import LookUp
 from shp_miner.retrying import Retries
 from shp_miner.sources.http import Clock, OverBudget
-from shp_miner.sources.items import Origin, Thread, to_chunk
+from shp_miner.sources.items import Answer, Origin, Post, Thread, to_chunk
 from shp_miner.sources.items import State as Shown
-from shp_miner.sources.source import Evidence, Gone, Listed, ManyThreads, Source, Unreadable
+from shp_miner.sources.source import Evidence, Gone, Source, Unreadable
 from shp_miner.store import Store
+from shp_miner.store.doubts import CLOSED
 from shp_miner.store.state import Known, State
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
@@ -28,23 +32,18 @@ _HOUR_S, _DAY_S = 3600.0, 86_400.0
 #: How far below the last complete listing the next one starts: clocks differ, and listings lag behind.
 OVERLAP_S = _HOUR_S
 
-#: A thread claimed by a run that died can be read by another one after this time.
-_CLAIM_S = 900.0
-
-#: After this many threads in a row for which the site was down, the run ends.
-_DOWN = 3
+#: After this many pages of a listing without a thread that was not on one before, the listing has no end.
+_STALE_PAGES = 5
 
 #: Why a run stopped that a person or the system ended.
 INTERRUPTED = "interrupted"
 
-#: Threads claimed at a time, and visited together where items are read by id.
-_BATCH = 20
+#: Threads visited together where items are read by id.
 _VISITED_TOGETHER = 50
 
 #: Until this age a visit reads the whole thread where no listing announces answers: later hardly any come.
 _ANSWERED_S = 2 * _DAY_S
 
-Claim = Callable[[Origin, int, int, int], list[str]]
 T = TypeVar("T")
 
 
@@ -66,16 +65,17 @@ class Crawl:
         limit: int | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._source, self._store, self._state, self._clock = source, store, state, clock
+        self._store, self._state, self._clock = store, state, clock
+        self._source = Asking(source, self._now)
         self._visits_s, self._limit, self._say = visits_s, limit, say
-        self._retries, self._look_up = Retries(state, self._now), LookUp(source, state)
+        self._retries, self._look_up = Retries(state, self._now), LookUp(self._source, state)
 
     def run(self, community: str) -> Crawled:
         """List what is new or changed in a community (its name as `verify` gave it), and read it.
 
         A run that may not go on (a budget, a source that is down, Ctrl-C) returns what it did, and why it stopped.
         """
-        origin = self._origin(community)
+        origin = self._source.origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
         self._steps(
             origin,
@@ -93,9 +93,10 @@ class Crawl:
         What was given up and is to be tried once more is read whole, and so is what was gone or unreadable. With
         `unseen_since`, every thread that was last read before that time (microseconds since 1970) is visited as well.
         """
-        origin = self._origin(community)
+        origin = self._source.origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
         unseen = partial(self._state.claim_unseen, before=unseen_since)
+        self._state.ask_away_again(origin, unseen_since)
         self._steps(
             origin,
             done,
@@ -104,14 +105,18 @@ class Crawl:
             lambda: self._read(origin, self._state.claim_away, done),
             lambda: self._revisit(origin, unseen, done) if unseen_since else None,
         )
-        done.waiting, done.given_up = self._state.put_off(origin, self._now()), self._state.given_up(origin)
+        done.waiting, done.given_up = self._state.visits_left(origin, self._now()), self._state.given_up(origin)
         return done
 
     def _steps(self, origin: Origin, done: Crawled, *steps: Callable[[], None]) -> None:
         """Take the steps of a run; however they end, what they found gone is dealt with."""
-        self._doubtful = Doubtful(self._store, self._state, origin, self._now)
+        at_once = self._source.tells_the_past
+        self._doubtful = Doubtful(self._store, self._state, origin, self._now, at_once=at_once)
+        self._claims = Claims(self._state, origin, self._now, self._limit)
+        self._source.lost.clear()
         self._stopping(done, *steps)
         self._stopping(done, lambda: self._settle(origin, done), lambda: self._give_up(origin, done))
+        done.lost = dict(sorted(self._source.lost.items()))
 
     def _settle(self, origin: Origin, done: Crawled) -> None:
         settled = self._doubtful.settle(lambda: bool(done.read) or self._another_can_be_read(origin))
@@ -123,6 +128,8 @@ class Crawl:
         complete_to = self._state.complete_to(origin)
         floor = None if complete_to is None else complete_to - microseconds(OVERLAP_S)
         top, token = None, None
+        met: set[str] = set()
+        stale = 0
         while True:
             page = self._source.listing(origin.community, since=floor, token=token)
             # A time in the future is a mistake, and would hide everything up to it from later runs.
@@ -134,11 +141,17 @@ class Crawl:
             ended = page.next is None or page.next == token or self._reached(times, floor)
             # Going up in time, all below this page is known; going down, only when the bottom is reached.
             reached = max(times, default=None) if self._source.order == "oldest" else (top if ended else None)
-            fresh = self._state.listed(origin, _latest(page.threads), reached)
+            fresh = self._state.listed(origin, page.threads, reached)
             done.fresh += fresh
             self._say(f"{origin.community}: {done.listed} threads listed, {done.fresh} new or changed")
             if ended or self._enough(done.fresh):
                 return
+            stale = 0 if not met.issuperset(thread.post_id for thread in page.threads) else stale + 1
+            if stale >= _STALE_PAGES:
+                raise BadInput(
+                    f"{origin.site} lists the same threads again and again.", "What was listed so far is read."
+                )
+            met.update(thread.post_id for thread in page.threads)
             token = page.next
 
     def _reached(self, times: Sequence[int], floor: int | None) -> bool:
@@ -151,36 +164,13 @@ class Crawl:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def _read(self, origin: Origin, claim: Claim, done: Crawled) -> None:
-        size = getattr(self._source, "threads_per_request", 1)
-        with closing(self._claimed(origin, claim, done, size)) as batches:
+        size = self._source.threads_per_request
+        with closing(self._claims.batches(claim, done, size)) as batches:
             for post_ids in batches:
                 if size > 1:
                     self._together(origin, post_ids, done)
                 else:
                     self._thread(origin, post_ids[0], done)
-
-    def _claimed(self, origin: Origin, claim: Claim, done: Crawled, size: int) -> Generator[list[str], None, None]:
-        """Threads that are this run's to read, up to `size` at a time; what is not read is given back."""
-        tried = down = 0
-        while self._limit is None or tried < self._limit:
-            count = max(_BATCH, size) if self._limit is None else min(max(_BATCH, size), self._limit - tried)
-            now = self._now()
-            left = claim(origin, now, now + microseconds(_CLAIM_S), count)
-            if not left:
-                return
-            tried += len(left)
-            try:
-                while left:
-                    failed, self._shut = done.failed, ""
-                    yield left[:size]
-                    left = left[size:]
-                    down = down + 1 if done.failed > failed or self._shut else 0
-                    if down >= _DOWN:
-                        how = f"did not let {down} threads in a row be read: {self._shut}" if self._shut else ""
-                        said = how or f"failed {down} times in a row."
-                        raise TryLater(f"{origin.site} {said}", "The next run goes on.")
-            finally:
-                self._state.release(origin, left)
 
     def _thread(self, origin: Origin, post_id: str, done: Crawled) -> None:
         """Read one thread whole and store it; what cannot be read waits for a later run."""
@@ -193,7 +183,10 @@ class Crawl:
             # A look-up by id is another way to ask; a door that is closed needs no second knock.
             certain = found.evidence == "missing" and self._look_up.misses(origin, known)
             self._doubtful.thread(known, found.evidence, "removed", found.why, certain=certain)
-            self._shut = found.why if found.evidence != "missing" else self._shut
+            self._claims.shut = found.why if found.evidence in CLOSED else self._claims.shut
+        except OverBudget:
+            self._claims.cut_off = post_id
+            raise
         except (TryLater, BadInput) as error:
             self._failed(origin, post_id, error, done)
         else:
@@ -201,12 +194,9 @@ class Crawl:
 
     def _together(self, origin: Origin, post_ids: Sequence[str], done: Crawled) -> None:
         """Read several threads with one request; what does not come back is gone."""
-        source = self._source
-        assert isinstance(source, ManyThreads)
 
         def fetch(part: Sequence[Known]) -> dict[str, Thread]:
-            threads = source.threads(origin.community, [known.post_id for known in part])
-            return {one.post.post_id: one for one in threads}
+            return self._source.threads(origin.community, [known.post_id for known in part])
 
         for part, threads in self._fetched(origin, self._state.known(origin, post_ids), done, fetch):
             self._keep(origin, [(threads[one.post_id], one) for one in part if one.post_id in threads], done)
@@ -243,6 +233,7 @@ class Crawl:
 
     def _failed(self, origin: Origin, post_id: str, error: TryLater | BadInput, done: Crawled) -> None:
         done.failed += 1
+        self._claims.answered = self._claims.answered and not isinstance(error, TryLater)
         self._retries.put_off(origin, post_id, error.message)
 
     def _give_up(self, origin: Origin, done: Crawled) -> None:
@@ -271,11 +262,11 @@ class Crawl:
         for thread, _ in threads:
             self._state.noted(origin, thread)
         answers = [answer for thread, _ in threads for answer in thread.answers]
-        self._store.append(to_chunk(origin, [thread.post for thread, _ in threads], answers, now))
+        self._append(origin, [known for _, known in threads], [thread.post for thread, _ in threads], answers)
         for thread, known in threads:
             # Where the platform kept some answers back, nobody can tell which of them are gone.
             absent: Evidence | None = None if thread.missing else "missing"
-            shown = {answer.answer_id: answer.state for answer in thread.answers}
+            shown = thread.unusable | {answer.answer_id: answer.state for answer in thread.answers}
             again = self._compare(origin, known, thread.post.state, shown, absent)
             due = next_visit(thread.post.created_at, known.first_read_at or now, now, self._visits_s)
             self._state.read(origin, thread, now, min(due, again or due))
@@ -293,18 +284,25 @@ class Crawl:
         Absent answers are looked up by id where the source can do that: a page may have slipped.
         """
         lost = [answer_id for answer_id, _ in known.answers if answer_id not in shown] if absent else []
-        found, certain = self._look_up.answers(known, lost)
+        found, certain = self._look_up.answers(origin, known, lost)
         if found:
-            self._store.append(to_chunk(origin, [], found, self._now()))
+            self._append(origin, [known], [], found)
             shown |= {answer.answer_id: answer.state for answer in found}
         self._doubtful.certain(known, certain)
         return self._doubtful.parts(known, post, shown, absent)
+
+    def _append(self, origin: Origin, threads: Sequence[Known], posts: list[Post], answers: list[Answer]) -> None:
+        """Store what a source showed of some threads."""
+        if self._source.tells_the_past:
+            posts = after_what_is_known(self._store, self._state, origin, threads, posts)
+            answers = after_what_is_known(self._store, self._state, origin, threads, answers)
+        self._store.append(to_chunk(origin, posts, answers, self._now()))
 
     # -- visits by age ------------------------------------------------------------------------------------------------
 
     def _revisit(self, origin: Origin, claim: Claim, done: Crawled) -> None:
         size = _VISITED_TOGETHER if self._source.ids_per_request else 1
-        with closing(self._claimed(origin, claim, done, size)) as batches:
+        with closing(self._claims.batches(claim, done, size)) as batches:
             for post_ids in batches:
                 by_id = []
                 for known in self._state.known(origin, post_ids):
@@ -324,7 +322,8 @@ class Crawl:
 
     def _again(self, origin: Origin, threads: Sequence[Known], done: Crawled) -> None:
         """Read items by id, as many at a time as the source takes; what does not come back is gone."""
-        for part, (posts, answers) in self._fetched(origin, threads, done, lambda some: self._items(origin, some)):
+        for part, seen in self._fetched(origin, threads, done, lambda some: self._items(origin, some)):
+            posts, answers = seen.post_states, seen.answer_states
             now = self._now()
             done.answers += len(answers)
             for known in part:
@@ -336,36 +335,23 @@ class Crawl:
                 }
                 back = [answer_id for answer_id in known.gone_answers if shown.get(answer_id) == "live"]
                 self._state.back(origin, known.post_id, back)
-                again = self._compare(origin, known, posts[known.post_id], shown, "missing")
+                again = self._compare(origin, known, posts[known.post_id], shown, "missing" if seen.whole else None)
                 due = next_visit(known.created_at or now, known.first_read_at or now, now, self._visits_s)
                 self._state.visited(origin, known.post_id, now, min(due, again or due))
                 done.read += 1
                 done.restored += len(back)
 
-    def _items(self, origin: Origin, threads: Sequence[Known]) -> tuple[dict[str, Shown], dict[tuple[str, str], Shown]]:
-        """Ask for the known items of threads by their ids and store what there is: the states of posts and answers."""
-        asked: list[tuple[str, str | None]] = [(known.post_id, None) for known in threads]
-        asked += [(known.post_id, answer_id) for known in threads for answer_id, _ in known.answers]
-        # What is gone is asked for as well: some of it is restored.
-        asked += [(known.post_id, answer_id) for known in threads for answer_id in known.gone_answers]
-        posts: dict[str, Shown] = {}
-        answers: dict[tuple[str, str], Shown] = {}
-        size = self._source.ids_per_request
-        for start in range(0, len(asked), size):
-            part = asked[start : start + size]
-            found = self._source.again(
-                [post_id for post_id, answer_id in part if answer_id is None],
-                [(post_id, answer_id) for post_id, answer_id in part if answer_id is not None],
-            )
-            self._store.append(to_chunk(origin, found.posts, found.answers, self._now()))
-            posts |= {post.post_id: post.state for post in found.posts}
-            answers |= {(answer.post_id, answer.answer_id): answer.state for answer in found.answers}
-        return posts, answers
+    def _items(self, origin: Origin, threads: Sequence[Known]) -> Seen:
+        """Ask for the known items of threads by their ids and store what there is."""
+        every = Seen([], [], {}, {}, whole=True)
+        for found in self._source.items(origin, threads):
+            self._append(origin, threads, found.posts, found.answers)
+            every.post_states |= found.post_states
+            every.answer_states |= found.answer_states
+            every.whole &= found.whole
+        return every
 
     # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _origin(self, community: str) -> Origin:
-        return Origin(self._source.name, self._source.platform, self._source.site, community)
 
     def _now(self) -> int:
         return microseconds(self._clock.now())
@@ -387,12 +373,3 @@ class Crawl:
                 done.stopped = done.stopped or error.message
                 if isinstance(error, NotAllowed):
                     return
-
-
-def _latest(threads: Sequence[Listed]) -> list[Listed]:
-    """Each thread once, with its latest time: pages overlap and repeat."""
-    latest: dict[str, Listed] = {}
-    for thread in threads:
-        if thread.post_id not in latest or latest[thread.post_id].changed_at < thread.changed_at:
-            latest[thread.post_id] = thread
-    return list(latest.values())

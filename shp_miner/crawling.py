@@ -16,7 +16,10 @@ from shp_miner.forgetting import purge
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.registry import Access, open_source
 from shp_miner.store import Store
-from shp_miner.store.lock import beside
+from shp_miner.store.lake import TABLES
+from shp_miner.store.lock import beside, exclusive
+from shp_miner.store.mend import is_suspect, mend
+from shp_miner.store.set_back import set_back
 from shp_miner.store.state import State
 
 __all__ = ["Access", "Crawled", "crawl", "recheck"]
@@ -47,6 +50,7 @@ def crawl(
         except (OverBudget, KeyboardInterrupt) as end:
             return [Crawled(source.name, source.site, communities[0], stopped=str(end) or INTERRUPTED)]
         lake.create()
+        _set_right(lake, access)
         with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
             run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
@@ -74,6 +78,7 @@ def recheck(
     lake.require()
     done: list[Crawled] = []
     refused: list[Error] = []
+    _set_right(lake, access)
     with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
         if given_up:
             state.take_up_again()
@@ -96,6 +101,17 @@ def recheck(
         raise refused[0]
     _tidy(lake, done)
     return done
+
+
+def _set_right(store: Store, access: Access) -> None:
+    """Take back what a clock that was ahead has noted, so that nothing waits until that time has come."""
+    now = microseconds(access.clock.now())
+    set_back(store.path, now)
+    if is_suspect(store.path, now):
+        # Who uses the store now keeps it; the next run does it, or `doctor --repair`.
+        with suppress(TryLater), exclusive(store.path, "mending rows", wait_s=1.0):
+            for name in TABLES:
+                mend(store.path, name, now)
 
 
 def _tidy(store: Store, done: Sequence[Crawled]) -> None:

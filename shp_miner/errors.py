@@ -13,9 +13,12 @@ Every error is one sentence on what happened (`message`) and one on what to do n
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+log = logging.getLogger("shp_miner")
 
 
 class Error(Exception):
@@ -83,6 +86,15 @@ def in_words(error: BaseException) -> Error | None:
         return None
     bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
     return from_os_error(error, "running the command") or bug
+
+
+def unforeseen(error: Exception, what: str) -> BadInput:
+    """What nobody thought of, met while `what` was read, as an error that ends no more than the reading of that.
+
+    The exception's own words are left to `-v`: they may be somebody's.
+    """
+    log.debug("%s could not be read", what, exc_info=error)
+    return BadInput(f"{what} could not be read: {type(error).__name__}.", "Please report this with the output of -v.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -31,7 +31,7 @@ from shp_miner.mine import Selection
 from shp_miner.pipeline import NoPairs, make_export_again
 from shp_miner.replacing import replace_file, temporaries
 from shp_miner.store import Store
-from shp_miner.store.exports import HINTS, Kept, KnownExport, Owed, drop_export, write_export
+from shp_miner.store.exports import BETWEEN, HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.lake import TABLES
 
@@ -67,9 +67,15 @@ def reach_export(
     An export that is as it was when it was last found clean is held against `wanted`, any other against the `whole`
     list. What cannot be reached is noted in the store, and why: it is waited for.
     """
+    if known.of:
+        why = f"The store {known.of} made it. Whether this one is that store, moved, or a copy of it cannot be told."
+        held_back = [not_reached(known.path, "unsure", why)]
+        if not dry_run:
+            _note(store, known, held_back, anything=not whole.lines.is_empty())
+        return held_back
     looked = [_tried(known.path, partial(_reached, store, known, wanted, whole, dry_run=dry_run))]
     for path in known.dropped:
-        looked.append(_tried(path, partial(_dropped_reached, known, Path(path), whole, dry_run=dry_run)))
+        looked.append(_tried(path, partial(_dropped_reached, Path(path), whole, dry_run=dry_run)))
     done = [one for one in looked if one is not None]
     if not dry_run:
         _note(store, known, done, anything=not whole.lines.is_empty())
@@ -102,8 +108,7 @@ def _note(store: Store, known: KnownExport, done: list[ExportDone], *, anything:
             since = known.owes[one.path].since if one.path in known.owes else time.time()
             owes[one.path] = Owed(since, cast("Kept", one.outcome), one.why)
     known.owes = owes
-    gone = known.stage == "begun" and not owes
-    if gone and not any(Path(path).exists() for path in known.dropped):
+    if known.stage in ("begun", "gone") and not known.dropped and not any(one.open for one in done):
         drop_export(store, known)
     else:
         write_export(store, known)
@@ -114,12 +119,12 @@ def _reached(
 ) -> ExportDone | None:
     """What became of the export itself; None where there has never been one."""
     folder = Path(known.path)
-    if (kept := _settled_past(known, folder, dry_run=dry_run)) is not None or known.stage == "begun":
+    if (kept := _settled_past(known, folder, dry_run=dry_run)) is not None or known.stage in ("begun", "gone"):
         return kept
     formats = formats_in(folder)
     if known.stage == "removing" and not formats:  # and killed just before that could be noted
         _remove_empty(folder)
-        known.stage, known.clean, known.made = "begun", "", []
+        known.stage, known.clean, known.made = "gone", "", []
         return ExportDone(known.path, "removed")
     if known.stage != "removing" and (kept := _missing(known, folder, formats)) is not None:
         return kept
@@ -129,7 +134,7 @@ def _reached(
     if _may_hold(formats, against, lambda: _communities(store, against)):
         done = ExportDone(known.path, "rewritten") if dry_run else _made_again(store, known, formats, whole)
     if not dry_run and done.outcome == "removed":
-        known.stage, known.clean, known.made = "begun", "", []
+        known.stage, known.clean, known.made = "gone", "", []
     elif not dry_run:
         left = formats_in(folder)
         known.stage, known.clean = "written", fingerprint(left)
@@ -142,8 +147,11 @@ def _settled_past(known: KnownExport, folder: Path, *, dry_run: bool) -> ExportD
     if not is_place(folder):
         if _formats(folder):
             return not_reached(folder, "failed", "It cannot be written there again: the folder's name is too long.")
-        known.stage = "begun"  # an earlier version noted places where nothing can be
+        known.stage = "gone"  # an earlier version noted places where nothing can be
+    if known.stage == "gone":
         return None
+    if known.stage in BETWEEN and (why := known.why_away()):
+        return not_reached(folder, "away", why)
     if known.stage == "publishing":
         is_beside = any(path.name.endswith(".new") for path in leftovers(folder))
         known.stage = "begun" if is_beside else "written"
@@ -152,6 +160,7 @@ def _settled_past(known: KnownExport, folder: Path, *, dry_run: bool) -> ExportD
             clear_leftovers(place)
             if left := leftovers(place):
                 return not_reached(folder, "failed", f"{left[0]}, left by a killed export, cannot be deleted.")
+        known.stage = "gone" if known.stage == "begun" else known.stage
     return None
 
 
@@ -183,12 +192,13 @@ def _missing(known: KnownExport, folder: Path, formats: Mapping[str, Path]) -> E
     return None
 
 
-def _dropped_reached(known: KnownExport, folder: Path, whole: Forgotten, *, dry_run: bool) -> ExportDone | None:
+def _dropped_reached(folder: Path, whole: Forgotten, *, dry_run: bool) -> ExportDone:
     """Empty the rows on the list in a folder that got an export's dropped posts and answers."""
     if not folder.is_dir():
-        if known.stage == "begun" and str(folder) not in known.owes:
-            return None
         return not_reached(folder, "away", "The folder with dropped rows is not there.")
+    if not any(folder.iterdir()):
+        why = "The folder with dropped rows is empty, as that of a disk that is not mounted."
+        return not_reached(folder, "away", why)
     rows = 0
     for name in TABLES:
         if not dry_run:

@@ -82,8 +82,8 @@ def forget(
     name goes all that the accounts wrote that bear it. `ids` are "site/post_id", "site/post_id/answer_id", or an
     item's address as stored. `file` has one of these a line; "author:" or "id:" before it says which it is. `exports`
     are more folders of exports made of this store, or new places of those that were moved. `drop_exports` are
-    registered exports that were deleted: nothing waits for them any more. What an earlier run could not finish is done
-    as well.
+    registered exports that were deleted, or moved from there: nothing waits for them any more. What an earlier run
+    could not finish is done as well.
 
     Earlier versions of the store end. What others wrote about a person, or quoted, stays. Raises TryLater while
     somebody uses the store, UsageError for what cannot be understood.
@@ -208,17 +208,19 @@ def _check_registered(store: Store, dropping: Sequence[str]) -> None:
 def _drop(store: Store, exports: list[KnownExport], path: str, *, dry_run: bool) -> ExportDone:
     """Stop waiting for an export, or for a folder of its dropped rows, and take it off the list. Its files stay."""
     at_place = [one for one in exports if one.path == path]
-    # Where another was made in the place of one that is waited for, that one stays on the list.
-    at_place = [one for one in at_place if path in one.owes] or at_place
+    # Where another was made in the place of one that is away, that other one stays on the list.
+    at_place = [one for one in at_place if not one.is_there()] or at_place
     for one in exports:
         if one in at_place:
-            one.stage, one.clean, one.made = "begun", "", []
+            is_whole = bool(one.of)  # with an export that may be another store's go its dropped rows
+            one.stage, one.clean, one.made, one.of = "gone", "", [], ""
+            one.dropped = [] if is_whole else one.dropped
         elif path not in one.dropped:
             continue
         one.dropped = [folder for folder in one.dropped if folder != path]
         one.owes.pop(path, None)
         if not dry_run:
-            write_export(store, one) if one.dropped or one.stage != "begun" else drop_export(store, one)
+            write_export(store, one) if one.dropped or one.stage != "gone" else drop_export(store, one)
     still = "It is still there, unchanged: delete it yourself." if at_place and Path(path).exists() else ""
     return ExportDone(path, "dropped", still)
 

@@ -17,6 +17,8 @@ import polars as pl
 import pyarrow as pa
 import xxhash
 
+from shp_miner.bounds import Check, out_of_bounds
+
 # polars imports numpy when it first meets something of it, and fails if two threads do so at once: here it is one.
 pl.lit(np.int64(0))
 
@@ -111,6 +113,9 @@ PAIR = pa.schema(
     ]
 )
 
+#: Columns that `Rows` fills in.
+HASHES = ("thread_hash", "content_hash")
+
 #: How far a pair can be trusted: strict is a pair of SHP's kind (its floors, winner not older) with a confidence of 0.8
 #: or more, extended is every other.
 TIERS = ("strict", "extended")
@@ -187,13 +192,15 @@ class Rows:
 
     Rows come one by one as values (`add`) or many as a frame (`add_frame`); times are microseconds since 1970.
     `thread_hash` and `content_hash` are filled in here, so that every source computes them alike. Who and what is left
-    out here of every row that is not "live", whatever a source says.
+    out here of every row that is not "live", whatever a source says. And every row is held against `bounds` here.
     """
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
         self._types = frame_schema(schema)
-        self._names = [name for name in schema.names if name not in ("thread_hash", "content_hash")]
+        self._names = [name for name in schema.names if name not in HASHES]
+        self._check = Check(self._names)
+        self._texts = [name for name in TEXT_COLUMNS if name in self._names]
         self._physical = {
             name: pl.Int64 if self._types[name].is_temporal() else self._types[name] for name in self._names
         }
@@ -212,16 +219,27 @@ class Rows:
         return rows >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
 
     def add(self, **values: Any) -> None:
-        """Add one observation; every column but the two hashes must be named."""
+        """Add one observation; every column but the two hashes must be named. Raises Lost where it is out of bounds."""
+        self._check(values)
         self._rows.append(tuple(values[name] for name in self._names))
-        self.text_bytes += len(values["body"] or "")
+        self.text_bytes += sum(len(values[name]) for name in self._texts)
 
-    def add_frame(self, frame: pl.DataFrame) -> None:
-        """Add observations with the same columns, in any order of columns."""
+    def add_frame(self, frame: pl.DataFrame) -> dict[str, int]:
+        """Add observations with the same columns, in any order of columns.
+
+        Rows that are out of bounds are left out: how many, by reason, is returned.
+        """
+        frame = frame.select(self._names)
+        reasons = out_of_bounds(frame)
+        left_out: dict[str, int] = {}
+        if reasons.null_count() < frame.height:
+            left_out = dict(reasons.drop_nulls().value_counts(sort=True).iter_rows())
+            frame = frame.filter(reasons.is_null())
         # Hashed at once: what a batch needs for that is small, and the same memory serves the next.
-        self._frames.append(self._hashed(frame.select(self._names)))
+        self._frames.append(self._hashed(frame))
         self._framed += frame.height
-        self.text_bytes += int(frame["body"].str.len_bytes().sum())
+        self.text_bytes += sum(int(frame[name].str.len_bytes().sum()) for name in self._texts)
+        return left_out
 
     def take(self) -> pa.Table:
         """The collected rows as a table, ordered by thread; the collection is empty afterwards."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -23,15 +24,17 @@ from shp_miner.replacing import temporaries
 from shp_miner.running import LOCK
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
-from shp_miner.store.exports import all_exports, waiting
+from shp_miner.store.exports import all_exports, note_cleared, waiting
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.found import ASIDE, Found, aside, is_young
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import InUse, dead_notes, exclusive, holder, nobody_beside, only_one
 from shp_miner.store.look import open_to_look
+from shp_miner.store.mend import IN_FUTURE, mend, unsound_rows
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
 from shp_miner.store.repair import check_table
 from shp_miner.store.repair_list import check_list
+from shp_miner.store.set_back import is_ahead, set_back
 from shp_miner.store.vacuum import LOG, UNFINISHED, is_unfinished
 
 #: The lock of crawls, as crawling names it.
@@ -70,7 +73,10 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
             return  # what the rest is, only the mark can say
     yield from _crawls_file(folder, fix=fix)  # before the tables, whose losses are noted there
     for name in TABLES:
-        yield from check_table(folder, name, fix=fix)
+        damage = list(check_table(folder, name, fix=fix))
+        yield from damage
+        if all(found.fixed or found.harmless for found in damage):
+            yield from _unsound_rows(folder, name, fix=fix)
     yield from check_list(folder, fix=fix)
     yield from _half_written(folder, fix=fix)
     yield from _exports(folder, fix=fix)
@@ -159,6 +165,19 @@ def _vacuum(folder: Path, *, fix: bool) -> Iterator[Found]:
         yield Found(fault, "completed", fixed=fix, harmless=True)
 
 
+def _unsound_rows(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
+    """Rows that no import or crawl of this version would write."""
+    now = time.time_ns() // 1000
+    found = mend(folder, name, now) if fix else unsound_rows(folder, name, now)
+    late = found.pop(IN_FUTURE, 0)
+    if found:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found.items()))
+        yield Found(f"Rows of {folder / name} cannot be used ({reasons}).", "left out of the table", fixed=fix)
+    if late:
+        fault = f"{late:,} rows of {folder / name} were read in the future, by a clock that was ahead."
+        yield Found(fault, "when they were read counts as not known", fixed=fix)
+
+
 # -- the crawl's file -------------------------------------------------------------------------------------------------
 
 
@@ -168,12 +187,25 @@ def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:
         return
     reason = _damage(path)
     if reason is None:
+        yield from _ahead(folder, fix=fix)
         return
     if fix:
         for one in sorted(folder.glob(f"{FILE}*")):
             one.replace(aside(folder, one))
     remedy = f"set aside in {ASIDE}/; crawls start anew and read all again, and every export is written again"
     yield Found(f"{path} is damaged: {reason}.", remedy, fixed=fix)
+
+
+def _ahead(folder: Path, *, fix: bool) -> Iterator[Found]:
+    now = time.time_ns() // 1000
+    if is_ahead(folder, now):
+        if fix:
+            set_back(folder, now)
+        yield Found(
+            f"{folder / FILE} tells of times in the future: a clock was ahead.",
+            "taken back; the threads concerned are visited by the next run",
+            fixed=fix,
+        )
 
 
 def _damage(path: Path) -> str | None:
@@ -229,10 +261,11 @@ def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
 
 
 def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
-    for known in all_exports(Store(folder))[0]:
+    store = Store(folder)
+    for known in all_exports(store)[0]:
         out = Path(known.path)
-        if not is_place(out):
-            continue  # noted by an earlier version; forgetting takes it off the list
+        if not is_place(out) or known.of:
+            continue  # noted by an earlier version, or it may be another store's; forgetting says more
         try:
             left = _left_beside(out, fix=fix)
         except OSError as error:
@@ -243,6 +276,8 @@ def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
         if left:
             fault = f"An export to {out} was killed and left {', '.join(left)} beside it."
             yield Found(fault, "cleared away", fixed=fix, harmless=True)
+            if fix and not leftovers(out):
+                note_cleared(store, known)
 
 
 def _left_beside(out: Path, *, fix: bool) -> list[str]:

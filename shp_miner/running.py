@@ -7,6 +7,7 @@ is left is in the result, and the next run goes on there.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -24,7 +25,7 @@ from shp_miner.completing import complete_pending, is_left
 from shp_miner.config import rule_of
 from shp_miner.crawled import Crawled
 from shp_miner.crawling import crawl, recheck
-from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, is_interrupt
+from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, in_words, is_interrupt
 from shp_miner.export.publish import fingerprint, formats_in
 from shp_miner.forgetting import forget, purge
 from shp_miner.importing import import_dump, matching, state_of_files
@@ -42,6 +43,8 @@ from shp_miner.store.lock import InUse, only_one
 from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
 from shp_miner.tally import counted
+
+log = logging.getLogger("shp_miner")
 
 #: The lock that a run holds in the store's folder of locks.
 LOCK = Path("locks", "run")
@@ -202,9 +205,9 @@ class _Going:
             if is_interrupt(error):
                 done, stopped = StepDone(step, about, INTERRUPTED, Incomplete.exit_code), True
             else:
-                known = _known(error, step)
-                if known is None:
+                if not isinstance(error, Exception):
                     raise
+                known = _known(error, step)
                 done = StepDone(step, about, f"{known.message} {known.hint}".strip(), known.exit_code)
         if done is None:
             return
@@ -311,7 +314,9 @@ class _Going:
             return StepDone(step, about, INTERRUPTED, Incomplete.exit_code)
         read, gone, failed = (sum(getattr(one, name) for one in done) for name in ("read", "gone", "failed"))
         waiting, hidden = sum(one.waiting for one in done), sum(one.unreadable for one in done)
-        why = " ".join(dict.fromkeys(why for one in done for why in (one.stopped, one.refused) if why))
+        why = " ".join(
+            dict.fromkeys(why for one in done for why in (one.stopped, one.refused, one.lost_in_words()) if why)
+        )
         left = f", {failed:,} failed, {waiting:,} waiting" if failed or waiting else ""
         left += f", {hidden:,} threads unreadable" if hidden else ""
         said = f"{read:,} threads read, {gone:,} items gone{left}. {why}".strip()
@@ -376,7 +381,8 @@ class _Going:
         with suppress(InUse):  # who else is in the store keeps it; the next run does it
             if not (late or self._full()) and self._store.compact_if_due():
                 said.append("compacted")
-            if waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
+            # A clock that was ahead at the last one puts none off.
+            if waited < 0 or waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
                 done = self._store.vacuum(wait_s=1.0)
                 shrink(self._store.path)
                 self._runs.did("vacuum", str(self.now()), self.now())
@@ -385,11 +391,14 @@ class _Going:
         return StepDone("tidy", "the store", ", ".join(said)) if said else None
 
 
-def _known(error: BaseException, step: StepName) -> Error | None:
-    """What a person can be told of it; None for a bug."""
-    if isinstance(error, Error):
-        return error
-    return from_os_error(error, f"doing the step {step}") if isinstance(error, Exception) else None
+def _known(error: Exception, step: StepName) -> Error:
+    """What a person can be told of it. A bug is the failure of one part like others: the rest of the run is done."""
+    known = error if isinstance(error, Error) else from_os_error(error, f"doing the step {step}")
+    if known is None:
+        log.debug("The step %s failed", step, exc_info=error)
+        known = in_words(error)
+    assert known is not None
+    return known
 
 
 def _digest(data: bytes) -> str:

@@ -40,10 +40,12 @@ HINTS = {
     "unknown_field": _LAYOUT,
     "wrong_type": _LAYOUT,
     "bad_score": "Write scores as whole numbers, not as text.",
+    "bad_ratio": "Write shares as numbers from 0 to 1.",
     "bad_time": "Write times as seconds since 1970, or in ISO 8601 with a zone (2024-01-02T03:04:05Z).",
     "bad_id": "Write ids as the platform shows them, short and without spaces around them.",
     "time_in_future": "Check the clock of this machine; if it is right, check the unit of the times (seconds).",
     "line_too_long": "Check that each record ends with a line end; one may have 64 MiB.",
+    "value_too_long": "Write a name, an id or an address in this field, and texts in the body.",
     "id_repeated": "Give each answer of a thread an id of its own.",
 }
 LOST = frozenset(HINTS)

@@ -163,11 +163,6 @@ class Story:
         """Whether a thread was asked for by itself and lied about: a lie about many ids can be got over one by one."""
         return any(one.struck for one in self.about_threads)
 
-    @property
-    def looks_up(self) -> bool:
-        """Whether the platform can be asked for items by their ids, which is its last word on them."""
-        return self.at.kind.source in _MANY
-
     def _asked_for(self, post_id: str) -> list[tuple[str, Mapping[str, str]]]:
         shown = self.shown(post_id)
         asked: dict[str, list[tuple[str, Mapping[str, str]]]] = {

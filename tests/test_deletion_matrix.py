@@ -167,20 +167,14 @@ def exported(told: Story, out: Path) -> None:
 
 
 def left_out(told: Story, folder: Path) -> None:
-    """30 % of the answers are left out of their threads, and where items are asked for by id, there too.
-
-    Two ways of asking that agree are the platform's own word: then it is purged, and must come back.
-    """
+    """30 % of the answers are left out of their threads, and where items are asked for by id, there too."""
     told.lie_about_items()
     told.day()
     told.honest()
     assert told.lied
-    if told.looks_up:
-        told.was_gone = set(told.words)
-    else:
-        nothing_purged(told)
+    nothing_purged(told)
     hidden_from_exports(told, folder)
-    told.days(_BACK if told.looks_up else _FORGOTTEN)
+    told.days(_FORGOTTEN)
     assert told.complete
 
 

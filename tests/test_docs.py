@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from msgspec.structs import fields
 
-from shp_miner import FORMATS, PRESETS, community, retrying
+from shp_miner import FORMATS, PRESETS, claims, community, retrying
 from shp_miner.cli import COMMANDS, _Commands, cli
 from shp_miner.export.card import _TERMS
 from shp_miner.forum.live import Community
@@ -242,7 +242,7 @@ def test_the_times_of_a_run_are_those_of_the_code() -> None:
     assert hours == [6, 24, 72, 168, 720], "the README and docs/crawling.md name these ages"
     assert "6 hours, 1, 3,\n7 and 30 days" in CRAWLING
     assert "6 hours, 1, 3, 7 and 30 days" in README
-    assert (community.OVERLAP_S, retrying.RETRY_S, community._CLAIM_S, community._DOWN) == (3600, 900, 900, 3)
+    assert (community.OVERLAP_S, retrying.RETRY_S, claims.CLAIM_S, claims.DOWN) == (3600, 900, 900, 3)
     assert community._ANSWERED_S == 2 * 86_400
 
 

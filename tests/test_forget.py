@@ -28,7 +28,7 @@ from shp_miner.forgetting import forget, purge
 from shp_miner.mine import Selection
 from shp_miner.report.doctor import examine
 from shp_miner.store import HashRange, Store
-from shp_miner.store.exports import known_exports, remember_export
+from shp_miner.store.exports import known_exports
 from shp_miner.store.files import write_file
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.lock import exclusive, shared
@@ -120,7 +120,6 @@ def newest(store: Store, name: str) -> pl.DataFrame:
 
 
 def exported(store: Store, out: Path, **options: Any) -> Path:
-    remember_export(store, out, dropped=options.get("keep_dropped"))
     export_dataset(store, out, **options)
     return out
 
@@ -187,6 +186,20 @@ def test_the_exports_are_what_a_store_without_the_author_gives(store: Store, tmp
     assert json.loads((out / "kto" / "manifest.json").read_text())["configuration"] == settings
     # Whatever else an export can be told to do must be told again.
     assert set(Selection.__struct_fields__) == {"rule", "communities", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    "named", ["/u/Alice", "u/alice", "/user/alice/", "user/alice", "@alice", "/u/alice@reddit.com", "/alice", "file"]
+)
+def test_a_name_as_platforms_show_it_is_the_name(named: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.append(chunk([], [answer_row("1", author="Alice"), answer_row("2", author="u"), answer_row("3", author="@")]))
+    (tmp_path / "names.txt").write_text("/user/ALICE\n")
+    words = ["--file", str(tmp_path / "names.txt")] if named == "file" else ["--author", named]
+    assert run(["forget", *words, "--store", str(store.path), "--quiet"]) == 0
+    assert newest(store, "answers")["author"].to_list() == [None, "u", "@"]
+    forget(store, authors=["u"])
+    assert newest(store, "answers")["author"].to_list() == [None, None, "@"], "somebody may be called so"
 
 
 def test_a_name_on_one_site_is_another_elsewhere(tmp_path: Path) -> None:
@@ -261,7 +274,7 @@ def test_a_page_called_after_a_gone_title_goes_with_it(tmp_path: Path) -> None:
         ({}, UsageError, "Nothing was named"),
         ({"ids": ["p1"]}, UsageError, "names no post or answer"),
         ({"ids": ["a/b/c/d"]}, UsageError, "names no post or answer"),
-        ({"authors": ["  "]}, UsageError, "without a name"),
+        *(({"authors": [text]}, UsageError, "without a name") for text in ("  ", "@", "u/", "/u/", "/user/", "@@")),
         ({"file": "missing.txt"}, BadInput, "cannot be read"),
         ({"file": "bad.txt"}, UsageError, "line 2: 'a//b'"),
         ({"exports": ["."], "authors": ["x"]}, BadInput, "is not an export"),
@@ -364,10 +377,16 @@ def test_exports_without_the_text_are_left_alone_and_empty_ones_removed(
     killed.mkdir()
     (killed / "piece").write_text(BODY)
     before = tree(tmp_path / "clean")
-    done = forget(store, authors=[NAME], ids=["reddit.com/q2/q2c1", "reddit.com/q1/q1c2"], exports=[moved])
+    done = forget(
+        store,
+        authors=[NAME],
+        ids=["reddit.com/q2/q2c1", "reddit.com/q1/q1c2"],
+        exports=[moved],
+        drop_exports=[tmp_path / "deleted"],
+    )
     outcome = {Path(one.path).name: one for one in done.exports}
     assert {name: one.outcome for name, one in outcome.items()} == {
-        "clean": "rewritten", "lost": "removed", "own": "removed", "moved": "rewritten",
+        "clean": "rewritten", "lost": "removed", "own": "removed", "moved": "rewritten", "deleted": "dropped",
     }  # fmt: skip
     assert "No pair" in outcome["lost"].why
     assert not (tmp_path / "lost").exists()
@@ -399,8 +418,9 @@ def test_an_export_put_back_from_a_backup_is_held_against_the_whole_list(store: 
     (done,) = [one for one in forget(store, ids=["x.example/1"]).exports if one.path == str(out)]
     assert (done.outcome, done.open) == ("away", True), "this store never wrote such a manifest"
     assert "Another export is in its place" in done.why
-    (done,) = [one for one in forget(store, exports=[out]).exports if one.path == str(out)]
-    assert done.outcome == "rewritten"
+    found = [one for one in forget(store, exports=[out]).exports if one.path == str(out)]
+    assert [one.outcome for one in found] == ["away", "rewritten"], "nobody can tell whether it is the one waited for"
+    assert forget(store, drop_exports=[out]).finished
     assert tree(out) == clean
 
 

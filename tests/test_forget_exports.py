@@ -20,7 +20,7 @@ from shp_miner.store import Store
 from shp_miner.store.exports import KnownExport, known_exports, write_export
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.identity import FILE as IDENTITY
-from shp_miner.store.identity import is_copy
+from shp_miner.store.identity import _which, is_copy
 
 from .build import chunk, post_row, thread, tree, write_month
 from .conftest import NOW
@@ -125,7 +125,7 @@ def test_an_export_that_was_away_is_cleaned_when_it_is_back(again: str, cli: Run
     disk.rmdir()
     away.rename(disk)
     assert seen(out, TEXT)
-    is_open(cli, out, "The folder is not there.")  # until somebody looks
+    is_open(cli, out, "It is there again, and not cleaned yet.")
     match again:
         case "other name":
             assert cli("forget", "--author", "nobody2")[0] == 0
@@ -192,9 +192,34 @@ def test_a_moved_export_is_named_at_its_new_place(cli: Run, store: Path, tmp_pat
     assert outcomes(cli, "--author", ALICE) == {"ex": "away"}
     is_open(cli, out, "The folder is not there.")
     assert seen(moved, TEXT)
-    assert outcomes(cli, "--export", moved) == {"moved": "rewritten"}
+    assert f"forget --export NEW-PLACE --drop-export {out}`" in cli("forget")[2]
+    assert outcomes(cli, "--export", moved, "--drop-export", out) == {"ex": "dropped", "moved": "rewritten"}
     is_finished(cli, moved)
     assert [one.path for one in known_exports(Store(store))] == [str(moved)]
+
+
+@pytest.mark.parametrize("named", ["export of the same bytes", "copy", "moved"])
+def test_an_export_that_is_named_never_ends_the_wait_for_one_that_is_away(
+    named: str, cli: Run, store: Path, tmp_path: Path
+) -> None:
+    out, disk, other = exported(cli, tmp_path / "mnt" / "A"), tmp_path / "disk", tmp_path / "other"
+    match named:
+        case "copy":
+            shutil.copytree(out, other)
+        case "moved":
+            exported(cli, tmp_path / "B").rename(other)
+        case _:
+            exported(cli, other)
+    out.parent.rename(disk)
+    assert outcomes(cli, "--author", ALICE, "--export", other)["A"] == "away"
+    assert seen(other, TEXT) == []
+    assert str(out) in [one.path for one in known_exports(Store(store))]
+    if named == "moved":
+        assert cli("forget", "--drop-export", tmp_path / "B")[0] == 3
+    is_open(cli, out, "The folder is not there.")
+    disk.rename(out.parent)
+    assert cli("forget")[0] == 0
+    is_finished(cli, out, other)
 
 
 def test_a_copy_that_is_named_does_not_end_the_wait_for_another_export(cli: Run, tmp_path: Path) -> None:
@@ -259,6 +284,131 @@ def test_dropped_rows_that_are_away_are_waited_for(cli: Run, tmp_path: Path) -> 
     is_finished(cli)
 
 
+def test_dropped_rows_on_a_disk_that_is_not_mounted_are_waited_for(
+    cli: Run, store: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    out, rows = tmp_path / "ex", tmp_path / "mnt"
+    rows.mkdir()
+    exported(cli, out, "--min-answer-score", "6", "--keep-dropped", str(rows))
+    assert seen(rows, ALICE)
+    rows.rename(tmp_path / "away")
+    rows.mkdir()  # as the place of a disk that is not mounted
+    assert outcomes(cli, "--author", ALICE) == {"ex": "rewritten", "mnt": "away"}
+    is_open(cli, rows, "The folder with dropped rows is empty, as that of a disk that is not mounted.")
+    rows.rmdir()
+    (tmp_path / "away").rename(rows)
+    is_open(cli, rows, "It is there again, and not cleaned yet.")
+    assert outcomes(cli)["mnt"] == "rewritten"
+    is_finished(cli, out, rows)
+
+
+def test_a_folder_that_got_no_dropped_row_is_not_taken_for_away(cli: Run, tmp_path: Path) -> None:
+    out, rows = tmp_path / "ex", tmp_path / "rows"
+    exported(cli, out, "--min-post-score", "0", "--keep-dropped", str(rows))
+    shutil.rmtree(rows / "answers")
+    assert outcomes(cli, "--author", ALICE) == {"ex": "rewritten", "rows": "nothing in it"}
+
+
+def _export_on_disk(folder: Path) -> None:
+    words = ["--rule", "votes", "--min-answer-score", "6", "--keep-dropped", str(folder.parent / "rows")]
+    run(["export", str(folder.parent / "mnt" / "ex"), *words, "--store", str(folder)])
+
+
+@pytest.mark.parametrize("is_mount_point", [True, False])
+@pytest.mark.parametrize(
+    "moment", ["shp_miner.pipeline:_written after 1", "shp_miner.store.exports:Registration.publishing after 1"]
+)
+@pytest.mark.parametrize("between", ["nothing", "another export", "its place is named"])
+def test_what_a_killed_export_left_on_a_disk_that_is_away_is_waited_for(
+    between: str, moment: str, is_mount_point: bool, cli: Run, store: Path, tmp_path: Path
+) -> None:
+    mnt, disk, out = tmp_path / "mnt", tmp_path / "disk", tmp_path / "mnt" / "ex"
+    killed(_export_on_disk, store, moment)
+    assert seen(mnt / ".ex.new", TEXT)
+    assert seen(tmp_path / "rows", ALICE)
+    mnt.rename(disk)
+    if is_mount_point:
+        mnt.mkdir()
+    if between != "nothing":  # on the disk below, or another one
+        exported(cli, out)
+    if between == "its place is named":
+        cli("forget", "--export", out)
+    assert cli("forget", "--author", ALICE)[0] == 3
+    why = "The folder around it is empty, as that of a disk" if is_mount_point else "The folder around it is not there."
+    is_open(cli, out, why if between == "nothing" else "What was left there when it was killed is not there any more.")
+    if between != "nothing":
+        assert seen(mnt, TEXT) == []
+        mnt.rename(tmp_path / "second")
+    elif is_mount_point:
+        mnt.rmdir()
+    disk.rename(mnt)
+    is_open(cli, out, "It is there again, and not cleaned yet.")
+    if between == "nothing":
+        assert cli("recheck")[0] == 0
+    else:  # now the other one is away
+        assert cli("forget")[0] == 3
+        is_open(cli, out, "The folder is not there.")
+        mnt.rename(disk)
+        (tmp_path / "second").rename(mnt)
+        assert cli("forget")[0] == 0
+        assert seen(disk, TEXT) == []
+    assert {tuple(one.dropped) for one in known_exports(Store(store))} >= {(str(tmp_path / "rows"),)}
+    is_finished(cli, mnt, tmp_path / "rows")
+
+
+def test_an_export_made_where_another_disk_was_mounted_leaves_the_first_known(
+    cli: Run, store: Path, tmp_path: Path
+) -> None:
+    """Whether the second has the same bytes or not, and is on a disk or in the folder below."""
+    mnt, out = tmp_path / "mnt", tmp_path / "mnt" / "ex"
+    for number, options in enumerate([[], [], ["--validation", "0.2"]]):
+        mnt.mkdir()
+        exported(cli, out, *options)
+        mnt.rename(tmp_path / f"disk{number}")
+    (tmp_path / "disk2").rename(mnt)
+    assert len(known_exports(Store(store))) == 3
+    code, _, said = cli("forget", "--author", ALICE)
+    assert (code, said.count(f"! {out}: Another export is in its place"), "2 exports not reached" in said) == (
+        3,
+        2,
+        True,
+    )
+    mnt.rename(tmp_path / "disk2")
+    for number in (0, 1):
+        disk = tmp_path / f"disk{number}"
+        assert seen(disk, TEXT)
+        disk.rename(mnt)
+        assert cli("forget")[0] == 3
+        assert seen(mnt, TEXT) == []
+        mnt.rename(disk)
+    (tmp_path / "disk2").rename(mnt)
+    assert cli("forget", "--drop-export", out)[0] == 0
+    assert [one.is_there() for one in known_exports(Store(store))] == [True], (
+        "only those that are not there are dropped"
+    )
+    is_finished(cli, mnt)
+
+
+def test_an_export_of_a_store_that_cannot_be_written_to_says_that_forget_will_not_know_it(
+    cli: Run, store: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    there = Path(shutil.copytree(store, small_disk / "store"))
+    Store(there).create()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    out = tmp_path / "ex"
+    code, said, errors = cli("export", out, "--rule", "votes", "--json", on=there)
+    assert (code, json.loads(said)["registered"]) == (0, False)
+    assert (
+        "`forget` will not know of this export, since the store cannot be written to. "
+        f"Name it then: `shp-miner forget --export {out}`." in errors
+    )
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    assert outcomes(lambda *words: cli(*words, on=there), "--author", ALICE, "--export", out) == {"ex": "rewritten"}
+    assert seen(out, TEXT) == []
+    code, said, errors = cli("export", tmp_path / "other", "--rule", "votes", "--json", on=there)
+    assert (json.loads(said)["registered"], "will not know" in errors) == (True, False)
+
+
 # -- there, and not reached -------------------------------------------------------------------------------------------
 
 
@@ -317,7 +467,7 @@ def test_settings_of_another_version_delete_nothing(cli: Run, store: Path, tmp_p
     told["configuration"]["rule"]["min_post_score"] = "later"
     manifest.write_text(json.dumps(told))
     files = set(tree(out))
-    assert outcomes(cli, "--author", ALICE, "--export", out) == {"ex": "failed"}
+    assert outcomes(cli, "--author", ALICE, "--export", out, "--drop-export", out) == {"ex": "failed"}
     assert set(tree(out)) == files
     is_open(cli, out, "This version does not understand the settings in its manifest.json")
     exported(cli, out)  # by hand, with settings of now
@@ -578,8 +728,67 @@ def test_a_moved_store_keeps_its_exports(cli: Run, store: Path, tmp_path: Path) 
     assert outcomes(lambda *words: cli(*words, on=moved), "--author", ALICE) == {"ex": "rewritten"}
     assert seen(out, TEXT) == []
     assert json.loads((moved / IDENTITY).read_bytes()) == {
-        "id": own_id, "path": str(moved), "copy_of": None, "theirs": []
+        "id": own_id, "path": str(moved), "copy_of": None, "theirs": [], "folder": _which(moved),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("it_is", ["that store", "a copy"])
+@pytest.mark.parametrize("how", ["moved to another disk", "copied"])
+def test_where_nobody_can_tell_a_copy_from_a_moved_store_no_export_is_touched(
+    how: str, it_is: str, cli: Run, store: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    out, rows = tmp_path / "ex", tmp_path / "rows"
+    first = Path(shutil.copytree(store, small_disk / "store")) if how.startswith("moved") else store
+
+    def on_first(command: str, *words: object) -> tuple[int, str, str]:
+        return cli(command, *words, on=first)
+
+    exported(on_first, out, "--min-answer-score", "6", "--keep-dropped", str(rows))
+    other = Path(shutil.copytree(first, tmp_path / "other"))
+    away = first.rename(first.with_name("away"))  # deleted, or on a disk that is not mounted
+    before = tree(out) | tree(rows)
+
+    def on_other(command: str, *words: object) -> tuple[int, str, str]:
+        return cli(command, *words, on=other)
+
+    for _ in range(2):
+        assert outcomes(on_other, "--author", ALICE, "--dry-run") == {"ex": "unsure"}
+        assert on_other("status")[0] == 0
+        assert on_other("doctor", "--repair")[0] == 0
+    code, _, said = on_other("forget", "--author", ALICE)
+    assert code == 3
+    assert (
+        f"! {out}: The store {first} made it. Whether this one is that store, moved, or a copy of it cannot be told. "
+        f"If this is that store, run `shp-miner forget --export {out}`; "
+        f"if it is a copy, `shp-miner forget --drop-export {out}`." in said
+    )
+    is_open(on_other, out, "Whether this one is that store")
+    assert tree(out) | tree(rows) == before
+    if it_is == "that store":
+        assert outcomes(on_other, "--export", out) == {"ex": "rewritten", "rows": "rewritten"}
+        is_finished(on_other, out, rows)
+        return
+    assert outcomes(on_other, "--drop-export", out) == {"ex": "dropped"}
+    is_finished(on_other)
+    assert known_exports(Store(other)) == []
+    assert tree(out) | tree(rows) == before
+    away.rename(first)
+    assert outcomes(on_first, "--author", ALICE) == {"ex": "rewritten", "rows": "rewritten"}
+    assert seen(out, ALICE, TEXT) == seen(rows, ALICE, TEXT) == []
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_while_it_is_noted_that_nobody_can_tell(
+    nth: int, when: str, cli: Run, store: Path, tmp_path: Path
+) -> None:
+    out = exported(cli, tmp_path / "ex")
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    store.rename(tmp_path / "away")
+    killed(_append, copy, f"shp_miner.store.identity:replace_file {when} {nth}")
+    before = tree(out)
+    assert outcomes(lambda *words: cli(*words, on=copy), "--author", ALICE) == {"ex": "unsure"}
+    assert tree(out) == before
 
 
 def test_the_same_store_through_a_link_or_another_mount_is_the_same(cli: Run, store: Path, tmp_path: Path) -> None:

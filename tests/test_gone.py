@@ -10,9 +10,12 @@ import polars as pl
 import pytest
 
 from shp_miner.burying import ALONE_US, BRAKED_US
+from shp_miner.community import Crawl
 from shp_miner.crawled import Crawled
 from shp_miner.crawling import _tidy
 from shp_miner.report.status import status
+from shp_miner.sources.http import OverBudget
+from shp_miner.sources.items import Origin
 from shp_miner.sources.source import Evidence
 from shp_miner.store import Store
 from shp_miner.store.state import State
@@ -119,11 +122,13 @@ def test_asking_often_confirms_nothing(state: State, clock: FakeClock) -> None:
     assert text_of(state, "p07")
 
 
-def test_a_look_up_by_id_confirms_at_once(state: State, clock: FakeClock) -> None:
+def test_a_second_look_up_by_id_confirms(state: State, clock: FakeClock) -> None:
     board = board_of(8, ids=100)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
     board.refused["p07"] = "missing"
+    done = recheck(board, state, clock)
+    assert (done.gone, done.unreadable) == (0, 1)
     (done,) = daily(1, board, state, clock)
     assert (done.gone, done.unreadable, text_of(state, "p07")) == (1, 0, False)
 
@@ -288,8 +293,6 @@ def test_a_full_pass_and_one_by_the_time_of_the_last_reading(board: Board, state
 
 
 def visit(board: Board, state: State, clock: FakeClock, *, older_than_s: float) -> Crawled:
-    from shp_miner.community import Crawl
-
     run = Crawl(board, Store(state.path.parent), state, clock=clock)
     return run.recheck("talk", unseen_since=round((clock.time - older_than_s) * 1e6))
 
@@ -320,3 +323,90 @@ def test_a_closed_door_calls_for_somebody(state: State, clock: FakeClock) -> Non
     found = status(state.path.parent, now_s=clock.time, free_bytes=lambda _: 10**12)
     assert ([one.what for one in found.wrong], found.unreadable) == (["closed"], 1)
     assert "board.example answers with a web page" in found.wrong[0].says
+
+
+def test_what_is_refused_alone_ends_no_run(state: State, clock: FakeClock) -> None:
+    """Deleted threads of a platform that refuses them keep nobody from the others, however many they are."""
+    board = board_of(20)
+    crawl(board, state, clock)
+    clock.time += 30 * DAY_S
+    board.refused = {f"p{n:02}": "forbidden" for n in range(8)}
+    done = recheck(board, state, clock)
+    assert (done.read, done.unreadable, done.stopped) == (12, 8, None)
+
+
+def test_a_brake_holds_over_runs_that_each_see_little(state: State, clock: FakeClock) -> None:
+    board = board_of(30)
+    crawl(board, state, clock)
+    clock.time += 30 * DAY_S
+    board.refused = {f"p{n:02}": "missing" for n in range(10)}
+    board.looks_up = False
+    for _ in range(4 * 8):
+        clock.time += 3 * 3600
+        run = Crawl(board, Store(state.path.parent), state, clock=clock, limit=2)
+        assert run.recheck("talk").gone == 0
+    board.refused.clear()
+    daily(5, board, state, clock)
+    assert stored(state) == expected(board)
+
+
+def test_a_thread_that_costs_more_than_the_budget_holds_nobody_up(state: State, clock: FakeClock) -> None:
+    board = board_of(6)
+    crawl(board, state, clock)
+    clock.time += 30 * DAY_S
+    board.broken["p00"] = OverBudget("The requests of this run are used up.")
+    for _ in range(4):
+        clock.time += 3600
+        recheck(board, state, clock)
+    assert board.count("thread p05") == 2
+
+
+def test_a_full_pass_asks_for_what_was_gone_whatever_was_planned(state: State, clock: FakeClock) -> None:
+    board = board_of(8)
+    crawl(board, state, clock)
+    clock.time += 30 * DAY_S
+    board.refused["p07"] = "missing"
+    board.looks_up = False
+    daily(40, board, state, clock)
+    assert not text_of(state, "p07")
+    board.refused.clear()
+    clock.time += 1800
+    assert recheck(board, state, clock).restored == 0
+    assert visit(board, state, clock, older_than_s=0).restored == 1
+    assert stored(state) == expected(board)
+
+
+def test_a_thread_that_is_back_as_a_stub_is_in_doubt_no_longer(state: State, clock: FakeClock) -> None:
+    board = board_of(8)
+    crawl(board, state, clock)
+    clock.time += 30 * DAY_S
+    board.refused["p07"] = "wall"
+    daily(1, board, state, clock)
+    board.refused.clear()
+    board.stubs.add("p07")
+    daily(2, board, state, clock)
+    assert not state.doubts.about(Origin("board", "board", board.site, "talk"), "p07")
+
+
+def test_visits_that_a_limit_leaves_are_said(state: State, clock: FakeClock) -> None:
+    board = board_of(8)
+    crawl(board, state, clock)
+    clock.time += DAY_S
+    run = Crawl(board, Store(state.path.parent), state, clock=clock, limit=3)
+    done = run.recheck("talk")
+    assert (done.read, done.waiting, done.complete) == (3, 5, False)
+
+
+@pytest.mark.parametrize("evidence", ["closed", "wall"])
+def test_when_a_door_opens_all_behind_it_is_read_at_once(evidence: Evidence, state: State, clock: FakeClock) -> None:
+    board = board_of(12)
+    crawl(board, state, clock)
+    board.refused = dict.fromkeys(board.created, evidence)
+    for _ in range(20):
+        clock.time += DAY_S
+        recheck(board, state, clock)
+    board.refused.clear()
+    board.answer("p03", clock.time)
+    clock.time += 600
+    crawl(board, state, clock)
+    assert stored(state) == expected(board)

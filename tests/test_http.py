@@ -25,6 +25,7 @@ from shp_miner.errors import BadInput, NotAllowed, TryLater, UsageError
 from shp_miner.sources import connect
 from shp_miner.sources.http import Budget, Http, Limits, MemoryClocks, OverBudget, Pace, Params, Refused, Unexpected
 from shp_miner.sources.limits import LONGEST_WAIT_S, discourse_signals, stackexchange_signals
+from shp_miner.sources.losing import losing
 from shp_miner.sources.pace import place
 
 from .web import START, FakeClock, Reply, Site, serve
@@ -313,7 +314,7 @@ def test_nobody_there(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(connect, "getaddrinfo", unknown)
-    with pytest.raises(BadInput, match=r"no host of the name lemmy\.example"):
+    with pytest.raises(TryLater, match=r"No address was found for the host lemmy\.example"):
         Http("https://lemmy.example", limits=FREE, clock=clock).get("/x", Answer)
 
 
@@ -361,14 +362,14 @@ def test_a_refusal_goes_to_the_source_with_its_reason(site: Site, clock: FakeClo
 
 
 def test_another_shape_is_said_with_the_field(site: Site, clock: FakeClock) -> None:
-    site.will(Reply({"posts": [{"ok": 1}, {"id": 2}]}))
+    site.will(Reply({"posts": [{"od": 1}, {"id": 2}]}))
 
     class Page(msgspec.Struct):
         posts: list[Answer]
 
     with pytest.raises(BadInput) as raised:
         ask(site, clock).get("/api/post/list", Page, params={"auth": "abc"})
-    for part in ("`ok`", "`$.posts[1]`", f"{site.host} answered /api/post/list in an unknown shape"):
+    for part in ("`ok`", "`$.posts[0]`", f"{site.host} answered /api/post/list in an unknown shape"):
         assert part in raised.value.message
     assert "abc" not in raised.value.message
     assert len(site.seen) == 1
@@ -376,6 +377,27 @@ def test_another_shape_is_said_with_the_field(site: Site, clock: FakeClock) -> N
     with pytest.raises(BadInput, match="Expected `int`, got `str`"):
         ask(site, clock).get("/x", Answer)
     assert ask(site, clock).get("/x", Answer, strict=False) == Answer(7)
+
+
+class Inner(msgspec.Struct):
+    posts: list[Answer] | None
+
+
+class Nested(msgspec.Struct):
+    inner: Inner
+    ids: list[int] | None = None
+
+
+def test_a_record_of_another_shape_costs_only_itself(site: Site, clock: FakeClock) -> None:
+    for bad in ({"ok": "1"}, {}, None, [], 2**70, "x"):
+        site.will(Reply({"inner": {"posts": [{"ok": 1}, bad, {"ok": 3}]}}))
+        with losing() as lost:
+            assert ask(site, clock).get("/x", Nested) == Nested(Inner([Answer(1), Answer(3)]))
+        assert lost == {"wrong_type": 1}
+    # A list of ids is not one of records: without one of them it says something else.
+    site.will(Reply({"inner": {"posts": []}, "ids": [1, "x"]}))
+    with pytest.raises(BadInput):
+        ask(site, clock).get("/x", Nested)
 
 
 def test_json_that_only_other_programs_write(site: Site, clock: FakeClock) -> None:

@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 
 from shp_miner import export_dataset, import_dump
+from shp_miner.cli import run
 from shp_miner.forgetting import forget, purge
 from shp_miner.report.doctor import examine
 from shp_miner.store import Store
-from shp_miner.store.exports import remember_export
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import FOLDER, has_pending, import_noted, pending_since
 from shp_miner.store.lock import exclusive
@@ -68,7 +68,6 @@ TOLD = {
 def test_text_that_a_later_file_says_is_gone_leaves_every_copy(how: str, tmp_path: Path) -> None:
     store = imported(tmp_path / "store", *thread("p1", (3, 5)), said(), comment("never", "p1", body="[deleted]"))
     out = tmp_path / "out"
-    remember_export(store, out, dropped=tmp_path / "dropped")
     export_dataset(store, out, rule="votes", keep_dropped=tmp_path / "dropped")
     assert seen(out, SECRET)
     assert seen(store.path, AUTHOR)
@@ -144,6 +143,96 @@ def test_nobody_knows_when_it_was_deleted(tmp_path: Path) -> None:
     assert seen(store.path, SECRET, AUTHOR) == []
     store.append(chunk([], [live]))
     assert seen(store.path, SECRET, AUTHOR) == []
+
+
+def told(tmp_path: Path, read_at: str | None, state: str = "live", answers: str = "live") -> None:
+    """Import a thread of two answers, of which one is the secret, as a file says it is."""
+    record = {"site": "forum.example", "community": "c", "post_id": "17", "title": f"{SECRET}?", "score": 12}
+    record |= {"created_at": "2024-01-02T03:04:05Z", "state": state} | ({"observed_at": read_at} if read_at else {})
+    first = {"answer_id": "1", "body": SECRET, "created_at": "2024-01-02T04:00:00Z", "score": 3, "state": answers}
+    record["answers"] = [first | {"author": AUTHOR}, {**first, "answer_id": "2", "body": "Other.", "state": "live"}]
+    record["answers"][1]["score"] = 9
+    file = tmp_path / "file.jsonl"
+    file.write_text(json.dumps(record) + "\n")
+    assert run(["import", "threads", str(file), "--store", str(tmp_path / "store"), "--quiet"]) == 0
+    file.unlink()
+
+
+@pytest.mark.parametrize("order", ["live first", "deleted first", "both unknown"])
+@pytest.mark.parametrize("what", ["post", "answer"])
+def test_a_deletion_of_unknown_time_counts_as_seen_at_the_import(what: str, order: str, tmp_path: Path) -> None:
+    store, live_at = str(tmp_path / "store"), None if order == "both unknown" else "2024-02-01T00:00:00Z"
+    gone = {"state": "removed"} if what == "post" else {"answers": "deleted"}
+    if order == "deleted first":
+        told(tmp_path, None, **gone)
+    told(tmp_path, live_at)
+    if order != "deleted first":
+        options = ["--rule", "votes", "--allow-unknown-age", "--store", store, "--quiet"]
+        assert run(["export", str(tmp_path / "out"), *options]) == 0
+        told(tmp_path, None, **gone)
+    left = Store(store).snapshot()
+    rows = left.posts(EVERYTHING)[0] if what == "post" else left.answers(EVERYTHING)[0].filter(answer_id="1")
+    assert rows["state"].item() == ("removed" if what == "post" else "deleted")
+    assert seen(tmp_path, f"{SECRET}?" if what == "post" else AUTHOR) == []
+    assert run(["status", "--store", store, "--quiet"]) == 0
+    told(tmp_path, "2024-02-01T00:00:00Z")
+    assert seen(tmp_path, f"{SECRET}?" if what == "post" else AUTHOR) == [], "what was seen before stays out"
+
+
+def test_a_stub_of_unknown_age_is_a_deletion(tmp_path: Path) -> None:
+    store = imported(tmp_path / "store", *thread("p1", (3, 5)), said())
+    stub = said() | TOLD["stub"]
+    del stub["retrieved_on"]
+    dump = write_month(tmp_path / "dump", [stub])
+    assert run(["import", "reddit-dump", *map(str, dump), "--store", str(store.path), "--quiet"]) in (0, 3)
+    shutil.rmtree(tmp_path / "dump")
+    assert newest(store)[0] == "deleted"
+    assert seen(tmp_path, SECRET, AUTHOR) == []
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_what_was_shown_since_a_deletion_of_unknown_time_stays(is_noted: bool, tmp_path: Path) -> None:
+    """The file that told of it may come again, and other files of the thread: it is still the same deletion."""
+    store = Store(tmp_path / "store")
+    told(tmp_path, "2024-02-01T00:00:00Z")
+    told(tmp_path, None, answers="deleted")
+    assert newest(store, "1")[0] == "deleted"
+    later = answer_row("1", post_id="17", site="forum.example", body=SECRET, observed_at=time.time_ns() // 1000)
+    store.append(chunk([], [later]))
+    assert newest(store, "1")[0] == "live"
+    store.compact()
+    if not is_noted:
+        (store.path / FOLDER / "imported").write_text("cut off")
+    for read_at, gone in (("2024-02-02T00:00:00Z", "live"), (None, "deleted")):
+        told(tmp_path, read_at, answers=gone)
+        assert newest(store, "1")[0] == "live"
+    assert seen(store.path, SECRET)
+
+
+def test_shown_after_the_store_was_made_it_is_newer_than_a_deletion_of_unknown_time_before(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    told(tmp_path, None, answers="deleted")
+    assert listed(store) == []
+    shown = answer_row("1", post_id="17", site="forum.example", body=SECRET, observed_at=time.time_ns() // 1000)
+    store.append(chunk([], [shown | {"observed_at": shown["observed_at"] + 2_000_000}]))
+    told(tmp_path, "2024-02-02T00:00:00Z")
+    assert newest(store, "1")[0] == "live"
+    assert listed(store) == []
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_of_one_time_the_deletion_counts(number: int, tmp_path: Path) -> None:
+    """Whatever their hashes are."""
+    read_at = "2024-02-01T00:00:00Z"
+    store = Store(tmp_path / "store")
+    live = answer_row("gone", body=f"{SECRET} {number}", author=AUTHOR)
+    store.append(chunk([], [live, answer_row("gone", score=number, state="deleted")]))
+    assert newest(store)[0] == "deleted", "in the snapshot"
+    told(tmp_path, read_at)
+    told(tmp_path, read_at, answers="deleted")
+    assert newest(store, "1")[0] == "deleted"
+    states = store.snapshot().scan("answers").filter(answer_id="1").collect()["state"]
+    assert states.to_list() == ["deleted", "deleted"]
 
 
 def test_the_text_of_rows_that_said_deleted_in_earlier_versions_goes(

@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from shp_miner import BadInput, import_dump
+from shp_miner.cli import run
 from shp_miner.dumps.compressed import lines
 from shp_miner.dumps.discourse import read
 from shp_miner.errors import UsageError
@@ -300,3 +301,29 @@ def test_real_likes_keep_the_times_when_they_were_seen(shared_data: Path, tmp_pa
     [part] = snapshot.ranges(1_000_000)
     stored = snapshot.answers(part)[0].select("answer_id", "score").iter_rows()
     assert dict(stored) == {str(number): likes for number, likes in newest.items()}
+
+
+def test_where_readers_vote_on_posts_votes_are_the_score_and_likes_are_not(tmp_path: Path) -> None:
+    """A topic of the post-voting plugin: votes go below zero; an answer without a count has no score."""
+    counts = {1: 3, 2: 12, 3: -4}
+    posts = [post(number, likes=1, post_voting_vote_count=count) for number, count in counts.items()]
+    voted = topic(7, [*posts, post(4, likes=1)], is_post_voting=True)
+    liked = topic(8, [post(1, 8), post(2, 8, likes=5)], is_post_voting=False)
+    path = write_dump(tmp_path / "a.ndjson", [voted, liked])
+    assert run(["import", "discourse-json", str(path), "--site", SITE]) == 0
+    snapshot = Store("data/store").snapshot()
+    scores = {row["post_id"]: row["score"] for row in snapshot.scan("posts").collect().to_dicts()}
+    scores |= {row["answer_id"]: row["score"] for row in snapshot.scan("answers").collect().to_dicts()}
+    assert scores == {"7": 3, "702": 12, "703": -4, "704": None, "8": 0, "802": 5}
+
+
+def test_emoji_mentions_and_avatars_are_exported_as_what_was_written(tmp_path: Path) -> None:
+    smile = '<img src="https://e.example/twitter/smile.png?v=5" title=":smile:" class="emoji" alt=":smile:">'
+    face = '<img src="https://a.example/letter/s/40.png" class="avatar" width="20"> user2:'
+    cooked = {1: "Why?", 2: f"So {smile}", 3: f'<p>{face}</p><p><a class="mention" href="/u/user2">@user2</a> no</p>'}
+    posts = [post(number, likes=5 * number, cooked=text) for number, text in cooked.items()]
+    path = write_dump(tmp_path / "a.ndjson", [topic(7, posts, observed_at=1_714_000_000)])
+    assert run(["import", "discourse-json", str(path), "--site", SITE]) == 0
+    assert run(["export", "out", "--rule", "votes", "--validation", "0", "--test", "0"]) == 0
+    row = pl.read_parquet("out/**/*.parquet").row(0, named=True)
+    assert {row["answer1"], row["answer2"]} == {"So :smile:", "user2:\n\n@user2 no"}

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from shp_miner import export_dataset, import_dump
 from shp_miner.forgetting import forget, purge
 from shp_miner.store import Store
-from shp_miner.store.exports import remember_export
 from shp_miner.store.forget import Item, hide, tombstone
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import FOLDER, PENDING, has_pending, part_names, read_part
@@ -233,7 +232,6 @@ def test_lists_of_earlier_versions(store: Store) -> None:
 def test_only_exports_with_what_is_gone_now_are_made_again(tmp_path: Path, now: datetime) -> None:
     store, out = Store(tmp_path / "store"), tmp_path / "out"
     import_dump("reddit-dump", write_month(tmp_path / "dump", thread("p1", (3, 9, 5))), store, now=now)
-    remember_export(store, out)
     export_dataset(store, out)
     item, other = Item("reddit.com", "p1", "p1c2"), Item("reddit.com", "q1", "q1c1")
     tombstone(store, [item], "removed", us(1))

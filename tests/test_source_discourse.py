@@ -71,7 +71,9 @@ class Fixed:
 
     def respond(self, request: Request) -> Response:
         found = self.bodies.get(request.path)
-        return found if isinstance(found, Response) else Response(404 if found is None else 200, found or {})
+        if found is None:
+            return Response(404, {"errors": ["Gone?"], "error_type": "not_found"})
+        return found if isinstance(found, Response) else Response(200, found)
 
 
 def fixed(stack: ExitStack, bodies: Mapping[str, Any]) -> Site:
@@ -149,6 +151,14 @@ def test_a_first_crawl_reads_all_threads_with_the_fewest_requests(stack: ExitSta
     # The category, a full page of 30 topics and the empty one after it, each topic, and the pages of long ones.
     assert len(site.asked()) == 1 + 2 + 30 + extra
     assert site.asked()[:3] == ["/site.json", *["/c/workbench/5/l/latest.json"] * 2]
+
+
+def test_where_readers_vote_on_posts_votes_are_the_score(stack: ExitStack) -> None:
+    counts = {1: 3, 2: 12, 3: -4}
+    likes = [{"id": 2, "count": 1}]
+    posts = [post(number, actions_summary=likes, post_voting_vote_count=count) for number, count in counts.items()]
+    thread = only(stack, topic(*posts, is_post_voting=True))
+    assert (thread.post.score, [answer.score for answer in thread.answers]) == (3, [12, -4])
 
 
 def test_later_only_what_is_new_or_answered_is_listed(stack: ExitStack) -> None:

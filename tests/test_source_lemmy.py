@@ -391,7 +391,7 @@ def test_a_closed_or_foreign_community_is_told_apart(community: dict[str, Any], 
 
 def test_another_software_is_not_taken_for_lemmy() -> None:
     nothing = refusal(Written({}))
-    assert (nothing.exit_code, "does not answer as a Lemmy instance" in nothing.message) == (5, True)
+    assert (nothing.exit_code, "does not answer like a Lemmy instance" in nothing.message) == (5, True)
     page = Response(200, "<!doctype html><html><title>Welcome</title></html>")
     pages = refusal(Written({"/api/v4/site": page, "/api/v3/site": page}))
     assert (pages.exit_code, "web page" in pages.message) == (5, True)

@@ -68,7 +68,9 @@ class Fixed:
 
     def respond(self, request: Request) -> Response:
         found = self.bodies.get(request.path)
-        return found if isinstance(found, Response) else Response(404 if found is None else 200, found or {})
+        if found is None:
+            return Response(404, {"path": "/api", "loggedIn": False})
+        return found if isinstance(found, Response) else Response(200, found)
 
 
 def fixed(stack: ExitStack, bodies: Mapping[str, Any]) -> Site:
@@ -210,7 +212,9 @@ def category(*tids: int, **changes: Any) -> dict[str, Any]:
     return {"cid": 2, "slug": CATEGORY, "topics": topics, "pagination": {"pageCount": 1}} | changes
 
 
-@pytest.mark.parametrize("refused", [REFUSED, NOT_FOUND, Response(403, {"error": "[[global:403.message]]"})])
+@pytest.mark.parametrize(
+    "refused", [REFUSED, NOT_FOUND, Response(403, {"path": "/topic/7", "error": "[[global:403.message]]"})]
+)
 def test_topics_taken_from_guests_while_the_category_lists_them_are_closed(refused: Response, stack: ExitStack) -> None:
     alike = {f"/api/topic/{tid}": refused for tid in (7, 8, 9)}
     assert evidence(fixed(stack, {"/api/category/2": category(7, 8, 9), **alike}), "7") == "closed"
@@ -270,7 +274,7 @@ class Shrinking(NodebbApi):
     """Its third page is gone when it is asked for."""
 
     def respond(self, request: Request) -> Response:
-        return Response(404, {}) if request.first("page") == "3" else super().respond(request)
+        return Response(404, {"path": "/topic/7"}) if request.first("page") == "3" else super().respond(request)
 
 
 def test_posts_that_are_counted_and_not_handed_out_are_missing(stack: ExitStack) -> None:

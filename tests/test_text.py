@@ -35,6 +35,36 @@ def test_sound_text_can_be_encoded_and_sound_text_is_kept(text: str) -> None:
         ('<p><a href="https://x.example/a">link</a></p>', "html", "[link](https://x.example/a)"),
         ("<pre><code>a\n  b &amp; c</code></pre>", "html", "```\na\n  b & c\n```"),
         ("<p></p>", "html", ""),
+        # Emoji of Discourse and NodeBB.
+        (
+            'Yes <img src="https://e.example/smile.png?v=5" title=":smile:" class="emoji only-emoji" alt=":smile:">!',
+            "html",
+            "Yes :smile:!",
+        ),
+        (
+            '<img src="/e.png" class="not-responsive emoji emoji-android emoji--tada" title=":tada:" alt="🎉">',
+            "html",
+            "🎉",
+        ),
+        ('<img class="emoji" alt="-&gt;" src="https://e.example/a.png">', "html", "->"),
+        ('<img class="emoji" src="https://e.example/a.png" title="wave">', "html", "wave"),
+        # Mentions, and other links that lead nowhere outside their forum.
+        ('<p><a class="mention" href="/u/name">@name</a> is right</p>', "html", "@name is right"),
+        (
+            '<p>see <a href="/t/topic/7"><b>this</b> topic</a>, <a href="#below">below</a></p>',
+            "html",
+            "see **this** topic, below",
+        ),
+        (
+            '<a href="//x.example/a">a</a> <a href="mailto:a@x.example">b</a>',
+            "html",
+            "[a](//x.example/a) [b](mailto:a@x.example)",
+        ),
+        # Images: what the page adds, what cannot be fetched, and what somebody shows.
+        ('<p><img class="avatar" src="https://x.example/a.png" width="20"> Ann wrote</p>', "html", "Ann wrote"),
+        ('<img src="/assets/uploads/a.png" alt="a plan"><img src="data:image/png;base64,AAAA">', "html", "a plan"),
+        ('<img src="https://x.example/a.png" alt="a plan">', "html", "![a plan](https://x.example/a.png)"),
+        ('<pre><code>&lt;img class="emoji" alt="x"&gt;</code></pre>', "html", '```\n<img class="emoji" alt="x">\n```'),
     ],
 )
 def test_markdown_of_each_format(body: str, body_format: str, expected: str) -> None:

@@ -8,9 +8,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from io import StringIO, TextIOWrapper
 
 import click
 
+from shp_miner.cli.saying import say
 from shp_miner.errors import Error, in_words, nearest
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
@@ -88,6 +90,9 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     gc.set_threshold(_OBJECTS_BEFORE_LOOKING)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A name that the terminal's encoding cannot hold is written out, as on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -103,7 +108,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = cli.main(list(arguments), prog_name="shp-miner", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = StringIO()
+        error.show(shown)
+        say(*shown.getvalue().rstrip().split("\n"), err=True)
         return error.exit_code
     except SystemExit:
         # What click and rich make of a reader of our output who went away; there is nobody left to tell.
@@ -118,9 +125,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _say(error: Error, verbose: bool) -> int:
     if verbose:
-        traceback.print_exc()
+        say(*traceback.format_exc().rstrip().split("\n"), err=True)
     if not error.told:
-        click.echo(f"Error: {error.message}", err=True)
+        say(f"Error: {error.message}", err=True)
         if error.hint:
-            click.echo(error.hint, err=True)
+            say(error.hint, err=True)
     return error.exit_code

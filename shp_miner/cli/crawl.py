@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import click
 
 from shp_miner.cli.options import Duration, common, example
 from shp_miner.cli.output import complete, show, table
+from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: As sources.registry has them; that room's libraries are not needed for the help.
 SOURCES = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb")
+
+_NEGATIVE = re.compile(r"-\d+(/.*)?")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,8 +40,27 @@ def bounded(command: Command) -> Command:
     return command
 
 
+class _Crawl(click.Command):
+    """A command whose arguments may be negative numbers, as ids of categories are: no option is a number."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Move such words behind the options, where they are taken for what they are."""
+        options = [one for one in self.params if isinstance(one, click.Option) and not one.is_flag]
+        takes_next = {name for option in options for name in option.opts}
+        numbers = [
+            place
+            for place, word in enumerate(args)
+            if _NEGATIVE.fullmatch(word) and not (place and args[place - 1] in takes_next)
+        ]
+        if numbers and "--" not in args:
+            words = [word for place, word in enumerate(args) if place not in numbers]
+            args = [*words, "--", *(args[place] for place in numbers)]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "crawl",
+    cls=_Crawl,
     epilog=example(
         "shp-miner crawl discourse latest --site meta.discourse.org --limit 50",
         "shp-miner crawl stackexchange all --site cooking.stackexchange.com --max-requests 200",
@@ -164,7 +187,7 @@ def _saying(quiet: bool) -> Callable[[str], None]:
     """Progress for people who watch; a log gets the summary only."""
     if quiet or not sys.stderr.isatty():
         return lambda _line: None
-    return lambda line: click.echo(line, err=True)
+    return lambda line: say(line, err=True)
 
 
 def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) -> int:
@@ -179,13 +202,13 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
     for one in done:
         for sentence in (one.capped, one.stopped, one.refused):
             if sentence:
-                click.echo(f"{one.community}: {sentence}", err=True)
+                say(f"{one.community}: {sentence}", err=True)
+        if one.lost:
+            say(f"{one.community}: {one.lost_in_words()}", err=True)
         if one.incomplete:
-            click.echo(
-                f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True
-            )
+            say(f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True)
         if one.given_up:
-            click.echo(f"{one.community}: {one.given_up} threads are given up; `shp-miner status` has why.", err=True)
+            say(f"{one.community}: {one.given_up} threads are given up; `shp-miner status` has why.", err=True)
     if not whole:
-        click.echo("Something is left; run the same command again to go on.", err=True)
+        say("Something is left; run the same command again to go on.", err=True)
     return 0 if whole else 3

@@ -9,6 +9,7 @@ import click
 
 from shp_miner.cli.options import example
 from shp_miner.cli.output import show, table
+from shp_miner.cli.saying import say
 
 _SHOWN_CHARS = 70
 
@@ -32,24 +33,24 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
     """
     from shp_miner.forum.demo import run
 
-    done = run(out, seed=seed, say=lambda line: None if quiet or as_json else click.echo(line))
+    done = run(out, seed=seed, say=lambda line: None if quiet or as_json else say(line))
 
     def people() -> None:
-        click.echo(f"\n{done.threads} threads, {done.answers:,} answers, {done.votes:,} votes;", nl=False)
-        click.echo(f" {done.loaded_rows:,} rows loaded.")
+        counts = f"{done.threads} threads, {done.answers:,} answers, {done.votes:,} votes;"
+        say("", f"{counts} {done.loaded_rows:,} rows loaded.")
         gone = sum(day.gone for day in done.days)
-        click.echo(f"Of {done.deleted} deleted items the store held {gone}; no text of theirs is left in it.\n")
+        say(f"Of {done.deleted} deleted items the store held {gone}; no text of theirs is left in it.", "")
         for label, text in (("Question", done.question), ("Preferred", done.better), ("Other", done.worse)):
             line = " ".join(text.split())
-            click.echo(f"{label + ':':<11}{line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + ' ...'}")
-        click.echo()
+            say(f"{label + ':':<11}{line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + ' ...'}")
+        say("")
         rows = [(r.rule, r.pairs, r.posts, f"{r.accuracy:.1%}") for r in done.rules]
         table("Labels against the known quality of the answers", ("rule", "pairs", "posts", "right"), rows)
-        click.echo("Votes alone are often wrong: early answers are seen longer. SHP's rule keeps only pairs where the")
-        click.echo("later answer won in spite of that. On real forums nobody knows the truth; this is a simulation.\n")
-        click.echo("Next:")
-        click.echo(f"  shp-miner stats --store {out}/store")
-        click.echo(f"  shp-miner export {out}/trl --store {out}/store --rule shp-strict --format trl")
-        click.echo("  shp-miner crawl discourse latest --site meta.discourse.org --limit 50")
+        say("Votes alone are often wrong: early answers are seen longer. SHP's rule keeps only pairs where the")
+        say("later answer won in spite of that. On real forums nobody knows the truth; this is a simulation.", "")
+        say("Next:")
+        say(f"  shp-miner stats --store {out}/store")
+        say(f"  shp-miner export {out}/trl --store {out}/store --rule shp-strict --format trl")
+        say("  shp-miner crawl discourse latest --site meta.discourse.org --limit 50")
 
     show(asdict(done), people, as_json=as_json, quiet=quiet)

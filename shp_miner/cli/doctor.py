@@ -8,6 +8,7 @@ import click
 
 from shp_miner.cli.options import common, example
 from shp_miner.cli.output import show, table
+from shp_miner.cli.saying import say
 
 
 @click.command("doctor", epilog=example("shp-miner doctor --json", "shp-miner doctor --repair --store data/store"))
@@ -36,11 +37,11 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
         ]
         table("This machine", ("what", "state"), rows)
         for sentence in (*data["repaired"], *data["leftovers"]):
-            click.echo(f"* {sentence}")
+            say(f"* {sentence}")
         for problem in data["problems"]:
-            click.echo(f"! {problem}")
+            say(f"! {problem}")
         if not data["problems"]:
-            click.echo("No problem found.")
+            say("No problem found.")
 
     show(data, people, as_json=as_json, quiet=quiet)
     return 5 if data["problems"] else 0

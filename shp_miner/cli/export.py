@@ -10,6 +10,7 @@ import click
 from shp_miner.cli.crawl import revisit
 from shp_miner.cli.options import common, example, rule_parameters, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
+from shp_miner.cli.saying import say
 
 #: Communities shown to people, those with the most pairs first; `--json` has all.
 _SHOWN = 20
@@ -64,11 +65,13 @@ def command(
     """
     from shp_miner.pipeline import export_dataset
     from shp_miner.rules.presets import preset
+    from shp_miner.store import Store
+    from shp_miner.store.exports import is_known
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     complete(store)
     if recheck and not revisit(store, quiet=quiet):
-        click.echo("Not everything that is due could be visited; what is in the store is exported.", err=True)
+        say("Not everything that is due could be visited; what is in the store is exported.", err=True)
     seen = 0.0
     with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
 
@@ -91,12 +94,17 @@ def command(
             memory=memory,
             advance=step,
         )
+    registered = is_known(Store(store), out)
+    if not registered:
+        told = "`forget` will not know of this export, since the store cannot be written to."
+        click.echo(f"{told} Name it then: `shp-miner forget --export {out.absolute()}`.", err=True)
     for sentence in _waiting(store):
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
     formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
     data = {
         "out": str(out),
         "store": str(store),
+        "registered": registered,
         "version": result.version,
         "rule": chosen.name,
         "posts": dict(sorted(result.posts.items())),
@@ -117,12 +125,12 @@ def command(
         table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
         reasons("Left out", result.tally)
         if chosen.confounded:
-            click.echo("The labels of this rule are confounded by attention: use them to compare, not to train.\n")
+            say("The labels of this rule are confounded by attention: use them to compare, not to train.", "")
         table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
 
     show(data, people, as_json=as_json, quiet=quiet)
     if result.missing:
-        click.echo(result.missing, err=True)
+        say(result.missing, err=True)
         return 3
     return 0
 

@@ -10,6 +10,7 @@ import click
 
 from shp_miner.cli.options import common, example
 from shp_miner.cli.output import complete, show, table
+from shp_miner.cli.saying import say
 from shp_miner.tally import counted
 
 _PATH = click.Path(path_type=Path)
@@ -36,7 +37,7 @@ _PATH = click.Path(path_type=Path)
     multiple=True,
     type=_PATH,
     metavar="PATH",
-    help="The export PATH was deleted: stop waiting for it. Repeatable.",
+    help="The export PATH was deleted, or moved: stop waiting for it. Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
 @common
@@ -58,8 +59,8 @@ def command(
     cannot be named with --as-of any more. What other people wrote about somebody, or quoted, stays.
 
     A request stays open, and the exit code is 3, until every known export was reached. One that is away is cleaned when
-    it comes back, by the next run or `forget`. If it was moved, name its new place with --export; if it was deleted,
-    name it with --drop-export.
+    it comes back, by the next run or `forget`. If it was moved, name its new place with --export and the old one with
+    --drop-export; if it was deleted, name it with --drop-export.
 
     Copies elsewhere are yours to delete: dumps, what you pushed or trained, and the cache of `datasets`. In --file,
     "author:" or "id:" before a line says which it is. Without options, what is not finished yet is tried again.
@@ -81,20 +82,20 @@ def command(
         table(f"{title} {store}", ("table", "items", "observations", "files rewritten"), rows)
         if done.exports:
             table("Exports", ("folder", "what", "why"), [(one.path, one.outcome, one.why) for one in done.exports])
-            click.echo(_beyond(done.exports))
+            say(_beyond(done.exports))
         if not dry_run:
-            click.echo(f"The store's oldest version is now {done.version}.")
+            say(f"The store's oldest version is now {done.version}.")
 
     show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     if done.unknown:
         after = "" if dry_run else " They are remembered and will not come in."
-        click.echo(f"Not in the store: {done.unknown} of what was named.{after}", err=True)
+        say(f"Not in the store: {done.unknown} of what was named.{after}", err=True)
     waits = [one for one in done.exports if one.open]
     for one in waits:
-        click.echo(f"! {one.path}: {one.why} {one.hint}", err=True)
+        say(f"! {one.path}: {one.why} {one.hint}", err=True)
     if dry_run or not waits:
         return 0
-    click.echo(f"A forget request is not finished yet: {counted(len(waits), 'export')} not reached.", err=True)
+    say(f"A forget request is not finished yet: {counted(len(waits), 'export')} not reached.", err=True)
     return 3
 
 

@@ -13,6 +13,7 @@ import click
 
 from shp_miner.cli.options import Duration, example
 from shp_miner.cli.output import show
+from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,9 +100,9 @@ def command(
         urls = {platform: forum.url(platform) for platform in dict.fromkeys(platforms or PLATFORMS)}
 
         def people() -> None:
-            click.echo(f"A forum of {threads} simulated threads, community {community.name!r}. Ctrl-C ends it.")
+            say(f"A forum of {threads} simulated threads, community {community.name!r}. Ctrl-C ends it.")
             for platform, url in urls.items():
-                click.echo(f"\n{platform}: {url}\n  {first_command(platform, url, community.name)}")
+                say("", f"{platform}: {url}", f"  {first_command(platform, url, community.name)}")
 
         show({"community": community.name, "urls": urls}, people, as_json=as_json, quiet=quiet)
         _live(community, _DAY_S / day_length_s, stopped)

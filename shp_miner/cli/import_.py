@@ -11,6 +11,7 @@ import click
 
 from shp_miner.cli.options import Moment, common, example, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
+from shp_miner.cli.saying import say
 
 _PATH = click.Path(path_type=Path, readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
@@ -111,12 +112,12 @@ def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, q
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
     show(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
     for sentence in [*_passed(tally), *(one.sentence() for one in [*tally.damages, *tally.examples])]:
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
     if not tally.complete:
         for sentence in [_incomplete(tally.lost, len(tally.damages)), *tally.hints]:
-            click.echo(sentence, err=True)
+            say(sentence, err=True)
     if done.missing:
-        click.echo(done.missing, err=True)
+        say(done.missing, err=True)
     return 0 if tally.complete and not done.missing else 3
 
 

@@ -12,6 +12,7 @@ import click
 from shp_miner.cli.crawl import SOURCES
 from shp_miner.cli.options import DEFAULT_STORE, example
 from shp_miner.cli.output import show
+from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.keys import FormatName
 from shp_miner.rules.presets import PRESETS
@@ -108,7 +109,7 @@ def _asked(question: str, default: str | None) -> str:
         answer: str = click.prompt(question, default=default, type=str).strip()
         if answer:
             return answer
-        click.echo("Nothing was answered; Ctrl-C ends without a file.")
+        say("Nothing was answered; Ctrl-C ends without a file.")
 
 
 def _free(pipeline: Path) -> None:
@@ -127,8 +128,8 @@ def _write(pipeline: Path, text: str) -> None:
 
 
 def _people(pipeline: Path, source: str, following: list[str]) -> None:
-    click.echo(f"{pipeline} is written. Next:\n")
+    say(f"{pipeline} is written. Next:", "")
     if source == "reddit":
-        click.echo("  # Reddit wants an app of your own: docs/crawling.md says how to get one, and what to set")
+        say("  # Reddit wants an app of your own: docs/crawling.md says how to get one, and what to set")
     for line, why in zip(following, ("see what it would do and cost", "do it, as often as you like"), strict=True):
-        click.echo(f"  {line:<{len(following[0])}}   # {why}")
+        say(f"  {line:<{len(following[0])}}   # {why}")

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from shp_miner.cli.options import example
 from shp_miner.cli.output import progress, show, table
+from shp_miner.cli.saying import say
 
 
 @click.command("lab", epilog=example("shp-miner lab data/lab", "shp-miner lab data/lab-real --store data/store"))
@@ -61,7 +62,7 @@ def command(
     def people() -> None:
         for one in tables[:2]:
             table(one.title, one.columns, one.shown())
-        click.echo(f"More measures: {out / 'lab.md'}. A simulation, with its own assumptions: docs/lab.md says which.")
+        say(f"More measures: {out / 'lab.md'}. A simulation, with its own assumptions: docs/lab.md says which.")
 
     show(to_dict(results), people, as_json=as_json, quiet=quiet)
 
@@ -88,9 +89,7 @@ def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) 
             if one.rows:
                 table(one.title, one.columns, one.shown())
             else:
-                click.echo(f"{one.title}\n\n {one.note}\n")
-        click.echo(
-            f"How to read these: {out / 'checks.md'}. None of them says that a label is right: docs/real-checks.md."
-        )
+                say(one.title, "", f" {one.note}", "")
+        say(f"How to read these: {out / 'checks.md'}. None of them says that a label is right: docs/real-checks.md.")
 
     show({"out": str(out), "tables": [one.to_dict() for one in tables]}, people, as_json=as_json, quiet=quiet)

@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import click
-
+from shp_miner.cli.saying import say
 from shp_miner.errors import in_words
 
 #: Everything below says what it has to say to this logger and its children.
@@ -60,7 +59,7 @@ class _Handler(logging.Handler):
     def _emit(self, record: logging.LogRecord) -> None:
         moment = datetime.fromtimestamp(record.created, UTC)
         if not self._as_json:
-            click.echo(f"{moment:%H:%M:%S} {record.getMessage()}", err=True)
+            say(f"{moment:%H:%M:%S} {record.getMessage()}", err=True)
             return
         import msgspec
 
@@ -70,4 +69,4 @@ class _Handler(logging.Handler):
             "said": record.getMessage(),
             **getattr(record, "data", {}),
         }
-        click.echo(msgspec.json.encode(data).decode(), err=True)
+        say(msgspec.json.encode(data).decode(), err=True)

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
-
+from shp_miner.cli.saying import harmless, say
 from shp_miner.completing import complete_pending
 from shp_miner.tally import Tally
 
@@ -21,7 +20,7 @@ def complete(store: Path) -> None:
     """Complete what an earlier run left in a store; that it cannot be done keeps nobody from anything else."""
     error = complete_pending(store)
     if error is not None:
-        click.echo(f"What an earlier run left is not completed: {error.message} {error.hint}".strip(), err=True)
+        say(f"What an earlier run left is not completed: {error.message} {error.hint}".strip(), err=True)
 
 
 def show(data: dict[str, Any], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
@@ -33,7 +32,7 @@ def show(data: dict[str, Any], people: Callable[[], None], *, as_json: bool, qui
         if as_json:
             import msgspec
 
-            click.echo(msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode())
+            say(*msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode().split("\n"))
         elif not quiet:
             people()
     except (BrokenPipeError, SystemExit):  # the latter is what rich makes of the former
@@ -47,7 +46,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, 160)
     cells = [[_cell(value) for value in row] for row in rows]
@@ -63,7 +62,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=least[-1])
     for row in cells:
         shown.add_row(*row)
-    console.print(title, style="bold", markup=False, soft_wrap=True)
+    console.print(harmless(title), style="bold", markup=False, soft_wrap=True)
     console.width = max(console.width, sum(least) + len(columns) + 1)  # a terminal wraps what is wider; nothing is cut
     console.print(shown)
 
@@ -77,7 +76,7 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return escape(str(value))
+    return escape(harmless(str(value)))
 
 
 def reasons(title: str, tally: Tally) -> None:

@@ -13,6 +13,7 @@ import click
 
 from shp_miner.cli.options import Duration, example
 from shp_miner.cli.output import show
+from shp_miner.cli.saying import say
 
 if TYPE_CHECKING:
     from shp_miner.schedule import Job
@@ -126,21 +127,21 @@ def _people(data: dict[str, Any], kinds: list[str], installed: bool) -> None:
     for kind in kinds:
         part = data[kind]
         if kind == "cron":
-            click.echo(part["line"])
+            say(part["line"])
         for unit in part.get("units", []):
-            click.echo(f"# {unit['path']}\n{unit['text']}")
+            say(f"# {unit['path']}", *unit["text"].split("\n"))
         if installed:
-            click.echo(f"Installed. Its log: {part['log']}", err=True)
+            say(f"Installed. Its log: {part['log']}", err=True)
         else:
-            click.echo(f"Nothing is installed. To do it: {flag} --as {kind} --install", err=True)
-            click.echo(f"or put it there yourself: {', '.join(part['commands'])}", err=True)
+            say(f"Nothing is installed. To do it: {flag} --as {kind} --install", err=True)
+            say(f"or put it there yourself: {', '.join(part['commands'])}", err=True)
     for note in data["notes"]:
-        click.echo(note, err=True)
+        say(note, err=True)
     if installed and kinds == ["systemd"]:
         from shp_miner.schedule import systemd
 
         if not systemd.for_machine():
-            click.echo("It runs while you are logged in; `loginctl enable-linger` makes it run always.", err=True)
+            say("It runs while you are logged in; `loginctl enable-linger` makes it run always.", err=True)
 
 
 def _take_away(kind: str, pipeline: Path) -> bool:
@@ -157,5 +158,5 @@ def _remove(pipeline: Path, kind: str | None, *, as_json: bool, quiet: bool) -> 
     places = [kind] if kind else [one for one, name in _programs() if programs.there(name)]
     removed = [one for one in places if _take_away(one, path)]
     told = f"Removed from {' and '.join(removed)}." if removed else f"Nothing was installed for {path}."
-    show({"pipeline": str(path), "removed": removed}, lambda: click.echo(told), as_json=as_json, quiet=quiet)
+    show({"pipeline": str(path), "removed": removed}, lambda: say(told), as_json=as_json, quiet=quiet)
     return 0

@@ -8,6 +8,7 @@ import click
 
 from shp_miner.cli.options import common, example
 from shp_miner.cli.output import show, table
+from shp_miner.cli.saying import say
 
 #: Communities shown to people, the largest first.
 _SHOWN = 20
@@ -28,7 +29,7 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
         columns = ("community", "site", "posts", "answers", "oldest", "newest", "observed")
         table(f"{store}, version {data['version']}", columns, [[row[c] for c in columns] for row in most[:_SHOWN]])
         if len(most) > _SHOWN:
-            click.echo(f"and {len(most) - _SHOWN:,} more; --json has all\n")
+            say(f"and {len(most) - _SHOWN:,} more; --json has all", "")
         sizes = [
             (name, values["observations"], f"{values['bytes'] / 1e6:.1f} MB", values["unreadable"])
             for name, values in data["tables"].items()

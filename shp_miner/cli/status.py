@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 
 from shp_miner.cli.options import Duration, Size, common, example
 from shp_miner.cli.output import show, table
+from shp_miner.cli.saying import say
 
 #: What is shown of the threads of a community.
 _THREADS = ("threads", "waiting", "due", "failing", "given_up", "unreadable")
@@ -38,11 +39,13 @@ def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool
 
 
 def _people(found: Any) -> None:
+    from shp_miner.report.status import moment
+
     def ago(moment: datetime | None) -> str:
         return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M} ({_length((found.at - moment).total_seconds())})"
 
     def at(microseconds: int | None) -> str:
-        return "-" if microseconds is None else ago(datetime.fromtimestamp(microseconds / 1_000_000, UTC))
+        return "-" if microseconds is None else ago(moment(microseconds))
 
     runs = [
         (one.pipeline, ago(one.started_at), _took(one), one.outcome, one.exit_code, *one.counts.values())
@@ -70,11 +73,11 @@ def _people(found: Any) -> None:
     table("Now", ("what", "state"), _now(found, ago, at))
     for one in found.wrong:
         since = "" if one.since is None else f"Since {ago(one.since)}: "
-        click.echo(f"! {since}{one.says}")
+        say(f"! {since}{one.says}")
     if not found.wrong:
-        click.echo(f"Nothing has been wrong for longer than {_length(found.stale_s, '')}.")
+        say(f"Nothing has been wrong for longer than {_length(found.stale_s, '')}.")
     else:
-        click.echo(f"Wrong for longer than {_length(found.stale_s, '')}: {', '.join(one.what for one in found.wrong)}.")
+        say(f"Wrong for longer than {_length(found.stale_s, '')}: {', '.join(one.what for one in found.wrong)}.")
 
 
 def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:

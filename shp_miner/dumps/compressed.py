@@ -39,6 +39,10 @@ _AHEAD = BLOCKS_VALID - 2
 #: A line longer than this is lost (counted), so that a file without line ends cannot fill the memory.
 LINE_MAX = 64 << 20
 
+#: An archive that gives more than this, and so many times its size, holds next to nothing: it is not read further.
+UNPACKED, PACKED = 256 << 20, 1000
+_BOMB = f"the archive unpacks to more than {PACKED:,} times its size and is not read further"
+
 Advance = Callable[[int], None]
 
 
@@ -137,12 +141,20 @@ def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[byt
         try:
             for block in _zstd_fast(path, advance):
                 done += len(block)
+                if done > UNPACKED and done > PACKED * path.stat().st_size:
+                    tally.damages.append(Damage(str(path), path.stat().st_size, _BOMB))
+                    return
                 yield block
         except zstandard.ZstdError:
             advance = ignore  # the bytes have been counted; what follows reads them again
         else:
             return
+    total = 0
     for block in _exact_blocks(path, _DECODERS[kind], tally, advance):
+        total += len(block)
+        if total > UNPACKED and total > PACKED * path.stat().st_size:
+            tally.damages.append(Damage(str(path), path.stat().st_size, _BOMB))
+            return
         if done >= len(block):
             done -= len(block)
         else:

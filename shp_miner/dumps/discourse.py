@@ -18,7 +18,7 @@ import msgspec
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance, blocks, head, ignore, lines
 from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
-from shp_miner.dumps.records import EARLIEST_S, Lost, epoch_us, latest_allowed_us, unknown
+from shp_miner.dumps.records import EARLIEST_S, Lost, alone, epoch_us, latest_allowed_us, unknown
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.sources.discourse_topic import (
@@ -44,6 +44,9 @@ _HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}|localhost")
 _TOPIC = re.compile(rb'"post_stream"\s*:')
 _UTF8_MARK = b"\xef\xbb\xbf"
 _SNIFFED_BYTES = 1 << 16
+
+#: A topic may say that it has any number of posts; more than this are not counted as missing.
+_MISSING_MAX = 100_000
 
 #: Files beside the topics that name the categories, as /site.json and /categories.json serve them.
 _CATEGORY_FILES = ("site.json", "categories.json")
@@ -86,10 +89,11 @@ def read(
     observed_us = None if observed_at is None else microseconds(observed_at)
     collector = _Collector(tally, latest_allowed_us(now), observed_us)
     for file in files:
-        for place, text in _texts(file, tally, advance):
-            collector.add(text, place, file)
-            if collector.full:
-                yield collector.take()
+        with alone(file.path, tally):
+            for place, text in _texts(file, tally, advance):
+                collector.add(text, place, file)
+                if collector.full:
+                    yield collector.take()
     collector.finish()
     yield collector.take()
 
@@ -140,9 +144,11 @@ class _Collector:
         if any(number == 1 for number, _ in broken):
             self.tally.drop("answer", "thread_lost", sum(map(is_direct, posts)))
         else:
-            self._add_items(topic, posts, file, observed_us)
+            self._add_items(topic, posts, file, observed_us, place)
 
-    def _add_items(self, topic: Topic, posts: list[TopicPost], file: _File, observed_us: int | None) -> None:
+    def _add_items(
+        self, topic: Topic, posts: list[TopicPost], file: _File, observed_us: int | None, place: Damage
+    ) -> None:
         if file.folder not in self.names:
             self.names[file.folder] = _names(file.folder)
         known = self.names[file.folder]
@@ -153,8 +159,15 @@ class _Collector:
         # Without its opening post this is a later page of the topic.
         found: list[tuple[str, Item]] = [("post", thread.post)] if thread else []
         found += [("answer", answer) for answer in (thread.answers if thread else answers(topic, posts, address))]
-        for kind, item in found:
-            self.rows[kind].add(**columns(origin, item, observed_us))
+        for number, (kind, item) in enumerate(found):
+            try:
+                self.rows[kind].add(**columns(origin, item, observed_us))
+            except Lost as lost:
+                self.tally.lose(kind, lost.reason, _at(place, f"topic {topic.id}: {lost.what}"))
+                if kind == "post":
+                    self.tally.drop("answer", "thread_lost", len(found) - 1 - number)
+                    break
+                continue
             self.tally.keep(kind)
             if observed_us is None:
                 self.tally.note(kind, "score_age_unknown")
@@ -170,7 +183,8 @@ class _Collector:
         listed = self.missing.get(key)
         if listed is None:
             # Topics of over 10,000 posts come without ids; what is missing has a number only.
-            listed = set(range(-1, len(there) - topic.posts_count - 1, -1)) if stream is None else set(stream)
+            count = min(max(topic.posts_count - len(there), 0), _MISSING_MAX)
+            listed = set(range(-1, -count - 1, -1)) if stream is None else set(stream)
         listed -= there
         if listed:
             self.missing[key] = listed

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-#: Clocks differ; a time this far ahead of ours is still believed.
-CLOCK_SKEW = timedelta(days=1)
+from shp_miner.bounds import CLOCK_SKEW, EARLIEST_S, SCORE_MAX, Lost
+from shp_miner.errors import Error
+from shp_miner.tally import Damage, Tally
 
-#: Before 1990 no forum of ours existed: a smaller number is a wrong unit or a missing value.
-EARLIEST_S = 631_152_000
+__all__ = ["CLOCK_SKEW", "EARLIEST_S", "Lost", "alone", "epoch_us", "integer", "latest_allowed_us"]
+
+log = logging.getLogger("shp_miner")
 
 
-class Lost(Exception):
-    """The record cannot be used; `reason` is one of tally.LOST and `what` a sentence part for people."""
-
-    def __init__(self, reason: str, what: str) -> None:
-        super().__init__(what)
-        self.reason = reason
-        self.what = what
+@contextmanager
+def alone(path: Path | str, tally: Tally) -> Iterator[None]:
+    """What nobody thought of, met while a file is read, is damage of that file: the next one is read."""
+    try:
+        yield
+    except (Error, OSError):
+        raise
+    except Exception as error:
+        log.debug("%s could not be read", path, exc_info=error)
+        what = f"it could not be read further ({type(error).__name__}); please report this with the output of -v"
+        tally.damages.append(Damage(str(path), 0, what))
 
 
 def latest_allowed_us(now: datetime) -> int:
@@ -38,8 +48,8 @@ def integer(value: Any, name: str, reason: str) -> int:
         raise Lost(reason, f"{name} is no number")
     if not isinstance(value, int) and not math.isfinite(value):
         raise Lost(reason, f"{name} is no number")
-    if not -(1 << 63) <= value < 1 << 63 or value != int(value):
-        raise Lost(reason, f"{name} is no whole number")
+    if abs(value) > SCORE_MAX or value != int(value):
+        raise Lost(reason, f"{name} {value!r:.40} is no whole number that can be")
     return int(value)
 
 

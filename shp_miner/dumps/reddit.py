@@ -22,7 +22,7 @@ from shp_miner.dumps.ahead import ahead
 from shp_miner.dumps.compressed import Advance, blocks, compression, ignore, line_blocks, split_lines
 from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container
 from shp_miner.dumps.lines import Lines, all_lines, joined, of_places
-from shp_miner.dumps.records import Lost, latest_allowed_us
+from shp_miner.dumps.records import Lost, alone, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput
 from shp_miner.tally import Damage, Tally
@@ -70,10 +70,11 @@ def read(
         search = _Search(file, kind, wanted, searched)
         rows = _Rows(file, kind, wanted, tally, latest_allowed_us(now))
         # One thread decompresses, one searches, and this one parses.
-        for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
-            rows.add(found)
-            if rows.full:
-                yield rows.take()
+        with alone(file, tally):
+            for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
+                rows.add(found)
+                if rows.full:
+                    yield rows.take()
         yield rows.take()
         tally.merge(searched)
 
@@ -183,8 +184,10 @@ class _Rows:
             for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
                 self.tally.drop(kind, reason, count)
             kept = frame.filter(frame[LEFT_OUT].is_null())
-            self._rows[kind].add_frame(kept)
-            self.tally.keep(kind, kept.height)
+            lost = self._rows[kind].add_frame(kept)
+            for reason, count in lost.items():
+                self.tally.drop(kind, reason, count)
+            self.tally.keep(kind, kept.height - sum(lost.values()))
         return careful
 
     def _careful(self, place: tuple[int, bytes]) -> None:
@@ -193,7 +196,7 @@ class _Rows:
         try:
             kind, item = reddit_records.decode_either(kind, line)
             reason = reddit_records.unwanted(kind, item, self.wanted)
-            if self.wanted and reason != "other_community":
+            if self.wanted and reason != "other_community" and item.subreddit:
                 self.tally.met.add(item.subreddit.lower())
             if reason:
                 self.tally.drop(kind, reason)
@@ -256,4 +259,4 @@ def _first_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def _kind(record: dict[str, Any]) -> str | None:
     if "link_id" in record or ("body" in record and "title" not in record):
         return "answer"
-    return "post" if "title" in record and "subreddit" in record else None
+    return "post" if "title" in record and ("subreddit" in record or "selftext" in record) else None

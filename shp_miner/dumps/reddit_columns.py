@@ -12,6 +12,7 @@ from collections.abc import Collection
 import polars as pl
 import stringzilla as sz
 
+from shp_miner.bounds import NO_COMMUNITY
 from shp_miner.dumps.lines import Lines
 from shp_miner.dumps.records import EARLIEST_S
 from shp_miner.dumps.reddit_records import BOT_NAME, EMPTIED, GONE_AUTHORS, ROLES
@@ -116,9 +117,17 @@ def _parsed(kind: str, lines: Lines) -> pl.DataFrame | None:
 
 
 def _left_out(kind: str, wanted: Collection[str]) -> pl.Expr:
-    other = ~pl.col("subreddit").str.to_lowercase().is_in(list(wanted)) if wanted else pl.lit(value=False)
+    name = pl.col("subreddit").fill_null("")
+    other = ~name.str.to_lowercase().is_in(list(wanted)) if wanted else pl.lit(value=False)
     nested = pl.col("parent_id") != pl.col("link_id") if kind == "answer" else pl.lit(value=False)
-    reason = pl.when(other).then(pl.lit("other_community")).when(nested).then(pl.lit("not_direct_reply"))
+    reason = (
+        pl.when(other)
+        .then(pl.lit("other_community"))
+        .when(name == "")
+        .then(pl.lit(NO_COMMUNITY))
+        .when(nested)
+        .then(pl.lit("not_direct_reply"))
+    )
     return reason.alias(LEFT_OUT)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from shp_miner.bounds import NO_COMMUNITY
 from shp_miner.dumps.records import Lost, epoch_us, integer, unknown
 from shp_miner.tally import Tally
 from shp_miner.text.clean import sound, visible_chars
@@ -56,9 +57,9 @@ class Item(msgspec.Struct, kw_only=True):
     """What submissions and comments have in common, in every type that files have held."""
 
     id: str
-    subreddit: str
     created_utc: int | float | str
     score: Any
+    subreddit: str | None = None
     author: str | None = None
     edited: Any = False
     distinguished: str | None = None
@@ -99,9 +100,11 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(it
 
 
 def unwanted(kind: str, item: Any, wanted: frozenset[str]) -> str | None:
-    """Why the record is left out: another community, or no direct reply; None if it is kept."""
-    if wanted and item.subreddit.lower() not in wanted:
+    """Why the record is left out: another community, none, or no direct reply; None if it is kept."""
+    if wanted and (item.subreddit or "").lower() not in wanted:
         return "other_community"
+    if not item.subreddit:
+        return NO_COMMUNITY  # a promoted post of 2014 to 2017
     if kind == "answer" and item.parent_id is not None and item.parent_id != item.link_id:
         return "not_direct_reply"
     return None

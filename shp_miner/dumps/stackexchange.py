@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from shp_miner.dumps.compressed import Advance, ignore
-from shp_miner.dumps.records import Lost, latest_allowed_us
+from shp_miner.dumps.records import Lost, alone, latest_allowed_us
 from shp_miner.dumps.stackexchange_paths import sources_by_site
 from shp_miner.dumps.stackexchange_values import WHOLE, identity, text_of, time_us, to_us, whole
 from shp_miner.dumps.stackexchange_votes import Votes
@@ -97,35 +97,41 @@ def size_bytes(paths: Sequence[Path], site: str | None = None) -> int:
     return sum(source.path.stat().st_size for sources in sources_by_site(paths, site).values() for source in sources)
 
 
-def _chunks(
-    sites: dict[str, list[Source]],
+def _chunks(sites: dict[str, list[Source]], tally: Tally, *how: Any) -> Iterator[Chunk]:
+    for host, sources in sites.items():
+        with alone(host, tally):
+            yield from _site_chunks(host, sources, tally, *how)
+
+
+def _site_chunks(  # noqa: PLR0917 - what `read` was told
+    host: str,
+    sources: list[Source],
     tally: Tally,
     latest_us: int,
     observed_us: int | None,
     advance: Advance,
     vote_history: bool,
 ) -> Iterator[Chunk]:
-    for host, sources in sites.items():
-        first, second = _plan(sources, ("users", "votes") if observed_us is None or vote_history else ("users",))
-        passes = Counter(source.path for source, _ in first + second)
-        meters = {s.path: Meter(s.path.stat().st_size, passes[s.path], advance) for s in sources}
-        for unread in meters.keys() - passes.keys():
-            tally.drop("file", "not_needed")
-            meters[unread].end_pass()
-        known = _Known(latest_us, tally, Votes() if vote_history else None)
-        for source, tables in first:
-            # What is wrong with a post is counted in the second pass.
-            for table, found in rows(source, tables, tally, meters[source.path], uncounted=("posts",)):
-                known.learn(source.where(table), table, found)
-        known.settle()
-        collector = _Collector(host, known, known.newest_us if observed_us is None else observed_us, tally)
-        for source, tables in second:
-            for table, found in rows(source, tables, tally, meters[source.path]):
-                collector.add(source.where(table), found)
-                if collector.full:
-                    yield collector.take()
-        if collector.filled:
-            yield collector.take()
+    first, second = _plan(sources, ("users", "votes") if observed_us is None or vote_history else ("users",))
+    passes = Counter(source.path for source, _ in first + second)
+    meters = {s.path: Meter(s.path.stat().st_size, passes[s.path], advance) for s in sources}
+    for unread in meters.keys() - passes.keys():
+        tally.drop("file", "not_needed")
+        meters[unread].end_pass()
+    known = _Known(latest_us, tally, Votes() if vote_history else None)
+    for source, tables in first:
+        # What is wrong with a post is counted in the second pass.
+        for table, found in rows(source, tables, tally, meters[source.path], uncounted=("posts",)):
+            known.learn(source.where(table), table, found)
+    known.settle()
+    collector = _Collector(host, known, known.newest_us if observed_us is None else observed_us, tally)
+    for source, tables in second:
+        for table, found in rows(source, tables, tally, meters[source.path]):
+            collector.add(source.where(table), found)
+            if collector.full:
+                yield collector.take()
+    if collector.filled:
+        yield collector.take()
 
 
 _Step = tuple[Source, Sequence[str]]

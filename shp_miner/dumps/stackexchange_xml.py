@@ -27,6 +27,9 @@ _FORBIDDING = tuple(
 #: A record longer than this is lost rather than held; the sites allow a post 30,000 characters.
 MAX_RECORD_BYTES = 64 << 20
 
+#: Bytes given to the parser at a time: after an error, what was given after it is given again.
+_PIECE = 1 << 14
+
 
 @dataclass(frozen=True)
 class Source:
@@ -131,8 +134,13 @@ class RowParser:
 
     def feed(self, data: bytes) -> list[Row]:
         """The rows that `data` completes."""
+        for start in range(0, len(data), _PIECE):
+            self._feed(data[start : start + _PIECE])
+        return self._take()
+
+    def _feed(self, data: bytes) -> None:
         if self._refused:
-            return []
+            return
         self._held += data
         try:
             if self._parser is None:
@@ -149,7 +157,6 @@ class RowParser:
             self._broken = None
             self._lose("line_too_long", self._held_from, f"a record is longer than {MAX_RECORD_BYTES} bytes")
             self._resume(self._held_from + len(self._held))
-        return self._take()
 
     def close(self, broken: bool = False) -> list[Row]:
         """The rows still to come. Text that ends early is damage, unless it is `broken` and its damage known."""

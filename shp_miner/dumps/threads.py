@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import UNSET, UnsetType
 
+from shp_miner.dumps import parquet
 from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
 from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
-from shp_miner.dumps.records import Lost, epoch_us, integer, latest_allowed_us, unknown
+from shp_miner.dumps.records import Lost, alone, epoch_us, integer, latest_allowed_us, unknown
 from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST, Chunk, Rows
@@ -36,9 +37,8 @@ _SITE = re.compile(r"[^\s/@]+")
 _ID_CHARS_MAX = 255
 _UTF8_MARK = b"\xef\xbb\xbf"
 
-#: Bytes looked at to tell what kind of file this is, and bytes of Parquet turned into records at a time.
+#: Bytes looked at to tell what kind of file this is.
 _SNIFFED = 1 << 16
-_BATCH = 16 << 20
 #: Lines looked at, and how many of the required keys make one of them a thread. Other records have some of them.
 _LINES_SNIFFED = 20
 _KEYS_ENOUGH = 4
@@ -113,11 +113,12 @@ def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance
     kinds = chosen(paths, _kind, tally, holds="files of threads")
     collector = _Collector(tally, latest_allowed_us(now))
     for path, kind in kinds:
-        records = (_parquet_records if kind == "parquet" else _jsonl_records)(path, tally, advance)
-        for place, record in records:
-            collector.add(record, place)
-            if collector.full:
-                yield collector.take()
+        records = (parquet.records if kind == "parquet" else _jsonl_records)(path, tally, advance)
+        with alone(path, tally):
+            for place, record in records:
+                collector.add(record, place)
+                if collector.full:
+                    yield collector.take()
     yield collector.take()
 
 
@@ -142,12 +143,12 @@ class _Collector:
                 raise record
             thread = _convert(record, _Thread, _THREAD_KEYS, _THREAD_REQUIRED)
             row = self._post(thread)
+            self.posts.add(**row)
         except Lost as lost:
             self.tally.lose("post", lost.reason, replace(place, what=place.what + lost.what))
             answers = record.get("answers") if isinstance(record, dict) else None
             self.tally.drop("answer", "thread_lost", len(answers) if isinstance(answers, list) else 0)
             return
-        self.posts.add(**row)
         self.tally.keep("post")
         self._add_answers(thread, row, place)
 
@@ -164,9 +165,15 @@ class _Collector:
                 continue
             if first is not row:
                 self.tally.drop("answer", "repeated_identically")
-        for row in seen.values():
-            self.answers.add(**row)
-        self.tally.keep("answer", len(seen))
+        for answer_id, row in seen.items():
+            try:
+                self.answers.add(**row)
+            except Lost as lost:
+                self.tally.lose(
+                    "answer", lost.reason, replace(place, what=f"{place.what}answer {answer_id}: {lost.what}")
+                )
+            else:
+                self.tally.keep("answer")
 
     def _post(self, thread: _Thread) -> dict[str, Any]:
         if not _SITE.fullmatch(thread.site):
@@ -317,46 +324,6 @@ def _decode(line: bytes) -> Any:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             return Lost("not_json", f"the line is not JSON ({error!s:.60})")
-
-
-def _parquet_records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
-    """Rows of a Parquet file; a row group that is damaged is noted and the next one read."""
-    try:
-        # A buffer makes pyarrow read column chunks in pieces rather than whole; page sums tell damage from data.
-        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        what = f"the directory at its end is unreadable ({error})"
-        tally.damages.append(Damage(str(path), path.stat().st_size, what))
-        return
-    first = 0
-    for number in range(file.num_row_groups):
-        group = file.metadata.row_group(number)
-        offset = group.column(0).data_page_offset
-        count = max(1, min(4096, _BATCH * group.num_rows // max(group.total_byte_size, 1)))
-        row = first
-        try:
-            for batch in file.iter_batches(batch_size=count, row_groups=[number], use_threads=False):
-                for record in _rows(batch):
-                    yield Damage(str(path), offset, f"row {row}: "), record
-                    row += 1
-        except (pa.ArrowException, OSError) as error:
-            tally.damages.append(Damage(str(path), offset, f"row group {number} breaks off at row {row} ({error})"))
-        first += group.num_rows
-        advance(sum(group.column(i).total_compressed_size for i in range(group.num_columns)))
-
-
-def _rows(batch: pa.RecordBatch) -> Iterator[Any]:
-    """The rows of a batch as dictionaries, with Lost in the place of one whose text is not UTF-8."""
-    try:
-        rows = batch.to_pylist()
-    except UnicodeDecodeError:
-        rows = []
-        for number in range(batch.num_rows):
-            try:
-                rows += batch.slice(number, 1).to_pylist()
-            except UnicodeDecodeError:
-                rows.append(Lost("not_utf8", "its text is not UTF-8"))
-    yield from rows
 
 
 def _kind(path: Path) -> str:

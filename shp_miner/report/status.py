@@ -23,6 +23,9 @@ from shp_miner.store.look import Cursor, Look, Thread
 from shp_miner.store.runs import Run
 from shp_miner.store.vacuum import LOG, entries, made_ms
 
+#: The ends of the calendar, a day inside so that no zone leads beyond.
+_FIRST_S, _LAST_S = -62_135_510_400, 253_402_214_400
+
 #: What is wrong for longer than this makes the exit code 3: two runs of one a day may fail before somebody is called.
 STALE_S = 2 * 86_400.0
 
@@ -137,7 +140,7 @@ def status(
         wrong.append(Wrong("disk", None, says))
     return Status(
         store=str(path),
-        at=_moment(now),
+        at=moment(now),
         stale_s=stale_s,
         wrong=wrong,
         running=_running(runs_now),
@@ -152,8 +155,8 @@ def status(
         unreadable=sum(one.unreadable for one in cursors),
         given_up=sum(one.given_up for one in cursors),
         given_up_last=given_up,
-        next_visit=None if next_visit is None else _moment(next_visit),
-        forgetting_since=None if forgetting is None else _moment(forgetting * 1_000_000),
+        next_visit=None if next_visit is None else moment(next_visit),
+        forgetting_since=None if forgetting is None else moment(forgetting * 1_000_000),
         forgetting_waits=waits,
         tables=_tables(store),
         free_bytes=free,
@@ -166,8 +169,8 @@ def _shown(run: Run, *, is_last: bool, runs_now: Holder | None) -> RunShown:
         outcome = "running" if is_last and runs_now is not None else "killed"
     return RunShown(
         run.pipeline,
-        _moment(run.started_at),
-        None if run.ended_at is None else _moment(run.ended_at),
+        moment(run.started_at),
+        None if run.ended_at is None else moment(run.ended_at),
         run.exit_code,
         outcome,
         {name: run.summary.get(name, 0) for name in _COUNTS},
@@ -177,7 +180,7 @@ def _shown(run: Run, *, is_last: bool, runs_now: Holder | None) -> RunShown:
 def _running(runs_now: Holder | None) -> dict[str, Any] | None:
     if runs_now is None:
         return None
-    since = _moment(runs_now.since_s * 1_000_000)
+    since = moment(runs_now.since_s * 1_000_000)
     return {"process": runs_now.process, "doing": runs_now.doing, "since": since}
 
 
@@ -188,7 +191,7 @@ def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> 
         yield Wrong("killed", ended[0].started_at, says)
     if success is not None and success < before:
         says = "no run has ended with 0 or 3: see what runs said, and whether cron starts them."
-        yield Wrong("runs", _moment(success), says)
+        yield Wrong("runs", moment(success), says)
 
 
 def _wrong_with_threads(
@@ -196,24 +199,24 @@ def _wrong_with_threads(
 ) -> Iterator[Wrong]:
     if failing is not None and failing.since < before:
         says = f"thread {failing.post_id} of {failing.community} ({failing.site}) cannot be read: {failing.error}"
-        yield Wrong("retries", _moment(failing.since), says)
+        yield Wrong("retries", moment(failing.since), says)
     if overdue is not None and overdue.since < before:
         says = f"a visit to thread {overdue.post_id} of {overdue.community} ({overdue.site}) is overdue: recheck."
-        yield Wrong("visits", _moment(overdue.since), says)
+        yield Wrong("visits", moment(overdue.since), says)
     if shut_out is not None and shut_out.since < before:
         closed = "is closed to the public" if shut_out.error == "closed" else "answers with a web page"
         says = f"{shut_out.site} {closed} where threads of {shut_out.community} are; they are hidden, not purged."
-        yield Wrong("closed", _moment(shut_out.since), says)
+        yield Wrong("closed", moment(shut_out.since), says)
 
 
 def _wrong_with_forgetting(path: Path, pending: float | None, waits: list[Waiting], before_s: float) -> Iterator[Wrong]:
     """A request is wrong at once, but not while somebody is at work who will complete it."""
     if pending is not None and (pending < before_s or not is_busy(path, LOCK.name, "crawl")):
         says = "a forget request is not finished yet: run `shp-miner forget`."
-        yield Wrong("forgetting", _moment(pending * 1_000_000), says)
+        yield Wrong("forgetting", moment(pending * 1_000_000), says)
     for one in waits:
         says = f"a forget request is not finished yet, it has not reached {one.path}. {one.why} {one.hint}"
-        yield Wrong("forgetting", _moment(one.since * 1_000_000), says)
+        yield Wrong("forgetting", moment(one.since * 1_000_000), says)
 
 
 def _tables(store: Store) -> dict[str, TableShown]:
@@ -233,14 +236,16 @@ def _tables(store: Store) -> dict[str, TableShown]:
                 disk_bytes=on_disk,
                 version=version,
                 oldest_version=oldest,
-                oldest_version_at=_moment(made_ms(entry) * 1000),
+                oldest_version_at=moment(made_ms(entry) * 1000),
             )
     return found
 
 
-def _moment(microseconds: float) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).replace(microsecond=0)
+def moment(microseconds: float) -> datetime:
+    """A time since 1970 to the second; one that lies outside of the calendar is its first or last."""
+    seconds = min(max(microseconds / 1_000_000, _FIRST_S), _LAST_S)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
 
 
 def _iso(microseconds: int | None) -> str | None:
-    return None if microseconds is None else _moment(microseconds).isoformat().replace("+00:00", "Z")
+    return None if microseconds is None else moment(microseconds).isoformat().replace("+00:00", "Z")

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from shp_miner.bounds import NO_COMMUNITY
 from shp_miner.dumps import reddit_records
 from shp_miner.dumps.records import CLOCK_SKEW, Lost
 from shp_miner.errors import BadInput
@@ -26,6 +27,7 @@ from shp_miner.sources.evidence import Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Refused, Unexpected
 from shp_miner.sources.items import Answer, Post, Thread
 from shp_miner.sources.limits import Wait
+from shp_miner.sources.losing import each, losing
 from shp_miner.sources.pace import SYSTEM, Clock
 from shp_miner.sources.reddit_answers import plain_name
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
@@ -94,6 +96,7 @@ class ArcticShift:
     lists_activity = False
     ids_per_request = _IDS
     looks_up = True
+    tells_the_past = True
 
     def __init__(self, http: Http, *, clock: Clock = SYSTEM) -> None:
         self._http = http
@@ -106,18 +109,19 @@ class ArcticShift:
         found = self._posts("search", {"subreddit": name, "limit": 1, "sort": "asc"})
         if not found:
             raise BadInput(f"Arctic Shift holds no post of r/{name}.", "Check the spelling.")
-        return found[0].subreddit
+        return found[0].subreddit or name
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
         """See Source. A token is the second from which the next page goes on."""
         after = int(token) if token else None if since is None else since // 1_000_000 - 1
-        rows = self._posts("search", {"subreddit": plain_name(community), **_from(after)})
-        posts = [self._item("post", row, Post) for row in rows]
+        with losing() as lost:
+            rows = self._posts("search", {"subreddit": plain_name(community), **_from(after)})
+            posts = self._items("post", rows, Post)
         for post in posts:
             self._listed[post.post_id] = post
         while len(self._listed) > _REMEMBERED:
             self._listed.popitem(last=False)
-        following, skipped = _next(posts, after)
+        following, skipped = _next(posts, after, full=len(posts) + lost.total() >= _PAGE)
         capped = None
         if skipped:
             capped = (
@@ -143,11 +147,12 @@ class ArcticShift:
         missing = 0
         while True:
             # An empty parent_id asks for direct replies.
-            rows = self._comments("search", {"link_id": post_id, "parent_id": "", **_from(after)})
-            page = [self._item("answer", row, Answer) for row in rows]
-            direct = [answer for answer, row in zip(page, rows, strict=True) if row.parent_id == row.link_id]
-            answers |= {answer.answer_id: answer for answer in direct}
-            after, skipped = _next(page, after)
+            with losing() as lost:
+                rows = self._comments("search", {"link_id": post_id, "parent_id": "", **_from(after)})
+                page = self._items("answer", rows, Answer)
+            direct = {row.id.removeprefix("t1_") for row in rows if row.parent_id == row.link_id}
+            answers |= {answer.answer_id: answer for answer in page if answer.answer_id in direct}
+            after, skipped = _next(page, after, full=len(page) + lost.total() >= _PAGE)
             missing += skipped
             if after is None:
                 return Thread(post, list(answers.values()), missing)
@@ -157,9 +162,7 @@ class ArcticShift:
         answered = [answer_id for _, answer_id in answer_ids]
         posts = [row for ids in _batches(post_ids) for row in self._posts("ids", {"ids": ids})]
         comments = [row for ids in _batches(answered) for row in self._comments("ids", {"ids": ids})]
-        return Items(
-            [self._item("post", row, Post) for row in posts], [self._item("answer", row, Answer) for row in comments]
-        )
+        return Items(self._items("post", posts, Post), self._items("answer", comments, Answer))
 
     def _posts(self, what: str, params: dict[str, str | int]) -> list[reddit_records.Submission]:
         found = self._get(f"/api/posts/{what}", _Posts, params)
@@ -177,19 +180,25 @@ class ArcticShift:
         try:
             return self._http.get(path, kind, params=params)
         except (Refused, Unexpected) as error:
-            wall = at_the_door(error)
+            wall = at_the_door(error, MEANINGS)
             if wall is None:
                 raise
             raise wall from error
 
-    def _item(self, kind: str, row: Any, made: type[T]) -> T:
-        """A row as an item, with the time at which the archive read it. Raises BadInput."""
-        latest_us = int((self._clock.now() + CLOCK_SKEW.total_seconds()) * 1_000_000)
+    def _items(self, kind: str, rows: Sequence[Any], made: type[T]) -> list[T]:
+        """Rows as items. Raises BadInput where none can be used."""
         try:
-            columns = reddit_records.values(kind, row, latest_us, Tally())
+            return each(rows, lambda row: self._item(kind, row, made))
         except Lost as lost:
             hint = "Check this machine's clock." if lost.reason == "time_in_future" else _HINT
             raise BadInput(f"Arctic Shift says what cannot be: {lost.what}.", hint) from None
+
+    def _item(self, kind: str, row: Any, made: type[T]) -> T:
+        """A row as an item, with the time at which the archive read it. Raises Lost."""
+        latest_us = int((self._clock.now() + CLOCK_SKEW.total_seconds()) * 1_000_000)
+        if not row.subreddit:
+            raise Lost(NO_COMMUNITY, "subreddit is missing")
+        columns = reddit_records.values(kind, row, latest_us, Tally())
         item = made(**{name: columns[name] for name in made.__struct_fields__})
         if item.observed_at is None:
             item.score = None
@@ -201,13 +210,13 @@ def _from(after: int | None) -> dict[str, str | int]:
     return {"sort": "asc", "limit": "auto"} | ({} if after is None else {"after": after})
 
 
-def _next(page: Sequence[Post | Answer], after: int | None) -> tuple[int | None, bool]:
+def _next(page: Sequence[Post | Answer], after: int | None, *, full: bool) -> tuple[int | None, bool]:
     """The second from which the next page goes on, null at the end, and whether something had to be skipped for that.
 
     It begins a second before the last item's, so that nothing is lost whether `after` is meant with its second or
     without. Where that would ask for the same page again, one second holds more than a page.
     """
-    if len(page) < _PAGE:
+    if not full or not page:
         return None, False
     following = max(item.created_at for item in page) // 1_000_000 - 1
     if after is not None and following <= after:

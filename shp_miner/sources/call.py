@@ -31,6 +31,9 @@ Params = Mapping[str, str | int | float | bool | Sequence[str | int] | None]
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 
+#: What a look-up says of a name that has no address; other failures of it may pass in a moment.
+_NO_ADDRESS = frozenset((socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)))
+
 #: Parameters whose values are secrets by their name.
 _SECRET_PARAMS = frozenset(("key", "access_token", "api_key", "apikey", "client_secret"))
 
@@ -202,9 +205,13 @@ class Call:
                 f"The certificate of {host} could not be verified.",
                 "Check the address and this machine's certificates.",
             )
-        unknown = any(isinstance(c, socket.gaierror) and c.errno == socket.EAI_NONAME for c in _causes(error))
+        # Names lose their addresses for a while, and so does a machine that is not online: no reason to give up a site.
+        unknown = any(isinstance(c, socket.gaierror) and c.errno in _NO_ADDRESS for c in _causes(error))
         if unknown and not self._site.answered:
-            return BadInput(f"There is no host of the name {host}.", "Check the address, and that you are online.")
+            return TryLater(
+                f"No address was found for the host {host}.",
+                "Check the name and that this machine is online; then run the same command again.",
+            )
         if isinstance(error, httpx2.TimeoutException):
             return _Again("did not answer in time")
         if isinstance(error, (httpx2.ConnectError, httpx2.ProxyError)):

@@ -135,7 +135,7 @@ class _Backend(httpcore2.SyncBackend):
     ) -> httpcore2.NetworkStream:
         try:
             found = getaddrinfo(host, port, proto=IPPROTO_TCP)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter where a part of the name is too long
             raise httpcore2.ConnectError("the name is not known") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         if not self._allow_private:

@@ -9,11 +9,21 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
+import msgspec.inspect
+
+from shp_miner.sources.losing import lose
 
 T = TypeVar("T")
 
-_LOGIN = re.compile(rb"type=[\"']?password|<title[^>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
-_ROBOT_CHECK = re.compile(rb"captcha|cf-chl|challenge-platform|<title>just a moment", re.IGNORECASE)
+_LOGIN = re.compile(rb"type=[\"']?password|<title[^<>]*>[^<]*\b(log ?in|sign ?in)\b", re.IGNORECASE)
+_ROBOT_CHECK = re.compile(
+    rb"captcha|cf-chl|challenge-platform|<title>(?:just a moment|attention required|ddos-guard|human verification)"
+    rb"|not a (?:ro)?bot|within\.website|awswaf|checking your browser|verify(?:ing)? (?:that )?you are (?:a )?human",
+    re.IGNORECASE,
+)
+
+#: How much of a web page is looked at to tell what it is.
+_PAGE_BYTES = 1 << 20
 
 #: How paths begin where people log in, alone or behind a word for accounts.
 _LOGIN_PARTS = frozenset(
@@ -74,20 +84,61 @@ def decode(body: bytes, kind: type[T], strict: bool) -> T:
     try:
         answer: T = _decoder(cast(Any, kind), strict).decode(body)
         return answer
-    except msgspec.ValidationError as error:
-        raise WrongShape(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _leniently(body, kind, strict)
 
 
 def _leniently(body: bytes, kind: type[T], strict: bool) -> T:
-    """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
+    """Decode what the strict decoder refuses: lone surrogates and NaN, and records of a wrong shape among others."""
     try:
-        return msgspec.convert(json.loads(body), kind, strict=strict)
-    except msgspec.ValidationError as error:
-        raise WrongShape(str(error)) from None
+        value = json.loads(body)
     except (ValueError, RecursionError):
         raise NotJson from None
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        wrong = WrongShape(str(error))
+    except RecursionError:
+        raise NotJson from None
+    try:
+        found = msgspec.convert(_without_the_bad(value, msgspec.inspect.type_info(kind), strict), kind, strict=strict)
+    except (msgspec.ValidationError, RecursionError):
+        raise wrong from None
+    return found
+
+
+def _without_the_bad(value: Any, kind: msgspec.inspect.Type, strict: bool) -> Any:
+    """The value without those records of its lists that are none of their kind; `losing` counts them.
+
+    Where no record of a list is of its kind, all are left: it is the answer that is another.
+    """
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for one in kind.types:
+            value = _without_the_bad(value, one, strict)
+    elif isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
+        inside = {one.encode_name: one.type for one in kind.fields}
+        return {
+            name: _without_the_bad(part, inside[name], strict) if name in inside else part
+            for name, part in value.items()
+        }
+    elif isinstance(kind, msgspec.inspect.ListType) and isinstance(value, list):
+        if not isinstance(kind.item_type, msgspec.inspect.StructType):
+            return value
+        pruned = [_without_the_bad(one, kind.item_type, strict) for one in value]
+        sound = [one for one in pruned if _is(one, kind.item_type.cls, strict)]
+        if sound:
+            for _ in range(len(value) - len(sound)):
+                lose("wrong_type")
+            return sound
+    return value
+
+
+def _is(value: Any, kind: type, strict: bool) -> bool:
+    try:
+        msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def is_html(body: bytes, headers: Mapping[str, str]) -> bool:
@@ -95,7 +146,7 @@ def is_html(body: bytes, headers: Mapping[str, str]) -> bool:
     start = body[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return True
-    return "html" in headers.get("content-type", "") and not start.startswith((b"{", b"["))
+    return "html" in headers.get("content-type", "") and bool(start) and not start.startswith((b"{", b"["))
 
 
 def is_login(path: str) -> bool:
@@ -109,10 +160,11 @@ def is_login(path: str) -> bool:
 
 def page_kind(body: bytes) -> str:
     """What kind of web page it is. Never its words: they may be somebody's."""
-    if _LOGIN.search(body):
-        return "a login page"
+    body = body[:_PAGE_BYTES]
     if _ROBOT_CHECK.search(body):
         return "a check for robots"
+    if _LOGIN.search(body):
+        return "a login page"
     return "a web page"
 
 

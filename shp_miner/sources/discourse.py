@@ -28,6 +28,7 @@ from shp_miner.sources.discourse_topic import (
 )
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.items import Thread
+from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _T = TypeVar("_T")
 MEANINGS = Meanings(
     words={"not_found": "missing", "invalid_access": "forbidden", "not_logged_in": "closed"},
     statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"},
+    own={"errors": list, "error_type": str},
 )
 
 #: The community that is all topics of a site.
@@ -82,6 +84,7 @@ class Discourse:
     lists_activity = True
     ids_per_request = 0
     looks_up = False
+    tells_the_past = False
 
     def __init__(self, http: Http, site: str, address: str | None = None) -> None:
         """`address` is where people find the site; its host with https:// where nothing else is known."""
@@ -202,7 +205,7 @@ class Discourse:
         try:
             return self._http.get_or_none(path, kind, params=params)
         except (NotAllowed, BadInput) as error:
-            raise at_the_door(error) or self._named(error) from error
+            raise at_the_door(error, MEANINGS) or self._named(error) from error
 
     def _path(self, number: int) -> str:
         """The category in an address: its slugs and its id, which alone counts, but other slugs cost a redirect."""
@@ -216,11 +219,7 @@ class Discourse:
         return NotAllowed(f"{self.site} shows its topics to members only.", "Only what the public can read is crawled.")
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
-        why = f" ({error.message.rstrip('.')})" if error else ""
-        return BadInput(
-            f"{self.site} does not answer like a Discourse forum{why}.",
-            "Check the address, and that the site runs Discourse.",
-        )
+        return other_software(self._http, self.site, "Discourse", error)
 
 
 def _matching(categories: Mapping[int, Category], wanted: str) -> list[int]:

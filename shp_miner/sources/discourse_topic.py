@@ -55,6 +55,8 @@ class TopicPost(msgspec.Struct, kw_only=True):
     deleted_at: Moment | None = None
     accepted_answer: bool | None = None
     polls: list[Any] | None = None
+    #: Up-votes minus down-votes, where readers vote on the posts of the topic (the post-voting plugin).
+    post_voting_vote_count: int | None = None
 
 
 class PostStream(msgspec.Struct):
@@ -86,6 +88,7 @@ class Topic(msgspec.Struct, kw_only=True):
     featured_link: str | None = None
     deleted_at: Moment | None = None
     accepted_answer: Accepted | None = None
+    is_post_voting: bool | None = None
 
 
 class Category(msgspec.Struct, kw_only=True):
@@ -184,7 +187,7 @@ def _shared(topic: Topic, post: TopicPost, address: str) -> dict[str, Any]:
         # Staff are shown the text of deleted posts, everybody a note in its place: neither is wanted.
         "body": body if state == "live" else "",
         "body_format": body_format,
-        "score": sum(action.count for action in post.actions_summary if action.id == _LIKE),
+        "score": _score(topic, post),
         "author": post.username,
         "author_id": None if post.user_id is None else str(post.user_id),
         "author_url": None if post.username is None else f"{address}/u/{quote(post.username)}",
@@ -193,6 +196,13 @@ def _shared(topic: Topic, post: TopicPost, address: str) -> dict[str, Any]:
         "state": state,
         "edited": post.version > 1,
     }
+
+
+def _score(topic: Topic, post: TopicPost) -> int | None:
+    """Votes where readers can vote on posts, likes elsewhere; null where votes are meant and not handed out."""
+    if topic.is_post_voting or post.post_voting_vote_count is not None:
+        return post.post_voting_vote_count
+    return sum(action.count for action in post.actions_summary if action.id == _LIKE)
 
 
 def _state(post: TopicPost) -> State:

@@ -6,6 +6,7 @@ mean the same everywhere. docs/crawling.md has the table.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -24,17 +25,26 @@ _WITNESSES = 3
 class Meanings(msgspec.Struct, frozen=True, kw_only=True):
     """What a platform's own refusals (JSON objects) of one thread mean: by code word, else by status.
 
-    What is in neither is no evidence: the answer is an error, and the thread waits.
+    What is in neither is no evidence: the answer is an error, and the thread waits. `own`: keys with the types of their
+    values, of which the platform's own refusals hold one. Gateways and guards before a site refuse in JSON, too.
     """
 
     words: Mapping[str, Evidence] = MappingProxyType({})
     statuses: Mapping[int, Evidence] = MappingProxyType({})
+    own: Mapping[str, type] = MappingProxyType({})
+
+    def spoken(self, answer: Instead) -> bool:
+        """Whether the platform itself said this."""
+        if not answer.spoken:
+            return False
+        said = json.loads(answer.body)
+        return not self.own or any(isinstance(said.get(name), kind) for name, kind in self.own.items())
 
     def of(self, answer: Instead, word: str | None = None) -> Evidence | None:
         """What an answer is evidence of, None where it is of nothing. `word` is its code word where it is known."""
         if answer.login:
             return "closed"
-        if not answer.spoken:
+        if not self.spoken(answer):
             return "wall"
         return self.words.get(code(answer.body) if word is None else word, self.statuses.get(answer.status))
 
@@ -52,11 +62,13 @@ def reading(meanings: Meanings) -> Iterator[None]:
         raise Unreadable(evidence, error.message) from answer
 
 
-def at_the_door(error: BaseException | None) -> TryLater | None:
+def at_the_door(error: BaseException | None, meanings: Meanings) -> TryLater | None:
     """What to raise where a wall stands before a listing; None where the platform itself said something."""
-    if not isinstance(error, (Refused, Unexpected)) or error.spoken or error.login:
+    if not isinstance(error, (Refused, Unexpected)) or meanings.spoken(error) or error.login:
         return None
-    if error.status not in (401, 403) and error.what() != "a check for robots":
+    # Pages of other software hold captchas, too; who guards a site does not deny that a path is there.
+    guard = error.status not in (404, 410) and error.what() == "a check for robots"
+    if error.status not in (401, 403) and not guard:
         return None
     return TryLater(
         error.message,

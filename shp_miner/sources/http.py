@@ -45,7 +45,7 @@ __all__ = [
 T = TypeVar("T")
 
 _SECRET_HEADER = re.compile(r"authorization|cookie|token|key|secret", re.IGNORECASE)
-_HOST = re.compile(rb"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+_HOST = re.compile(rb"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
 _PORTS = {"http": 80, "https": 443}
 
 #: No parameters and no headers.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
-from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.bounds import SKEW_US, Check
+from shp_miner.model import ANSWER, HASHES, POST, Chunk, Rows
 from shp_miner.text.clean import sound, visible_chars
 
 BodyFormat = Literal["markdown", "html", "text", "reddit"]
@@ -58,17 +59,27 @@ class Answer(Item, kw_only=True):
     accepted: bool = False
 
 
+AnItem = TypeVar("AnItem", Post, Answer)
+
+_CHECKS: dict[type[Item], Check] = {
+    kind: Check(name for name in schema.names if name not in HASHES)
+    for kind, schema in ((Post, POST), (Answer, ANSWER))
+}
+
+
 class Thread(msgspec.Struct):
     """A post with its direct replies at one time.
 
     `missing` counts direct replies that the platform says there are and did not hand out. `changed_at` is the time that
     a listing would have shown before these were read (microseconds since 1970), where the platform says it here, too.
+    `unusable` has the states of answers, by id, that are there and that the store cannot hold.
     """
 
     post: Post
     answers: list[Answer]
     missing: int = 0
     changed_at: int | None = None
+    unusable: dict[str, State] = {}
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -81,7 +92,10 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 def to_chunk(origin: Origin, posts: Iterable[Post], answers: Iterable[Answer], observed_at: int) -> Chunk:
-    """Observations for the store, made at `observed_at` (microseconds since 1970) where an item says no other time."""
+    """Observations for the store, made at `observed_at` (microseconds since 1970) where an item says no other time.
+
+    Raises Lost where the store cannot hold an item.
+    """
     chunk = []
     for schema, items in ((POST, posts), (ANSWER, answers)):
         rows = Rows(schema)
@@ -91,10 +105,15 @@ def to_chunk(origin: Origin, posts: Iterable[Post], answers: Iterable[Answer], o
     return Chunk(*chunk)
 
 
+def check_item(origin: Origin, item: Item, observed_at: int) -> None:
+    """Raise Lost where the store cannot hold an item that was read at `observed_at` (microseconds since 1970)."""
+    _CHECKS[type(item)](columns(origin, item, observed_at), observed_at + SKEW_US)
+
+
 def columns(origin: Origin, item: Item, observed_at: int | None) -> dict[str, object]:
     """A row of POST or ANSWER; `observed_at` is null where nobody knows it."""
     values = msgspec.structs.asdict(item)
-    for name in ("body", "author", "title"):
+    for name in ("body", "author", "author_id", "author_url", "title", "url", "license"):
         if values.get(name) is not None:
             values[name] = sound(values[name])[0]
     return {

@@ -22,6 +22,7 @@ from shp_miner.sources.items import Answer, Post, Role, State, Thread
 from shp_miner.sources.lemmy_v3 import V3
 from shp_miner.sources.lemmy_v4 import V4, Api, Comment, CommentView, Person, PostView
 from shp_miner.sources.lemmy_v4 import Post as LemmyPost
+from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 from shp_miner.text.notices import notice
 
@@ -35,7 +36,9 @@ _PRIVATE = "instance_is_private"
 #: What refusals of one post mean. Only Lemmy's own words make a post missing: it answers with status 400 as with 404,
 #: and so do others in its place. What is deleted or removed is handed out with a flag that says so.
 MEANINGS = Meanings(
-    words={**dict.fromkeys(sorted(_NO_SUCH), "missing"), _PRIVATE: "closed"}, statuses={401: "closed", 403: "forbidden"}
+    words={**dict.fromkeys(sorted(_NO_SUCH), "missing"), _PRIVATE: "closed"},
+    statuses={401: "closed", 403: "forbidden"},
+    own={"error": str},
 )
 
 #: Who may read, in the words of 0.19 and 1.0, where it is not everybody.
@@ -52,6 +55,7 @@ class Lemmy:
     lists_activity = False
     ids_per_request = 0
     looks_up = False
+    tells_the_past = False
 
     def __init__(self, http: Http, site: str) -> None:
         self.site = site
@@ -159,11 +163,9 @@ class Lemmy:
     def _no_lemmy(self, refusals: Sequence[Error]) -> Error:
         for error in refusals:
             if isinstance(error, NotAllowed):
-                return at_the_door(error) or error
-        return at_the_door(refusals[-1]) or BadInput(
-            f"{self.site} does not answer as a Lemmy instance does: {refusals[-1].message}",
-            "Give the host of a Lemmy instance, such as lemmy.ml.",
-        )
+                return at_the_door(error, MEANINGS) or error
+        wall = at_the_door(refusals[-1], MEANINGS)
+        return wall or other_software(self._http, self.site, "Lemmy", refusals[-1])
 
     def _private(self) -> NotAllowed:
         return NotAllowed(
@@ -171,7 +173,7 @@ class Lemmy:
         )
 
     def _named(self, error: Refused | Unexpected) -> Error:
-        return self._private() if _reason(error) == _PRIVATE else at_the_door(error) or error
+        return self._private() if _reason(error) == _PRIVATE else at_the_door(error, MEANINGS) or error
 
     def _local_name(self, community: str) -> str:
         """The name without what people write before and after it. BadInput for a community of another instance."""

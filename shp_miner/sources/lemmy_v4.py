@@ -186,7 +186,15 @@ class V4:
         """See Api."""
         # The name of this parameter changed between 1.0's betas; one that a release does not know is ignored.
         names = {"community_name": community, "community_name_or_id": community}
-        params: Params = {**names, "type_": "all", "sort": "new", "limit": PAGE_SIZE, "page_cursor": token}
+        params: Params = {
+            **names,
+            "type_": "all",
+            "sort": "new",
+            "limit": PAGE_SIZE,
+            # Without it, the instance's own setting decides how far back the list goes.
+            "time_range_seconds": 0,
+            "page_cursor": token,
+        }
         return self._http.get("/api/v4/post/list", Paged[PostView], params=params)
 
     def answers(self, post_id: str, sort: str, token: str | None) -> Paged[CommentView]:

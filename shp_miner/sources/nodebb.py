@@ -6,8 +6,7 @@ request for each post instead of one for 20.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from html import unescape
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
@@ -17,6 +16,8 @@ import msgspec
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.items import Answer, Post, State, Thread
+from shp_miner.sources.nodebb_categories import AllCategories, Categories, by_name, is_link
+from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
 from shp_miner.text.notices import notice
 
@@ -32,7 +33,10 @@ _Flag = int | bool
 
 #: What refusals of one topic mean. Guests are told 401 of topics that were deleted and of those that they may not read,
 #: and by the newest releases 404 of both; which it is tells the category. Deleted topics that are shown bear a flag.
-MEANINGS = Meanings(statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"})
+MEANINGS = Meanings(
+    statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"},
+    own={"path": str, "bodyClass": str, "loggedIn": bool, "response": dict},
+)
 
 
 class _User(msgspec.Struct, kw_only=True):
@@ -84,16 +88,6 @@ class _ListedTopic(msgspec.Struct, kw_only=True):
     pinned: _Flag = 0
 
 
-class _Category(msgspec.Struct, kw_only=True):
-    cid: _Id
-    slug: str
-    children: list[_Category] | None = None
-
-
-class _Categories(msgspec.Struct):
-    categories: list[_Category]
-
-
 class _Privileges(msgspec.Struct, frozen=True):
     """What a guest may do in a category; a list of topics may be shown to people who may not read them."""
 
@@ -106,6 +100,10 @@ class _CategoryPage(msgspec.Struct, kw_only=True):
     topics: list[_ListedTopic]
     pagination: _Pagination
     privileges: _Privileges = _Privileges()
+
+
+#: A category that only leads somewhere else answers with the address, as a bare string.
+_PAGE_OR_LINK: Any = _CategoryPage | str
 
 
 class _Pages:
@@ -160,6 +158,7 @@ class NodeBB:
     lists_activity = True
     ids_per_request = 0
     looks_up = False
+    tells_the_past = False
 
     def __init__(self, http: Http, site: str, address: str | None = None) -> None:
         """`address` is where people find the site; its host with https:// where nothing else is known."""
@@ -171,8 +170,13 @@ class NodeBB:
         """The category's slug, which starts with its id."""
         wanted = community.strip("/").lower()
         number = wanted.partition("/")[0]
-        if number.lstrip("-").isdecimal():
-            page = self._ask(f"/api/category/{number}", _CategoryPage)
+        if number.startswith("-") and number[1:].isdecimal():
+            raise BadInput(
+                f"Category {number} of {self.site} holds topics of other servers; it has copies with other scores.",
+                "Crawl them where they come from, or choose another category.",
+            )
+        if number.isdecimal():
+            page = self._category(number)
             if page is not None:
                 return page.slug
         return self._by_name(wanted)
@@ -223,9 +227,16 @@ class NodeBB:
         """A page of a category, null for one after the first that is not there."""
         category = community.partition("/")[0]
         # The site's owner may have chosen another order.
-        found = self._ask(f"/api/category/{category}", _CategoryPage, sort="recently_replied", page=number)
+        found = self._category(category, sort="recently_replied", page=number)
         if found is None and number == 1:
             raise BadInput(f"{self.site} has no category {community!r} that the public can read.")
+        return found
+
+    def _category(self, number: str, **params: str | int) -> _CategoryPage | None:
+        """A page of a category. Raises BadInput for one that only leads somewhere else."""
+        found: _CategoryPage | str | None = self._ask(f"/api/category/{number}", _PAGE_OR_LINK, **params)
+        if isinstance(found, str):
+            raise is_link(self.site, number, found)
         return found
 
     def _pages(self, first: _Topic) -> _Pages:
@@ -299,26 +310,22 @@ class NodeBB:
 
     def _by_name(self, wanted: str) -> str:
         """The slug of the category with this name. Raises BadInput with the names there are."""
-        found = self._ask("/api/categories", _Categories)
+        found = self._ask("/api/categories", Categories)
         if found is None:
             raise self._other_software()
-        slugs = list(dict.fromkeys(category.slug for category in _flat(found.categories)))
-        matches = [slug for slug in slugs if wanted in (slug.lower(), slug.lower().partition("/")[2])]
-        if len(matches) > 1:
-            raise BadInput(f"{self.site} has several categories {wanted!r}.", f"Name one of {', '.join(matches)}.")
-        if not matches:
-            near = get_close_matches(wanted, slugs, n=3, cutoff=0.4) or slugs[:5]
-            raise BadInput(
-                f"{self.site} has no category {wanted!r} that the public can read.",
-                f"Categories it has: {', '.join(near)}.",
-            )
-        return matches[0]
+        return by_name(self.site, wanted, found, self._everything)
+
+    def _everything(self) -> AllCategories | None:
+        try:
+            return self._http.get_or_none("/api/v3/categories", AllCategories)
+        except (NotAllowed, BadInput):
+            return None  # a release that has no such list
 
     def _ask(self, path: str, kind: type[_T], **params: str | int) -> _T | None:
         try:
             return self._http.get_or_none(path, kind, params=params)
         except (NotAllowed, BadInput) as error:
-            raise at_the_door(error) or self._named(error) from error
+            raise at_the_door(error, MEANINGS) or self._named(error) from error
 
     def _named(self, error: Error) -> Error:
         return self._other_software(error) if isinstance(error, BadInput) else self._closed()
@@ -329,15 +336,7 @@ class NodeBB:
         )
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
-        why = f" ({error.message.rstrip('.')})" if error else ""
-        return BadInput(
-            f"{self.site} does not answer like a NodeBB forum{why}.",
-            "Check the address, and that the site runs NodeBB.",
-        )
-
-
-def _flat(categories: Iterable[_Category]) -> list[_Category]:
-    return [one for category in categories for one in (category, *_flat(category.children or ()))]
+        return other_software(self._http, self.site, "NodeBB", error)
 
 
 def _answers(post: _Post, first: _Post) -> bool:

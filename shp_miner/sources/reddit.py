@@ -29,6 +29,7 @@ from shp_miner.sources import limits, reddit_answers
 from shp_miner.sources.call import Silent
 from shp_miner.sources.evidence import Meanings
 from shp_miner.sources.items import Answer, Post, Thread
+from shp_miner.sources.losing import each
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks
 from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing, plain_name
 from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect
@@ -79,6 +80,7 @@ class Reddit:
     lists_activity = False
     ids_per_request = _IDS
     looks_up = True
+    tells_the_past = False
 
     def __init__(
         self,
@@ -257,7 +259,8 @@ class Reddit:
 
     def _each(self, path: str, things: Iterable[Thing], kind: str, decode: Callable[[Any, int], T]) -> list[T]:
         latest_us = self._latest_us()
-        return _decoded(path, lambda: [decode(thing.data, latest_us) for thing in things if thing.kind == kind])
+        found = [thing.data for thing in things if thing.kind == kind]
+        return _decoded(path, lambda: each(found, lambda data: decode(data, latest_us)))
 
     def _latest_us(self) -> int:
         return int((self._clock.now() + CLOCK_SKEW.total_seconds()) * 1_000_000)

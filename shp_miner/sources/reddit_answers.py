@@ -17,6 +17,7 @@ from shp_miner.dumps.records import Lost, epoch_us
 from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, ROLES, SITE
 from shp_miner.errors import BadInput
 from shp_miner.sources.items import Answer, Post, Role, State
+from shp_miner.sources.losing import each
 from shp_miner.text.notices import notice
 
 _NAME = re.compile(r"[A-Za-z0-9_]{2,50}")
@@ -167,12 +168,14 @@ def is_direct(data: Any) -> bool:
 
 def direct(things: Iterable[Thing], latest_us: int) -> list[Answer]:
     """The direct replies to a post among the things; replies to replies are left out."""
-    return [answer(one.data, latest_us) for one in things if one.kind == ANSWER_KIND and is_direct(one.data)]
+    comments = [one.data for one in things if one.kind == ANSWER_KIND]
+    found = each(comments, lambda data: answer(data, latest_us) if is_direct(data) else None)
+    return [one for one in found if one is not None]
 
 
 def stubs(things: Iterable[Thing], fullname: str) -> list[More]:
     """The stubs that hide direct replies to the post of this full name ("t3_...")."""
-    found = [msgspec.convert(one.data, More) for one in things if one.kind == MORE_KIND]
+    found = each((one.data for one in things if one.kind == MORE_KIND), lambda data: msgspec.convert(data, More))
     return [more for more in found if more.parent_id == fullname]
 
 

@@ -89,6 +89,9 @@ class Source(Protocol):
     #: Whether an item that a look-up by id leaves out, while it hands out others, is gone by the platform's own word.
     looks_up: bool
 
+    #: Whether observations bear an earlier time than that of asking: an archive tells what it once read.
+    tells_the_past: bool
+
     def verify(self, community: str) -> str:
         """The community's name as the platform writes it, or a sentence on why it cannot be read."""
         ...

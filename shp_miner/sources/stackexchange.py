@@ -117,6 +117,7 @@ class StackExchange:
     lists_activity = True
     ids_per_request = _PAGE_SIZE
     looks_up = True
+    tells_the_past = False
 
     #: How many threads one call of `threads` takes.
     threads_per_request = _PAGE_SIZE
@@ -225,7 +226,7 @@ class StackExchange:
             )
         if said.error_id in _BAD_MOMENT:
             return TryLater(f"The Stack Exchange API is not well ({said.error_name}).", "Run the same command later.")
-        return at_the_door(error) or error
+        return at_the_door(error, MEANINGS) or error
 
     def _tag(self, community: str) -> str | None:
         name = community.strip().lower()

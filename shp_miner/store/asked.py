@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import polars as pl
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import LINE, Item, Line, item_line, line
+
+#: How platforms write that what follows is a name.
+_PREFIXES = ("u/", "/u/", "user/", "/user/")
+_SIGN = re.compile(r"^(?:/*(?:u|user)/+|/+|@+)")
 
 _ITEM_HINT = (
     "Write site/post_id or site/post_id/answer_id, such as reddit.com/1abc/k2d, or the item's address as stored."
@@ -31,14 +36,17 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 def author(text: str) -> Asked:
-    """A person: "name" anywhere, "name@site", or the address of their page. Raises UsageError for an empty one."""
+    """A person: "name" anywhere, "name@site", or the address of their page. Raises UsageError for an empty one.
+
+    Names are taken as platforms show them, too: u/name, /u/name, /user/name/, @name.
+    """
     text = text.strip()
     if "://" in text:
         return Asked(told=(("author_url", None, text),))
-    # People write names as platforms show them, and some names do begin so.
-    names = {text, text.removeprefix("/").removeprefix("u/"), text.removeprefix("@")} - {""}
-    if not names:
-        raise UsageError("An author without a name cannot be forgotten.", "Write --author NAME or NAME@SITE.")
+    plain = _SIGN.sub("", text).rstrip("/")
+    if not plain:
+        raise UsageError(f"{text!r} is an author without a name.", "Write --author NAME or NAME@SITE.")
+    names = {plain, text} if text.startswith("@") else {plain}  # some names do begin so
     told: set[tuple[str, str | None, str]] = {("name", None, name) for name in names}
     for name in names:
         # On Lemmy a name has a host of its own behind it; both readings are meant.
@@ -82,7 +90,7 @@ def _either(text: str) -> Asked:
         return author(rest) if kind == "author" else item(rest)
     if "://" in text:
         return Asked(told=(("author_url", None, text), ("page", None, text)))
-    is_author = "/" not in text or text.startswith(("u/", "/u/"))
+    is_author = "/" not in text or text.startswith(_PREFIXES)
     return author(text) if is_author else item(text)
 
 

@@ -94,13 +94,34 @@ class Doubts:
                     f"DELETE FROM doubts WHERE {_KEY}", [(*thread, answer_id or "") for answer_id in answer_ids]
                 )
 
-    def of_thread(self, origin: Origin, post_id: str) -> list[Doubt]:
-        """All doubts about a thread and its items."""
-        rows = self._database.execute(
-            f"SELECT {_COLUMNS} FROM doubts WHERE source = ? AND site = ? AND post_id = ?",
-            (origin.source, origin.site, post_id),
+    def shown(self, origin: Origin, post_id: str) -> bool:
+        """Forget the doubt whether a thread is there as a whole: it is shown, if only in part.
+
+        Returns whether a closed door or a wall stood before it.
+        """
+        key = (origin.source, origin.site, post_id, "")
+        with transaction(self._database):
+            found = self._database.execute(
+                f"DELETE FROM doubts WHERE {_KEY} AND whole RETURNING against", key
+            ).fetchall()
+        return any(against in CLOSED for (against,) in found)
+
+    def about(self, origin: Origin, post_id: str) -> bool:
+        """Whether anything of a thread is in doubt."""
+        key = (origin.source, origin.site, post_id)
+        found = self._database.execute(
+            "SELECT 1 FROM doubts WHERE source = ? AND site = ? AND post_id = ? LIMIT 1", key
         )
-        return [_doubt(row) for row in rows]
+        return found.fetchone() is not None
+
+    def unconfirmed(self, origin: Origin) -> tuple[int, int]:
+        """How many threads and how many single items of a community are absent or refused, and not believed gone."""
+        row = self._database.execute(
+            "SELECT coalesce(sum(whole), 0), coalesce(sum(NOT whole), 0) FROM doubts "
+            "WHERE source = ? AND site = ? AND community = ? AND against IN ('missing', 'forbidden')",
+            (origin.source, origin.site, origin.community),
+        ).fetchone()
+        return int(row[0]), int(row[1])
 
     def unhidden(self, origin: Origin) -> list[Doubt]:
         """Doubts of a community whose items the store does not hide yet: of this run, or of one that was killed."""

@@ -18,18 +18,21 @@ from uuid import uuid4
 import msgspec
 
 from shp_miner.errors import BadInput
-from shp_miner.export.publish import formats_in, manifest_hashes
+from shp_miner.export.publish import formats_in, leftovers, lock_of, manifest_hashes
 from shp_miner.store.files import replace_file
-from shp_miner.store.identity import EXPORTS, is_copy, settle_identity
-from shp_miner.store.lake import Store
+from shp_miner.store.identity import EXPORTS, is_copy, may_be_copy_of, settle_identity
+from shp_miner.store.lake import TABLES, Store
 
-#: How far an export came: registered and nothing there yet; built and about to appear; there; being deleted. Empty
-#: where an earlier version registered it, which did not say.
-Stage = Literal["", "begun", "publishing", "written", "removing"]
+#: How far an export came: registered and being built; built and about to appear; there; being deleted; nothing of it
+#: there any more but dropped rows. Empty where an earlier version registered it, which did not say.
+Stage = Literal["", "begun", "publishing", "written", "removing", "gone"]
+
+#: A process that is killed then leaves text in the place or beside it that no manifest is of.
+BETWEEN: tuple[Stage, ...] = ("begun", "publishing", "removing")
 
 #: What keeps forgetting from a copy: it is not there; it is no export any more; it cannot be made again; the list's own
-#: file cannot be read.
-Kept = Literal["away", "unreadable", "failed", "damaged"]
+#: file cannot be read; it may be another store's.
+Kept = Literal["away", "unreadable", "failed", "damaged", "unsure"]
 
 #: Manifests that are kept in mind for each export. One put back from a backup is known by them.
 _MANIFESTS = 200
@@ -51,7 +54,8 @@ class KnownExport(msgspec.Struct):
     All paths are absolute. While the export is as it was when it was found clean, only what was forgotten since needs
     to be looked for in it. `made` has hashes of the manifests that this store wrote there: what has others is not this
     export. `owes` has, by path, what a forget request waits for. `key` tells exports of one path apart: one that is
-    waited for stays known although another was made in its place.
+    waited for stays known although another was made in its place. `of` is the place of the store that made it, where
+    nobody can tell whether this one is that store or a copy of it.
     """
 
     path: str
@@ -61,9 +65,12 @@ class KnownExport(msgspec.Struct):
     made: list[str] = []
     owes: dict[str, Owed] = {}
     key: str = ""
+    of: str = ""
 
     def is_there(self) -> bool:
         """Whether what is in the export's folder now is this export."""
+        if self.stage in ("begun", "gone"):
+            return False
         try:
             there = manifest_hashes(formats_in(Path(self.path)))
         except OSError:
@@ -73,6 +80,28 @@ class KnownExport(msgspec.Struct):
     def is_made_of(self, hashes: set[str]) -> bool:
         """Whether manifests are all of this export; an earlier version did not say which it wrote."""
         return not self.made or hashes <= set(self.made)
+
+    def is_back(self, path: str) -> bool:
+        """Whether the export, or with its path a folder of its dropped rows, is there."""
+        place = Path(path)
+        with suppress(OSError):
+            if path != self.path:
+                return any(place.iterdir())
+            return not self.why_away() if self.stage in BETWEEN else self.is_there()
+        return False
+
+    def why_away(self) -> str:
+        """Why nobody can see what an export that was killed left: its disk is away. Empty where that is there."""
+        place = Path(self.path)
+        if self.stage != "removing" and (leftovers(place) or lock_of(place).exists() or self.is_there()):
+            return ""
+        try:
+            is_empty = not any(place.parent.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return "The folder around it is not there."
+        if is_empty:
+            return "The folder around it is empty, as that of a disk that is not mounted."
+        return "" if self.stage == "removing" else "What was left there when it was killed is not there any more."
 
     def add_made(self, hashes: set[str]) -> None:
         """Keep manifests in mind, the newest last."""
@@ -92,11 +121,14 @@ _TRIED = "the next run, `shp-miner forget` or `shp-miner doctor --repair` cleans
 
 #: What to do about a copy that could not be reached, by what kept it.
 HINTS: dict[Kept, str] = {
-    "away": f"Bring it back: {_TRIED}. If it was moved, run `shp-miner forget --export NEW-PLACE`; "
+    "away": f"Bring it back: {_TRIED}. "
+    "If it was moved, run `shp-miner forget --export NEW-PLACE --drop-export {path}`; "
     "if it was deleted, `shp-miner forget --drop-export {path}`.",
     "unreadable": f"Restore its manifest.json: {_TRIED}. "
     "Or delete the folder, and run `shp-miner forget --drop-export {path}`.",
     "failed": f"Put that right: {_TRIED}. Or delete the folder, and run `shp-miner forget --drop-export {{path}}`.",
+    "unsure": "If this is that store, run `shp-miner forget --export {path}`; "
+    "if it is a copy, `shp-miner forget --drop-export {path}`.",
     "damaged": "Delete it, and name its export with `shp-miner forget --export DIR`.",
 }
 
@@ -108,11 +140,13 @@ DAMAGED = "This file of the list of exports is damaged: it does not say which ex
 def waiting(store: Store) -> list[Waiting]:
     """The copies that a forget request waits for, by path; a damaged file of the list keeps a copy from it, too."""
     exports, damaged = all_exports(store)
-    found = [
-        Waiting(path, owed.since, owed.why, HINTS[owed.kept_by].format(path=path))
-        for known in exports
-        for path, owed in known.owes.items()
-    ]
+    found = []
+    for known in exports:
+        for path, owed in known.owes.items():
+            said = owed.why, HINTS[owed.kept_by].format(path=path)
+            if owed.kept_by == "away" and known.is_back(path):
+                said = "It is there again, and not cleaned yet.", f"{_TRIED[0].upper()}{_TRIED[1:]}."
+            found.append(Waiting(path, owed.since, *said))
     for file in damaged:
         with suppress(FileNotFoundError):
             found.append(Waiting(str(file), file.stat().st_mtime, DAMAGED, HINTS["damaged"]))
@@ -121,7 +155,8 @@ def waiting(store: Store) -> list[Waiting]:
 
 def is_back(store: Store) -> bool:
     """Whether something is in the place of a copy that a forget request waits for, so that it can be tried again."""
-    return any(Path(path).exists() for known in all_exports(store)[0] for path in known.owes)
+    known = [(one, path) for one in all_exports(store)[0] for path in one.owes]
+    return any(Path(path).exists() or one.is_back(path) for one, path in known)
 
 
 # -- while an export is written ---------------------------------------------------------------------------------------
@@ -137,16 +172,22 @@ class Registration:
     def __init__(self, store: Store, out: Path, known: KnownExport | None = None) -> None:
         self._store, self._out, self._known = store, out, known
         self._again = known is not None
-        self._dropped: list[str] = []
+        # Looked for before what a killed one left there is cleared away.
+        self._replaced = known or _to_replace(store, os.path.abspath(out))  # noqa: PTH100
+        self._dropped: list[Path] = []
 
     def begin(self, dropped: str | os.PathLike[str] | None) -> None:
-        """Note that text is about to be written. `dropped` is made here: a folder that is noted has been there."""
+        """Note that text is about to be written.
+
+        `dropped` is made here, and its folders for tables: one that is noted has been there, and is never empty.
+        """
         if self._again:
             return
         if dropped is not None:
-            Path(dropped).mkdir(parents=True, exist_ok=True)
-        self._known = remember_export(self._store, self._out, dropped=dropped)
-        self._dropped = [os.path.abspath(dropped)] if dropped is not None else []  # noqa: PTH100
+            self._dropped = [*(Path(dropped, name) for name in TABLES), Path(dropped)]
+            for folder in self._dropped:
+                folder.mkdir(parents=True, exist_ok=True)
+        self._known = remember_export(self._store, self._out, dropped=dropped, known=self._replaced)
 
     def publishing(self, folder: Path) -> None:
         """Note what is about to appear: it has been built in `folder`."""
@@ -161,21 +202,23 @@ class Registration:
         """Note that the export is there. What was waited for in its place is replaced by it."""
         if self._known is None or self._again:
             return
-        self._known.stage = "written"
+        self._known.stage, self._known.of = "written", ""
         self._known.owes.pop(self._known.path, None)
         with suppress(OSError):  # it is there all the same, and found to be at the next look
             _write(self._store, self._known)
 
     def failed(self) -> None:
         """Take back what was noted if nothing has come of it."""
-        if self._known is None or self._again or self._known.stage != "begun":
+        if self._known is None or self._again or self._known.stage != "begun" or leftovers(self._out.absolute()):
             return
+        for folder in self._dropped:
+            with suppress(OSError):
+                folder.rmdir()  # if it is empty
+        self._known.stage = "gone"
+        if self._dropped and not self._dropped[-1].exists():
+            self._known.dropped.remove(os.path.abspath(self._dropped[-1]))  # noqa: PTH100
         with suppress(OSError):
-            for folder in self._dropped:
-                Path(folder).rmdir()  # if it is empty
-        with suppress(OSError):
-            if not any(Path(one).exists() for one in self._known.dropped):
-                drop_export(self._store, self._known)
+            _write(self._store, self._known) if self._known.dropped else drop_export(self._store, self._known)
 
 
 @contextmanager
@@ -194,16 +237,22 @@ def registration(store: Store, out: Path, known: KnownExport | None = None) -> I
 
 
 def remember_export(
-    store: Store, out: str | os.PathLike[str], *, dropped: str | os.PathLike[str] | None = None
+    store: Store,
+    out: str | os.PathLike[str],
+    *,
+    dropped: str | os.PathLike[str] | None = None,
+    known: KnownExport | None = None,
 ) -> KnownExport | None:
     """Note that an export is about to be written to `out`, and its dropped rows to `dropped`.
 
-    None where the store cannot be written to, so that nothing could be noted.
+    `known` is what it replaces, or a new entry for it. None where the store cannot be written to, so that nothing could
+    be noted.
     """
     path = os.path.abspath(out)  # noqa: PTH100  (the name as given, through links too)
     try:
         settle_identity(store.path)
-        known = _to_replace(store, path) or KnownExport(path, stage="begun")
+        known = known or _to_replace(store, path)
+        known.stage = "begun" if known.stage == "gone" else known.stage
         if dropped is not None:
             known.dropped = sorted({*known.dropped, os.path.abspath(dropped)})  # noqa: PTH100
         write_export(store, known)
@@ -214,38 +263,43 @@ def remember_export(
     return known
 
 
-def _to_replace(store: Store, path: str) -> KnownExport | None:
-    """The known export whose place a new one takes: the one that is there, or else one that nobody waits for.
+def _to_replace(store: Store, path: str) -> KnownExport:
+    """The known export whose place a new one takes: the one that is there, or one of which nothing is. Else a new one.
 
-    One that is waited for and is not there stays known by itself: it may come back.
+    One that was there and is not now stays known by itself: nobody said that it was deleted, and it may come back, as
+    when its disk is mounted again.
     """
     _read(_place(store, KnownExport(path)))  # damaged: said before anything is written
     known = [one for one in all_exports(store)[0] if one.path == path]
-    there = [one for one in known if one.is_there()]
-    free = [one for one in known if path not in one.owes]
-    if there or free:
-        return (there or free)[0]
-    return KnownExport(path, stage="begun", key=uuid4().hex) if known else None
+    for one in known:
+        if one.is_there():
+            return one
+    for one in known:
+        if one.stage == "gone" or (one.stage in ("begun", "publishing") and leftovers(Path(path))):
+            return one
+    return KnownExport(path, stage="begun", key=uuid4().hex if known else "")
+
+
+def note_cleared(store: Store, known: KnownExport) -> None:
+    """Note that nothing lies beside an export's place any more: one that was killed before it appeared is gone."""
+    if known.stage in ("begun", "publishing") and not known.is_there():
+        known.stage = "gone"
+        _write(store, known) if known.dropped else drop_export(store, known)
 
 
 def adopt_export(store: Store, folder: Path) -> None:
-    """Note an export of this store that somebody names: a new place of one that is away, or one more."""
+    """Note an export of this store that somebody names, as one more: no copy can be told from one that was moved."""
     path = os.path.abspath(folder)  # noqa: PTH100
-    hashes = manifest_hashes(formats_in(Path(path)))
-    exports = all_exports(store)[0]
-    moved = [one for one in exports if one.path != path and hashes <= set(one.made) and not one.is_there()]
-    at_place = [one for one in exports if one.path == path]
-    there = [one for one in at_place if one.is_there()]
-    known = next(iter([*there, *at_place]), None) or KnownExport(path)
-    known.stage = "written"
-    for one in moved:
-        known.dropped = sorted({*known.dropped, *one.dropped})
-        known.made = [*known.made, *(made for made in one.made if made not in known.made)]
-        known.owes |= {path if place == one.path else place: owed for place, owed in one.owes.items()}
-    known.add_made(hashes)
+    known = _to_replace(store, path)
+    known.stage, known.of = "written", ""
+    known.add_made(manifest_hashes(formats_in(Path(path))))
     write_export(store, known)
-    for one in moved:
-        drop_export(store, one)
+
+
+def is_known(store: Store, out: Path) -> bool:
+    """Whether what is in a place now is an export that the store knows, and so `forget`."""
+    path = os.path.abspath(out)  # noqa: PTH100
+    return any(one.path == path and one.is_there() for one in all_exports(store)[0])
 
 
 def known_exports(store: Store) -> list[KnownExport]:
@@ -263,13 +317,16 @@ def all_exports(store: Store) -> tuple[list[KnownExport], list[Path]]:
     damaged: list[Path] = []
     if not folder.is_dir() or is_copy(store.path):
         return exports, damaged
+    of = may_be_copy_of(store.path)
     for path in sorted(folder.glob("*.json")):
         try:
             known = _read(path)
         except BadInput:
             damaged.append(path)
-        else:
-            exports += [known] if known else []
+            continue
+        if known is not None:
+            known.of = known.of or of
+            exports.append(known)
     return sorted(exports, key=lambda known: (known.path, known.key)), damaged
 
 

@@ -26,7 +26,7 @@ from shp_miner.store.forgotten import Forgotten, key_columns
 from shp_miner.store.forgotten_list import ITEM_KEY, Item, State, add, of_items
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.lock import shared
-from shp_miner.store.snapshot import HashRange
+from shp_miner.store.snapshot import HashRange, in_order
 from shp_miner.store.vacuum import end_before
 
 __all__ = ["Found", "Item", "Purged", "clean", "hide", "look_for_people", "purge_table", "tombstone"]
@@ -79,6 +79,16 @@ def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
     return int(hidden.posts.num_rows + hidden.answers.num_rows)
 
 
+def noted_away(store: Store, items: Sequence[Item]) -> dict[Item, int]:
+    """Those of the items whose newest observation says that they are gone or unreadable, and when that was."""
+    wanted = of_items(items, "removed", 0)
+    if wanted.is_empty():
+        return {}
+    away = [rows.filter(pl.col("state") != "live") for rows in _newest(store, wanted).values()]
+    rows = pl.concat(one.select(*ITEM_KEY, "seen") for one in away).iter_rows()
+    return {Item(site, post_id, answer_id): seen or 0 for site, post_id, answer_id, seen in rows}
+
+
 def _newest(store: Store, wanted: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """The newest rows of the items of some lines, by table, without text, and with ITEM_KEY and `seen` (its time)."""
     snapshot, found = store.snapshot(), {}
@@ -93,9 +103,8 @@ def _newest(store: Store, wanted: pl.DataFrame) -> dict[str, pl.DataFrame]:
             .drop("body", *(["title"] if name == "posts" else []))
             .collect()
             .join(items.select(key), on=key, how="semi")
-            .sort("observed_at", "content_hash", nulls_last=False)
-            .unique(key, keep="last", maintain_order=True)
         )
+        rows = in_order(rows, key).unique(key, keep="last", maintain_order=True)
         named = rows if name == "answers" else rows.with_columns(answer_id=pl.lit(None, pl.String))
         found[name] = named.with_columns(seen=pl.col("observed_at").to_physical())
     return found

@@ -1,8 +1,11 @@
 """Which store a folder holds: the store itself, wherever it was moved to, or a copy of it that is a store of its own.
 
 A copy has every byte of the first one, its list of exports too, and those are not the copy's to change. So each store
-has an id and notes where its folder is. Who opens it for writing at another place looks at the noted one: if that still
-holds the same id in another folder, this one is a copy, takes a new id and drops the list. If not, it was moved.
+has an id, and notes where its folder is and which folder. Who opens it for writing at another place looks at the noted
+one: if that still holds the same id in another folder, this one is a copy, takes a new id and drops the list. If it
+does not, and this is the very folder that was noted, it was moved. Else nobody can tell: it may have been moved to
+another disk, or be a copy of a store whose disk is away. Then it keeps the list, and every export on it is left alone
+until somebody says whose it is.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -26,7 +30,7 @@ EXPORTS = "exports"
 
 
 class Identity(msgspec.Struct):
-    """A store's `id` and the `path` of its folder when it was last opened for writing.
+    """A store's `id`, and the `path` of its folder and which `folder` that is, when it was last opened for writing.
 
     Of a copy: the path of the store that it is a copy of, and that store's exports that nobody has been told of yet.
     """
@@ -35,6 +39,7 @@ class Identity(msgspec.Struct):
     path: str
     copy_of: str | None = None
     theirs: list[str] = []
+    folder: str = ""
 
 
 class _Path(msgspec.Struct):
@@ -47,25 +52,39 @@ def is_copy(folder: Path) -> bool:
     return known is not None and known.path != os.path.realpath(folder) and _holds_another(folder, known)
 
 
+def may_be_copy_of(folder: Path) -> str:
+    """The place of the store that this one is, or is a copy of, where nobody can tell which; else empty.
+
+    Of a store that nobody has opened for writing in its place yet. Changes nothing.
+    """
+    known = _read(folder)
+    if known is None or known.path == os.path.realpath(folder) or _holds_another(folder, known):
+        return ""
+    return "" if known.folder in ("", _which(folder)) else known.path
+
+
 def settle_identity(folder: Path) -> None:
     """Give the store in `folder` an id if it has none, and note where it is now. Raises OSError.
 
     A copy becomes a store of its own. It may be ended at any moment and is then done again.
     """
-    here = os.path.realpath(folder)
+    here, which = os.path.realpath(folder), _which(folder)
     known = _read(folder)
-    if known is not None and known.path == here:
+    if known is not None and (known.path, known.folder) == (here, which):
         return
     with _alone(folder):
         known = _read(folder)
         if known is None:
-            _write(folder, Identity(uuid4().hex, here))
-        elif known.path == here or _is_same_folder(folder, known):
+            _write(folder, Identity(uuid4().hex, here, folder=which))
+        elif known.path != here and _is_same_folder(folder, known):
             return
-        elif _holds_another(folder, known):
+        elif known.path != here and _holds_another(folder, known):
             _become_own(folder, known, here)
         else:
-            known.path = here
+            if known.path != here and known.folder not in ("", which):
+                _hold_back_exports(folder, known.path)
+                known.id = uuid4().hex
+            known.path, known.folder = here, which
             _write(folder, known)
 
 
@@ -95,7 +114,21 @@ def _become_own(folder: Path, known: Identity, here: str) -> None:
         file.unlink(missing_ok=True)
     if files:
         sync(folder / EXPORTS)
-    _write(folder, Identity(uuid4().hex, here, first, sorted(theirs)))
+    _write(folder, Identity(uuid4().hex, here, first, sorted(theirs), _which(folder)))
+
+
+def _hold_back_exports(folder: Path, first: str) -> None:
+    """Note in the list that its exports may be those of the store at `first`. It may be ended and done again."""
+    for file in sorted((folder / EXPORTS).glob("*.json")):
+        with suppress(msgspec.DecodeError):  # damaged: said where it is read
+            told = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+            told["of"] = told.get("of") or first
+            replace_file(file, msgspec.json.encode(told), durable=True)
+
+
+def _which(folder: Path) -> str:
+    """Which folder it is, on whichever path: its file system and its number there."""
+    return f"{os.statvfs(folder).f_fsid:x}:{folder.stat().st_ino:x}"
 
 
 def _holds_another(folder: Path, known: Identity) -> bool:

@@ -6,32 +6,46 @@ A dump tells of millions of deletions. Only those of which the store holds anyth
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from shp_miner.errors import UsageError
-from shp_miner.store.forgotten_list import LINE, add, import_noted, imports_looked_through, noted_version
+from shp_miner.store.forgotten_list import (
+    FOLDER,
+    LINE,
+    add,
+    import_noted,
+    imports_looked_through,
+    in_effect,
+    names,
+    noted_version,
+    read_list,
+)
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.snapshot import HashRange, Snapshot, in_order
 
 #: Rows looked at together: their ids and times take about 200 bytes each in memory.
 _ROWS_EACH = 500_000
 
+_GONE = pl.col("state").is_in(["deleted", "removed"])
+
 
 def look_at_imports(store: Store, *, now_us: int | None = None) -> int:
     """Put on the list, as pending, what imports since the last look tell to be gone; the number of items.
 
-    Only under the exclusive lock. Where nobody knows when an item was deleted, it counts as deleted at `now_us`
-    (microseconds since 1970; the machine's clock where it is not given). If this is killed, the next look finds all.
+    Only under the exclusive lock. A deletion of which nobody knows the time counts as seen at `now_us` (microseconds
+    since 1970; the machine's clock where it is not given). If this is killed, the next look finds all.
     """
     if not import_noted(store.path):
         return 0
     with explained(f"looking for deletions in the store {store.path}"):
         snapshot = store.snapshot()
-        added = snapshot.added_since(earlier) if (earlier := _before(store)) else snapshot
         now_us = time.time_ns() // 1000 if now_us is None else now_us
+        look = _Look(snapshot, _before(store), store.path, now_us)
         parts = snapshot.ranges(_ROWS_EACH)
-        found = [_gone_with_text(snapshot, added, name, part, now_us) for name in TABLES for part in parts]
+        found = [look.gone_with_text(name, part) for name in TABLES for part in parts]
         lines = pl.concat([pl.DataFrame(schema=LINE), *found])
         if lines.height:
             add(store.path, lines, pending=True)
@@ -48,25 +62,55 @@ def _before(store: Store) -> Snapshot | None:
         return None
 
 
-def _gone_with_text(snapshot: Snapshot, added: Snapshot, name: str, part: HashRange, now_us: int) -> pl.DataFrame:
-    """Lines for the items of a range, in threads of which anything was added, that are gone and still say something."""
-    threads = added.scan(name, part).select("thread_hash").unique().collect()["thread_hash"]
-    if threads.is_empty():
-        return pl.DataFrame(schema=LINE)
-    key = ["thread_hash", "site", "post_id", *(["answer_id"] if name == "answers" else [])]
-    gone = pl.col("state").is_in(["deleted", "removed"])
-    # Earlier versions let in text with rows that said "deleted".
-    says = (pl.col("state") == "live") | pl.col("author").is_not_null() | (pl.col("body_chars") > 0)
-    says |= pl.col("title") != "" if name == "posts" else pl.lit(value=False)
-    rows = (
-        snapshot.scan(name, part)
-        .filter(pl.col("state") != "unreadable", pl.col("thread_hash").is_in(threads.implode()))
-        .select(*key, "observed_at", "content_hash", "state", says=says)
-        .collect()
-    )
-    rows = rows.join(rows.filter(gone).select(key).unique(), on=key, how="semi")
-    rows = rows.join(rows.filter("says").select(key).unique(), on=key, how="semi")
-    newest = in_order(rows, key).unique(key, keep="last", maintain_order=True).filter(gone)
-    at = pl.col("observed_at").to_physical().fill_null(now_us)
-    lines = newest.select(*key, "state", kind=pl.lit("item"), by=pl.lit("platform"), at=at)
-    return pl.concat([pl.DataFrame(schema=LINE), lines], how="diagonal")
+class _Look(msgspec.Struct):
+    """A look at the store as it is now, `before` the imports (None if nobody knows), for the list in `folder`."""
+
+    now: Snapshot
+    before: Snapshot | None
+    folder: Path
+    now_us: int
+
+    def gone_with_text(self, name: str, part: HashRange) -> pl.DataFrame:
+        """Lines for a range's items that are gone and still say something, in threads to which anything was added."""
+        added = self.now.added_since(self.before) if self.before else self.now
+        threads = added.scan(name, part).select("thread_hash").unique().collect()["thread_hash"]
+        if threads.is_empty():
+            return pl.DataFrame(schema=LINE)
+        key = ["thread_hash", "site", "post_id", *(["answer_id"] if name == "answers" else [])]
+        # Earlier versions let in text with rows that said "deleted".
+        says = (pl.col("state") == "live") | pl.col("author").is_not_null() | (pl.col("body_chars") > 0)
+        says |= pl.col("title") != "" if name == "posts" else pl.lit(value=False)
+        rows = (
+            self.now.scan(name, part)
+            .filter(pl.col("state") != "unreadable", pl.col("thread_hash").is_in(threads.implode()))
+            .select(*key, "observed_at", "content_hash", "state", says=says)
+            .with_columns(pl.col("observed_at").to_physical())
+            .collect()
+        )
+        rows = rows.join(rows.filter(_GONE).select(key).unique(), on=key, how="semi")
+        rows = rows.join(rows.filter("says").select(key).unique(), on=key, how="semi")
+        dated = self._dated(rows, name, part, key)
+        newest = in_order(dated, key).unique(key, keep="last", maintain_order=True).filter(_GONE)
+        lines = newest.select(*key, "state", kind=pl.lit("item"), by=pl.lit("platform"), at="observed_at")
+        return pl.concat([pl.DataFrame(schema=LINE), lines], how="diagonal")
+
+    def _dated(self, rows: pl.DataFrame, name: str, part: HashRange, key: list[str]) -> pl.DataFrame:
+        """The rows, with a time for each deletion of which nobody knows the time.
+
+        One that the imports brought counts as seen now. One from before them counts as it did then, so that what was
+        shown since stays: as the list says, or where the item is not on it, as seen when the store was made.
+        """
+        undated = rows.filter(_GONE & pl.col("observed_at").is_null())
+        if undated.is_empty():
+            return rows
+        listed = in_effect(read_list(self.folder / FOLDER, names(self.folder)))
+        listed = listed.filter(pl.col("answer_id").is_not_null() == (name == "answers")).select(*key[1:], "at")
+        if self.before is None:
+            old = undated.join(listed, on=key[1:], how="semi")
+        else:
+            old = self.before.scan(name, part).filter(_GONE, pl.col("observed_at").is_null()).collect()
+        same = [*key, "content_hash"]
+        old = old.select(same).unique().with_columns(is_old=pl.lit(value=True))
+        at = pl.when("is_old").then(pl.col("at").fill_null(self.now.made_us)).otherwise(self.now_us)
+        known = undated.join(old, on=same, how="left").join(listed, on=key[1:], how="left").with_columns(observed_at=at)
+        return pl.concat([rows.filter(~_GONE | pl.col("observed_at").is_not_null()), known.select(rows.columns)])

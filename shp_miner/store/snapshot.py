@@ -70,6 +70,11 @@ class Snapshot:
         """Each table's own id, which it gets when it is made, and its rows."""
         return {name: (str(table.metadata().id), self.rows(name)) for name, table in self._tables.items()}
 
+    @property
+    def made_us(self) -> int:
+        """When the tables were made, in microseconds since 1970, and so before any row came in; 0 if nobody knows."""
+        return (self._tables["posts"].metadata().created_time or 0) * 1000
+
     def size_bytes(self, name: str) -> int:
         """Bytes on disk of a table's files at this version."""
         return int(self._files[name]["bytes"].sum())
@@ -98,7 +103,9 @@ class Snapshot:
         files = self._files[name].filter(pl.col("highest") >= part.start, pl.col("lowest") < part.stop)
         if files.is_empty():
             return pl.DataFrame(schema=SCHEMAS[name]).lazy()
-        return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds())
+        # What earlier versions let in without a community is nowhere; `doctor --repair` takes it out.
+        placed = pl.col("community").is_not_null()
+        return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds(), placed)
 
     def posts(
         self, part: HashRange, communities: Collection[str] = (), *, keep_unreadable: bool = False
@@ -170,8 +177,9 @@ class Snapshot:
 
 
 def in_order(rows: pl.DataFrame, key: Collection[str]) -> pl.DataFrame:
-    """Observations by item; of each item's the last is the one that counts."""
-    return rows.sort(*key, "observed_at", "content_hash", nulls_last=False)
+    """Observations by item; of each item's the last is the one that counts: of those of one time, that it is gone."""
+    gone = pl.col("state").replace_strict({"live": 0, "unreadable": 1}, default=2, return_dtype=pl.Int8)
+    return rows.sort(*key, "observed_at", gone, "content_hash", nulls_last=False)
 
 
 def _among(communities: Collection[str]) -> pl.Expr:

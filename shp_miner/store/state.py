@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from shp_miner.communities import plain
 from shp_miner.sources.items import Origin, Thread
 from shp_miner.sources.source import Listed
-from shp_miner.store.database import AWAY, FILE, GIVEN_UP, NEVER, READABLE, WAITING, opened
+from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened
 from shp_miner.store.doubts import Doubts
+from shp_miner.store.queues import ONCE_MORE, Queues, place
 from shp_miner.transaction import transaction
 
 __all__ = ["FILE", "Known", "State"]
@@ -27,8 +27,8 @@ _ROUNDED_US = 5_000_000
 #: A visit this long after the one before is one of the visits to old threads, which go on at growing distances.
 LATE_US = 30 * 86_400_000_000
 
-#: What was given up and is to be tried once more.
-_ONCE_MORE = "NOT gone AND error IS NOT NULL AND retry_at = 0"
+#: The `claimed_until` of a thread that a run was ended on.
+_CUT_OFF = 1
 
 _DUE = f"{READABLE} AND due_at <= :now"
 _AGAIN = f"{AWAY} AND due_at <= :now"
@@ -54,7 +54,7 @@ class Known(msgspec.Struct, frozen=True):
     first_read_at: int | None = None
 
 
-class State:
+class State(Queues):
     """The crawl's memory in a store's folder. Raises BadInput where the file is damaged or from a newer version."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class State:
     def complete_to(self, origin: Origin) -> int | None:
         """Up to which time everything listed has been taken over; None before the first listing is complete."""
         row = self._database.execute(
-            "SELECT complete_to FROM windows WHERE source = ? AND site = ? AND community = ?", _place(origin)
+            "SELECT complete_to FROM windows WHERE source = ? AND site = ? AND community = ?", place(origin)
         ).fetchone()
         return None if row is None else row[0]
 
@@ -114,7 +114,7 @@ class State:
                 self._database.execute(
                     "INSERT INTO windows VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
                     "SET complete_to = max(complete_to, excluded.complete_to)",
-                    (*_place(origin), complete_to),
+                    (*place(origin), complete_to),
                 )
         return fresh
 
@@ -141,9 +141,28 @@ class State:
         """Threads that were last read before a time, whatever is due, the oldest unseen first."""
         return self._claim(origin, f"read_at < {before:d} ORDER BY read_at", now, until, count)
 
+    def ask_away_again(self, origin: Origin, before: int) -> None:
+        """Have what was gone or unreadable, and was last read before a time, asked for again whatever was planned."""
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
+                f"AND {AWAY} AND coalesce(read_at, 0) < ?",
+                (*place(origin), before),
+            )
+
+    def door_opened(self, origin: Origin) -> None:
+        """Have all threads of a community asked for again that a closed door or a wall kept from being read."""
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
+                "AND unreadable AND post_id IN (SELECT post_id FROM doubts WHERE source = ? AND site = ? AND whole "
+                "AND against IN ('closed', 'wall'))",
+                (*place(origin), origin.source, origin.site),
+            )
+
     def claim_once_more(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
         """What was given up and is to be tried once more; otherwise as `claim_waiting`."""
-        return self._claim(origin, f"{_ONCE_MORE} ORDER BY failed_since", now, until, count)
+        return self._claim(origin, f"{ONCE_MORE} ORDER BY failed_since", now, until, count)
 
     def known(self, origin: Origin, post_ids: Sequence[str]) -> list[Known]:
         """What is remembered of threads, in the order asked for."""
@@ -292,80 +311,24 @@ class State:
                 [(origin.source, origin.site, post_id) for post_id in post_ids],
             )
 
+    def cut_off(self, origin: Origin, post_id: str) -> None:
+        """Note that a run was ended while it asked for a thread: others come first, or no run might get past it."""
+        with transaction(self._database):
+            self._database.execute(
+                f"UPDATE threads SET claimed_until = {_CUT_OFF} WHERE source = ? AND site = ? AND post_id = ?",
+                (origin.source, origin.site, post_id),
+            )
+
     def release_all(self) -> None:
         """Give back what runs that died had claimed. Only for who knows that no other run is going on."""
         with transaction(self._database):
-            self._database.execute("UPDATE threads SET claimed_until = 0 WHERE claimed_until > 0")
+            self._database.execute(f"UPDATE threads SET claimed_until = {_CUT_OFF} WHERE claimed_until > {_CUT_OFF}")
 
     def read_again(self, since: int) -> None:
         """Take back what was noted since a time, where the store has lost something: the next run does it again."""
         with transaction(self._database):
             self._database.execute("UPDATE threads SET read_change = NULL WHERE read_at >= ?", (since,))
             self._database.execute("DELETE FROM done WHERE at >= ?", (since,))
-
-    # -- looking ------------------------------------------------------------------------------------------------------
-
-    def due_communities(self, source: str, site: str, now: int, unseen_since: int = 0) -> list[str]:
-        """The communities of a site with threads to visit.
-
-        They are due, put off or not, or to be tried once more, or were last read before `unseen_since`.
-        """
-        found = self._database.execute(
-            "SELECT DISTINCT community FROM threads WHERE source = ? AND site = ? AND "
-            f"((due_at <= ? AND retry_at < {NEVER}) OR ({_ONCE_MORE}) OR read_at < ?) ORDER BY 1",
-            (source, site, now, unseen_since),
-        )
-        return [community for (community,) in found]
-
-    def put_off(self, origin: Origin, now: int) -> int:
-        """How many threads of a community are due for a visit by age that failed and is to be tried again later."""
-        place = f"source = ? AND site = ? AND community = ? AND {READABLE}"
-        where = f"{place} AND due_at <= ? AND retry_at > ? AND retry_at < ?"
-        (count,) = self._database.execute(
-            f"SELECT count(*) FROM threads WHERE {where}", (*_place(origin), now, now, NEVER)
-        ).fetchone()
-        return int(count)
-
-    def given_up(self, origin: Origin) -> int:
-        """How many threads of a community are given up."""
-        where = f"source = ? AND site = ? AND community = ? AND NOT gone AND {GIVEN_UP}"
-        (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", _place(origin)).fetchone()
-        return int(count)
-
-    def last_read(self, origin: Origin, besides: str = "") -> str | None:
-        """The thread of a community that was read last, of those that can be read for all that is known."""
-        row = self._database.execute(
-            f"SELECT post_id FROM threads WHERE source = ? AND site = ? AND community = ? AND {READABLE} "
-            "AND NOT post_gone AND error IS NULL AND read_at IS NOT NULL AND post_id <> ? "
-            "ORDER BY read_at DESC, post_id LIMIT 1",
-            (*_place(origin), besides),
-        ).fetchone()
-        return row and str(row[0])
-
-    def due(self, source: str, site: str, now: int, unseen_since: int = 0, limit: int | None = None) -> int:
-        """How many threads of a site a recheck would visit, at most `limit` of each community."""
-        rows = self._database.execute(
-            "SELECT count(*) FROM threads WHERE source = ? AND site = ? AND (due_at <= ? OR read_at < ?) "
-            "AND retry_at <= ? GROUP BY community",
-            (source, site, now, unseen_since, now),
-        )
-        return sum(count if limit is None else min(count, limit) for (count,) in rows)
-
-    def expected(self, source: str, site: str | None, community: str) -> tuple[int, bool]:
-        """How many threads wait to be read of a community as people write it, and whether it was ever listed."""
-        where = "source = :source AND (:site IS NULL OR site = :site) AND lower(community) IN (:exact, :name)"
-        values = {"source": source, "site": site, "exact": community.lower(), "name": plain(community)}
-        (waiting,) = self._database.execute(
-            f"SELECT count(*) FROM threads WHERE {where} AND {WAITING}", values
-        ).fetchone()
-        (windows,) = self._database.execute(f"SELECT count(*) FROM windows WHERE {where}", values).fetchone()
-        return int(waiting), bool(windows)
-
-    def waiting(self, origin: Origin) -> int:
-        """How many threads of a community wait to be read, those that failed among them."""
-        where = f"source = ? AND site = ? AND community = ? AND {WAITING}"
-        (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", _place(origin)).fetchone()
-        return int(count)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -383,7 +346,8 @@ class State:
         with transaction(self._database):
             found = self._database.execute(
                 "SELECT post_id FROM threads WHERE source = :source AND site = :site AND community = :community "
-                f"AND {condition} AND retry_at <= :now AND claimed_until <= :now ORDER BY {order}, post_id LIMIT :n",
+                f"AND {condition} AND retry_at <= :now AND claimed_until <= :now "
+                f"ORDER BY min(claimed_until, {_CUT_OFF}), {order}, post_id LIMIT :n",
                 {**values, "now": now, "n": count},
             ).fetchall()
             self._database.executemany(
@@ -391,7 +355,3 @@ class State:
                 [(until, origin.source, origin.site, post_id) for (post_id,) in found],
             )
         return [post_id for (post_id,) in found]
-
-
-def _place(origin: Origin) -> tuple[str, str, str]:
-    return origin.source, origin.site, origin.community

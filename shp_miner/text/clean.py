@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
+    from html_to_markdown import NodeContext
 
 #: What stands for a character that no encoding can hold.
 REPLACEMENT = "�"
@@ -20,7 +21,24 @@ BLANK = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\u200b\u200c\u20
 #: What Reddit's editor leaves for an empty paragraph, escaped as in dumps.
 REDDIT_EMPTY = "&amp;#x200B;"
 
+#: Classes of images that belong to the page and not to what somebody wrote.
+_DECORATION = frozenset(("avatar", "site-icon", "onebox-avatar", "onebox-avatar-inline"))
+#: How addresses begin that lead out of the page where they stand.
+_ELSEWHERE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
+_FETCHED = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
+
 _TAG = re.compile(r"<(?!img\b)[^>]*>", re.IGNORECASE)
+#: Longer numbers are no characters, and Python refuses to read some of them.
+_NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
+
+#: Elements inside elements that a converter of HTML is given; beyond about a thousand it loses what is inside.
+_NESTED = 256
+_ELEMENT = re.compile(r"<(/?)([a-z][a-z0-9-]*)[^<>]*>", re.IGNORECASE)
+#: Elements that hold nothing, and those that end where the next of their kind begins: they do not nest.
+_FLAT = frozenset(
+    ("area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta", "option", "p",
+     "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr")
+)  # fmt: skip
 # Reddit escapes exactly these three in listings and dumps; unescaping more would change what people typed.
 # The last is what Reddit's editor leaves for an empty paragraph: it shows nothing.
 _REDDIT_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), ("&#x200B;", ""))
@@ -36,7 +54,9 @@ def sound(text: str) -> tuple[str, bool]:
 def visible_chars(body: str, body_format: str) -> int:
     """How many characters a reader sees, blank ends left out. In HTML an image counts, other tags do not."""
     if body_format == "html":
-        body = unescape(_TAG.sub("", body))
+        # What follows the last ">" holds no tag; searched for one, each "<" in it would cost a look at all of the rest.
+        end = body.rfind(">") + 1
+        body = unescape(_NO_CHARACTER.sub(REPLACEMENT, _TAG.sub("", body[:end]) + body[end:]))
     elif body_format == "reddit":
         body = body.replace(REDDIT_EMPTY, "")
     return len(body.strip(BLANK))
@@ -64,7 +84,49 @@ def _html_to_markdown(body: str) -> str:
     # Imported late: only exports of HTML platforms need it.
     from html_to_markdown import convert  # noqa: PLC0415
 
-    return convert(body).content or ""
+    return convert(_shallow(body), None, _READER).content or ""
+
+
+class _Reader:
+    """What a reader elsewhere sees of links and images: nothing that leads nowhere, and no page's decoration."""
+
+    def visit_image(self, ctx: NodeContext, src: str, alt: str, title: str) -> str | dict[str, str]:
+        """Emoji as they are typed, decoration not at all, and only words for images that cannot be fetched."""
+        classes = ctx.attributes().get("class", "").lower().split()
+        if any(word.startswith("emoji") or word.endswith("emoji") for word in classes):
+            return _shown(alt or title or "")
+        if not _DECORATION.isdisjoint(classes):
+            return _shown("")
+        return _CONTINUE if _FETCHED.match(src or "") else _shown(alt or "")
+
+    def visit_link(self, ctx: NodeContext, href: str, text: str, title: str) -> str | dict[str, str]:  # noqa: ARG002
+        """The words alone where the address has no host, as of mentions: [@name](/user/name)."""
+        return _CONTINUE if _ELSEWHERE.match(href or "") else _shown(text or "")
+
+
+# The library asks for a method for each element, in its types and not when it runs.
+_READER: Any = _Reader()
+_CONTINUE = "continue"
+
+
+def _shown(text: str) -> dict[str, str]:
+    return {"custom": text}
+
+
+def _shallow(body: str) -> str:
+    """The HTML without the tags of elements that are nested too deeply; their text stays."""
+    if body.count("<") <= _NESTED:
+        return body
+    depth = 0
+
+    def keep(tag: re.Match[str]) -> str:
+        nonlocal depth
+        if tag[2].lower() in _FLAT:
+            return tag[0]
+        depth = max(0, depth - 1) if tag[1] else depth + 1
+        return " " if depth + bool(tag[1]) > _NESTED else tag[0]
+
+    return _ELEMENT.sub(keep, body)
 
 
 def clean(bodies: pl.Series, formats: pl.Series) -> pl.Series:

@@ -15,6 +15,8 @@ from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.simulate import SITE
 
 _PAGE_MAX, _PAGE_DEFAULT, _TREE_MAX = 50, 10, 300
+#: How far back a list of posts goes where nobody says otherwise: a setting of the instance.
+_DEFAULT_RANGE_S = 7 * 86_400
 _OWN_VOTE = 1
 
 Json = dict[str, Any]
@@ -86,6 +88,9 @@ class LemmyApi:
             raise _Refused(400, "unknown_sort")
         limit = _limit(request, "couldnt_get_posts")
         threads = [thread for thread in self.community.threads() if thread.state == "live" and thread.category is None]
+        range_s = int(request.first("time_range_seconds", str(_DEFAULT_RANGE_S))) if api == "v4" else 0
+        if range_s:
+            threads = [thread for thread in threads if thread.created_s > self.community.now_s - range_s]
         threads.sort(key=lambda thread: not thread.pinned)
         start = 0
         cursor = request.first("page_cursor")

@@ -1,0 +1,173 @@
+"""Rows of a Parquet file of threads, in memory that is bounded whatever the file's few bytes unpack to.
+
+A dictionary may hold one long string that thousands of rows name, and a run of equal values takes no room at all. So
+texts are read as the dictionaries that they are, each of them becomes one Python string that all its rows share, and
+what a row group promises is held against its size before it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shp_miner.dumps.compressed import LINE_MAX, Advance
+from shp_miner.dumps.records import Lost
+from shp_miner.tally import Damage, Tally
+
+#: Bytes of a file turned into records at a time, and rows and values of a column at most.
+_BATCH = 16 << 20
+_ROWS, _VALUES = 4096, 1 << 20
+
+#: What no file of threads unpacks to: a column of over so many bytes that were packed so many times smaller; so many
+#: rows with less than a byte of the file for each; so many values in a column with so many for each row.
+_UNPACKED, _PACKED = 64 << 20, 1000
+_MANY_ROWS = 100_000
+_MANY_VALUES, _VALUES_EACH = 10_000_000, 1000
+
+
+def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
+    """(place, row as a dictionary, or Lost) for each row; a damaged row group is noted and the next one read."""
+    try:
+        metadata = pq.read_metadata(path)
+        leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+        # A buffer makes pyarrow read column chunks in pieces rather than whole; page sums tell damage from data.
+        file = pq.ParquetFile(
+            path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True, read_dictionary=texts
+        )
+    except (pa.ArrowException, OSError) as error:
+        what = f"the directory at its end is unreadable ({error})"
+        tally.damages.append(Damage(str(path), path.stat().st_size, what))
+        return
+    first = 0
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        columns = [group.column(column) for column in range(group.num_columns)]
+        offset = columns[0].data_page_offset
+        row = first
+        size, packed = _rows_at_once(group, columns), sum(column.total_compressed_size for column in columns)
+        left = max(_UNPACKED, _PACKED * packed)
+        try:
+            _check_size(group, columns)
+            for batch in file.iter_batches(batch_size=size, row_groups=[number], use_threads=False):
+                for chars, record in _rows(batch):
+                    left -= chars
+                    if left < 0:
+                        raise _TooLargeError(f"its {packed:,} bytes hold more than {_PACKED:,} times as much text")
+                    yield Damage(str(path), offset, f"row {row}: "), record
+                    row += 1
+        except _TooLargeError as error:
+            tally.damages.append(Damage(str(path), offset, f"row group {number} is not read: {error}"))
+        except (pa.ArrowException, OSError) as error:
+            tally.damages.append(Damage(str(path), offset, f"row group {number} breaks off at row {row} ({error})"))
+        first += group.num_rows
+        advance(packed)
+
+
+class _TooLargeError(Exception):
+    """A row group would unpack to more than its bytes can mean."""
+
+
+def _check_size(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData]) -> None:
+    rows, packed = group.num_rows, sum(column.total_compressed_size for column in columns)
+    if rows > _MANY_ROWS and packed < rows:
+        raise _TooLargeError(f"{rows:,} rows in {packed:,} bytes")
+    for column in columns:
+        name, size = column.path_in_schema, column.total_uncompressed_size
+        if size > _UNPACKED and size > _PACKED * column.total_compressed_size:
+            raise _TooLargeError(f"its column {name} unpacks {column.total_compressed_size:,} bytes to {size:,}")
+        if column.num_values > max(_MANY_VALUES, _VALUES_EACH * rows):
+            raise _TooLargeError(f"its column {name} has {column.num_values:,} values in {rows:,} rows")
+
+
+def _rows_at_once(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData]) -> int:
+    values: int = max((column.num_values for column in columns), default=1)
+    by_size: int = _BATCH * group.num_rows // max(group.total_byte_size, 1)
+    by_values: int = _VALUES * group.num_rows // max(values, 1)
+    return max(1, min(_ROWS, by_size, by_values))
+
+
+def _rows(batch: pa.RecordBatch) -> Iterator[tuple[int, Any]]:
+    """(characters, row as a dictionary) for each row of a batch; Lost for one that is too long or not UTF-8."""
+    names = batch.schema.names
+    try:
+        yield from _bounded(names, [_values(column) for column in batch.columns])
+        return
+    except UnicodeDecodeError:
+        pass
+    for number in range(batch.num_rows):
+        one = batch.slice(number, 1)
+        try:
+            columns = [_values(column) for column in one.columns]
+        except UnicodeDecodeError:
+            yield 0, Lost("not_utf8", "its text is not UTF-8")
+        else:
+            yield from _bounded(names, columns)
+
+
+def _bounded(names: list[str], columns: list[list[Any]]) -> Iterator[tuple[int, Any]]:
+    for values in zip(*columns, strict=True):
+        chars = _chars(values)
+        if chars > LINE_MAX:
+            yield chars, Lost("line_too_long", f"its texts are longer than {LINE_MAX} characters")
+        else:
+            yield chars, dict(zip(names, values, strict=True))
+
+
+def _chars(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return 0
+    return sum(map(_chars, value))
+
+
+def _values(array: pa.Array) -> list[Any]:
+    """As `to_pylist`, with one object for all that name the same text. Raises UnicodeDecodeError."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        texts = _texts(array.dictionary)
+        return [None if index is None else _sound(texts[index]) for index in array.indices.to_pylist()]
+    if pa.types.is_struct(kind):
+        names = [kind.field(number).name for number in range(kind.num_fields)]
+        parts = zip(*(_values(part) for part in array.flatten()), strict=True) if names else iter(lambda: (), None)
+        return [
+            dict(zip(names, part, strict=True)) if there else None
+            for there, part in zip(array.is_valid().to_pylist(), parts, strict=False)
+        ]
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        ends = array.offsets.to_pylist()
+        first = ends[0] if ends else 0
+        inside = _values(array.values.slice(first, ends[-1] - first)) if ends else []
+        there = array.is_valid().to_pylist()
+        return [
+            inside[ends[number] - first : ends[number + 1] - first] if there[number] else None
+            for number in range(len(array))
+        ]
+    return list(array.to_pylist())
+
+
+def _texts(dictionary: pa.Array) -> list[Any]:
+    """The entries of a dictionary, with the error in the place of one that is not UTF-8: rows may name another."""
+    try:
+        return list(dictionary.to_pylist())
+    except UnicodeDecodeError:
+        found: list[Any] = []
+        for value in dictionary.cast(pa.large_binary()).to_pylist():
+            try:
+                found.append(None if value is None else value.decode())
+            except UnicodeDecodeError as error:
+                found.append(error)
+        return found
+
+
+def _sound(text: Any) -> Any:
+    if isinstance(text, UnicodeDecodeError):
+        raise text
+    return text

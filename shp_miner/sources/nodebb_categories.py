@@ -1,0 +1,73 @@
+"""NodeBB's categories: which there are, at every depth, and which of them a name stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+import msgspec
+
+from shp_miner.errors import BadInput
+
+
+class Category(msgspec.Struct, kw_only=True):
+    """A category. The slug starts with the id; one with a `link` has no topics and leads there."""
+
+    cid: int | str
+    slug: str
+    link: str | None = None
+    children: list[Category] | None = None
+
+
+class Categories(msgspec.Struct):
+    """What the page of all categories shows: two levels, and of the second the first ten of each."""
+
+    categories: list[Category]
+
+
+class AllCategories(msgspec.Struct):
+    """What the newer API lists (/api/v3/categories, since NodeBB 3): categories of every depth, side by side."""
+
+    response: Categories
+
+
+def by_name(site: str, wanted: str, shown: Categories, everything: Callable[[], AllCategories | None]) -> str:
+    """The slug of the category that is meant. `everything` is asked where what is shown has none of the name.
+
+    Raises BadInput, with the names there are, for none or several, and for a category that is only a link.
+    """
+    known = {one.slug: one for one in _flat(shown.categories)}
+    matches = _named(wanted, known)
+    if not matches:
+        more = everything()
+        known |= {one.slug: one for one in _flat(more.response.categories)} if more else {}
+        matches = _named(wanted, known)
+    if len(matches) > 1:
+        raise BadInput(f"{site} has several categories {wanted!r}.", f"Name one of {', '.join(matches)}.")
+    if not matches:
+        near = get_close_matches(wanted, known, n=3, cutoff=0.4) or list(known)[:5]
+        raise BadInput(
+            f"{site} has no category {wanted!r} that the public can read.",
+            f"Categories it has: {', '.join(near)}. The number in a category's address names it, too.",
+        )
+    found = known[matches[0]]
+    if found.link:
+        raise is_link(site, str(found.cid), found.link)
+    return found.slug
+
+
+def is_link(site: str, number: str, leads_to: str) -> BadInput:
+    """What to say of a category that only leads somewhere else."""
+    return BadInput(
+        f"Category {number} of {site} has no topics; it is a link to {leads_to:.200}.",
+        "Crawl what it leads to, or choose another category.",
+    )
+
+
+def _named(wanted: str, slugs: Iterable[str]) -> list[str]:
+    """The slugs that are meant: "5/general" by the whole or by "general"."""
+    return [slug for slug in slugs if wanted in (slug.lower(), slug.lower().partition("/")[2])]
+
+
+def _flat(categories: Iterable[Category]) -> list[Category]:
+    return [one for category in categories for one in (category, *_flat(category.children or ()))]

@@ -1,0 +1,76 @@
+"""Which software a site runs, asked only where it does not answer as the one that was named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import msgspec
+
+from shp_miner.errors import BadInput, Error
+from shp_miner.sources.http import Http, OverBudget, Unexpected
+
+#: Software with a source of its own here, by the name that sites give; of each the command's word is the same.
+_READ = {"discourse": "Discourse", "lemmy": "Lemmy", "nodebb": "NodeBB"}
+#: How others write themselves, whatever the case that sites give.
+_OTHERS = {"piefed": "PieFed", "mbin": "Mbin", "kbin": "kbin", "phpbb": "phpBB", "wordpress": "WordPress"}
+
+_NAME = re.compile(r"[a-z][a-z0-9 ._-]{0,30}", re.IGNORECASE)
+_GENERATOR = re.compile(rb"<meta name=[\"']?generator[\"']? content=[\"']([A-Za-z][A-Za-z0-9_-]{0,30})")
+_SEARCHED_BYTES = 1 << 16
+
+
+class _Link(msgspec.Struct):
+    rel: str
+    href: str
+
+
+class _Links(msgspec.Struct):
+    links: list[_Link]
+
+
+class _Software(msgspec.Struct):
+    name: str
+
+
+class _NodeInfo(msgspec.Struct):
+    software: _Software
+
+
+def other_software(http: Http, site: str, wanted: str, refused: Error | None) -> BadInput:
+    """What to say of a site that does not answer as `wanted` ("Lemmy"): which software it runs, where it tells.
+
+    `refused` is its answer. Sends two requests at most.
+    """
+    name = next((name for name in _told(http, refused) if name.lower() != wanted.lower()), None)
+    if name is None:
+        why = f" ({refused.message.rstrip('.')})" if refused else ""
+        kind = "instance" if wanted == "Lemmy" else "forum"
+        return BadInput(
+            f"{site} does not answer like a {wanted} {kind}{why}.",
+            f"Check the address, and that the site runs {wanted}.",
+        )
+    shown = (_READ | _OTHERS).get(name.lower(), name)
+    if name.lower() in _READ:
+        return BadInput(f"{site} runs {shown}, not {wanted}.", f"Crawl it as such: shp-miner crawl {name.lower()}.")
+    return BadInput(
+        f"{site} runs {shown}, not {wanted}.",
+        f"No source of shp-miner reads {shown}: its API is another one. Choose a site that runs {wanted}.",
+    )
+
+
+def _told(http: Http, refused: Error | None) -> Iterator[str]:
+    """The names that the site gives of its software: in the page that came, and where federated servers say it."""
+    page = refused.body[:_SEARCHED_BYTES] if isinstance(refused, Unexpected) and refused.page else b""
+    found = _GENERATOR.search(page)
+    if found:
+        yield found[1].decode()
+    try:
+        links = http.get("/.well-known/nodeinfo", _Links).links
+        path = next((urlsplit(link.href).path for link in links if "nodeinfo" in link.rel), "")
+        name = http.get(path, _NodeInfo).software.name if path.startswith("/") else ""
+    except (Error, OverBudget, ValueError):
+        return
+    if _NAME.fullmatch(name):
+        yield name

@@ -1,0 +1,120 @@
+"""Rows that should never have come in: such as earlier versions let in, or a clock that was ahead once dated.
+
+A row that no column's bounds allow is left out. A score that was read in the future would stand above all later ones
+until that time has come; it stays, as one of which nobody knows when it was read. The log knows which files hold such
+rows, so that looking for them costs no more than opening the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.transaction import RemoveAction
+
+from shp_miner.bounds import EARLIEST_S, SKEW_US, out_of_bounds
+from shp_miner.model import TEXT_COLUMNS
+from shp_miner.store.files import write_tables
+from shp_miner.store.lake import TABLES, explained
+from shp_miner.store.vacuum import sync_log
+
+#: The reason for a row that is dated in the future, and stays.
+IN_FUTURE = "read_in_the_future"
+
+
+def unsound_rows(folder: Path, name: str, now: int) -> Counter[str]:
+    """How many rows of a table of the store in `folder` should not be there, by reason; `now` is in microseconds."""
+    found: Counter[str] = Counter()
+    with explained(f"looking through the store {folder}"):
+        for entry in _suspects(DeltaTable(str(folder / name)), now):
+            columns = [column for column in TABLES[name].names if column not in TEXT_COLUMNS]
+            with pq.ParquetFile(folder / name / unquote(entry)) as file:
+                for number in range(file.num_row_groups):
+                    _, reasons = _mended(file.read_row_group(number, columns=columns), now)
+                    found += reasons
+    return found
+
+
+def mend(folder: Path, name: str, now: int) -> Counter[str]:
+    """Write the files of a table anew without what should not be there, in one commit; the rows concerned, by reason.
+
+    Only under the exclusive lock.
+    """
+    table, found = folder / name, Counter[str]()
+    with explained(f"mending the store {folder}"):
+        delta = DeltaTable(str(table))
+        before = delta.version()
+        actions: list[object] = []
+        for entry in _suspects(delta, now):
+            path = table / unquote(entry)
+            reasons, kept = _count(path, name, now)
+            if not reasons:
+                continue
+            found += reasons
+            now_ms = time.time_ns() // 1_000_000
+            actions.append(RemoveAction(entry, data_change=True, deletion_timestamp=now_ms))
+            if kept:
+                actions.append(write_tables(table, TABLES[name], _groups(path, name, now)))
+        if actions:
+            delta.create_write_transaction(actions, mode="append", schema=delta.schema(), partition_by=[])  # type: ignore[arg-type]
+            sync_log(table, before)
+    return found
+
+
+def is_suspect(folder: Path, now: int) -> bool:
+    """Whether any table of the store in `folder` may hold such rows."""
+    with explained(f"looking through the store {folder}"):
+        return any(_suspects(DeltaTable(str(folder / name)), now) for name in TABLES)
+
+
+def _suspects(delta: DeltaTable, now: int) -> list[str]:
+    """The files that hold such rows, as the log names them."""
+    entries = pl.DataFrame(delta.get_add_actions(flatten=True))
+    needed = {"null_count.community", "null_count.created_at", "min.created_at", "max.created_at", "max.observed_at"}
+    if entries.is_empty() or not needed <= set(entries.columns):
+        return []
+    late = now + SKEW_US
+    bad = pl.any_horizontal(
+        pl.col("null_count.community") > 0,
+        pl.col("null_count.created_at") > 0,
+        pl.col("min.created_at").to_physical() < EARLIEST_S * 1_000_000,
+        *(pl.col(f"max.{name}").to_physical() > late for name in ("created_at", "observed_at")),
+    )
+    return entries.filter(bad.fill_null(value=False))["path"].to_list()
+
+
+def _count(path: Path, name: str, now: int) -> tuple[Counter[str], int]:
+    found, kept = Counter[str](), 0
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            mended, reasons = _mended(file.read_row_group(number, columns=TABLES[name].names), now)
+            found += reasons
+            kept += mended.height
+    return found, kept
+
+
+def _groups(path: Path, name: str, now: int) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            mended, _ = _mended(file.read_row_group(number, columns=TABLES[name].names), now)
+            if mended.height:
+                yield mended.to_arrow().cast(TABLES[name])
+
+
+def _mended(group: pa.Table, now: int) -> tuple[pl.DataFrame, Counter[str]]:
+    rows = pl.DataFrame(group)
+    why = out_of_bounds(rows)
+    found = Counter(dict(why.drop_nulls().value_counts().iter_rows()))
+    rows = rows.filter(why.is_null())
+    late = (rows["observed_at"].to_physical() > now + SKEW_US).fill_null(value=False)
+    if late.any():
+        found[IN_FUTURE] += int(late.sum())
+        rows = rows.with_columns(observed_at=pl.when(late).then(None).otherwise(rows["observed_at"]))
+    return rows, found

@@ -1,0 +1,150 @@
+"""What few bytes unpack to: memory and time are bounded by what was given, not by what it claims."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shp_miner.cli import run
+from shp_miner.dumps import compressed
+from shp_miner.dumps.compressed import zstd
+from shp_miner.sources.decode import page_kind
+from shp_miner.text.clean import to_markdown, visible_chars
+
+from .build import T0, submission, write_dump
+
+#: More than a command needs beside the bomb, and far less than it unpacks to.
+_MEMORY = 4 << 30
+
+
+def named(text: str, count: int) -> pa.Array:
+    """The same text so many times, as a dictionary of one: here, too, it takes no room."""
+    return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([text]))
+
+
+def table_of(count: int, title: str = "t", answers: int = 0, body: str = "b") -> pa.Table:
+    """So many threads, of which the first has answers."""
+    numbers = pa.array(range(answers), pa.int64())
+    parts = [numbers.cast(pa.string()), named(body, answers), pa.array([T0] * answers), pa.array([1] * answers)]
+    items = pa.StructArray.from_arrays(parts, names=["answer_id", "body", "created_at", "score"])
+    ends = pa.array([0] + [answers] * count, pa.int32())
+    times = pa.array([T0] * count)
+    names = {"site": named("a.example", count), "community": named("c", count), "title": named(title, count)}
+    ids = {"post_id": named("1", count), "created_at": times, "score": times}
+    return pa.table({**names, **ids, "answers": pa.ListArray.from_arrays(ends, items)})
+
+
+LONG = "x" * 3_000_000
+BOMBS = {
+    "one title": lambda: table_of(1500, title=LONG),
+    "one body": lambda: table_of(1, answers=1500, body=LONG),
+    "one row": lambda: table_of(1, title="x" * (70 << 20)),
+    "no text": lambda: table_of(3_000_000),
+}
+
+
+@pytest.mark.parametrize("name", sorted(BOMBS))
+def test_a_parquet_bomb_is_named_and_takes_no_memory(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "b.parquet"
+    pq.write_table(BOMBS[name](), path, compression="zstd", dictionary_pagesize_limit=1 << 30, store_schema=False)
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", "from shp_miner.cli import main; main()", "import", "threads", str(path)],
+        env={**os.environ, "SHP_MINER_IMPORT_THREADS_STORE": str(tmp_path / "store")},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY)),
+    )
+    assert done.returncode == 3, done.stderr
+    assert "row group 0 is not read: " in done.stderr
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("pack", [zstd.compress, gzip.compress, bz2.compress, lzma.compress])
+def test_an_archive_of_nothing_but_line_ends(
+    pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compressed, "UNPACKED", 4 << 20)
+    monkeypatch.setattr(compressed, "PACKED", 100)
+    first = json.dumps(submission()).encode() + b"\n"
+    (tmp_path / "RS_x").write_bytes(pack(first + b"\n" * (32 << 20)))
+    code = run(["import", "reddit-dump", str(tmp_path / "RS_x"), "--store", str(tmp_path / "store"), "--json"])
+    said = capsys.readouterr()
+    assert (code, json.loads(said.out)["kept"]) == (3, {"post": 1})
+    assert "unpacks to more than 1,000 times its size" in said.err
+
+
+#: Bodies that cost the square of their length where tags are searched for without care.
+HTML = {
+    "open": lambda n: "<" * n,
+    "closed": lambda n: "<" * n + ">",
+    "images": lambda n: "<img " * (n // 5),
+    "anchors": lambda n: "<a href=" * (n // 8),
+    "comments": lambda n: "<!--" * (n // 4),
+    "entities": lambda n: "&#9" * (n // 3) + "&#" + "9" * 5000 + ";",
+    "nested": lambda n: "<div>" * (n // 5) + "text",
+    "bold": lambda n: "<b>x" * (n // 4),
+    "lists": lambda n: "<ul><li>" * (n // 8),
+}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("name", sorted(HTML))
+def test_html_takes_time_by_its_length(name: str) -> None:
+    body = HTML[name](2_000_000)
+    assert _seconds(lambda: visible_chars(body, "html")) < 2
+    assert _seconds(lambda: to_markdown(body, "html")) < 10
+
+
+@pytest.mark.parametrize("page", [b"<title ", b"<title>", b"<title>a ", b"type=", b"<"])
+def test_an_error_page_takes_time_by_its_length(page: bytes) -> None:
+    assert _seconds(lambda: page_kind(page * (8_000_000 // len(page)))) < 2
+
+
+@pytest.mark.parametrize("depth", [1, 100, 1000, 5000, 50_000])
+@pytest.mark.parametrize("tag", ["div", "span", "blockquote", "b", "section", "ul"])
+def test_no_depth_of_nesting_loses_text(tag: str, depth: int) -> None:
+    body = f"first {f'<{tag}>' * depth}deep{f'</{tag}>' * depth} last"
+    found = to_markdown(body, "html")
+    assert all(word in found for word in ("first", "deep", "last"))
+
+
+def test_paragraphs_that_nobody_closed_stay_paragraphs() -> None:
+    assert to_markdown("<p>one" * 2000, "html").count("one\n\n") == 1999
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, '{"a":' * 100_000, "9" * 100_000, '"' + "\\ud800" * 50_000 + '"'])
+def test_json_that_is_nested_without_end(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = json.dumps(submission())
+    bad = good[:-1] + f', "edited": {value}}}'
+    code = run(
+        [
+            "import",
+            "reddit-dump",
+            str(write_dump(tmp_path / "RS_x", [good, bad])),
+            "--store",
+            str(tmp_path / "s"),
+            "--json",
+        ]
+    )
+    assert code in (0, 3)
+    assert json.loads(capsys.readouterr().out)["kept"]["post"] >= 1

@@ -1,0 +1,170 @@
+"""What is foreign can only cost itself: every source and every importer against records that lie in many ways.
+
+A new source or importer is in here by being registered. Whatever it is told, a run ends with a code that is documented,
+the store can be read and exported, and honest records that came beside the lies are in it.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shp_miner.cli import run
+from shp_miner.cli.import_ import command as import_command
+from shp_miner.errors import Error
+from shp_miner.forum.serve import lies
+from shp_miner.report.stats import stats
+from shp_miner.store import Store
+
+from .build import thread
+from .crawls import DAY_S, KINDS, Bench, assert_same, bench, content, settled, waiting
+from .stackexchange_dump import element
+from .stackexchange_dump import folder as xml_folder
+from .stackexchange_dump import table as xml_table
+from .test_import_discourse import topic
+from .test_import_threads import thread as own_thread
+
+#: All are proven, one of so many in every run of the tests.
+_EVERY = 6
+
+CELLS = [
+    pytest.param(name, lie, id=f"{name}-{lie}", marks=[] if (n + m) % _EVERY == 0 else [pytest.mark.slow])
+    for n, name in enumerate(KINDS)
+    for m, lie in enumerate(lies.LIES)
+]
+
+
+@pytest.mark.parametrize(("name", "lie"), CELLS)
+def test_a_site_that_lies_costs_its_lies_and_is_read_when_it_is_honest(name: str, lie: str, tmp_path: Path) -> None:
+    start = time.process_time()
+    with bench(name, tmp_path / "honest", settled(5), small_pages=True) as at:
+        assert at.crawl().complete
+        honest = content(at.store)
+    with bench(name, tmp_path / "store", settled(5), small_pages=True) as at:
+        at.forum.faults.add(lies.told(lie))
+        codes: list[int] = []
+        for _ in range(2):
+            codes.append(code_of(at))
+            at.clock.time += DAY_S
+        assert set(codes) <= {0, 3, 4, 5, 75}
+        sound(at.store)
+        at.forum.faults.clear()
+        at.clock.time += 2 * DAY_S
+        at.crawl()
+        assert waiting(at.store) == set()
+        assert time.process_time() - start < 60
+        if lie in WELL_AGAIN:
+            assert_same(content(at.store), honest)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def of_reddit(folder: Path, lie: str) -> list[str]:
+    records = [one for number in range(6) for one in thread(f"p{number}", (3, 9, 5))]
+    lied = [lies.lying(lie, one) for number in range(6, 12) for one in thread(f"p{number}", (3, 9, 5))]
+    posts = [one for one in records + lied if "selftext" in one]
+    answers = [one for one in records + lied if "selftext" not in one]
+    for name, some in (("RS_2024-01", posts), ("RC_2024-01", answers)):
+        (folder / name).write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in some))
+    return [str(folder)]
+
+
+def of_threads(folder: Path, lie: str) -> list[str]:
+    records = [own_thread(str(number)) for number in range(6)]
+    records += [lies.lying(lie, own_thread(str(number))) for number in range(6, 12)]
+    (folder / "threads.jsonl").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in records))
+    return [str(folder / "threads.jsonl")]
+
+
+def of_discourse(folder: Path, lie: str) -> list[str]:
+    records = [topic(number) for number in range(1, 7)] + [lies.lying(lie, topic(number)) for number in range(7, 13)]
+    (folder / "topics.ndjson").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in records))
+    return [str(folder / "topics.ndjson"), "--site", "forum.example"]
+
+
+def of_stackexchange(folder: Path, lie: str) -> list[str]:
+    """Attributes of XML are text; what a lie makes of them is written as text, too."""
+    rows = []
+    for number in range(1, 13):
+        head = {"CreationDate": "2024-01-01T00:00:00.000", "OwnerUserId": 5, "Body": "<p>So.</p>"}
+        told = [{**head, "Id": number, "PostTypeId": 1, "Score": 3, "Title": "Why?", "Tags": "<a>"}]
+        told += [
+            {**head, "Id": 100 * number + n, "PostTypeId": 2, "ParentId": number, "Score": 2 + n} for n in range(3)
+        ]
+        told = told if number <= 6 else [lies.lying(lie, one) for one in told]
+        rows += [element(**{key: _text(value) for key, value in one.items() if value is not None}) for one in told]
+    return [str(xml_folder(folder / "plain.stackexchange.com", {"Posts.xml": xml_table("posts", *rows)}))]
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return "".join(one for one in text if one.isprintable())
+
+
+FILES = {
+    "reddit-dump": of_reddit,
+    "threads": of_threads,
+    "discourse-json": of_discourse,
+    "stackexchange-dump": of_stackexchange,
+}
+
+
+def test_every_importer_is_here() -> None:
+    assert FILES.keys() == import_command.commands.keys()
+
+
+@pytest.mark.parametrize("lie", lies.LIES)
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_that_lies_costs_its_lies(
+    kind: str, lie: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dump").mkdir()
+    given = FILES[kind](tmp_path / "dump", lie)
+    store = str(tmp_path / "s")
+    start = time.process_time()
+    assert run(["import", kind, *given, "--store", store]) in (0, 3, 5)
+    sound(Store(store))
+    rows = Store(store).snapshot().scan("posts").collect()
+    assert rows["post_id"].n_unique() >= 6, "what came beside the lies is there"
+    assert run(["export", str(tmp_path / "out"), "--rule", "votes", "--allow-unknown-age", "--store", store]) in (
+        0,
+        3,
+        5,
+    )
+    assert run(["stats", "--store", store]) == 0
+    said = capsys.readouterr()
+    assert not any(one in said.out + said.err for one in ("\x1b]", "\x07", "\x1b[31m", "bug"))
+    assert time.process_time() - start < 30
+
+
+# -- what holds after any of them -------------------------------------------------------------------------------------
+
+
+def code_of(at: Bench) -> int:
+    """How a crawl ends."""
+    try:
+        return 0 if at.crawl().complete else 3
+    except Error as error:
+        assert error.message.endswith("."), error.message  # noqa: PT017
+        return error.exit_code
+
+
+def sound(store: Store) -> None:
+    """The store can be read, and every row says whose it is."""
+    if not store.exists:
+        return
+    stats(store.snapshot())
+    for table in ("posts", "answers"):
+        rows = store.snapshot().scan(table).collect()
+        assert sum(rows.select("site", "post_id", "community", "state").null_count().row(0)) == 0
+
+
+#: Lies that no reader can take for the truth: when the site is honest again, the store is as if it always had been.
+WELL_AGAIN = {
+    "score-too-large", "score-far-too-large", "score-too-small", "score-a-text", "time-a-text", "id-null",
+    "count-too-large",
+}  # fmt: skip
