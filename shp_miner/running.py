@@ -275,11 +275,11 @@ class _Going:
             return StepDone("import", keys.kind, f"{nothing.message} {nothing.hint}", nothing.exit_code)
         kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
         lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
-        told = [*(one.sentence() for one in done.tally.damages), *done.tally.passed, *done.tally.hints]
-        told += [done.missing] if done.missing else []
-        said = ". ".join([f"{kept} of {counted(len(fresh), 'file')}{lost}", *([" ".join(told)] if told else [])])
-        whole = done.tally.complete and not done.missing
-        return StepDone("import", keys.kind, said, 0 if whole else Incomplete.exit_code)
+        told = [*(one.sentence() for one in done.tally.damages), *done.tally.passed, *done.tally.hints, done.missing]
+        said = ". ".join(
+            [f"{kept} of {counted(len(fresh), 'file')}{lost}", *filter(None, [" ".join(filter(None, told))])]
+        )
+        return StepDone("import", keys.kind, said, Incomplete.exit_code * bool(done.missing or not done.tally.complete))
 
     def _recheck(self) -> Steps:
         if self._pipeline.recheck.enabled:
@@ -349,13 +349,13 @@ class _Going:
         except NoPairs as none:
             return StepDone("export", keys.out, none.message)  # a young store: scores must have had time
         except NoSuchCommunity as none:
-            young = not self._store.snapshot().communities()
-            return StepDone("export", keys.out, f"{none.message} {none.hint}", 0 if young else Incomplete.exit_code)
+            code = Incomplete.exit_code if self._store.snapshot().communities() else 0
+            return StepDone("export", keys.out, f"{none.message} {none.hint}", code)
         self._runs.did(key, f"{state} {fingerprint(formats_in(out))}", self.now())
         pairs = sum(done.pairs.values())
         self.ran.pairs += pairs
         said = f"{pairs:,} pairs of {sum(done.posts.values()):,} posts"
-        return StepDone("export", keys.out, f"{said}. {done.missing}" if done.missing else said)
+        return StepDone("export", keys.out, ". ".join(filter(None, [said, done.missing])))
 
     def _tidy(self) -> Steps:
         yield "the store", self._tidied
