@@ -20,7 +20,7 @@ from shp_miner.dumps.compressed import Advance, compression, ignore
 from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.tally import Tally, total
+from shp_miner.tally import Tally, counted, total
 
 if TYPE_CHECKING:
     from shp_miner.model import Chunk
@@ -46,6 +46,19 @@ class Imported(Struct):
     tally: Tally
     version: str
     missing: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be read, and all that was asked for was there."""
+        return self.tally.complete and not self.missing
+
+    def said(self, files: int) -> str:
+        """What became of so many files, in one line."""
+        kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items())) or "nothing"
+        lost = f", {counted(self.tally.lost, 'record')} could not be used" if self.tally.lost else ""
+        told = [*(one.sentence() for one in self.tally.damages), *self.tally.passed, *self.tally.hints, self.missing]
+        about = " ".join(filter(None, told))
+        return ". ".join(filter(None, [f"{kept} of {counted(files, 'file')}{lost}", about]))
 
 
 def import_dump(

@@ -42,7 +42,6 @@ from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lock import InUse, only_one
 from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
-from shp_miner.tally import counted
 
 log = logging.getLogger("shp_miner")
 
@@ -273,13 +272,7 @@ class _Going:
             self._runs.did(f"import:{how}:{path}", found[path], self.now())
         if nothing is not None:
             return StepDone("import", keys.kind, f"{nothing.message} {nothing.hint}", nothing.exit_code)
-        kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
-        lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
-        told = [*(one.sentence() for one in done.tally.damages), *done.tally.passed, *done.tally.hints, done.missing]
-        said = ". ".join(
-            [f"{kept} of {counted(len(fresh), 'file')}{lost}", *filter(None, [" ".join(filter(None, told))])]
-        )
-        return StepDone("import", keys.kind, said, Incomplete.exit_code * bool(done.missing or not done.tally.complete))
+        return StepDone("import", keys.kind, done.said(len(fresh)), 0 if done.complete else Incomplete.exit_code)
 
     def _recheck(self) -> Steps:
         if self._pipeline.recheck.enabled:
