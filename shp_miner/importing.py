@@ -15,10 +15,12 @@ import msgspec
 import zstandard
 from msgspec import Struct, structs
 
+from shp_miner.communities import meant, nowhere
 from shp_miner.dumps.compressed import Advance, compression, ignore
+from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.tally import Tally, total
+from shp_miner.tally import Tally, counted, total
 
 if TYPE_CHECKING:
     from shp_miner.model import Chunk
@@ -36,10 +38,27 @@ _WORKER_BYTES = 450_000_000
 
 
 class Imported(Struct):
-    """What an import did: the counts, and the store's version after it."""
+    """What an import did: the counts, and the store's version after it.
+
+    `missing` says in a sentence which of the communities asked for had no record.
+    """
 
     tally: Tally
     version: str
+    missing: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be read, and all that was asked for was there."""
+        return self.tally.complete and not self.missing
+
+    def said(self, files: int) -> str:
+        """What became of so many files, in one line."""
+        kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items())) or "nothing"
+        lost = f", {counted(self.tally.lost, 'record')} could not be used" if self.tally.lost else ""
+        told = [*(one.sentence() for one in self.tally.damages), *self.tally.passed, *self.tally.hints, self.missing]
+        about = " ".join(filter(None, told))
+        return ". ".join(filter(None, [f"{kept} of {counted(files, 'file')}{lost}", about]))
 
 
 def import_dump(
@@ -55,23 +74,17 @@ def import_dump(
 ) -> Imported:
     """Read dump files into a store. Importing the same again changes no export.
 
-    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's. `now`
+    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's. A path is
+    a file, a folder, a pipe or "-" for standard input; what can be read only once is kept in TMPDIR meanwhile. `now`
     (default: the clock) is what later times are refused by. `workers` (default: the cores) and `memory` in bytes
     (default: half the machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another
-    kind, before anything is written.
+    kind, before anything is written, and NoSuchCommunity where no record is of a community asked for.
     """
     path = Path(store) if isinstance(store, str | os.PathLike) else store.path
-    job = ImportJob(kind, [Path(file) for file in paths], path, now or datetime.now(UTC), options)
-    jobs, each_bytes = import_jobs(job, workers or cores())
-    fitting = fitting_workers(workers or cores(), memory or default_memory(), each_bytes)
-    if min(fitting, len(jobs)) == 1 or options.get("communities"):
-        # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
-        # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
-        tally = total(run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(path)))
-    else:
-        _store(path)
-        with Engine(fitting) as engine:
-            tally = total(engine.run(import_part, jobs, advance))
+    with at_hand([Path(file) for file in paths]) as kept:
+        job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
+        tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
+        missing = _missing(job, tally)
     done = _store(path)
     if done.exists:
         from shp_miner.forgetting import purge  # noqa: PLC0415  (heavy, and of no use before)
@@ -80,7 +93,36 @@ def import_dump(
         with suppress(TryLater):
             purge(done)
     done.compact_if_due()
-    return Imported(tally, done.snapshot().version if done.exists else "0.0")
+    return Imported(tally, done.snapshot().version if done.exists else "0.0", missing)
+
+
+def _missing(job: ImportJob, tally: Tally) -> str:
+    """A sentence on communities that were asked for and not met. Raises NoSuchCommunity where none was."""
+    missing = meant(job.options.get("communities") or (), tally.met)[1]
+    if not missing:
+        return ""
+    from shp_miner.dumps.reddit import communities_in, dump_files  # noqa: PLC0415
+
+    there = communities_in([file for file, _ in dump_files(job.paths, Tally())])
+    none = nowhere(missing, there | tally.met, "The dump has")
+    if not tally.met:
+        raise none
+    return f"{none.message} {none.hint}"
+
+
+def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
+    """Do the job, by as many workers as its files and the memory allow."""
+    before = Tally()
+    jobs, each_bytes = import_jobs(job, workers, before)
+    fitting = fitting_workers(workers, memory, each_bytes)
+    if min(fitting, len(jobs)) == 1 or job.options.get("communities"):
+        # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
+        # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
+        parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(job.store))
+        return total([before, *parts])
+    _store(job.store)
+    with Engine(fitting) as engine:
+        return total([before, *engine.run(import_part, jobs, advance)])
 
 
 def matching(patterns: list[str]) -> list[Path]:
@@ -151,19 +193,21 @@ def _note_places(chunk: Chunk, tally: Tally) -> None:
             tally.saw(str(site), None if own else communities)
 
 
-def import_jobs(whole: ImportJob, workers: int) -> tuple[list[ImportJob], int]:
+def import_jobs(whole: ImportJob, workers: int, tally: Tally) -> tuple[list[ImportJob], int]:
     """The whole import as jobs for up to `workers`, the largest file first, and the bytes of memory each may take.
+
+    Files that are passed over before any job are counted in `tally`.
 
     Only Reddit's dumps come in sizes worth sharing. A file is one job: two readers of one file would both have to
     decompress all of it.
     """
     if whole.kind != "reddit-dump":
         return [whole], _WORKER_BYTES
-    from shp_miner.dumps.reddit import dump_files, kind_of  # noqa: PLC0415  (heavy, and only here)
+    from shp_miner.dumps.reddit import dump_files  # noqa: PLC0415  (heavy, and only here)
 
-    files = dump_files(whole.paths)
-    for file in files:
-        kind_of(file)  # what is wrong with any file is said before the first is read
+    # What is wrong with any file is said before the first is read, and only once what is passed over in a folder.
+    files = [file for file, _ in dump_files(whole.paths, tally)]
+    whole = structs.replace(whole, paths=files)
     each = max((_window(file) for file in files), default=0) + _WORKER_BYTES
     # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
     readers = workers if whole.options.get("communities") else workers // 2

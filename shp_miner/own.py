@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from shp_miner.communities import plain
 from shp_miner.errors import BadInput
 from shp_miner.importing import matching
 from shp_miner.keys import ImportKeys, Pipeline, SourceKeys
@@ -88,7 +89,7 @@ class Own:
         self._note(key, {_site(keys): tuple(sorted(found.union(before)))}, now)
 
     def _of_source(self, keys: SourceKeys) -> Places:
-        site, names = _site(keys), {_plain(name) for name in keys.communities}
+        site, names = _site(keys), {plain(name) for name in keys.communities}
         noted = (self._noted(_key("source", _asked(keys))) or {}).get(site, ())
         if _WHOLE.get(keys.kind) in names or not (noted or keys.kind in _AS_WRITTEN):
             return {site: ()}
@@ -120,7 +121,7 @@ def import_key(keys: ImportKeys, path: Path) -> str:
 
 def _by_keys(keys: ImportKeys) -> Places | None:
     if keys.kind == "reddit-dump":
-        return {REDDIT: tuple(_plain(name) for name in keys.communities)}
+        return {REDDIT: tuple(plain(name) for name in keys.communities)}
     if keys.site is not None:
         return {site_of(keys.site, stackexchange=keys.kind == "stackexchange-dump"): ()}
     return None
@@ -132,10 +133,6 @@ def _site(keys: SourceKeys) -> str:
 
 def _asked(keys: SourceKeys) -> Any:
     return keys.kind, _site(keys), keys.communities
-
-
-def _plain(community: str) -> str:
-    return community.strip().strip("/").removeprefix("r/").lower()
 
 
 def _key(what: str, parts: Any) -> str:

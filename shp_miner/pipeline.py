@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import UNSET, Struct, field
 
 from shp_miner.calibrating import calibrated
+from shp_miner.communities import meant, nowhere
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card
@@ -56,7 +57,10 @@ class NoPairs(BadInput):
 
 
 class Exported(Struct):
-    """What an export did: its folder, the store's version, counts, posts and pairs by community, shards by format."""
+    """What an export did: its folder, the store's version, counts, posts and pairs by community, shards by format.
+
+    `missing` says in a sentence which of the communities asked for are not in the store.
+    """
 
     out: Path
     version: str
@@ -64,6 +68,7 @@ class Exported(Struct):
     posts: dict[str, int]
     pairs: dict[str, int]
     shards: dict[str, list[Shard]] = field(default_factory=dict)
+    missing: str = ""
 
 
 def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
@@ -96,20 +101,38 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             raise UsageError(f"There is no format {name!r}.", f"The formats: {', '.join(FORMATS)}.")
     if min(validation, test) < 0 or validation + test >= 1:
         raise UsageError("The shares of validation and test must be 0 or more and leave some for train.", "")
-    selection = Selection(
-        rule=preset(rule) if isinstance(rule, str) else named(rule),
-        communities=tuple(sorted({name.lower().removeprefix("r/") for name in communities})),
-        validation=validation,
-        test=test,
-        sites=tuple(sorted({site_of(name) for name in sites})) or UNSET,
-        places=tuple(sorted((site, tuple(sorted(names))) for site, names in places.items())) or UNSET,
-    )
+    chosen_rule = preset(rule) if isinstance(rule, str) else named(rule)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     # Forgetting waits until the export is complete, and finds it even if it was killed.
     with shared(store.path, "writing an export"):
+        snapshot = store.snapshot(as_of)
+        names, missing = _asked_for(communities, snapshot)
+        selection = Selection(
+            rule=chosen_rule,
+            communities=names,
+            validation=validation,
+            test=test,
+            sites=tuple(sorted({site_of(name) for name in sites})) or UNSET,
+            places=tuple(sorted((site, tuple(sorted(names))) for site, names in places.items())) or UNSET,
+        )
         power = _Power(workers or cores(), memory or default_memory(), advance)
-        return _appearing(store, store.snapshot(as_of), Path(out), chosen, selection, power, dropped=keep_dropped)
+        done = _appearing(store, snapshot, Path(out), chosen, selection, power, dropped=keep_dropped)
+    done.missing = missing
+    return done
+
+
+def _asked_for(asked: Collection[str], snapshot: Snapshot) -> tuple[tuple[str, ...], str]:
+    """The communities to mine as the store has them, and a sentence on those it has not. Raises NoSuchCommunity."""
+    if not asked:
+        return (), ""
+    there = snapshot.communities()
+    found, missing = meant(asked, there)
+    none = nowhere(missing, there, "The store has") if missing else None
+    if none is not None and not found:
+        raise none
+    # Those that are not there yet belong to the selection, which is used again when the store has more.
+    return tuple(sorted({*found, *missing})), f"{none.message} {none.hint}" if none else ""
 
 
 def make_export_again(

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from shp_miner.communities import NoSuchCommunity
 from shp_miner.community import INTERRUPTED
 from shp_miner.completing import complete_pending, is_left
 from shp_miner.config import rule_of
@@ -42,7 +43,6 @@ from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lock import InUse, only_one
 from shp_miner.store.look import Look
 from shp_miner.store.runs import Runs
-from shp_miner.tally import counted
 
 log = logging.getLogger("shp_miner")
 
@@ -259,17 +259,20 @@ class _Going:
         if not fresh:
             return None
         limits = self._pipeline.limits
-        how = options(keys)
-        done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **how)
-        Own(self._pipeline, self._runs).imported(keys, done.tally.places, self.now())
-        # What is damaged is told once, and read again when the file is another.
+        nothing: NoSuchCommunity | None = None
+        try:
+            how = options(keys)
+            done = import_dump(keys.kind, fresh, self._store, workers=limits.workers, memory=limits.memory, **how)
+        except NoSuchCommunity as none:
+            nothing = none
+        else:
+            Own(self._pipeline, self._runs).imported(keys, done.tally.places, self.now())
+        # What is damaged or not there is told once, and read again when the file is another.
         for path in fresh:
             self._runs.did(import_key(keys, path), found[path], self.now())
-        kept = ", ".join(counted(count, kind) for kind, count in sorted(done.tally.read.items())) or "nothing"
-        lost = f", {counted(done.tally.lost, 'record')} could not be used" if done.tally.lost else ""
-        damage = " ".join(one.sentence() for one in done.tally.damages)
-        said = f"{kept} of {counted(len(fresh), 'file')}{lost} {damage}".strip()
-        return StepDone("import", keys.kind, said, 0 if done.tally.complete else Incomplete.exit_code)
+        if nothing is not None:
+            return StepDone("import", keys.kind, f"{nothing.message} {nothing.hint}", nothing.exit_code)
+        return StepDone("import", keys.kind, done.said(len(fresh)), 0 if done.complete else Incomplete.exit_code)
 
     def _recheck(self) -> Steps:
         if self._pipeline.recheck.enabled:
@@ -342,10 +345,14 @@ class _Going:
             )
         except NoPairs as none:
             return StepDone("export", keys.out, none.message)  # a young store: scores must have had time
+        except NoSuchCommunity as none:
+            code = Incomplete.exit_code if self._store.snapshot().communities() else 0
+            return StepDone("export", keys.out, f"{none.message} {none.hint}", code)
         self._runs.did(key, f"{state} {fingerprint(formats_in(out))}", self.now())
         pairs = sum(done.pairs.values())
         self.ran.pairs += pairs
-        return StepDone("export", keys.out, f"{pairs:,} pairs of {sum(done.posts.values()):,} posts")
+        said = f"{pairs:,} pairs of {sum(done.posts.values()):,} posts"
+        return StepDone("export", keys.out, ". ".join(filter(None, [said, done.missing])))
 
     def _tidy(self) -> Steps:
         yield "the store", self._tidied

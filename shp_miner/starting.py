@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from shp_miner.communities import bare
 from shp_miner.config import parse
 from shp_miner.reference import Key, reference, tables
 
@@ -53,7 +54,7 @@ def starting_text(
 def default_out(communities: Sequence[str], site: str | None) -> str:
     """Where an export goes unless told otherwise: a folder that has the community's name, or the site's."""
     named = [one for one in communities if one.lower() not in _WHOLE]
-    name = named[0].removeprefix("r/") if named else (site or communities[0]).partition("://")[2] or site or "dataset"
+    name = bare(named[0]) if named else (site or communities[0]).partition("://")[2] or site or "dataset"
     return "data/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-").lower() or "dataset")
 
 

@@ -6,49 +6,57 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+#: What to do about a file that broke off.
+UNDAMAGED = "Get an undamaged copy and import it again."
+
 
 @dataclass(frozen=True)
 class Damage:
     """A place in a file after which, or a record in it that, could not be read.
 
     `offset` counts bytes of the file as it lies on disk for a damaged archive, and bytes of its decompressed text for
-    a damaged record.
+    a damaged record; None means the whole file. `hint` says what to do about a file.
     """
 
     path: str
-    offset: int
+    offset: int | None
     what: str
+    hint: str = UNDAMAGED
 
     def sentence(self) -> str:
         """One sentence naming the file, the place and the trouble."""
-        return f"{self.path}, byte {self.offset}: {self.what}"
+        return f"{self.path}: {self.what}" if self.offset is None else f"{self.path}, byte {self.offset}: {self.what}"
 
 
-#: Reasons that mean a record was lost to bad input, rather than left out by a rule or a filter.
-LOST = frozenset(
-    {
-        "not_json",
-        "not_an_object",
-        "not_utf8",
-        "not_xml",
-        "missing_field",
-        "unknown_field",
-        "wrong_type",
-        "bad_score",
-        "bad_time",
-        "bad_id",
-        "time_in_future",
-        "line_too_long",
-        "id_repeated",
-        "bad_ratio",
-        "value_too_long",
-    }
-)
+_LAYOUT = "Correct these records as docs/threads.md (own threads) or docs/formats.md (dumps) lists their keys."
+
+#: Reasons that mean a record was lost to bad input, rather than left out by a rule or a filter, and what to do then.
+HINTS = {
+    "not_json": "Each line must be one JSON object: get an undamaged copy, or write these lines again.",
+    "not_an_object": "Each line must be one JSON object: write these lines again.",
+    "not_utf8": "Write the file as UTF-8, for example with iconv, or get an undamaged copy.",
+    "not_xml": UNDAMAGED,
+    "missing_field": _LAYOUT,
+    "unknown_field": _LAYOUT,
+    "wrong_type": _LAYOUT,
+    "bad_score": "Write scores as whole numbers, not as text.",
+    "bad_ratio": "Write shares as numbers from 0 to 1.",
+    "bad_time": "Write times as seconds since 1970, or in ISO 8601 with a zone (2024-01-02T03:04:05Z).",
+    "bad_id": "Write ids as the platform shows them, short and without spaces around them.",
+    "time_in_future": "Check the clock of this machine; if it is right, check the unit of the times (seconds).",
+    "line_too_long": "Check that each record ends with a line end; one may have 64 MiB.",
+    "value_too_long": "Write a name, an id or an address in this field, and texts in the body.",
+    "id_repeated": "Give each answer of a thread an id of its own.",
+}
+LOST = frozenset(HINTS)
 
 _EXAMPLES_KEPT = 5
 
 #: Communities of a site that are named; where there are more, it is the whole site.
 _PLACES_NAMED = 100
+#: The reason under which a folder's files of another kind are counted, and how many of them are named.
+NOT_THIS_KIND = "not_this_kind"
+_PASSED_NAMED = 20
 
 
 @dataclass
@@ -56,8 +64,9 @@ class Tally:
     """Counts by kind ("post", "answer", "pair", "line", ...) and reason.
 
     `read` counts what was kept per kind; `dropped` what was not; `notes` what was kept but changed (such as a
-    character that no encoding can hold); `damages` files that broke off; `examples` the first few lost records.
-    `places` are the sites of what was kept and the communities of each, None where those are too many to name.
+    character that no encoding can hold); `damages` files that broke off; `examples` the first few lost records;
+    `passed` why the first files of a folder that are not read were passed over; `met` the communities asked for that
+    had any record; `places` the sites of what was kept and the communities of each, None where those are too many.
     """
 
     read: Counter[str] = field(default_factory=Counter)
@@ -66,6 +75,8 @@ class Tally:
     damages: list[Damage] = field(default_factory=list)
     examples: list[Damage] = field(default_factory=list)
     places: dict[str, set[str] | None] = field(default_factory=dict)
+    passed: list[str] = field(default_factory=list)
+    met: set[str] = field(default_factory=set)
 
     def keep(self, kind: str, count: int = 1) -> None:
         """Count `count` of `kind` as kept."""
@@ -82,6 +93,12 @@ class Tally:
         self.drop(kind, reason)
         if len(self.examples) < _EXAMPLES_KEPT:
             self.examples.append(example)
+
+    def pass_over(self, what: str) -> None:
+        """Count a file of a folder that is of another kind, and keep why (a sentence) for the first of them."""
+        self.drop("file", NOT_THIS_KIND)
+        if len(self.passed) < _PASSED_NAMED:
+            self.passed.append(what)
 
     def note(self, kind: str, reason: str, count: int = 1) -> None:
         """Count `count` of `kind` as kept but changed for `reason`."""
@@ -103,11 +120,23 @@ class Tally:
         self.examples.extend(other.examples[: _EXAMPLES_KEPT - len(self.examples)])
         for site, communities in other.places.items():
             self.saw(site, communities)
+        self.met |= other.met
+        self.passed.extend(other.passed[: _PASSED_NAMED - len(self.passed)])
 
     @property
     def lost(self) -> int:
         """Records lost to bad input."""
         return sum(count for (_, reason), count in self.dropped.items() if reason in LOST)
+
+    @property
+    def hints(self) -> list[str]:
+        """What to do about what could not be read: a sentence for each reason, and for each kind of damage."""
+        lost = sorted({reason for (_, reason), count in self.dropped.items() if reason in LOST and count})
+        by_hint: dict[str, list[str]] = {}
+        for reason in lost:
+            by_hint.setdefault(HINTS[reason], []).append(reason.replace("_", " "))
+        broken = [damage.hint for damage in self.damages if damage.hint not in by_hint]
+        return [f"{', '.join(names)}: {hint}" for hint, names in by_hint.items()] + list(dict.fromkeys(broken))
 
     @property
     def complete(self) -> bool:
@@ -122,6 +151,8 @@ class Tally:
             "changed": nested(self.notes),
             "damaged": [{"file": d.path, "byte": d.offset, "what": d.what} for d in self.damages],
             "examples": [{"file": d.path, "byte": d.offset, "what": d.what} for d in self.examples],
+            "passed_over": list(self.passed),
+            "hints": self.hints,
         }
 
 

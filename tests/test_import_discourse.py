@@ -77,7 +77,7 @@ def test_lines_and_folders_of_files_give_the_same_rows(suffix: str, tmp_path: Pa
     from_folder = load(tmp_path / "mirror", now=now, site=None)
     for one, other in zip((posts, answers), from_folder[:2], strict=True):
         assert one.sort("content_hash").equals(other.sort("content_hash"))
-    assert from_folder[2].dropped == {("file", "not_a_topic"): 1}
+    assert from_folder[2].dropped == {("file", "not_this_kind"): 2}
 
 
 def test_the_columns_of_a_row(tmp_path: Path, now: datetime) -> None:
@@ -202,7 +202,7 @@ def test_damage_keeps_what_lies_before_it(tmp_path: Path, now: datetime) -> None
     [
         ('{"id": 1, "topic_id": 1, "likes": 3}\n', "holds no Discourse topics"),
         ('[{"post_stream": {}}]', "is one JSON array"),
-        ("<html>post_stream</html>", "holds no Discourse topics"),
+        ("<html>post_stream</html>", "is a web page"),
     ],
 )
 def test_other_files_are_refused_before_anything_is_written(

@@ -358,8 +358,9 @@ def test_a_folder_stands_for_its_dump_files(tmp_path: Path, now: datetime) -> No
     write_dump(tmp_path / "RC_1.zst", [comment("c1")])
     write_dump(tmp_path / "RS_1", [submission("p1")])
     (tmp_path / "notes.txt").write_text("not a dump")
-    posts, answers, _ = read([tmp_path], now)
+    posts, answers, tally = read([tmp_path], now)
     assert (posts.height, answers.height) == (1, 1)
+    assert tally.dropped == {("file", "not_this_kind"): 1}
 
 
 @pytest.mark.parametrize(
@@ -387,7 +388,7 @@ def test_a_missing_file_and_an_empty_folder_are_refused(tmp_path: Path, now: dat
     with pytest.raises(BadInput, match="no file"):
         next(reddit.read([tmp_path / "nowhere"], Tally(), now=now))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match="no dump files"):
+    with pytest.raises(BadInput, match="holds no dump files"):
         next(reddit.read([tmp_path / "empty"], Tally(), now=now))
 
 

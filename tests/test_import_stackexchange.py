@@ -36,7 +36,7 @@ def test_fields(tmp_path: Path) -> None:
     posts, answers, tally = read_all(folder(tmp_path / "beer.stackexchange.com", ALL))
     assert set(posts) == {"1", "5"}
     assert set(answers) == {"2", "3"}
-    assert tally.dropped == {("line", "other_post_type"): 1}
+    assert tally.dropped == {("line", "other_post_type"): 1, ("file", "not_needed"): 1}
     assert tally.complete
     site = "beer.stackexchange.com"
     asked = posts["1"]

@@ -108,8 +108,7 @@ def test_truncated_xml(tmp_path: Path, kept: float) -> None:
 @pytest.mark.parametrize(
     ("broken", "at"),
     [
-        (b"a&#0;b", b"&#0;"),  # a NUL, which XML forbids even as a reference
-        (b"a&#xD800;b", b"&#xD800;"),  # a lone surrogate, likewise
+        (b"a&#0;b &#; c", b"; c"),
         (b"a\0b", b"\0"),
         (b"a\xed\xa0\x80b", b"\xed"),
         (b"a\xff\xfe\x01b", b"\xff"),
@@ -129,6 +128,37 @@ def test_corrupt_bytes_in_the_middle_cost_their_record_only(
     assert (set(posts), set(answers)) == ({"1", "2", "8"}, {"9"})
     assert tally.dropped == {("line", "not_xml"): times}
     assert tally.examples[0].offset == xml.index(at, xml.index(broken))
+
+
+@pytest.mark.parametrize("block", [7, 100, 1 << 20])
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"a&#0;b", "a\ufffdb"),
+        (b"&#x0E;Cmd-1&#xA;&#xD800;", "\ufffdCmd-1\n\ufffd"),
+        (b"\x0e\x1b[1m &amp;#14; &#14;", "\ufffd\ufffd[1m &#14; \ufffd"),
+        (b"&#x110000; &#xFFFF; &#x1F600;", "\ufffd \ufffd \U0001f600"),
+    ],
+)
+def test_characters_that_xml_forbids_are_replaced_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes, read: str, block: int
+) -> None:
+    monkeypatch.setattr(stackexchange_xml, "BLOCK_BYTES", block)
+    odd = [question(number, Body="HERE") for number in (3, 4, 9)]
+    text = table("posts", question(1), *odd[:2], question(8), answer(2, 8), odd[2])
+    posts, answers, tally = read_all(folder(tmp_path / "a.meta", {"Posts.xml": text.replace(b"HERE", written)}))
+    assert (set(posts), set(answers)) == ({"1", "3", "4", "8", "9"}, {"2"})
+    assert {posts[number]["body"] for number in ("3", "4", "9")} == {read}
+    assert posts["8"]["body"] == "<p>question 8</p>"
+    assert (tally.dropped, tally.notes["line", "text_repaired"]) == ({}, 3)
+    assert tally.complete
+
+
+def test_a_record_with_a_forbidden_character_that_breaks_off_is_lost(tmp_path: Path) -> None:
+    text = table("posts", question(1), question(2, Body="HERE")).replace(b"HERE", b"a\x0eb")
+    posts, _, tally = read_all(folder(tmp_path / "a.meta", {"Posts.xml": text[: text.index(b"\x0e") + 2]}))
+    assert set(posts) == {"1"}
+    assert tally.dropped == {("line", "not_xml"): 1}
 
 
 @pytest.mark.parametrize(

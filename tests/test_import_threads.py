@@ -7,9 +7,11 @@ import lzma
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -440,12 +442,33 @@ def test_parquet_with_other_columns_is_refused(tmp_path: Path, record: dict[str,
     assert says in caught.value.message
 
 
-def test_parquet_times_without_a_zone_are_not_guessed(tmp_path: Path) -> None:
-    record = thread() | {"created_at": datetime(2024, 1, 1)}  # noqa: DTZ001
-    pq.write_table(pa.Table.from_pylist([record]), tmp_path / "a.parquet")
-    _, _, tally = load(tmp_path / "a.parquet")
-    assert tally.dropped["post", "bad_time"] == 1
-    assert "no time zone" in tally.examples[0].what
+@pytest.mark.parametrize("day", [datetime(2024, 1, 1), datetime(2024, 1, 1).date()])  # noqa: DTZ001
+def test_parquet_times_without_a_zone_are_refused_with_the_line_that_mends_them(tmp_path: Path, day: Any) -> None:
+    good, path = parquet(tmp_path / "good.parquet", [thread()]), tmp_path / "a.parquet"
+    for name in ("created_at", "observed_at"):
+        pq.write_table(pa.Table.from_pylist([thread() | {name: day}]), path)
+        with pytest.raises(BadInput, match=f"The times in the column {name} of .* have no time zone") as caught:
+            next(read([good, path], Tally(), now=NOW))
+        frame = pd.DataFrame({name: [day]})
+        line = caught.value.hint.split(": ", 1)[1].split(";")[0]
+        exec(line, {"df": frame, "pandas": pd})
+        assert str(frame[name].dtype).endswith("UTC]")
+    pq.write_table(pa.Table.from_pylist([thread(answers=[answer() | {"created_at": day}])]), path)
+    with pytest.raises(BadInput, match=r"answers\.created_at"):
+        next(read([path], Tally(), now=NOW))
+
+
+def test_decimals_of_databases_are_numbers(tmp_path: Path) -> None:
+    whole, part = Decimal("12"), Decimal("0.5")
+    record = thread(Decimal("17"), score=whole, upvote_ratio=part, author_id=Decimal(4)) | {
+        "answers": [answer(answer_id=Decimal(n), score=Decimal(n)) for n in (3, 4)]
+    }
+    pq.write_table(pa.Table.from_pylist([record, record | {"score": part, "post_id": Decimal("18")}]), tmp_path / "a")
+    posts, answers, tally = load(tmp_path / "a")
+    (row,) = posts.to_pylist()
+    assert (row["post_id"], row["score"], row["upvote_ratio"], row["author_id"]) == ("17", 12, 0.5, "4")
+    assert [(one["answer_id"], one["score"]) for one in answers.to_pylist()] == [("3", 3), ("4", 4)]
+    assert tally.dropped["post", "bad_score"] == 1
 
 
 def test_damaged_parquet_keeps_the_sound_row_groups(tmp_path: Path) -> None:

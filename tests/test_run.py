@@ -156,7 +156,8 @@ def test_records_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "RC_x", [comment("c1"), comment("c2", created_utc="never")])
     keys = {"kind": "reddit-dump", "paths": [str(dump)]}
     (one,) = running.run(config.parse({"store": str(tmp_path / "store"), "import": [keys]}), "p.toml").steps
-    assert (one.said, one.exit_code) == ("1 answer of 1 file, 1 record could not be used", 3)
+    assert one.said.startswith("1 answer of 1 file, 1 record could not be used. bad time: Write times as seconds")
+    assert one.exit_code == 3
 
 
 def test_a_damaged_dump_is_told_once(tmp_path: Path) -> None:

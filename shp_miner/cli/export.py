@@ -28,7 +28,9 @@ _SHOWN = 20
 @click.option(
     "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
 )
-@click.option("--community", "communities", multiple=True, help="Keep only this community. Repeatable.")
+@click.option(
+    "--community", "communities", multiple=True, help="Keep only this community (NAME or r/NAME). Repeatable."
+)
 @click.option("--site", "sites", multiple=True, help="Keep only this site, such as lemmy.world. Repeatable.")
 @click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
 @click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
@@ -130,6 +132,9 @@ def command(
         table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
 
     show(data, people, as_json=as_json, quiet=quiet)
+    if result.missing:
+        say(result.missing, err=True)
+        return 3
     return 0
 
 

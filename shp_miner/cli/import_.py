@@ -22,7 +22,8 @@ def command() -> None:
     """Read dump files that you hold into a store.
 
     Importing the same files again, in another order or in pieces changes no export. If a file is damaged, everything
-    whole before the damage is kept and the exit code is 3.
+    whole before the damage is kept and the exit code is 3. A folder is looked through to its depth. PATH may be
+    a pipe, or - for standard input; what comes through is kept in TMPDIR until it is imported.
     """
 
 
@@ -31,17 +32,21 @@ def command() -> None:
     epilog=example(
         "shp-miner import reddit-dump RS_2024-01.zst RC_2024-01.zst --community explainlikeimfive",
         "shp-miner import reddit-dump ~/dumps --community askculinary --community askbaking",
+        "tar -xOf dumps.tar.gz | shp-miner import reddit-dump -",
     ),
 )
 @_FILES
 @click.option(
-    "--community", "communities", multiple=True, help="Keep only this subreddit, in any letter case. Repeatable."
+    "--community",
+    "communities",
+    multiple=True,
+    help="Keep only this subreddit (NAME or r/NAME, in any letter case). Repeatable.",
 )
 @click.option("--thorough", is_flag=True, help="Parse every line instead of searching for the wanted ones first.")
 @work
 @common
 def reddit_dump(paths: tuple[Path, ...], **options: Any) -> int:
-    """Reddit's monthly files: RS_* (submissions) and RC_* (comments), plain or .zst, .bz2, .xz, .gz, or a folder."""
+    """Reddit's monthly files: RS_* (submissions) and RC_* (comments), plain or .zst, .bz2, .xz, .gz, or folders."""
     return _import("reddit-dump", paths, **options)
 
 
@@ -64,7 +69,7 @@ def reddit_dump(paths: tuple[Path, ...], **options: Any) -> int:
 )
 @common
 def stackexchange_dump(paths: tuple[Path, ...], **options: Any) -> int:
-    """A Stack Exchange site: its .7z as published, a folder, or a Posts.xml with or without Users.xml and Votes.xml."""
+    """Stack Exchange sites: .7z as published, folders of them, or Posts.xml with or without Users.xml and Votes.xml."""
     return _import("stackexchange-dump", paths, **options)
 
 
@@ -93,7 +98,7 @@ def discourse_json(paths: tuple[Path, ...], site: str | None, observed_at: datet
 @_FILES
 @common
 def threads(paths: tuple[Path, ...], **options: Any) -> int:
-    """Threads of any other forum, as JSONL or Parquet in the layout of docs/threads.md."""
+    """Threads of any other forum, as JSONL, Parquet or folders of them, in the layout of docs/threads.md."""
     return _import("threads", paths, **options)
 
 
@@ -106,12 +111,14 @@ def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, q
     tally = done.tally
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
     show(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
-    for trouble in [*tally.damages, *tally.examples]:
-        say(trouble.sentence(), err=True)
+    for sentence in [*_passed(tally), *(one.sentence() for one in [*tally.damages, *tally.examples])]:
+        say(sentence, err=True)
     if not tally.complete:
-        say(_incomplete(tally.lost, len(tally.damages)), err=True)
-        return 3
-    return 0
+        for sentence in [_incomplete(tally.lost, len(tally.damages)), *tally.hints]:
+            say(sentence, err=True)
+    if done.missing:
+        say(done.missing, err=True)
+    return 0 if tally.complete and not done.missing else 3
 
 
 def _people(tally: Any, store: Path, version: str) -> Callable[[], None]:
@@ -124,16 +131,29 @@ def _people(tally: Any, store: Path, version: str) -> Callable[[], None]:
 
 def _incomplete(lost: int, damaged: int) -> str:
     what = [f"{lost:,} record{'s' * (lost != 1)} could not be used"] if lost else []
-    what += [f"{damaged} file{'s' * (damaged != 1)} broke off"] if damaged else []
-    return f"{' and '.join(what)}; everything else is in the store. Get an undamaged copy and import it again."
+    what += [f"{damaged} file{'s' * (damaged != 1)} could not be read to the end"] if damaged else []
+    return f"{' and '.join(what)}; everything else is in the store."
+
+
+def _passed(tally: Any) -> list[str]:
+    """Which files of a folder were passed over: the first by name, the others by their number."""
+    from shp_miner.tally import NOT_THIS_KIND, counted
+
+    named = list(tally.passed)
+    more = tally.dropped["file", NOT_THIS_KIND] - len(named)
+    return [*named, f"Passed over likewise: {counted(more, 'more file')}."] if more > 0 else named
 
 
 def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:
     """Bytes that the reader will go through, for the progress bar; what is wrong with a path is said by the reader."""
+    from shp_miner.dumps.pipes import is_read_once
+
+    if any(is_read_once(path) for path in paths):
+        return 0  # nobody knows how much comes
     if kind == "stackexchange-dump":
         from shp_miner.dumps.stackexchange import size_bytes
 
         return size_bytes(paths, site)
-    deep = "**/*" if kind == "discourse-json" else "*"
-    files = [file for path in paths for file in (path.glob(deep) if path.is_dir() else [path])]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    from shp_miner.dumps.inputs import size_bytes as size_of_files
+
+    return size_of_files(paths)

@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance, blocks, head, ignore, lines
-from shp_miner.dumps.records import EARLIEST_S, Lost, alone, epoch_us, latest_allowed_us
+from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
+from shp_miner.dumps.records import EARLIEST_S, Lost, alone, epoch_us, latest_allowed_us, unknown
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.sites import site_of
@@ -40,7 +41,6 @@ SOURCE = "discourse-json"
 PLATFORM = "discourse"
 
 _HINT = "`import discourse-json` takes topics as /t/{id}.json serves them: one a line, or one a file in a folder."
-_NAME = re.compile(r".+\.(json|ndjson|jsonl)(\.(zst|gz|bz2|xz))?", re.IGNORECASE)
 _HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}|localhost")
 _TOPIC = re.compile(rb'"post_stream"\s*:')
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -86,7 +86,7 @@ def read(
     nobody knows. Raises BadInput before anything is yielded if a path is missing or holds no topics, and UsageError
     where the site is not known; damage inside a file is noted in `tally`.
     """
-    files = [file for path in paths for file in _files(Path(path), site, tally)]
+    files = _files(paths, site, tally)
     observed_us = None if observed_at is None else microseconds(observed_at)
     collector = _Collector(tally, latest_allowed_us(now), observed_us)
     for file in files:
@@ -127,7 +127,7 @@ class _Collector:
             if topic.archetype == "private_message":
                 self.tally.drop("post", "private_message")
                 return
-            observed_us = self.observed_us if topic.observed_at is None else self._moment(topic.observed_at)
+            observed_us = self.observed_us if unknown(topic.observed_at) else self._moment(topic.observed_at)
         except Lost as lost:
             self.tally.lose("post", lost.reason, _at(place, lost.what))
             return
@@ -271,24 +271,13 @@ def _convert(value: Any, kind: type[_T]) -> _T:
 # Files
 
 
-def _files(path: Path, site: str | None, tally: Tally) -> Iterator[_File]:
-    """The files of topics that a path stands for. Other files in a folder are counted."""
-    if not path.is_dir():
-        form = _form(path)
-        if form is None:
-            raise BadInput(f"{path} holds no Discourse topics: no `post_stream` stands at its beginning.", _HINT)
-        yield _file(path, form, site)
-        return
-    found = False
-    for inner in sorted(one for one in path.rglob("*") if one.is_file() and _NAME.fullmatch(one.name)):
-        form = None if inner.name in _CATEGORY_FILES else _form(inner)
-        if form is not None:
-            found = True
-            yield _file(inner, form, site)
-        elif inner.name not in _CATEGORY_FILES:
-            tally.drop("file", "not_a_topic")
-    if not found:
-        raise BadInput(f"The folder {path} holds no Discourse topics.", _HINT)
+def _files(paths: Sequence[Path], site: str | None, tally: Tally) -> list[_File]:
+    """The files of topics that paths stand for."""
+    found = chosen(paths, _form, tally, holds="Discourse topics")
+    files = [_file(path, form, site) for path, form in found if form is not None]
+    if not files:
+        raise BadInput(f"{paths[0]} holds no Discourse topics, only names of categories.", _HINT)
+    return files
 
 
 def _file(path: Path, form: Form, site: str | None) -> _File:
@@ -306,12 +295,16 @@ def _file(path: Path, form: Form, site: str | None) -> _File:
 
 
 def _form(path: Path) -> Form | None:
-    """How the topics lie in a file, None where it holds none, by its first bytes."""
-    start = head(path, _SNIFFED_BYTES).removeprefix(_UTF8_MARK).lstrip()
+    """How the topics lie in a file, by its first bytes, or None for one that names the categories."""
+    if path.name in _CATEGORY_FILES:
+        return None
+    start = head(path, _SNIFFED_BYTES)
+    refuse_container(path, start, "discourse-json")
+    start = start.removeprefix(_UTF8_MARK).lstrip()
     if not start:
         return "lines"  # an empty file holds no topics; one that is damaged at its start says so when it is read
     if _TOPIC.search(start) is None:
-        return None
+        raise NotOurs(f"{path} holds no Discourse topics: no `post_stream` stands at its beginning.", _HINT)
     if start.startswith(b"["):
         raise BadInput(f"{path} is one JSON array, not one topic a line.", "Split it: jq -c '.[]' FILE > FILE.ndjson")
     first, line_end, _ = start.partition(b"\n")

@@ -63,6 +63,12 @@ def cut(offset: int, text: bytes | memoryview, starts: Places, ends: Places) -> 
     return Lines(own, starts + offset, np.concatenate([[0], np.cumsum(ends - starts + 1)]))
 
 
+def of_places(places: Sequence[tuple[int, bytes]]) -> Lines:
+    """Lines given one by one, each with its offset."""
+    ends = np.cumsum([0, *(len(line) + 1 for _, line in places)])
+    return Lines(b"".join(line + b"\n" for _, line in places), np.array([at for at, _ in places], np.int64), ends)
+
+
 def joined(parts: Sequence[Lines]) -> Lines:
     """The lines of all parts, one after the other."""
     if len(parts) == 1:

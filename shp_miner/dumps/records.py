@@ -44,18 +44,26 @@ def integer(value: Any, name: str, reason: str) -> int:
             value = float(value) if "." in value else int(value)
         except ValueError:
             value = math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise Lost(reason, f"{name} is no number")
-    if value != int(value) or abs(value) > SCORE_MAX:
+    if not isinstance(value, int) and not math.isfinite(value):
+        raise Lost(reason, f"{name} is no number")
+    if abs(value) > SCORE_MAX or value != int(value):
         raise Lost(reason, f"{name} {value!r:.40} is no whole number that can be")
     return int(value)
+
+
+def unknown(time: Any) -> bool:
+    """Whether a time of reading is one that programs write where they know none: null, 0 or an empty text."""
+    return not isinstance(time, bool) and time in (None, 0, "", "0")
 
 
 def epoch_us(value: Any, name: str, latest_us: int) -> int:
     """Microseconds since 1970 from seconds as int, float or string. Raises Lost: bad_time or time_in_future."""
     try:
-        seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-    except ValueError:
+        number = isinstance(value, str | int | float) and not isinstance(value, bool)
+        seconds = float(value) if number else math.nan
+    except (ValueError, OverflowError):
         seconds = math.nan
     if not EARLIEST_S <= seconds < 1e12:
         raise Lost("bad_time", f"{name} is no time in seconds")

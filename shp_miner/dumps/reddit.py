@@ -9,19 +9,22 @@ search of the raw bytes finds the lines worth parsing (`shortcut`), a batch of u
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from shp_miner.communities import plain
 from shp_miner.dumps import reddit_records
 from shp_miner.dumps.ahead import ahead
-from shp_miner.dumps.compressed import Advance, compression, ignore, line_blocks, lines
-from shp_miner.dumps.lines import Lines, all_lines, joined
+from shp_miner.dumps.compressed import Advance, blocks, compression, ignore, line_blocks, split_lines
+from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container
+from shp_miner.dumps.lines import Lines, all_lines, joined, of_places
 from shp_miner.dumps.records import Lost, alone, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
-from shp_miner.errors import BadInput, from_os_error
+from shp_miner.errors import BadInput
 from shp_miner.tally import Damage, Tally
 
 # Tables take a second to import. The first of them is needed when some thousand records are parsed, and by then the
@@ -29,12 +32,19 @@ from shp_miner.tally import Damage, Tally
 if TYPE_CHECKING:
     from shp_miner.model import Chunk
 
-_SUFFIXES = (".zst", ".bz2", ".xz", ".gz", ".json", ".jsonl", ".ndjson")
 _LINES_SNIFFED = 20
+
+#: Blocks (of about 1 MiB) of a file that are searched for names of communities where none asked for was met.
+_BLOCKS_SAMPLED = 64
+_SUBREDDIT = re.compile(rb'"subreddit": ?"([^"\\]{1,60})"')
 
 #: Lines turned into columns at a time, and their bytes.
 _BATCH = 10_000
 _BATCH_BYTES = 16_000_000
+
+#: More records of the other kind than this, told by a key that only comments have, are worth a second look as columns.
+_FEW = 64
+_COMMENTS_KEY = b'"link_id"'
 
 Text = bytes | memoryview
 
@@ -53,13 +63,12 @@ def read(
     `communities` are subreddit names in any letter case; none means all. `thorough` parses every line. Raises BadInput
     before anything is yielded if a path is missing or holds something else; damage inside a file is noted in `tally`.
     """
-    files = dump_files(paths)
-    kinds = {file: kind_of(file) for file in files}
-    wanted = frozenset(name.lower().removeprefix("r/") for name in communities)
-    for file in files:
+    files = dump_files(paths, tally)
+    wanted = frozenset(map(plain, communities))
+    for file, kind in files:
         searched = Tally()
-        search = _Search(file, kinds[file], wanted, searched)
-        rows = _Rows(file, kinds[file], wanted, tally, latest_allowed_us(now))
+        search = _Search(file, kind, wanted, searched)
+        rows = _Rows(file, kind, wanted, tally, latest_allowed_us(now))
         # One thread decompresses, one searches, and this one parses.
         with alone(file, tally):
             for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
@@ -118,109 +127,136 @@ class _Search:
         offsets = []
         for offset, line in lines:
             try:
-                item = reddit_records.decode(self.kind, line)
+                kind, item = reddit_records.decode_either(self.kind, line)
             except Lost:
                 continue
-            if reddit_records.unwanted(self.kind, item, self.wanted) is None:
+            if reddit_records.unwanted(kind, item, self.wanted) is None:
                 offsets.append(offset)
         return offsets
 
 
 class _Rows:
-    """Turns lines of one file into rows, and counts in `tally` what is kept and what is not."""
+    """Turns lines of one file into rows, and counts in `tally` what is kept and what is not.
+
+    `kind` is that of the file's first record; records of the other kind are told one by one.
+    """
 
     def __init__(self, path: Path, kind: str, wanted: frozenset[str], tally: Tally, latest_us: int) -> None:
         # Imported when the first lines have come: tables take a while, and the file has long been decompressing.
         from shp_miner.model import ANSWER, POST, Rows  # noqa: PLC0415
 
         self.path, self.kind, self.wanted, self.tally, self.latest_us = path, kind, wanted, tally, latest_us
-        self._rows = Rows(POST if kind == "post" else ANSWER)
+        self._rows = {"post": Rows(POST), "answer": Rows(ANSWER)}
 
     @property
     def full(self) -> bool:
-        return self._rows.full
+        return any(rows.full for rows in self._rows.values())
 
     def take(self) -> Chunk:
         """The rows since the last call."""
-        from shp_miner.model import ANSWER, POST, Chunk, empty  # noqa: PLC0415
+        from shp_miner.model import Chunk  # noqa: PLC0415
 
-        if self.kind == "post":
-            return Chunk(self._rows.take(), empty(ANSWER))
-        return Chunk(empty(POST), self._rows.take())
+        return Chunk(self._rows["post"].take(), self._rows["answer"].take())
 
     def add(self, lines: Lines) -> None:
         """Take over the records of the lines that are wanted; what proves unusual takes the careful way."""
-        from shp_miner.dumps.reddit_columns import LEFT_OUT, to_frame  # noqa: PLC0415
-
-        frame, careful = to_frame(self.kind, lines, self.latest_us, self.wanted)
-        if frame.height:
-            for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
-                self.tally.drop(self.kind, reason, count)
-            kept = frame.filter(frame[LEFT_OUT].is_null())
-            lost = self._rows.add_frame(kept)
-            for reason, count in lost.items():
-                self.tally.drop(self.kind, reason, count)
-            self.tally.keep(self.kind, kept.height - sum(lost.values()))
+        careful = self._at_once(self.kind, lines)
+        comments = self.kind == "answer"
+        others = [place for place in careful if (_COMMENTS_KEY in place[1]) != comments]
+        if len(others) > _FEW:
+            careful = [place for place in careful if (_COMMENTS_KEY in place[1]) == comments]
+            careful += self._at_once(reddit_records.OTHER_KIND[self.kind], of_places(others))
         for place in careful:
             self._careful(place)
 
+    def _at_once(self, kind: str, lines: Lines) -> list[tuple[int, bytes]]:
+        """Take over the usual records of a kind; the lines of all others are returned."""
+        import polars as pl  # noqa: PLC0415
+
+        from shp_miner.dumps.reddit_columns import LEFT_OUT, to_frame  # noqa: PLC0415
+
+        frame, careful = to_frame(kind, lines, self.latest_us, self.wanted)
+        if frame.height:
+            if self.wanted:
+                self.tally.met.update(
+                    frame.filter(pl.col(LEFT_OUT).ne_missing("other_community"))["community"].unique()
+                )
+            for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
+                self.tally.drop(kind, reason, count)
+            kept = frame.filter(frame[LEFT_OUT].is_null())
+            lost = self._rows[kind].add_frame(kept)
+            for reason, count in lost.items():
+                self.tally.drop(kind, reason, count)
+            self.tally.keep(kind, kept.height - sum(lost.values()))
+        return careful
+
     def _careful(self, place: tuple[int, bytes]) -> None:
         offset, line = place
+        kind = self.kind
         try:
-            item = reddit_records.decode(self.kind, line)
-            reason = reddit_records.unwanted(self.kind, item, self.wanted)
+            kind, item = reddit_records.decode_either(kind, line)
+            reason = reddit_records.unwanted(kind, item, self.wanted)
+            if self.wanted and reason != "other_community" and item.subreddit:
+                self.tally.met.add(item.subreddit.lower())
             if reason:
-                self.tally.drop(self.kind, reason)
+                self.tally.drop(kind, reason)
                 return
-            self._rows.add(**reddit_records.values(self.kind, item, self.latest_us, self.tally))
+            self._rows[kind].add(**reddit_records.values(kind, item, self.latest_us, self.tally))
         except Lost as lost:
-            self.tally.lose(self.kind, lost.reason, Damage(str(self.path), offset, lost.what))
+            self.tally.lose(kind, lost.reason, Damage(str(self.path), offset, lost.what))
         else:
-            self.tally.keep(self.kind)
+            self.tally.keep(kind)
 
 
-def dump_files(paths: Sequence[Path]) -> list[Path]:
-    """The files themselves, folders replaced by the dump files in them."""
-    return [file for path in paths for file in _files(path)]
+def dump_files(paths: Sequence[Path], tally: Tally) -> list[tuple[Path, str]]:
+    """The files that paths stand for with their kinds, folders replaced by the dump files in them."""
+    return chosen(paths, kind_of, tally, holds="dump files of Reddit")
 
 
-def _files(path: Path) -> list[Path]:
-    """The path itself, or the dump files of a folder in the order of their names."""
-    try:
-        if not path.is_dir():
-            return [path]
-        files = sorted(
-            file
-            for file in path.iterdir()
-            if file.is_file() and (file.suffix in _SUFFIXES or (not file.suffix and file.name[:3] in ("RS_", "RC_")))
-        )
-    except OSError as error:
-        raise from_os_error(error, f"reading the folder {path}") or error from error
-    if not files:
-        raise BadInput(f"The folder {path} holds no dump files.", "Name the RS_* and RC_* files themselves.")
-    return files
+def communities_in(files: Sequence[Path]) -> set[str]:
+    """Names of communities that the beginnings of dump files hold, to tell somebody who asked for others."""
+    names: set[str] = set()
+    for file in files:
+        for block in islice(blocks(file, Tally()), _BLOCKS_SAMPLED):
+            names.update(found.decode("utf-8", "replace").lower() for found in _SUBREDDIT.findall(block))
+    return names
 
 
 def kind_of(path: Path) -> str:
     """Whether the file holds "post" or "answer", by its first lines. Raises BadInput for any other kind of file."""
     hint = "`import reddit-dump` takes RS_* and RC_* files: one JSON object a line, plain or compressed."
-    seen = 0
-    for _, line in islice(lines(path, Tally()), _LINES_SNIFFED):
-        seen += 1
+    start, seen = b"", 0
+    for _, line in islice(_first_lines(path), _LINES_SNIFFED):
+        start, seen = start or line[:START_BYTES], seen + 1
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if not isinstance(record, dict):
             continue
-        if "link_id" in record or ("body" in record and "title" not in record):
-            return "answer"
+        kind = _kind(record)
+        if kind:
+            return kind
         if "answers" in record:
-            raise BadInput(
+            raise NotOurs(
                 f"{path} holds threads with their answers, not a Reddit dump.", "Use `import threads` for it."
             )
-        if "title" in record and ("subreddit" in record or "selftext" in record):
-            return "post"
     if not seen and (compression(path) != "plain" or path.stat().st_size == 0):
         return "post"  # empty, or damaged before its first line: reading it says which
-    raise BadInput(f"{path} is not a Reddit dump: its first lines are no submissions or comments.", hint)
+    if start.lstrip().startswith(b"["):
+        raise BadInput(f"{path} is one JSON array, not one record a line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
+    raise NotOurs(f"{path} is not a Reddit dump: its first lines are no submissions or comments.", hint)
+
+
+def _first_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file. Raises BadInput where it is a container."""
+    for offset, text in line_blocks(path, Tally()):
+        if offset == 0:
+            refuse_container(path, bytes(text[:START_BYTES]), "reddit-dump")
+        yield from split_lines(offset, text)
+
+
+def _kind(record: dict[str, Any]) -> str | None:
+    if "link_id" in record or ("body" in record and "title" not in record):
+        return "answer"
+    return "post" if "title" in record and ("subreddit" in record or "selftext" in record) else None

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shp_miner.bounds import NO_COMMUNITY
-from shp_miner.dumps.records import Lost, epoch_us, integer
+from shp_miner.dumps.records import Lost, epoch_us, integer, unknown
 from shp_miner.sites import REDDIT
 from shp_miner.tally import Tally
 from shp_miner.text.clean import sound, visible_chars
@@ -93,6 +93,9 @@ class Submission(Item, kw_only=True):
     removed_by_category: str | None = None
 
 
+#: A file may hold both kinds: what archives give of one account, or files that somebody joined.
+OTHER_KIND = {"post": "answer", "answer": "post"}
+
 _TYPES: dict[str, type[Item]] = {"answer": Comment, "post": Submission}
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(item) for kind, item in _TYPES.items()}
 
@@ -114,6 +117,20 @@ def values(kind: str, item: Any, latest_us: int, tally: Tally) -> dict[str, Any]
     if row["state"] != "live":
         row |= {name: value for name, value in EMPTIED.items() if name in row}
     return row
+
+
+def decode_either(kind: str, line: bytes) -> tuple[str, Any]:
+    """The record of a line and its kind, which is the other one where files were joined. Raises Lost as `decode`."""
+    try:
+        return kind, decode(kind, line)
+    except Lost as lost:
+        if lost.reason != "missing_field":
+            raise
+        other = OTHER_KIND[kind]
+        try:
+            return other, decode(other, line)
+        except Lost:
+            raise lost from None
 
 
 def decode(kind: str, line: bytes) -> Any:
@@ -203,10 +220,16 @@ def _shared(kind: str, item: Any, body: str, latest_us: int, tally: Tally) -> di
 
 
 def _observed_us(kind: str, item: Any, meta: Meta, latest_us: int, tally: Tally) -> int | None:
-    """When the score was read: the second visit where there was one, else the first."""
+    """When the score was read: the second visit where there was one, else the first.
+
+    A record is worth keeping without it: a time that cannot be costs the age of the score and nothing else.
+    """
     for value in (meta.retrieved_2nd_on, item.retrieved_on, item.retrieved_utc):
-        if value is not None:
-            return epoch_us(value, "retrieved_on", latest_us)
+        if not unknown(value):
+            try:
+                return epoch_us(value, "retrieved_on", latest_us)
+            except Lost:
+                tally.note(kind, "bad_time_of_reading")
     tally.note(kind, "score_age_unknown")
     return None
 

@@ -58,6 +58,9 @@ class Shortcut:
         keys = positions(text, self._key)
         if len(keys) < len(ends):
             return None
+        # Each line has one of its own: a second key in one line must not stand for one that another line lacks.
+        if len(np.unique(np.searchsorted(ends, keys))) < len(ends):
+            return None
         after = np.frombuffer(text, np.uint8)[np.minimum(keys + len(self._key), len(text) - 1)]
         lines = np.unique(np.searchsorted(ends, keys[after == _POST]))
         return cut(offset, text, starts[lines], ends[lines])

@@ -84,7 +84,7 @@ def read(
             raise UsageError(
                 f"The scores cannot have been read at {observed_at.isoformat()}.", "Give the day the dump was made."
             )
-    sites = sources_by_site(paths, site)
+    sites = sources_by_site(paths, site, tally)
     if vote_history:
         for host, sources in sites.items():
             if not any("votes" in source.tables for source in sources):

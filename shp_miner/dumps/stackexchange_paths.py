@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from shp_miner.dumps.inputs import NotOurs, in_folder, nothing_in, refuse_container
 from shp_miner.dumps.stackexchange_7z import MAGIC_7Z, list_archive
 from shp_miner.dumps.stackexchange_xml import Source
 from shp_miner.errors import BadInput, Error, UsageError, from_os_error
 from shp_miner.sites import site_name, site_of
+from shp_miner.tally import Tally
 
 #: The tables that are read, and the others of a published dump, which hold nothing a preference needs.
 TABLES = ("posts", "users", "votes")
@@ -25,20 +27,24 @@ _ROOT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*
 _SNIFFED_BYTES = 4096
 
 
-def sources_by_site(paths: Sequence[Path], site: str | None = None) -> dict[str, list[Source]]:
+#: A part of what a path stands for: itself, its files, and the site that its name tells.
+_Unit = tuple[Path, list[Source], str | None]
+
+
+def sources_by_site(
+    paths: Sequence[Path], site: str | None = None, tally: Tally | None = None
+) -> dict[str, list[Source]]:
     """Check all `paths` and sort the files they stand for by site, each file once, in the order given.
 
-    `site` overrides what the names say. BadInput: a path that is no dump, or a site without posts. UsageError: a name
+    A folder may hold archives and folders of several sites; other files in it are counted in `tally`. `site` overrides
+    what the names say. BadInput: a path that is no dump, or a site without posts. UsageError: a name
     that does not tell the site, or one `site` for paths of several sites.
     """
     override = _override(site)
     found: dict[str, dict[Path, Source]] = {}
     told: dict[str, Path] = {}
-    for path in paths:
-        try:
-            sources, named = _sources_at(path)
-        except OSError as error:
-            raise _refused(path, error) from error
+    tally = Tally() if tally is None else tally
+    for path, sources, named in (unit for given in paths for unit in _units(given, tally)):
         if named:
             told.setdefault(named, path)
         host = override or named
@@ -79,25 +85,43 @@ def _require_posts(found: Mapping[str, Mapping[Path, Source]]) -> None:
             )
 
 
-def _sources_at(path: Path) -> tuple[list[Source], str | None]:
-    """The files that `path` stands for, and the site its name tells."""
-    if path.is_dir():
-        return list(_folder_sources(path)), _folder_site(path)
+def _units(path: Path, tally: Tally) -> list[_Unit]:
+    """What a path stands for: an archive, a file, or every site in a folder."""
+    try:
+        if not path.is_dir():
+            return [_unit(path)]
+        units = [unit for _, unit in in_folder(path, _unit, tally)]
+    except OSError as error:
+        raise _refused(path, error) from error
+    # A table that is not needed has no tables to read. Of the tables in one folder Posts.xml stands for all.
+    tally.drop("file", "not_needed", sum(not source.tables for _, sources, _ in units for source in sources))
+    units = [(place, [source for source in sources if source.tables], site) for place, sources, site in units]
+    whole = {source.path for _, sources, _ in units for source in sources[1:]}
+    units = [unit for unit in units if unit[1] and unit[1][0].path not in whole]
+    if not units:
+        raise nothing_in(path, "Posts.xml and no archive of a site", tally)
+    return units
+
+
+def _unit(path: Path) -> _Unit:
+    """A file with those that belong to it."""
     with path.open("rb") as file:
         start = file.read(_SNIFFED_BYTES)
     if start.startswith(MAGIC_7Z):
         stem = re.sub(r"\.7z$", "", path.name, flags=re.IGNORECASE)
         split = _SPLIT.fullmatch(stem)
+        if split and split[2].lower() in _OTHER_TABLES:
+            return path, [Source(path, {}, is_archive=True)], site_name(split[1])
         sources = [_archive_source(path)]
         if split and split[2].lower() == "posts":
             wanted = {f"{split[1]}-{table}.7z".lower() for table in ("users", "votes")}
             sources += [
                 _archive_source(other) for other in sorted(path.parent.iterdir()) if other.name.lower() in wanted
             ]
-        return sources, site_name(split[1] if split else stem)
+        return path, sources, site_name(split[1] if split else stem)
     source = _xml_source(path, start)
     beside = "posts" in source.tables and path.name.lower() == "posts.xml"
-    return list(_folder_sources(path.parent)) if beside else [source], _folder_site(path.parent)
+    return path, list(_folder_sources(path.parent)) if beside else [source], _folder_site(path.parent)
 
 
 def _folder_site(folder: Path) -> str | None:
@@ -106,12 +130,8 @@ def _folder_site(folder: Path) -> str | None:
 
 
 def _folder_sources(folder: Path) -> Iterator[Source]:
+    """The tables in a folder, of which Posts.xml is one."""
     files = {entry.name.lower(): entry for entry in sorted(folder.iterdir(), reverse=True)}
-    if "posts.xml" not in files:
-        raise BadInput(
-            f"The folder {folder} holds no Posts.xml.",
-            "Give the folder that an archive of one site was unpacked to, or the archive itself.",
-        )
     for table in TABLES:
         entry = files.get(f"{table}.xml")
         if entry is not None:
@@ -128,8 +148,9 @@ def _xml_source(path: Path, start: bytes) -> Source:
             "Use the file as published; declared entities are never expanded here.",
         )
     if root not in TABLES + _OTHER_TABLES:
+        refuse_container(path, start, "stackexchange-dump")
         kind = "is empty" if not start else "is neither a 7z archive nor the XML of a Stack Exchange dump"
-        raise BadInput(
+        raise NotOurs(
             f"{path} {kind}.",
             "Give a .7z as published, the folder it was unpacked to, or its Posts.xml.",
         )
@@ -152,7 +173,7 @@ def _archive_source(path: Path) -> Source:
         if table in TABLES and name.lower().endswith(".xml"):
             tables[table] = name
     if not known:
-        raise BadInput(
+        raise NotOurs(
             f"{path} holds no Posts.xml nor any other table of a Stack Exchange dump.",
             "Give an archive of one site as published, for example beer.stackexchange.com.7z.",
         )

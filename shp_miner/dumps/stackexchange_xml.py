@@ -5,6 +5,7 @@ A row is what one `<row .../>` element says: its attributes as strings, with the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,12 @@ from shp_miner.tally import Damage, Tally
 
 #: (byte offset in the XML text, attributes)
 Row = tuple[int, dict[str, str]]
+
+#: The parser's errors that a forbidden character causes.
+_FORBIDDING = tuple(
+    expat.errors.codes[message]
+    for message in (expat.errors.XML_ERROR_BAD_CHAR_REF, expat.errors.XML_ERROR_INVALID_TOKEN)
+)
 
 #: A record longer than this is lost rather than held; the sites allow a post 30,000 characters.
 MAX_RECORD_BYTES = 64 << 20
@@ -105,9 +112,10 @@ class RowParser:
     """Rows out of the bytes of one XML table, pushed block by block.
 
     A record that is not well-formed is lost (counted as "not_xml", with the byte and the parser's words) and reading
-    goes on at the next `<row`, which is safe because no attribute can hold a bare `<`. A reference to a character that
-    XML forbids (`&#0;`, a lone surrogate) makes its record not well-formed. A document type, the only place that can
-    declare entities, ends the reading of the table as damage, and so does a root element of another name.
+    goes on at the next `<row`, which is safe because no attribute can hold a bare `<`. Published dumps have characters
+    that XML forbids, as references (`&#0;`, a lone surrogate) or control bytes: such a record is read again with U+FFFD
+    in their place, and counted as "text_repaired". A document type, the only place that can declare entities, ends the
+    reading of the table as damage, and so does a root element of another name.
     """
 
     def __init__(self, root: str, where: str, tally: Tally) -> None:
@@ -118,6 +126,9 @@ class RowParser:
         self._held_from = 0
         self._last_row = self._last_error = -1
         self._rooted = self._refused = False
+        # A record that waits for its end to be repaired: its beginning, the error in it and the parser's words.
+        self._broken: tuple[int, int, str] | None = None
+        self._searched = self._repaired_at = -1
         self._parser: expat.XMLParserType | None = self._fresh_parser()
         self._base = 0
 
@@ -132,7 +143,9 @@ class RowParser:
             return
         self._held += data
         try:
-            self._push(data if self._parser is not None else self._resume(self._held_from))
+            if self._parser is None:
+                data = self._resume(self._held_from) if self._broken is None else self._repair()
+            self._push(data)
         except _RefusedError as refused:
             self._refused = True
             offset = self._base + self._parser.CurrentByteIndex if self._parser else self._held_from
@@ -141,11 +154,14 @@ class RowParser:
             del self._held[: self._last_row - self._held_from]
             self._held_from = self._last_row
         if len(self._held) > MAX_RECORD_BYTES:
+            self._broken = None
             self._lose("line_too_long", self._held_from, f"a record is longer than {MAX_RECORD_BYTES} bytes")
             self._resume(self._held_from + len(self._held))
 
     def close(self, broken: bool = False) -> list[Row]:
         """The rows still to come. Text that ends early is damage, unless it is `broken` and its damage known."""
+        if self._broken is not None:
+            self._lose("not_xml", self._broken[1], self._broken[2])
         if self._parser is not None and not self._refused:
             try:
                 self._parser.Parse(b"", True)
@@ -176,6 +192,14 @@ class RowParser:
                 return
             except expat.ExpatError as error:
                 offset = self._base + self._parser.ErrorByteIndex
+                start = self._row_at(offset) if error.code in _FORBIDDING else None
+                if start is not None and start != self._repaired_at:
+                    what = f"a record is not well-formed XML ({_words(error)})"
+                    self._broken, self._repaired_at, self._searched = (start, offset, what), start, 1
+                    del self._held[: start - self._held_from]
+                    self._held_from, self._parser = start, None
+                    data = self._repair()
+                    continue
                 # Most errors name the offending byte; some name the beginning of the element, which must not be
                 # tried for ever. Nor is it wrong at once: what came before it may have been the trouble.
                 again = offset == self._last_error
@@ -183,6 +207,31 @@ class RowParser:
                     self._lose("not_xml", offset, f"a record is not well-formed XML ({_words(error)})")
                 self._last_error = offset
                 data = self._resume(offset + again)
+
+    def _row_at(self, offset: int) -> int | None:
+        """Where the record begins that byte `offset` is in."""
+        place = offset - self._held_from
+        start = self._held.rfind(b"<row", 0, place + len(b"<row"))
+        inside = start >= 0 and self._held.find(b"<", start + 1, max(place, start + 1)) < 0
+        return self._held_from + start if inside else None
+
+    def _repair(self) -> bytes:
+        """Read the broken record without forbidden characters, once its end is there; gives what comes after it."""
+        assert self._broken is not None
+        start, offset, what = self._broken
+        end = self._held.find(b"<", self._searched)
+        if end < 0:
+            self._searched = len(self._held)
+            return b""
+        self._broken = None
+        text, count = _FORBIDDEN.subn(_replaced, bytes(self._held[:end]))
+        attributes = _one_row(text) if count else None
+        if attributes is None:
+            self._lose("not_xml", offset, what)
+        else:
+            self._rows.append((start, attributes))
+            self._tally.note("line", "text_repaired")
+        return self._resume(start + end)
 
     def _resume(self, offset: int) -> bytes:
         """Begin again at the first `<row` from byte `offset` on; gives what is held from there, if it is there yet."""
@@ -215,6 +264,35 @@ class RowParser:
 
     def _doctype(self, *_: object) -> None:
         raise _RefusedError("the XML declares a document type, which could define entities; it is not read further")
+
+
+#: A reference to a character by its number, and control bytes, which XML 1.0 forbids. NUL bytes and bytes that are not
+#: UTF-8 come from damaged disks, not from what people typed: their record is lost.
+_FORBIDDEN = re.compile(rb"&#(?:x([0-9A-Fa-f]{1,8})|([0-9]{1,10}));|[\x01-\x08\x0b\x0c\x0e-\x1f]")
+_INSTEAD = "\N{REPLACEMENT CHARACTER}".encode()
+
+
+def _replaced(found: re.Match[bytes]) -> bytes:
+    """What stands in the place of a forbidden character; a reference to one that is allowed stays."""
+    if not (found[1] or found[2]):
+        return _INSTEAD
+    number = int(found[1], 16) if found[1] else int(found[2])
+    allowed = (
+        number in (9, 10, 13) or 0x20 <= number < 0xD800 or 0xE000 <= number < 0xFFFE or 0xFFFF < number < 0x110000
+    )
+    return found[0] if allowed else _INSTEAD
+
+
+def _one_row(text: bytes) -> dict[str, str] | None:
+    """The attributes of one record, None where it is not well-formed."""
+    rows: list[dict[str, str]] = []
+    parser = expat.ParserCreate("utf-8")
+    parser.StartElementHandler = lambda _, attributes: rows.append(attributes)
+    try:
+        parser.Parse(text, True)
+    except expat.ExpatError:
+        return None
+    return rows[0] if rows else None
 
 
 def _words(error: expat.ExpatError) -> str:

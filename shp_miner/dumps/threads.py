@@ -22,7 +22,9 @@ from msgspec import UNSET, UnsetType
 
 from shp_miner.dumps import parquet
 from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
-from shp_miner.dumps.records import Lost, alone, epoch_us, integer, latest_allowed_us
+from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
+from shp_miner.dumps.records import Lost, alone, epoch_us, integer, latest_allowed_us, unknown
+from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST, Chunk, Rows
 from shp_miner.sites import site_of
@@ -45,7 +47,6 @@ _KEY = re.compile(r'"(\w+)"\s*:')
 
 #: What the first bytes of files of other kinds look like, the `import` that takes them, and what to call them.
 _OTHER_KINDS = (
-    (re.compile(rb"\A7z\xbc\xaf\x27\x1c"), "stackexchange-dump", "a 7z archive"),
     (re.compile(rb"\A<(?:\?xml|posts|users|votes)\b"), "stackexchange-dump", "an XML file"),
     (re.compile(rb'"post_stream"\s*:'), "discourse-json", "a Discourse topic"),
     (re.compile(rb'"(?:link_id|subreddit|subreddit_id)"\s*:'), "reddit-dump", "a Reddit dump"),
@@ -105,12 +106,12 @@ _ALSO_CALLED = {
 
 
 def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore) -> Iterator[Chunk]:
-    """Read files of threads in the order given.
+    """Read files and folders of threads in the order given.
 
     Raises BadInput before anything is yielded if a path is missing, holds something else, or is a Parquet file with
     columns that are not in the layout; damage inside a file is noted in `tally`.
     """
-    kinds = [(path, _kind(path)) for path in paths]
+    kinds = chosen(paths, _kind, tally, holds="files of threads")
     collector = _Collector(tally, latest_allowed_us(now))
     for path, kind in kinds:
         records = (parquet.records if kind == "parquet" else _jsonl_records)(path, tally, advance)
@@ -145,7 +146,7 @@ class _Collector:
             row = self._post(thread)
             self.posts.add(**row)
         except Lost as lost:
-            self.tally.lose("post", lost.reason, _at(place, lost.what))
+            self.tally.lose("post", lost.reason, replace(place, what=place.what + lost.what))
             answers = record.get("answers") if isinstance(record, dict) else None
             self.tally.drop("answer", "thread_lost", len(answers) if isinstance(answers, list) else 0)
             return
@@ -154,14 +155,14 @@ class _Collector:
 
     def _add_answers(self, thread: _Thread, post: Mapping[str, Any], place: Damage) -> None:
         seen: dict[str, dict[str, Any]] = {}
-        for number, record in enumerate(thread.answers):
+        for n, record in enumerate(thread.answers):
             try:
                 row = self._answer(_convert(record, _Answer, _ANSWER_KEYS, _ANSWER_REQUIRED), post)
                 first = seen.setdefault(row["answer_id"], row)
                 if first is not row and first != row:
                     raise Lost("id_repeated", f"id {row['answer_id']!r:.40} came before with different content")
             except Lost as lost:
-                self.tally.lose("answer", lost.reason, _at(place, f"answers[{number}]: {lost.what}"))
+                self.tally.lose("answer", lost.reason, replace(place, what=f"{place.what}answers[{n}]: {lost.what}"))
                 continue
             if first is not row:
                 self.tally.drop("answer", "repeated_identically")
@@ -169,7 +170,9 @@ class _Collector:
             try:
                 self.answers.add(**row)
             except Lost as lost:
-                self.tally.lose("answer", lost.reason, _at(place, f"answer {answer_id}: {lost.what}"))
+                self.tally.lose(
+                    "answer", lost.reason, replace(place, what=f"{place.what}answer {answer_id}: {lost.what}")
+                )
             else:
                 self.tally.keep("answer")
 
@@ -208,7 +211,7 @@ class _Collector:
         """The columns that posts and answers have in common; some of an answer's come from its post."""
         gone = item.author in _GONE_AUTHORS
         observed_us = post["observed_at"] if post else None
-        if item.observed_at is not None:
+        if not unknown(item.observed_at):
             observed_us = _time_us(item.observed_at, "observed_at", self.latest_us)
         return {
             "source": SOURCE,
@@ -244,16 +247,12 @@ class _Collector:
         return row
 
 
-def _at(place: Damage, what: str) -> Damage:
-    return replace(place, what=place.what + what)
-
-
 def _convert(record: Any, kind: type[Any], keys: frozenset[str], required: frozenset[str]) -> Any:
     """The record as `kind`. Raises Lost: not_an_object, unknown_field, missing_field or wrong_type."""
     if not isinstance(record, dict):
         raise Lost("not_an_object", "a JSON object was expected")
     try:
-        return msgspec.convert(record, kind)
+        return msgspec.convert(without_decimals(record), kind)
     except msgspec.ValidationError as error:
         # A null score is one that the forum hides; any other required key must hold something.
         present = [name for name, value in record.items() if value is not None or name not in required - {"score"}]
@@ -330,7 +329,9 @@ def _decode(line: bytes) -> Any:
 
 def _kind(path: Path) -> str:
     """Either "parquet" or "jsonl", by the first bytes. Raises BadInput for any other kind of file."""
-    start = head(path, _SNIFFED).removeprefix(_UTF8_MARK).lstrip()
+    start = head(path, _SNIFFED)
+    refuse_container(path, start, "threads")
+    start = start.removeprefix(_UTF8_MARK).lstrip()
     if start.startswith(b"PAR1") and compression(path) == "plain":
         _check_columns(path)
         return "parquet"
@@ -342,9 +343,9 @@ def _kind(path: Path) -> str:
             return "jsonl"
     for other, kind, what in _OTHER_KINDS:
         if other.search(start):
-            raise BadInput(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
+            raise NotOurs(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
     if start:
-        raise BadInput(f"{path} is not a file of threads: none stands in its first lines.", _LAYOUT_HINT)
+        raise NotOurs(f"{path} is not a file of threads: none stands in its first lines.", _LAYOUT_HINT)
     return "jsonl"  # an empty file holds no threads; one that is damaged at its start says so when it is read
 
 
@@ -354,6 +355,7 @@ def _check_columns(path: Path) -> None:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError):
         return  # damaged: reading it says so
+    refuse_naive_times(path, schema)
     try:
         _check_keys(schema.names, _THREAD_KEYS, _THREAD_REQUIRED)
         item = getattr(schema.field("answers").type, "value_type", None)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from shp_miner.communities import bare
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Refused, Unexpected
@@ -176,7 +177,7 @@ class Lemmy:
 
     def _local_name(self, community: str) -> str:
         """The name without what people write before and after it. BadInput for a community of another instance."""
-        name, _, host = community.strip().removeprefix("/").removeprefix("c/").lstrip("!").partition("@")
+        name, _, host = bare(community).partition("@")
         if host and host.lower() != self.site.lower():
             raise self._elsewhere(name, host)
         return name

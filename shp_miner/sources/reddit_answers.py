@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from shp_miner.communities import bare
 from shp_miner.dumps.records import Lost, epoch_us
 from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, ROLES, SITE
 from shp_miner.errors import BadInput
@@ -19,7 +20,7 @@ from shp_miner.sources.items import Answer, Post, Role, State
 from shp_miner.sources.losing import each
 from shp_miner.text.notices import notice
 
-_NAME = re.compile(r"(?:/?r/)?([A-Za-z0-9_]{2,50})/?")
+_NAME = re.compile(r"[A-Za-z0-9_]{2,50}")
 
 POST_KIND, ANSWER_KIND, MORE_KIND, SUBREDDIT_KIND = "t3", "t1", "more", "t5"
 
@@ -210,10 +211,10 @@ def _url(item: _Shared, path: str) -> str:
 
 
 def plain_name(community: str, *, besides: Collection[str] = ()) -> str:
-    """A community's name without the "r/" that people write before it; `besides` are names of none. Raises BadInput."""
-    name = _NAME.fullmatch(community)
-    if name is None or name[1].lower() in besides:
+    """A community's name without what people write around it; `besides` are names of none. Raises BadInput."""
+    name = _NAME.fullmatch(bare(community))
+    if name is None or name[0].lower() in besides:
         raise BadInput(
             f"{community!r:.60} is no community of Reddit.", 'Give one name as in "askacademia" or "r/askacademia".'
         )
-    return name[1]
+    return name[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from shp_miner.communities import plain
 from shp_miner.sources.items import Origin
 from shp_miner.store.database import GIVEN_UP, NEVER, READABLE, WAITING
 
@@ -81,9 +82,8 @@ class Queues:
 
     def expected(self, source: str, site: str | None, community: str) -> tuple[int, bool]:
         """How many threads wait to be read of a community as people write it, and whether it was ever listed."""
-        name = community.lower().removeprefix("r/")
-        where = "source = :source AND (:site IS NULL OR site = :site) AND lower(community) = :name"
-        values = {"source": source, "site": site, "name": name}
+        where = "source = :source AND (:site IS NULL OR site = :site) AND lower(community) IN (:exact, :name)"
+        values = {"source": source, "site": site, "exact": community.lower(), "name": plain(community)}
         (waiting,) = self._database.execute(
             f"SELECT count(*) FROM threads WHERE {where} AND {WAITING}", values
         ).fetchone()

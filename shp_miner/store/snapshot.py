@@ -151,6 +151,11 @@ class Snapshot:
         """The newest observation of each answer of the range; otherwise as `posts`."""
         return self._newest("answers", _ANSWER_KEY, part, within, keep_unreadable)
 
+    def communities(self) -> set[str]:
+        """The names of all communities, as they are stored."""
+        names = [self.scan(name).select(pl.col("community").unique()).collect(engine="streaming") for name in SCHEMAS]
+        return set(pl.concat(names)["community"].drop_nulls())
+
     def unreadable(self, name: str, part: HashRange = EVERYTHING, within: Within = EVERYWHERE) -> int:
         """How many items of "posts" or "answers" in a range could not be read when they were last asked for."""
         key = _POST_KEY if name == "posts" else _ANSWER_KEY

@@ -1,0 +1,66 @@
+"""Names of communities as people write them, read in one way by every command, pipeline and reader of dumps.
+
+A store has names in lower case, as the platform spells them otherwise: "askculinary", "support/windows". People also
+write "/r/AskCulinary", "u/somebody" (a person's own subreddit), "!asklemmy@lemmy.world", or copy the page's address.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from difflib import get_close_matches
+
+from shp_miner.errors import BadInput
+
+_ADDRESS = re.compile(r"(?:https?://[^/]+|(?:[a-z]+\.)?reddit\.com)/(?=(?:r|u|user|c)/[^/]+/?$)", re.IGNORECASE)
+_PREFIX = re.compile(r"(?P<kind>r|u|user|c)/(?P<name>[^/]+)", re.IGNORECASE)
+_NEAR = 3
+
+
+def bare(name: str) -> str:
+    """A name without what people write around it, in its own letter case."""
+    text = _ADDRESS.sub("", name.strip()).strip("/").removeprefix("!")
+    written = _PREFIX.fullmatch(text)
+    if written is None:
+        return text
+    person = written["kind"].lower() in ("u", "user")
+    return f"u_{written['name']}" if person else text[written.start("name") :]
+
+
+def plain(name: str) -> str:
+    """A name as stores have it."""
+    return bare(name).partition("@")[0].lower()
+
+
+def meant(asked: Iterable[str], there: Collection[str]) -> tuple[list[str], list[str]]:
+    """Which of the names in a store are asked for, and the asked ones that are not there. Both sorted, each once.
+
+    A name that is there exactly as asked is that one: a category may be called "r/help".
+    """
+    found: set[str] = set()
+    missing: set[str] = set()
+    for name in asked:
+        exact = name.strip().lower()
+        one = exact if exact in there else plain(name)
+        (found if one in there else missing).add(one)
+    return sorted(found), sorted(missing)
+
+
+class NoSuchCommunity(BadInput):
+    """None of the communities asked for is where they were looked for."""
+
+
+def nowhere(missing: Sequence[str], there: Collection[str], where: str) -> NoSuchCommunity:
+    """The error for names that are not `where`. It has the nearest ones that are."""
+    return NoSuchCommunity(f"{where} no community {' or '.join(map(repr, missing))}.", near(missing, there))
+
+
+def near(missing: Sequence[str], there: Collection[str]) -> str:
+    """The nearest names that are there, or some of all, in one sentence."""
+    if not there:
+        return "It has no communities at all."
+    close = [one for name in missing for one in get_close_matches(name, sorted(there), n=_NEAR, cutoff=0.5)]
+    if close:
+        return f"The nearest that are there: {', '.join(dict.fromkeys(close))}."
+    first = sorted(there)[:_NEAR]
+    return f"{len(there):,} are there{', for example' if len(there) > _NEAR else ''}: {', '.join(first)}."

@@ -1,0 +1,178 @@
+"""Which files the paths of an import stand for, in one way for every kind of dump.
+
+A file that is named must be of the kind. A folder is looked through to its depth, and each file is told by its content,
+as a file that is named is. There a file that holds nothing of a dump (notes, checksums) is passed over and named. One
+that may hold a part of the dump but cannot be read as it lies (an archive, a pointer of Git LFS) is damage: the import
+is not complete without it.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TypeVar
+
+from shp_miner.errors import BadInput, from_os_error
+from shp_miner.tally import Damage, Tally
+
+Look = TypeVar("Look")
+
+#: Bytes at the beginning of a file that tell a container from a file of lines.
+START_BYTES = 4096
+
+_TAR_HEADER = 512
+
+#: What begins a file that cannot be read as it lies: its first bytes, what it is, and what to do. FILE and KIND are
+#: filled in.
+_SEND = "{} | shp-miner import KIND -"
+_CONTAINERS = (
+    (
+        b"PK\x03\x04",
+        "a zip archive",
+        "Unpack it and name the folder, or send its files on: " + _SEND.format("unzip -p FILE"),
+    ),
+    (b"PK\x05\x06", "an empty zip archive", "Get the archive again."),
+    (b"Rar!\x1a\x07", "a RAR archive", "Unpack it and name the folder."),
+    (
+        b"7z\xbc\xaf\x27\x1c",
+        "a 7z archive",
+        "Use `import stackexchange-dump` for a site of Stack Exchange, else unpack it.",
+    ),
+    (b"\x04\x22\x4d\x18", "compressed with lz4", "Send its text on: " + _SEND.format("lz4 -dc FILE")),
+    (b"LZIP", "compressed with lzip", "Send its text on: " + _SEND.format("lzip -dc FILE")),
+    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file", "Fetch the file: git lfs pull"),
+    (b"\xff\xfe\0\0", "UTF-32 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
+    (b"\0\0\xfe\xff", "UTF-32 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
+    (b"\xff\xfe", "UTF-16 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
+    (b"\xfe\xff", "UTF-16 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
+)
+_OTHERS = (
+    (b"PAR1", "a Parquet file"),
+    (b"%PDF", "a PDF file"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"d8:announce", "a torrent"),
+    (b"d13:announce", "a torrent"),
+)
+_WEB_PAGE = (b"<!doctype html", b"<html")
+_COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+
+
+class NotOurs(BadInput):
+    """The file holds nothing of a dump: in a folder it is passed over."""
+
+
+def refuse_container(path: Path, start: bytes, kind: str) -> None:
+    """Raise BadInput where a file holds others, or text that is not UTF-8; `start` is its decompressed beginning."""
+    for magic, what, hint in _CONTAINERS:
+        if start.startswith(magic):
+            raise BadInput(f"{path} is {what}.", hint.replace("FILE", quote(str(path))).replace("KIND", kind))
+    for magic, what in _OTHERS:
+        if start.startswith(magic) and (kind, magic) != ("threads", b"PAR1"):
+            raise NotOurs(f"{path} is {what}, not a dump of this kind.", "Name the files of the dump.")
+    if start.startswith(_COMPRESSED):
+        how = "with gzip or the like, not with 7-Zip" if kind == "stackexchange-dump" else "twice"
+        raise BadInput(f"{path} is compressed {how}.", "Decompress it once, and import what comes out.")
+    if start and not start.strip(b"\0"):
+        raise BadInput(f"{path} begins with zero bytes.", "Its download may not have ended: fetch it again.")
+    if len(start) > 1 and not (start[:64:2].strip(b"\0") and start[1:64:2].strip(b"\0")):
+        send = _SEND.format(f"iconv -f UTF-16LE -t UTF-8 {quote(str(path))}").replace("KIND", kind)
+        raise BadInput(f"{path} is UTF-16 text.", f"Send it on as UTF-8: {send}")
+    if start[:64].lstrip().lower().startswith(_WEB_PAGE):
+        error = NotOurs if path.suffix.lower() in (".html", ".htm") else BadInput
+        raise error(f"{path} is a web page, not a dump.", "Its download may have failed: fetch it again.")
+    if _is_tar(start):
+        send = _SEND.format(f"tar -xOf {quote(str(path))}").replace("KIND", kind)
+        raise BadInput(f"{path} is a tar archive.", f"Unpack it and name the folder, or send its files on: {send}")
+
+
+def _is_tar(start: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(start[:_TAR_HEADER], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def chosen(paths: Sequence[Path], look: Callable[[Path], Look], tally: Tally, *, holds: str) -> list[tuple[Path, Look]]:
+    """The files that `paths` stand for, each once and with what `look` tells of it, in the order given.
+
+    `look` raises BadInput for a file that cannot be read, NotOurs for one of another kind. Such a file in a folder is
+    counted in `tally`. Raises BadInput for one that is named, and for a folder without a file of the kind; `holds` is
+    what it should hold.
+    """
+    found: dict[Path, tuple[Path, Look]] = {}
+    for path in paths:
+        if not is_folder(path):
+            told = look(path)
+            found.setdefault(path.resolve(), (path, told))
+            continue
+        inside = list(in_folder(path, look, tally))
+        if not inside:
+            raise nothing_in(path, holds, tally)
+        for file, told in inside:
+            found.setdefault(file.resolve(), (file, told))
+    return list(found.values())
+
+
+def in_folder(folder: Path, look: Callable[[Path], Look], tally: Tally) -> Iterator[tuple[Path, Look]]:
+    """The files in a folder that are of the kind; the others are counted in `tally`."""
+    for file in files_in(folder, tally):
+        try:
+            yield file, look(file)
+        except NotOurs as other:
+            tally.pass_over(f"Passed over: {other.message}")
+        except BadInput as refused:
+            tally.damages.append(Damage(str(file), None, refused.message.removeprefix(f"{file} "), refused.hint))
+
+
+def nothing_in(folder: Path, holds: str, tally: Tally) -> BadInput:
+    """The error for a folder without a file of the kind. It names what stands there."""
+    there = [*(damage.sentence() for damage in tally.damages), *tally.passed]
+    hint = tally.damages[0].hint if tally.damages else "Name the folder that the dump's files are in."
+    return BadInput(f"The folder {folder} holds no {holds}.{f' {there[0]}' if there else ''}", hint)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder. Raises BadInput where nobody can tell."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise _refused(error, path) from error
+
+
+def files_in(folder: Path, tally: Tally) -> Iterator[Path]:
+    """Every file below a folder, in the order of the paths. What is hidden, or no file, is passed over."""
+
+    def refuse(error: OSError) -> None:
+        raise _refused(error, folder) from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        if "_delta_log" in folders:
+            tally.pass_over(f"Passed over: {place} is a table of a store.")
+            folders.clear()
+            continue
+        for name in sorted(folders):
+            if name.startswith(".") or (Path(place) / name).is_symlink():
+                tally.pass_over(f"Passed over: {Path(place) / name} is a hidden folder or a link to one.")
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for file in sorted(Path(place) / name for name in names):
+            if file.name.startswith(".") or not file.is_file():
+                tally.pass_over(f"Passed over: {file} is hidden or not a file.")
+            else:
+                yield file
+
+
+def size_bytes(paths: Sequence[Path]) -> int:
+    """Bytes of all files that paths stand for, for a progress bar; what is wrong with one is said by the reader."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _refused(error: OSError, folder: Path) -> BadInput:
+    known = from_os_error(error, f"reading the folder {folder}")
+    if isinstance(known, BadInput):
+        return known
+    return BadInput(f"{folder} cannot be read: {error.strerror or error}.", "Check the path and the disk.")

@@ -1,0 +1,49 @@
+"""What is said of a Parquet file's columns before a row is read: what is wrong with a column is wrong in every row."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from shp_miner.errors import BadInput
+
+_TIMES = ("created_at", "observed_at")
+
+
+def refuse_naive_times(path: Path, schema: pa.Schema) -> None:
+    """Raise BadInput for columns of times without a zone, with the line that mends them."""
+    for name in _TIMES:
+        if name in schema.names and _naive(schema.field(name).type):
+            raise BadInput(
+                f"The times in the column {name} of {path} have no time zone.",
+                f'If they are UTC: df["{name}"] = pandas.to_datetime(df["{name}"], utc=True); write the file again.',
+            )
+    for field in _fields_of_answers(schema):
+        if field.name in _TIMES and _naive(field.type):
+            raise BadInput(
+                f"The times in answers.{field.name} of {path} have no time zone.",
+                'Write them as pa.timestamp("us", tz="UTC"), as docs/threads.md shows.',
+            )
+
+
+def _fields_of_answers(schema: pa.Schema) -> list[pa.Field]:
+    item = getattr(schema.field("answers").type, "value_type", None) if "answers" in schema.names else None
+    return list(item) if item is not None and pa.types.is_struct(item) else []
+
+
+def _naive(kind: pa.DataType) -> bool:
+    return pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
+
+
+def without_decimals(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with the decimals that databases write as whole numbers, or floats where they have a fraction."""
+    if not any(isinstance(value, Decimal) for value in record.values()):
+        return record
+    return {name: _number(value) if isinstance(value, Decimal) else value for name, value in record.items()}
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
