@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from shp_miner.bounded import DiskBudget, WaitedClock
 from shp_miner.communities import NoSuchCommunity
 from shp_miner.community import INTERRUPTED
 from shp_miner.completing import complete_pending, is_left
@@ -34,7 +35,7 @@ from shp_miner.own import ALL, Own, import_key, options
 from shp_miner.pipeline import NoPairs, export_dataset
 from shp_miner.ran import STEPS, Ran, StepDone, StepName, exit_code_of
 from shp_miner.report import metrics
-from shp_miner.sources.http import SYSTEM, Budget, Clock, OverBudget
+from shp_miner.sources.http import SYSTEM
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
 from shp_miner.store.database import shrink
@@ -101,34 +102,6 @@ def run(
     return going.ran
 
 
-class _Waiting:
-    """A clock that knows how long it was waited on."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self.waited_s = clock, 0.0
-
-    def now(self) -> float:
-        return self._clock.now()
-
-    def sleep(self, seconds: float, why: str) -> None:
-        self.waited_s += seconds
-        self._clock.sleep(seconds, why)
-
-
-class _DiskBudget(Budget):
-    """A budget that ends, too, when the disk is nearly full."""
-
-    def __init__(self, pipeline: Pipeline, clock: Clock, full: Callable[[], str | None]) -> None:
-        limits = pipeline.limits
-        super().__init__(limits.max_requests, limits.max_seconds, clock=clock)
-        self._full = full
-
-    def check(self, wait_s: float = 0.0) -> None:
-        super().check(wait_s)
-        if sentence := self._full():
-            raise OverBudget(sentence)
-
-
 class _Stopped(Exception):
     """The run was told to end."""
 
@@ -149,9 +122,9 @@ class _Going:
     ) -> None:
         self._pipeline, self.ran, self._store, self._runs = pipeline, ran, store, runs
         self._free_bytes, self._say, self._warn = free_bytes, say, warn
-        self._clock = _Waiting(access.clock or SYSTEM)
+        self._clock = WaitedClock(access.clock or SYSTEM)
         self._started_s = self._clock.now()
-        self._budget = _DiskBudget(pipeline, self._clock, self._full)
+        self._budget = DiskBudget(pipeline, self._clock, self._full)
         self._access = structs.replace(access, clock=self._clock, budget=self._budget)
 
     def now(self) -> int:
