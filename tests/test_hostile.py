@@ -20,8 +20,9 @@ from shp_miner.forum.serve import lies
 from shp_miner.report.stats import stats
 from shp_miner.store import Store
 
-from .build import thread
+from .build import thread, tree
 from .crawls import DAY_S, KINDS, Bench, assert_same, bench, content, settled, waiting
+from .flows import community, pipeline, run_on, source
 from .stackexchange_dump import element
 from .stackexchange_dump import folder as xml_folder
 from .stackexchange_dump import table as xml_table
@@ -170,3 +171,39 @@ WELL_AGAIN = {
     "score-too-large", "score-far-too-large", "score-too-small", "score-a-text", "time-a-text", "id-null",
     "count-too-large",
 }  # fmt: skip
+
+
+# -- three sites ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "told",
+    [pytest.param(list(lies.LIES)[::7], id="some"), pytest.param(list(lies.LIES), id="all", marks=pytest.mark.slow)],
+)
+def test_a_site_that_lies_and_one_that_is_down_cost_the_third_nothing(told: list[str], tmp_path: Path) -> None:
+    with (
+        bench("discourse", tmp_path / "store", community()) as liar,
+        bench("lemmy-v4", tmp_path / "none", community()) as well,
+        bench("lemmy-v4", tmp_path / "alone", community()) as alone,
+    ):
+        down = source(liar, kind="nodebb", site="down.example", url="http://127.0.0.1:1")
+        three = [source(well, site="well.example"), source(liar), down]
+        export = {"formats": ["pairs", "trl"], "sites": ["well.example"]}
+        whole = pipeline(liar, source=three, export=[{**export, "out": str(tmp_path / "of three")}])
+        one = pipeline(
+            alone, source=[source(alone, site="well.example")], export=[{**export, "out": str(tmp_path / "of one")}]
+        )
+        for lie in told:
+            liar.forum.faults.clear()
+            liar.forum.faults.add(lies.told(lie))
+            # Waiting on the others moves the clock, and with it the times of visits: only crawls are compared.
+            ran = run_on(liar, whole, only=["crawl", "export"])
+            assert ran.exit_code in (3, 5), lie
+            said = {step.about: step for step in ran.steps}
+            assert sum(step.exit_code != 0 for step in ran.steps if step.step == "crawl") >= 1
+            assert any("down.example" in step.said or "127.0.0.1" in step.said for step in ran.steps), said
+            assert run_on(alone, one, only=["crawl", "export"]).exit_code == 0
+            liar.clock.time = alone.clock.time = liar.clock.time + DAY_S
+        found, expected = tree(tmp_path / "of three"), tree(tmp_path / "of one")
+        assert found == expected
+        assert len(found) > 4

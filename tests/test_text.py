@@ -116,3 +116,8 @@ def test_every_notice_on_the_page_is_one_and_only_on_its_platform() -> None:
             assert not notice(platform, f"He wrote: {whole}"), whole
             assert not notice(platform, f"{whole} Why?"), whole
             assert not notice("stackexchange", whole)
+
+
+@pytest.mark.parametrize("start", ["%PDF-1.4", "PK\x03\x04", "\x00" * 300, "\x07\x1b" * 300, "\x1f\x8b\x08"])
+def test_html_that_looks_like_a_file_keeps_its_text(start: str) -> None:
+    assert to_markdown(f"{start}<p>So it is.</p>", "html").endswith("So it is.")

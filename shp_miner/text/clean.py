@@ -31,6 +31,9 @@ _TAG = re.compile(r"<(?!img\b)[^>]*>", re.IGNORECASE)
 #: Longer numbers are no characters, and Python refuses to read some of them.
 _NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
 
+#: Characters that no HTML has, but for white space.
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")
+
 #: Elements inside elements that a converter of HTML is given; beyond about a thousand it loses what is inside.
 _NESTED = 256
 _ELEMENT = re.compile(r"<(/?)([a-z][a-z0-9-]*)[^<>]*>", re.IGNORECASE)
@@ -84,7 +87,9 @@ def _html_to_markdown(body: str) -> str:
     # Imported late: only exports of HTML platforms need it.
     from html_to_markdown import convert  # noqa: PLC0415
 
-    return convert(_shallow(body), None, _READER).content or ""
+    # Control characters show nothing, and many of them are taken for a file that is no text; so is what begins like one.
+    text = _CONTROLS.sub("", _shallow(body))
+    return convert(f" {text}", None, _READER).content or ""
 
 
 class _Reader:
