@@ -366,7 +366,7 @@ def compare(at: Machine, calm: Calm) -> None:
     assert_same(content(at.store), content(calm.store))
     for out in ("shp", "calibrated"):
         found, expected = tree(at.disk.folder / out), tree(calm.folder / out)
-        assert {Path(path).parts[0] for path in expected} == {"pairs", "trl"}
+        assert {Path(path).parts[0] for path in expected} == {"README.md", "manifest.json", "pairs", "trl"}
         assert found.keys() == expected.keys()
         assert [path for path in expected if found[path] != expected[path]] == []
     left = sorted(path.name for path in at.disk.folder.iterdir())
