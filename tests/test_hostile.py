@@ -168,7 +168,7 @@ def sound(store: Store) -> None:
 
 #: Lies that no reader can take for the truth: when the site is honest again, the store is as if it always had been.
 WELL_AGAIN = {
-    "score-too-large", "score-far-too-large", "score-too-small", "score-a-text", "time-a-text", "id-null",
+    "score-too-large", "score-far-too-large", "score-too-small", "score-a-text", "time-a-text",
     "count-too-large",
 }  # fmt: skip
 

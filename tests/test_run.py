@@ -304,13 +304,12 @@ def test_a_signal_during_the_export_ends_it_and_leaves_the_old_one_whole(how: si
     path = written(tmp_path / "p.toml", data | {"rule": {"name": "votes"}, "limits": {"workers": 1}})
     run = launched(path, tmp_path / "run1", "--only", "export")
     deadline = time.monotonic() + 30
-    while not (tmp_path / ".out.new").exists():
+    while not (tmp_path / "out" / ".shp-miner.new").exists():
         assert time.monotonic() < deadline
         time.sleep(0.001)
     assert run.end(how) == 3
     assert [(one["step"], one["said"]) for one in run.said["steps"]] == [("export", "interrupted")]
     assert tree(tmp_path / "out") == before
-    assert not (tmp_path / ".out.new").exists()
     assert launched(path, tmp_path / "run2").end() == 0
     assert tree(tmp_path / "out") != before
 

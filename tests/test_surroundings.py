@@ -105,7 +105,7 @@ def test_memory_that_ran_out_is_no_bug(error: Exception) -> None:
     [
         (["export", NO_TEXT, "--store", "store"], 2),
         (["export", "out", "--store", "store", "--keep-dropped", NO_TEXT], 2),
-        (["export", "out", "--store", "store", "--community", NO_TEXT], 2),
+        (["export", "out", "--store", "store", "--community", NO_TEXT], 5),
         (["export", "out", "--store", NO_TEXT], 5),
         (["stats", "--store", NO_TEXT], 5),
         (["status", "--store", NO_TEXT], 5),
