@@ -20,6 +20,9 @@ from shp_miner.sources.losing import lose, losing
 from shp_miner.sources.source import Gone, Listed, Listing, ManyThreads, Source, Unreadable
 from shp_miner.store.state import Known
 
+#: More answers than any thread has: a count beyond it says no more.
+_MANY = 1 << 31
+
 #: What a source raises on purpose.
 _MEANT = (Error, OverBudget, Gone, Unreadable)
 
@@ -152,6 +155,9 @@ class Asking:
         except Lost as lost:
             lose(lost.reason)
             raise BadInput(f"{self.site} says of thread {post_id} what cannot be: {lost.what}.") from None
+        thread.missing = max(0, min(thread.missing, _MANY))
+        if thread.changed_at is not None and not 0 <= thread.changed_at <= self._now() + SKEW_US:
+            thread.changed_at = None
         own = [answer for answer in thread.answers if answer.post_id == post_id]
         for _ in range(len(thread.answers) - len(own)):
             lose("other_thread")
