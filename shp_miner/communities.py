@@ -19,7 +19,9 @@ _NEAR = 3
 
 def bare(name: str) -> str:
     """A name without what people write around it, in its own letter case."""
-    text = _ADDRESS.sub("", name.strip()).strip("/").removeprefix("!")
+    text = name.strip()
+    address = _ADDRESS.match(text)  # searched for anywhere, a long name would cost its length squared
+    text = text[address.end() if address else 0 :].strip("/").removeprefix("!")
     written = _PREFIX.fullmatch(text)
     if written is None:
         return text

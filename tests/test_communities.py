@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,9 @@ def test_a_pipeline_names_what_its_export_asks_for_and_the_store_has_not(tmp_pat
     assert "pairs of 1 posts. The store has no community 'asktets'." in both.said
     assert none.exit_code == 3
     assert none.said.startswith("The store has no community 'asktets'.")
+
+
+def test_a_name_takes_time_by_its_length() -> None:
+    start = time.process_time()
+    assert len(plain("n" * 1_000_000)) == 1_000_000
+    assert time.process_time() - start < 2
