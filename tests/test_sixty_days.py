@@ -430,6 +430,7 @@ def test_sixty_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
     assert growth(kept, lambda one: one.rss_mb) < 1.15
     assert growth(kept, lambda one: one.cpu_s - one.steps["export"]) < 1.5
     # Old files gather and go together, a saw's tooth of weeks: where its middle lies in a third is chance.
-    assert growth(kept, lambda one: one.files, np.mean) < 1.5
-    assert growth(kept, lambda one: one.logs) < 1.5
+    # In the first third the doors are closed, and little is written that could gather.
+    assert growth(kept, lambda one: one.files, np.mean, after=1) < 1.5
+    assert growth(kept, lambda one: one.logs, after=1) < 1.5
     assert max(one.live_files for one in kept) < 2 * 80
