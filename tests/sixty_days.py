@@ -343,19 +343,11 @@ def sizes(store: Path) -> dict[str, Any]:
 
 
 def growth(
-    figures: Sequence[Figures],
-    value: Callable[[Figures], float],
-    average: Callable[[list[float]], Any] = np.median,
-    *,
-    after: int = 0,
+    figures: Sequence[Figures], value: Callable[[Figures], float], average: Callable[[list[float]], Any] = np.median
 ) -> float:
-    """How many times an earlier third's average the last third's is, of runs that nothing disturbed.
-
-    The earlier one is the first, or the one `after` so many.
-    """
+    """How many times the first third's average the last third's is, of runs that nothing disturbed."""
     third = len(figures) // 3
-    parts = figures[after * third : (after + 1) * third], figures[-third:]
-    first, last = (average([value(one) for one in part if one.calm]) for part in parts)
+    first, last = (average([value(one) for one in part if one.calm]) for part in (figures[:third], figures[-third:]))
     return float(last / first)
 
 
