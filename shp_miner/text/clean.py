@@ -87,7 +87,7 @@ def _html_to_markdown(body: str) -> str:
     # Imported late: only exports of HTML platforms need it.
     from html_to_markdown import convert  # noqa: PLC0415
 
-    # Control characters show nothing, and many of them are taken for a file that is no text; so is what begins like one.
+    # Control characters show nothing, and many of them are taken for a file; so is what begins like one.
     text = _CONTROLS.sub("", _shallow(body))
     return convert(f" {text}", None, _READER).content or ""
 
