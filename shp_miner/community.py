@@ -96,7 +96,8 @@ class Crawl:
         origin = self._source.origin(community)
         done = Crawled(origin.source, origin.site, origin.community)
         unseen = partial(self._state.claim_unseen, before=unseen_since)
-        self._state.ask_away_again(origin, unseen_since)
+        if unseen_since:
+            self._state.ask_away_again(origin, unseen_since)
         self._steps(
             origin,
             done,
