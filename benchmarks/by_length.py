@@ -18,9 +18,9 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 from shp_miner.cli import run
-from shp_miner.communities import plain
 from shp_miner.errors import Error
-from shp_miner.sites import site_of
+from shp_miner.platforms.communities import plain
+from shp_miner.platforms.sites import site_of
 from shp_miner.sources.decode import page_kind
 from shp_miner.text.clean import to_markdown, visible_chars
 

@@ -21,7 +21,8 @@ from shp_miner.dumps.lines import Lines, all_lines, joined
 from shp_miner.dumps.reddit import kind_of
 from shp_miner.dumps.reddit_columns import LEFT_OUT, to_frame
 from shp_miner.dumps.shortcut import Shortcut
-from shp_miner.model import ANSWER, POST, Rows
+from shp_miner.model import ANSWER, POST
+from shp_miner.platforms.rows import Rows
 from shp_miner.store.files import write_file
 from shp_miner.tally import Tally
 

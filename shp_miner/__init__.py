@@ -17,45 +17,43 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# The function must take the name from its module, which only an import here and now makes sure of.
-from shp_miner.load import load
-
 if TYPE_CHECKING:
     __version__: str
-    from shp_miner.crawling import Access, Crawled, crawl, recheck
+    from shp_miner.crawling.run import Access, Crawled, crawl, recheck
+    from shp_miner.dumps.importing import Imported, import_dump
     from shp_miner.errors import BadInput, Error, Incomplete, NotAllowed, TryLater, UsageError
+    from shp_miner.export.dataset import Exported, export_dataset
     from shp_miner.export.formats import FORMATS
-    from shp_miner.forgetting import Forgot, forget
-    from shp_miner.importing import Imported, import_dump
-    from shp_miner.pipeline import Exported, export_dataset
+    from shp_miner.forgetting.forget import Forgot, forget
     from shp_miner.rules.pairs import make_pairs
     from shp_miner.rules.presets import PRESETS, Rule, preset
     from shp_miner.store import Store
 
 # Nothing is imported before it is used: `shp-miner --help` must not wait for Arrow.
 _HOME = {
-    "Access": "crawling",
-    "Crawled": "crawling",
-    "Forgot": "forgetting",
-    "crawl": "crawling",
-    "forget": "forgetting",
-    "recheck": "crawling",
+    "Access": "sources.registry",
     "BadInput": "errors",
+    "crawl": "crawling.run",
+    "Crawled": "crawling.result",
     "Error": "errors",
-    "Exported": "pipeline",
+    "export_dataset": "export.dataset",
+    "Exported": "export.dataset",
+    "forget": "forgetting.forget",
+    "Forgot": "forgetting.forget",
     "FORMATS": "export.formats",
-    "Imported": "importing",
+    "import_dump": "dumps.importing",
+    "Imported": "dumps.importing",
     "Incomplete": "errors",
+    "load": "export.load",
+    "make_pairs": "rules.pairs",
     "NotAllowed": "errors",
+    "preset": "rules.presets",
     "PRESETS": "rules.presets",
+    "recheck": "crawling.run",
     "Rule": "rules.presets",
     "Store": "store",
     "TryLater": "errors",
     "UsageError": "errors",
-    "export_dataset": "pipeline",
-    "import_dump": "importing",
-    "make_pairs": "rules.pairs",
-    "preset": "rules.presets",
 }
 
 __all__ = [

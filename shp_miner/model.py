@@ -5,11 +5,17 @@ where that was seen. Rows are only ever appended; at reading the newest observat
 by (site, post_id) and, for ordering and for cutting the work into pieces, by `thread_hash`.
 
 Times are UTC with microseconds in the store (what Delta tables hold) and milliseconds in exports.
+
+What a record says of a column can be anything; a value that no platform can mean costs the record that says it, under
+a reason of its own, and nothing else. The bounds stand here, `Check` and `out_of_bounds` hold rows against them, and
+`platforms.rows.Rows` has every row pass there. Importers and crawlers may refuse more.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +23,7 @@ import polars as pl
 import pyarrow as pa
 import xxhash
 
-from shp_miner.bounds import Check, out_of_bounds
+from shp_miner.tally import Lost
 
 # polars imports numpy when it first meets something of it, and fails if two threads do so at once: here it is one.
 pl.lit(np.int64(0))
@@ -151,24 +157,6 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-#: Bounds of one chunk, in rows and characters of text. A row inside a frame takes a fraction of the memory that one
-#: made of objects does, so more of them make a chunk.
-ROWS_PER_CHUNK = 50_000
-FRAMED_ROWS_FOR_ONE = 4
-TEXT_PER_CHUNK = 64_000_000
-
-#: Columns that say where an observation came from and not what it says; they do not go into its content hash.
-_NOT_CONTENT = frozenset({"thread_hash", "content_hash", "source", "platform"})
-
-
-@dataclass
-class Chunk:
-    """Some observations on their way into the store: a table of POST and a table of ANSWER, either may be empty."""
-
-    posts: pa.Table
-    answers: pa.Table
-
-
 def empty(schema: pa.Schema) -> pa.Table:
     """A table without rows."""
     # pyarrow's own empty_table imports pandas, which takes longer than all the rest of a start.
@@ -182,116 +170,106 @@ def frame_schema(schema: pa.Schema) -> pl.Schema:
     return frame.schema
 
 
-class Rows:
-    """Collects observations and turns them into a table of `schema` (POST or ANSWER).
+# -- what each column may hold --------------------------------------------------------------------------------------
 
-    Rows come one by one as values (`add`) or many as a frame (`add_frame`); times are microseconds since 1970.
-    `thread_hash` and `content_hash` are filled in here, so that every source computes them alike. Who and what is left
-    out here of every row that is not "live", whatever a source says. And every row is held against `bounds` here.
+#: Clocks differ; a time this far ahead of ours is still believed.
+CLOCK_SKEW = timedelta(days=1)
+SKEW_US = CLOCK_SKEW // timedelta(microseconds=1)
+
+#: Before 1990 no forum of ours existed: a smaller number is a wrong unit or a missing value.
+EARLIEST_S = 631_152_000
+
+#: The first microsecond of the year 10000: later times have no date.
+_END_US = 253_402_300_800_000_000
+
+#: Larger scores are no votes: beyond this a number is no longer exact where scores are compared as fractions.
+SCORE_MAX = 1 << 53
+
+#: Characters of an id or a name that rows are found by, of what else stands on one line, and of a text.
+KEY_CHARS = 255
+LINE_CHARS = 1 << 16
+TEXT_CHARS = 1 << 26
+
+#: Columns that may be null. Every other says something of each row.
+NULLABLE = frozenset({"author", "author_id", "author_url", "url", "license", "upvote_ratio", "score", "observed_at"})
+
+#: The reason for a row without a community: promoted posts of old dumps have none, and stand nowhere.
+NO_COMMUNITY = "no_community"
+
+_IDS = ("site", "post_id", "answer_id")
+_LINES = ("author", "author_id", "author_url", "url", "license")
+_TEXTS = ("title", "body")
+
+
+class Check:
+    """Holds rows with some columns against their bounds, one by one; times are microseconds since 1970."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        names = list(names)
+        self._must = [name for name in names if name not in NULLABLE]
+        self._musts = itemgetter(*self._must)
+        self._ranges = [(name, *_RANGES[name]) for name in names if name in _RANGES]
+        self._ids = [name for name in names if name in _IDS]
+        self._lengths = [(name, most) for name, most in _LENGTHS.items() if name in names]
+
+    def __call__(self, values: Mapping[str, Any], latest_us: int = _END_US) -> None:
+        """Raise Lost where a value is none that its column can hold. `latest_us` is the latest time to be believed."""
+        if None in self._musts(values):
+            raise _null(next(name for name in self._must if values[name] is None))
+        for name, reason, least, most, what in self._ranges:
+            value = values[name]
+            if value is not None and not least <= value <= most:
+                raise Lost(reason, f"{name} {value!r:.40} {what}")
+        for name, most in self._lengths:
+            value = values[name]
+            if value is not None and len(value) > most:
+                raise Lost("value_too_long", f"{name} has {len(value):,} characters; at most {most:,} are stored")
+        for name in self._ids:
+            value = values[name]
+            if not (value and value.isprintable()):
+                raise Lost("bad_id", f"{name} {value!r:.60} is empty or not printable")
+        if not values["community"]:
+            raise _null("community")
+        if values["created_at"] > latest_us or (values["observed_at"] or 0) > latest_us:
+            raise Lost("time_in_future", "created_at or observed_at lies in the future")
+
+
+def out_of_bounds(frame: pl.DataFrame) -> pl.Series:
+    """The reason why each row of a frame cannot be stored, null where it can; columns that it lacks are not looked at.
+
+    Times are microseconds since 1970 (numbers or times).
     """
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self.schema = schema
-        self._types = frame_schema(schema)
-        self._names = [name for name in schema.names if name not in HASHES]
-        self._check = Check(self._names)
-        self._texts = [name for name in TEXT_COLUMNS if name in self._names]
-        self._physical = {
-            name: pl.Int64 if self._types[name].is_temporal() else self._types[name] for name in self._names
-        }
-        self._rows: list[tuple[Any, ...]] = []
-        self._frames: list[pl.DataFrame] = []
-        self._framed = 0
-        self.text_bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._rows) + self._framed
-
-    @property
-    def full(self) -> bool:
-        """Whether it is time to take a table: beyond this, memory grows and nothing gets faster."""
-        rows = len(self._rows) + self._framed // FRAMED_ROWS_FOR_ONE
-        return rows >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
-
-    def add(self, **values: Any) -> None:
-        """Add one observation; every column but the two hashes must be named. Raises Lost where it is out of bounds."""
-        self._check(values)
-        self._rows.append(tuple(values[name] for name in self._names))
-        self.text_bytes += sum(len(values[name]) for name in self._texts)
-
-    def add_frame(self, frame: pl.DataFrame) -> dict[str, int]:
-        """Add observations with the same columns, in any order of columns.
-
-        Rows that are out of bounds are left out: how many, by reason, is returned.
-        """
-        frame = frame.select(self._names)
-        reasons = out_of_bounds(frame)
-        left_out: dict[str, int] = {}
-        if reasons.null_count() < frame.height:
-            left_out = dict(reasons.drop_nulls().value_counts(sort=True).iter_rows())
-            frame = frame.filter(reasons.is_null())
-        # Hashed at once: what a batch needs for that is small, and the same memory serves the next.
-        self._frames.append(self._hashed(frame))
-        self._framed += frame.height
-        self.text_bytes += sum(int(frame[name].str.len_bytes().sum()) for name in self._texts)
-        return left_out
-
-    def take(self) -> pa.Table:
-        """The collected rows as a table, ordered by thread; the collection is empty afterwards."""
-        frames = self._frames
-        if self._rows:
-            frames.append(self._hashed(pl.DataFrame(self._rows, schema=self._physical, orient="row")))
-        self._rows, self._frames, self._framed, self.text_bytes = [], [], 0, 0
-        if not frames:
-            return empty(self.schema)
-        frame = pl.concat(frames).sort("thread_hash", maintain_order=True)
-        return frame.select(self.schema.names).cast(self._types).to_arrow().cast(self.schema)
-
-    def _hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        frame = without_the_gone(frame.cast(self._physical))
-        return frame.with_columns(_thread_hashes(frame), _content_hashes(frame))
-
-
-def without_the_gone(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows (some columns of POST or ANSWER), of which those that are not "live" say neither who nor what.
-
-    A subreddit that is a person's own page is called after the person: what is gone there is of NO_PROFILE.
-    """
-    live = pl.col("state") == "live"
-    if rows.select(live.all()).item():
-        return rows
-    gone = pl.col("state").is_in(["deleted", "removed"])
-    own_page = (PROFILE + pl.col("author").str.to_lowercase()).fill_null(pl.col("community")) == pl.col("community")
-    own_page &= pl.col("community").str.starts_with(PROFILE)
-    return rows.with_columns(
-        pl.when(gone & own_page).then(pl.lit(NO_PROFILE)).otherwise("community").alias("community"),
-        *(
-            pl.when(live).then(name).otherwise(pl.lit(value, rows.schema[name])).alias(name)
-            for name, value in GONE.items()
-            if name in rows.columns
-        ),
-    )
-
-
-def _thread_hashes(frame: pl.DataFrame) -> pl.Series:
-    threads = frame.select("site", "post_id").unique(maintain_order=True)
-    known = threads.with_columns(
-        pl.Series("thread_hash", [thread_hash(site, post) for site, post in threads.iter_rows()], dtype=pl.Int64)
-    )
-    return frame.select("site", "post_id").join(known, on=["site", "post_id"], maintain_order="left", how="left")[
-        "thread_hash"
-    ]
-
-
-def _content_hashes(frame: pl.DataFrame) -> pl.Series:
-    """A stable signed 64-bit hash of what each observation says; it breaks ties between observations of one moment."""
-    parts = []
+    found = []
     for name, kind in frame.schema.items():
-        if name not in _NOT_CONTENT:
-            # Floats become whole millionths: how a float is printed may change with a library's version.
-            value = (pl.col(name) * 1_000_000).round().cast(pl.Int64) if kind.is_float() else pl.col(name)
-            parts.append(value.cast(pl.String).fill_null("\x00"))
-    joined = frame.select(pl.concat_str(parts, separator="\x1f")).to_series()
-    digest = xxhash.xxh3_64_intdigest
-    hashes = np.fromiter(map(digest, joined.cast(pl.Binary).to_list()), np.uint64, len(joined))
-    return pl.Series("content_hash", hashes.view(np.int64))
+        column = pl.col(name).to_physical() if kind.is_temporal() else pl.col(name)
+        if name in _RANGES:
+            reason, least, most, _ = _RANGES[name]
+            found.append((reason, ~column.is_between(least, most)))
+        elif name in _LENGTHS:
+            found.append(("value_too_long", column.str.len_chars() > _LENGTHS[name]))
+            if name in _IDS:
+                found.append(("bad_id", (column == "") | column.str.contains(r"[\p{C}\p{Zl}\p{Zp}]")))
+        if name not in NULLABLE:
+            found.append((_null(name).reason, column.is_null() | (column == "" if name == "community" else False)))
+    return frame.select(
+        pl.coalesce(pl.lit(None, pl.String), *(pl.when(bad).then(pl.lit(reason)) for reason, bad in found)).alias("why")
+    ).to_series()
+
+
+def _null(name: str) -> Lost:
+    return Lost(NO_COMMUNITY if name == "community" else "missing_field", f"{name} is missing or null")
+
+
+#: By column: the reason for what lies outside, the least and the greatest value, and what is said of one outside.
+_RANGES: dict[str, tuple[str, float, float, str]] = {
+    "created_at": ("bad_time", EARLIEST_S * 1_000_000, _END_US - 1, "is no time at which a forum was written to"),
+    "observed_at": ("bad_time", EARLIEST_S * 1_000_000, _END_US - 1, "is no time at which a forum was read"),
+    "score": ("bad_score", -SCORE_MAX, SCORE_MAX, "is no number of votes"),
+    "upvote_ratio": ("bad_ratio", 0.0, 1.0, "is not between 0 and 1"),
+    "body_chars": ("value_too_long", 0, TEXT_CHARS, "is no length of a text"),
+}
+_LENGTHS = {
+    **dict.fromkeys((*_IDS, "community"), KEY_CHARS),
+    **dict.fromkeys(_LINES, LINE_CHARS),
+    **dict.fromkeys(_TEXTS, TEXT_CHARS),
+}

@@ -10,6 +10,15 @@ from dataclasses import dataclass, field
 UNDAMAGED = "Get an undamaged copy and import it again."
 
 
+class Lost(Exception):
+    """The record cannot be used; `reason` is a word for it (see LOST) and `what` a sentence part for people."""
+
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(what)
+        self.reason = reason
+        self.what = what
+
+
 @dataclass(frozen=True)
 class Damage:
     """A place in a file after which, or a record in it that, could not be read.

@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 
 from shp_miner.dumps.compressed import zstd
-from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.model import ANSWER, POST
+from shp_miner.platforms.rows import Chunk, Rows
 
 #: Creation time of the first post, and when everything was read (a month later), in seconds.
 T0 = 1_600_000_000

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from msgspec import structs
 
-from shp_miner.crawling import Crawled, crawl, recheck
+from shp_miner.crawling.run import Crawled, crawl, recheck
 from shp_miner.forum import World
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.arctic_shift import ArcticShiftApi
@@ -25,9 +25,9 @@ from shp_miner.forum.serve.nodebb import NodebbApi
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET, RedditApi
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.serve.stackexchange import StackExchangeApi
+from shp_miner.platforms.items import Post, Thread
 from shp_miner.sources import arctic_shift, limits, reddit, registry
 from shp_miner.sources.http import Budget, Clocks, MemoryClocks
-from shp_miner.sources.items import Post, Thread
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
 

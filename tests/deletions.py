@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from shp_miner.crawling import Crawled, crawl, recheck
+from shp_miner.crawling.run import Crawled, crawl, recheck
 from shp_miner.errors import Error
 from shp_miner.forum.live import LiveAnswer, LiveThread
 from shp_miner.forum.serve import refusals

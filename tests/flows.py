@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shp_miner import config
-from shp_miner.keys import Pipeline
-from shp_miner.ran import Ran
-from shp_miner.running import run
+from shp_miner.pipeline import config
+from shp_miner.pipeline.keys import Pipeline
+from shp_miner.pipeline.ran import Ran
+from shp_miner.pipeline.run import run
 from shp_miner.sources.registry import Access
 
 from .crawls import Bench, settled

@@ -27,7 +27,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from shp_miner import burying, community
+from shp_miner.crawling import community
+from shp_miner.crawling import gone as burying
 from shp_miner.forum.live import Community, LiveAnswer, LiveThread
 from shp_miner.forum.serve.faults import Fault, Faults
 from shp_miner.forum.serve.message import Request
@@ -79,8 +80,8 @@ def running(pipeline: Path, clock: Path, out: Path, week_s: float, file_bytes: i
     `week_s` is how long the last seven simulated days took, since versions of a store bear the system's time.
     `file_bytes` is the largest file that the process may write: where no small disk can be had, as good as a full one.
     """
-    from shp_miner import running as room
     from shp_miner.cli import run
+    from shp_miner.pipeline import run as room
     from shp_miner.sources import registry
 
     patch = pytest.MonkeyPatch()

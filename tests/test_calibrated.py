@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shp_miner import Store, UsageError, export_dataset, make_pairs, preset
-from shp_miner.model import ANSWER, PAIR, POST, Chunk
+from shp_miner.model import ANSWER, PAIR, POST
+from shp_miner.platforms.rows import Chunk
 from shp_miner.rules import PRESETS
 from shp_miner.rules.calibrated import add_up, calibrate, fit, measure, merge_sums, with_log_shares, with_theta
 from shp_miner.rules.delays import CELL_STARTS_US, count_delays, delay_cells, log_shares, merge_delays
@@ -199,8 +200,8 @@ def test_exports_have_the_same_confidences_whatever_the_ranges(tmp_path: Path, m
     store = stored(tmp_path, posts, answers)
     results = {}
     for rows in (1_000_000, 40):
-        monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", rows)
-        monkeypatch.setattr("shp_miner.pipeline._LEAST_ROWS", 1)
+        monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", rows)
+        monkeypatch.setattr("shp_miner.export.dataset._LEAST_ROWS", 1)
         for old in (store.path / "fits").glob("*"):
             for file in old.iterdir():
                 file.unlink()
@@ -230,7 +231,7 @@ def test_an_earlier_version_has_the_values_that_it_had(tmp_path: Path, monkeypat
     def nothing_is_fitted(*_: Any) -> None:
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr("shp_miner.calibrating.measure_range", nothing_is_fitted)
+    monkeypatch.setattr("shp_miner.mining.calibrate.measure_range", nothing_is_fitted)
     export_dataset(store, tmp_path / "again", rule="calibrated", as_of=version)
     then, again, now = ((tmp_path / name / "manifest.json").read_bytes() for name in ("then", "again", "now"))
     assert then == again != now

@@ -255,7 +255,7 @@ def test_a_bug_is_called_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dumps: list[str]
 ) -> None:
     output(capsys, "import", "reddit-dump", *dumps)
-    monkeypatch.setattr("shp_miner.report.stats.stats", lambda _: 1 / 0)
+    monkeypatch.setattr("shp_miner.health.stats.stats", lambda _: 1 / 0)
     _, errors = output(capsys, "stats", code=1)
     assert "This is a bug" in errors
 
@@ -302,7 +302,7 @@ def test_doctor_names_a_broken_store(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 AS_NOBODY = """
 import os, sys
-import shp_miner.cli.import_, shp_miner.importing, shp_miner.store
+import shp_miner.cli.import_, shp_miner.dumps.importing, shp_miner.store
 import shp_miner.dumps.reddit, shp_miner.dumps.reddit_columns
 from shp_miner.cli import run
 if os.geteuid() == 0:
@@ -459,7 +459,7 @@ def test_an_export_may_visit_first_what_is_due(
         asked.append(store)
         return [Crawled("lemmy", "a.example", "talk", stopped=stopped)]
 
-    monkeypatch.setattr("shp_miner.crawling.recheck", visit)
+    monkeypatch.setattr("shp_miner.crawling.run.recheck", visit)
     assert run(["export", "out"]) == 0
     assert asked == []
     capsys.readouterr()

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shp_miner import config, running
 from shp_miner.cli import run
-from shp_miner.communities import bare, meant, plain
+from shp_miner.pipeline import config
+from shp_miner.pipeline import run as running
+from shp_miner.platforms.communities import bare, meant, plain
 from shp_miner.sources.reddit_answers import plain_name
 from shp_miner.store import Store
 

@@ -13,9 +13,9 @@ import pytest
 from deltalake import DeltaTable
 
 from shp_miner.cli import run
-from shp_miner.completing import complete_pending
-from shp_miner.forgetting import forget
-from shp_miner.repairing import look, repair
+from shp_miner.forgetting.complete import complete_pending
+from shp_miner.forgetting.forget import forget
+from shp_miner.health.repair import look, repair
 from shp_miner.store import Store
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.forgotten_list import has_pending
@@ -77,7 +77,7 @@ COMMANDS: dict[str, Command] = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_purge_is_completed_by_any_command(name: str, store: Store, dumps: list[str]) -> None:
-    killed(forgets, store.path, "shp_miner.forgetting:purge_table after 1")
+    killed(forgets, store.path, "shp_miner.forgetting.forget:purge_table after 1")
     assert has_pending(store.path)
     assert seen(store.path.parent / "out", TEXT)
     assert run([*COMMANDS[name](store, dumps), "--quiet"] if name != "run" else COMMANDS[name](store, dumps)) == 0

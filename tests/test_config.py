@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from shp_miner import cli, config, running
+from shp_miner import cli
 from shp_miner.cli import run_
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
-from shp_miner.keys import Duration, Seconds, Size
-from shp_miner.reference import Key, reference
+from shp_miner.pipeline import config
+from shp_miner.pipeline import run as running
+from shp_miner.pipeline.reference import Key, reference
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Store
+from shp_miner.units import Duration, Seconds, Size
 
 from .build import thread, write_dump, write_month
 from .crawls import Bench, bench, rows, with_limits

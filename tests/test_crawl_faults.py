@@ -16,15 +16,15 @@ import polars as pl
 import pytest
 
 from shp_miner import export_dataset
+from shp_miner.crawling.state import State
 from shp_miner.errors import Error
-from shp_miner.forgetting import forget
+from shp_miner.forgetting.forget import forget
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.faults import Delivery, Fault
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.sources import registry
 from shp_miner.sources.clocks import FileClocks
 from shp_miner.store.forgotten_list import has_pending
-from shp_miner.store.state import State
 
 from .crawls import (
     DAY_S,
@@ -463,7 +463,7 @@ def test_the_end_of_reddits_listing_is_said(tmp_path: Path, monkeypatch: pytest.
     for number in range(1010):
         community.ask(f"Question {number}?", "")
         community.advance(60)
-    monkeypatch.setattr("shp_miner.community.Crawl._read", lambda *_: None)
+    monkeypatch.setattr("shp_miner.crawling.community.Crawl._read", lambda *_: None)
     with bench("reddit", tmp_path / "store", community) as at:
         done = at.crawl()
         assert done.listed == 1000

@@ -33,7 +33,9 @@ from .crawls import CREDENTIALS, KINDS, Kind, content, doubled, marked, settled,
 RATE, BURST = 25, 5
 
 PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.test_run", "shp_miner.crawling", "shp_miner.cli.crawl", "shp_miner.cli.run_"])
+PROCESSES.set_forkserver_preload(
+    ["tests.test_run", "shp_miner.crawling.run", "shp_miner.cli.crawl", "shp_miner.cli.run_"]
+)
 
 
 @dataclass

@@ -11,16 +11,16 @@ from typing import Literal
 
 import pytest
 
-from shp_miner.community import Crawl
-from shp_miner.crawled import VISITS_S, Crawled
+from shp_miner.crawling.community import Crawl
+from shp_miner.crawling.result import VISITS_S, Crawled
+from shp_miner.crawling.state import FILE, State
 from shp_miner.errors import BadInput, TryLater
+from shp_miner.platforms.items import Answer, Origin, Post, Thread
 from shp_miner.sources.http import OverBudget
-from shp_miner.sources.items import Answer, Origin, Post, Thread
 from shp_miner.sources.source import Evidence, Gone, Items, Listed, Listing, Unreadable
 from shp_miner.store import Store
 from shp_miner.store.lock import beside
 from shp_miner.store.snapshot import EVERYTHING
-from shp_miner.store.state import FILE, State
 
 DAY_S = 86_400.0
 T0_S = 1_700_000_000.0

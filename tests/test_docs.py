@@ -17,22 +17,24 @@ import msgspec
 import pytest
 from msgspec.structs import fields
 
-from shp_miner import FORMATS, PRESETS, claims, community, retrying
+from shp_miner import FORMATS, PRESETS
 from shp_miner.cli import COMMANDS, _Commands, cli
+from shp_miner.crawling import claims, community
+from shp_miner.crawling import retries as retrying
 from shp_miner.export.card import _TERMS
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.health.status import MIN_FREE_BYTES, STALE_S, Status
 from shp_miner.lab.worlds import WORLDS, LabWorld
-from shp_miner.ran import STEPS, Ran
-from shp_miner.reference import reference
-from shp_miner.report import metrics
-from shp_miner.report.status import MIN_FREE_BYTES, STALE_S, Status
+from shp_miner.pipeline import metrics
+from shp_miner.pipeline.ran import STEPS, Ran
+from shp_miner.pipeline.reference import reference
+from shp_miner.platforms.items import Thread
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.sources import limits, reddit
-from shp_miner.sources.items import Thread
 from shp_miner.sources.reddit_praw import Credentials
 from shp_miner.sources.registry import NAMES, STACKEXCHANGE_KEY, Access, open_source
 from shp_miner.sources.source import ManyThreads, Source
@@ -64,7 +66,7 @@ def test_every_rule_and_parameter_is_documented() -> None:
 
 def test_every_reason_is_documented() -> None:
     files = [ROOT / "shp_miner" / "rules" / f"{name}.py" for name in ("eligibility", "age", "pairs")]
-    source = "".join(file.read_text() for file in [*files, ROOT / "shp_miner" / "mine.py"])
+    source = "".join(file.read_text() for file in [*files, ROOT / "shp_miner" / "mining" / "mine.py"])
     reasons = set(re.findall(r'\("([a-z_]+)", (?:~?\(?pl\.|_official|unknown|score_age|same)', source))
     reasons |= set(re.findall(r'(?:yield|"pair",) "([a-z_]+)"', source))
     assert {"score_too_low", "winner_older", "score_age_unknown", "empty_text", "over_pair_cap"} <= reasons
@@ -367,7 +369,7 @@ def test_every_key_of_the_status_is_documented() -> None:
 
 
 def test_everything_that_can_be_wrong_is_documented() -> None:
-    words = set(re.findall(r'Wrong\("(\w+)"', (ROOT / "shp_miner" / "report" / "status.py").read_text()))
+    words = set(re.findall(r'Wrong\("(\w+)"', (ROOT / "shp_miner" / "health" / "status.py").read_text()))
     documented = set(re.findall(r"^\| `(\w+)` \| [^|]* \| [^|]* \|$", HEALTH, re.M)) - {"what"}
     assert words == documented
 

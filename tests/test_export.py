@@ -25,9 +25,9 @@ from shp_miner import FORMATS, BadInput, Store, UsageError, export_dataset, impo
 from shp_miner.export import check, formats
 from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import Columns, Repeated, to_arrow
+from shp_miner.export.dataset import _LEAST_ROWS, ROWS_PER_RANGE, _fitting
 from shp_miner.export.shards import folder_name
-from shp_miner.mine import Threads
-from shp_miner.pipeline import _LEAST_ROWS, ROWS_PER_RANGE, _fitting
+from shp_miner.mining.mine import Threads
 from shp_miner.store.forget import Item, hide
 
 from .build import READ, T0, answer_row, chunk, comment, post_row, submission, thread, tree, write_dump, write_month
@@ -407,17 +407,17 @@ def test_order_repetition_and_pieces_of_the_import_change_no_byte(tmp_path: Path
 def test_the_size_of_ranges_changes_no_byte(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trees = []
     for rows in (3, 50, 100_000):
-        monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", rows)
+        monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", rows)
         export_dataset(store, tmp_path / f"o{rows}", formats=["pairs", "ranking"], rule="shp-strict")
         trees.append(tree(tmp_path / f"o{rows}"))
     assert trees[0] == trees[1] == trees[2]
 
 
 def test_threads_memory_and_shares_change_no_byte(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", 20)
+    monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", 20)
     trees = []
     for size, workers, memory in ((1, 3, None), (3_000, 2, 1), (1 << 30, 1, 300_000_000)):
-        monkeypatch.setattr("shp_miner.pipeline._GROUP_BYTES", size)
+        monkeypatch.setattr("shp_miner.export.dataset._GROUP_BYTES", size)
         out = tmp_path / f"o{size}"
         export_dataset(store, out, formats=["pairs", "trl", "ranking"], workers=workers, memory=memory)
         trees.append(tree(out))
@@ -549,7 +549,7 @@ def test_nothing_is_published_if_a_check_fails(store: Path, tmp_path: Path, monk
 
 
 def test_an_error_ends_an_export_at_once(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", 3)
+    monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", 3)
     begun = []
 
     def broken(job: Any, _: Any) -> None:
@@ -558,7 +558,7 @@ def test_an_error_ends_an_export_at_once(store: Path, tmp_path: Path, monkeypatc
             raise BadInput("Broken.", "")
         time.sleep(0.1)
 
-    monkeypatch.setattr("shp_miner.pipeline.mine_range", broken)
+    monkeypatch.setattr("shp_miner.export.dataset.mine_range", broken)
     with pytest.raises(BadInput, match="Broken"):
         export_dataset(store, tmp_path / "o", workers=2)
     assert len(begun) < len(Store(store).snapshot().ranges(3)) / 2

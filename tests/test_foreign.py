@@ -112,7 +112,7 @@ def test_numbers_of_discourse_that_cannot_be(tmp_path: Path) -> None:
 def test_a_thread_that_no_reader_understands_fails_alone(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shp_miner import asking
+    from shp_miner.crawling import ask as asking
 
     with bench(name, tmp_path / "store", settled(4)) as at:
         bad = sorted(one.post_id for one in at.community.threads())[1]

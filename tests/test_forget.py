@@ -24,11 +24,11 @@ import zstandard
 
 from shp_miner import BadInput, TryLater, UsageError, export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.forgetting import forget, purge
-from shp_miner.mine import Selection
-from shp_miner.report.doctor import examine
+from shp_miner.export.registered import known_exports
+from shp_miner.forgetting.forget import forget, purge
+from shp_miner.health.doctor import examine
+from shp_miner.mining.mine import Selection
 from shp_miner.store import HashRange, Store
-from shp_miner.store.exports import known_exports
 from shp_miner.store.files import write_file
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.lock import exclusive, shared
@@ -504,8 +504,8 @@ def test_the_command_says_what_it_did_or_would_do(
 
 
 PLACES = {
-    "forgetting": "shp_miner.forgetting",
-    "again": "shp_miner.exports_again",
+    "forgetting": "shp_miner.forgetting.forget",
+    "again": "shp_miner.forgetting.exports",
     "tables": "shp_miner.store.forget",
     "vacuum": "shp_miner.store.vacuum",
 }
@@ -539,7 +539,7 @@ def test_killed_at_any_step_it_is_completed_by_the_next_run(moment: str, store: 
     before = {name: newest(store, name).height for name in ("posts", "answers")}
     # A server that has imported everything starts a process in no time.
     processes = get_context("forkserver")
-    processes.set_forkserver_preload([__name__, "shp_miner.forgetting"])
+    processes.set_forkserver_preload([__name__, "shp_miner.forgetting.forget"])
     process = processes.Process(target=killed, args=(store.path, moment))
     process.start()
     process.join()

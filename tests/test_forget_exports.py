@@ -15,9 +15,9 @@ import pytest
 
 from shp_miner import import_dump
 from shp_miner.cli import run
-from shp_miner.forgetting import forget, purge
+from shp_miner.export.registered import KnownExport, known_exports, write_export
+from shp_miner.forgetting.forget import forget, purge
 from shp_miner.store import Store
-from shp_miner.store.exports import KnownExport, known_exports, write_export
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.identity import FILE as IDENTITY
 from shp_miner.store.identity import _which, is_copy
@@ -316,7 +316,8 @@ def _export_on_disk(folder: Path) -> None:
 
 @pytest.mark.parametrize("is_mount_point", [True, False])
 @pytest.mark.parametrize(
-    "moment", ["shp_miner.pipeline:_written after 1", "shp_miner.store.exports:Registration.publishing after 1"]
+    "moment",
+    ["shp_miner.export.dataset:_written after 1", "shp_miner.export.registered:Registration.publishing after 1"],
 )
 @pytest.mark.parametrize("between", ["nothing", "another export", "its place is named"])
 def test_what_a_killed_export_left_on_a_disk_that_is_away_is_waited_for(
@@ -479,7 +480,7 @@ def test_a_bug_at_one_export_keeps_no_other_from_being_cleaned(
 ) -> None:
     first, second = exported(cli, tmp_path / "a"), exported(cli, tmp_path / "b")
     before = tree(first)
-    from shp_miner import exports_again
+    from shp_miner.forgetting import exports as exports_again
 
     real = exports_again.make_export_again
 
@@ -536,9 +537,9 @@ def _forget_alice(folder: Path) -> None:
 @pytest.mark.parametrize(
     "moment",
     [
-        "shp_miner.exports_again:write_export after 1",
-        "shp_miner.exports_again:remove_export after 1",
-        "shp_miner.exports_again:drop_export before 1",
+        "shp_miner.forgetting.exports:write_export after 1",
+        "shp_miner.forgetting.exports:remove_export after 1",
+        "shp_miner.forgetting.exports:drop_export before 1",
         "pathlib:Path.rmdir after 1",
     ],
 )
@@ -554,10 +555,10 @@ def test_killed_while_an_export_is_removed_it_is_completed(moment: str, cli: Run
 @pytest.mark.parametrize(
     "moment",
     [
-        "shp_miner.exports_again:write_export before 1",
-        "shp_miner.exports_again:write_export after 1",
-        "shp_miner.forgetting:settle before 1",
-        "shp_miner.forgetting:settle after 1",
+        "shp_miner.forgetting.exports:write_export before 1",
+        "shp_miner.forgetting.exports:write_export after 1",
+        "shp_miner.forgetting.forget:settle before 1",
+        "shp_miner.forgetting.forget:settle after 1",
     ],
 )
 def test_killed_while_one_is_away_the_request_is_still_open(moment: str, cli: Run, store: Path, tmp_path: Path) -> None:
@@ -652,14 +653,14 @@ def _export(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("moment", "known"),
     [
-        ("shp_miner.store.exports:remember_export before 1", False),
-        ("shp_miner.store.exports:remember_export after 1", False),
-        ("shp_miner.pipeline:_written after 1", False),
-        ("shp_miner.store.exports:Registration.publishing after 1", False),
+        ("shp_miner.export.registered:remember_export before 1", False),
+        ("shp_miner.export.registered:remember_export after 1", False),
+        ("shp_miner.export.dataset:_written after 1", False),
+        ("shp_miner.export.registered:Registration.publishing after 1", False),
         ("pathlib:Path.rename before 1", False),
         ("shp_miner.export.publish:_sync_tree after 1", False),
-        ("shp_miner.store.exports:Registration.appeared before 1", True),
-        ("shp_miner.store.exports:Registration.appeared after 1", True),
+        ("shp_miner.export.registered:Registration.appeared before 1", True),
+        ("shp_miner.export.registered:Registration.appeared after 1", True),
     ],
 )
 @pytest.mark.parametrize("is_moved", [False, True])

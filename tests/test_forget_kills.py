@@ -25,8 +25,8 @@ import pytest
 from shp_miner import export_dataset, import_dump
 from shp_miner.cli import run
 from shp_miner.export.publish import leftovers
-from shp_miner.forgetting import purge
-from shp_miner.repairing import look
+from shp_miner.forgetting.forget import purge
+from shp_miner.health.repair import look
 from shp_miner.store import Store
 from shp_miner.store.files import write_file
 from shp_miner.store.forget import Item, tombstone
@@ -121,7 +121,7 @@ def doing(what: str, folder: Path, kill_after_s: float | None) -> tuple[bool, fl
     """Do it; whether it was killed, and how long it took. It must end well where it is not killed."""
     processes = get_context("forkserver")
     # A server that has imported everything starts a process in no time.
-    processes.set_forkserver_preload([__name__, "shp_miner.cli.vacuum", "shp_miner.report.doctor"])
+    processes.set_forkserver_preload([__name__, "shp_miner.cli.vacuum", "shp_miner.health.doctor"])
     here, there = processes.Pipe()
     process = processes.Process(target=_do, args=(what, folder, there))
     process.start()

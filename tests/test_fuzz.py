@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from shp_miner.cli import run
-from shp_miner.communities import bare, plain
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.forum.serve import lies
-from shp_miner.sites import site_of
+from shp_miner.platforms.communities import bare, plain
+from shp_miner.platforms.sites import site_of
 from shp_miner.store import Store
 from shp_miner.text.clean import to_markdown
 

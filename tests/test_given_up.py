@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from shp_miner import cli
-from shp_miner.community import Crawl
-from shp_miner.crawled import Crawled
-from shp_miner.crawling import recheck as recheck_all
+from shp_miner.crawling.community import Crawl
+from shp_miner.crawling.result import Crawled
+from shp_miner.crawling.retries import GIVE_UP_S, GIVE_UP_TRIES
+from shp_miner.crawling.run import recheck as recheck_all
+from shp_miner.crawling.state import State
 from shp_miner.errors import BadInput, TryLater
 from shp_miner.forum.serve import faults
-from shp_miner.report import metrics
-from shp_miner.report.status import Status, status
-from shp_miner.retrying import GIVE_UP_S, GIVE_UP_TRIES
-from shp_miner.sources.items import Origin
+from shp_miner.health.status import Status, status
+from shp_miner.pipeline import metrics
+from shp_miner.platforms.items import Origin
 from shp_miner.store import Store
-from shp_miner.store.state import State
 
 from .crawls import bench, settled
 from .flows import run_on

@@ -9,16 +9,16 @@ from typing import get_args
 import polars as pl
 import pytest
 
-from shp_miner.burying import ALONE_US, BRAKED_US
-from shp_miner.community import Crawl
-from shp_miner.crawled import Crawled
-from shp_miner.crawling import _tidy
-from shp_miner.report.status import status
+from shp_miner.crawling.community import Crawl
+from shp_miner.crawling.gone import ALONE_US, BRAKED_US
+from shp_miner.crawling.result import Crawled
+from shp_miner.crawling.run import _tidy
+from shp_miner.crawling.state import State
+from shp_miner.health.status import status
+from shp_miner.platforms.items import Origin
 from shp_miner.sources.http import OverBudget
-from shp_miner.sources.items import Origin
 from shp_miner.sources.source import Evidence
 from shp_miner.store import Store
-from shp_miner.store.state import State
 
 from .test_crawling import DAY_S, T0_S, Board, FakeClock, crawl, expected, recheck, stored
 
@@ -305,7 +305,7 @@ def test_a_run_killed_before_its_end_hides_with_the_next(
     clock.time += 30 * DAY_S
     board.refused["p07"] = "missing"
     with monkeypatch.context() as patch:
-        patch.setattr("shp_miner.burying.Doubtful.settle", lambda *_: 1 / 0)
+        patch.setattr("shp_miner.crawling.gone.Doubtful.settle", lambda *_: 1 / 0)
         clock.time += DAY_S
         with pytest.raises(ZeroDivisionError):
             recheck(board, state, clock)

@@ -14,10 +14,10 @@ import pytest
 
 from shp_miner.cli import run
 from shp_miner.cli.import_ import command as import_command
-from shp_miner.crawling import recheck
+from shp_miner.crawling.run import recheck
 from shp_miner.errors import Error
 from shp_miner.forum.serve import lies
-from shp_miner.report.stats import stats
+from shp_miner.health.stats import stats
 from shp_miner.store import Store
 
 from .build import thread, tree

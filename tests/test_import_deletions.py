@@ -15,8 +15,8 @@ import pytest
 
 from shp_miner import export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.forgetting import forget, purge
-from shp_miner.report.doctor import examine
+from shp_miner.forgetting.forget import forget, purge
+from shp_miner.health.doctor import examine
 from shp_miner.store import Store
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import FOLDER, has_pending, import_noted, pending_since
@@ -240,7 +240,7 @@ def test_the_text_of_rows_that_said_deleted_in_earlier_versions_goes(
 ) -> None:
     store = Store(tmp_path / "store")
     with monkeypatch.context() as patch:
-        patch.setattr("shp_miner.model.without_the_gone", lambda rows: rows)
+        patch.setattr("shp_miner.platforms.rows.without_the_gone", lambda rows: rows)
         store.append(chunk([post_row(title=SECRET, author=AUTHOR, state="removed")], []))
     assert seen(store.path, SECRET)
     imported(store.path, submission("p1", removed_by_category="moderator"))
@@ -249,7 +249,7 @@ def test_the_text_of_rows_that_said_deleted_in_earlier_versions_goes(
 
 def test_while_somebody_uses_the_store_it_waits_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = imported(tmp_path / "store", said())
-    monkeypatch.setattr("shp_miner.forgetting.exclusive", lambda path, doing: exclusive(path, doing, wait_s=0))
+    monkeypatch.setattr("shp_miner.forgetting.forget.exclusive", lambda path, doing: exclusive(path, doing, wait_s=0))
     handle = get_context("forkserver").Process(target=_hold, args=(store.path, tmp_path / "held", tmp_path / "end"))
     handle.start()
     while not (tmp_path / "held").exists():
@@ -282,10 +282,10 @@ def killed(store: Path, moment: str) -> None:
 MOMENTS = [
     "shp_miner.store.lake:note_import after 1",
     "shp_miner.store.lake:sync_log after 1",
-    "shp_miner.store.imported:add before 1",
-    "shp_miner.store.imported:imports_looked_through before 1",
-    "shp_miner.store.imported:imports_looked_through after 1",
-    "shp_miner.forgetting:purge_table after 2",
+    "shp_miner.forgetting.imported:add before 1",
+    "shp_miner.forgetting.imported:imports_looked_through before 1",
+    "shp_miner.forgetting.imported:imports_looked_through after 1",
+    "shp_miner.forgetting.forget:purge_table after 2",
 ]
 
 
@@ -293,7 +293,7 @@ MOMENTS = [
 def test_killed_at_any_step_the_next_purge_completes_it(moment: str, tmp_path: Path) -> None:
     store = imported(tmp_path / "store", said())
     processes = get_context("forkserver")
-    processes.set_forkserver_preload([__name__, "shp_miner.forgetting"])
+    processes.set_forkserver_preload([__name__, "shp_miner.forgetting.forget"])
     process = processes.Process(target=killed, args=(store.path, moment))
     process.start()
     process.join()

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from shp_miner.dumps import stackexchange
-from shp_miner.dumps.stackexchange import license_by_date, read
+from shp_miner.dumps.stackexchange import read
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.sites import site_name
+from shp_miner.platforms.stackexchange import license_by_date, site_name
 from shp_miner.tally import Tally
 
 from .stackexchange_dump import (

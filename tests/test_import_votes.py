@@ -15,8 +15,8 @@ from shp_miner.cli import cli
 from shp_miner.dumps.stackexchange import read
 from shp_miner.dumps.stackexchange_votes import AGES_DAYS, Votes
 from shp_miner.errors import BadInput
-from shp_miner.forgetting import forget
-from shp_miner.mine import Selection, judge
+from shp_miner.forgetting.forget import forget
+from shp_miner.mining.mine import Selection, judge
 from shp_miner.model import POST, TEXT_COLUMNS
 from shp_miner.store import HashRange, Store
 from shp_miner.tally import Tally

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from shp_miner import cli, config
-from shp_miner.reference import reference, tables
-from shp_miner.starting import default_out, starting_text
+from shp_miner import cli
+from shp_miner.pipeline import config
+from shp_miner.pipeline.reference import reference, tables
+from shp_miner.pipeline.template import default_out, starting_text
 
 from .crawls import bench, with_limits
 from .flows import community

@@ -13,11 +13,11 @@ import pytest
 
 from shp_miner import BadInput
 from shp_miner.cli import run
-from shp_miner.forgetting import forget
-from shp_miner.load import read_manifest
-from shp_miner.repairing import look, repair
+from shp_miner.export.load import read_manifest
+from shp_miner.export.registered import remember_export
+from shp_miner.forgetting.forget import forget
+from shp_miner.health.repair import look, repair
 from shp_miner.store import Store
-from shp_miner.store.exports import remember_export
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.forgotten import Forgotten, _loaded
 from shp_miner.store.forgotten_list import names, read_part

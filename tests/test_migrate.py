@@ -14,16 +14,16 @@ import pytest
 
 from shp_miner import BadInput, TryLater, export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.forgetting import forget
-from shp_miner.replacing import temporaries
-from shp_miner.sources.items import Origin
+from shp_miner.crawling.state import State
+from shp_miner.forgetting.forget import forget
+from shp_miner.platforms.items import Origin
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
 from shp_miner.store.forget import Item, tombstone
 from shp_miner.store.lock import exclusive, shared
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate
+from shp_miner.store.replacing import temporaries
 from shp_miner.store.runs import Runs
-from shp_miner.store.state import State
 
 from .build import answer_row, chunk, thread, tree, write_month
 from .killing import killed
@@ -170,9 +170,9 @@ HERE = "shp_miner.store.migrate"
     [
         f"{HERE}:DeltaTable.metadata after 1",
         f"{HERE}:write_mark before 1",
-        "shp_miner.replacing:os.fsync before 1",
-        "shp_miner.replacing:Path.replace before 1",
-        "shp_miner.replacing:Path.replace after 1",
+        "shp_miner.store.replacing:os.fsync before 1",
+        "shp_miner.store.replacing:Path.replace before 1",
+        "shp_miner.store.replacing:Path.replace after 1",
         f"{HERE}:write_mark after 1",
     ],
 )
@@ -192,7 +192,7 @@ def test_a_full_disk_leaves_the_old_mark(old: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("shp_miner.replacing.os.fsync", full)
+        patch.setattr("shp_miner.store.replacing.os.fsync", full)
         assert run(["vacuum", "--store", str(old)]) == 75
     assert (old / MARK).read_bytes() == MARK_1
     assert list(temporaries(old)) == []

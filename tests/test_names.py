@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.cli import run
-from shp_miner.importing import _note_places
+from shp_miner.dumps.importing import _note_places
 from shp_miner.model import thread_hash
+from shp_miner.platforms.sites import site_of
 from shp_miner.schedule import systemd
-from shp_miner.sites import site_of
 from shp_miner.sources import clocks
 from shp_miner.store import Store
 from shp_miner.store.snapshot import EVERYTHING

@@ -17,8 +17,8 @@ from datasets.exceptions import DataFilesNotFoundError
 import shp_miner
 from shp_miner import import_dump
 from shp_miner.cli import run
+from shp_miner.export.registered import known_exports
 from shp_miner.store import Store
-from shp_miner.store.exports import known_exports
 
 from .build import thread, tree, write_month
 from .killing import killed

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from shp_miner import cli, config
+from shp_miner import cli
 from shp_miner.errors import UsageError
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
-from shp_miner.keys import Pipeline
+from shp_miner.pipeline import config
+from shp_miner.pipeline.keys import Pipeline
 
 from .build import thread, write_month
 from .conftest import ROOT
@@ -98,7 +99,7 @@ def test_a_run_gives_pairs(name: str, tmp_path: Path) -> None:
 
 
 def test_dumps_give_pairs(tmp_path: Path) -> None:
-    from shp_miner.running import run
+    from shp_miner.pipeline.run import run
 
     whole = here("askacademia", tmp_path)
     assert steps(run(whole, "askacademia.toml")).keys() == {"export"}, "no files yet"

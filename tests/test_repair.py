@@ -20,21 +20,20 @@ import pytest
 
 from shp_miner import TryLater, export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.forgetting import forget
-from shp_miner.repairing import look, repair
-from shp_miner.report.doctor import examine
-from shp_miner.running import LOCK
-from shp_miner.sources.items import Origin
+from shp_miner.crawling.state import State
+from shp_miner.export.registered import remember_export
+from shp_miner.forgetting.forget import forget
+from shp_miner.health.doctor import examine
+from shp_miner.health.repair import look, repair
+from shp_miner.platforms.items import Origin
 from shp_miner.sources.source import Listed
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
-from shp_miner.store.exports import remember_export
 from shp_miner.store.files import write_file
 from shp_miner.store.forget import Item, tombstone
-from shp_miner.store.lock import beside, only_one, shared
+from shp_miner.store.lock import LOCK, beside, only_one, shared
 from shp_miner.store.migrate import MARK
 from shp_miner.store.runs import Runs
-from shp_miner.store.state import State
 
 from .build import answer_row, chunk, thread, tree, write_month
 from .crawls import bare
@@ -395,7 +394,7 @@ def test_it_waits_for_nobody_and_disturbs_nobody(store: Store, monkeypatch: pyte
         repair(store.path)
     with beside(store.path, "crawl", lambda: None), pytest.raises(TryLater, match="A crawl into"):
         repair(store.path)
-    monkeypatch.setattr("shp_miner.repairing._PATIENCE_S", 0.1)
+    monkeypatch.setattr("shp_miner.health.repair._PATIENCE_S", 0.1)
     with shared(store.path, "writing rows"), pytest.raises(TryLater, match="writing rows"):
         repair(store.path)
     assert entry(store, 7).exists()
@@ -409,7 +408,7 @@ def test_it_waits_for_nobody_and_disturbs_nobody(store: Store, monkeypatch: pyte
         "shp_miner.store.repair:_set_aside after 1",
         "shp_miner.store.repair:shutil.copy2 after 1",
         "shp_miner.store.repair:_set_aside after 2",
-        "shp_miner.store.state:State.read_again after 1",
+        "shp_miner.crawling.state:State.read_again after 1",
     ],
 )
 def test_a_repair_that_is_killed_is_completed_by_the_next(moment: str, store: Store) -> None:

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from shp_miner.repairing import look, repair
-from shp_miner.replacing import is_temporary, replace_file, temporaries
+from shp_miner.health.repair import look, repair
+from shp_miner.store.replacing import is_temporary, replace_file, temporaries
 
 from .conftest import ROOT
 from .killing import killed
@@ -133,7 +133,7 @@ def test_a_store_whose_making_was_killed_is_made_by_the_next(tmp_path: Path) -> 
 
 
 def test_it_needs_nothing_that_is_slow_to_import() -> None:
-    code = "import sys, shp_miner.replacing; print(sorted({'pyarrow', 'polars', 'deltalake'} & set(sys.modules)))"
+    code = "import sys, shp_miner.store.replacing; print(sorted({'pyarrow', 'polars', 'deltalake'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shp_miner import export_dataset, import_dump
-from shp_miner.forgetting import forget, purge
+from shp_miner.forgetting.forget import forget, purge
 from shp_miner.store import Store
 from shp_miner.store.forget import Item, hide, tombstone
 from shp_miner.store.forgotten import Forgotten

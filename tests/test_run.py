@@ -19,21 +19,23 @@ from typing import Any
 
 import pytest
 
-from shp_miner import cli, config, running
-from shp_miner import pipeline as flow
+from shp_miner import cli
+from shp_miner.crawling.state import State
 from shp_miner.errors import TryLater
+from shp_miner.export import dataset as flow
+from shp_miner.export.dataset import export_dataset
+from shp_miner.export.load import load
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
-from shp_miner.load import load
-from shp_miner.pipeline import export_dataset
-from shp_miner.planning import plan
-from shp_miner.ran import StepDone, exit_code_of
+from shp_miner.pipeline import config
+from shp_miner.pipeline import run as running
+from shp_miner.pipeline.plan import plan
+from shp_miner.pipeline.ran import StepDone, exit_code_of
 from shp_miner.store import Store
 from shp_miner.store.lock import only_one
 from shp_miner.store.runs import Runs
-from shp_miner.store.state import State
 
 from .build import comment, thread, tree, write_dump, write_month
 from .crawls import Bench, assert_same, bench, content, doubled, marked, settled, waiting, with_limits

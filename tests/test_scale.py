@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from shp_miner import Store, export_dataset
-from shp_miner.model import ANSWER, POST, Chunk, Rows
+from shp_miner.model import ANSWER, POST
+from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.store import HashRange
 
 from .build import T0, answer_row, chunk, post_row

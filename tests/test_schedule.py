@@ -21,9 +21,10 @@ import msgspec
 import pytest
 from cronsim import CronSim
 
-from shp_miner import config, schedule
+from shp_miner import schedule
 from shp_miner.cli import run
 from shp_miner.errors import BadInput, UsageError
+from shp_miner.pipeline import config
 from shp_miner.schedule import Job, cron, interval, programs, systemd
 
 from .conftest import ROOT

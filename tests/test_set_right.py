@@ -11,9 +11,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from shp_miner.bounds import Check
 from shp_miner.cli import run
-from shp_miner.model import ANSWER, POST, Chunk, Rows, empty
+from shp_miner.model import ANSWER, POST, Check, empty
+from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.store import Store
 
 from .build import thread, write_dump

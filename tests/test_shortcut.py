@@ -261,8 +261,8 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_workers_change_no_byte(
     month: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: datetime
 ) -> None:
-    monkeypatch.setattr("shp_miner.importing._SHARED_FILE_BYTES", 1)
-    monkeypatch.setattr("shp_miner.pipeline.ROWS_PER_RANGE", 300)
+    monkeypatch.setattr("shp_miner.dumps.importing._SHARED_FILE_BYTES", 1)
+    monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", 300)
     trees = {}
     steps: list[tuple[int, int]] = []
     for workers in (1, 2, 4):
@@ -317,9 +317,9 @@ def test_the_memory_budget_decides_how_many_work() -> None:
 
 
 def test_a_window_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shp_miner.importing import ImportJob, import_jobs
+    from shp_miner.dumps.importing import ImportJob, import_jobs
 
-    monkeypatch.setattr("shp_miner.importing._SHARED_FILE_BYTES", 1)
+    monkeypatch.setattr("shp_miner.dumps.importing._SHARED_FILE_BYTES", 1)
     parameter = compressed.zstd.CompressionParameter
     wide, narrow = tmp_path / "RC_1.zst", tmp_path / "RC_2.zst"
     compressor = compressed.zstd.ZstdCompressor(options={parameter.window_log: 31})

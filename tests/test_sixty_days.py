@@ -17,12 +17,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shp_miner import config, keys
 from shp_miner.forum.serve import faults, refusals
 from shp_miner.forum.serve.server import Forum
-from shp_miner.ran import Ran
-from shp_miner.report.doctor import examine
-from shp_miner.running import run
+from shp_miner.health.doctor import examine
+from shp_miner.pipeline import config, keys
+from shp_miner.pipeline.ran import Ran
+from shp_miner.pipeline.run import run
 from shp_miner.sources import limits
 from shp_miner.sources.http import MemoryClocks
 from shp_miner.sources.registry import Access
@@ -61,7 +61,7 @@ PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
         "tests.sixty_days",
-        "shp_miner.running",
+        "shp_miner.pipeline.run",
         "shp_miner.cli.run_",
         *(f"shp_miner.sources.{name}" for name in LIMITS),
         "pandas",

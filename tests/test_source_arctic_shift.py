@@ -16,9 +16,9 @@ from shp_miner.forum.serve.arctic_shift import ArcticShiftApi
 from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.reddit import base36
 from shp_miner.forum.serve.server import Forum
+from shp_miner.platforms.items import Origin, to_chunk
 from shp_miner.sources.arctic_shift import LIMITS, ArcticShift
 from shp_miner.sources.http import Http, MemoryClocks
-from shp_miner.sources.items import Origin, to_chunk
 from shp_miner.sources.source import Listed, Unreadable
 from shp_miner.text.clean import to_markdown
 

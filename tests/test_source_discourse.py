@@ -17,9 +17,9 @@ from shp_miner.forum.serve.discourse import DiscourseApi
 from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.platforms.items import Answer, Thread
 from shp_miner.sources.discourse import Discourse
 from shp_miner.sources.http import Http
-from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.limits import DISCOURSE
 from shp_miner.sources.source import Gone, Listed, Unreadable
 

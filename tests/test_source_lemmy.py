@@ -16,8 +16,8 @@ from shp_miner.forum.serve.faults import html_login
 from shp_miner.forum.serve.lemmy import LemmyApi, LemmyOldApi
 from shp_miner.forum.serve.message import Platform, Request, Response
 from shp_miner.forum.serve.server import Forum
+from shp_miner.platforms.items import Thread
 from shp_miner.sources.http import Http
-from shp_miner.sources.items import Thread
 from shp_miner.sources.lemmy import Lemmy
 from shp_miner.sources.limits import LEMMY
 from shp_miner.sources.source import Listed, Source, Unreadable

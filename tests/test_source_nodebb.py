@@ -17,8 +17,8 @@ from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.nodebb import NodebbApi
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
+from shp_miner.platforms.items import Answer, Thread
 from shp_miner.sources.http import Http
-from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.limits import NODEBB
 from shp_miner.sources.nodebb import NodeBB
 from shp_miner.sources.source import Gone, Listed, Unreadable

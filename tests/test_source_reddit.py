@@ -18,8 +18,8 @@ from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET, TOKEN_S, RedditApi, base36
 from shp_miner.forum.serve.server import Forum
+from shp_miner.platforms.items import Answer, Thread
 from shp_miner.sources.http import Budget, MemoryClocks, OverBudget
-from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.reddit import Reddit
 from shp_miner.sources.reddit_praw import Credentials
 from shp_miner.sources.source import Unreadable

@@ -17,8 +17,8 @@ from shp_miner.forum.serve.faults import backoff, changed_types, duplicated, htm
 from shp_miner.forum.serve.message import Platform, Request, Response
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.serve.stackexchange import QUOTA, StackExchangeApi
+from shp_miner.platforms.items import Answer, Thread
 from shp_miner.sources.http import Http
-from shp_miner.sources.items import Answer, Thread
 from shp_miner.sources.limits import STACKEXCHANGE
 from shp_miner.sources.pace import MemoryClocks
 from shp_miner.sources.source import Listed, Source, Unreadable

@@ -19,16 +19,15 @@ import pytest
 
 from shp_miner import BadInput, TryLater
 from shp_miner.cli import run
-from shp_miner.report.status import Status, status
-from shp_miner.running import LOCK
-from shp_miner.sources.items import Origin
+from shp_miner.crawling.state import State
+from shp_miner.health.status import Status, status
+from shp_miner.platforms.items import Origin
 from shp_miner.sources.source import Listed
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
 from shp_miner.store.forget import Item, tombstone
-from shp_miner.store.lock import beside, holder, only_one, shared
+from shp_miner.store.lock import LOCK, beside, holder, only_one, shared
 from shp_miner.store.runs import Runs
-from shp_miner.store.state import State
 
 from .build import answer_row, chunk, post_row
 from .crawls import bare
@@ -217,7 +216,7 @@ import sys, time
 from pathlib import Path
 from shp_miner.store.lock import only_one
 from shp_miner.store.runs import Runs
-from shp_miner.running import LOCK
+from shp_miner.pipeline.run import LOCK
 store = Path(sys.argv[1])
 with only_one(store / LOCK, "The store has a run", "running p.toml"), Runs(store) as runs:
     runs.begin("p.toml", int(sys.argv[2]))

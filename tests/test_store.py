@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shp_miner import BadInput, UsageError
-from shp_miner.model import ANSWER, GONE, POST, Chunk, thread_hash
-from shp_miner.report.stats import stats
+from shp_miner.health.stats import stats
+from shp_miner.model import ANSWER, GONE, POST, thread_hash
+from shp_miner.platforms.rows import Chunk
 from shp_miner.store import HashRange, Store, Within, lake
 from shp_miner.store.forget import Item, hide, tombstone
 from shp_miner.store.lake import TABLES

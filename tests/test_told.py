@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from shp_miner import cli, running
+from shp_miner import cli
 from shp_miner.cli.crawl import ended_by_sigterm
+from shp_miner.pipeline import run as running
 from shp_miner.store.runs import Runs
 
 from .build import thread, write_month
@@ -158,7 +159,7 @@ def test_a_run_that_is_ended_while_it_reads_its_file_ends_in_order(
 ) -> None:
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("this would have ended the process"))
     try:
-        monkeypatch.setattr("shp_miner.config.read", lambda _: signal.raise_signal(signal.SIGTERM))
+        monkeypatch.setattr("shp_miner.pipeline.config.read", lambda _: signal.raise_signal(signal.SIGTERM))
         assert cli.run(["run", str(written(tmp_path / "p.toml", tables))]) == 3
     finally:
         signal.signal(signal.SIGTERM, before)

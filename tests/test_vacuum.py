@@ -18,10 +18,10 @@ import pytest
 
 from shp_miner import BadInput, TryLater, UsageError, export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.config import parse
-from shp_miner.forgetting import forget
-from shp_miner.ran import Ran
-from shp_miner.running import run as run_pipeline
+from shp_miner.forgetting.forget import forget
+from shp_miner.pipeline.config import parse
+from shp_miner.pipeline.ran import Ran
+from shp_miner.pipeline.run import run as run_pipeline
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
 from shp_miner.store.database import FILE

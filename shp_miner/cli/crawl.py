@@ -18,7 +18,7 @@ from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 
 if TYPE_CHECKING:
-    from shp_miner.crawled import Crawled
+    from shp_miner.crawling.result import Crawled
     from shp_miner.sources.registry import Access
 
 #: As sources.registry has them; that room's libraries are not needed for the help.
@@ -90,7 +90,7 @@ def command(
 
     Run it again to go on: whatever ended a run, the next one continues there. Exit code 3 says that something is left.
     """
-    from shp_miner.crawling import crawl
+    from shp_miner.crawling.run import crawl
     from shp_miner.sources.registry import Access
 
     complete(store)
@@ -148,7 +148,7 @@ def _recheck(
     quiet: bool,
     **budget: Any,
 ) -> list[Crawled]:
-    from shp_miner.crawling import recheck
+    from shp_miner.crawling.run import recheck
     from shp_miner.sources.registry import Access
 
     with ended_by_sigterm():

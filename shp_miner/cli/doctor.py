@@ -21,7 +21,7 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
     and completes what was begun; each in one sentence. What it cannot repair it says with what to do, and the exit code
     is 5. Values of credentials are never shown.
     """
-    from shp_miner.report.doctor import examine
+    from shp_miner.health.doctor import examine
 
     data = examine(store, repair=repair)
 

@@ -65,10 +65,10 @@ def command(
     kto, ranking, sft, bandit; several at once each get a folder under OUT. An earlier export in OUT is replaced; other
     files in OUT stay.
     """
-    from shp_miner.pipeline import export_dataset
+    from shp_miner.export.dataset import export_dataset
+    from shp_miner.export.registered import is_known
     from shp_miner.rules.presets import preset
     from shp_miner.store import Store
-    from shp_miner.store.exports import is_known
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     complete(store)
@@ -143,9 +143,9 @@ def _waiting(path: Path) -> list[str]:
     from contextlib import suppress
 
     from shp_miner.errors import Error
-    from shp_miner.forgetting import purge
+    from shp_miner.export.registered import waiting
+    from shp_miner.forgetting.forget import purge
     from shp_miner.store import Store
-    from shp_miner.store.exports import waiting
 
     store = Store(path)
     if not waiting(store):

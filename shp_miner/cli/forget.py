@@ -67,7 +67,7 @@ def command(
     """
     import msgspec
 
-    from shp_miner.forgetting import forget
+    from shp_miner.forgetting.forget import forget
 
     done = forget(
         store, authors=authors, ids=ids, file=file, exports=exports, drop_exports=drop_exports, dry_run=dry_run

@@ -103,7 +103,7 @@ def threads(paths: tuple[Path, ...], **options: Any) -> int:
 
 
 def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, quiet: bool, **options: Any) -> int:
-    from shp_miner.importing import import_dump
+    from shp_miner.dumps.importing import import_dump
 
     complete(store)
     with progress(f"Importing {kind}", _size(kind, paths, options.get("site")), quiet=quiet) as advance:

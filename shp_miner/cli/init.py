@@ -14,7 +14,7 @@ from shp_miner.cli.options import DEFAULT_STORE, FilePath, example
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
-from shp_miner.keys import FormatName
+from shp_miner.pipeline.keys import FormatName
 from shp_miner.rules.presets import PRESETS
 
 #: A site of each kind that runs on many, and what people mostly read of it.
@@ -72,7 +72,7 @@ def command(
     file has every key with what it does; those that are not needed now are switched off. A file that exists is never
     touched.
     """
-    from shp_miner.starting import default_out, starting_text
+    from shp_miner.pipeline.template import default_out, starting_text
 
     _free(pipeline)
     asking = sys.stdin.isatty() and not as_json

@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
-from shp_miner.keys import Duration as Length
-from shp_miner.keys import Seconds
-from shp_miner.keys import Size as Amount
 from shp_miner.rules.presets import PRESETS, Rule, length
+from shp_miner.units import Duration as Length
+from shp_miner.units import Seconds
+from shp_miner.units import Size as Amount
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

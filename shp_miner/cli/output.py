@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shp_miner.cli.saying import harmless, say
-from shp_miner.completing import complete_pending
+from shp_miner.forgetting.complete import complete_pending
 from shp_miner.tally import Tally
 
 #: A column this wide is not made narrower (cells on the screen).

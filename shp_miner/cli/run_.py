@@ -49,7 +49,7 @@ def command(
     """
     import msgspec
 
-    from shp_miner import config
+    from shp_miner.pipeline import config
 
     with logging_to_stderr("auto", quiet=quiet):
         read = config.read(pipeline)
@@ -61,7 +61,7 @@ def command(
 
     log = logging.getLogger(NAME)
     with logging_to_stderr(read.log.format, quiet=quiet):
-        from shp_miner.running import run
+        from shp_miner.pipeline.run import run
         from shp_miner.sources.clocks import FileClocks
         from shp_miner.sources.registry import Access
 
@@ -94,7 +94,7 @@ def _summary(ran: Any) -> str:
 def _planned(read: Any, pipeline: Path, only: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
     import msgspec
 
-    from shp_miner.planning import plan, require_credentials
+    from shp_miner.pipeline.plan import plan, require_credentials
 
     found = plan(read, only=only)
     rows = [(one.step, one.about, one.would, one.requests) for one in found]

@@ -59,7 +59,8 @@ def command(
     if remove:
         return _remove(pipeline, kind, as_json=as_json, quiet=quiet)
 
-    from shp_miner import config, schedule
+    from shp_miner import schedule
+    from shp_miner.pipeline import config
     from shp_miner.schedule import cron, interval, programs, systemd
 
     read = config.read(pipeline)

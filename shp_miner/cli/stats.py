@@ -19,7 +19,7 @@ _SHOWN = 20
 @common
 def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
     """Show what a store holds: communities, sizes, version, and months whose scores were read too early."""
-    from shp_miner.report.stats import stats
+    from shp_miner.health.stats import stats
     from shp_miner.store import Store
 
     data = stats(Store(store).snapshot(as_of))

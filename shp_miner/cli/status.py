@@ -31,7 +31,7 @@ def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool
     these is so for longer than --stale: no run has ended well, a thread fails, a visit is overdue, or a site refuses
     its threads. It disturbs nobody and may be called while a run goes on.
     """
-    from shp_miner.report.status import status
+    from shp_miner.health.status import status
 
     found = status(store, stale_s=stale, min_free_bytes=min_free)
     show(found.plain(), lambda: _people(found), as_json=as_json, quiet=quiet)
@@ -39,7 +39,7 @@ def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool
 
 
 def _people(found: Any) -> None:
-    from shp_miner.report.status import moment
+    from shp_miner.health.status import moment
 
     def ago(moment: datetime | None) -> str:
         return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M} ({_length((found.at - moment).total_seconds())})"

@@ -18,24 +18,25 @@ import msgspec
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance, blocks, head, ignore, lines
 from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
-from shp_miner.dumps.records import EARLIEST_S, Lost, alone, epoch_us, latest_allowed_us, unknown
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.model import ANSWER, POST, Chunk, Rows
-from shp_miner.sites import site_of
-from shp_miner.sources.discourse_topic import (
+from shp_miner.model import ANSWER, EARLIEST_S, POST
+from shp_miner.platforms.discourse import (
     Categories,
     Site,
     Topic,
     TopicPost,
     answers,
     is_direct,
-    microseconds,
     names,
     to_thread,
 )
-from shp_miner.sources.items import Item, Origin, columns
-from shp_miner.tally import Damage, Tally
+from shp_miner.platforms.items import Item, Origin, columns
+from shp_miner.platforms.records import alone, epoch_us, latest_allowed_us, unknown
+from shp_miner.platforms.rows import Chunk, Rows
+from shp_miner.platforms.sites import site_of
+from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import sound
+from shp_miner.units import to_us
 
 SOURCE = "discourse-json"
 PLATFORM = "discourse"
@@ -87,7 +88,7 @@ def read(
     where the site is not known; damage inside a file is noted in `tally`.
     """
     files = _files(paths, site, tally)
-    observed_us = None if observed_at is None else microseconds(observed_at)
+    observed_us = None if observed_at is None else to_us(observed_at)
     collector = _Collector(tally, latest_allowed_us(now), observed_us)
     for file in files:
         with alone(file.path, tally):
@@ -193,7 +194,7 @@ class _Collector:
             self.missing.pop(key, None)
 
     def _check(self, post: TopicPost) -> None:
-        created_us = microseconds(post.created_at)
+        created_us = to_us(post.created_at)
         if created_us < EARLIEST_S * 1_000_000:
             raise Lost("bad_time", "created_at lies before there were forums")
         if created_us > self.latest_us:

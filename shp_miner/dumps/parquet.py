@@ -15,8 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance
-from shp_miner.dumps.records import Lost
-from shp_miner.tally import Damage, Tally
+from shp_miner.tally import Damage, Lost, Tally
 
 #: Bytes of a file turned into records at a time, and rows and values of a column at most.
 _BATCH = 16 << 20

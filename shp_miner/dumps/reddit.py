@@ -16,21 +16,21 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shp_miner.communities import plain
-from shp_miner.dumps import reddit_records
 from shp_miner.dumps.ahead import ahead
 from shp_miner.dumps.compressed import Advance, blocks, compression, ignore, line_blocks, split_lines
 from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container
 from shp_miner.dumps.lines import Lines, all_lines, joined, of_places
-from shp_miner.dumps.records import Lost, alone, latest_allowed_us
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput
-from shp_miner.tally import Damage, Tally
+from shp_miner.platforms import reddit as reddit_records
+from shp_miner.platforms.communities import plain
+from shp_miner.platforms.records import alone, latest_allowed_us
+from shp_miner.tally import Damage, Lost, Tally
 
 # Tables take a second to import. The first of them is needed when some thousand records are parsed, and by then the
 # file has long been decompressing.
 if TYPE_CHECKING:
-    from shp_miner.model import Chunk
+    from shp_miner.platforms.rows import Chunk
 
 _LINES_SNIFFED = 20
 
@@ -143,7 +143,8 @@ class _Rows:
 
     def __init__(self, path: Path, kind: str, wanted: frozenset[str], tally: Tally, latest_us: int) -> None:
         # Imported when the first lines have come: tables take a while, and the file has long been decompressing.
-        from shp_miner.model import ANSWER, POST, Rows  # noqa: PLC0415
+        from shp_miner.model import ANSWER, POST  # noqa: PLC0415
+        from shp_miner.platforms.rows import Rows  # noqa: PLC0415
 
         self.path, self.kind, self.wanted, self.tally, self.latest_us = path, kind, wanted, tally, latest_us
         self._rows = {"post": Rows(POST), "answer": Rows(ANSWER)}
@@ -154,7 +155,7 @@ class _Rows:
 
     def take(self) -> Chunk:
         """The rows since the last call."""
-        from shp_miner.model import Chunk  # noqa: PLC0415
+        from shp_miner.platforms.rows import Chunk  # noqa: PLC0415
 
         return Chunk(self._rows["post"].take(), self._rows["answer"].take())
 

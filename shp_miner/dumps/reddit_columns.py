@@ -12,11 +12,10 @@ from collections.abc import Collection
 import polars as pl
 import stringzilla as sz
 
-from shp_miner.bounds import NO_COMMUNITY
 from shp_miner.dumps.lines import Lines
-from shp_miner.dumps.records import EARLIEST_S
-from shp_miner.dumps.reddit_records import BOT_NAME, EMPTIED, GONE_AUTHORS, ROLES
-from shp_miner.sites import REDDIT
+from shp_miner.model import EARLIEST_S, NO_COMMUNITY
+from shp_miner.platforms.reddit import BOT_NAME, EMPTIED, GONE_AUTHORS, ROLES
+from shp_miner.platforms.sites import REDDIT
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
 from shp_miner.text.notices import LONGEST, notice
 

@@ -21,33 +21,29 @@ from typing import Any
 import numpy as np
 
 from shp_miner.dumps.compressed import Advance, ignore
-from shp_miner.dumps.records import Lost, alone, latest_allowed_us
 from shp_miner.dumps.stackexchange_paths import sources_by_site
-from shp_miner.dumps.stackexchange_values import WHOLE, identity, text_of, time_us, to_us, whole
+from shp_miner.dumps.stackexchange_values import WHOLE, identity, text_of, time_us, whole
 from shp_miner.dumps.stackexchange_votes import Votes
 from shp_miner.dumps.stackexchange_xml import Meter, Row, Source, rows
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.model import ANSWER, POST, ROWS_PER_CHUNK, TEXT_PER_CHUNK, Chunk, Rows
-from shp_miner.tally import Damage, Tally
+from shp_miner.model import ANSWER, POST
+from shp_miner.platforms.records import alone, latest_allowed_us
+from shp_miner.platforms.rows import ROWS_PER_CHUNK, TEXT_PER_CHUNK, Chunk, Rows
+from shp_miner.platforms.stackexchange import COMMUNITY_USER, license_by_date
+from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import visible_chars
+from shp_miner.units import to_us
 
 SOURCE = "stackexchange-dump"
 
 # A question and an answer that are planted in every dump.
 _DECOYS = frozenset({"1000000001", "1000000010"})
 
-#: The user that stands for the site itself: it owns community wikis and what automatic tasks post.
-COMMUNITY_USER = -1
-
 _KINDS = {"1": "post", "2": "answer"}
 _DATES = ("CreationDate", "LastActivityDate", "LastEditDate", "LastAccessDate", "ClosedDate", "CommunityOwnedDate")
 
 # Before 1990 there was no such site: a smaller number is a missing value.
 _EARLIEST_US = to_us(datetime(1990, 1, 1, tzinfo=UTC))
-_LICENSES = (
-    (to_us(datetime(2011, 4, 8, tzinfo=UTC)), "CC BY-SA 2.5"),
-    (to_us(datetime(2018, 5, 2, tzinfo=UTC)), "CC BY-SA 3.0"),
-)
 
 
 def read(
@@ -385,12 +381,3 @@ class _Collector:
             "author_deleted": user is None,
             "author_role": "bot" if user == COMMUNITY_USER else "member",
         }
-
-
-def license_by_date(created_us: int) -> str:
-    """The licence of a post created at `created_us` (microseconds since 1970) that names none itself.
-
-    The site's terms: CC BY-SA 2.5 before 2011-04-08 (UTC), 3.0 from then up to but not including 2018-05-02, 4.0
-    since. (An edit puts a post under the licence of the edit's day; such posts name it in ContentLicense.)
-    """
-    return next((name for before_us, name in _LICENSES if created_us < before_us), "CC BY-SA 4.0")

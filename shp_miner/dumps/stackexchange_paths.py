@@ -14,7 +14,8 @@ from shp_miner.dumps.inputs import NotOurs, in_folder, nothing_in, refuse_contai
 from shp_miner.dumps.stackexchange_7z import MAGIC_7Z, list_archive
 from shp_miner.dumps.stackexchange_xml import Source
 from shp_miner.errors import BadInput, Error, UsageError, from_os_error
-from shp_miner.sites import site_name, site_of
+from shp_miner.platforms.sites import site_of
+from shp_miner.platforms.stackexchange import site_name
 from shp_miner.tally import Tally
 
 #: The tables that are read, and the others of a published dump, which hold nothing a preference needs.

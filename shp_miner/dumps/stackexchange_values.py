@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from shp_miner.dumps.records import Lost
+from shp_miner.tally import Lost
+from shp_miner.units import to_us
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z?)?")
 WHOLE = re.compile(r"-?[0-9]{1,18}")
-
-
-def to_us(time: datetime) -> int:
-    """Microseconds since 1970."""
-    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def text_of(attributes: dict[str, str], name: str) -> str:

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from shp_miner.dumps.records import Lost
 from shp_miner.dumps.stackexchange_values import identity, text_of, time_us
+from shp_miner.tally import Lost
 
 #: Whole days after the day of writing after which a score is rebuilt. It is that of the midnight which ends the last of
 #: them, so that the item is then between so many days old and one more.

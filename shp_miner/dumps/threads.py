@@ -23,12 +23,13 @@ from msgspec import UNSET, UnsetType
 from shp_miner.dumps import parquet
 from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
 from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
-from shp_miner.dumps.records import Lost, alone, epoch_us, integer, latest_allowed_us, unknown
 from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
-from shp_miner.model import ANSWER, POST, Chunk, Rows
-from shp_miner.sites import site_of
-from shp_miner.tally import Damage, Tally
+from shp_miner.model import ANSWER, POST
+from shp_miner.platforms.records import alone, epoch_us, integer, latest_allowed_us, unknown
+from shp_miner.platforms.rows import Chunk, Rows
+from shp_miner.platforms.sites import site_of
+from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import sound, visible_chars
 
 SOURCE = "threads"

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from shp_miner.export.columns import Columns, Repeated, all_to_arrow
-from shp_miner.mine import Threads
+from shp_miner.mining.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
 from shp_miner.rules.pairs import between
 from shp_miner.text.shp import flatten

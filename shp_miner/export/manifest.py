@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from shp_miner.export.formats import Format
 from shp_miner.export.shards import Shard
-from shp_miner.mine import Selection
+from shp_miner.mining.mine import Selection
 from shp_miner.tally import Tally
 
 #: Raised when the manifest's own layout changes.

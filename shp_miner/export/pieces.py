@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.mine import Threads, bounds
-from shp_miner.replacing import replace_file
+from shp_miner.mining.mine import Threads, bounds
+from shp_miner.store.replacing import replace_file
 
 _POST_COLUMNS = (
     "thread_hash", "source", "site", "community", "post_id", "title", "body", "score", "upvote_ratio", "url", "license",

@@ -30,7 +30,7 @@ from shp_miner.export.owned import (
     require_no_link,
     several_in,
 )
-from shp_miner.replacing import is_writable, replace_file, sync
+from shp_miner.store.replacing import is_writable, replace_file, sync
 
 #: The folder in an export that is being built where its pieces are; it is deleted last.
 PIECES = ".pieces"

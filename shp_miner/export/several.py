@@ -12,7 +12,7 @@ from shp_miner.export.card import front_matter
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.manifest import LAYOUT, to_json
 from shp_miner.export.owned import MANIFEST, README, formats_in, remove_several, several_in
-from shp_miner.replacing import replace_file
+from shp_miner.store.replacing import replace_file
 
 
 def write_several(folder: Path, formats: Mapping[str, Path]) -> None:

@@ -11,14 +11,14 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
-from shp_miner.calibrating import MeasureJob
-from shp_miner.calibrating import load as load_calibration
 from shp_miner.engine import Advance
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.pieces import Group, read_pieces, write_piece
 from shp_miner.export.shards import Shard, write_shards
-from shp_miner.mine import Mined, Selection, Threads, bounds, joined, mine
+from shp_miner.mining.calibrate import MeasureJob
+from shp_miner.mining.calibrate import load as load_calibration
+from shp_miner.mining.mine import Mined, Selection, Threads, bounds, joined, mine
 from shp_miner.store import Store
 from shp_miner.tally import Tally
 

@@ -15,22 +15,22 @@ from pathlib import Path
 
 import polars as pl
 
-from shp_miner.community import Crawl
-from shp_miner.crawled import Crawled
+from shp_miner.crawling.community import Crawl
+from shp_miner.crawling.result import Crawled
+from shp_miner.crawling.state import State
 from shp_miner.errors import Error, UsageError
-from shp_miner.forgetting import purge
+from shp_miner.export.dataset import export_dataset
+from shp_miner.export.load import load
+from shp_miner.forgetting.forget import purge
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET, base36
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.truth import accuracy
 from shp_miner.forum.world import World
-from shp_miner.load import load
-from shp_miner.pipeline import export_dataset
 from shp_miner.rules.presets import PRESETS
 from shp_miner.sources.reddit import Reddit
 from shp_miner.sources.reddit_praw import Credentials
 from shp_miner.store import Store
-from shp_miner.store.state import State
 
 SEED = 0
 

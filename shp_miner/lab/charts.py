@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shp_miner.errors import UsageError
 from shp_miner.lab.run import REFERENCE, RuleResult, WorldResult
-from shp_miner.replacing import replace_file
+from shp_miner.store.replacing import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

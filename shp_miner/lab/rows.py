@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from shp_miner.lab.simulate import STARTING_SCORE, Index, Threads
 from shp_miner.lab.worlds import LabWorld
-from shp_miner.model import ANSWER, POST, Rows
+from shp_miner.model import ANSWER, POST
+from shp_miner.platforms.rows import Rows
 
 SITE = "lab.example"
 COMMUNITY = "lab"

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from shp_miner.errors import from_os_error
-from shp_miner.replacing import replace_file
+from shp_miner.store.replacing import replace_file
 
 Cell = str | int | float | bool | None
 

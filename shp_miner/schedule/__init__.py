@@ -18,11 +18,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.keys import Pipeline
+from shp_miner.export.registered import known_exports
+from shp_miner.pipeline.keys import Pipeline
 from shp_miner.schedule.interval import EVEN_S
 from shp_miner.sources.clocks import default_path
 from shp_miner.store import Store
-from shp_miner.store.exports import known_exports
 
 #: What marks as ours a line of a crontab or a unit; the pipeline's path follows.
 MARK = "# shp-miner: "

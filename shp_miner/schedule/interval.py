@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from shp_miner.errors import UsageError
-from shp_miner.keys import UNITS_S, Pipeline, SourceKeys
-from shp_miner.planning import COSTS
+from shp_miner.pipeline.keys import Pipeline, SourceKeys
+from shp_miner.pipeline.plan import COSTS
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.registry import STACKEXCHANGE_KEY
+from shp_miner.units import UNITS_S
 
 #: The intervals that five fields of a crontab line can say without a gap, in seconds. Two days are not among them:
 #: a field starts anew with each month.

@@ -18,20 +18,19 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from shp_miner.bounds import NO_COMMUNITY
-from shp_miner.dumps import reddit_records
-from shp_miner.dumps.records import CLOCK_SKEW, Lost
 from shp_miner.errors import BadInput
+from shp_miner.model import CLOCK_SKEW, NO_COMMUNITY
+from shp_miner.platforms import reddit as reddit_records
+from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.sources import limits
 from shp_miner.sources.evidence import Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Refused, Unexpected
-from shp_miner.sources.items import Answer, Post, Thread
 from shp_miner.sources.limits import Wait
 from shp_miner.sources.losing import each, losing
 from shp_miner.sources.pace import SYSTEM, Clock
 from shp_miner.sources.reddit_answers import plain_name
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
-from shp_miner.tally import Tally
+from shp_miner.tally import Lost, Tally
 
 URL = "https://arctic-shift.photon-reddit.com"
 

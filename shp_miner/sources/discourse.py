@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
-from shp_miner.sources.discourse_topic import (
+from shp_miner.platforms.discourse import (
     Categories,
     Category,
     Moment,
@@ -22,14 +22,14 @@ from shp_miner.sources.discourse_topic import (
     Site,
     Topic,
     TopicPost,
-    microseconds,
     names,
     to_thread,
 )
+from shp_miner.platforms.items import Thread
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
-from shp_miner.sources.items import Thread
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
+from shp_miner.units import to_us
 
 if TYPE_CHECKING:
     from shp_miner.sources.http import Http
@@ -117,10 +117,7 @@ class Discourse:
             raise BadInput(f"{self.site} has no category {community!r} that the public can read any more.")
         topics = found.topic_list.topics
         return Listing(
-            [
-                Listed(str(one.id), microseconds(one.bumped_at), bool(one.pinned or one.pinned_globally))
-                for one in topics
-            ],
+            [Listed(str(one.id), to_us(one.bumped_at), bool(one.pinned or one.pinned_globally)) for one in topics],
             str(page + 1) if topics and found.topic_list.more_topics_url else None,
         )
 

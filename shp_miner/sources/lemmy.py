@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from shp_miner.communities import bare
 from shp_miner.errors import BadInput, Error, NotAllowed
+from shp_miner.platforms.communities import bare
+from shp_miner.platforms.items import Answer, Post, Role, State, Thread
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Refused, Unexpected
-from shp_miner.sources.items import Answer, Post, Role, State, Thread
 from shp_miner.sources.lemmy_v3 import V3
 from shp_miner.sources.lemmy_v4 import V4, Api, Comment, CommentView, Person, PostView
 from shp_miner.sources.lemmy_v4 import Post as LemmyPost

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from shp_miner.bounds import Lost
+from shp_miner.tally import Lost
 
 Record = TypeVar("Record")
 Made = TypeVar("Made")

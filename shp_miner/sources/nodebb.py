@@ -14,8 +14,8 @@ from urllib.parse import quote
 import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
+from shp_miner.platforms.items import Answer, Post, State, Thread
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
-from shp_miner.sources.items import Answer, Post, State, Thread
 from shp_miner.sources.nodebb_categories import AllCategories, Categories, by_name, is_link
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable

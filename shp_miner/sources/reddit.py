@@ -22,18 +22,19 @@ import praw.exceptions
 import prawcore
 import requests
 
-from shp_miner.dumps.records import CLOCK_SKEW, Lost
-from shp_miner.dumps.reddit_records import SITE
 from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.model import CLOCK_SKEW
+from shp_miner.platforms.items import Answer, Post, Thread
+from shp_miner.platforms.reddit import SITE
 from shp_miner.sources import limits, reddit_answers
 from shp_miner.sources.call import Silent
 from shp_miner.sources.evidence import Meanings
-from shp_miner.sources.items import Answer, Post, Thread
 from shp_miner.sources.losing import each
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks
 from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing, plain_name
 from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
+from shp_miner.tally import Lost
 
 #: Reddit's window for counting requests is ten minutes; a budget used up in it is worth waiting for.
 LIMITS = msgspec.structs.replace(limits.REDDIT, max_wait_s=660.0)

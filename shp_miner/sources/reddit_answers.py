@@ -12,12 +12,13 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.communities import bare
-from shp_miner.dumps.records import Lost, epoch_us
-from shp_miner.dumps.reddit_records import BOT_NAME, GONE_AUTHORS, ROLES, SITE
 from shp_miner.errors import BadInput
-from shp_miner.sources.items import Answer, Post, Role, State
+from shp_miner.platforms.communities import bare
+from shp_miner.platforms.items import Answer, Post, Role, State
+from shp_miner.platforms.records import epoch_us
+from shp_miner.platforms.reddit import BOT_NAME, GONE_AUTHORS, ROLES, SITE
 from shp_miner.sources.losing import each
+from shp_miner.tally import Lost
 from shp_miner.text.notices import notice
 
 _NAME = re.compile(r"[A-Za-z0-9_]{2,50}")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from shp_miner.errors import UsageError
-from shp_miner.sites import site_of
+from shp_miner.platforms.sites import site_of
 from shp_miner.sources import limits
 from shp_miner.sources.http import SYSTEM, Budget, Clock, Clocks, Http
 from shp_miner.sources.limits import Limits

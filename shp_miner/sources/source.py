@@ -7,7 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from shp_miner.sources.items import Answer, Post, Thread
+from shp_miner.platforms.items import Answer, Post, Thread
 
 
 class Listed(msgspec.Struct, frozen=True):

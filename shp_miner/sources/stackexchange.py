@@ -13,11 +13,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from shp_miner.dumps.stackexchange import COMMUNITY_USER, license_by_date
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
+from shp_miner.platforms.items import Answer, Post, Thread
+from shp_miner.platforms.stackexchange import COMMUNITY_USER, license_by_date
 from shp_miner.sources.evidence import Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Params, Refused, Unexpected
-from shp_miner.sources.items import Answer, Post, Thread
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 
 _Found = TypeVar("_Found")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
-from shp_miner.replacing import replace_file, sync
+from shp_miner.store.replacing import replace_file, sync
 
 __all__ = ["Ends", "replace_file", "sync", "write_file", "write_tables"]
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
-from shp_miner.model import Chunk, Rows
+from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.store.files import write_tables
 from shp_miner.store.forgotten import Forgotten, key_columns
 from shp_miner.store.forgotten_list import ITEM_KEY, Item, State, add, of_items
@@ -42,7 +42,7 @@ def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: in
     """Note that items are gone, as seen at `observed_at` (microseconds since 1970); the number of them in the store.
 
     Each gets an observation of that state without text or author, which wins over all others, and stands on the list
-    as pending: `shp_miner.forgetting.purge` takes its text out of every copy. The platform ends that by showing an item
+    as pending: `forgetting.forget.purge` takes its text out of every copy. The platform ends that by showing an item
     again, later than this.
     """
     wanted = of_items(items, state, observed_at)

@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.model import ANSWER, GONE, NO_PROFILE, POST, PROFILE, Chunk, Rows, without_the_gone
+from shp_miner.model import ANSWER, GONE, NO_PROFILE, POST, PROFILE
+from shp_miner.platforms.rows import Chunk, Rows, without_the_gone
 from shp_miner.store.forgotten_list import (
     FOLDER,
     ITEM_KEY,

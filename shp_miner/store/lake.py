@@ -21,8 +21,8 @@ from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 
 from shp_miner.errors import BadInput, UsageError, from_os_error
-from shp_miner.model import ANSWER, POST, TEXT_COLUMNS, Chunk
-from shp_miner.replacing import is_temporary
+from shp_miner.model import ANSWER, POST, TEXT_COLUMNS
+from shp_miner.platforms.rows import Chunk
 from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
 from shp_miner.store.forgotten import Forgotten
@@ -30,6 +30,7 @@ from shp_miner.store.forgotten_list import import_noted, names, note_import
 from shp_miner.store.identity import settle_identity
 from shp_miner.store.lock import LOCKS, exclusive, shared
 from shp_miner.store.migrate import MARK, first_mark, migrate, schema_of
+from shp_miner.store.replacing import is_temporary
 from shp_miner.store.snapshot import Snapshot
 from shp_miner.store.vacuum import KEEP_S, LOG, Ended, cutoff, end_before, entries, live_files, made_ms, sync_log
 

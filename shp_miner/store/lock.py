@@ -24,6 +24,9 @@ from shp_miner.errors import TryLater
 LOCKS = "locks"
 _FILE = "lock"
 
+#: The lock that a run of a pipeline holds in the store's folder.
+LOCK = Path(LOCKS, "run")
+
 #: How long to wait for others. Writers hold the lock for the moment of a commit; who takes content out, for minutes.
 _SHARED_PATIENCE_S = 30.0
 _ALONE_PATIENCE_S = 10.0

@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
-from shp_miner.bounds import EARLIEST_S, SKEW_US, out_of_bounds
-from shp_miner.model import TEXT_COLUMNS
+from shp_miner.model import EARLIEST_S, SKEW_US, TEXT_COLUMNS, out_of_bounds
 from shp_miner.store.files import write_tables
 from shp_miner.store.lake import TABLES, explained
 from shp_miner.store.vacuum import sync_log

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
-from shp_miner.model import Rows, thread_hash
-from shp_miner.sites import site_of
+from shp_miner.model import thread_hash
+from shp_miner.platforms.rows import Rows
+from shp_miner.platforms.sites import site_of
 from shp_miner.store.database import FILE, opened
 from shp_miner.store.files import write_tables
 from shp_miner.store.forgotten import Forgotten

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,10 +20,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from shp_miner.store.database import FILE
 from shp_miner.store.files import replace_file, sync
 from shp_miner.store.found import ASIDE, Found, aside, is_young
-from shp_miner.store.state import State
 from shp_miner.store.vacuum import LAST, LOG, checkpoint, entries, lines, needed_files
 
 #: A log with more entries than this after its last checkpoint is slow to open; the library makes one every hundred.
@@ -35,15 +33,21 @@ _BEFORE_S = 3600
 _RESTORE = "Restore the store from a backup, or make a new one from the dumps and sites it came from."
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
 
+#: Has a store's crawls read again what was read since a time (seconds since 1970).
+ReadAgain = Callable[[Path, float], None]
 
-def check_table(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
-    """What is wrong with a table of the store in `folder`; see `repairing`."""
+
+def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> Iterator[Found]:
+    """What is wrong with a table of the store in `folder`; see `health.repair`.
+
+    `read_again` is called where commits are lost.
+    """
     table = folder / name
     if not (table / LOG).is_dir():
         yield Found(f"The store {folder} lacks its table {name}.", _RESTORE, fixable=False)
         return
-    for step in (_checkpoints, _entries):
-        for found in step(folder, name, fix=fix):
+    for damage in (_checkpoints(folder, name, fix=fix), _entries(folder, name, read_again, fix=fix)):
+        for found in damage:
             yield found
             if not found.fixed:
                 return
@@ -61,7 +65,7 @@ def check_table(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
 # -- the log ----------------------------------------------------------------------------------------------------------
 
 
-def _entries(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
+def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> Iterator[Found]:
     """Entries of the log that are cut off or empty: the newest are taken away, earlier ones come to say nothing."""
     table = folder / name
     log = table / LOG
@@ -83,10 +87,7 @@ def _entries(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
         yield Found(fault, _RESTORE, fixable=False)
         return
     if fix:
-        if (folder / FILE).exists():
-            since_s = min(path.stat().st_mtime for _, path in bad) - _BEFORE_S
-            with State(folder) as state:
-                state.read_again(round(since_s * 1_000_000))
+        read_again(folder, min(path.stat().st_mtime for _, path in bad) - _BEFORE_S)
         for one in reversed(bad):  # the newest first: whatever ends this, no entry is missing in the middle
             _set_aside(folder, name, one[1], _of_nothing(one[1]) if one in earlier else None)
     now = f"version {first - 1} is the newest" if newest else "in its place is one that changes nothing"

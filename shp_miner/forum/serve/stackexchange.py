@@ -10,9 +10,9 @@ from datetime import timedelta
 from html import escape
 from typing import Any, ClassVar, TypeVar
 
-from shp_miner.dumps.stackexchange import license_by_date
 from shp_miner.forum.live import Community, LiveAnswer, LiveItem, LiveThread
 from shp_miner.forum.serve.message import Request, Response
+from shp_miner.platforms.stackexchange import license_by_date
 
 _PAGE_MAX, _PAGE_DEFAULT, _IDS_MAX = 100, 30, 100
 #: Without a key there is nothing behind this page.

@@ -1,0 +1,48 @@
+"""What an archive tells of the past: its observations bear the time at which it read, which may be long ago.
+
+So they would lose against what a crawl noted since then, and what the archive shows again would stay hidden. They are
+placed just after what they answer to, a microsecond each: ages of scores stay true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from msgspec import structs
+
+from shp_miner.crawling.state import Known, State
+from shp_miner.platforms.items import Answer, Origin, Post
+from shp_miner.store import Store
+from shp_miner.store.forget import noted_away
+from shp_miner.store.forgotten_list import Item
+
+#: The time of a hiding or a tombstone that follows at once upon what was last observed of an item.
+AT_ONCE = 0
+
+Shown = TypeVar("Shown", Post, Answer)
+
+
+def after_what_is_known(
+    store: Store, state: State, origin: Origin, threads: Iterable[Known], items: Sequence[Shown]
+) -> list[Shown]:
+    """The items of threads, of which some may be shown again, with times after which they count as the newest."""
+    doubtful = {known.post_id for known in threads if _was_away(state, origin, known)}
+    wanted = [item for item in items if item.post_id in doubtful and item.state == "live"]
+    away = noted_away(store, [_item(origin, one) for one in wanted])
+    return [_later(one, away.get(_item(origin, one))) for one in items]
+
+
+def _was_away(state: State, origin: Origin, known: Known) -> bool:
+    gone = known.gone_at is not None or known.post_gone or bool(known.gone_answers)
+    return gone or state.doubts.about(origin, known.post_id)
+
+
+def _item(origin: Origin, item: Post | Answer) -> Item:
+    return Item(origin.site, item.post_id, item.answer_id if isinstance(item, Answer) else None)
+
+
+def _later(item: Shown, away_at: int | None) -> Shown:
+    if away_at is None or item.observed_at is None or item.observed_at > away_at:
+        return item
+    return structs.replace(item, observed_at=away_at + 1)

@@ -1,0 +1,188 @@
+"""Asking a source: what it says is bounded here, so that it can only cost the record or the thread that it is about.
+
+A record that makes no sense is left out and counted in `lost`. What nobody thought of is the failure of what was asked
+for, whatever exception it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+
+from shp_miner.crawling.state import Known
+from shp_miner.errors import BadInput, Error, unforeseen
+from shp_miner.model import SKEW_US
+from shp_miner.platforms.items import AnItem, Answer, Origin, Post, State, Thread, check_item
+from shp_miner.sources.http import OverBudget
+from shp_miner.sources.losing import lose, losing
+from shp_miner.sources.source import Gone, Listed, Listing, ManyThreads, Source, Unreadable
+from shp_miner.tally import Lost
+
+#: More answers than any thread has: a count beyond it says no more.
+_MANY = 1 << 31
+
+#: What a source raises on purpose.
+_MEANT = (Error, OverBudget, Gone, Unreadable)
+
+
+class Seen(msgspec.Struct):
+    """Items by id: those that can be stored, and the states of all that were shown.
+
+    `whole` is false where some of what was shown cannot even be named.
+    """
+
+    posts: list[Post]
+    answers: list[Answer]
+    post_states: dict[str, State]
+    answer_states: dict[tuple[str, str], State]
+    whole: bool
+
+
+class Asking:
+    """A source, asked with care. `now` tells the time in microseconds since 1970; `lost` counts records by reason."""
+
+    def __init__(self, source: Source, now: Callable[[], int]) -> None:
+        self._source, self._now = source, now
+        self.site, self.order = source.site, source.order
+        self.lists_activity, self.looks_up = source.lists_activity, source.looks_up
+        self.tells_the_past = source.tells_the_past
+        self.ids_per_request = source.ids_per_request
+        #: 1 where the source reads threads one by one.
+        self.threads_per_request: int = getattr(source, "threads_per_request", 1)
+        self.lost: Counter[str] = Counter()
+
+    def origin(self, community: str) -> Origin:
+        """What the store calls the place of a community."""
+        return Origin(self._source.name, self._source.platform, self._source.site, community)
+
+    def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
+        """See Source. A time in the future says nothing: such a thread counts as changed at no time that is known."""
+        with self._guarded(f"The listing of {community}"):
+            page = self._source.listing(community, since=since, token=token)
+            latest = self._now() + SKEW_US
+            threads = []
+            for thread in page.threads:
+                if not 0 <= thread.changed_at <= latest:
+                    lose("time_in_future" if thread.changed_at > 0 else "bad_time")
+                    threads.append(Listed(thread.post_id, 0, pinned=True))
+                else:
+                    threads.append(thread)
+        return Listing(_latest(threads), page.next, page.capped)
+
+    def thread(self, community: str, post_id: str) -> Thread:
+        """See Source; the thread that was asked for, with the answers that can be stored."""
+        with self._guarded(f"Thread {post_id}") as lost:
+            try:
+                thread = self._source.thread(community, post_id)
+            except Unreadable as unreadable:
+                if lost:  # what was left out may be what is missing
+                    raise BadInput(
+                        f"{self.site} answered for thread {post_id} with records that cannot be used."
+                    ) from unreadable
+                raise
+            thread.missing += lost.total()
+            return self._checked(community, post_id, thread)
+
+    def threads(self, community: str, post_ids: Sequence[str]) -> dict[str, Thread]:
+        """See ManyThreads: those of the threads that are there and can be stored, by id."""
+        source = self._source
+        assert isinstance(source, ManyThreads)
+        found = {}
+        with self._guarded(f"{len(post_ids)} threads") as lost:
+            threads = source.threads(community, post_ids)
+            if lost and len(post_ids) > 1:
+                lost.clear()  # whose they are shows when fewer are asked for
+                raise BadInput(f"{self.site} answered with records that cannot be used.")
+            for thread in threads:
+                if thread.post.post_id in post_ids:
+                    thread.missing += lost.total()
+                    found[thread.post.post_id] = self._checked(community, thread.post.post_id, thread)
+        return found
+
+    def again(self, origin: Origin, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Seen:
+        """See Source: what was asked for of what there is."""
+        with self._guarded(f"{len(post_ids) + len(answer_ids)} items") as lost:
+            found = self._source.again(post_ids, answer_ids)
+            asked_posts, asked_answers = set(post_ids), set(answer_ids)
+            posts = [one for one in found.posts if one.post_id in asked_posts]
+            answers = [one for one in found.answers if (one.post_id, one.answer_id) in asked_answers]
+            whole = not lost
+            return Seen(
+                self._usable(origin, posts),
+                self._usable(origin, answers),
+                {one.post_id: one.state for one in posts},
+                {(one.post_id, one.answer_id): one.state for one in answers},
+                whole,
+            )
+
+    def items(self, origin: Origin, threads: Sequence[Known]) -> Iterator[Seen]:
+        """The known items of threads, as many at a time as the source takes. What is gone is among them."""
+        asked: list[tuple[str, str | None]] = [(known.post_id, None) for known in threads]
+        asked += [(known.post_id, answer_id) for known in threads for answer_id, _ in known.answers]
+        asked += [(known.post_id, answer_id) for known in threads for answer_id in known.gone_answers]
+        for start in range(0, len(asked), self.ids_per_request):
+            part = asked[start : start + self.ids_per_request]
+            yield self.again(
+                origin,
+                [post_id for post_id, answer_id in part if answer_id is None],
+                [(post_id, answer_id) for post_id, answer_id in part if answer_id is not None],
+            )
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _guarded(self, what: str) -> Iterator[Counter[str]]:
+        with losing() as lost:
+            try:
+                yield lost
+            except _MEANT:
+                raise
+            except Exception as error:
+                raise unforeseen(error, f"{what} of {self.site}") from error
+            finally:
+                self.lost += lost
+
+    def _checked(self, community: str, post_id: str, thread: Thread) -> Thread:
+        """The thread without the answers that cannot be stored. Raises BadInput where its post cannot be."""
+        post, origin = thread.post, self.origin(community)
+        if post.post_id != post_id:
+            lose("other_thread")
+            raise BadInput(f"{self.site} answered for thread {post_id} with thread {post.post_id:.40}.")
+        try:
+            check_item(origin, post, self._now())
+        except Lost as lost:
+            lose(lost.reason)
+            raise BadInput(f"{self.site} says of thread {post_id} what cannot be: {lost.what}.") from None
+        thread.missing = max(0, min(thread.missing, _MANY))
+        if thread.changed_at is not None and not 0 <= thread.changed_at <= self._now() + SKEW_US:
+            thread.changed_at = None
+        own = [answer for answer in thread.answers if answer.post_id == post_id]
+        for _ in range(len(thread.answers) - len(own)):
+            lose("other_thread")
+        thread.answers = self._usable(origin, own)
+        kept = {answer.answer_id for answer in thread.answers}
+        thread.unusable = {one.answer_id: one.state for one in own if one.answer_id not in kept}
+        return thread
+
+    def _usable(self, origin: Origin, items: Sequence[AnItem]) -> list[AnItem]:
+        found, now = [], self._now()
+        for item in items:
+            try:
+                check_item(origin, item, now)
+            except Lost as lost:
+                lose(lost.reason)
+            else:
+                found.append(item)
+        return found
+
+
+def _latest(threads: Sequence[Listed]) -> list[Listed]:
+    """Each thread once, with its latest time: pages overlap and repeat."""
+    latest: dict[str, Listed] = {}
+    for thread in threads:
+        if thread.post_id not in latest or latest[thread.post_id].changed_at < thread.changed_at:
+            latest[thread.post_id] = thread
+    return list(latest.values())

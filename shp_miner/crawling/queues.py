@@ -1,0 +1,102 @@
+"""What waits, is due or was given up of the threads that a crawl remembers: the counts and names of its queues."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from shp_miner.platforms.communities import plain
+from shp_miner.platforms.items import Origin
+from shp_miner.store.database import GIVEN_UP, NEVER, READABLE, WAITING
+
+#: What was given up and is to be tried once more.
+ONCE_MORE = "NOT gone AND error IS NOT NULL AND retry_at = 0"
+
+
+class Queues:
+    """Looks into the queues of a crawl's file, and changes nothing."""
+
+    _database: sqlite3.Connection
+
+    def due_communities(self, source: str, site: str, now: int, unseen_since: int = 0) -> list[str]:
+        """The communities of a site with threads to visit.
+
+        They are due, put off or not, or to be tried once more, or were last read before `unseen_since`.
+        """
+        found = self._database.execute(
+            "SELECT DISTINCT community FROM threads WHERE source = ? AND site = ? AND "
+            f"((due_at <= ? AND retry_at < {NEVER}) OR ({ONCE_MORE}) OR read_at < ?) ORDER BY 1",
+            (source, site, now, unseen_since),
+        )
+        return [community for (community,) in found]
+
+    def visits_left(self, origin: Origin, now: int) -> int:
+        """How many threads of a community are due for a visit: by age, failed or not, and not given up."""
+        where = f"source = ? AND site = ? AND community = ? AND {READABLE} AND due_at <= ? AND retry_at < ?"
+        (count,) = self._database.execute(
+            f"SELECT count(*) FROM threads WHERE {where}", (*place(origin), now, NEVER)
+        ).fetchone()
+        return int(count)
+
+    def lately(self, origin: Origin, since: int) -> tuple[int, int]:
+        """How many threads of a community were read since a time, and how many were found gone."""
+        (read, gone) = self._database.execute(
+            f"SELECT coalesce(sum({READABLE} AND read_at >= ?), 0), coalesce(sum(gone AND gone_at >= ?), 0) "
+            "FROM threads WHERE source = ? AND site = ? AND community = ?",
+            (since, since, *place(origin)),
+        ).fetchone()
+        return int(read), int(gone)
+
+    def answers_lately(self, origin: Origin, since: int) -> int:
+        """How many answers the threads of a community have that were read since a time."""
+        (count,) = self._database.execute(
+            "SELECT count(*) FROM threads JOIN answers USING (source, site, post_id) "
+            "WHERE read_at >= ? AND source = ? AND site = ? AND community = ?",
+            (since, *place(origin)),
+        ).fetchone()
+        return int(count)
+
+    def given_up(self, origin: Origin) -> int:
+        """How many threads of a community are given up."""
+        where = f"source = ? AND site = ? AND community = ? AND NOT gone AND {GIVEN_UP}"
+        (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", place(origin)).fetchone()
+        return int(count)
+
+    def last_read(self, origin: Origin, besides: str = "") -> str | None:
+        """The thread of a community that was read last, of those that can be read for all that is known."""
+        row = self._database.execute(
+            f"SELECT post_id FROM threads WHERE source = ? AND site = ? AND community = ? AND {READABLE} "
+            "AND NOT post_gone AND error IS NULL AND read_at IS NOT NULL AND post_id <> ? "
+            "ORDER BY read_at DESC, post_id LIMIT 1",
+            (*place(origin), besides),
+        ).fetchone()
+        return row and str(row[0])
+
+    def due(self, source: str, site: str, now: int, unseen_since: int = 0, limit: int | None = None) -> int:
+        """How many threads of a site a recheck would visit, at most `limit` of each community."""
+        rows = self._database.execute(
+            "SELECT count(*) FROM threads WHERE source = ? AND site = ? AND (due_at <= ? OR read_at < ?) "
+            "AND retry_at <= ? GROUP BY community",
+            (source, site, now, unseen_since, now),
+        )
+        return sum(count if limit is None else min(count, limit) for (count,) in rows)
+
+    def expected(self, source: str, site: str | None, community: str) -> tuple[int, bool]:
+        """How many threads wait to be read of a community as people write it, and whether it was ever listed."""
+        where = "source = :source AND (:site IS NULL OR site = :site) AND lower(community) IN (:exact, :name)"
+        values = {"source": source, "site": site, "exact": community.lower(), "name": plain(community)}
+        (waiting,) = self._database.execute(
+            f"SELECT count(*) FROM threads WHERE {where} AND {WAITING}", values
+        ).fetchone()
+        (windows,) = self._database.execute(f"SELECT count(*) FROM windows WHERE {where}", values).fetchone()
+        return int(waiting), bool(windows)
+
+    def waiting(self, origin: Origin) -> int:
+        """How many threads of a community wait to be read, those that failed among them."""
+        where = f"source = ? AND site = ? AND community = ? AND {WAITING}"
+        (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", place(origin)).fetchone()
+        return int(count)
+
+
+def place(origin: Origin) -> tuple[str, str, str]:
+    """What names a community in the file: source, site, community."""
+    return origin.source, origin.site, origin.community

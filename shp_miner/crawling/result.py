@@ -1,0 +1,85 @@
+"""What a run over one community did, and when its threads are to be visited again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from shp_miner.crawling.state import Known
+from shp_miner.platforms.items import State as Shown
+from shp_miner.tally import counted
+from shp_miner.units import microseconds
+
+_HOUR_S, _DAY_S = 3600.0, 86_400.0
+
+#: Ages at which a thread is visited again, in seconds: most votes come on the first day, and a month later few more do.
+VISITS_S = (6 * _HOUR_S, _DAY_S, 3 * _DAY_S, 7 * _DAY_S, 30 * _DAY_S)
+
+#: Visits of old threads are this far apart at most, whatever is noted of the first.
+_LONGEST_US = 10 * 365 * 86_400_000_000
+
+
+class Crawled(msgspec.Struct):
+    """What a run did with a community; `new` threads were never read before, and `given_up` are not asked for any more.
+
+    `lost` counts records that could not be used, by reason: what they say cannot be, or is of another shape.
+
+    `gone` items were purged, `restored` threads and answers are shown again, and `unreadable` threads are hidden until
+    it is clear what became of them. `stopped` says why it ended early, `capped` why the listing ended early, `refused`
+    that much could not be read.
+    """
+
+    source: str
+    site: str
+    community: str
+    listed: int = 0
+    fresh: int = 0
+    read: int = 0
+    new: int = 0
+    answers: int = 0
+    gone: int = 0
+    restored: int = 0
+    unreadable: int = 0
+    failed: int = 0
+    incomplete: int = 0
+    waiting: int = 0
+    given_up: int = 0
+    capped: str | None = None
+    stopped: str | None = None
+    refused: str | None = None
+    lost: dict[str, int] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left that this run was asked for."""
+        return not (self.stopped or self.refused or self.failed or self.waiting or self.lost)
+
+    def lost_in_words(self) -> str:
+        """What could not be used and why; empty where all could be."""
+        if not self.lost:
+            return ""
+        reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(self.lost.items()))
+        return f"{counted(sum(self.lost.values()), 'record')} of {self.site} could not be used ({reasons})."
+
+
+def next_visit(created_at: int, first_read_at: int, now: int, visits_s: Sequence[float]) -> int:
+    """When a thread is to be visited after `now`: at the set ages, and after the last of them at doubling distances.
+
+    Those double from the first reading on, so that an old thread is not left alone for as long as it is old. Times are
+    microseconds since 1970; `visits_s` are ages in seconds, ascending.
+    """
+    created_at = min(created_at, now)  # no time in the future puts a visit off
+    at_age = (created_at + microseconds(age_s) for age_s in visits_s)
+    return next(
+        (due for due in at_age if due > now),
+        now + max(min(now - first_read_at, _LONGEST_US), microseconds(visits_s[-1])),
+    )
+
+
+def restored(known: Known, post: Shown, shown: Mapping[str, Shown]) -> int:
+    """How many items are shown that were gone: a whole thread counts once."""
+    if known.gone_at is not None:
+        return 1
+    back = sum(shown.get(answer_id) == "live" for answer_id in known.gone_answers)
+    return back + (known.post_gone and post == "live")

@@ -1,0 +1,137 @@
+"""Crawling: a source's threads into the store. What `crawl` and `recheck` call, and you can too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from msgspec import structs
+
+from shp_miner.crawling.community import INTERRUPTED, Crawl
+from shp_miner.crawling.result import VISITS_S, Crawled
+from shp_miner.crawling.set_back import set_back
+from shp_miner.crawling.state import State
+from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
+from shp_miner.forgetting.forget import purge
+from shp_miner.sources.http import OverBudget
+from shp_miner.sources.registry import Access, open_source
+from shp_miner.store import Store
+from shp_miner.store.lake import TABLES
+from shp_miner.store.lock import beside, exclusive
+from shp_miner.store.mend import is_suspect, mend
+from shp_miner.units import microseconds
+
+__all__ = ["Access", "Crawled", "crawl", "recheck"]
+
+#: The lock that runs of both kinds hold together: threads are claimed by either.
+_NAME = "crawl"
+
+
+def crawl(
+    name: str,
+    communities: Sequence[str],
+    store: Store | str | os.PathLike[str],
+    access: Access,
+    *,
+    limit: int | None = None,
+    visits_s: Sequence[float] = VISITS_S,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Crawled]:
+    """Read what is new or changed in communities of a source into a store; returns what was done for each.
+
+    `name` is one of sources.registry.NAMES. Raises UsageError, NotAllowed and BadInput for what cannot be asked for at
+    all, TryLater where nothing could be done; whatever else goes wrong is in the results and in the next run's queue.
+    """
+    lake = store if isinstance(store, Store) else Store(store)
+    with open_source(name, access) as source:
+        try:
+            names = [source.verify(community) for community in communities]
+        except (OverBudget, KeyboardInterrupt) as end:
+            return [Crawled(source.name, source.site, communities[0], stopped=str(end) or INTERRUPTED)]
+        lake.create()
+        _set_right(lake, access)
+        with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+            state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
+            run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
+            done = _until_stopped(names, run.run)
+    _tidy(lake, done)
+    return done
+
+
+def recheck(
+    store: Store | str | os.PathLike[str],
+    access: Access,
+    *,
+    limit: int | None = None,
+    given_up: bool = False,
+    older_than_s: float | None = None,
+    visits_s: Sequence[float] = VISITS_S,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Crawled]:
+    """Visit all threads of a store that are due. `access` says how to ask; the store knows where.
+
+    With `given_up`, what could not be read for so long that it was given up is tried once more. With `older_than_s`,
+    every thread is visited that was not read for so many seconds; 0 is a full pass. Raises as `crawl`.
+    """
+    lake = store if isinstance(store, Store) else Store(store)
+    lake.require()
+    done: list[Crawled] = []
+    refused: list[Error] = []
+    _set_right(lake, access)
+    with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+        if given_up:
+            state.take_up_again()
+        begun = access.clock.now()
+        unseen_since = 0 if older_than_s is None else microseconds(begun - older_than_s)
+        for name, site, url, private in state.sites():
+            communities = state.due_communities(name, site, microseconds(begun), unseen_since)
+            if not communities:
+                continue
+            place = structs.replace(access, site=site, url=url if url and "://" in url else None, allow_private=private)
+            try:
+                with open_source(name, place) as source:
+                    run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
+                    done += _until_stopped(communities, partial(run.recheck, unseen_since=unseen_since))
+            except (NotAllowed, BadInput, TryLater) as error:
+                # Another site may still be visited.
+                refused.append(error)
+                done.append(Crawled(name, site, communities[0], stopped=error.message))
+    if refused and len(refused) == len(done):
+        raise refused[0]
+    _tidy(lake, done)
+    return done
+
+
+def _set_right(store: Store, access: Access) -> None:
+    """Take back what a clock that was ahead has noted, so that nothing waits until that time has come."""
+    now = microseconds(access.clock.now())
+    set_back(store.path, now)
+    if is_suspect(store.path, now):
+        # Who uses the store now keeps it; the next run does it, or `doctor --repair`.
+        with suppress(TryLater), exclusive(store.path, "mending rows", wait_s=1.0):
+            for name in TABLES:
+                mend(store.path, name, now)
+
+
+def _tidy(store: Store, done: Sequence[Crawled]) -> None:
+    """Take what was found to be gone out of every copy, and compact if that is due."""
+    try:
+        # Who uses the store now takes it out when done; until then `doctor` says that it waits.
+        with suppress(TryLater):
+            purge(store)
+        store.compact_if_due()
+    except KeyboardInterrupt:
+        if not done:
+            raise
+        done[-1].stopped = done[-1].stopped or INTERRUPTED
+
+
+def _until_stopped(communities: Sequence[str], step: Callable[[str], Crawled]) -> list[Crawled]:
+    done: list[Crawled] = []
+    for community in communities:
+        done.append(step(community))
+        if done[-1].stopped:
+            break
+    return done

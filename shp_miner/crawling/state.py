@@ -1,0 +1,357 @@
+"""What a crawl remembers between runs, in SQLite beside the tables: how far listings were read, and every thread seen.
+
+It holds ids and times and nothing that anybody wrote. A thread is written to the tables first and marked here after, so
+what is marked is stored; what a crash leaves unmarked is read again, and that changes no export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from shp_miner.crawling.doubts import Doubts
+from shp_miner.crawling.queues import ONCE_MORE, Queues, place
+from shp_miner.platforms.items import Origin, Thread
+from shp_miner.sources.source import Listed
+from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened
+from shp_miner.transaction import transaction
+
+__all__ = ["FILE", "Known", "State"]
+
+#: Sites round times to the second, and clocks differ a little: a change as young as this when a thread was read may not
+#: be the last of that second. One in the future is a mistake, and would hide every change up to it.
+_ROUNDED_US = 5_000_000
+
+#: A visit this long after the one before is one of the visits to old threads, which go on at growing distances.
+LATE_US = 30 * 86_400_000_000
+
+#: The `claimed_until` of a thread that a run was ended on.
+_CUT_OFF = 1
+
+_DUE = f"{READABLE} AND due_at <= :now"
+_AGAIN = f"{AWAY} AND due_at <= :now"
+
+#: What is noted of a thread that was asked for in vain: `due_at`, the same as `retry_at`, and `unreadable`.
+_ASKED = "due_at = ?, retry_at = ?, unreadable = ?, tries = 0, error = NULL, failed_since = NULL, claimed_until = 0"
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A thread that was read before: when it was made, and its answers that were there (id, created_at).
+
+    `created_at` is null for one that was only listed. Of a thread whose post is gone only answers are left;
+    `gone_answers` are the ids of those that are gone. `gone_at` is when the whole thread was found gone, null
+    for one that is there, `first_read_at` when the thread was first read, null before that.
+    """
+
+    post_id: str
+    created_at: int | None
+    answers: list[tuple[str, int]]
+    post_gone: bool = False
+    gone_answers: list[str] = []
+    gone_at: int | None = None
+    first_read_at: int | None = None
+
+
+class State(Queues):
+    """The crawl's memory in a store's folder. Raises BadInput where the file is damaged or from a newer version."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        self._database = opened(folder)
+        self.doubts = Doubts(self._database)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- sites --------------------------------------------------------------------------------------------------------
+
+    def asked_at(self, source: str, site: str, url: str | None, *, allow_private: bool) -> None:
+        """Remember where a site's API is, if that is not where its name says."""
+        with transaction(self._database):
+            self._database.execute(
+                "INSERT OR REPLACE INTO sites VALUES (?, ?, ?, ?)", (source, site, url, int(allow_private))
+            )
+
+    def sites(self) -> list[tuple[str, str, str | None, bool]]:
+        """(source, site, address or None, whether private addresses are allowed) of all that was ever crawled."""
+        rows = self._database.execute("SELECT * FROM sites ORDER BY 1, 2").fetchall()
+        return [(source, site, url, bool(private)) for source, site, url, private in rows]
+
+    # -- listings -----------------------------------------------------------------------------------------------------
+
+    def complete_to(self, origin: Origin) -> int | None:
+        """Up to which time everything listed has been taken over; None before the first listing is complete."""
+        row = self._database.execute(
+            "SELECT complete_to FROM windows WHERE source = ? AND site = ? AND community = ?", place(origin)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def listed(self, origin: Origin, threads: Iterable[Listed], complete_to: int | None = None) -> int:
+        """Take over a page of a listing, and how far it is complete now; returns how many are new or changed.
+
+        What was given up, gone or unreadable and has changed is asked for at once.
+        """
+        fresh = 0
+        with transaction(self._database):
+            for thread in threads:
+                fresh += self._database.execute(
+                    "INSERT INTO threads (source, site, post_id, community, changed_at) VALUES (?, ?, ?, ?, ?) "
+                    "ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at, "
+                    f"retry_at = CASE WHEN retry_at = ? OR {AWAY} THEN 0 ELSE retry_at END, "
+                    f"due_at = CASE WHEN {AWAY} THEN 0 ELSE due_at END WHERE excluded.changed_at > changed_at",
+                    (origin.source, origin.site, thread.post_id, origin.community, thread.changed_at, NEVER),
+                ).rowcount
+            if complete_to is not None:
+                self._database.execute(
+                    "INSERT INTO windows VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                    "SET complete_to = max(complete_to, excluded.complete_to)",
+                    (*place(origin), complete_to),
+                )
+        return fresh
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def claim_waiting(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
+        """The oldest threads that wait to be read, at most `count`, kept from other processes until `until`."""
+        return self._claim(origin, f"{WAITING} ORDER BY changed_at", now, until, count)
+
+    def claim_due(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
+        """Threads whose next visit is due; otherwise as `claim_waiting`.
+
+        Visits at set ages come first, those longest due before others; then old threads, the oldest unseen first.
+        """
+        late = f"due_at - read_at >= {LATE_US}"
+        order = f"{late}, CASE WHEN {late} THEN read_at ELSE due_at END"
+        return self._claim(origin, f"{_DUE} ORDER BY {order}", now, until, count)
+
+    def claim_away(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
+        """Threads that were gone or unreadable and are to be asked for again; otherwise as `claim_waiting`."""
+        return self._claim(origin, f"{_AGAIN} ORDER BY due_at", now, until, count)
+
+    def claim_unseen(self, origin: Origin, now: int, until: int, count: int, *, before: int) -> list[str]:
+        """Threads that were last read before a time, whatever is due, the oldest unseen first."""
+        return self._claim(origin, f"read_at < {before:d} ORDER BY read_at", now, until, count)
+
+    def ask_away_again(self, origin: Origin, before: int) -> None:
+        """Have what was gone or unreadable, and was last read before a time, asked for again whatever was planned."""
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
+                f"AND {AWAY} AND coalesce(read_at, 0) < ?",
+                (*place(origin), before),
+            )
+
+    def door_opened(self, origin: Origin) -> None:
+        """Have all threads of a community asked for again that a closed door or a wall kept from being read."""
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
+                "AND unreadable AND post_id IN (SELECT post_id FROM doubts WHERE source = ? AND site = ? AND whole "
+                "AND against IN ('closed', 'wall'))",
+                (*place(origin), origin.source, origin.site),
+            )
+
+    def claim_once_more(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
+        """What was given up and is to be tried once more; otherwise as `claim_waiting`."""
+        return self._claim(origin, f"{ONCE_MORE} ORDER BY failed_since", now, until, count)
+
+    def known(self, origin: Origin, post_ids: Sequence[str]) -> list[Known]:
+        """What is remembered of threads, in the order asked for."""
+        found = []
+        for post_id in post_ids:
+            key = (origin.source, origin.site, post_id)
+            row = self._database.execute(
+                "SELECT created_at, post_gone, CASE WHEN gone THEN coalesce(gone_at, 0) END, first_read_at "
+                "FROM threads WHERE source = ? AND site = ? AND post_id = ?",
+                key,
+            ).fetchone()
+            created_at, post_gone, gone_at, first_read_at = row or (None, 0, None, None)
+            answers = self._database.execute(
+                "SELECT answer_id, created_at, gone FROM answers "
+                "WHERE source = ? AND site = ? AND post_id = ? ORDER BY created_at, answer_id",
+                key,
+            ).fetchall()
+            there = [(answer_id, at) for answer_id, at, gone in answers if not gone]
+            away = [answer_id for answer_id, _, gone in answers if gone]
+            found.append(Known(post_id, created_at, there, bool(post_gone), away, gone_at, first_read_at))
+        return found
+
+    def noted(self, origin: Origin, thread: Thread) -> None:
+        """Note what a thread holds, before it is stored: whatever a crash leaves in the tables is known here.
+
+        Answers that were gone and are shown again are among those that are there.
+        """
+        key = (origin.source, origin.site, thread.post.post_id)
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET created_at = ? WHERE source = ? AND site = ? AND post_id = ?",
+                (thread.post.created_at, *key),
+            )
+            self._database.executemany(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [(*key, a.answer_id, a.created_at, int(a.state != "live")) for a in thread.answers],
+            )
+        self.back(origin, thread.post.post_id, [a.answer_id for a in thread.answers if a.state == "live"])
+
+    def back(self, origin: Origin, post_id: str, answer_ids: Sequence[str]) -> None:
+        """Note that answers are shown: those that were gone are back."""
+        with transaction(self._database):
+            self._database.executemany(
+                "UPDATE answers SET gone = 0 WHERE source = ? AND site = ? AND post_id = ? AND answer_id = ? AND gone",
+                [(origin.source, origin.site, post_id, answer_id) for answer_id in answer_ids],
+            )
+
+    def read(self, origin: Origin, thread: Thread, read_at: int, due_at: int | None) -> None:
+        """Mark a thread as read and stored, with the time of its next visit.
+
+        What a listing shows later is not read again if the reading has said that it knows of it.
+        """
+        post = thread.post
+        changed_at = thread.changed_at or 0
+        knows = changed_at if changed_at < read_at - _ROUNDED_US else 0
+        with transaction(self._database):
+            self._seen(origin, post.post_id, read_at, due_at)
+            self._database.execute(
+                "UPDATE threads SET missing = ?, post_gone = ?, read_change = max(changed_at, ?) "
+                "WHERE source = ? AND site = ? AND post_id = ?",
+                (thread.missing, int(post.state != "live"), knows, origin.source, origin.site, post.post_id),
+            )
+
+    def visited(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
+        """Mark a thread whose items were read again by id, with the time of its next visit.
+
+        Of new answers that says nothing: what waits to be read whole goes on waiting.
+        """
+        with transaction(self._database):
+            self._seen(origin, post_id, read_at, due_at)
+
+    def gone(self, origin: Origin, post_id: str, now: int, due_at: int) -> None:
+        """Remember that a whole thread is gone. It is asked for again at `due_at`: what was restored comes back."""
+        key = (origin.source, origin.site, post_id)
+        where = "source = ? AND site = ? AND post_id = ?"
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET gone = 1, gone_at = CASE WHEN gone THEN gone_at ELSE ? END, "
+                f"{_ASKED} WHERE {where}",
+                (now, due_at, due_at, 0, *key),
+            )
+            self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where}", key)
+
+    def unreadable(self, origin: Origin, post_id: str, times: int, due_at: int) -> None:
+        """Remember that a whole thread could not be read, so many times by now, and is to be asked for at `due_at`."""
+        with transaction(self._database):
+            self._database.execute(
+                f"UPDATE threads SET {_ASKED} WHERE source = ? AND site = ? AND post_id = ?",
+                (due_at, due_at, times, origin.source, origin.site, post_id),
+            )
+
+    def times_unreadable(self, origin: Origin, post_id: str) -> int:
+        """How often in a row a thread could not be read."""
+        row = self._database.execute(
+            "SELECT unreadable FROM threads WHERE source = ? AND site = ? AND post_id = ?",
+            (origin.source, origin.site, post_id),
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def parts_gone(self, origin: Origin, post_id: str, answer_ids: Iterable[str | None]) -> None:
+        """Remember that answers of a thread are gone; None stands for its post."""
+        key = (origin.source, origin.site, post_id)
+        where = "source = ? AND site = ? AND post_id = ?"
+        with transaction(self._database):
+            for one in answer_ids:
+                if one is None:
+                    self._database.execute(f"UPDATE threads SET post_gone = 1 WHERE {where}", key)
+                else:
+                    self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", (*key, one))
+
+    def failed(self, origin: Origin, post_id: str, error: str, retry_at: int, now: int) -> None:
+        """Leave a thread for a later try. `error` names no person and no secret."""
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET tries = tries + 1, error = ?, retry_at = ?, claimed_until = 0, "
+                "failed_since = coalesce(failed_since, ?) WHERE source = ? AND site = ? AND post_id = ?",
+                (error, retry_at, now, origin.source, origin.site, post_id),
+            )
+
+    def failures(self, origin: Origin, post_id: str) -> tuple[int, int | None]:
+        """How often reading the thread has failed since it was last read, and since when."""
+        row = self._database.execute(
+            "SELECT tries, failed_since FROM threads WHERE source = ? AND site = ? AND post_id = ?",
+            (origin.source, origin.site, post_id),
+        ).fetchone()
+        return row or (0, None)
+
+    def give_up(self, origin: Origin, post_id: str) -> None:
+        """Try a thread that failed no more, until its listing shows that it has changed or somebody asks for it."""
+        with transaction(self._database):
+            self._database.execute(
+                "UPDATE threads SET retry_at = ? WHERE source = ? AND site = ? AND post_id = ? AND error IS NOT NULL",
+                (NEVER, origin.source, origin.site, post_id),
+            )
+
+    def take_up_again(self) -> None:
+        """Have all that is given up tried once more."""
+        with transaction(self._database):
+            self._database.execute("UPDATE threads SET retry_at = 0 WHERE retry_at = ?", (NEVER,))
+
+    def release(self, origin: Origin, post_ids: Sequence[str]) -> None:
+        """Give claimed threads back that were not read."""
+        with transaction(self._database):
+            self._database.executemany(
+                "UPDATE threads SET claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
+                [(origin.source, origin.site, post_id) for post_id in post_ids],
+            )
+
+    def cut_off(self, origin: Origin, post_id: str) -> None:
+        """Note that a run was ended while it asked for a thread: others come first, or no run might get past it."""
+        with transaction(self._database):
+            self._database.execute(
+                f"UPDATE threads SET claimed_until = {_CUT_OFF} WHERE source = ? AND site = ? AND post_id = ?",
+                (origin.source, origin.site, post_id),
+            )
+
+    def release_all(self) -> None:
+        """Give back what runs that died had claimed. Only for who knows that no other run is going on."""
+        with transaction(self._database):
+            self._database.execute(f"UPDATE threads SET claimed_until = {_CUT_OFF} WHERE claimed_until > {_CUT_OFF}")
+
+    def read_again(self, since: int) -> None:
+        """Take back what was noted since a time, where the store has lost something: the next run does it again."""
+        with transaction(self._database):
+            self._database.execute("UPDATE threads SET read_change = NULL WHERE read_at >= ?", (since,))
+            self._database.execute("DELETE FROM done WHERE at >= ?", (since,))
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
+        self._database.execute(
+            "UPDATE threads SET read_at = :read, first_read_at = coalesce(first_read_at, :read), due_at = :due, "
+            "tries = 0, retry_at = 0, error = NULL, failed_since = NULL, gone = 0, gone_at = NULL, unreadable = 0, "
+            "claimed_until = 0 WHERE source = :source AND site = :site AND post_id = :post",
+            {"read": read_at, "due": due_at, "source": origin.source, "site": origin.site, "post": post_id},
+        )
+
+    def _claim(self, origin: Origin, which: str, now: int, until: int, count: int) -> list[str]:
+        condition, order = which.split(" ORDER BY ")
+        values = {"source": origin.source, "site": origin.site, "community": origin.community}
+        with transaction(self._database):
+            found = self._database.execute(
+                "SELECT post_id FROM threads WHERE source = :source AND site = :site AND community = :community "
+                f"AND {condition} AND retry_at <= :now AND claimed_until <= :now "
+                f"ORDER BY min(claimed_until, {_CUT_OFF}), {order}, post_id LIMIT :n",
+                {**values, "now": now, "n": count},
+            ).fetchall()
+            self._database.executemany(
+                "UPDATE threads SET claimed_until = ? WHERE source = ? AND site = ? AND post_id = ?",
+                [(until, origin.source, origin.site, post_id) for (post_id,) in found],
+            )
+        return [post_id for (post_id,) in found]

@@ -1,0 +1,253 @@
+"""Importing: a dump into the store, as tasks that workers share. What the command calls, and you can too."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import zstandard
+from msgspec import Struct, structs
+
+from shp_miner.dumps.compressed import Advance, compression, ignore
+from shp_miner.dumps.pipes import at_hand
+from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
+from shp_miner.errors import BadInput, TryLater, UsageError
+from shp_miner.platforms.communities import meant, nowhere
+from shp_miner.tally import Tally, counted, total
+
+if TYPE_CHECKING:
+    from shp_miner.platforms.rows import Chunk
+    from shp_miner.store import Store, StoreWriter
+
+#: A reader of one kind of dump: read(paths, tally, *, now, advance, **options) yields the observations in `paths` and
+#: counts the rest in `tally`.
+Reader = Callable[..., "Iterator[Chunk]"]
+
+#: Smaller files are read by one worker: starting another takes about a second.
+_SHARED_FILE_BYTES = 24_000_000
+
+#: What a worker takes besides its decoder's window.
+_WORKER_BYTES = 450_000_000
+
+
+class Imported(Struct):
+    """What an import did: the counts, and the store's version after it.
+
+    `missing` says in a sentence which of the communities asked for had no record.
+    """
+
+    tally: Tally
+    version: str
+    missing: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything could be read, and all that was asked for was there."""
+        return self.tally.complete and not self.missing
+
+    def said(self, files: int) -> str:
+        """What became of so many files, in one line."""
+        kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items())) or "nothing"
+        lost = f", {counted(self.tally.lost, 'record')} could not be used" if self.tally.lost else ""
+        told = [*(one.sentence() for one in self.tally.damages), *self.tally.passed, *self.tally.hints, self.missing]
+        about = " ".join(filter(None, told))
+        return ". ".join(filter(None, [f"{kept} of {counted(files, 'file')}{lost}", about]))
+
+
+def import_dump(
+    kind: str,
+    paths: Sequence[str | os.PathLike[str]],
+    store: Store | str | os.PathLike[str],
+    *,
+    now: datetime | None = None,
+    advance: Advance = ignore,
+    workers: int | None = None,
+    memory: int | None = None,
+    **options: Any,
+) -> Imported:
+    """Read dump files into a store. Importing the same again changes no export.
+
+    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's. A path is
+    a file, a folder, a pipe or "-" for standard input; what can be read only once is kept in TMPDIR meanwhile. `now`
+    (default: the clock) is what later times are refused by. `workers` (default: the cores) and `memory` in bytes
+    (default: half the machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another
+    kind, before anything is written, and NoSuchCommunity where no record is of a community asked for.
+    """
+    path = Path(store) if isinstance(store, str | os.PathLike) else store.path
+    with at_hand([Path(file) for file in paths]) as kept:
+        job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
+        tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
+        missing = _missing(job, tally)
+    done = _store(path)
+    if done.exists:
+        from shp_miner.forgetting.forget import purge  # noqa: PLC0415  (heavy, and of no use before)
+
+        # Who uses the store now takes out what the files tell to be deleted when done; until then `doctor` says so.
+        with suppress(TryLater):
+            purge(done)
+    done.compact_if_due()
+    return Imported(tally, done.snapshot().version if done.exists else "0.0", missing)
+
+
+def _missing(job: ImportJob, tally: Tally) -> str:
+    """A sentence on communities that were asked for and not met. Raises NoSuchCommunity where none was."""
+    missing = meant(job.options.get("communities") or (), tally.met)[1]
+    if not missing:
+        return ""
+    from shp_miner.dumps.reddit import communities_in, dump_files  # noqa: PLC0415
+
+    there = communities_in([file for file, _ in dump_files(job.paths, Tally())])
+    none = nowhere(missing, there | tally.met, "The dump has")
+    if not tally.met:
+        raise none
+    return f"{none.message} {none.hint}"
+
+
+def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
+    """Do the job, by as many workers as its files and the memory allow."""
+    before = Tally()
+    jobs, each_bytes = import_jobs(job, workers, before)
+    fitting = fitting_workers(workers, memory, each_bytes)
+    if min(fitting, len(jobs)) == 1 or job.options.get("communities"):
+        # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
+        # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
+        parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(job.store))
+        return total([before, *parts])
+    _store(job.store)
+    with Engine(fitting) as engine:
+        return total([before, *engine.run(import_part, jobs, advance)])
+
+
+def matching(patterns: list[str]) -> list[Path]:
+    """Files and folders, in the order of their names. What is named without a wildcard must be there."""
+    found: list[Path] = []
+    for pattern in patterns:
+        paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants a folder and a rest
+        if not paths and not glob.has_magic(pattern):
+            raise BadInput(f"There is no file {pattern}.", "Correct `paths` in the pipeline.")
+        found += map(Path, paths)
+    return list(dict.fromkeys(found))
+
+
+def state_of_files(path: Path) -> str:
+    """Says whether a file, or any in a folder, has changed since it was imported."""
+    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    sizes = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            status = file.stat()
+            sizes.append((str(file), status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(msgspec.json.encode(sizes)).hexdigest()
+
+
+def _store(path: Path) -> Store:
+    """The store at a path. Raises BadInput where something else lies."""
+    from shp_miner.store import Store  # noqa: PLC0415  (tables take a second to import)
+
+    return Store(path)
+
+
+class ImportJob(Struct, frozen=True):
+    """Some dump files to be read into a store."""
+
+    kind: str
+    paths: list[Path]
+    store: Path
+    now: datetime
+    options: dict[str, Any]
+
+
+def import_part(job: ImportJob, advance: Advance) -> Tally:
+    """Read what the job says and commit it to the store. Doing it twice changes no export."""
+    tally = Tally()
+    chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **job.options)
+    with ExitStack() as stack:
+        writer: StoreWriter | None = None
+        for chunk in chunks:
+            # Opened late: a file of another kind is refused before a store is made.
+            writer = writer or stack.enter_context(_store(job.store).writer(imported=True))
+            writer.add(chunk)
+            _note_places(chunk, tally)
+    return tally
+
+
+def _note_places(chunk: Chunk, tally: Tally) -> None:
+    """Note which sites and communities a chunk is of."""
+    import polars as pl  # noqa: PLC0415  (heavy, and here already)
+
+    from shp_miner.model import PROFILE  # noqa: PLC0415
+
+    for table in (chunk.posts, chunk.answers):
+        frame = pl.DataFrame(table.select(["site", "community"])).unique()
+        for (site,), names in frame.group_by("site"):
+            communities = names["community"].drop_nulls().to_list()
+            # A person's own page bears the person's name, which is kept nowhere but in the tables.
+            own = any(name.startswith(PROFILE) for name in communities)
+            tally.saw(str(site), None if own else communities)
+
+
+def import_jobs(whole: ImportJob, workers: int, tally: Tally) -> tuple[list[ImportJob], int]:
+    """The whole import as jobs for up to `workers`, the largest file first, and the bytes of memory each may take.
+
+    Files that are passed over before any job are counted in `tally`.
+
+    Only Reddit's dumps come in sizes worth sharing. A file is one job: two readers of one file would both have to
+    decompress all of it.
+    """
+    if whole.kind != "reddit-dump":
+        return [whole], _WORKER_BYTES
+    from shp_miner.dumps.reddit import dump_files  # noqa: PLC0415  (heavy, and only here)
+
+    # What is wrong with any file is said before the first is read, and only once what is passed over in a folder.
+    files = [file for file, _ in dump_files(whole.paths, tally)]
+    whole = structs.replace(whole, paths=files)
+    each = max((_window(file) for file in files), default=0) + _WORKER_BYTES
+    # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
+    readers = workers if whole.options.get("communities") else workers // 2
+    if readers <= 1 or all(file.stat().st_size < _SHARED_FILE_BYTES for file in files):
+        return [whole], each
+    largest_first = sorted(files, key=lambda path: -path.stat().st_size)
+    return [structs.replace(whole, paths=[file]) for file in largest_first], each
+
+
+def reader(kind: str) -> Reader:
+    """The reader of a kind of dump."""
+    # Imported late: each kind has libraries that the others do not need.
+    match kind:
+        case "reddit-dump":
+            from shp_miner.dumps.reddit import read  # noqa: PLC0415
+
+            return read
+        case "stackexchange-dump":
+            from shp_miner.dumps.stackexchange import read as read_stackexchange  # noqa: PLC0415
+
+            return read_stackexchange
+        case "discourse-json":
+            from shp_miner.dumps.discourse import read as read_discourse  # noqa: PLC0415
+
+            return read_discourse
+        case "threads":
+            from shp_miner.dumps.threads import read as read_threads  # noqa: PLC0415
+
+            return read_threads
+    raise UsageError(
+        f"There is no import kind {kind!r}.", "The kinds: reddit-dump, stackexchange-dump, discourse-json, threads."
+    )
+
+
+def _window(file: Path) -> int:
+    """Bytes that decoding the file needs by itself: the window of its first zstd frame."""
+    if compression(file) != "zst":
+        return 0
+    try:
+        with file.open("rb") as opened:
+            return zstandard.get_frame_parameters(opened.read(32)).window_size
+    except (zstandard.ZstdError, OSError):
+        return 0  # a damaged beginning is reported when the file is read

@@ -1,0 +1,308 @@
+"""The flow from the store through a rule into exports. What the command calls, and you can too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import UNSET, Struct, field
+
+from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
+from shp_miner.errors import BadInput, UsageError
+from shp_miner.export.card import card
+from shp_miner.export.check import Balance
+from shp_miner.export.formats import FORMATS
+from shp_miner.export.loading import check_loads, check_path
+from shp_miner.export.manifest import Source, manifest, to_json
+from shp_miner.export.owned import MANIFEST, README
+from shp_miner.export.pieces import shares
+from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing, published
+from shp_miner.export.registered import KnownExport, registration
+from shp_miner.export.several import refresh_several, write_several
+from shp_miner.export.shards import Shard, rows_of
+from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
+from shp_miner.mining.calibrate import calibrated
+from shp_miner.mining.mine import Selection
+from shp_miner.platforms.communities import meant, nowhere
+from shp_miner.platforms.sites import site_of
+from shp_miner.rules.calibrated import Calibration
+from shp_miner.rules.presets import Rule, named, preset
+from shp_miner.store import Snapshot, Store
+from shp_miner.store.lock import only_one, shared
+from shp_miner.tally import Tally
+
+Path_ = str | os.PathLike[str]
+
+#: Observations mined at a time, at most and at least. It bounds memory and changes no output.
+ROWS_PER_RANGE = 200_000
+_LEAST_ROWS = 25_000
+
+#: Communities are written together until their pieces make this many bytes: a task should be worth its start.
+_GROUP_BYTES = 16_000_000
+
+#: What an export takes in memory besides the ranges being mined; what it takes for each row of those, which is keys
+#: and so many times the row's bytes on the disk; and what a range may take however much memory there is.
+_BASE_BYTES = 250_000_000
+_ROW_BYTES = 600
+_UNPACKED = 6
+_RANGE_BYTES = 300_000_000
+
+
+class NoPairs(BadInput):
+    """No pair satisfies the rule; nothing was written."""
+
+
+class Exported(Struct):
+    """What an export did: its folder, the store's version, counts, posts and pairs by community, shards by format.
+
+    `missing` says in a sentence which of the communities asked for are not in the store.
+    """
+
+    out: Path
+    version: str
+    tally: Tally
+    posts: dict[str, int]
+    pairs: dict[str, int]
+    shards: dict[str, list[Shard]] = field(default_factory=dict)
+    missing: str = ""
+
+
+def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
+    store: Store | Path_,
+    out: Path_,
+    *,
+    rule: str | Rule = "shp",
+    formats: Sequence[str] = ("pairs",),
+    communities: Collection[str] = (),
+    sites: Collection[str] = (),
+    places: Mapping[str, Collection[str]] = MappingProxyType({}),
+    validation: float = 0.05,
+    test: float = 0.05,
+    as_of: str | None = None,
+    keep_dropped: Path_ | None = None,
+    workers: int | None = None,
+    memory: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> Exported:
+    """Mine the store and write one folder of Parquet shards a format. It appears whole or not at all.
+
+    Of `sites` and `communities` none means all; `places` are sites with some communities of each, none for the whole.
+    One format stands in `out` itself, several each in `out`/FORMAT. `workers` and `memory` as for `import_dump`;
+    neither changes a byte. `advance(done, total)` is told of progress. Raises UsageError for unknown names, BadInput if
+    no pair satisfies the rule.
+    """
+    chosen = list(dict.fromkeys(formats))
+    for name in chosen:
+        if name not in FORMATS:
+            raise UsageError(f"There is no format {name!r}.", f"The formats: {', '.join(FORMATS)}.")
+    if min(validation, test) < 0 or validation + test >= 1:
+        raise UsageError("The shares of validation and test must be 0 or more and leave some for train.", "")
+    chosen_rule = preset(rule) if isinstance(rule, str) else named(rule)
+    store = store if isinstance(store, Store) else Store(store)
+    store.require()
+    # Forgetting waits until the export is complete, and finds it even if it was killed.
+    with shared(store.path, "writing an export"):
+        snapshot = store.snapshot(as_of)
+        names, missing = _asked_for(communities, snapshot)
+        selection = Selection(
+            rule=chosen_rule,
+            communities=names,
+            validation=validation,
+            test=test,
+            sites=tuple(sorted({site_of(name) for name in sites})) or UNSET,
+            places=tuple(sorted((site, tuple(sorted(names))) for site, names in places.items())) or UNSET,
+        )
+        power = _Power(workers or cores(), memory or default_memory(), advance)
+        done = _appearing(store, snapshot, Path(out), chosen, selection, power, dropped=keep_dropped)
+    done.missing = missing
+    return done
+
+
+def _asked_for(asked: Collection[str], snapshot: Snapshot) -> tuple[tuple[str, ...], str]:
+    """The communities to mine as the store has them, and a sentence on those it has not. Raises NoSuchCommunity."""
+    if not asked:
+        return (), ""
+    there = snapshot.communities()
+    found, missing = meant(asked, there)
+    none = nowhere(missing, there, "The store has") if missing else None
+    if none is not None and not found:
+        raise none
+    # Those that are not there yet belong to the selection, which is used again when the store has more.
+    return tuple(sorted({*found, *missing})), f"{none.message} {none.hint}" if none else ""
+
+
+def make_export_again(
+    store: Store, known: KnownExport, out: Path, formats: Sequence[str], selection: Selection
+) -> None:
+    """Make a registered export, or the format of it that is in `out`, again from the store as it is now.
+
+    It stays registered as it was, and the manifests that are about to appear join those it is known by.
+    """
+    power = _Power(cores(), default_memory(), None)
+    with shared(store.path, "writing an export"):
+        _appearing(store, store.snapshot(), out, formats, selection, power, known=known)
+
+
+class _Power(Struct):
+    """What an export may use, and who is told of its progress."""
+
+    workers: int
+    memory: int
+    advance: Callable[[int, int], None] | None
+
+
+def _appearing(
+    store: Store,
+    snapshot: Snapshot,
+    out: Path,
+    formats: Sequence[str],
+    selection: Selection,
+    power: _Power,
+    *,
+    dropped: Path_ | None = None,
+    known: KnownExport | None = None,
+) -> Exported:
+    """Build the export beside its place and let it appear, registered from its first byte of text on."""
+    fitting, rows = _fitting(snapshot, power.workers, power.memory)
+    ranges = snapshot.ranges(rows, selection.within)
+    rows_to = None if dropped is None else Path(dropped)
+    check_place(out)
+    check_path(out)
+    with (
+        placing(out),
+        only_one(lock_of(out), f"The export {out} is being written", "writing it"),
+        registration(store, out, known) as entry,
+        published(out) as folder,
+    ):
+        entry.begin(rows_to)
+        work = folder / PIECES
+        work.mkdir()
+        mining = [
+            RangeJob(store.path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)
+        ]
+        done = _written(out, folder, formats, mining, fitting, _Steps(len(ranges), power.advance))
+        entry.publishing(folder)
+    refresh_several(place_of(out).parent)  # where it is one format of several there
+    return done
+
+
+def _written(
+    out: Path, folder: Path, formats: Sequence[str], mining: Sequence[RangeJob], fitting: int, steps: _Steps
+) -> Exported:
+    """Mine the ranges, and write every format of what was found to `folder`, which will become `out`."""
+    first = mining[0]
+    steps.more(2 * len(mining))
+    calibration = calibrated(mining, workers=fitting, advance=steps)
+    mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
+    result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
+    if not mined.pairs:
+        raise _nothing(mined.tally)
+    targets = {name: folder / name if len(formats) > 1 else folder for name in formats}
+    writing = [
+        WriteJob(name, targets[name], first.work, len(mining), groups, first.selection)
+        for name in formats
+        for groups in shares(first.work, len(mining), _GROUP_BYTES)
+    ]
+    steps.more(len(writing))
+    written = run_threads(write_groups, writing, workers=fitting, advance=steps)
+    for name, target in targets.items():
+        own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
+        result.shards[name] = _finish(name, target, own, first.selection, mined, calibration)
+    if len(targets) > 1:
+        write_several(folder, targets)
+    shutil.rmtree(first.work)
+    return result
+
+
+def _fitting(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
+    """How many threads of the wanted fit into `memory` bytes, and how many rows each of them may mine at a time."""
+    rows, size = (sum(count(name) for name in ("posts", "answers")) for count in (snapshot.rows, snapshot.size_bytes))
+    each = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
+    left = memory - _BASE_BYTES
+    fitting = fitting_workers(workers, left, _LEAST_ROWS * each)
+    fitting_rows = max(min(left // fitting, _RANGE_BYTES) // each, _LEAST_ROWS)
+    return fitting, min(fitting_rows, ROWS_PER_RANGE)
+
+
+class _Steps:
+    """Counts finished tasks and tells the caller."""
+
+    def __init__(self, count: int, advance: Callable[[int, int], None] | None) -> None:
+        self._done, self._total, self._advance = 0, count, advance
+
+    def more(self, count: int) -> None:
+        self._total += count
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        if self._advance:
+            self._advance(self._done, self._total)
+
+
+def _sum(results: Any) -> RangeResult:
+    """Sums over ranges; nothing in them depends on their order or number."""
+    out = RangeResult(Tally(), 0, None, {}, {}, set(), set())
+    for one in results:
+        out.tally.merge(one.tally)
+        out.digest = (out.digest + one.digest) % (1 << 64)
+        out.newest_us = max((t for t in (out.newest_us, one.newest_us) if t is not None), default=None)
+        out.platforms |= one.platforms
+        out.licenses |= one.licenses
+        for mine, theirs in ((out.posts, one.posts), (out.pairs, one.pairs)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+    return out
+
+
+def _finish(
+    name: str,
+    folder: Path,
+    written: Sequence[WriteResult],
+    selection: Selection,
+    mined: RangeResult,
+    calibration: Calibration,
+) -> list[Shard]:
+    """The checks over a whole format, then its card, and the manifest last."""
+    found = [shard for part in written for shard in part.shards]
+    shards = sorted(found, key=lambda shard: (shard.community, shard.split, shard.path))
+    balance = Balance()
+    for part in written:
+        balance.add(part.balance)
+    balance.check(FORMATS[name], mined.tally)
+    # Nothing is told of communities without a pair: their names may be somebody's own, and no file gives them away.
+    fits = [one for one in calibration.fits.to_dicts() if one["community"] in mined.pairs]
+    source = Source(mined.digest, mined.newest_us, fits)
+    data = manifest(FORMATS[name], selection, mined.tally, source, shards)
+    text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))
+    (folder / README).write_text(text, encoding="utf-8")
+    (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
+    check_loads(folder, rows_of(shards))
+    return shards
+
+
+#: What would let pairs in, by the reason that kept them out.
+_WAYS_OUT = {
+    "confidence_too_low": "a lower --min-confidence",
+    "not_observed_at_age": "no --observe-at: it needs scores that were read at about that age",
+    "score_age_unknown": "--allow-unknown-age",
+    "score_read_too_early": "a lower --min-score-age, or wait until the scores are read again",
+    "score_too_low": "a lower --min-post-score or --min-answer-score",
+    "unreadable": "--keep-unreadable: it could not be read when it was last visited",
+}
+
+
+def _nothing(tally: Tally) -> NoPairs:
+    reasons = sorted(tally.dropped.items(), key=lambda item: -item[1])
+    # What is not sure enough fell out last: with a lower bound on the confidence it would be there.
+    last = [item for item in reasons if item[0][1] == "confidence_too_low"]
+    told = [*last, *(item for item in reasons if item not in last)][:3]
+    why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in told)
+    ways = [_WAYS_OUT[reason] for (_, reason), _ in [*last, *reasons] if reason in _WAYS_OUT]
+    return NoPairs(
+        f"No pair of answers satisfies the rule{f' ({why})' if why else ': the store has no such threads'}.",
+        f"Try `shp-miner stats` to see what the store holds{f', or {ways[0]}' if ways else ''}.",
+    )

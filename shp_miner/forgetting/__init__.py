@@ -1,0 +1,1 @@
+"""Forgetting: what people and platforms asked to be forgotten leaves tables, old versions, caches and exports."""

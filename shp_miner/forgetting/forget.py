@@ -1,0 +1,264 @@
+"""Forgetting: what a person asks for, or a platform deleted, out of the store, its old versions and its exports.
+
+What the commands call, and you can too. A request is written down first and crossed out last, so a run that was killed
+is completed by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shp_miner.errors import BadInput, UsageError, nearest
+from shp_miner.export.owned import formats_in
+from shp_miner.export.publish import check_place, place_of
+from shp_miner.export.registered import (
+    DAMAGED,
+    KnownExport,
+    adopt_export,
+    all_exports,
+    drop_export,
+    is_back,
+    read_again,
+    waiting,
+    write_export,
+)
+from shp_miner.forgetting.asked import Asked, as_lines, author, from_file, item
+from shp_miner.forgetting.exports import ExportDone, not_reached, reach_export
+from shp_miner.forgetting.imported import look_at_imports
+from shp_miner.mining.calibrate import drop_fits
+from shp_miner.store import Store
+from shp_miner.store.forget import Purged, clean, look_for_people, purge_table
+from shp_miner.store.forgotten import Forgotten
+from shp_miner.store.forgotten_list import add, has_pending, make_salt, settle
+from shp_miner.store.found import ASIDE
+from shp_miner.store.identity import settle_identity, take_theirs
+from shp_miner.store.lake import TABLES
+from shp_miner.store.lock import exclusive
+
+Path_ = str | os.PathLike[str]
+
+_DOING = "taking out what is to be forgotten"
+
+
+class TableDone(msgspec.Struct):
+    """One table: items of what was asked that are there, rows emptied, and files written anew."""
+
+    items: int = 0
+    rows: int = 0
+    files: int = 0
+
+
+class Forgot(msgspec.Struct):
+    """What forgetting did, or in a dry run would do. `unknown` of the things named are nowhere in the store.
+
+    `finished`: every registered export was reached or dropped by name; those of `exports` that are `open` were not.
+    """
+
+    dry_run: bool
+    version: str
+    tables: dict[str, TableDone]
+    exports: list[ExportDone]
+    unknown: int = 0
+    finished: bool = True
+
+
+def forget(
+    store: Store | Path_,
+    *,
+    authors: Iterable[str] = (),
+    ids: Iterable[str] = (),
+    file: Path_ | None = None,
+    exports: Iterable[Path_] = (),
+    drop_exports: Iterable[Path_] = (),
+    dry_run: bool = False,
+) -> Forgot:
+    """Take content out of a store and of every export it knows, and keep it out.
+
+    `authors` are names, as "name" anywhere or "name@site" on one site, or addresses of their pages as stored; with a
+    name goes all that the accounts wrote that bear it. `ids` are "site/post_id", "site/post_id/answer_id", or an
+    item's address as stored. `file` has one of these a line; "author:" or "id:" before it says which it is. `exports`
+    are more folders of exports made of this store, or new places of those that were moved. `drop_exports` are
+    registered exports that were deleted, or moved from there: nothing waits for them any more. What an earlier run
+    could not finish is done as well.
+
+    Earlier versions of the store end. What others wrote about a person, or quoted, stays. Raises TryLater while
+    somebody uses the store, UsageError for what cannot be understood.
+    """
+    store = _existing(store)
+    asked = [*map(author, authors), *map(item, ids), *(from_file(Path(file)) if file is not None else [])]
+    more = [_export(Path(folder)) for folder in exports]
+    dropping = [_registered(store, Path(folder)) for folder in drop_exports]
+    if not (asked or more or dropping or has_pending(store.path) or waiting(store)):
+        raise UsageError("Nothing was named that is to be forgotten.", "Name it with --author, --id or --file.")
+    _check_registered(store, dropping)
+    if dry_run:
+        known = Forgotten.load(store.path, pending=True)
+        wanted = known.extended(as_lines(asked, known))
+        found = [KnownExport(str(folder)) for folder in more]
+        return _purge(store, wanted, asked, found, dropping=dropping, dry_run=True)
+    with exclusive(store.path, _DOING):
+        settle_identity(store.path)
+        make_salt(store.path)
+        look_at_imports(store)
+        lines = as_lines(asked, Forgotten.load(store.path))
+        for folder in more:
+            adopt_export(store, folder)
+        if lines.height:
+            add(store.path, lines, pending=True)
+        return _purge(store, Forgotten.load(store.path, pending=True), asked, dropping=dropping)
+
+
+def purge(store: Store | Path_) -> Forgot:
+    """Take what was found to be gone (`tombstone`, or by imports), and all else that is pending, out of every copy.
+
+    Exports that a request waits for are tried again if something is in their place.
+    """
+    store = _existing(store)
+    if not (has_pending(store.path) or is_back(store)):
+        return _done(store, _waited_for(all_exports(store)[0]))
+    with exclusive(store.path, _DOING):
+        settle_identity(store.path)
+        look_at_imports(store)
+        if not (has_pending(store.path) or is_back(store)):
+            return _done(store, _waited_for(all_exports(store)[0]))
+        return _purge(store, Forgotten.load(store.path, pending=True), [])
+
+
+def _purge(
+    store: Store,
+    wanted: Forgotten,
+    asked: Sequence[Asked],
+    more: Sequence[KnownExport] = (),
+    *,
+    dropping: Sequence[str] = (),
+    dry_run: bool = False,
+) -> Forgot:
+    """All of it: find, rewrite, end the old versions, export again, cross out. Each step may be done twice."""
+    if not dry_run:
+        store.create()
+    met: set[str] = set()
+    whole = Forgotten.load(store.path).extended(wanted.lines)
+    looking = wanted.names_people
+    while looking:
+        found = look_for_people(store, wanted)
+        met |= found.digests
+        if found.lines.height and not dry_run:
+            # The rows will not tell who wrote them once they are rewritten.
+            add(store.path, found.lines, pending=True)
+        wanted, whole = wanted.extended(found.lines), whole.extended(found.lines)
+        # An account that bears the name may have borne others.
+        looking = bool((found.lines["kind"] == "account").any())
+    done = {name: purge_table(store, name, wanted, dry_run=dry_run) for name in TABLES}
+    # Without a request the old versions stay: only exports are waited for, or were named.
+    is_request = has_pending(store.path)
+    if is_request and not dry_run:
+        drop_fits(store.path)
+        shutil.rmtree(store.path / ASIDE, ignore_errors=True)  # names of communities are in it, too
+        for name in TABLES:
+            clean(store, name)
+    reached = _every_export(store, wanted, whole, more, dropping, dry_run=dry_run)
+    if is_request and not dry_run:
+        settle(store.path, met)
+    tables = {name: TableDone(len(one.keys), one.rows, one.files) for name, one in done.items()}
+    unknown = sum(not _is_known(one, whole, done, met) for one in asked)
+    return _done(store, reached, tables=tables, unknown=unknown, dry_run=dry_run)
+
+
+def _done(store: Store, exports: list[ExportDone], **more: Any) -> Forgot:
+    told: dict[str, Any] = {"dry_run": False, "tables": {name: TableDone() for name in TABLES}, **more}
+    return Forgot(
+        version=store.snapshot().version, exports=exports, finished=not any(one.open for one in exports), **told
+    )
+
+
+# -- exports ----------------------------------------------------------------------------------------------------------
+
+
+def _every_export(
+    store: Store,
+    wanted: Forgotten,
+    whole: Forgotten,
+    more: Sequence[KnownExport],
+    dropping: Sequence[str],
+    *,
+    dry_run: bool,
+) -> list[ExportDone]:
+    """Every export is tried, whatever became of those before it."""
+    known, damaged = all_exports(store)
+    done = [_drop(store, known, path, dry_run=dry_run) for path in dropping]
+    for one in more:
+        done += reach_export(store, one, wanted, whole, dry_run=dry_run)
+    for one in known:
+        # Making one again can have changed another that is in one of its folders.
+        now = one if dry_run else read_again(store, one)
+        done += reach_export(store, now, wanted, whole, dry_run=dry_run)
+    done += [not_reached(file, "damaged", DAMAGED) for file in damaged]
+    first, theirs = take_theirs(store.path, look_only=dry_run)
+    why = f"It belongs to the store {first}, of which this one is a copy."
+    return [*done, *(ExportDone(path, "another store's", why) for path in theirs)]
+
+
+def _registered(store: Store, folder: Path) -> str:
+    """The path by which an export is known: the one it has in truth, or as earlier versions noted it, through links."""
+    as_given = os.path.abspath(folder)  # noqa: PTH100
+    known = {path for one in all_exports(store)[0] for path in (one.path, *one.dropped)}
+    return as_given if as_given in known else str(place_of(folder))
+
+
+def _check_registered(store: Store, dropping: Sequence[str]) -> None:
+    known = {path for one in all_exports(store)[0] for path in (one.path, *one.dropped)}
+    for path in dropping:
+        if path not in known:
+            raise UsageError(f"The store {store.path} knows no export {path}.", nearest(path, known))
+
+
+def _drop(store: Store, exports: list[KnownExport], path: str, *, dry_run: bool) -> ExportDone:
+    """Stop waiting for an export, or for a folder of its dropped rows, and take it off the list. Its files stay."""
+    at_place = [one for one in exports if one.path == path]
+    # Where another was made in the place of one that is away, that other one stays on the list.
+    at_place = [one for one in at_place if not one.is_there()] or at_place
+    for one in exports:
+        if one in at_place:
+            is_whole = bool(one.of)  # with an export that may be another store's go its dropped rows
+            one.stage, one.clean, one.made, one.of = "gone", "", [], ""
+            one.dropped = [] if is_whole else one.dropped
+        elif path not in one.dropped:
+            continue
+        one.dropped = [folder for folder in one.dropped if folder != path]
+        one.owes.pop(path, None)
+        if not dry_run:
+            write_export(store, one) if one.dropped or one.stage != "gone" else drop_export(store, one)
+    still = "It is still there, unchanged: delete it yourself." if at_place and Path(path).exists() else ""
+    return ExportDone(path, "dropped", still)
+
+
+def _waited_for(known: Iterable[KnownExport]) -> list[ExportDone]:
+    return [not_reached(path, owed.kept_by, owed.why) for one in known for path, owed in one.owes.items()]
+
+
+def _is_known(asked: Asked, known: Forgotten, done: dict[str, Purged], met: set[str]) -> bool:
+    if asked.item is None:
+        return any(one["digest"] in met for one in asked.lines(known))
+    site, post_id, answer_id = asked.item.site, asked.item.post_id, asked.item.answer_id
+    if answer_id is None:
+        return (site, post_id) in done["posts"].keys
+    return (site, post_id, answer_id) in done["answers"].keys
+
+
+def _existing(store: Store | Path_) -> Store:
+    store = store if isinstance(store, Store) else Store(store)
+    store.require()
+    return store
+
+
+def _export(folder: Path) -> Path:
+    if not formats_in(folder):
+        raise BadInput(f"{folder} is not an export: it has no manifest.", "Name the folder given to export.")
+    check_place(folder)
+    return folder

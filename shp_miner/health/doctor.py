@@ -1,0 +1,104 @@
+"""The state of the installation: versions, paths, optional parts, disk, and whether credentials are set."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from shp_miner.errors import Error
+from shp_miner.health import repair as repairing
+from shp_miner.store import Store
+from shp_miner.store.found import Found
+from shp_miner.store.lake import TABLES
+from shp_miner.store.migrate import MARK
+
+_LIBRARIES = (
+    "click", "datasets", "deltalake", "html-to-markdown", "msgspec", "numpy", "pandas", "polars", "praw", "py7zr",
+    "pyarrow", "rich", "xxhash",
+)  # fmt: skip
+
+#: Extras and the modules by which their presence is known.
+_EXTRAS = {"lab": ("matplotlib", "sklearn"), "train": ("torch", "transformers", "trl")}
+
+#: Environment variables that hold credentials. Only whether they are set is ever shown.
+_CREDENTIALS = {
+    # An "installed app" has no secret.
+    "Reddit": ("SHP_MINER_REDDIT_CLIENT_ID", "SHP_MINER_REDDIT_USER_AGENT"),
+    "Stack Exchange": ("SHP_MINER_STACKEXCHANGE_KEY",),
+    "Hugging Face": ("HF_TOKEN",),
+}
+
+#: Below this an import of a month's dump is likely to fail.
+_LOW_DISK_BYTES = 5_000_000_000
+
+
+def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
+    """Plain data about everything a run depends on.
+
+    `problems` lists what needs attention, each with what to do, `leftovers` what only takes room. With `repair` what is
+    wrong with the store is put right where that can be done; `repaired` says what was. Raises TryLater while somebody
+    uses the store, and BadInput where there is none to repair.
+    """
+    problems: list[str] = []
+    found = _checked(store_path, repair=repair)
+    problems += [one.sentence() for one in found if not one.fixed and not one.harmless]
+    free = shutil.disk_usage(_existing_parent(store_path)).free
+    if free < _LOW_DISK_BYTES:
+        problems.append(f"Only {free / 1e9:.1f} GB are free where the store is: free some space before importing.")
+    libraries = {name: _version(name) for name in _LIBRARIES}
+    problems += [f"{name} is not installed: install shp-miner again." for name, found in libraries.items() if not found]
+    return {
+        "versions": {
+            "shp-miner": _version("shp-miner"),
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+            **libraries,
+        },
+        "store": _store(store_path, problems),
+        "disk": {"free_bytes": free},
+        "extras": {name: all(find_spec(module) for module in modules) for name, modules in _EXTRAS.items()},
+        "credentials": {name: all(os.environ.get(key) for key in keys) for name, keys in _CREDENTIALS.items()},
+        "problems": problems,
+        "leftovers": [one.sentence() for one in found if not one.fixed and one.harmless],
+        "repaired": [one.sentence() for one in found if one.fixed],
+    }
+
+
+def _checked(path: Path, *, repair: bool) -> list[Found]:
+    if not any((path / name).exists() for name in (MARK, *TABLES)):
+        if repair:
+            Store(path).snapshot()  # whoever names what is to be repaired is told that it is not there
+        return []  # nothing there, or something else, which is said below
+    return repairing.repair(path) if repair else repairing.look(path)
+
+
+def _store(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        store = Store(path)
+        state: dict[str, Any] = {"path": str(path.absolute()), "exists": store.exists}
+        if store.exists:
+            state |= {"version": store.snapshot().version, "files": store.file_counts()}
+    except Error as error:
+        if not any(problem.startswith(error.message) for problem in problems):
+            problems.append(f"{error.message} {error.hint}")
+        return {"path": str(path.absolute()), "exists": path.exists(), "error": error.message}
+    return state
+
+
+def _existing_parent(path: Path) -> Path:
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

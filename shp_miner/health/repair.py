@@ -1,0 +1,304 @@
+"""Repairing: what can be wrong with a store's files after a kill, a pulled plug or a bad disk, and putting it right.
+
+Every check is written once, as a generator: it yields what it found, and with `fix` has put right what it says can be
+put right. Nothing is thrown away that anybody may still want: damaged files go to a folder of the store's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from shp_miner.crawling.look import open_to_look
+from shp_miner.crawling.set_back import is_ahead, set_back
+from shp_miner.crawling.state import State
+from shp_miner.errors import BadInput, Error
+from shp_miner.export.publish import clear_leftovers, is_place, leftovers, lock_of
+from shp_miner.export.registered import all_exports, note_cleared, waiting
+from shp_miner.forgetting.forget import purge
+from shp_miner.store import Store
+from shp_miner.store.database import FILE, SCHEMAS
+from shp_miner.store.forgotten_list import has_pending
+from shp_miner.store.found import ASIDE, Found, aside, is_young
+from shp_miner.store.lake import TABLES
+from shp_miner.store.lock import LOCK, InUse, dead_notes, exclusive, holder, nobody_beside, only_one
+from shp_miner.store.mend import IN_FUTURE, mend, unsound_rows
+from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
+from shp_miner.store.names import check_names
+from shp_miner.store.repair import check_table
+from shp_miner.store.repair_list import check_list
+from shp_miner.store.replacing import temporaries
+from shp_miner.store.vacuum import LOG, UNFINISHED, is_unfinished
+
+#: The lock of crawls, as crawling names it.
+_CRAWL = "crawl"
+
+#: Half-written files as earlier versions called them, and folders that are moved to their place whole.
+_EARLIER = ((".", f"{MARK}.*"), ("exports", "*.[0-9]*"), ("forgotten", ".*"), ("fits", ".*"))
+
+#: How long to wait for who uses the store.
+_PATIENCE_S = 10.0
+
+
+def look(folder: Path) -> list[Found]:
+    """What is wrong with the store in `folder`. Changes nothing, locks nobody out, and may be called at any time."""
+    return list(_all(folder, fix=False))
+
+
+def repair(folder: Path) -> list[Found]:
+    """Put right what can be put right; returns all that was found. Raises TryLater while somebody uses the store."""
+    found = list(_left_by_the_dead(folder, fix=True))
+    with (
+        only_one(folder / LOCK, f"The store {folder} has a run", "repairing the store"),
+        nobody_beside(folder, _CRAWL, f"A crawl into the store {folder} goes on"),
+        exclusive(folder, "repairing the store", wait_s=_PATIENCE_S),
+    ):
+        found += _all(folder, fix=True)
+    return found
+
+
+def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
+    if not fix:
+        yield from _left_by_the_dead(folder, fix=False)
+    for found in _mark(folder, fix=fix):
+        yield found
+        if not found.fixed:
+            return  # what the rest is, only the mark can say
+    yield from _crawls_file(folder, fix=fix)  # before the tables, whose losses are noted there
+    sound = True
+    for name in TABLES:
+        damage = list(check_table(folder, name, _read_again, fix=fix))
+        yield from damage
+        if all(found.fixed or found.harmless for found in damage):
+            yield from _unsound_rows(folder, name, fix=fix)
+        else:
+            sound = False
+    yield from check_list(folder, fix=fix)
+    if sound:  # else the tables may not open
+        yield from check_names(folder, fix=fix)
+    yield from _half_written(folder, fix=fix)
+    yield from _exports(folder, fix=fix)
+    yield from _older(folder, fix=fix)
+    yield from _pending(folder, fix=fix)
+    yield from _vacuum(folder, fix=fix)
+
+
+# -- the mark ---------------------------------------------------------------------------------------------------------
+
+
+def _mark(folder: Path, *, fix: bool) -> Iterator[Found]:
+    path = folder / MARK
+    try:
+        schema_of(folder)
+    except Error as error:
+        try:
+            msgspec.json.decode(path.read_bytes(), type=dict)["schema"] + 0
+        except (msgspec.DecodeError, KeyError, TypeError):
+            pass
+        else:
+            yield Found(error.message, error.hint, fixable=False)  # a newer store
+            return
+        if not all(_is_ours(folder / name, name) for name in TABLES):
+            yield Found(
+                error.message, "Its tables are not sound either: restore the store from a backup.", fixable=False
+            )
+            return
+        if fix:
+            path.replace(aside(folder, path))
+            restored_mark(folder)
+        yield Found(error.message, f"set aside in {ASIDE}/ and written anew from the tables", fixed=fix)
+
+
+def _is_ours(table: Path, name: str) -> bool:
+    try:
+        names: list[str] = [field.name for field in DeltaTable(str(table)).schema().fields]
+    except (DeltaError, OSError):
+        return False
+    return names == list(TABLES[name].names)
+
+
+def _older(folder: Path, *, fix: bool) -> Iterator[Found]:
+    schema = schema_of(folder)
+    if schema is not None and schema < SCHEMA_VERSION:
+        if fix:
+            migrate(folder)
+        fault = f"The store has schema {schema}; the next command that writes to it brings it to {SCHEMA_VERSION}."
+        yield Found(fault, "brought forward", fixed=fix, harmless=True)
+
+
+def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
+    store = Store(folder)
+    before = waiting(store)
+    is_request = has_pending(folder)
+    if not (is_request or before):
+        return
+    fault = "A forget request is not finished yet: `shp-miner forget` finishes it."
+    try:
+        if fix:
+            purge(folder)
+    except Error as error:
+        yield Found(fault, f"{error.message} {error.hint}", fixable=False)
+        return
+    left = waiting(store)
+    if is_request:
+        yield Found(fault, "taken out of the rest", fixed=fix)
+    for one in left:
+        yield Found(
+            f"A forget request is not finished yet, it has not reached {one.path}. {one.why}", one.hint, fixable=False
+        )
+    for path in dict.fromkeys(one.path for one in before if one not in left and not is_request):
+        yield Found(f"A forget request had not reached {path}.", "it has now", fixed=True)
+
+
+def _vacuum(folder: Path, *, fix: bool) -> Iterator[Found]:
+    if not is_unfinished(folder) or (not fix and is_young(folder / UNFINISHED)):
+        return  # none, or one that may be going on
+    fault = "A vacuum was ended before it was done; the next command that writes to the store completes it."
+    try:
+        if fix:
+            Store(folder).complete_vacuum()
+    except Error as error:
+        yield Found(fault, f"{error.message} {error.hint}", fixable=False)
+    else:
+        yield Found(fault, "completed", fixed=fix, harmless=True)
+
+
+def _unsound_rows(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
+    """Rows that no import or crawl of this version would write."""
+    now = time.time_ns() // 1000
+    found = mend(folder, name, now) if fix else unsound_rows(folder, name, now)
+    late = found.pop(IN_FUTURE, 0)
+    if found:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found.items()))
+        yield Found(f"Rows of {folder / name} cannot be used ({reasons}).", "left out of the table", fixed=fix)
+    if late:
+        fault = f"{late:,} rows of {folder / name} were read in the future, by a clock that was ahead."
+        yield Found(fault, "when they were read counts as not known", fixed=fix)
+
+
+# -- the crawl's file -------------------------------------------------------------------------------------------------
+
+
+def _read_again(folder: Path, since_s: float) -> None:
+    """Have the crawls of a store, if there were any, read again what they read since then."""
+    if (folder / FILE).exists():
+        with State(folder) as state:
+            state.read_again(round(since_s * 1_000_000))
+
+
+def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:
+    path = folder / FILE
+    if not path.exists():
+        return
+    reason = _damage(path)
+    if reason is None:
+        yield from _ahead(folder, fix=fix)
+        return
+    if fix:
+        for one in sorted(folder.glob(f"{FILE}*")):
+            one.replace(aside(folder, one))
+    remedy = f"set aside in {ASIDE}/; crawls start anew and read all again, and every export is written again"
+    yield Found(f"{path} is damaged: {reason}.", remedy, fixed=fix)
+
+
+def _ahead(folder: Path, *, fix: bool) -> Iterator[Found]:
+    now = time.time_ns() // 1000
+    if is_ahead(folder, now):
+        if fix:
+            set_back(folder, now)
+        yield Found(
+            f"{folder / FILE} tells of times in the future: a clock was ahead.",
+            "taken back; the threads concerned are visited by the next run",
+            fixed=fix,
+        )
+
+
+def _damage(path: Path) -> str | None:
+    try:
+        with closing(open_to_look(path)) as database:
+            (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            (schema,) = database.execute("PRAGMA user_version").fetchone()
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except BadInput as error:
+        return str(error.__cause__ or error)
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    if said == "ok" and 1 <= schema <= len(SCHEMAS) and not {"sites", "windows", "threads", "answers"} <= tables:
+        return "tables are missing"
+    return None if said == "ok" else str(said)
+
+
+# -- what was left lying about ----------------------------------------------------------------------------------------
+
+
+def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Found]:
+    """Notes and locks: they keep nobody from anything, but tell of processes that are not there."""
+    notes = dead_notes(folder)
+    if notes:
+        if fix:
+            for note in notes:
+                note.unlink(missing_ok=True)
+        many = f"{len(notes)} notes" if len(notes) > 1 else "A note"
+        yield Found(
+            f"{many} in {folder / 'locks'} tell of processes that were killed.", "deleted", fixed=fix, harmless=True
+        )
+    run = folder / LOCK
+    if run.exists() and holder(run) is None:
+        if fix:
+            with suppress(InUse), only_one(run, "", "clearing what a killed run left"):
+                pass
+        yield Found(
+            f"A run was killed and left its lock {run}, which holds nobody up.", "deleted", fixed=fix, harmless=True
+        )
+
+
+def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
+    """Files that were to take the place of others when they are whole."""
+    places = [folder, *(path for path in sorted(folder.iterdir()) if path.is_dir())]
+    left = {path for place in (*places, *(folder / name / LOG for name in TABLES)) for path in temporaries(place)}
+    left |= {path for place, pattern in _EARLIER for path in (folder / place).glob(pattern)}
+    for path in sorted(left):
+        if is_young(path):
+            continue
+        if fix:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        yield Found(f"{path} was left half-written by a process that was killed.", "deleted", fixed=fix, harmless=True)
+
+
+def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
+    store = Store(folder)
+    for known in all_exports(store)[0]:
+        out = Path(known.path)
+        if not is_place(out) or known.of:
+            continue  # noted by an earlier version, or it may be another store's; forgetting says more
+        try:
+            left = _left_beside(out, fix=fix)
+        except OSError as error:
+            yield Found(
+                f"{out} cannot be looked at: {error.strerror}.", "Give your user the right to it.", fixable=False
+            )
+            continue
+        if left:
+            fault = f"An export to {out} was killed and left {', '.join(left)} beside it."
+            yield Found(fault, "cleared away", fixed=fix, harmless=True)
+            if fix and not leftovers(out):
+                note_cleared(store, known)
+
+
+def _left_beside(out: Path, *, fix: bool) -> list[str]:
+    lock = lock_of(out)
+    if holder(lock) is not None:
+        return []  # it is being written
+    left = [path.name for path in (*leftovers(out), lock) if path.exists()]
+    if left and fix:
+        with suppress(InUse), only_one(lock, "", "clearing what a killed export left"):
+            clear_leftovers(out)
+    return left

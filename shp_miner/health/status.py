@@ -1,0 +1,250 @@
+"""How a store is doing: runs, crawls, tables, what comes next, and what has been wrong for too long."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from shp_miner.crawling.look import Cursor, Look, Thread
+from shp_miner.export.registered import Waiting, waiting
+from shp_miner.store import Store
+from shp_miner.store.forgotten_list import pending_since
+from shp_miner.store.lake import explained
+from shp_miner.store.lock import LOCK, Holder, holder, is_busy
+from shp_miner.store.runs import Run
+from shp_miner.store.vacuum import LOG, entries, made_ms
+
+#: The ends of the calendar, a day inside so that no zone leads beyond.
+_FIRST_S, _LAST_S = -62_135_510_400, 253_402_214_400
+
+#: What is wrong for longer than this makes the exit code 3: two runs of one a day may fail before somebody is called.
+STALE_S = 2 * 86_400.0
+
+#: With less than this free, runs end early.
+MIN_FREE_BYTES = 1_000_000_000
+
+#: Runs and threads given up that are shown.
+_RUNS, _GIVEN_UP = 10, 10
+
+_COUNTS = ("new", "changed", "deleted", "pairs", "requests")
+
+
+class Wrong(Struct, frozen=True):
+    """Something that is wrong: what (a word for machines), since when if that is known, and a sentence."""
+
+    what: str
+    since: datetime | None
+    says: str
+
+
+class RunShown(Struct, frozen=True):
+    """A run and how it ended: "done", "in part", "failed", "later" (try later), "killed" or "running"."""
+
+    pipeline: str
+    started_at: datetime
+    ended_at: datetime | None
+    exit_code: int | None
+    outcome: str
+    counts: dict[str, int]
+
+
+class TableShown(Struct, frozen=True):
+    """A table: rows, files and bytes of its newest version, bytes on the disk with old ones, and its oldest version."""
+
+    observations: int
+    files: int
+    bytes: int
+    disk_bytes: int
+    version: int
+    oldest_version: int
+    oldest_version_at: datetime
+
+
+class Status(Struct, frozen=True):
+    """All of it. `wrong` has what is wrong for longer than `stale_s` seconds."""
+
+    store: str
+    at: datetime
+    stale_s: float
+    wrong: list[Wrong]
+    running: dict[str, Any] | None
+    runs: list[RunShown]
+    cursors: list[Cursor]
+    due: int
+    waiting: int
+    failing: int
+    failing_longest: Thread | None
+    unchecked_longest: Thread | None
+    oldest_unchecked: Thread | None
+    unreadable: int
+    given_up: int
+    given_up_last: list[Thread]
+    next_visit: datetime | None
+    forgetting_since: datetime | None
+    forgetting_waits: list[Waiting]
+    tables: dict[str, TableShown]
+    free_bytes: int
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data, times as ISO 8601."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        for cursor in data["cursors"]:
+            cursor["complete_to"] = _iso(cursor["complete_to"])
+        threads = (data["failing_longest"], data["unchecked_longest"], data["oldest_unchecked"])
+        for thread in (*threads, *data["given_up_last"]):
+            if thread is not None:
+                thread["since"] = _iso(thread["since"])
+        for copy in data["forgetting_waits"]:
+            copy["since"] = _iso(round(copy["since"] * 1_000_000))
+        return data
+
+
+def status(
+    path: Path,
+    *,
+    stale_s: float = STALE_S,
+    min_free_bytes: int = MIN_FREE_BYTES,
+    now_s: float | None = None,
+    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+) -> Status:
+    """Look at the store in `path` while others use it. Raises BadInput where there is none, or it is damaged."""
+    now_s = time.time() if now_s is None else now_s
+    now = round(now_s * 1_000_000)
+    store = Store(path)
+    store.require()
+    runs_now = holder(path / LOCK)
+    with Look(path) as look:
+        runs, cursors = look.runs(_RUNS), look.cursors(now)
+        failing, overdue, success = look.failing(), look.overdue(now), look.last_success()
+        next_visit, given_up = look.next_visit(now), look.given_up(_GIVEN_UP)
+        unchecked, shut_out = look.oldest_unchecked(), look.shut_out(now)
+    pending, waits, free = pending_since(path), waiting(store), free_bytes(path)
+    forgetting = min([*(one.since for one in waits), *([] if pending is None else [pending])], default=None)
+    shown = [_shown(run, is_last=number == 0, runs_now=runs_now) for number, run in enumerate(runs)]
+    wrong = [
+        *_wrong_with_runs(shown, success, now - round(stale_s * 1_000_000)),
+        *_wrong_with_threads(failing, overdue, shut_out, now - round(stale_s * 1_000_000)),
+    ]
+    wrong += _wrong_with_forgetting(path, pending, waits, now_s - stale_s)
+    if free < min_free_bytes:
+        says = f"only {free / 1e9:.1f} GB are free where the store is, less than {min_free_bytes / 1e9:.1f} GB."
+        wrong.append(Wrong("disk", None, says))
+    return Status(
+        store=str(path),
+        at=moment(now),
+        stale_s=stale_s,
+        wrong=wrong,
+        running=_running(runs_now),
+        runs=shown,
+        cursors=cursors,
+        due=sum(one.due for one in cursors),
+        waiting=sum(one.waiting for one in cursors),
+        failing=sum(one.failing for one in cursors),
+        failing_longest=failing,
+        unchecked_longest=overdue,
+        oldest_unchecked=unchecked,
+        unreadable=sum(one.unreadable for one in cursors),
+        given_up=sum(one.given_up for one in cursors),
+        given_up_last=given_up,
+        next_visit=None if next_visit is None else moment(next_visit),
+        forgetting_since=None if forgetting is None else moment(forgetting * 1_000_000),
+        forgetting_waits=waits,
+        tables=_tables(store),
+        free_bytes=free,
+    )
+
+
+def _shown(run: Run, *, is_last: bool, runs_now: Holder | None) -> RunShown:
+    outcome = {0: "done", 3: "in part", 75: "later"}.get(run.exit_code or 0, "failed")
+    if run.ended_at is None:
+        outcome = "running" if is_last and runs_now is not None else "killed"
+    return RunShown(
+        run.pipeline,
+        moment(run.started_at),
+        None if run.ended_at is None else moment(run.ended_at),
+        run.exit_code,
+        outcome,
+        {name: run.summary.get(name, 0) for name in _COUNTS},
+    )
+
+
+def _running(runs_now: Holder | None) -> dict[str, Any] | None:
+    if runs_now is None:
+        return None
+    since = moment(runs_now.since_s * 1_000_000)
+    return {"process": runs_now.process, "doing": runs_now.doing, "since": since}
+
+
+def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> Iterator[Wrong]:
+    ended = [run for run in runs if run.outcome != "running"]
+    if ended and ended[0].outcome == "killed":
+        says = f"the run of {ended[0].pipeline} that began then was killed or could not note its end; the next goes on."
+        yield Wrong("killed", ended[0].started_at, says)
+    if success is not None and success < before:
+        says = "no run has ended with 0 or 3: see what runs said, and whether cron starts them."
+        yield Wrong("runs", moment(success), says)
+
+
+def _wrong_with_threads(
+    failing: Thread | None, overdue: Thread | None, shut_out: Thread | None, before: int
+) -> Iterator[Wrong]:
+    if failing is not None and failing.since < before:
+        says = f"thread {failing.post_id} of {failing.community} ({failing.site}) cannot be read: {failing.error}"
+        yield Wrong("retries", moment(failing.since), says)
+    if overdue is not None and overdue.since < before:
+        says = f"a visit to thread {overdue.post_id} of {overdue.community} ({overdue.site}) is overdue: recheck."
+        yield Wrong("visits", moment(overdue.since), says)
+    if shut_out is not None and shut_out.since < before:
+        closed = "is closed to the public" if shut_out.error == "closed" else "answers with a web page"
+        says = f"{shut_out.site} {closed} where threads of {shut_out.community} are; they are hidden, not purged."
+        yield Wrong("closed", moment(shut_out.since), says)
+
+
+def _wrong_with_forgetting(path: Path, pending: float | None, waits: list[Waiting], before_s: float) -> Iterator[Wrong]:
+    """A request is wrong at once, but not while somebody is at work who will complete it."""
+    if pending is not None and (pending < before_s or not is_busy(path, LOCK.name, "crawl")):
+        says = "a forget request is not finished yet: run `shp-miner forget`."
+        yield Wrong("forgetting", moment(pending * 1_000_000), says)
+    for one in waits:
+        says = f"a forget request is not finished yet, it has not reached {one.path}. {one.why} {one.hint}"
+        yield Wrong("forgetting", moment(one.since * 1_000_000), says)
+
+
+def _tables(store: Store) -> dict[str, TableShown]:
+    snapshot, found = store.snapshot(), {}
+    for name, version in snapshot.versions.items():
+        folder = store.path / name
+        with explained(f"looking at the store {store.path}"):
+            oldest, entry = entries(folder / LOG)[0]
+            on_disk = 0
+            for path in folder.glob("*.parquet"):
+                with suppress(FileNotFoundError):  # a vacuum took it just now
+                    on_disk += path.stat().st_size
+            found[name] = TableShown(
+                observations=snapshot.rows(name),
+                files=snapshot.files(name),
+                bytes=snapshot.size_bytes(name),
+                disk_bytes=on_disk,
+                version=version,
+                oldest_version=oldest,
+                oldest_version_at=moment(made_ms(entry) * 1000),
+            )
+    return found
+
+
+def moment(microseconds: float) -> datetime:
+    """A time since 1970 to the second; one that lies outside of the calendar is its first or last."""
+    seconds = min(max(microseconds / 1_000_000, _FIRST_S), _LAST_S)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
+
+
+def _iso(microseconds: int | None) -> str | None:
+    return None if microseconds is None else moment(microseconds).isoformat().replace("+00:00", "Z")

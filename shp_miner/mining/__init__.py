@@ -1,0 +1,1 @@
+"""Mining: a range of threads through a rule."""

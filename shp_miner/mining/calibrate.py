@@ -1,0 +1,148 @@
+"""Calibrating the communities of a store: two passes of tasks over ranges, between which counts and sums are merged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import xxhash
+from msgspec import Struct
+
+from shp_miner.engine import Advance, run_threads
+from shp_miner.mining.mine import Selection, judge
+from shp_miner.rules.calibrated import Calibration, add_up, fit, measure, merge_sums, with_log_shares
+from shp_miner.rules.delays import count_delays, log_shares, merge_delays
+from shp_miner.store import HashRange, Store
+from shp_miner.store.files import sync
+
+_FITS, _SHARES = "fits.parquet", "shares.parquet"
+
+#: Where a store keeps the values it has fitted, a folder for each, and how many: a kilobyte a community.
+_KEPT_IN = "fits"
+_KEPT = 32
+
+#: Raised when the meaning of fitted values changes, so that none of an earlier version is taken for one of this.
+_LAYOUT = 1
+
+#: The parameters of a rule on which the fit depends. Floors, caps and orders choose among pairs and do not.
+FIT_PARAMETERS = (
+    "keep_edited_posts",
+    "keep_nsfw",
+    "keep_link_posts",
+    "keep_unreadable",
+    "since",
+    "until",
+    "max_chars",
+    "min_score_age_s",
+    "allow_unknown_age",
+    "observe_at_s",
+)
+
+
+class MeasureJob(Struct, frozen=True):
+    """A range of threads of a store's version, and the folder for what is made of it on the way."""
+
+    store: Path
+    version: str
+    number: int
+    part: HashRange
+    selection: Selection
+    work: Path
+
+
+def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
+    """Measure the answers of one range into a file; the counts of their delays are returned."""
+    judged = judge(Store(job.store).snapshot(job.version), job.part, job.selection)
+    measured = measure(judged.answers).drop("row")
+    measured.write_ipc(_measured(job), compression="zstd")
+    advance(1)
+    return count_delays(measured)
+
+
+def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
+    """The sums of one range, from what `measure_range` wrote and the shares of all ranges."""
+    with _measured(job).open("rb") as file:  # a path with brackets would be taken for a pattern
+        measured = pl.read_ipc(file)
+    advance(1)
+    return add_up(with_log_shares(measured, pl.read_parquet(job.work / _SHARES, glob=False)))
+
+
+def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) -> Calibration:
+    """The calibration of all ranges together; tasks find it with `load` in the jobs' folder `work`.
+
+    Takes two steps of `advance` for each job. A store remembers it for its version: there it is not made twice, and an
+    export of an earlier version has the values that it had then.
+    """
+    work, kept = jobs[0].work, _kept(jobs[0])
+    found = _remembered(kept)
+    if found is not None:
+        advance(2 * len(jobs))
+        _save(found, work)
+        return found
+    counts = run_threads(measure_range, jobs, workers=workers, advance=advance)
+    shares = log_shares(merge_delays(counts))
+    shares.write_parquet(work / _SHARES)
+    sums = run_threads(add_up_range, jobs, workers=workers, advance=advance)
+    result = Calibration(fit(merge_sums(sums)), shares)
+    for job in jobs:
+        _measured(job).unlink()
+    _save(result, work)
+    _keep(result, kept)
+    return result
+
+
+def load(folder: Path) -> Calibration:
+    """The calibration that lies in a folder."""
+    return Calibration(*(pl.read_parquet(folder / name, glob=False) for name in (_FITS, _SHARES)))
+
+
+def _remembered(kept: Path) -> Calibration | None:
+    """What the store remembers. A file that the disk has damaged is as good as none, and goes: it can be made again."""
+    if not kept.exists():
+        return None
+    try:
+        return load(kept)
+    except (OSError, pl.exceptions.PolarsError):
+        shutil.rmtree(kept, ignore_errors=True)
+        return None
+
+
+def drop_fits(store: Path) -> None:
+    """Take out what a store remembers: names of communities are in it, and those may be somebody's own."""
+    shutil.rmtree(store / _KEPT_IN, ignore_errors=True)
+
+
+def _save(calibration: Calibration, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    calibration.fits.write_parquet(folder / _FITS)
+    calibration.shares.write_parquet(folder / _SHARES)
+
+
+def _keep(calibration: Calibration, kept: Path) -> None:
+    """Let the store remember: whole or not at all, and not at all where it cannot be written to."""
+    new = kept.with_name(f".{kept.name}.{os.getpid()}")
+    try:
+        _save(calibration, new)
+        # Brought to the disk first: half a file under this name would be taken for the values.
+        sync(new / _FITS, new / _SHARES, new)
+        new.rename(kept)  # refused where another export was first, with the same values
+        oldest = sorted(kept.parent.iterdir(), key=lambda path: (path.stat().st_mtime, path.name))[:-_KEPT]
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)
+        return
+    for path in oldest:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _kept(job: MeasureJob) -> Path:
+    rule = {name: getattr(job.selection.rule, name) for name in FIT_PARAMETERS}
+    key = msgspec.json.encode((_LAYOUT, job.version, rule, job.selection.within))
+    return job.store / _KEPT_IN / xxhash.xxh3_128_hexdigest(key)
+
+
+def _measured(job: MeasureJob) -> Path:
+    return job.work / f"{job.number:06d}-measured.arrow"

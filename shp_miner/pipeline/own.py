@@ -1,0 +1,139 @@
+"""What of a store is a pipeline's own: the sites and communities that it crawls and imports."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shp_miner.dumps.importing import matching
+from shp_miner.errors import BadInput
+from shp_miner.model import PROFILE
+from shp_miner.pipeline.keys import ImportKeys, Pipeline, SourceKeys
+from shp_miner.platforms.communities import plain
+from shp_miner.platforms.sites import REDDIT, site_of
+from shp_miner.store.runs import Runs
+
+#: The site that stands for every one of the store.
+ALL = "*"
+
+#: The site of a pipeline of whose files none was read yet.
+NOWHERE = ""
+
+#: Communities of each site, none for the whole of it.
+Places = dict[str, tuple[str, ...]]
+
+#: What stands for a whole site, by source.
+_WHOLE = {"stackexchange": "all", "discourse": "latest"}
+
+#: Sources whose communities are stored as people write them. On others a name can be an id or a part of a path.
+_AS_WRITTEN = ("reddit", "arctic-shift", "stackexchange", "lemmy")
+
+
+class Own:
+    """The places of a pipeline, as far as its runs have noted what names and files stand for."""
+
+    def __init__(self, pipeline: Pipeline, runs: Runs) -> None:
+        self._pipeline, self._runs = pipeline, runs
+
+    def places(self) -> Places:
+        """Everything that is the pipeline's own; empty where nothing says so, which stands for the whole store."""
+        found: dict[str, set[str]] = {}
+        whole: set[str] = set()
+        parts = [self._of_source(keys) for keys in self._pipeline.sources]
+        for keys in self._pipeline.imports:
+            for pattern in keys.paths:
+                known = self.of_import(keys, pattern)
+                if known is None:
+                    return {}
+                parts.append(known)
+        for part in parts:
+            for site, names in part.items():
+                found.setdefault(site, set()).update(names)
+                whole |= set() if names else {site}
+        if parts and not found:
+            return {NOWHERE: ()}
+        return {site: () if site in whole else tuple(sorted(names)) for site, names in sorted(found.items())}
+
+    def of_import(self, keys: ImportKeys, pattern: str) -> Places | None:
+        """What the files of a pattern of an import are of; None where nothing tells."""
+        noted = self._noted(_key("import", (how(keys), pattern)))
+        if noted is not None:
+            return noted
+        with suppress(BadInput):  # no such file, so nothing was read of it
+            if any(self._runs.state_of(import_key(keys, path)) for path in matching([pattern])):
+                return _by_keys(keys)  # an earlier version read it, and noted nothing
+        return {}
+
+    def imported(self, keys: ImportKeys, places: Mapping[str, Iterable[str] | None], now: int) -> None:
+        """Note what files of an import are of, besides those before: they may be gone when it is asked for."""
+        for pattern in keys.paths:
+            key = _key("import", (how(keys), pattern))
+            known = dict(self._noted(key) or {})
+            for site, names in places.items():
+                before = known.get(site)
+                whole = names is None or before == ()
+                known[site] = () if whole else tuple(sorted({*(names or ()), *(before or ())}))
+            self._note(key, known, now)
+
+    def crawled(self, keys: SourceKeys, names: Iterable[str], now: int) -> None:
+        """Note what the communities of a source are called there, besides what was noted before."""
+        key = _key("source", _asked(keys))
+        before = (self._noted(key) or {}).get(_site(keys), ())
+        # A person's own page bears the person's name, which is kept nowhere but in the tables.
+        found = {name.lower() for name in names if not name.lower().startswith(PROFILE)}
+        self._note(key, {_site(keys): tuple(sorted(found.union(before)))}, now)
+
+    def _of_source(self, keys: SourceKeys) -> Places:
+        site, names = _site(keys), {plain(name) for name in keys.communities}
+        noted = (self._noted(_key("source", _asked(keys))) or {}).get(site, ())
+        if _WHOLE.get(keys.kind) in names or not (noted or keys.kind in _AS_WRITTEN):
+            return {site: ()}
+        return {site: tuple(sorted(names.union(noted)))}
+
+    def _noted(self, key: str) -> Places | None:
+        state = self._runs.state_of(key)
+        return None if state is None else msgspec.json.decode(state, type=Places)
+
+    def _note(self, key: str, places: Places, now: int) -> None:
+        self._runs.did(key, msgspec.json.encode(places).decode(), now)
+
+
+def how(keys: ImportKeys) -> str:
+    """Says how files are imported: the same file with other options is another import."""
+    return hashlib.sha256(msgspec.json.encode((keys.kind, options(keys)))).hexdigest()
+
+
+def options(keys: ImportKeys) -> dict[str, Any]:
+    """The options of an import's reader."""
+    given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history")}
+    return {name: value for name, value in given.items() if value}
+
+
+def import_key(keys: ImportKeys, path: Path) -> str:
+    """What the state is kept under in which a file was imported."""
+    return f"import:{how(keys)}:{path}"
+
+
+def _by_keys(keys: ImportKeys) -> Places | None:
+    if keys.kind == "reddit-dump":
+        return {REDDIT: tuple(plain(name) for name in keys.communities)}
+    if keys.site is not None:
+        return {site_of(keys.site, stackexchange=keys.kind == "stackexchange-dump"): ()}
+    return None
+
+
+def _site(keys: SourceKeys) -> str:
+    return REDDIT if keys.site is None else site_of(keys.site, stackexchange=keys.kind == "stackexchange")
+
+
+def _asked(keys: SourceKeys) -> Any:
+    return keys.kind, _site(keys), keys.communities
+
+
+def _key(what: str, parts: Any) -> str:
+    return f"places:{what}:{hashlib.sha256(msgspec.json.encode(parts)).hexdigest()}"

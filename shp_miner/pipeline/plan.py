@@ -1,0 +1,112 @@
+"""What a run of a pipeline would do and what it would cost, without asking anybody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct
+
+from shp_miner.crawling.state import State
+from shp_miner.dumps.importing import matching
+from shp_miner.pipeline.config import credentials, rule_of
+from shp_miner.pipeline.keys import Pipeline, RecheckKeys, SourceKeys
+from shp_miner.pipeline.ran import STEPS
+from shp_miner.platforms.sites import site_of
+from shp_miner.sources.http import SYSTEM, Clock
+from shp_miner.store import Store
+from shp_miner.store.database import FILE
+
+#: Requests to begin with, threads on a page of the listing, and requests for a thread (docs/crawling.md measures them).
+COSTS: dict[str, tuple[int, int, float]] = {
+    "reddit": (2, 100, 1),
+    "arctic-shift": (1, 100, 1),
+    "stackexchange": (1, 100, 0.02),
+    "lemmy": (3, 50, 2),
+    "discourse": (1, 30, 1),
+    "nodebb": (1, 20, 1),
+}
+
+
+class Planned(Struct):
+    """A part of a run: what would be done, and about how many requests it takes (0 for none, None if nobody knows)."""
+
+    step: str
+    about: str
+    would: str
+    requests: int | None = 0
+
+
+def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTEM) -> list[Planned]:
+    """The parts of a run in their order. Reads the store, if it is there, and changes nothing."""
+    store = Store(pipeline.store)
+    parts: list[Planned] = []
+    if pipeline.forget.file is not None:
+        parts.append(Planned("forget", pipeline.forget.file, "forget what is on the list, if it has changed"))
+    for one in pipeline.imports:
+        files = matching(one.paths)
+        parts.append(Planned("import", one.kind, f"import what is new or changed of {len(files)} files and folders"))
+    state = State(store.path) if (store.path / FILE).exists() else None
+    try:
+        if pipeline.recheck.enabled:
+            parts += _visits(state, round(clock.now() * 1_000_000), pipeline.recheck)
+        for source in pipeline.sources:
+            parts += [_crawl(state, source, name) for name in source.communities]
+    finally:
+        if state is not None:
+            state.close()
+    for export in pipeline.exports:
+        rule = rule_of(pipeline.rule, export.rule)
+        parts.append(
+            Planned(
+                "export", export.out, f"write {', '.join(export.formats)} by the rule {rule.name}, if anything changed"
+            )
+        )
+    parts.append(Planned("tidy", pipeline.store, "compact, and delete the files of old versions, if that is due"))
+    return [part for step in STEPS for part in parts if part.step == step and (step in only or not only)]
+
+
+def require_credentials(
+    pipeline: Pipeline, parts: Collection[Planned], environment: Mapping[str, str] = os.environ
+) -> None:
+    """Raise NotAllowed where the run would end so, for want of credentials for what is planned."""
+    given = {**environment, **credentials(pipeline, environment)}
+    asks_reddit = any(
+        part.step in ("recheck", "crawl") and part.about.split()[0] == "reddit" and part.requests != 0 for part in parts
+    )
+    if asks_reddit:
+        from shp_miner.sources.reddit_praw import Credentials  # noqa: PLC0415
+
+        Credentials.find(environ=given).header()
+
+
+def _visits(state: State | None, now: int, keys: RecheckKeys) -> list[Planned]:
+    if state is None:
+        return []
+    parts = []
+    unseen_since = 0 if keys.older_than is None else now - round(keys.older_than * 1_000_000)
+    for source, site, _, _ in state.sites():
+        count = state.due(source, site, now, unseen_since, keys.limit)
+        start, _, each = COSTS[source]
+        requests = round(start + each * count) if count else 0
+        parts.append(Planned("recheck", f"{source} {site}", f"visit {count:,} threads that are due", requests))
+    return parts
+
+
+def _crawl(state: State | None, keys: SourceKeys, community: str) -> Planned:
+    """What is known to wait, and one look at the listing; how much is new there, only the site knows."""
+    start, page, each = COSTS[keys.kind]
+    about = " ".join(filter(None, (keys.kind, keys.site, community)))
+    site = keys.site and site_of(keys.site, stackexchange=keys.kind == "stackexchange")
+    waiting, known = state.expected(keys.kind, site, community) if state is not None else (0, False)
+    if known:
+        requests = round(start + 1 + each * min(waiting, keys.limit or waiting))
+        return Planned("crawl", about, f"read {waiting:,} threads that wait, and what is new", requests)
+    if keys.limit is None:
+        return Planned(
+            "crawl",
+            about,
+            f"read all threads: requests are {start} to begin with, 1 for {page} threads listed, {each:g} a thread",
+            None,
+        )
+    return Planned("crawl", about, f"read {keys.limit:,} threads", round(start + keys.limit / page + each * keys.limit))

@@ -1,0 +1,1 @@
+"""What a platform's own words mean, told once for files and for APIs."""

@@ -1,0 +1,74 @@
+"""Values of one record, checked at the edge: whole numbers, times, and the exception that loses a record."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from shp_miner.errors import Error
+from shp_miner.model import CLOCK_SKEW, EARLIEST_S, SCORE_MAX
+from shp_miner.tally import Damage, Lost, Tally
+
+__all__ = ["CLOCK_SKEW", "EARLIEST_S", "Lost", "alone", "epoch_us", "integer", "latest_allowed_us"]
+
+log = logging.getLogger("shp_miner")
+
+
+@contextmanager
+def alone(path: Path | str, tally: Tally) -> Iterator[None]:
+    """What nobody thought of, met while a file is read, is damage of that file: the next one is read."""
+    try:
+        yield
+    except (Error, OSError):
+        raise
+    except Exception as error:
+        log.debug("%s could not be read", path, exc_info=error)
+        what = f"it could not be read further ({type(error).__name__}); please report this with the output of -v"
+        tally.damages.append(Damage(str(path), 0, what))
+
+
+def latest_allowed_us(now: datetime) -> int:
+    """The latest time to be believed, in microseconds since 1970."""
+    return int((now + CLOCK_SKEW).timestamp() * 1_000_000)
+
+
+def integer(value: Any, name: str, reason: str) -> int:
+    """A whole number from an int, a whole float, or a string of either. Raises Lost with `reason`."""
+    if isinstance(value, str):
+        try:
+            value = float(value) if "." in value else int(value)
+        except ValueError:
+            value = math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Lost(reason, f"{name} is no number")
+    if not isinstance(value, int) and not math.isfinite(value):
+        raise Lost(reason, f"{name} is no number")
+    if abs(value) > SCORE_MAX or value != int(value):
+        raise Lost(reason, f"{name} {value!r:.40} is no whole number that can be")
+    return int(value)
+
+
+def unknown(time: Any) -> bool:
+    """Whether a time of reading is one that programs write where they know none: null, 0 or an empty text."""
+    return not isinstance(time, bool) and time in (None, 0, "", "0")
+
+
+def epoch_us(value: Any, name: str, latest_us: int) -> int:
+    """Microseconds since 1970 from seconds as int, float or string. Raises Lost: bad_time or time_in_future."""
+    try:
+        number = isinstance(value, str | int | float) and not isinstance(value, bool)
+        seconds = float(value) if number else math.nan
+    except (ValueError, OverflowError):
+        seconds = math.nan
+    if not EARLIEST_S <= seconds < 1e12:
+        raise Lost("bad_time", f"{name} is no time in seconds")
+    # Whole seconds stay exact: floats hold them, and only fractions are rounded.
+    us = int(seconds) * 1_000_000 + round((seconds - int(seconds)) * 1_000_000)
+    if us > latest_us:
+        raise Lost("time_in_future", f"{name} lies in the future")
+    return us

@@ -1,0 +1,266 @@
+"""One Reddit record at a time, with every exception that old and new files hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from shp_miner.model import NO_COMMUNITY
+from shp_miner.platforms.records import epoch_us, integer, unknown
+from shp_miner.platforms.sites import REDDIT
+from shp_miner.tally import Lost, Tally
+from shp_miner.text.clean import sound, visible_chars
+from shp_miner.text.notices import notice
+
+SITE = REDDIT
+SOURCE = "reddit-dump"
+
+#: Accounts that are bots by name. Reddit marks none; these endings are the convention bots follow, kept narrow so that
+#: no Abbot is lost.
+BOT_NAME = r"(?i:^automoderator$|[_-]bot$)|[a-z0-9]Bot$|(?i:^(?:autowikibot|remindmebot|sneakpeekbot)$)"
+GONE_AUTHORS = ("", "[deleted]", "[removed]")
+ROLES = {"moderator": "moderator", "admin": "admin", "special": "admin"}
+
+#: What is left of a row whose item is gone; an archive's first reading may hold all of it.
+EMPTIED: dict[str, Any] = {
+    "title": "",
+    "body": "",
+    "body_chars": 0,
+    "author": None,
+    "author_deleted": True,
+    "author_role": "member",
+    "by_post_author": False,
+    "url": None,
+}
+
+_BOT = re.compile(BOT_NAME)
+_ID = re.compile(r"[0-9a-z]+")
+
+
+class Meta(msgspec.Struct):
+    """What the archive noted at its second visit; the body and author fields are not refreshed by it.
+
+    What was gone at the first visit and was back at the second (`was_initially_deleted`) keeps the marks of that time:
+    `removal_type`, and a post's `removed_by_category`.
+    """
+
+    retrieved_2nd_on: Any = None
+    is_edited: bool | None = None
+    was_deleted_later: bool | None = None
+    was_initially_deleted: bool | None = None
+    removal_type: str | None = None
+
+
+class Item(msgspec.Struct, kw_only=True):
+    """What submissions and comments have in common, in every type that files have held."""
+
+    id: str
+    created_utc: int | float | str
+    score: Any
+    subreddit: str | None = None
+    author: str | None = None
+    edited: Any = False
+    distinguished: str | None = None
+    stickied: bool | None = None
+    retrieved_on: Any = None
+    retrieved_utc: Any = None
+    meta: Meta | None = msgspec.field(default=None, name="_meta")
+
+
+class Comment(Item, kw_only=True):
+    """A line of an RC file."""
+
+    body: str
+    link_id: str
+    parent_id: Any = None
+    is_submitter: bool | None = None
+    score_hidden: bool | None = None
+
+
+class Submission(Item, kw_only=True):
+    """A line of an RS file."""
+
+    title: str
+    selftext: str | None = None
+    is_self: bool | None = None
+    domain: str | None = None
+    over_18: bool | None = None
+    upvote_ratio: float | None = None
+    permalink: str | None = None
+    removed_by_category: str | None = None
+
+
+#: A file may hold both kinds: what archives give of one account, or files that somebody joined.
+OTHER_KIND = {"post": "answer", "answer": "post"}
+
+_TYPES: dict[str, type[Item]] = {"answer": Comment, "post": Submission}
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(item) for kind, item in _TYPES.items()}
+
+
+def unwanted(kind: str, item: Any, wanted: frozenset[str]) -> str | None:
+    """Why the record is left out: another community, none, or no direct reply; None if it is kept."""
+    if wanted and (item.subreddit or "").lower() not in wanted:
+        return "other_community"
+    if not item.subreddit:
+        return NO_COMMUNITY  # a promoted post of 2014 to 2017
+    if kind == "answer" and item.parent_id is not None and item.parent_id != item.link_id:
+        return "not_direct_reply"
+    return None
+
+
+def values(kind: str, item: Any, latest_us: int, tally: Tally) -> dict[str, Any]:
+    """The columns of POST or ANSWER that a source fills in. Raises Lost for a record that cannot be used."""
+    row = _post(item, latest_us, tally) if kind == "post" else _answer(item, latest_us, tally)
+    if row["state"] != "live":
+        row |= {name: value for name, value in EMPTIED.items() if name in row}
+    return row
+
+
+def decode_either(kind: str, line: bytes) -> tuple[str, Any]:
+    """The record of a line and its kind, which is the other one where files were joined. Raises Lost as `decode`."""
+    try:
+        return kind, decode(kind, line)
+    except Lost as lost:
+        if lost.reason != "missing_field":
+            raise
+        other = OTHER_KIND[kind]
+        try:
+            return other, decode(other, line)
+        except Lost:
+            raise lost from None
+
+
+def decode(kind: str, line: bytes) -> Any:
+    """The record of a line. Raises Lost if it is none of this kind."""
+    try:
+        return _DECODERS[kind].decode(line)
+    except UnicodeDecodeError as error:
+        raise Lost("not_utf8", "the line is not UTF-8") from error
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+    except msgspec.DecodeError:
+        return _decode_leniently(kind, line)
+
+
+def _decode_leniently(kind: str, line: bytes) -> Any:
+    """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
+    try:
+        return msgspec.convert(json.loads(line), _TYPES[kind])
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+    except (ValueError, RecursionError) as error:
+        raise Lost("not_json", "the line is not JSON") from error
+
+
+def _invalid(error: msgspec.ValidationError) -> Lost:
+    text = str(error)
+    if "missing required field" in text:
+        return Lost("missing_field", text)
+    if "created_utc" in text:
+        return Lost("bad_time", text)
+    return Lost("not_an_object" if "Expected `object`" in text else "wrong_type", text)
+
+
+def _state(item: Any, body: str, meta: Meta) -> str:
+    gone = notice("reddit", body) or notice("reddit", getattr(item, "title", ""))
+    if gone:
+        return gone
+    if meta.was_deleted_later:
+        return "deleted"
+    if meta.was_initially_deleted:
+        return "live"
+    removed_by = getattr(item, "removed_by_category", None)
+    if "deleted" in (meta.removal_type, removed_by):
+        return "deleted"
+    return "removed" if meta.removal_type or removed_by else "live"
+
+
+def _plain_id(value: str, prefix: str) -> str:
+    plain = value.removeprefix(prefix)
+    if not _ID.fullmatch(plain):
+        raise Lost("bad_id", f"{value!r:.40} is no Reddit id")
+    return plain
+
+
+def _shared(kind: str, item: Any, body: str, latest_us: int, tally: Tally) -> dict[str, Any]:
+    """The columns that submissions and comments have in common."""
+    body, changed = sound(body)
+    if changed:
+        tally.note(kind, "text_repaired")
+    created_us = epoch_us(item.created_utc, "created_utc", latest_us)
+    gone = (item.author or "") in GONE_AUTHORS
+    meta = item.meta or Meta()
+    role = ROLES.get(item.distinguished or "", "member")
+    if role == "member" and not gone and _BOT.search(item.author):
+        role = "bot"
+    return {
+        "source": SOURCE,
+        "platform": "reddit",
+        "site": SITE,
+        "community": item.subreddit.lower(),
+        "created_at": created_us,
+        "body": body,
+        "body_format": "reddit",
+        "body_chars": visible_chars(body, "reddit"),
+        "author": None if gone else sound(item.author)[0],
+        "author_id": None,
+        "author_url": None,
+        "author_deleted": gone,
+        "author_role": role,
+        "license": None,
+        "observed_at": _observed_us(kind, item, meta, latest_us, tally),
+        "score": None if item.score is None else integer(item.score, "score", "bad_score"),
+        "state": _state(item, body, meta),
+        "edited": bool(item.edited) or bool(meta.is_edited),
+        "stickied": bool(item.stickied),
+    }
+
+
+def _observed_us(kind: str, item: Any, meta: Meta, latest_us: int, tally: Tally) -> int | None:
+    """When the score was read: the second visit where there was one, else the first.
+
+    A record is worth keeping without it: a time that cannot be costs the age of the score and nothing else.
+    """
+    for value in (meta.retrieved_2nd_on, item.retrieved_on, item.retrieved_utc):
+        if not unknown(value):
+            try:
+                return epoch_us(value, "retrieved_on", latest_us)
+            except Lost:
+                tally.note(kind, "bad_time_of_reading")
+    tally.note(kind, "score_age_unknown")
+    return None
+
+
+def _post(item: Submission, latest_us: int, tally: Tally) -> dict[str, Any]:
+    post_id = _plain_id(item.id, "t3_")
+    body = item.selftext or ""
+    is_text = item.is_self
+    if is_text is None:
+        is_text = item.domain.startswith("self.") if item.domain else bool(body)
+    path = item.permalink or f"/r/{item.subreddit}/comments/{post_id}/"
+    return {
+        **_shared("post", item, body, latest_us, tally),
+        "post_id": post_id,
+        "title": sound(item.title)[0],
+        "is_text": is_text,
+        "nsfw": bool(item.over_18),
+        "upvote_ratio": item.upvote_ratio,
+        "url": f"https://www.{SITE}{sound(path)[0]}",
+    }
+
+
+def _answer(item: Comment, latest_us: int, tally: Tally) -> dict[str, Any]:
+    shared = _shared("answer", item, item.body, latest_us, tally)
+    if item.score_hidden:
+        shared["score"] = None
+    return {
+        **shared,
+        "post_id": _plain_id(item.link_id, "t3_"),
+        "answer_id": _plain_id(item.id, "t1_"),
+        "url": None,
+        "by_post_author": bool(item.is_submitter),
+        "accepted": False,
+    }

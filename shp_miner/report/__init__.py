@@ -1,1 +1,0 @@
-"""Numbers for people: what a store holds and what an export left out."""

@@ -1,0 +1,86 @@
+"""Lengths of time and amounts of bytes: as people write them, and as the store counts them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+#: Units of a length of time, in seconds.
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+#: The longest length of time: with a longer one, calendars end.
+_LONGEST_S = 1000 * 365 * 86_400
+
+#: The most bytes that can be spoken of: more do not fit 64 bits.
+_MOST_BYTES = (1 << 63) - 1
+
+
+class Duration(float):
+    """A length of time in seconds, written 90s, 15m, 24h, 3d or 2w.
+
+    A number alone does not tell which unit was meant, so only 0 stands without one.
+    """
+
+    @classmethod
+    def parse(cls, text: str | float) -> Self:
+        """Raises ValueError with a sentence on how to write one."""
+        if isinstance(text, Duration):
+            return cls(text)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(text).strip())
+        if not match:
+            raise ValueError(f"{text!r} is no length of time: write 90s, 15m, 24h, 3d or 2w.")
+        unit_s = UNITS_S.get(match[2], cls._alone_s())
+        if unit_s is None and float(match[1]):
+            *more, last = (f"{match[1]}{unit}" for unit in UNITS_S)
+            raise ValueError(f"{text!r} has no unit: write {', '.join(more)} or {last}.")
+        seconds = float(match[1]) * (unit_s or 0)
+        if seconds > _LONGEST_S:
+            raise ValueError(f"{text!r} is too long: write {_LONGEST_S // UNITS_S['w']}w or less.")
+        return cls(seconds)
+
+    @classmethod
+    def _alone_s(cls) -> int | None:
+        """The unit of a number without one."""
+        return None
+
+
+class Seconds(Duration):
+    """A length of time whose key says the unit (max_seconds): a number alone is seconds."""
+
+    @classmethod
+    def _alone_s(cls) -> int | None:
+        return 1
+
+
+class Size(int):
+    """An amount of bytes, written 500MB or 2GiB. As with a length of time, only 0 stands without a unit."""
+
+    @classmethod
+    def parse(cls, text: str | int) -> Self:
+        """Raises ValueError with a sentence on how to write one."""
+        if isinstance(text, Size):
+            return cls(text)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|(B))?", str(text).strip(), re.IGNORECASE)
+        if not match:
+            raise ValueError(f"{text!r} is no size: write 500MB or 2GiB.")
+        number = float(match[1])
+        if number and not (match[2] or match[4]):
+            raise ValueError(f"{text!r} has no unit: write {match[1]}MB, {match[1]}GB or {match[1]}GiB.")
+        size = number * (1024 if match[3] else 1000) ** " KMGT".index((match[2] or " ").upper())
+        if size > _MOST_BYTES:
+            raise ValueError(f"{text!r} is too much: write {_MOST_BYTES // 10**12}TB or less.")
+        return cls(size)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_us(time: datetime) -> int:
+    """Microseconds since 1970 of a time with its zone."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def microseconds(seconds: float) -> int:
+    """Microseconds, as the store counts time."""
+    return round(seconds * 1_000_000)

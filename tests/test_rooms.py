@@ -1,0 +1,93 @@
+"""The floor plan: which room may import which, what lies in the package's root, and how long a file is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from .conftest import ROOT
+
+PACKAGE = ROOT / "shp_miner"
+
+#: The files of the package's root: what every room may use.
+GROUND = {"__init__", "errors", "model", "tally", "transaction", "units"}
+
+#: What each room imports besides the ground.
+PLAN = {
+    "text": set(),
+    "engine": set(),
+    "rules": set(),
+    "platforms": {"text"},
+    "store": {"platforms"},
+    "sources": {"platforms", "text"},
+    "mining": {"store", "rules", "engine", "text"},
+    "export": {"mining", "store", "rules", "engine", "platforms", "text"},
+    "forgetting": {"export", "mining", "store", "rules", "platforms"},
+    "dumps": {"forgetting", "store", "engine", "platforms", "text"},
+    "crawling": {"forgetting", "sources", "store", "platforms"},
+    "health": {"crawling", "forgetting", "export", "store", "rules"},
+    "forum": {"crawling", "forgetting", "export", "sources", "store", "rules", "platforms"},
+    "lab": {"forum", "store", "rules", "engine", "platforms", "text"},
+    "pipeline": {"crawling", "dumps", "forgetting", "export", "sources", "store", "rules", "platforms"},
+    "schedule": {"pipeline", "export", "sources", "store"},
+    "cli": {"schedule", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "export", "dumps",
+            "sources", "store", "rules"},
+}  # fmt: skip
+
+MOST_LINES = 400
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str | None:
+    """The room of a file, None for the ground."""
+    inside = path.relative_to(PACKAGE).parts
+    return inside[0] if len(inside) > 1 else None
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The rooms whose files it imports, wherever in the file that is written."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("shp_miner"):
+            parts = node.module.split(".")[1:]
+            for first in parts[:1] or [alias.name for alias in node.names]:
+                if (PACKAGE / first).is_dir():
+                    yield first
+
+
+def test_every_arrow_is_in_the_plan() -> None:
+    against = {
+        (str(path.relative_to(PACKAGE)), target)
+        for path in files()
+        if (source := room(path)) is not None
+        for target in imported(path)
+        if target != source and target not in PLAN[source]
+    }
+    assert against == set()
+
+
+def test_every_arrow_of_the_plan_is_there() -> None:
+    there = {(room(path), target) for path in files() for target in imported(path)}
+    assert {(source, target) for source, targets in PLAN.items() for target in targets} <= there
+
+
+def test_nothing_runs_back_up() -> None:
+    """The plan has an order: each room stands above all that it imports."""
+    for number, targets in enumerate(PLAN.values()):
+        assert targets <= set(list(PLAN)[:number])
+
+
+def test_every_room_is_in_the_plan() -> None:
+    assert {room(path) for path in files()} - {None} == PLAN.keys()
+
+
+def test_the_root_holds_the_ground_alone() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == GROUND
+    assert not [target for path in PACKAGE.glob("*.py") if path.stem != "__init__" for target in imported(path)]
+
+
+def test_no_file_is_too_long() -> None:
+    assert [str(path) for path in files() if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES] == []
