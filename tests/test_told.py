@@ -14,7 +14,6 @@ import pytest
 
 from shp_miner import cli
 from shp_miner.cli.crawl import ended_by_sigterm
-from shp_miner.pipeline import run as running
 from shp_miner.store.runs import Runs
 
 from .build import thread, write_month
@@ -57,7 +56,7 @@ def test_what_keeps_a_run_from_starting_is_a_line_as_the_others_are(
 def test_a_bug_is_a_line_too(
     tmp_path: Path, tables: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "run", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("shp_miner.pipeline.launch.run_pipeline", lambda *_, **__: 1 / 0)
     assert cli.run(["run", str(written(tmp_path / "p.toml", tables))]) == 1
     (line,) = lines(capsys)
     assert (line["event"], line["exit_code"]) == ("error", 1)

@@ -174,11 +174,9 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def _asked(access: Access, *, max_requests: int | None, max_seconds: float | None) -> Access:
-    """How to ask: within the budget, at the pace that all runs of this machine share."""
-    from shp_miner.sources.clocks import FileClocks
+    """How to ask: within the budget."""
     from shp_miner.sources.http import Budget
 
-    access.clocks = FileClocks()
     access.budget = Budget(max_requests, max_seconds)
     return access
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -49,25 +48,17 @@ def command(
     """
     import msgspec
 
-    from shp_miner.pipeline import config
+    from shp_miner.pipeline import config, launch
 
     with logging_to_stderr("auto", quiet=quiet):
         read = config.read(pipeline)
-    given: dict[str, Any] = {"max_seconds": max_seconds, "max_requests": max_requests}
-    given = {name: value for name, value in given.items() if value is not None}
-    read = msgspec.structs.replace(read, limits=msgspec.structs.replace(read.limits, **given))
+    read = launch.bounded(read, max_seconds=max_seconds, max_requests=max_requests)
     if dry_run:
         return _planned(read, pipeline, only, as_json=as_json, quiet=quiet)
 
     log = logging.getLogger(NAME)
     with logging_to_stderr(read.log.format, quiet=quiet):
-        from shp_miner.pipeline.run import run
-        from shp_miner.sources.clocks import FileClocks
-        from shp_miner.sources.registry import Access
-
-        os.environ.update(config.credentials(read))
-        access = Access(clocks=FileClocks())
-        ran = run(read, pipeline.name, access=access, only=only, say=log.info, warn=log.warning)
+        ran = launch.run(read, pipeline.name, only=only, say=log.info, warn=log.warning)
         level = logging.WARNING if ran.exit_code else logging.INFO
         log.log(
             level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}

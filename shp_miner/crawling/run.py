@@ -29,22 +29,34 @@ __all__ = ["Access", "Crawled", "crawl", "recheck"]
 _NAME = "crawl"
 
 
-def crawl(
+def crawl(  # noqa: PLR0913 - each is an option of the command
     name: str,
     communities: Sequence[str],
     store: Store | str | os.PathLike[str],
-    access: Access,
+    access: Access | None = None,
     *,
+    site: str | None = None,
+    url: str | None = None,
+    allow_private: bool = False,
     limit: int | None = None,
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Crawled]:
     """Read what is new or changed in communities of a source into a store; returns what was done for each.
 
-    `name` is one of sources.registry.NAMES. Raises UsageError, NotAllowed and BadInput for what cannot be asked for at
-    all, TryLater where nothing could be done; whatever else goes wrong is in the results and in the next run's queue.
+    `name` is one of sources.registry.NAMES. `site` (a host), `url` and `allow_private` say where the source is, as in
+    Access; without them `access` does, which also takes clocks and a budget. Requests keep the pace that all runs of a
+    person on this machine share, unless `access` has other clocks. `limit` is how many threads are read at most for
+    each community, `visits_s` are the ages of later visits in seconds, and `say` gets a calm line now and then.
+
+    Raises UsageError, NotAllowed and BadInput for what cannot be asked for at all, TryLater where nothing could be
+    done; whatever else goes wrong is in the results and in the next run's queue.
     """
     lake = store if isinstance(store, Store) else Store(store)
+    access = (access or Access()).shared()
+    access = structs.replace(
+        access, site=site or access.site, url=url or access.url, allow_private=allow_private or access.allow_private
+    )
     with open_source(name, access) as source:
         try:
             names = [source.verify(community) for community in communities]
@@ -62,7 +74,7 @@ def crawl(
 
 def recheck(
     store: Store | str | os.PathLike[str],
-    access: Access,
+    access: Access | None = None,
     *,
     limit: int | None = None,
     given_up: bool = False,
@@ -77,6 +89,7 @@ def recheck(
     """
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
+    access = (access or Access()).shared()
     done: list[Crawled] = []
     refused: list[Error] = []
     _set_right(lake, access)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -108,17 +109,21 @@ class Status(Struct, frozen=True):
 
 
 def status(
-    path: Path,
+    store: Store | str | os.PathLike[str],
     *,
     stale_s: float = STALE_S,
     min_free_bytes: int = MIN_FREE_BYTES,
     now_s: float | None = None,
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> Status:
-    """Look at the store in `path` while others use it. Raises BadInput where there is none, or it is damaged."""
+    """How a store is, seen while others use it, and what has been wrong in it for longer than `stale_s` seconds.
+
+    `now_s` is in seconds since 1970, now unless given. Raises BadInput where there is no store, or it is damaged.
+    """
     now_s = time.time() if now_s is None else now_s
     now = round(now_s * 1_000_000)
-    store = Store(path)
+    store = store if isinstance(store, Store) else Store(store)
+    path = store.path
     store.require()
     runs_now = holder(path / LOCK)
     with Look(path) as look:

@@ -42,6 +42,14 @@ class Access(msgspec.Struct, kw_only=True):
     clock: Clock = SYSTEM
     budget: Budget | None = None
 
+    def shared(self) -> Access:
+        """The same; where no clocks are given, at the pace that all runs of this person on this machine share."""
+        if self.clocks is not None:
+            return self
+        from shp_miner.sources.clocks import FileClocks  # noqa: PLC0415 - most of this room does without
+
+        return msgspec.structs.replace(self, clocks=FileClocks())
+
 
 @contextmanager
 def open_source(name: str, access: Access) -> Iterator[Source]:

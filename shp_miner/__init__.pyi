@@ -1,0 +1,29 @@
+from .crawling.result import Crawled as Crawled
+from .crawling.run import crawl as crawl
+from .crawling.run import recheck as recheck
+from .dumps.importing import Imported as Imported
+from .dumps.importing import import_dump as import_dump
+from .errors import BadInput as BadInput
+from .errors import Error as Error
+from .errors import Incomplete as Incomplete
+from .errors import NotAllowed as NotAllowed
+from .errors import TryLater as TryLater
+from .errors import UsageError as UsageError
+from .export.dataset import Exported as Exported
+from .export.dataset import export_dataset as export_dataset
+from .export.formats import FORMATS as FORMATS
+from .export.load import load as load
+from .forgetting.forget import Forgot as Forgot
+from .forgetting.forget import forget as forget
+from .health.status import Status as Status
+from .health.status import status as status
+from .pipeline.launch import run as run
+from .pipeline.ran import Ran as Ran
+from .rules.pairs import make_pairs as make_pairs
+from .rules.presets import PRESETS as PRESETS
+from .rules.presets import Rule as Rule
+from .rules.presets import preset as preset
+from .sources.registry import Access as Access
+from .store import Store as Store
+
+__version__: str
