@@ -210,7 +210,7 @@ def test_failures_of_the_moment_are_asked_again_and_bounded() -> None:
         assert len(bench.asked()) == 2 + 1 + 2 + 1  # 503 twice, token, cut and garbled, about
         bench.forum.faults.add(faults.server_error(502))
         sent = len(bench.asked())
-        with pytest.raises(TryLater, match=r"status 502, 5 times for /r/workbench/about"):
+        with pytest.raises(TryLater, match=r"status 502 \(/r/workbench/about, attempt 5 of 5\)"):
             bench.source.verify("workbench")
         assert len(bench.asked()) == sent + 5
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
-import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,10 +12,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus
 
 import httpx2
-import msgspec
-import stamina
 
-from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.errors import BadInput, NotAllowed
+from shp_miner.sources.attempts import Again, Answer, exchange, failure, repeated
 from shp_miner.sources.decode import Instead, NotJson, WrongShape, decode, is_html, is_login, page_kind
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.pace import Pace
@@ -31,9 +27,6 @@ Params = Mapping[str, str | int | float | bool | Sequence[str | int] | None]
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 
-#: What a look-up says of a name that has no address; other failures of it may pass in a moment.
-_NO_ADDRESS = frozenset((socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)))
-
 #: Parameters whose values are secrets by their name.
 _SECRET_PARAMS = frozenset(("key", "access_token", "api_key", "apikey", "client_secret"))
 
@@ -44,10 +37,6 @@ class Refused(Instead, NotAllowed):
 
 class Unexpected(Instead, BadInput):
     """Another status in the 400s, or a web page with any status."""
-
-
-class Silent(Instead, TryLater):
-    """An empty body with a good status, again and again."""
 
 
 @dataclass
@@ -77,22 +66,6 @@ class Site:
             self.requests += 1
 
 
-class _Again(Exception):
-    """An attempt failed and may be repeated. `told`: the site said when, and its clock is set."""
-
-    def __init__(self, why: str, told: bool = False, empty: bool = False) -> None:
-        super().__init__(why)
-        self.why = why
-        self.told = told
-        self.empty = empty
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    status: int
-    headers: httpx2.Headers
-    body: bytes
-
-
 class Call:
     """One request with its repetitions and redirects."""
 
@@ -111,31 +84,10 @@ class Call:
 
     def fetch(self, kind: type[T], strict: bool) -> T:
         """The answer as `kind`, after as many attempts as the limits allow."""
-        attempts = self._site.limits.attempts
-        failed: _Again | None = None
-        # The pauses are the pace's, which knows the clock; stamina's own are none.
-        repeating = stamina.retry_context(
-            _Again, attempts=attempts, timeout=None, wait_initial=0, wait_max=0, wait_jitter=0
-        )
-        try:
-            with _quiet_libraries():
-                for attempt in repeating:
-                    with attempt:
-                        if failed and not failed.told:
-                            self._site.pace.rest(attempt.num - 1, failed.why)
-                        try:
-                            return self._attempt(attempt.num, kind, strict)
-                        except _Again as error:
-                            failed = error
-                            raise
-        except _Again as error:
-            failed = error
-        why = failed.why if failed else "was not asked"
-        later = Silent if failed and failed.empty else TryLater
-        raise later(
-            self._hidden(f"{self._site.host} {why} ({self._path}, attempt {attempts} of {attempts})."),
-            "The site may be down or busy. Run the same command again later; what was fetched is kept.",
-        )
+        with _quiet_libraries():
+            return repeated(
+                self._site.pace, self._hidden(self._path), lambda number: self._attempt(number, kind, strict)
+            )
 
     def _attempt(self, number: int, kind: type[T], strict: bool) -> T:
         url, params = self._url(), self._params
@@ -144,7 +96,7 @@ class Call:
             answer = self._send(url, params)
             wait = self._site.pace.after(self._method, answer.status, answer.headers, answer.body, number)
             if wait is not None:
-                raise _Again(wait.why, told=True)
+                raise Again(wait.why, told=True)
             if answer.status not in _REDIRECTS:
                 return self._read(answer, kind, strict, redirected=hop > 0)
             url, params = self._target(url, answer), {}
@@ -159,15 +111,16 @@ class Call:
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
-    def _send(self, url: httpx2.URL, params: dict[str, Any]) -> _Answer:
+    def _send(self, url: httpx2.URL, params: dict[str, Any]) -> Answer:
         # Raised below, outside the handler: the library's errors hold the address with its query.
         try:
             return self._exchange(url, params)
         except (httpx2.RequestError, httpx2.InvalidURL) as error:
-            failure = self._failure(error)
-        raise failure
+            found = failure(error, self._site.host, answered=self._site.answered)
+            found = found or self._bad(f"cannot be asked for {{path}} ({type(error).__name__})")
+        raise found
 
-    def _exchange(self, url: httpx2.URL, params: dict[str, Any]) -> _Answer:
+    def _exchange(self, url: httpx2.URL, params: dict[str, Any]) -> Answer:
         limits = self._site.limits
         request = self._site.client.build_request(
             self._verb,
@@ -178,49 +131,14 @@ class Call:
             timeout=httpx2.Timeout(limits.read_s, connect=limits.connect_s),
             extensions={"total_s": limits.total_s},
         )
-        deadline = time.monotonic() + limits.total_s
         self._site.count()
-        answer = self._site.client.send(request, stream=True, follow_redirects=False)
-        try:
-            announced = answer.headers.get("content-length", "")
-            if announced.isdigit() and int(announced) > limits.max_bytes:
-                raise self._too_large()
-            body = bytearray()
-            for piece in answer.iter_bytes():
-                body += piece
-                if len(body) > limits.max_bytes or answer.num_bytes_downloaded > limits.max_bytes:
-                    raise self._too_large()
-                if time.monotonic() > deadline:
-                    raise _Again("did not answer in time")
-        finally:
-            answer.close()
+        answer = exchange(self._site.client, request, limits)
+        if answer is None:
+            raise self._bad(f"answered {{path}} with more than {limits.max_bytes:,} bytes", "Nothing of it was kept.")
         self._site.answered = True
-        return _Answer(answer.status_code, answer.headers, bytes(body))
+        return answer
 
-    def _failure(self, error: Exception) -> Exception:
-        """What an error of the library means: worth another attempt, or not."""
-        host = self._site.host
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
-            return BadInput(
-                f"The certificate of {host} could not be verified.",
-                "Check the address and this machine's certificates.",
-            )
-        # Names lose their addresses for a while, and so does a machine that is not online: no reason to give up a site.
-        unknown = any(isinstance(c, socket.gaierror) and c.errno in _NO_ADDRESS for c in _causes(error))
-        if unknown and not self._site.answered:
-            return TryLater(
-                f"No address was found for the host {host}.",
-                "Check the name and that this machine is online; then run the same command again.",
-            )
-        if isinstance(error, httpx2.TimeoutException):
-            return _Again("did not answer in time")
-        if isinstance(error, (httpx2.ConnectError, httpx2.ProxyError)):
-            return _Again("could not be reached")
-        if isinstance(error, (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.DecodingError)):
-            return _Again("broke off its answer")
-        return self._bad(f"cannot be asked for {{path}} ({type(error).__name__})")
-
-    def _target(self, url: httpx2.URL, answer: _Answer) -> httpx2.URL:
+    def _target(self, url: httpx2.URL, answer: Answer) -> httpx2.URL:
         """Where a redirect leads, if that is the same site."""
         location = answer.headers.get("location", "")
         try:
@@ -242,11 +160,11 @@ class Call:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _read(self, answer: _Answer, kind: type[T], strict: bool, redirected: bool) -> T:
+    def _read(self, answer: Answer, kind: type[T], strict: bool, redirected: bool) -> T:
         status, body = answer.status, answer.body
         page = is_html(body, answer.headers)
         if status >= 500 or status in (408, 425):
-            raise _Again(f"answered with status {status}")
+            raise Again(f"answered with status {status}")
         if page and redirected and page_kind(body) == "a login page":
             raise self._login(answer)
         if status >= 300 or page:
@@ -254,14 +172,14 @@ class Call:
         try:
             return decode(body, kind, strict)
         except NotJson:
-            failure: Exception = _Again("answered with what is not JSON", empty=not body.strip())
+            failure: Exception = Again("answered with what is not JSON", empty=not body.strip())
         except WrongShape as error:
             failure = self._bad(
                 f"answered {{path}} in an unknown shape: {error}", "It may be another software or version than said."
             )
         raise failure
 
-    def _refusal(self, answer: _Answer, page: bool) -> Exception:
+    def _refusal(self, answer: Answer, page: bool) -> Exception:
         status = answer.status
         kind = Refused if status in (401, 403) else Unexpected
         said = Instead()
@@ -277,19 +195,15 @@ class Call:
             hint = "Check the address and the name of the community."
         return self._instead(kind(self._hidden(text), hint), answer, page)
 
-    def _login(self, answer: _Answer) -> Exception:
+    def _login(self, answer: Answer) -> Exception:
         text = self._hidden(f"{self._site.host} sends {self._path} on to a log-in page.")
         error = self._instead(Refused(text, "Only what everybody may read is crawled."), answer, page=False)
         error.login = True
         return error
 
-    def _instead(self, error: Refused | Unexpected, answer: _Answer, page: bool) -> Refused | Unexpected:
+    def _instead(self, error: Refused | Unexpected, answer: Answer, page: bool) -> Refused | Unexpected:
         error.status, error.body, error.page = answer.status, answer.body, page
         return error
-
-    def _too_large(self) -> BadInput:
-        limit = self._site.limits.max_bytes
-        return self._bad(f"answered {{path}} with more than {limit:,} bytes", "Nothing of it was kept.")
 
     def _bad(self, what: str, hint: str = "Check the address.") -> BadInput:
         """A sentence that starts with the host; {path} in it becomes the path."""
@@ -323,13 +237,6 @@ def _quiet_libraries() -> Iterator[None]:
 
 for _name in (
     "httpx2",
-    "stamina",
     *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),
 ):
     logging.getLogger(_name).addFilter(_not_ours)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -4,7 +4,7 @@
         page = http.get("/api/v3/post/list", PostList, params={"limit": 50}, method="post/list")
 
 Beside it: limits.py (what platforms allow and how they say that it was too much), pace.py (clocks, budgets, waiting),
-call.py (one request), connect.py (which addresses), decode.py (bodies).
+call.py (one request), attempts.py (its repetitions), connect.py (which addresses), decode.py (bodies).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import httpx2
 import msgspec
 
 from shp_miner.errors import UsageError
-from shp_miner.sources.call import Call, Params, Refused, Silent, Site, Unexpected
+from shp_miner.sources.attempts import Silent
+from shp_miner.sources.call import Call, Params, Refused, Site, Unexpected
 from shp_miner.sources.connect import transport
 from shp_miner.sources.limits import Limits, Signals, Wait
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks, MemoryClocks, OverBudget, Pace

@@ -27,7 +27,7 @@ from shp_miner.model import CLOCK_SKEW
 from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.platforms.reddit import SITE
 from shp_miner.sources import limits, reddit_answers
-from shp_miner.sources.call import Silent
+from shp_miner.sources.attempts import Silent
 from shp_miner.sources.evidence import Meanings
 from shp_miner.sources.losing import each
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks

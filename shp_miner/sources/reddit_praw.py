@@ -32,8 +32,8 @@ import praw.config
 import prawcore
 import requests
 
-from shp_miner.errors import BadInput, NotAllowed, TryLater
-from shp_miner.sources.call import Silent
+from shp_miner.errors import BadInput, NotAllowed
+from shp_miner.sources.attempts import Again, Answer, exchange, failure, repeated
 from shp_miner.sources.connect import transport
 from shp_miner.sources.decode import Instead, is_html, is_login
 from shp_miner.sources.limits import Limits
@@ -94,11 +94,10 @@ class Credentials:
 class Refused(Instead, Exception):
     """An answer that is none: Reddit's word for the reason where it gives one ("private"), and what was asked for."""
 
-    def __init__(self, answer: httpx2.Response, body: bytes) -> None:
-        self.status, self.body = answer.status_code, body
-        self.page = is_html(body, answer.headers)
-        self.reason = _reason(body)
-        self.path = answer.request.url.path
+    def __init__(self, answer: Answer, path: str) -> None:
+        self.status, self.body, self.path = answer.status, answer.body, path
+        self.page = is_html(answer.body, answer.headers)
+        self.reason = _reason(answer.body)
         self.login = 300 <= self.status < 400 and is_login(httpx2.URL(answer.headers.get("location", "")).path)
         super().__init__(f"status {self.status} for {self.path}")
 
@@ -157,53 +156,29 @@ class Gate:
         request = client.build_request(
             method, url, timeout=self._timeout, extensions={"total_s": self.limits.total_s}, **kwargs
         )
-        why, later = "", TryLater
         with self._lock:
-            for attempt in range(1, self.limits.attempts + 1):
-                pace.before()
-                self.requests += 1
-                try:
-                    answer, body = self._exchange(client, request)
-                except httpx2.TransportError as error:
-                    why = f"could not be asked ({type(error).__name__})"
-                    self._rest(pace, attempt, why)
-                    continue
-                wait = pace.after("", answer.status_code, answer.headers, body, attempt)
-                if wait is not None:
-                    why = wait.why
-                    continue
-                why = _failed(answer, body)
-                if not why:
-                    return _checked(answer, body)
-                later = TryLater if answer.status_code != 200 or body.strip() else Silent
-                self._rest(pace, attempt, why)
-        raise later(
-            f"{pace.host} {why}, {self.limits.attempts} times for {address.path}.",
-            "Run the same command again later; what was fetched is kept.",
-        )
+            return repeated(pace, address.path, lambda number: self._attempt(pace, client, request, number))
 
-    def _rest(self, pace: Pace, attempt: int, why: str) -> None:
-        if attempt < self.limits.attempts:
-            pace.rest(attempt, why)
-
-    def _exchange(self, client: httpx2.Client, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
-        """Send once, and read the answer to its end or to the limit of its size."""
-        answer = client.send(request, stream=True, follow_redirects=False)
+    def _attempt(self, pace: Pace, client: httpx2.Client, request: httpx2.Request, number: int) -> requests.Response:
+        pace.before()
+        self.requests += 1
+        host, path = pace.host, request.url.path
         try:
-            body = bytearray()
-            for chunk in answer.iter_bytes():
-                body += chunk
-                if len(body) > self.limits.max_bytes:
-                    raise BadInput(
-                        f"{request.url.host} answered {request.url.path} with more than "
-                        f"{self.limits.max_bytes >> 20} MiB.",
-                        "Leave this thread out, or take it from a dump.",
-                    )
-        except httpx2.DecodingError as error:
-            raise httpx2.ReadError("the answer was damaged") from error
-        finally:
-            answer.close()
-        return answer, bytes(body)
+            answer = exchange(client, request, self.limits)
+        except httpx2.RequestError as error:
+            unknown = BadInput(f"{host} cannot be asked for {path} ({type(error).__name__}).", "Please report this.")
+            raise failure(error, host, answered=self.requests > 1) or unknown from None
+        if answer is None:
+            raise BadInput(
+                f"{host} answered {path} with more than {self.limits.max_bytes:,} bytes.",
+                "Leave this thread out, or take it from a dump.",
+            )
+        wait = pace.after("", answer.status, answer.headers, answer.body, number)
+        if wait is not None:
+            raise Again(wait.why, told=True)
+        if why := _failed(answer):
+            raise Again(why, empty=answer.status == 200 and not answer.body.strip())
+        return _checked(answer, path)
 
 
 class GatedRequestor(prawcore.Requestor):
@@ -259,9 +234,9 @@ def _packaged_settings() -> Iterator[None]:
         config.CONFIG = before
 
 
-def _failed(answer: httpx2.Response, body: bytes) -> str:
+def _failed(answer: Answer) -> str:
     """What is wrong with an answer that may be better the next time; empty where nothing is, or nothing will be."""
-    status = answer.status_code
+    status, body = answer.status, answer.body
     if status >= 500 or status == 408:
         return f"answered with status {status}"
     if status != 200 or is_html(body, answer.headers):
@@ -273,16 +248,16 @@ def _failed(answer: httpx2.Response, body: bytes) -> str:
     return ""
 
 
-def _checked(answer: httpx2.Response, body: bytes) -> requests.Response:
+def _checked(answer: Answer, path: str) -> requests.Response:
     """A good answer in the form that PRAW takes. Raises Refused and TokenExpired."""
-    if answer.status_code != 200 or is_html(body, answer.headers):
-        if answer.status_code == 401 and "invalid_token" in answer.headers.get("www-authenticate", ""):
+    if answer.status != 200 or is_html(answer.body, answer.headers):
+        if answer.status == 401 and "invalid_token" in answer.headers.get("www-authenticate", ""):
             raise TokenExpired
-        raise Refused(answer, body)
+        raise Refused(answer, path)
     copy = requests.Response()
-    copy.status_code = answer.status_code
+    copy.status_code = answer.status
     copy.encoding = "utf-8"
-    copy.raw = BytesIO(body)
+    copy.raw = BytesIO(answer.body)
     return copy
 
 
