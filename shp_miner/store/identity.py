@@ -10,7 +10,6 @@ until somebody says whose it is.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from uuid import uuid4
 import msgspec
 
 from shp_miner.store.files import replace_file, sync
-from shp_miner.store.lock import LOCKS
+from shp_miner.store.lock import LOCKS, FileLock
 
 FILE = "identity.json"
 
@@ -161,12 +160,9 @@ def _is_same_folder(folder: Path, known: Identity) -> bool:
 def _alone(folder: Path) -> Iterator[None]:
     place = folder / LOCKS
     place.mkdir(exist_ok=True)
-    handle = os.open(place / "identity", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with FileLock(place / "identity") as lock:
+        lock.wait()
         yield
-    finally:
-        os.close(handle)
 
 
 def _read(folder: Path) -> Identity | None:

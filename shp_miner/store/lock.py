@@ -35,12 +35,45 @@ _LOOK_S = 0.05
 #: For how long a lock that only one may hold is tried: who looks at it holds it for a moment.
 _LOOKED_AT_S = 0.2
 
+_AGAIN = "Run the same command again when that is done."
+
 #: Stores that this task of this process holds alone: what it calls may write to them.
 _alone: ContextVar[frozenset[tuple[Path, int]]] = ContextVar("_alone", default=frozenset())
 
 
 class InUse(TryLater):
     """Somebody else uses it now."""
+
+
+class FileLock:
+    """The system's lock on a file, for as long as the block runs. It ends with its process, however that ends."""
+
+    def __init__(self, file: Path, *, write: bool = True) -> None:
+        """Open the file, which is made where it is missing, unless it is opened to be read. Raises OSError."""
+        self.handle = os.open(file, (os.O_RDWR | os.O_CREAT if write else os.O_RDONLY) | os.O_CLOEXEC, 0o666)
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.handle)
+
+    def take(self, *, alone: bool = True, wait_s: float = 0.0) -> bool:
+        """Hold it, alone or with others; whether that succeeded within `wait_s` seconds."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(self.handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(_LOOK_S)
+            else:
+                return True
+
+    def wait(self, *, alone: bool = True) -> None:
+        """Hold it, however long that takes."""
+        fcntl.flock(self.handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
 
 
 @contextmanager
@@ -67,17 +100,11 @@ def beside(folder: Path, name: str, first: Callable[[], None]) -> Iterator[None]
 
     Who finds nobody else doing it calls `first` before others may begin, to clear away what the dead have left.
     """
-    place = folder.resolve() / LOCKS
-    place.mkdir(exist_ok=True)
-    handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        with suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with FileLock(_place(folder) / name) as lock:
+        if lock.take():
             first()
-        fcntl.flock(handle, fcntl.LOCK_SH)
+        lock.wait(alone=False)
         yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -87,13 +114,14 @@ def _held(folder: Path, doing: str, *, alone: bool, wait_s: float) -> Iterator[N
     if mine in _alone.get():
         yield
         return
-    handle = _opened(place, alone=alone)
-    if handle is None:
+    lock = _opened(place, alone=alone)
+    if lock is None:
         yield
         return
     note = place / f"{os.getpid()}-{uuid4().hex[:12]}"
-    try:
-        _wait(handle, folder, place, alone=alone, wait_s=wait_s)
+    with lock:
+        if not lock.take(alone=alone, wait_s=wait_s):
+            raise InUse(f"The store {folder} is in use{_holder(place)}.", _AGAIN)
         if alone:
             for stale in _notes(place):  # their processes ended without a chance to take them away
                 stale.unlink(missing_ok=True)
@@ -106,38 +134,27 @@ def _held(folder: Path, doing: str, *, alone: bool, wait_s: float) -> Iterator[N
                 _alone.reset(token)
             with suppress(OSError):  # a read-only file system says so even of a note that is not there
                 note.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
 
 
-def _opened(place: Path, *, alone: bool) -> int | None:
-    """The lock's file, or None where the store cannot be written to and has none."""
+def _place(folder: Path) -> Path:
+    """The folder of a store's locks, which is made."""
+    place = folder.resolve() / LOCKS
+    place.mkdir(exist_ok=True)
+    return place
+
+
+def _opened(place: Path, *, alone: bool) -> FileLock | None:
+    """The store's lock, or None where the store cannot be written to and has none."""
     try:
         place.mkdir(exist_ok=True)
-        return os.open(place / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return FileLock(place / _FILE)
     except OSError as error:
         if alone or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
     try:
-        return os.open(place / _FILE, os.O_RDONLY | os.O_CLOEXEC)
+        return FileLock(place / _FILE, write=False)
     except OSError:
         return None
-
-
-def _wait(handle: int, folder: Path, place: Path, *, alone: bool, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-    while True:
-        try:
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise InUse(
-                    f"The store {folder} is in use{_holder(place)}.", "Run the same command again when that is done."
-                ) from None
-            time.sleep(_LOOK_S)
-        else:
-            return
 
 
 def _leave(note: Path, doing: str) -> None:
@@ -192,16 +209,10 @@ def is_busy(folder: Path, *names: str) -> bool:
 
 def _is_locked(file: Path) -> bool:
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        with FileLock(file, write=False) as lock:
+            return not lock.take()
     except OSError:
         return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _runs(process: int) -> bool:
@@ -222,14 +233,13 @@ def only_one(file: Path, what: str, doing: str) -> Iterator[None]:
     the system's on `file`, which says who holds it and goes away at the end; what a killed process left blocks nobody.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle = _taken(file, what)
-    try:
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()} {doing}".encode(), 0)
-        yield
-    finally:
-        file.unlink(missing_ok=True)  # while it is held: nobody else can have it by now
-        os.close(handle)
+    with _taken(file, what) as lock:
+        try:
+            os.truncate(lock.handle, 0)
+            os.pwrite(lock.handle, f"{os.getpid()} {doing}".encode(), 0)
+            yield
+        finally:
+            file.unlink(missing_ok=True)  # while it is held: nobody else can have it by now
 
 
 class Holder(NamedTuple):
@@ -243,54 +253,38 @@ class Holder(NamedTuple):
 def holder(file: Path) -> Holder | None:
     """Who holds the lock of `only_one` on `file`; None if nobody does. Nobody who wants it is kept from it."""
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        with FileLock(file, write=False) as lock:
+            return None if lock.take(alone=False) else _told(lock)  # for a moment, which `only_one` waits
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment, which `only_one` waits
-    except BlockingIOError:
-        return _told(handle)
-    finally:
-        os.close(handle)
-    return None
 
 
-def _told(handle: int) -> Holder:
-    process, _, doing = os.pread(handle, 500, 0).decode(errors="replace").partition(" ")
-    return Holder(int(process) if process.isdigit() else 0, doing, os.fstat(handle).st_mtime)
+def _told(lock: FileLock) -> Holder:
+    process, _, doing = os.pread(lock.handle, 500, 0).decode(errors="replace").partition(" ")
+    return Holder(int(process) if process.isdigit() else 0, doing, os.fstat(lock.handle).st_mtime)
 
 
 @contextmanager
 def nobody_beside(folder: Path, name: str, what: str) -> Iterator[None]:
     """Keep everybody from what `beside` is for while the block runs. Raises TryLater if somebody does it (`what`)."""
-    place = folder.resolve() / LOCKS
-    place.mkdir(exist_ok=True)
-    handle = os.open(place / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with FileLock(_place(folder) / name) as lock:
+        if not lock.take():
+            raise InUse(f"{what}.", _AGAIN)
         yield
-    except BlockingIOError:
-        raise InUse(f"{what}.", "Run the same command again when that is done.") from None
-    finally:
-        os.close(handle)
 
 
-def _taken(file: Path, what: str) -> int:
+def _taken(file: Path, what: str) -> FileLock:
     deadline = time.monotonic() + _LOOKED_AT_S
     while True:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = FileLock(file)
+        if lock.take(wait_s=max(0.0, deadline - time.monotonic())):  # somebody may only be looking
             with suppress(FileNotFoundError):
-                if file.stat().st_ino == os.fstat(handle).st_ino:
-                    return handle
-        except BlockingIOError:
-            told = _told(handle)
-            os.close(handle)
-            if time.monotonic() < deadline:  # somebody may only be looking
-                time.sleep(_LOOK_S)
-                continue
-            since = datetime.fromtimestamp(told.since_s, UTC)
-            who = f": {told.doing} (process {told.process}, since {since:%Y-%m-%d %H:%M:%S} UTC)" if told.doing else ""
-            raise InUse(f"{what} already{who}.", "Run the same command again when that is done.") from None
-        os.close(handle)  # its holder took it away between our two steps
+                if file.stat().st_ino == os.fstat(lock.handle).st_ino:
+                    return lock
+            os.close(lock.handle)  # its holder took it away between our two steps
+            continue
+        told = _told(lock)
+        os.close(lock.handle)
+        since = datetime.fromtimestamp(told.since_s, UTC)
+        who = f": {told.doing} (process {told.process}, since {since:%Y-%m-%d %H:%M:%S} UTC)" if told.doing else ""
+        raise InUse(f"{what} already{who}.", _AGAIN)
