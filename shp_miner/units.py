@@ -84,3 +84,22 @@ def to_us(time: datetime) -> int:
 def microseconds(seconds: float) -> int:
     """Microseconds, as the store counts time."""
     return round(seconds * 1_000_000)
+
+
+def written(seconds: float) -> str:
+    """A length of time as options and keys take it, in the largest unit that says it exactly: 90s, 15m, 6h, 30d."""
+    unit = next((unit for unit in "dhm" if seconds and seconds % UNITS_S[unit] == 0), "s")
+    return f"{seconds / UNITS_S[unit]:.15g}{unit}"
+
+
+def rounded(seconds: float) -> str:
+    """A length of time for people, in the largest unit of which there are two: 90 s, 15 min, 36 h, 7 d."""
+    size = abs(seconds)
+    unit, of_unit = next(((u, n) for u, n in (("d", 86_400), ("h", 3600), ("min", 60)) if size >= 2 * n), ("s", 1))
+    return f"{size / of_unit:.0f} {unit}"
+
+
+def sized(count: float) -> str:
+    """An amount of bytes for people: 1.2 kB, 34.5 MB, 6.7 GB."""
+    unit, of_unit = next(((u, n) for u, n in (("GB", 1e9), ("MB", 1e6)) if count >= n), ("kB", 1e3))
+    return f"{count / of_unit:,.1f} {unit}"

@@ -22,19 +22,10 @@ from shp_miner.store import Store
 from shp_miner.store.lock import beside
 from shp_miner.store.snapshot import EVERYTHING
 
+from .web import FakeClock
+
 DAY_S = 86_400.0
 T0_S = 1_700_000_000.0
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.time = T0_S + 40 * DAY_S
-
-    def now(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float, why: str) -> None:
-        self.time += seconds
 
 
 class Board:
@@ -157,7 +148,7 @@ def board(request: pytest.FixtureRequest) -> Board:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    return FakeClock()
+    return FakeClock(T0_S + 40 * DAY_S)
 
 
 @pytest.fixture

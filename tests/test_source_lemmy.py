@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
@@ -22,21 +21,10 @@ from shp_miner.sources.lemmy import Lemmy
 from shp_miner.sources.limits import LEMMY
 from shp_miner.sources.source import Listed, Source, Unreadable
 
+from .web import FakeClock
+
 WORLD = World(name="lemmy", threads=30, mean_readers=200)
 ALL = WORLD.observed_at
-
-
-class FakeClock:
-    """Time that passes only by waiting."""
-
-    def __init__(self) -> None:
-        self.at = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
-
-    def now(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float, why: str) -> None:
-        self.at += seconds
 
 
 class V3OfNew(LemmyApi):

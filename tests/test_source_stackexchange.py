@@ -24,24 +24,11 @@ from shp_miner.sources.pace import MemoryClocks
 from shp_miner.sources.source import Listed, Source, Unreadable
 from shp_miner.sources.stackexchange import StackExchange
 
+from .web import FakeClock
+
 SITE = "workbench.stackexchange.com"
 WORLD = World(name="stackexchange", threads=30, mean_readers=200)
 ALL = WORLD.observed_at
-
-
-class FakeClock:
-    """Time that passes only by waiting."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at.timestamp()
-        self.waited: list[tuple[float, str]] = []
-
-    def now(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float, why: str) -> None:
-        self.at += seconds
-        self.waited.append((seconds, why))
 
 
 class Asked:
@@ -59,7 +46,7 @@ class Asked:
 
     def long_waits(self) -> list[float]:
         """Waits beyond the gaps that limits make, in seconds."""
-        return [round(seconds) for seconds, _ in self.clock.waited if seconds > 2]
+        return [round(seconds) for seconds in self.clock.slept if seconds > 2]
 
 
 @contextmanager
@@ -67,7 +54,7 @@ def asking(
     view: Platform, *, key: str | None = None, clocks: MemoryClocks | None = None, clock: FakeClock | None = None
 ) -> Iterator[Asked]:
     community = getattr(view, "community", None) or Community(world=World(threads=1))
-    clock = clock or FakeClock(community.now)
+    clock = clock or FakeClock(community.now.timestamp())
     with (
         Forum(community, [view]) as forum,
         Http(forum.url("stackexchange"), limits=STACKEXCHANGE, clock=clock, clocks=clocks, allow_private=True) as http,
@@ -234,7 +221,7 @@ def test_what_is_edited_or_deleted_shows_when_it_is_read_again() -> None:
 
 def test_a_backoff_holds_for_its_method_only_and_outlives_the_process() -> None:
     community = Community(world=WORLD, now=ALL)
-    clocks, clock = MemoryClocks(), FakeClock(ALL)
+    clocks, clock = MemoryClocks(), FakeClock(ALL.timestamp())
     view = StackExchangeApi(community)
     with asking(view, clocks=clocks, clock=clock) as asked:
         asked.forum.faults.add(backoff(30), path="/2.3/questions", next=1)

@@ -9,6 +9,7 @@ import click
 from shp_miner.cli.options import common, example
 from shp_miner.cli.output import show, table
 from shp_miner.cli.saying import say
+from shp_miner.units import sized
 
 
 @click.command("doctor", epilog=example("shp-miner doctor --json", "shp-miner doctor --repair --store data/store"))
@@ -31,7 +32,7 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
         held = f"version {state['version']}" if "version" in state else "nothing there yet"
         rows = [
             ("store", f"{state['path']} ({state.get('error', held)})"),
-            ("free on its disk", f"{data['disk']['free_bytes'] / 1e9:.1f} GB"),
+            ("free on its disk", sized(data["disk"]["free_bytes"])),
             *((f"extra {name}", "installed" if there else "not installed") for name, there in data["extras"].items()),
             *((f"{name} credentials", "set" if there else "not set") for name, there in data["credentials"].items()),
         ]

@@ -14,6 +14,7 @@ import click
 from shp_miner.cli.options import Duration, FilePath, example
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
+from shp_miner.units import written
 
 if TYPE_CHECKING:
     from shp_miner.schedule import Job
@@ -67,9 +68,9 @@ def command(
     bound = interval.check(read, every, os.environ)
     kinds = [kind] if kind else next(([one] for one, name in _programs() if programs.there(name)), list(KINDS))
     if "cron" in kinds and cron.expression(every, 0) is None:
-        nearest = interval.written(interval.nearest(every, bound))
+        nearest = written(interval.nearest(every, bound))
         raise UsageError(
-            f"A crontab line cannot say every {interval.written(every)} exactly.",
+            f"A crontab line cannot say every {written(every)} exactly.",
             f"The nearest that it can is --every {nearest}; --as systemd takes any.",
         )
     if install and len(kinds) > 1:
@@ -122,8 +123,6 @@ def _credentials(kind: str, job: Job) -> list[str]:
 
 def _people(data: dict[str, Any], kinds: list[str], installed: bool) -> None:
     """The parts on stdout, to be piped on; what is to be said about them on stderr."""
-    from shp_miner.schedule.interval import written
-
     flag = shlex.join(["shp-miner", "schedule", data["pipeline"], "--every", written(data["every_s"])])
     for kind in kinds:
         part = data[kind]

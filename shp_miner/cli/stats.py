@@ -9,6 +9,7 @@ import click
 from shp_miner.cli.options import common, example
 from shp_miner.cli.output import show, table
 from shp_miner.cli.saying import say
+from shp_miner.units import sized
 
 #: Communities shown to people, the largest first.
 _SHOWN = 20
@@ -31,7 +32,7 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
         if len(most) > _SHOWN:
             say(f"and {len(most) - _SHOWN:,} more; --json has all", "")
         sizes = [
-            (name, values["observations"], f"{values['bytes'] / 1e6:.1f} MB", values["unreadable"])
+            (name, values["observations"], sized(values["bytes"]), values["unreadable"])
             for name, values in data["tables"].items()
         ]
         table("Tables", ("table", "observations", "size", "unreadable"), sizes)

@@ -11,6 +11,7 @@ import click
 from shp_miner.cli.options import Duration, Size, common, example
 from shp_miner.cli.output import show, table
 from shp_miner.cli.saying import say
+from shp_miner.units import rounded, sized
 
 #: What is shown of the threads of a community.
 _THREADS = ("threads", "waiting", "due", "failing", "given_up", "unreadable")
@@ -42,7 +43,7 @@ def _people(found: Any) -> None:
     from shp_miner.health.status import moment
 
     def ago(moment: datetime | None) -> str:
-        return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M} ({_length((found.at - moment).total_seconds())})"
+        return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M} ({_ago((found.at - moment).total_seconds())})"
 
     def at(microseconds: int | None) -> str:
         return "-" if microseconds is None else ago(moment(microseconds))
@@ -66,7 +67,7 @@ def _people(found: Any) -> None:
         table(title, ("thread", "community", "site", "failing since", "why"), rows)
     tables = []
     for name, one in found.tables.items():
-        sizes = (one.observations, one.files, _size(one.bytes), _size(one.disk_bytes))
+        sizes = (one.observations, one.files, sized(one.bytes), sized(one.disk_bytes))
         tables.append((name, *sizes, one.version, f"{one.oldest_version}, of {ago(one.oldest_version_at)}"))
     columns = ("table", "observations", "files", "size", "with old versions", "version", "oldest version")
     table(f"Store {found.store}", columns, tables)
@@ -75,9 +76,9 @@ def _people(found: Any) -> None:
         since = "" if one.since is None else f"Since {ago(one.since)}: "
         say(f"! {since}{one.says}")
     if not found.wrong:
-        say(f"Nothing has been wrong for longer than {_length(found.stale_s, '')}.")
+        say(f"Nothing has been wrong for longer than {rounded(found.stale_s)}.")
     else:
-        say(f"Wrong for longer than {_length(found.stale_s, '')}: {', '.join(one.what for one in found.wrong)}.")
+        say(f"Wrong for longer than {rounded(found.stale_s)}: {', '.join(one.what for one in found.wrong)}.")
 
 
 def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:
@@ -106,7 +107,7 @@ def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:
             f"{found.given_up:,}" + ("; `shp-miner recheck --given-up` tries them" * bool(found.given_up)),
         ),
         ("forget requests", _forgetting(found, ago)),
-        ("free on the disk", f"{found.free_bytes / 1e9:,.1f} GB"),
+        ("free on the disk", sized(found.free_bytes)),
     ]
 
 
@@ -119,17 +120,8 @@ def _forgetting(found: Any, ago: Any) -> str:
 
 
 def _took(run: Any) -> str:
-    return "-" if run.ended_at is None else _length((run.ended_at - run.started_at).total_seconds(), "")
+    return "-" if run.ended_at is None else rounded((run.ended_at - run.started_at).total_seconds())
 
 
-def _size(count: int) -> str:
-    unit, size = next(((u, n) for u, n in (("GB", 1e9), ("MB", 1e6)) if count >= n), ("kB", 1e3))
-    return f"{count / size:,.1f} {unit}"
-
-
-def _length(seconds: float, after: str = " ago") -> str:
-    """A length of time in its largest whole unit: "3 h ago", "in 2 d"."""
-    size = abs(seconds)
-    unit, length = next(((u, n) for u, n in (("d", 86_400), ("h", 3600), ("min", 60)) if size >= 2 * n), ("s", 1))
-    text = f"{size / length:.0f} {unit}"
-    return f"in {text}" if seconds < 0 else f"{text}{after}"
+def _ago(seconds: float) -> str:
+    return f"in {rounded(seconds)}" if seconds < 0 else f"{rounded(seconds)} ago"

@@ -8,6 +8,7 @@ import sys
 from typing import TextIO
 
 from shp_miner.errors import TryLater
+from shp_miner.units import sized
 
 #: The least address space (bytes) in which the libraries work. With less they abort, or try for ever.
 _LEAST = 3_000_000_000
@@ -43,6 +44,6 @@ def require_memory() -> None:
     least = _LEAST + _LEAST_OF_A_CORE * (os.cpu_count() or 1)
     if limit != resource.RLIM_INFINITY and limit < least:
         raise TryLater(
-            f"This process may have {limit / 1e9:.1f} GB of address space (ulimit -v), and needs {least / 1e9:.1f} GB.",
+            f"This process may have {sized(limit)} of address space (ulimit -v), and needs {sized(least)}.",
             "Raise that limit; to bound memory itself, use --memory, or MemoryMax of systemd.",
         )

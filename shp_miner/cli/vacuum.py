@@ -9,6 +9,7 @@ import click
 from shp_miner.cli.options import Duration, common, example
 from shp_miner.cli.output import complete, show
 from shp_miner.cli.saying import say
+from shp_miner.units import sized
 
 
 @click.command("vacuum", epilog=example("shp-miner vacuum", "shp-miner vacuum --keep 30d --store data/store"))
@@ -29,7 +30,7 @@ def command(keep: float, store: Path, as_json: bool, quiet: bool) -> int:
     shrink(store)
 
     def people() -> None:
-        size = f"{done.size_bytes / 1e6:,.1f} MB"
+        size = sized(done.size_bytes)
         say(f"Deleted {done.files:,} data files ({size}) and {done.log_files:,} files of the log in {store}.")
 
     show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)

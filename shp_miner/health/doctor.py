@@ -16,6 +16,7 @@ from shp_miner.store import Store
 from shp_miner.store.found import Found
 from shp_miner.store.lake import TABLES
 from shp_miner.store.migrate import MARK
+from shp_miner.units import sized
 
 _LIBRARIES = (
     "click", "datasets", "deltalake", "html-to-markdown", "msgspec", "numpy", "pandas", "polars", "praw", "py7zr",
@@ -49,7 +50,7 @@ def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
     problems += [one.sentence() for one in found if not one.fixed and not one.harmless]
     free = shutil.disk_usage(_existing_parent(store_path)).free
     if free < _LOW_DISK_BYTES:
-        problems.append(f"Only {free / 1e9:.1f} GB are free where the store is: free some space before importing.")
+        problems.append(f"Only {sized(free)} are free where the store is: free some space before importing.")
     libraries = {name: _version(name) for name in _LIBRARIES}
     problems += [f"{name} is not installed: install shp-miner again." for name, found in libraries.items() if not found]
     return {

@@ -22,6 +22,7 @@ from shp_miner.store.lake import explained
 from shp_miner.store.lock import LOCK, Holder, holder, is_busy
 from shp_miner.store.runs import Run
 from shp_miner.store.vacuum import LOG, entries, made_ms
+from shp_miner.units import sized
 
 #: The ends of the calendar, a day inside so that no zone leads beyond.
 _FIRST_S, _LAST_S = -62_135_510_400, 253_402_214_400
@@ -140,7 +141,7 @@ def status(
     ]
     wrong += _wrong_with_forgetting(path, pending, waits, now_s - stale_s)
     if free < min_free_bytes:
-        says = f"only {free / 1e9:.1f} GB are free where the store is, less than {min_free_bytes / 1e9:.1f} GB."
+        says = f"only {sized(free)} are free where the store is, less than {sized(min_free_bytes)}."
         wrong.append(Wrong("disk", None, says))
     return Status(
         store=str(path),

@@ -12,7 +12,7 @@ from msgspec import Struct
 from shp_miner.pipeline.config import RULE_KEYS, struct_in
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.rules.presets import PRESETS, Rule
-from shp_miner.units import UNITS_S, Duration, Seconds, Size
+from shp_miner.units import Duration, Seconds, Size, written
 
 
 class Key(Struct, frozen=True):
@@ -125,8 +125,7 @@ def _toml(value: Any) -> str:
         case bool():
             return str(value).lower()
         case Duration():
-            unit = next(u for u, n in (("d", 86_400), ("h", 3600), ("s", 1)) if value % n == 0)
-            text = f'"{value / UNITS_S[unit]:g}{unit}"'
+            text = f'"{written(value)}"'
         case Size():
             text = f'"{value / 1e9:g}GB"'
         case list():

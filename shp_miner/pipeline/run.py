@@ -44,6 +44,7 @@ from shp_miner.store.database import shrink
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lock import LOCK, InUse, only_one
 from shp_miner.store.runs import Runs
+from shp_miner.units import sized
 
 log = logging.getLogger("shp_miner")
 
@@ -191,7 +192,7 @@ class _Going:
         free = self._free_bytes(self._store.path)
         if free >= least:
             return None
-        sizes = f"Only {free / 1e9:.1f} GB are free, and {least / 1e9:.1f} GB shall stay so"
+        sizes = f"Only {sized(free)} are free, and {sized(least)} shall stay so"
         return f"{sizes}: free some space, or lower limits.min_free."
 
     # -- the steps ----------------------------------------------------------------------------------------------------
@@ -354,7 +355,7 @@ class _Going:
                 shrink(self._store.path)
                 self._runs.did("vacuum", str(self.now()), self.now())
                 if done.files:
-                    said.append(f"{done.files:,} files of old versions deleted, {done.size_bytes / 1e6:,.1f} MB")
+                    said.append(f"{done.files:,} files of old versions deleted, {sized(done.size_bytes)}")
         return StepDone("tidy", "the store", ", ".join(said)) if said else None
 
 

@@ -14,7 +14,7 @@ from shp_miner.pipeline.plan import COSTS
 from shp_miner.sources import limits, reddit
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.registry import STACKEXCHANGE_KEY
-from shp_miner.units import UNITS_S
+from shp_miner.units import UNITS_S, written
 
 #: The intervals that five fields of a crontab line can say without a gap, in seconds. Two days are not among them:
 #: a field starts anew with each month.
@@ -122,12 +122,6 @@ def nearest(every_s: float, bound: Bound) -> float:
     """The interval nearest to `every_s` that a crontab line can say and that is above the bound; the longer of two."""
     fit = [even for even in EVEN_S if even > bound.seconds] or [EVEN_S[-1]]
     return min(fit, key=lambda even: (abs(even - every_s), -even))
-
-
-def written(seconds: float) -> str:
-    """A length of time as `--every` takes it: 90s, 15m, 6h, 1d."""
-    unit = next((unit for unit in reversed(UNITS_S) if seconds and seconds % UNITS_S[unit] == 0), "s")
-    return f"{seconds / UNITS_S[unit]:.15g}{unit}"
 
 
 def _pace_s(kind: str) -> float:

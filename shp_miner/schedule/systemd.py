@@ -13,8 +13,8 @@ from pathlib import Path
 
 from shp_miner.errors import TryLater, UsageError
 from shp_miner.schedule import MARK, Job, cron, name_of, programs
-from shp_miner.schedule.interval import written
 from shp_miner.store.replacing import replace_file
+from shp_miner.units import written
 
 #: Where the machine's units are.
 MACHINE = Path("/etc/systemd/system")

@@ -23,6 +23,7 @@ from deltalake.exceptions import DeltaError
 from shp_miner.store.files import replace_file, sync
 from shp_miner.store.found import ASIDE, Found, aside, is_young
 from shp_miner.store.vacuum import LAST, LOG, checkpoint, entries, lines, needed_files
+from shp_miner.units import sized
 
 #: A log with more entries than this after its last checkpoint is slow to open; the library makes one every hundred.
 _MANY = 250
@@ -222,5 +223,5 @@ def _unnamed(table: Path, *, fix: bool) -> Iterator[Found]:
             for path in unnamed:
                 path.unlink()
         many = f"{len(unnamed)} files" if len(unnamed) > 1 else "1 file"
-        fault = f"{table} has {many} ({size / 1e6:,.1f} MB) of killed writers that no version needs."
+        fault = f"{table} has {many} ({sized(size)}) of killed writers that no version needs."
         yield Found(fault, "deleted", fixed=fix, harmless=True)
