@@ -41,7 +41,7 @@ def crawl(
 ) -> list[Crawled]:
     """Read what is new or changed in communities of a source into a store; returns what was done for each.
 
-    `name` is one of sources.registry.NAMES. Raises UsageError, NotAllowed and BadInput for what cannot be asked for at
+    `name` is one of sources.table.ROWS. Raises UsageError, NotAllowed and BadInput for what cannot be asked for at
     all, TryLater where nothing could be done; whatever else goes wrong is in the results and in the next run's queue.
     """
     lake = store if isinstance(store, Store) else Store(store)
