@@ -51,7 +51,9 @@ class Response:
 class Platform(Protocol):
     """A platform's API over a community. Made with the community as its one argument.
 
-    A view may set `always_gzip = True` where the platform compresses whatever the client accepts.
+    A view may set `always_gzip = True` where the platform compresses whatever the client accepts, and `first_crawl` to
+    a command that reads it where `shp-miner crawl PLATFORM {name} --site forum.example` does not ({name} is the
+    community).
     """
 
     platform: ClassVar[str]

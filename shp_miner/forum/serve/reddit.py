@@ -63,6 +63,10 @@ class RedditApi:
     """Reddit's API over a community. `hides_scores_s`: how long the score of a new comment or post is hidden."""
 
     platform: ClassVar[str] = "reddit"
+    first_crawl: ClassVar[str] = (
+        f"SHP_MINER_REDDIT_CLIENT_ID={CLIENT_ID} SHP_MINER_REDDIT_CLIENT_SECRET={CLIENT_SECRET} "
+        "SHP_MINER_REDDIT_USER_AGENT=visitor shp-miner crawl reddit {name}"
+    )
 
     def __init__(self, community: Community, *, hides_scores_s: int = 0, closed: Closed | None = None) -> None:
         self.community = community

@@ -37,6 +37,7 @@ class StackExchangeApi:
 
     platform: ClassVar[str] = "stackexchange"
     always_gzip: ClassVar[bool] = True
+    first_crawl: ClassVar[str] = "shp-miner crawl stackexchange all --site {name}.stackexchange.com"
 
     def __init__(self, community: Community) -> None:
         self.community = community
