@@ -225,6 +225,13 @@ def test_every_table_of_sources_has_every_source(heading: str) -> None:
     assert list(table(CRAWLING, heading)) == list(ROWS)
 
 
+def test_the_pages_say_which_sources_need_a_site_and_name_every_platform_of_the_forum() -> None:
+    sites = {name: cells[1] != "-" for name, cells in table(CRAWLING, "## The sources").items()}
+    assert sites == {name: row.runs_on_many for name, row in ROWS.items()}
+    shown = list(table(FORUM, "## Threads that guests cannot read"))
+    assert [title for title in shown if not title.startswith("earlier")] == [row.title for row in ROWS.values()]
+
+
 def test_every_source_is_in_the_readme_and_has_its_credentials_documented() -> None:
     for name, row in ROWS.items():
         assert f"`{name}`" in README

@@ -122,9 +122,7 @@ def test_each_answer_means_what_the_page_says(name: str, monkeypatch: pytest.Mon
         assert meaning(source, community, post_id) == "read"
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in ROWS if table()["not among the items asked for by id"][name] != "-"]
-)
+@pytest.mark.parametrize("name", [name for name in ROWS if table()["not among the items asked for by id"][name] != "-"])
 def test_absent_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(name, monkeypatch) as (_, source, _):
         assert source.looks_up
