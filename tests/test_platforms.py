@@ -17,6 +17,7 @@ from shp_miner import crawl, recheck
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.forum import World
 from shp_miner.forum.live import Community
+from shp_miner.forum.serve.refusals import refused
 from shp_miner.forum.serve.server import Forum, platform
 from shp_miner.pipeline.keys import CredentialKeys, SourceKind
 from shp_miner.sources import registry
@@ -134,6 +135,12 @@ def test_a_seventh_platform_is_asked_at_its_own_pace(forum: Forum, tmp_path: Pat
     crawl("toy", ["workbench"], tmp_path / "store", access(forum, clock))
     requests = len(forum.requests("toy"))
     assert sum(clock.slept) == pytest.approx((requests - 1) * 60 / 1200, rel=0.1)
+
+
+def test_a_seventh_platform_refuses_in_its_own_words(forum: Forum, tmp_path: Path) -> None:
+    forum.faults.add(refused(403, "toy"), path="/topic/*", next=1)
+    (done,) = crawl("toy", ["workbench"], tmp_path / "store", access(forum))
+    assert (done.read, done.unreadable, done.failed) == (THREADS - 1, 1, 0)
 
 
 def test_a_seventh_platform_must_be_told_its_site(forum: Forum, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import msgspec
 
 from shp_miner.errors import BadInput, Error
 from shp_miner.forum.live import Community, LiveItem
-from shp_miner.forum.serve.message import Request, Response
+from shp_miner.forum.serve.message import Request, Response, Status
 from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.sources.access import Access, http_of, site_and_url
+from shp_miner.sources.evidence import Meanings, reading
 from shp_miner.sources.http import Http
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.software import other_software
@@ -41,6 +42,9 @@ ROW = Row(
     credentials=(KEY,),
     quota=Quota(200, 5_000, KEY),
 )
+
+#: What refusals of one topic mean.
+MEANINGS = Meanings(statuses={403: "forbidden"}, own={"wrong": str})
 
 LIMITS = Limits(requests=1200, interval_s=60)
 
@@ -108,7 +112,8 @@ class Toy:
 
     def thread(self, community: str, post_id: str) -> Thread:
         """See Source."""
-        topic = self._http.get_or_none(f"/topic/{post_id}", _Topic)
+        with reading(MEANINGS):
+            topic = self._http.get_or_none(f"/topic/{post_id}", _Topic)
         if topic is None:
             raise Unreadable("missing", f"{self.site} has no topic {post_id}.")
         if topic.first.by is None:
@@ -147,6 +152,11 @@ class ToyApi:
 
     def __init__(self, community: Community) -> None:
         self.community = community
+
+    @staticmethod
+    def refusal(status: Status) -> Response:
+        """The platform's own refusal."""
+        return Response(status, {"wrong": "refused"})
 
     def respond(self, request: Request) -> Response:
         """Answer a request."""

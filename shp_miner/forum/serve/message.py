@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
+
+#: Statuses of a refusal, and what they are called.
+Status = Literal[401, 403, 404, 410]
+WORDS: dict[Status, str] = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 410: "Gone"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Platform(Protocol):
 
     A view may set `always_gzip = True` where the platform compresses whatever the client accepts, and `first_crawl` to
     a command that reads it where `shp-miner crawl PLATFORM {name} --site forum.example` does not ({name} is the
-    community).
+    community). Its static method `refusal(status)` makes the platform's own refusals, for planned faults.
     """
 
     platform: ClassVar[str]

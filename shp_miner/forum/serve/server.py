@@ -21,10 +21,12 @@ import msgspec
 
 from shp_miner.errors import UsageError
 from shp_miner.forum.live import Community
-from shp_miner.forum.serve.faults import Delivery, Faults, delivered
+from shp_miner.forum.serve.faults import HTML, LOGIN_PAGE, Delivery, Faults, delivered
 from shp_miner.forum.serve.message import Platform, Request, Response
-from shp_miner.forum.serve.refusals import login
 from shp_miner.sources.table import ROWS
+
+#: Where a redirect to a log-in leads. A page is shown there, whatever the platform.
+LOGIN_PATH = "/login"
 
 #: A connection on which nothing comes for so long is closed.
 _IDLE_S = 30.0
@@ -169,7 +171,9 @@ class _Site:
 
     def _respond(self, request: Request) -> Response:
         try:
-            return login(request) or self.view.respond(request)
+            if request.path == LOGIN_PATH:
+                return Response(200, LOGIN_PAGE, HTML)
+            return self.view.respond(request)
         except Exception as bug:  # noqa: BLE001  (raised again when the forum closes)
             self.bugs.append(bug)
             return Response(500, "<h1>500 Internal Server Error</h1>")
