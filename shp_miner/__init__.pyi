@@ -23,7 +23,7 @@ from .rules.pairs import make_pairs as make_pairs
 from .rules.presets import PRESETS as PRESETS
 from .rules.presets import Rule as Rule
 from .rules.presets import preset as preset
-from .sources.registry import Access as Access
+from .sources.access import Access as Access
 from .store import Store as Store
 
 __version__: str

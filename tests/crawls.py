@@ -26,9 +26,10 @@ from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET, RedditApi
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.serve.stackexchange import StackExchangeApi
 from shp_miner.platforms.items import Post, Thread
-from shp_miner.sources import arctic_shift, limits, reddit, registry
+from shp_miner.sources import registry
 from shp_miner.sources.http import Budget, Clocks, MemoryClocks
 from shp_miner.sources.registry import Access
+from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 
 from .web import FakeClock
@@ -160,12 +161,9 @@ def settled(threads: int, *, seed: int = 3, readers: float = 60) -> Community:
 
 def with_limits(*, patch: pytest.MonkeyPatch, **changes: float) -> None:
     """Change what all sources are allowed."""
-    for name, allowed in registry._LIMITS.items():
-        patch.setitem(registry._LIMITS, name, structs.replace(allowed, **changes))
-    for module, name in ((limits, "STACKEXCHANGE"), (arctic_shift, "LIMITS"), (reddit, "LIMITS")):
-        patch.setattr(module, name, structs.replace(getattr(module, name), **changes))
-    # The value of a default was taken when the class was made.
-    patch.setitem(reddit.Reddit.__init__.__kwdefaults__ or {}, "limits", reddit.LIMITS)
+    for name in ROWS:
+        module = registry.module(name)
+        patch.setattr(module, "LIMITS", structs.replace(module.LIMITS, **changes))
 
 
 def bare(post_id: str, created_at: int = 0) -> Thread:

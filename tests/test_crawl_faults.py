@@ -22,7 +22,7 @@ from shp_miner.forgetting.forget import forget
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.faults import Delivery, Fault
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
-from shp_miner.sources import registry
+from shp_miner.sources import stackexchange
 from shp_miner.sources.clocks import FileClocks
 from shp_miner.store.forgotten_list import has_pending
 
@@ -408,7 +408,7 @@ def test_no_secret_and_no_name_is_in_a_log_an_error_or_the_state(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "k3y-of-nobody-else"
-    monkeypatch.setenv(registry.STACKEXCHANGE_KEY, key)
+    monkeypatch.setenv(stackexchange.KEY, key)
     caplog.set_level(logging.DEBUG)
     said: list[str] = []
     with bench(name, tmp_path / "store", settled(THREADS), small_pages=True) as at:

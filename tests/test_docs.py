@@ -34,10 +34,10 @@ from shp_miner.pipeline.ran import STEPS, Ran
 from shp_miner.pipeline.reference import reference
 from shp_miner.platforms.items import Thread
 from shp_miner.rules.presets import PROFILES, Rule
-from shp_miner.sources import limits, reddit
-from shp_miner.sources.reddit_praw import Credentials
-from shp_miner.sources.registry import NAMES, STACKEXCHANGE_KEY, Access, open_source
+from shp_miner.sources import registry
+from shp_miner.sources.registry import Access, open_source
 from shp_miner.sources.source import ManyThreads, Source
+from shp_miner.sources.table import ROWS
 from shp_miner.store import repair
 from shp_miner.store.database import SCHEMAS
 from shp_miner.store.migrate import SCHEMA_VERSION
@@ -222,15 +222,25 @@ def table(page: str, heading: str) -> dict[str, list[str]]:
     "heading", ["## The sources", "## Big threads", "## Politeness", "## What a run costs"], ids=lambda text: text[3:]
 )
 def test_every_table_of_sources_has_every_source(heading: str) -> None:
-    assert list(table(CRAWLING, heading)) == list(NAMES)
+    assert list(table(CRAWLING, heading)) == list(ROWS)
+
+
+def test_the_pages_say_which_sources_need_a_site_and_name_every_platform_of_the_forum() -> None:
+    sites = {name: cells[1] != "-" for name, cells in table(CRAWLING, "## The sources").items()}
+    assert sites == {name: row.runs_on_many for name, row in ROWS.items()}
+    shown = list(table(FORUM, "## Threads that guests cannot read"))
+    assert [title for title in shown if not title.startswith("earlier")] == [row.title for row in ROWS.values()]
 
 
 def test_every_source_is_in_the_readme_and_has_its_credentials_documented() -> None:
-    for name in NAMES:
+    for name, row in ROWS.items():
         assert f"`{name}`" in README
-    for name in Credentials.__dataclass_fields__:
-        assert f"`SHP_MINER_REDDIT_{name.upper()}`" in CRAWLING
-    assert f"`{STACKEXCHANGE_KEY}`" in CRAWLING
+        for credential in row.credentials:
+            assert f"`{credential.variable}`" in CRAWLING
+        if row.quota is not None:
+            assert f"answers {row.quota.without_key:,} requests a day, with one {row.quota.with_key:,}" in CRAWLING
+    header = next(line for line in CRAWLING.splitlines() if line.startswith("| answer | "))
+    assert re.findall(r"`([^`]+)`", header) == list(ROWS)
 
 
 def test_every_option_of_a_crawl_is_documented() -> None:
@@ -244,7 +254,7 @@ def test_every_option_of_a_crawl_is_documented() -> None:
 
 
 def test_the_pace_is_that_of_the_code() -> None:
-    kept = {name: getattr(limits, name.upper().replace("-", "_")) for name in NAMES} | {"reddit": reddit.LIMITS}
+    kept = {name: registry.module(name).LIMITS for name in ROWS}
     rows = table(CRAWLING, "## Politeness")
     for name, one in kept.items():
         assert [float(cell) for cell in rows[name]] == [one.requests, one.interval_s, one.burst, one.max_wait_s], name
@@ -291,12 +301,12 @@ def test_the_example_of_the_forum_runs() -> None:
     assert len(names["asked"]) == 5 + 4, "the second crawl met the fault once and asked again"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ROWS)
 def test_a_run_costs_what_the_page_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in (("ID", CLIENT_ID), ("SECRET", CLIENT_SECRET)):
         monkeypatch.setenv(f"SHP_MINER_REDDIT_CLIENT_{variable}", value)
     monkeypatch.setenv("SHP_MINER_REDDIT_USER_AGENT", "visitor")
-    monkeypatch.delenv(STACKEXCHANGE_KEY, raising=False)
+    monkeypatch.delenv("SHP_MINER_STACKEXCHANGE_KEY", raising=False)
     world = World(threads=30)
     community = Community(world=world, now=world.observed_at)
     with Forum(community, [name]) as forum:

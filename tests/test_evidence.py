@@ -19,8 +19,9 @@ from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.sources.decode import is_login
 from shp_miner.sources.reddit_praw import Credentials
-from shp_miner.sources.registry import NAMES, Access, open_source
+from shp_miner.sources.registry import Access, open_source
 from shp_miner.sources.source import Gone, Source, Unreadable
+from shp_miner.sources.table import ROWS
 
 from .web import FakeClock
 
@@ -101,10 +102,10 @@ def meaning(source: Source, community: str, post_id: str) -> str:
 
 
 def test_the_table_names_every_source() -> None:
-    assert all(tuple(row) == NAMES for row in table().values())
+    assert all(tuple(row) == tuple(ROWS) for row in table().values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ROWS)
 def test_each_answer_means_what_the_page_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, path, words = SERVED[name]
     with served(name, monkeypatch) as (forum, source, post_id):
@@ -121,9 +122,7 @@ def test_each_answer_means_what_the_page_says(name: str, monkeypatch: pytest.Mon
         assert meaning(source, community, post_id) == "read"
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in NAMES if table()["not among the items asked for by id"][name] != "-"]
-)
+@pytest.mark.parametrize("name", [name for name in ROWS if table()["not among the items asked for by id"][name] != "-"])
 def test_absent_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with served(name, monkeypatch) as (_, source, _):
         assert source.looks_up

@@ -15,7 +15,8 @@ from shp_miner.forum.serve.faults import Delivery
 from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.nodebb import NodebbOldApi
 from shp_miner.forum.serve.reddit import base36
-from shp_miner.forum.serve.server import PLATFORMS, Forum
+from shp_miner.forum.serve.server import Forum
+from shp_miner.sources.table import ROWS
 
 from .crawls import KINDS, settled
 
@@ -196,7 +197,7 @@ def test_doors_close_and_open(guest: Guest, community: Community, thread: tuple[
 
 
 def test_refusals_are_those_of_the_platform(community: Community) -> None:
-    for name in PLATFORMS:
+    for name in ROWS:
         for status in (401, 403, 404, 410):
             refused = refusals.refused(status, name)  # type: ignore[arg-type]
             assert refused.instead is not None

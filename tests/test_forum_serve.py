@@ -30,7 +30,8 @@ from shp_miner.forum import World, simulate
 from shp_miner.forum.live import Community, LiveThread
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.message import Request, Response
-from shp_miner.forum.serve.server import PLATFORMS, Forum, platform
+from shp_miner.forum.serve.server import Forum, platform
+from shp_miner.sources.table import ROWS
 
 SMALL = World(threads=30, mean_readers=200)
 DAY_S = 86_400
@@ -286,7 +287,7 @@ def test_a_closed_forum_hangs_up(community: Community) -> None:
 
 
 def test_every_platform_is_found_by_its_name(community: Community) -> None:
-    for name in PLATFORMS:
+    for name in ROWS:
         assert platform(name)(community).platform == name
     with pytest.raises(UsageError, match="does not speak 'lobsters'"):
         Forum(community, ["lobsters"])
@@ -446,8 +447,8 @@ def test_the_commands_to_try_first_read_the_forum(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     # Without pauses; what they are for is tested elsewhere.
     monkeypatch.setattr("shp_miner.sources.http.SYSTEM.sleep", lambda seconds, why: None)
-    with Forum(community, PLATFORMS) as forum:
-        for name in PLATFORMS:
+    with Forum(community, list(ROWS)) as forum:
+        for name in ROWS:
             words = shlex.split(first_command(name, forum.url(name), community.name))
             start = words.index("shp-miner")
             for variable in words[:start]:

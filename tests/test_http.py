@@ -22,9 +22,9 @@ import msgspec
 import pytest
 
 from shp_miner.errors import BadInput, NotAllowed, TryLater, UsageError
-from shp_miner.sources import connect
+from shp_miner.sources import connect, discourse, stackexchange
 from shp_miner.sources.http import Budget, Http, Limits, MemoryClocks, OverBudget, Pace, Params, Refused, Unexpected
-from shp_miner.sources.limits import LONGEST_WAIT_S, discourse_signals, stackexchange_signals
+from shp_miner.sources.limits import LONGEST_WAIT_S
 from shp_miner.sources.losing import losing
 from shp_miner.sources.pace import place
 
@@ -117,7 +117,7 @@ TEN_YEARS_AGO = START - 10 * 365 * 86400
 )
 def test_a_storm_of_refusals_is_sat_out(site: Site, clock: FakeClock, reply: Reply, seconds: float) -> None:
     def signals(*told: Any) -> Any:
-        return discourse_signals(*told) or stackexchange_signals(*told)
+        return discourse.signals(*told) or stackexchange.signals(*told)
 
     site.will(reply, reply, reply, OK)
     assert ask(site, clock, limits(signals=signals)).get("/x", Answer) == Answer(1)
@@ -151,7 +151,7 @@ def test_a_used_up_limit_does_not_turn_an_absence_into_a_refusal(site: Site, clo
 
 def test_a_backoff_holds_for_its_method_and_for_later_runs(site: Site, clock: FakeClock) -> None:
     clocks = MemoryClocks()
-    of_stackexchange = limits(signals=stackexchange_signals)
+    of_stackexchange = limits(signals=stackexchange.signals)
     site.will(Reply({"ok": 1, "backoff": 10, "quota_remaining": 5}), OK)
     ask(site, clock, of_stackexchange, clocks=clocks).get("/x", Answer, method="questions")
     later = ask(site, clock, of_stackexchange, clocks=clocks)
@@ -165,7 +165,7 @@ def test_a_backoff_holds_for_its_method_and_for_later_runs(site: Site, clock: Fa
 def test_a_used_up_quota_ends_the_run_until_midnight(site: Site, clock: FakeClock) -> None:
     clocks = MemoryClocks()
     site.will(Reply({"ok": 1, "quota_remaining": 0}), OK)
-    http = ask(site, clock, limits(signals=stackexchange_signals), clocks=clocks)
+    http = ask(site, clock, limits(signals=stackexchange.signals), clocks=clocks)
     assert http.get("/x", Answer) == Answer(1)  # What came with the last of the quota is not thrown away.
     for again in (http, ask(site, clock, clocks=clocks)):
         with pytest.raises(TryLater, match=r"at 2026-01-02 00:00:00 UTC"):
@@ -762,8 +762,8 @@ def test_a_pace_stands_beside_another_library(clock: FakeClock) -> None:
 )
 def test_signals_bear_any_body(body: bytes) -> None:
     for status in (200, 400, 429):
-        assert stackexchange_signals(body, {}, status, START) is None
-        assert discourse_signals(body, {}, status, START) is None
+        assert stackexchange.signals(body, {}, status, START) is None
+        assert discourse.signals(body, {}, status, START) is None
 
 
 # -- Secrets ----------------------------------------------------------------------------------------------------------

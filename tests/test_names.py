@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from shp_miner.model import thread_hash
 from shp_miner.platforms.sites import site_of
 from shp_miner.schedule import systemd
 from shp_miner.sources import clocks
+from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 from shp_miner.store.snapshot import EVERYTHING
 from shp_miner.tally import Tally
@@ -201,7 +203,7 @@ def test_crawl_dump_and_own_threads_of_any_site_meet(kind: str, name: str, tmp_p
 
 def old_crawl(tmp_path: Path, patch: pytest.MonkeyPatch) -> Path:
     """A store into which an earlier version crawled a Stack Exchange site by its short name."""
-    patch.setattr("shp_miner.sources.registry.site_of", lambda name, **_: name)
+    patch.setitem(ROWS, "stackexchange", replace(ROWS["stackexchange"], site_of=lambda name: name))
     with bench("stackexchange", tmp_path / "store", settled(4)) as at:
         there = ["--url", at.forum.url(at.view.platform), "--allow-private", "--quiet"]
         command = ["crawl", "stackexchange", "all", "--site", "workbench", "--store", str(tmp_path / "store")]

@@ -26,7 +26,7 @@ PLAN = {
     "forgetting": {"export", "mining", "store", "rules", "platforms"},
     "dumps": {"forgetting", "store", "engine", "platforms", "text"},
     "crawling": {"forgetting", "sources", "store", "platforms"},
-    "health": {"crawling", "forgetting", "export", "store", "rules"},
+    "health": {"crawling", "forgetting", "export", "sources", "store", "rules"},
     "forum": {"crawling", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "lab": {"forum", "store", "rules", "engine", "platforms", "text"},
     "pipeline": {"crawling", "dumps", "forgetting", "export", "sources", "store", "rules", "platforms"},

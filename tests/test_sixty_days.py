@@ -23,7 +23,7 @@ from shp_miner.health.doctor import examine
 from shp_miner.pipeline import config, keys
 from shp_miner.pipeline.ran import Ran
 from shp_miner.pipeline.run import run
-from shp_miner.sources import limits
+from shp_miner.sources import discourse, stackexchange
 from shp_miner.sources.http import MemoryClocks
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
@@ -55,7 +55,7 @@ from .web import FakeClock
 THREADS = {"discourse": ("/t/*",), "stackexchange": ("/2.3/questions/*", "/2.3/answers/*")}
 
 #: What limits of sources the logs are held against.
-LIMITS = {"discourse": limits.DISCOURSE, "stackexchange": limits.STACKEXCHANGE}
+LIMITS = {"discourse": discourse.LIMITS, "stackexchange": stackexchange.LIMITS}
 
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(

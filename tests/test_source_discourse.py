@@ -18,9 +18,8 @@ from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.platforms.items import Answer, Thread
-from shp_miner.sources.discourse import Discourse
+from shp_miner.sources.discourse import LIMITS, Discourse
 from shp_miner.sources.http import Http
-from shp_miner.sources.limits import DISCOURSE
 from shp_miner.sources.source import Gone, Listed, Unreadable
 
 from .web import FakeClock, walk
@@ -39,7 +38,7 @@ class Site:
     ) -> None:
         self.community, self.serve, self.clock = community, serve, FakeClock()
         self.forum = stack.enter_context(Forum(community, [view]))
-        http = Http(self.forum.url(serve), limits=DISCOURSE, clock=self.clock, allow_private=True)
+        http = Http(self.forum.url(serve), limits=LIMITS, clock=self.clock, allow_private=True)
         self.source = Discourse(stack.enter_context(http), SITE)
 
     def asked(self) -> list[str]:

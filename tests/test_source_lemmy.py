@@ -17,8 +17,7 @@ from shp_miner.forum.serve.message import Platform, Request, Response
 from shp_miner.forum.serve.server import Forum
 from shp_miner.platforms.items import Thread
 from shp_miner.sources.http import Http
-from shp_miner.sources.lemmy import Lemmy
-from shp_miner.sources.limits import LEMMY
+from shp_miner.sources.lemmy import LIMITS, Lemmy
 from shp_miner.sources.source import Listed, Source, Unreadable
 
 from .web import FakeClock
@@ -55,7 +54,7 @@ def asking(view: Platform) -> Iterator[Asked]:
     community = getattr(view, "community", None) or Community(world=World(threads=1))
     with (
         Forum(community, [view]) as forum,
-        Http(forum.url("lemmy"), limits=LEMMY, clock=FakeClock(), allow_private=True) as http,
+        Http(forum.url("lemmy"), limits=LIMITS, clock=FakeClock(), allow_private=True) as http,
     ):
         yield Asked(forum, Lemmy(http, "forum.example"))
 

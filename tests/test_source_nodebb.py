@@ -19,8 +19,7 @@ from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.platforms.items import Answer, Thread
 from shp_miner.sources.http import Http
-from shp_miner.sources.limits import NODEBB
-from shp_miner.sources.nodebb import NodeBB
+from shp_miner.sources.nodebb import LIMITS, NodeBB
 from shp_miner.sources.source import Gone, Listed, Unreadable
 
 from .web import FakeClock, walk
@@ -36,7 +35,7 @@ class Site:
     def __init__(self, stack: ExitStack, community: Community, view: Any = "nodebb", serve: str = "nodebb") -> None:
         self.community, self.serve = community, serve
         self.forum = stack.enter_context(Forum(community, [view]))
-        http = Http(self.forum.url(serve), limits=NODEBB, clock=FakeClock(), allow_private=True)
+        http = Http(self.forum.url(serve), limits=LIMITS, clock=FakeClock(), allow_private=True)
         self.source = NodeBB(stack.enter_context(http), SITE)
 
     def asked(self) -> list[str]:

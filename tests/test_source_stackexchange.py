@@ -19,10 +19,9 @@ from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.serve.stackexchange import QUOTA, StackExchangeApi
 from shp_miner.platforms.items import Answer, Thread
 from shp_miner.sources.http import Http
-from shp_miner.sources.limits import STACKEXCHANGE
 from shp_miner.sources.pace import MemoryClocks
 from shp_miner.sources.source import Listed, Source, Unreadable
-from shp_miner.sources.stackexchange import StackExchange
+from shp_miner.sources.stackexchange import LIMITS, StackExchange
 
 from .web import FakeClock
 
@@ -57,7 +56,7 @@ def asking(
     clock = clock or FakeClock(community.now.timestamp())
     with (
         Forum(community, [view]) as forum,
-        Http(forum.url("stackexchange"), limits=STACKEXCHANGE, clock=clock, clocks=clocks, allow_private=True) as http,
+        Http(forum.url("stackexchange"), limits=LIMITS, clock=clock, clocks=clocks, allow_private=True) as http,
     ):
         yield Asked(forum, http, clock, key)
 

@@ -16,13 +16,11 @@ from shp_miner.cli.options import Duration, common, example
 from shp_miner.cli.output import complete, show, table
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
+from shp_miner.sources.table import ROWS
 
 if TYPE_CHECKING:
     from shp_miner.crawling.result import Crawled
     from shp_miner.sources.registry import Access
-
-#: As sources.registry has them; that room's libraries are not needed for the help.
-SOURCES = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb")
 
 _NEGATIVE = re.compile(r"-\d+(/.*)?")
 
@@ -67,7 +65,7 @@ class _Crawl(click.Command):
         "shp-miner crawl lemmy asklemmy --site lemmy.world",
     ),
 )
-@click.argument("source", type=click.Choice(SOURCES))
+@click.argument("source", type=click.Choice(list(ROWS)))
 @click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...")
 @click.option("--site", help="The forum's host, or its address where it does not lie at the root of one.")
 @click.option("--url", help="The API's address where it is elsewhere, such as that of `shp-miner forum --serve`.")

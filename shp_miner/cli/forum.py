@@ -15,6 +15,7 @@ from shp_miner.cli.options import Duration, example
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
+from shp_miner.sources.table import ROWS
 
 if TYPE_CHECKING:
     from shp_miner.forum.live import Community
@@ -24,25 +25,19 @@ _DAY_S = 86_400.0
 #: How often the forum's clock is moved on.
 _TICK_S = 0.2
 
-#: The embedded forum's only app, as forum/serve/reddit.py knows it; good for nothing else.
-_REDDIT_APP = (
-    "SHP_MINER_REDDIT_CLIENT_ID=embedded-forum SHP_MINER_REDDIT_CLIENT_SECRET=not-a-secret "
-    "SHP_MINER_REDDIT_USER_AGENT=visitor"
+_HELP = f"""Serve a simulated forum on this machine, to try the crawlers on. Ctrl-C ends it.
+
+PLATFORM is {", ".join(list(ROWS)[:-1])} or {list(ROWS)[-1]}: each serves the same community in its
+own API, on a port of its own. The forum starts a month ago and lives through it at the chosen speed: people post,
+answer and vote, until it has caught up with today.
+"""
+
+
+@click.command(
+    "forum",
+    help=_HELP,
+    epilog=example("shp-miner forum --serve lemmy discourse --threads 100 --day-length 60s"),
 )
-
-#: What to try first; {name} is the community.
-_CRAWLS = {
-    "reddit": _REDDIT_APP + " shp-miner crawl reddit {name} --url {url}",
-    "arctic-shift": "shp-miner crawl arctic-shift {name} --url {url}",
-    "stackexchange": "shp-miner crawl stackexchange all --site {name}.stackexchange.com --url {url}",
-    "lemmy": "shp-miner crawl lemmy {name} --site forum.example --url {url}",
-    "discourse": "shp-miner crawl discourse {name} --site forum.example --url {url}",
-    "nodebb": "shp-miner crawl nodebb {name} --site forum.example --url {url}",
-}
-_READING = " --allow-private --limit 5 --store data/forum"
-
-
-@click.command("forum", epilog=example("shp-miner forum --serve lemmy discourse --threads 100 --day-length 60s"))
 @click.option("--serve", is_flag=True, help="Serve the platforms named; all of them if none is.")
 @click.argument("platforms", nargs=-1, metavar="[PLATFORM]...")
 @click.option("--threads", type=click.IntRange(min=1), default=400, show_default=True, help="Threads in all.")
@@ -77,12 +72,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Serve a simulated forum on this machine, to try the crawlers on. Ctrl-C ends it.
-
-    PLATFORM is reddit, arctic-shift, stackexchange, lemmy, discourse or nodebb: each serves the same community in its
-    own API, on a port of its own. The forum starts a month ago and lives through it at the chosen speed: people post,
-    answer and vote, until it has caught up with today.
-    """
+    """Serve the forum until it is stopped."""
     if not serve:
         raise UsageError("There is nothing to do without --serve.", "Run: shp-miner forum --serve")
     if day_length_s <= 0:
@@ -90,14 +80,15 @@ def command(
     from datetime import UTC, datetime, timedelta
 
     from shp_miner.forum.live import Community
-    from shp_miner.forum.serve.server import PLATFORMS, Forum
+    from shp_miner.forum.serve.server import Forum
     from shp_miner.forum.world import World
 
     # Of the world's span the first half is over and the second ends today; nothing is ever posted in the future.
     world = World(threads=threads, starts_at=datetime.now(UTC) - timedelta(days=World.span_days))
     community = Community(world=world, seed=seed)
-    with Forum(community, list(dict.fromkeys(platforms)) or PLATFORMS, port=port) as forum, _until_stopped() as stopped:
-        urls = {platform: forum.url(platform) for platform in dict.fromkeys(platforms or PLATFORMS)}
+    served = list(dict.fromkeys(platforms or ROWS))
+    with Forum(community, served, port=port) as forum, _until_stopped() as stopped:
+        urls = {platform: forum.url(platform) for platform in served}
 
         def people() -> None:
             say(f"A forum of {threads} simulated threads, community {community.name!r}. Ctrl-C ends it.")
@@ -110,7 +101,11 @@ def command(
 
 def first_command(platform: str, url: str, name: str) -> str:
     """What to try first with a platform at a URL that serves the community of that name."""
-    return _CRAWLS[platform].format(url=url, name=name) + _READING
+    from shp_miner.forum.serve.server import platform as view_of
+
+    usual = f"shp-miner crawl {platform} {{name}}" + (" --site forum.example" if ROWS[platform].runs_on_many else "")
+    crawl: str = getattr(view_of(platform), "first_crawl", usual)
+    return f"{crawl.format(name=name)} --url {url} --allow-private --limit 5 --store data/forum"
 
 
 def _live(community: Community, speed: float, stopped: Event) -> None:

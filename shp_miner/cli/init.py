@@ -9,22 +9,13 @@ from typing import get_args
 
 import click
 
-from shp_miner.cli.crawl import SOURCES
 from shp_miner.cli.options import DEFAULT_STORE, FilePath, example
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.pipeline.keys import FormatName
 from shp_miner.rules.presets import PRESETS
-
-#: A site of each kind that runs on many, and what people mostly read of it.
-_SITES = {
-    "stackexchange": "cooking.stackexchange.com",
-    "lemmy": "lemmy.world",
-    "discourse": "meta.discourse.org",
-    "nodebb": "community.nodebb.org",
-}
-_COMMUNITIES = {"stackexchange": "all", "discourse": "latest"}
+from shp_miner.sources.table import ROWS
 
 
 @click.command(
@@ -36,7 +27,7 @@ _COMMUNITIES = {"stackexchange": "all", "discourse": "latest"}
     ),
 )
 @click.argument("pipeline", type=FilePath(), default=Path("pipeline.toml"), metavar="[PIPELINE.toml]")
-@click.option("--source", type=click.Choice(SOURCES), help="What to crawl; docs/crawling.md has what each gives.")
+@click.option("--source", type=click.Choice(list(ROWS)), help="What to crawl; docs/crawling.md has what each gives.")
 @click.option("--site", help="The forum's host, for sources that run on many.")
 @click.option("--community", "communities", multiple=True, help="A community to crawl. Repeatable.")
 @click.option("--rule", type=click.Choice(list(PRESETS)), default="shp", show_default=True, help="See docs/rules.md.")
@@ -78,27 +69,27 @@ def command(
     asking = sys.stdin.isatty() and not as_json
     if not asking:
         missing = [name for name, value in (("--source", source), ("--community", communities)) if not value]
-        missing += ["--site"] if source in _SITES and not site else []
+        missing += ["--site"] if source and ROWS[source].runs_on_many and not site else []
         if missing:
             raise UsageError(
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
                 "Without a terminal nobody can be asked: see shp-miner init --help.",
             )
-    source = source or click.prompt("Which source?", type=click.Choice(SOURCES), default="discourse")
-    if source in _SITES and not site:
-        site = _asked(f"Which site? (such as {_SITES[source]})", None)
+    row = ROWS[source or click.prompt("Which source?", type=click.Choice(list(ROWS)), default="discourse")]
+    if row.runs_on_many and not site:
+        site = _asked(f"Which site? (such as {row.example_site})", None)
     communities = communities or tuple(
-        _asked("Which communities? (several with spaces between them)", _COMMUNITIES.get(source)).split()
+        _asked("Which communities? (several with spaces between them)", row.whole_site or None).split()
     )
     if out is None:
         out = default_out(communities, site)
         out = _asked("Where shall the dataset go?", out) if asking else out
     text = starting_text(
-        source=source, communities=communities, site=site, rule=rule, formats=formats, out=out, store=store
+        source=row.name, communities=communities, site=site, rule=rule, formats=formats, out=out, store=store
     )
     _write(pipeline, text)
     following = [f"shp-miner run {shlex.quote(str(pipeline))}{option}" for option in (" --dry-run", "")]
-    show({"pipeline": str(pipeline), "next": following}, lambda: _people(pipeline, source, following),
+    show({"pipeline": str(pipeline), "next": following}, lambda: _people(pipeline, row.preparation, following),
          as_json=as_json, quiet=quiet)  # fmt: skip
     return 0
 
@@ -127,9 +118,9 @@ def _write(pipeline: Path, text: str) -> None:
         raise
 
 
-def _people(pipeline: Path, source: str, following: list[str]) -> None:
+def _people(pipeline: Path, preparation: str, following: list[str]) -> None:
     say(f"{pipeline} is written. Next:", "")
-    if source == "reddit":
-        say("  # Reddit wants an app of your own: docs/crawling.md says how to get one, and what to set")
+    if preparation:
+        say(f"  # {preparation}")
     for line, why in zip(following, ("see what it would do and cost", "do it, as often as you like"), strict=True):
         say(f"  {line:<{len(following[0])}}   # {why}")

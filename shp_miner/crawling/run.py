@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from msgspec import structs
 
@@ -15,8 +16,9 @@ from shp_miner.crawling.set_back import set_back
 from shp_miner.crawling.state import State
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.forgetting.forget import purge
+from shp_miner.sources.access import Access, shared
 from shp_miner.sources.http import OverBudget
-from shp_miner.sources.registry import Access, open_source
+from shp_miner.sources.registry import open_source
 from shp_miner.store import Store
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import beside, exclusive
@@ -44,7 +46,7 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
 ) -> list[Crawled]:
     """Read what is new or changed in communities of a source into a store; returns what was done for each.
 
-    `name` is one of sources.registry.NAMES. `site` (a host), `url` and `allow_private` say where the source is, as in
+    `name` is one of sources.table.ROWS. `site` (a host), `url` and `allow_private` say where the source is, as in
     Access; without them `access` does, which also takes clocks and a budget. Requests keep the pace that all runs of a
     person on this machine share, unless `access` has other clocks. `limit` is how many threads are read at most for
     each community, `visits_s` are the ages of later visits in seconds, and `say` gets a calm line now and then.
@@ -53,11 +55,11 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
     done; whatever else goes wrong is in the results and in the next run's queue.
     """
     lake = store if isinstance(store, Store) else Store(store)
-    access = (access or Access()).shared()
+    access = access or Access()
     access = structs.replace(
         access, site=site or access.site, url=url or access.url, allow_private=allow_private or access.allow_private
     )
-    with open_source(name, access) as source:
+    with shared(access) as access, open_source(name, access) as source:
         try:
             names = [source.verify(community) for community in communities]
         except (OverBudget, KeyboardInterrupt) as end:
@@ -89,7 +91,19 @@ def recheck(
     """
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
-    access = (access or Access()).shared()
+    how: dict[str, Any] = {"limit": limit, "visits_s": visits_s, "say": say}
+    with shared(access or Access()) as paced:
+        done, refused = _visited(lake, paced, how, given_up=given_up, older_than_s=older_than_s)
+    if refused and len(refused) == len(done):
+        raise refused[0]
+    _tidy(lake, done)
+    return done
+
+
+def _visited(
+    lake: Store, access: Access, how: Mapping[str, Any], *, given_up: bool, older_than_s: float | None
+) -> tuple[list[Crawled], list[Error]]:
+    """What was done for each community that is due, and what whole sites refused."""
     done: list[Crawled] = []
     refused: list[Error] = []
     _set_right(lake, access)
@@ -105,16 +119,13 @@ def recheck(
             place = structs.replace(access, site=site, url=url if url and "://" in url else None, allow_private=private)
             try:
                 with open_source(name, place) as source:
-                    run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
+                    run = Crawl(source, lake, state, clock=access.clock, **how)
                     done += _until_stopped(communities, partial(run.recheck, unseen_since=unseen_since))
             except (NotAllowed, BadInput, TryLater) as error:
                 # Another site may still be visited.
                 refused.append(error)
                 done.append(Crawled(name, site, communities[0], stopped=error.message))
-    if refused and len(refused) == len(done):
-        raise refused[0]
-    _tidy(lake, done)
-    return done
+    return done, refused
 
 
 def _set_right(store: Store, access: Access) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from shp_miner.errors import Error
 from shp_miner.health import repair as repairing
+from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 from shp_miner.store.found import Found
 from shp_miner.store.lake import TABLES
@@ -28,11 +29,10 @@ _EXTRAS = {"lab": ("matplotlib", "sklearn"), "train": ("torch", "transformers", 
 
 #: Environment variables that hold credentials. Only whether they are set is ever shown.
 _CREDENTIALS = {
-    # An "installed app" has no secret.
-    "Reddit": ("SHP_MINER_REDDIT_CLIENT_ID", "SHP_MINER_REDDIT_USER_AGENT"),
-    "Stack Exchange": ("SHP_MINER_STACKEXCHANGE_KEY",),
-    "Hugging Face": ("HF_TOKEN",),
-}
+    row.title: tuple(one.variable for one in row.credentials if not one.may_be_empty)
+    for row in ROWS.values()
+    if row.credentials
+} | {"Hugging Face": ("HF_TOKEN",)}
 
 #: Below this an import of a month's dump is likely to fail.
 _LOW_DISK_BYTES = 5_000_000_000

@@ -16,8 +16,9 @@ import polars as pl
 
 from shp_miner.lab.table import Table
 from shp_miner.lab.threads import KEY, Shares, Threads, side
+from shp_miner.rules.eligibility import of_platform
 from shp_miner.rules.hashing import Hashes, answer_hashes, mix
-from shp_miner.rules.presets import PRESETS, PROFILES
+from shp_miner.rules.presets import PRESETS
 
 #: Lower ends of classes of the gap between winner and loser, in votes of the labelling half.
 _GAPS = (1, 2, 4, 8, 16)
@@ -95,8 +96,7 @@ def thinning_tables(threads: Threads, seed: int) -> list[Table]:
 
 def _both_halves(threads: Threads, seed: int) -> pl.DataFrame:
     """Answers with the columns `first` and `second`: the scores that either half of their votes makes."""
-    starts = {name: profile.starting_score for name, profile in PROFILES.items()}
-    start = pl.col("platform").replace_strict(starts, return_dtype=pl.Int64)
+    start = of_platform("starting_score", dtype=pl.Int64)
     answers = threads.answers.filter(pl.col("score") >= start).with_columns(start=start)
     votes = (answers["score"] - answers["start"]).to_numpy()
     first = halves(votes, answer_hashes(answers), seed)

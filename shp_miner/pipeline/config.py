@@ -19,15 +19,13 @@ from msgspec import Meta, Struct
 from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest
 from shp_miner.pipeline.keys import CredentialKeys, ForgetKeys, Pipeline
 from shp_miner.rules.presets import Rule, preset
+from shp_miner.sources.table import ROWS
 from shp_miner.units import Duration, Seconds, Size
 
 #: Keys of a rule that a preset decides and nobody sets.
 _NOT_SET = ("name", "confounded")
 
 _SEE = "See docs/pipelines.md for what each key takes."
-
-#: Kinds of source that must be told which site.
-_MANY_SITES = ("stackexchange", "lemmy", "discourse", "nodebb")
 
 #: Keys of an import that only some kinds of dump take.
 _IMPORT_KINDS = {
@@ -172,7 +170,7 @@ def _no_secrets(data: Any, where: str, path: tuple[str, ...] = ()) -> None:
 def _fits(pipeline: Pipeline, where: str) -> None:
     """Raise BadInput for keys that are right by themselves and do not go together."""
     for number, source in enumerate(pipeline.sources, 1):
-        if source.site is None and source.kind in _MANY_SITES:
+        if source.site is None and ROWS[source.kind].runs_on_many:
             raise BadInput(f"{where}: source.{number} has no site.", f"Name it: {source.kind} runs on many.")
     for number, one in enumerate(pipeline.imports, 1):
         for key, kinds in _IMPORT_KINDS.items():

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, defstruct, field
 
+from shp_miner.sources.table import ROWS
 from shp_miner.units import Duration, Seconds, Size
 
 FormatName = Literal["pairs", "shp", "trl", "trl-text", "kto", "ranking", "sft", "bandit"]
+
+if TYPE_CHECKING:
+    SourceKind = str
+else:
+    #: The table of platforms says which; type checkers cannot read it.
+    SourceKind = Literal[tuple(ROWS)]
 
 _Count = Annotated[int, Meta(ge=1)]
 _Share = Annotated[float, Meta(ge=0, lt=1)]
@@ -18,7 +25,7 @@ class SourceKeys(Struct, frozen=True, kw_only=True):
     """A living forum to crawl."""
 
     kind: Annotated[
-        Literal["reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb"],
+        SourceKind,
         Meta(description="The source; docs/crawling.md has what each gives.", examples=["discourse"]),
     ]
     communities: Annotated[
@@ -27,7 +34,8 @@ class SourceKeys(Struct, frozen=True, kw_only=True):
     site: Annotated[
         str | None,
         Meta(
-            description="The forum's host (stackexchange, lemmy, discourse, nodebb).", examples=["meta.discourse.org"]
+            description=f"The forum's host ({', '.join(row.name for row in ROWS.values() if row.runs_on_many)}).",
+            examples=["meta.discourse.org"],
         ),
     ] = None
     url: Annotated[
@@ -157,17 +165,27 @@ class LogKeys(Struct, frozen=True, kw_only=True):
 _SECRET = Annotated[str, Meta(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$")] | None
 
 
-class CredentialKeys(Struct, frozen=True, kw_only=True):
-    """Secrets, by the name of the environment variable that holds them: "${NAME}". Nothing else is taken here."""
+_CREDENTIALS = (
+    'Secrets, by the name of the environment variable that holds them: "${NAME}". Nothing else is taken here.'
+)
 
-    reddit_client_id: Annotated[_SECRET, Meta(description="Reddit app's id.", examples=["${REDDIT_ID}"])] = None
-    reddit_client_secret: Annotated[
-        _SECRET, Meta(description="Reddit app's secret.", examples=["${REDDIT_SECRET}"])
-    ] = None
-    reddit_user_agent: Annotated[
-        _SECRET, Meta(description="Reddit user name of the app's owner.", examples=["${REDDIT_USER}"])
-    ] = None
-    stackexchange_key: Annotated[_SECRET, Meta(description="Stack Exchange key.", examples=["${SE_KEY}"])] = None
+if TYPE_CHECKING:
+
+    class CredentialKeys(Struct, frozen=True, kw_only=True):
+        """Its keys are those of the table of platforms."""
+else:
+    CredentialKeys = defstruct(
+        "CredentialKeys",
+        [
+            (one.key, Annotated[_SECRET, Meta(description=one.about, examples=[one.example])], None)
+            for row in ROWS.values()
+            for one in row.credentials
+        ],
+        module=__name__,
+        namespace={"__doc__": _CREDENTIALS},
+        frozen=True,
+        kw_only=True,
+    )
 
 
 class Pipeline(

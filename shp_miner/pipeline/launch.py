@@ -12,7 +12,7 @@ from shp_miner.pipeline import config
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.pipeline.ran import Ran
 from shp_miner.pipeline.run import run as run_pipeline
-from shp_miner.sources.registry import Access
+from shp_miner.sources.access import Access, shared
 
 
 def run(
@@ -33,8 +33,8 @@ def run(
     if not isinstance(pipeline, Pipeline):
         name, pipeline = name or Path(pipeline).name, config.read(Path(pipeline))
     os.environ.update(config.credentials(pipeline))
-    access = (access or Access()).shared()
-    return run_pipeline(pipeline, name or "pipeline", access=access, only=only, say=say, warn=warn)
+    with shared(access or Access()) as paced:
+        return run_pipeline(pipeline, name or "pipeline", access=paced, only=only, say=say, warn=warn)
 
 
 def bounded(pipeline: Pipeline, *, max_seconds: float | None = None, max_requests: int | None = None) -> Pipeline:

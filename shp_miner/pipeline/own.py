@@ -16,6 +16,7 @@ from shp_miner.model import PROFILE
 from shp_miner.pipeline.keys import ImportKeys, Pipeline, SourceKeys
 from shp_miner.platforms.communities import plain
 from shp_miner.platforms.sites import REDDIT, site_of
+from shp_miner.sources.table import ROWS
 from shp_miner.store.runs import Runs
 
 #: The site that stands for every one of the store.
@@ -26,12 +27,6 @@ NOWHERE = ""
 
 #: Communities of each site, none for the whole of it.
 Places = dict[str, tuple[str, ...]]
-
-#: What stands for a whole site, by source.
-_WHOLE = {"stackexchange": "all", "discourse": "latest"}
-
-#: Sources whose communities are stored as people write them. On others a name can be an id or a part of a path.
-_AS_WRITTEN = ("reddit", "arctic-shift", "stackexchange", "lemmy")
 
 
 class Own:
@@ -91,7 +86,8 @@ class Own:
     def _of_source(self, keys: SourceKeys) -> Places:
         site, names = _site(keys), {plain(name) for name in keys.communities}
         noted = (self._noted(_key("source", _asked(keys))) or {}).get(site, ())
-        if _WHOLE.get(keys.kind) in names or not (noted or keys.kind in _AS_WRITTEN):
+        row = ROWS[keys.kind]
+        if (row.whole_site and row.whole_site in names) or not (noted or row.stored_as_written):
             return {site: ()}
         return {site: tuple(sorted(names.union(noted)))}
 
@@ -128,7 +124,8 @@ def _by_keys(keys: ImportKeys) -> Places | None:
 
 
 def _site(keys: SourceKeys) -> str:
-    return REDDIT if keys.site is None else site_of(keys.site, stackexchange=keys.kind == "stackexchange")
+    row = ROWS[keys.kind]
+    return row.site_of(row.site if keys.site is None else keys.site)
 
 
 def _asked(keys: SourceKeys) -> Any:

@@ -12,20 +12,11 @@ from shp_miner.dumps.importing import matching
 from shp_miner.pipeline.config import credentials, rule_of
 from shp_miner.pipeline.keys import Pipeline, RecheckKeys, SourceKeys
 from shp_miner.pipeline.ran import STEPS
-from shp_miner.platforms.sites import site_of
+from shp_miner.sources import registry
 from shp_miner.sources.http import SYSTEM, Clock
+from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
-
-#: Requests to begin with, threads on a page of the listing, and requests for a thread (docs/crawling.md measures them).
-COSTS: dict[str, tuple[int, int, float]] = {
-    "reddit": (2, 100, 1),
-    "arctic-shift": (1, 100, 1),
-    "stackexchange": (1, 100, 0.02),
-    "lemmy": (3, 50, 2),
-    "discourse": (1, 30, 1),
-    "nodebb": (1, 20, 1),
-}
 
 
 class Planned(Struct):
@@ -71,13 +62,9 @@ def require_credentials(
 ) -> None:
     """Raise NotAllowed where the run would end so, for want of credentials for what is planned."""
     given = {**environment, **credentials(pipeline, environment)}
-    asks_reddit = any(
-        part.step in ("recheck", "crawl") and part.about.split()[0] == "reddit" and part.requests != 0 for part in parts
-    )
-    if asks_reddit:
-        from shp_miner.sources.reddit_praw import Credentials  # noqa: PLC0415
-
-        Credentials.find(environ=given).header()
+    asked = {part.about.split()[0] for part in parts if part.step in ("recheck", "crawl") and part.requests != 0}
+    for name in sorted(asked):
+        registry.require_credentials(name, given)
 
 
 def _visits(state: State | None, now: int, keys: RecheckKeys) -> list[Planned]:
@@ -87,17 +74,18 @@ def _visits(state: State | None, now: int, keys: RecheckKeys) -> list[Planned]:
     unseen_since = 0 if keys.older_than is None else now - round(keys.older_than * 1_000_000)
     for source, site, _, _ in state.sites():
         count = state.due(source, site, now, unseen_since, keys.limit)
-        start, _, each = COSTS[source]
-        requests = round(start + each * count) if count else 0
+        costs = ROWS[source].costs
+        requests = round(costs.start + costs.thread * count) if count else 0
         parts.append(Planned("recheck", f"{source} {site}", f"visit {count:,} threads that are due", requests))
     return parts
 
 
 def _crawl(state: State | None, keys: SourceKeys, community: str) -> Planned:
     """What is known to wait, and one look at the listing; how much is new there, only the site knows."""
-    start, page, each = COSTS[keys.kind]
+    row = ROWS[keys.kind]
+    start, page, each = row.costs.start, row.costs.page, row.costs.thread
     about = " ".join(filter(None, (keys.kind, keys.site, community)))
-    site = keys.site and site_of(keys.site, stackexchange=keys.kind == "stackexchange")
+    site = keys.site and row.site_of(keys.site)
     waiting, known = state.expected(keys.kind, site, community) if state is not None else (0, False)
     if known:
         requests = round(start + 1 + each * min(waiting, keys.limit or waiting))

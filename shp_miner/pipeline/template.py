@@ -11,14 +11,12 @@ from typing import Any
 from shp_miner.pipeline.config import parse
 from shp_miner.pipeline.reference import Key, reference, tables
 from shp_miner.platforms.communities import bare
+from shp_miner.sources.table import ROWS
 
 _HEAD = """\
 # A pipeline for shp-miner: where threads come from, how they are kept up to date, and what is made of them.
 # A line that starts with # and a key is switched off and shows the default, or an example where there is none.
 # Relative paths start at this file's folder."""
-
-#: Communities that stand for a whole site.
-_WHOLE = ("latest", "all")
 
 
 def starting_text(
@@ -53,7 +51,8 @@ def starting_text(
 
 def default_out(communities: Sequence[str], site: str | None) -> str:
     """Where an export goes unless told otherwise: a folder that has the community's name, or the site's."""
-    named = [one for one in communities if one.lower() not in _WHOLE]
+    whole = [row.whole_site for row in ROWS.values() if row.whole_site]
+    named = [one for one in communities if one.lower() not in whole]
     name = bare(named[0]) if named else (site or communities[0]).partition("://")[2] or site or "dataset"
     return "data/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-").lower() or "dataset")
 

@@ -19,8 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner.rules.delays import COMMUNITY, count_delays, delay_cells, log_shares, merge_delays
-from shp_miner.rules.eligibility import COUNTS, THREAD
-from shp_miner.rules.presets import PROFILES
+from shp_miner.rules.eligibility import COUNTS, THREAD, of_platform
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -75,7 +74,6 @@ def measure(judged: pl.DataFrame) -> pl.DataFrame:
     Columns: `row` (in `judged`), `site`, `community`, `thread` (number), `votes` beyond the platform's starting score,
     `log_votes` = sign(v) ln(1 + |v|), `log_rank` = ln of the rank by arrival, `cell` of the delay.
     """
-    starts = {name: profile.starting_score for name, profile in PROFILES.items()}
     rows = (
         judged.select(  # before they are sorted: most columns say nothing here, and sorting copies
             pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
@@ -84,7 +82,7 @@ def measure(judged: pl.DataFrame) -> pl.DataFrame:
             "answer_id",
             "created_at",
             COUNTS,
-            votes=pl.col("score") - pl.col("platform").replace_strict(starts, return_dtype=pl.Int64),
+            votes=pl.col("score") - of_platform("starting_score", dtype=pl.Int64),
             delay_us=(pl.col("created_at") - pl.col("post_created_at")).dt.total_microseconds(),
         )
         .filter(pl.col(COUNTS))

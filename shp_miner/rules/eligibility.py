@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from shp_miner.rules.age import age_reasons
-from shp_miner.rules.presets import PROFILES, Rule
+from shp_miner.rules.presets import OTHERS, PROFILES, Rule
 
 #: The column that says why a row is dropped; null where it is kept.
 REASON = "reason"
@@ -132,7 +132,13 @@ def below_floor() -> pl.Expr:
 def _by_platform(field: str, override: float | bool | None) -> pl.Expr:
     if override is not None:
         return pl.lit(override)
-    return pl.col("platform").replace_strict({name: getattr(profile, field) for name, profile in PROFILES.items()})
+    return of_platform(field)
+
+
+def of_platform(field: str, *, dtype: type[pl.DataType] | None = None) -> pl.Expr:
+    """What the profile of a row's platform (column `platform`) has for a field of Profile."""
+    values = {name: getattr(profile, field) for name, profile in PROFILES.items()}
+    return pl.col("platform").replace_strict(values, default=getattr(OTHERS, field), return_dtype=dtype)
 
 
 def _verdict(conditions: Conditions, also: pl.Expr | None = None) -> list[pl.Expr]:

@@ -17,9 +17,9 @@ from shp_miner.errors import UsageError
 from shp_miner.model import PAIR, TIERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.calibrated import SURE, calibrate, probability, with_theta
-from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts
+from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts, of_platform
 from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
-from shp_miner.rules.presets import PROFILES, Rule
+from shp_miner.rules.presets import Rule
 from shp_miner.tally import Tally
 
 Index = npt.NDArray[np.int64]
@@ -224,9 +224,8 @@ def _measure(answers: pl.DataFrame, rule: Rule) -> npt.NDArray[np.int64]:
     score = answers["score"].to_numpy()
     if rule.measure == "score":
         return score.astype(np.int64, copy=False)
-    starts = {name: profile.starting_score for name, profile in PROFILES.items()}
     # As floats: whole numbers would run over at the largest score.
-    votes = score - answers["platform"].replace_strict(starts, return_dtype=pl.Float64).to_numpy()
+    votes = score - answers.select(of_platform("starting_score", dtype=pl.Float64)).to_series().to_numpy()
     levels = np.where(votes < 0, -1, np.rint(np.log2(1 + np.maximum(votes, 0))))
     result: Index = (levels + answers["accepted"].to_numpy()).astype(np.int64)
     return result

@@ -30,6 +30,9 @@ class Profile(Struct, frozen=True):
     roles_are_ranks: bool = False
 
 
+#: What holds for platforms that are not in PROFILES: the lowest floors there are.
+OTHERS = Profile(0, 0, 1, keep_edited_posts=True)
+
 #: Floors are scores as the platform shows them. Reddit's are SHP's own; the others are the same idea where votes are
 #: fewer. On Stack Exchange edits are how the site works.
 PROFILES: dict[str, Profile] = {
@@ -38,7 +41,7 @@ PROFILES: dict[str, Profile] = {
     "stackexchange": Profile(0, 5, 1, keep_edited_posts=True),
     "discourse": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
     "nodebb": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
-    "threads": Profile(0, 0, 1, keep_edited_posts=True),
+    "threads": OTHERS,
 }
 
 _Count = Annotated[int, Meta(ge=1)]

@@ -22,6 +22,7 @@ from shp_miner.export.registered import known_exports
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.schedule.interval import EVEN_S
 from shp_miner.sources.clocks import default_path
+from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 
 #: What marks as ours a line of a crontab or a unit; the pipeline's path follows.
@@ -127,6 +128,7 @@ def _reads(pipeline: Pipeline) -> tuple[Path, ...]:
 def _variables(pipeline: Pipeline) -> tuple[str, ...]:
     keys = pipeline.credentials
     named = [value[2:-1] for key in keys.__struct_fields__ if (value := getattr(keys, key)) is not None]
-    if not named and any(one.kind == "reddit" for one in pipeline.sources):
-        named = [f"SHP_MINER_REDDIT_{part}" for part in ("CLIENT_ID", "CLIENT_SECRET", "USER_AGENT")]
+    if not named:
+        needed = dict.fromkeys(row for one in pipeline.sources if (row := ROWS[one.kind]).needs_credentials)
+        named = [one.variable for row in needed for one in row.credentials]
     return tuple(named)

@@ -10,10 +10,8 @@ from msgspec import Struct
 
 from shp_miner.errors import UsageError
 from shp_miner.pipeline.keys import Pipeline, SourceKeys
-from shp_miner.pipeline.plan import COSTS
-from shp_miner.sources import limits, reddit
-from shp_miner.sources.limits import Limits
-from shp_miner.sources.registry import STACKEXCHANGE_KEY
+from shp_miner.sources.registry import module
+from shp_miner.sources.table import ROWS, Quota
 from shp_miner.units import UNITS_S, written
 
 #: The intervals that five fields of a crontab line can say without a gap, in seconds. Two days are not among them:
@@ -23,18 +21,6 @@ EVEN_S = tuple(
     + [3600 * hours for hours in (1, 2, 3, 4, 6, 8, 12, 24)]
     + [UNITS_S["w"]]
 )
-
-#: Stack Exchange's requests a day: (without a key, with one), as its API's page on throttles has them.
-QUOTA_A_DAY = (300, 10_000)
-
-_LIMITS: dict[str, Limits] = {
-    "reddit": reddit.LIMITS,
-    "arctic-shift": limits.ARCTIC_SHIFT,
-    "stackexchange": limits.STACKEXCHANGE,
-    "lemmy": limits.LEMMY,
-    "discourse": limits.DISCOURSE,
-    "nodebb": limits.NODEBB,
-}
 
 
 class Bound(Struct, frozen=True):
@@ -72,9 +58,10 @@ def least(pipeline: Pipeline, environment: Mapping[str, str]) -> Bound:
     for (kind, place), requests in needed.items():
         text = f"{place} needs {requests:,} requests before any thread, and answers one in {_pace_s(kind):g} s"
         bounds.append(Bound(requests * _pace_s(kind), text))
-        if kind == "stackexchange":
-            day = quota(pipeline, environment)
-            text = f"{place} needs {requests:,} requests a run, and answers {day:,} a day{_keyless(day)}"
+        quota = ROWS[kind].quota
+        if quota is not None:
+            day = a_day(quota, pipeline, environment)
+            text = f"{place} needs {requests:,} requests a run, and answers {day:,} a day{_keyless(quota, day)}"
             bounds.append(Bound(requests * UNITS_S["d"] / day, text))
     return max(bounds, key=lambda one: one.seconds)
 
@@ -83,14 +70,15 @@ def needs(pipeline: Pipeline) -> dict[tuple[str, str], int]:
     """(kind, place) and the requests that a run sends there at least: to begin with, and a page for each community."""
     result: dict[tuple[str, str], int] = defaultdict(int)
     for one in pipeline.sources:
-        result[one.kind, _place(one)] += COSTS[one.kind][0] + len(one.communities)
+        result[one.kind, _place(one)] += ROWS[one.kind].costs.start + len(one.communities)
     return result
 
 
-def quota(pipeline: Pipeline, environment: Mapping[str, str]) -> int:
-    """The requests a day that Stack Exchange answers."""
-    has_key = pipeline.credentials.stackexchange_key is not None or bool(environment.get(STACKEXCHANGE_KEY))
-    return QUOTA_A_DAY[has_key]
+def a_day(quota: Quota, pipeline: Pipeline, environment: Mapping[str, str]) -> int:
+    """The requests that a platform with that quota answers in a day: more where the run has a key."""
+    key = quota.credential
+    has_key = getattr(pipeline.credentials, key.key) is not None or bool(environment.get(key.variable))
+    return quota.with_key if has_key else quota.without_key
 
 
 def notes(pipeline: Pipeline, every_s: float, environment: Mapping[str, str]) -> list[str]:
@@ -101,14 +89,17 @@ def notes(pipeline: Pipeline, every_s: float, environment: Mapping[str, str]) ->
         found.append(
             "A long run keeps the next from starting (exit code 75); limits.max_seconds in the file ends it in time."
         )
-    day, runs = quota(pipeline, environment), UNITS_S["d"] / every_s
-    mine = any(one.kind == "stackexchange" for one in pipeline.sources)
-    if mine and (limit.max_requests is None or limit.max_requests * runs > day):
-        share = max(1, math.floor(day / max(runs, 1)))
-        found.append(
-            f"Stack Exchange answers {day:,} requests a day{_keyless(day)}; when they are used up, runs wait for "
-            f"midnight UTC (exit codes 3, 75). limits.max_requests = {share} shares them out."
-        )
+    runs = UNITS_S["d"] / every_s
+    for row in dict.fromkeys(ROWS[one.kind] for one in pipeline.sources):
+        if row.quota is None:
+            continue
+        day = a_day(row.quota, pipeline, environment)
+        if limit.max_requests is None or limit.max_requests * runs > day:
+            share = max(1, math.floor(day / max(runs, 1)))
+            found.append(
+                f"{row.title} answers {day:,} requests a day{_keyless(row.quota, day)}; when they are used up, runs "
+                f"wait for midnight UTC (exit codes 3, 75). limits.max_requests = {share} shares them out."
+            )
     return found
 
 
@@ -125,14 +116,15 @@ def nearest(every_s: float, bound: Bound) -> float:
 
 
 def _pace_s(kind: str) -> float:
-    return _LIMITS[kind].interval_s / _LIMITS[kind].requests
+    limits = module(kind).LIMITS
+    return limits.interval_s / limits.requests
 
 
 def _place(source: SourceKeys) -> str:
     """What has one limit: a forum, or the one address in front of all of a platform's communities."""
-    site = None if source.kind == "stackexchange" else source.site
+    site = None if ROWS[source.kind].one_api else source.site
     return source.url or site or source.kind
 
 
-def _keyless(day: int) -> str:
-    return " without a key" if day == QUOTA_A_DAY[0] else ""
+def _keyless(quota: Quota, day: int) -> str:
+    return " without a key" if day == quota.without_key else ""

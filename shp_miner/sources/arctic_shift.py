@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -22,10 +23,10 @@ from shp_miner.errors import BadInput
 from shp_miner.model import CLOCK_SKEW, NO_COMMUNITY
 from shp_miner.platforms import reddit as reddit_records
 from shp_miner.platforms.items import Answer, Post, Thread
-from shp_miner.sources import limits
+from shp_miner.sources.access import Access, http_of
 from shp_miner.sources.evidence import Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Refused, Unexpected
-from shp_miner.sources.limits import Wait
+from shp_miner.sources.limits import Limits, Wait
 from shp_miner.sources.losing import each, losing
 from shp_miner.sources.pace import SYSTEM, Clock
 from shp_miner.sources.reddit_answers import plain_name
@@ -81,8 +82,15 @@ def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) ->
     return Wait(now + _BUSY_S, "says that it is too busy", retry=True)
 
 
-#: How the archive is asked; its base is URL.
-LIMITS = msgspec.structs.replace(limits.ARCTIC_SHIFT, signals=signals)
+#: A guest: one at a time, about one a second.
+LIMITS = Limits(requests=60, interval_s=60, pause_s=1.0, signals=signals)
+
+
+@contextmanager
+def opened(access: Access) -> Iterator[ArcticShift]:
+    """The archive, ready to be asked. See registry.Module."""
+    with http_of(access.url or URL, LIMITS, access) as http:
+        yield ArcticShift(http, clock=access.clock)
 
 
 class ArcticShift:

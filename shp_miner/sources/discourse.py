@@ -7,7 +7,8 @@ comes up again when it is answered; likes move nothing, so scores are read again
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -26,9 +27,12 @@ from shp_miner.platforms.discourse import (
     to_thread,
 )
 from shp_miner.platforms.items import Thread
+from shp_miner.sources.access import Access, address, http_of, site_and_url
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
+from shp_miner.sources.limits import Limits, Wait
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
+from shp_miner.sources.table import ROWS
 from shp_miner.units import to_us
 
 if TYPE_CHECKING:
@@ -45,11 +49,45 @@ MEANINGS = Meanings(
 )
 
 #: The community that is all topics of a site.
-WHOLE_SITE = "latest"
+WHOLE_SITE = ROWS["discourse"].whole_site
 
 #: Posts in one answer, as Discourse's own client asks for them.
 _POSTS_PER_REQUEST = 20
 _PLAIN_SLUG = re.compile(r"[a-z0-9_-]+")
+
+
+class _Extras(msgspec.Struct):
+    wait_seconds: float
+
+
+class _Limited(msgspec.Struct):
+    extras: _Extras
+
+
+_LIMITED = msgspec.json.Decoder(_Limited)
+
+
+def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
+    """What a body asks for: `extras.wait_seconds` of a refusal."""
+    if status != 429:
+        return None
+    try:
+        wait_s = _LIMITED.decode(body).extras.wait_seconds
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Wait(now + max(0.0, wait_s), f"asks for a pause of {wait_s:.0f} s (wait_seconds)", retry=True)
+
+
+#: Half of the default of 200 a minute and 50 in 10 seconds, which other readers at the same address use too.
+LIMITS = Limits(requests=100, interval_s=60, burst=10, signals=signals)
+
+
+@contextmanager
+def opened(access: Access) -> Iterator[Discourse]:
+    """A forum, ready to be asked. See registry.Module."""
+    site, url = site_and_url(Discourse.name, access)
+    with http_of(url, LIMITS, access) as http:
+        yield Discourse(http, site, address(Discourse.name, site, access.site, url))
 
 
 class _ListedTopic(msgspec.Struct, kw_only=True):
@@ -216,7 +254,7 @@ class Discourse:
         return NotAllowed(f"{self.site} shows its topics to members only.", "Only what the public can read is crawled.")
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
-        return other_software(self._http, self.site, "Discourse", error)
+        return other_software(self._http, self.site, self.name, error)
 
 
 def _matching(categories: Mapping[int, Category], wanted: str) -> list[int]:

@@ -7,7 +7,8 @@ only. What is deleted or removed stays as a stub that says so, or is not handed 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -17,14 +18,19 @@ import msgspec
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.platforms.communities import bare
 from shp_miner.platforms.items import Answer, Post, Role, State, Thread
+from shp_miner.sources.access import Access, http_of, site_and_url
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Refused, Unexpected
 from shp_miner.sources.lemmy_v3 import V3
 from shp_miner.sources.lemmy_v4 import V4, Api, Comment, CommentView, Person, PostView
 from shp_miner.sources.lemmy_v4 import Post as LemmyPost
+from shp_miner.sources.limits import Limits
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 from shp_miner.text.notices import notice
+
+#: No documented number that holds for every instance: small machines, run by volunteers.
+LIMITS = Limits(requests=60, interval_s=60, burst=5)
 
 #: However much is asked for, a page of direct replies ends here (db_views/comment in Lemmy's source code).
 CAP = 300
@@ -44,6 +50,14 @@ MEANINGS = Meanings(
 #: Who may read, in the words of 0.19 and 1.0, where it is not everybody.
 _MEMBERS_ONLY = frozenset({"localonly", "localonlyprivate", "private"})
 _TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})?")
+
+
+@contextmanager
+def opened(access: Access) -> Iterator[Lemmy]:
+    """An instance, ready to be asked. See registry.Module."""
+    site, url = site_and_url(Lemmy.name, access)
+    with http_of(url, LIMITS, access) as http:
+        yield Lemmy(http, site)
 
 
 class Lemmy:
@@ -165,7 +179,7 @@ class Lemmy:
             if isinstance(error, NotAllowed):
                 return at_the_door(error, MEANINGS) or error
         wall = at_the_door(refusals[-1], MEANINGS)
-        return wall or other_software(self._http, self.site, "Lemmy", refusals[-1])
+        return wall or other_software(self._http, self.site, self.name, refusals[-1])
 
     def _private(self) -> NotAllowed:
         return NotAllowed(

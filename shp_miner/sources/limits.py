@@ -1,4 +1,4 @@
-"""How much each platform may be asked, and how each says that it was too much.
+"""How much a site may be asked, and how it says that it was too much. The numbers are in each platform's module.
 
 Platforms say so in headers, which are read here for all, and some in the body of an answer. What a body says is read by
 the function `signals` of the platform's Limits: it gets the body, the headers (lower-case names), the status and the
@@ -7,9 +7,7 @@ time, and returns a Wait or None. It is called for every answer, whatever its st
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 
@@ -116,83 +114,3 @@ def _date(text: str) -> float | None:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-# -- Stack Exchange ---------------------------------------------------------------------------------------------------
-
-
-class _Wrapper(msgspec.Struct):
-    backoff: float | None = None
-    quota_remaining: int | None = None
-    error_name: str | None = None
-    error_message: str | None = None
-
-
-_WRAPPER = msgspec.json.Decoder(_Wrapper)
-_AVAILABLE_IN = re.compile(r"available in (\d+) second")
-
-
-def stackexchange_signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
-    """Stack Exchange: `backoff` holds for the method, a used up quota until midnight UTC, a throttle for its time."""
-    try:
-        wrapper = _WRAPPER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    if wrapper.error_name == "throttle_violation":
-        told = _AVAILABLE_IN.search(wrapper.error_message or "")
-        if told:
-            return Wait(now + float(told[1]), "says that this address has asked too often (throttle)", retry=True)
-        # Without a time it is the quota of the day.
-        return Wait(_next_midnight(now), "says that the quota of the day is used up", retry=True)
-    if wrapper.quota_remaining is not None and wrapper.quota_remaining <= 0:
-        return Wait(_next_midnight(now), "says that the quota of the day is used up", retry=status >= 400)
-    if wrapper.backoff is not None and wrapper.backoff > 0:
-        why = f"asks for a pause of {wrapper.backoff:.0f} s (backoff)"
-        return Wait(now + wrapper.backoff, why, method_only=True, retry=status >= 400)
-    return None
-
-
-def _next_midnight(now: float) -> float:
-    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (day + timedelta(days=1)).timestamp()
-
-
-# -- Discourse --------------------------------------------------------------------------------------------------------
-
-
-class _Extras(msgspec.Struct):
-    wait_seconds: float
-
-
-class _Limited(msgspec.Struct):
-    extras: _Extras
-
-
-_LIMITED = msgspec.json.Decoder(_Limited)
-
-
-def discourse_signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
-    """Discourse: `extras.wait_seconds` of a refusal."""
-    if status != 429:
-        return None
-    try:
-        wait_s = _LIMITED.decode(body).extras.wait_seconds
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return Wait(now + max(0.0, wait_s), f"asks for a pause of {wait_s:.0f} s (wait_seconds)", retry=True)
-
-
-# -- The platforms ----------------------------------------------------------------------------------------------------
-
-#: 100 a minute and client, averaged over ten minutes (Reddit's API rules); PRAW paces itself by the headers as well.
-REDDIT = Limits(requests=100, interval_s=60, burst=10)
-#: A guest: one at a time, about one a second.
-ARCTIC_SHIFT = Limits(requests=60, interval_s=60, pause_s=1.0)
-#: 30 a second get an address banned; the daily quota is the real limit.
-STACKEXCHANGE = Limits(requests=120, interval_s=60, burst=5, pause_s=0.1, signals=stackexchange_signals)
-#: No documented number that holds for every instance: small machines, run by volunteers.
-LEMMY = Limits(requests=60, interval_s=60, burst=5)
-#: Half of the default of 200 a minute and 50 in 10 seconds, which other readers at the same address use too.
-DISCOURSE = Limits(requests=100, interval_s=60, burst=10, signals=discourse_signals)
-#: No documented number.
-NODEBB = Limits(requests=60, interval_s=60, burst=5)

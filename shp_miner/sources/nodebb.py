@@ -6,7 +6,8 @@ request for each post instead of one for 20.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from html import unescape
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote
@@ -15,7 +16,9 @@ import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.platforms.items import Answer, Post, State, Thread
+from shp_miner.sources.access import Access, address, http_of, site_and_url
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
+from shp_miner.sources.limits import Limits
 from shp_miner.sources.nodebb_categories import AllCategories, Categories, by_name, is_link
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from shp_miner.sources.http import Http
 
 _T = TypeVar("_T")
+
+#: No documented number.
+LIMITS = Limits(requests=60, interval_s=60, burst=5)
 
 #: Ids are numbers, and addresses for posts and people from other servers (ActivityPub, since version 4).
 _Id = int | str
@@ -37,6 +43,14 @@ MEANINGS = Meanings(
     statuses={401: "closed", 403: "forbidden", 404: "missing", 410: "missing"},
     own={"path": str, "bodyClass": str, "loggedIn": bool, "response": dict},
 )
+
+
+@contextmanager
+def opened(access: Access) -> Iterator[NodeBB]:
+    """A forum, ready to be asked. See registry.Module."""
+    site, url = site_and_url(NodeBB.name, access)
+    with http_of(url, LIMITS, access) as http:
+        yield NodeBB(http, site, address(NodeBB.name, site, access.site, url))
 
 
 class _User(msgspec.Struct, kw_only=True):
@@ -336,7 +350,7 @@ class NodeBB:
         )
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
-        return other_software(self._http, self.site, "NodeBB", error)
+        return other_software(self._http, self.site, self.name, error)
 
 
 def _answers(post: _Post, first: _Post) -> bool:

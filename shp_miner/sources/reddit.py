@@ -11,7 +11,8 @@ leaves out is looked up by id: comments that were removed before anybody replied
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -26,9 +27,11 @@ from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.model import CLOCK_SKEW
 from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.platforms.reddit import SITE
-from shp_miner.sources import limits, reddit_answers
+from shp_miner.sources import reddit_answers
+from shp_miner.sources.access import Access
 from shp_miner.sources.attempts import Silent
 from shp_miner.sources.evidence import Meanings
+from shp_miner.sources.limits import Limits
 from shp_miner.sources.losing import each
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks
 from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing, plain_name
@@ -36,8 +39,9 @@ from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate,
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 from shp_miner.tally import Lost
 
-#: Reddit's window for counting requests is ten minutes; a budget used up in it is worth waiting for.
-LIMITS = msgspec.structs.replace(limits.REDDIT, max_wait_s=660.0)
+#: 100 a minute and client, averaged over ten minutes (Reddit's API rules); PRAW paces itself by the headers as well. A
+#: budget used up in those ten minutes is worth waiting for.
+LIMITS = Limits(requests=100, interval_s=60, burst=10, max_wait_s=660.0)
 
 #: Reddit's own figures: threads in a page, comments in a tree, ids at a time.
 _PAGE, _TREE, _IDS = 100, 500, 100
@@ -68,6 +72,26 @@ _REPORT_HINT = "Reddit's API may have changed; please report this."
 T = TypeVar("T")
 
 
+@contextmanager
+def opened(access: Access) -> Iterator[Reddit]:
+    """Reddit, ready to be asked. Raises NotAllowed without credentials. See registry.Module."""
+    yield Reddit(
+        Credentials.find(),
+        oauth_url=access.url or API_URL,
+        reddit_url=access.url or LOGIN_URL,
+        limits=LIMITS,
+        clocks=access.clocks,
+        clock=access.clock,
+        budget=access.budget,
+        allow_private=access.allow_private,
+    )
+
+
+def require_credentials(environment: Mapping[str, str]) -> None:
+    """Raise NotAllowed where an app's credentials are missing, or cannot be right. See registry.Guarded."""
+    Credentials.find(environ=environment).header()
+
+
 class Reddit:
     """Reddit as a source; see source.Source. Listings go from now into the past and cannot start at a time.
 
@@ -89,7 +113,7 @@ class Reddit:
         *,
         oauth_url: str = API_URL,
         reddit_url: str = LOGIN_URL,
-        limits: limits.Limits = LIMITS,
+        limits: Limits = LIMITS,
         clocks: Clocks | None = None,
         clock: Clock = SYSTEM,
         budget: Budget | None = None,

@@ -38,10 +38,11 @@ from shp_miner.sources.connect import transport
 from shp_miner.sources.decode import Instead, is_html, is_login
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks, Pace
+from shp_miner.sources.table import ROWS
 
 API_URL, LOGIN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
 
-_VARIABLES = {name: f"SHP_MINER_REDDIT_{name.upper()}" for name in ("client_id", "client_secret", "user_agent")}
+_VARIABLES = {one.key.removeprefix("reddit_"): one.variable for one in ROWS["reddit"].credentials}
 _ACCESS = (
     "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). With an app of your own set "
     f"{', '.join(_VARIABLES.values())} (your user name); without one read dump files (`import reddit-dump`) or the "

@@ -2,123 +2,53 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib import import_module
-from urllib.parse import urlsplit
-
-import msgspec
+from typing import Protocol, cast
 
 from shp_miner.errors import UsageError
-from shp_miner.platforms.sites import site_of
-from shp_miner.sources import limits
-from shp_miner.sources.http import SYSTEM, Budget, Clock, Clocks, Http
+from shp_miner.sources.access import Access
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.source import Source
+from shp_miner.sources.table import ROWS
 
-NAMES = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb")
-
-#: Stack Exchange's key for more requests a day; it is no secret, but nobody else's business either.
-STACKEXCHANGE_KEY = "SHP_MINER_STACKEXCHANGE_KEY"
-STACKEXCHANGE_URL = "https://api.stackexchange.com"
-
-_CLASSES = {"lemmy": "Lemmy", "discourse": "Discourse", "nodebb": "NodeBB"}
-_EXAMPLES = {"lemmy": "lemmy.world", "discourse": "meta.discourse.org", "nodebb": "community.nodebb.org"}
-_LIMITS = {"lemmy": limits.LEMMY, "discourse": limits.DISCOURSE, "nodebb": limits.NODEBB}
+__all__ = ["Access", "Guarded", "Module", "module", "open_source", "require_credentials"]
 
 
-class Access(msgspec.Struct, kw_only=True):
-    """Where a source is and how it may be asked.
+class Module(Protocol):
+    """What the module of every platform holds."""
 
-    `site` is a host ("lemmy.world") or the address of a forum that does not lie at its host's root. `url` is the API's
-    address where that is elsewhere, such as an embedded forum's. Private addresses are refused unless allowed.
-    """
+    #: How a site is asked.
+    LIMITS: Limits
 
-    site: str | None = None
-    url: str | None = None
-    allow_private: bool = False
-    clocks: Clocks | None = None
-    clock: Clock = SYSTEM
-    budget: Budget | None = None
-
-    def shared(self) -> Access:
-        """The same; where no clocks are given, at the pace that all runs of this person on this machine share."""
-        if self.clocks is not None:
-            return self
-        from shp_miner.sources.clocks import FileClocks  # noqa: PLC0415 - most of this room does without
-
-        return msgspec.structs.replace(self, clocks=FileClocks())
+    def opened(self, access: Access) -> AbstractContextManager[Source]:
+        """A source, ready to be asked. Raises UsageError without a site where one is needed."""
+        ...
 
 
-@contextmanager
-def open_source(name: str, access: Access) -> Iterator[Source]:
+class Guarded(Module, Protocol):
+    """What the module of a platform that needs credentials holds besides."""
+
+    def require_credentials(self, environment: Mapping[str, str]) -> None:
+        """Raise NotAllowed where credentials are missing in the environment, or cannot be right."""
+        ...
+
+
+def module(name: str) -> Module:
+    """The module of a platform, imported. Raises UsageError for an unknown name."""
+    row = ROWS.get(name)
+    if row is None:
+        raise UsageError(f"There is no source {name!r}.", f"The sources: {', '.join(ROWS)}.")
+    return cast("Module", import_module(row.module))
+
+
+def open_source(name: str, access: Access) -> AbstractContextManager[Source]:
     """A source, ready to be asked. Raises UsageError for an unknown name or no site, NotAllowed without credentials."""
-    match name:
-        case "reddit":
-            yield _reddit(access)
-        case "arctic-shift":
-            from shp_miner.sources import arctic_shift  # noqa: PLC0415
-
-            with _http(access.url or arctic_shift.URL, arctic_shift.LIMITS, access) as http:
-                yield arctic_shift.ArcticShift(http, clock=access.clock)
-        case "stackexchange":
-            from shp_miner.sources.stackexchange import StackExchange  # noqa: PLC0415
-
-            site, _ = _forum(name, access, "cooking.stackexchange.com")
-            key = os.environ.get(STACKEXCHANGE_KEY) or None
-            with _http(access.url or STACKEXCHANGE_URL, limits.STACKEXCHANGE, access, [key] if key else []) as http:
-                yield StackExchange(http, site, key)
-        case "lemmy" | "discourse" | "nodebb":
-            site, url = _forum(name, access, _EXAMPLES[name])
-            module = import_module(f"shp_miner.sources.{name}")
-            with _http(url, _LIMITS[name], access) as http:
-                # Lemmy names its own addresses.
-                address = () if name == "lemmy" else (_address(site, access.site, url),)
-                yield getattr(module, _CLASSES[name])(http, site, *address)
-        case _:
-            raise UsageError(f"There is no source {name!r}.", f"The sources: {', '.join(NAMES)}.")
+    return module(name).opened(access)
 
 
-def _forum(name: str, access: Access, example: str) -> tuple[str, str]:
-    """The site's name (its host, with the path of a forum that lies below it) and its address."""
-    if not access.site:
-        raise UsageError(f"Which site? {name} runs on many.", f"Name it: --site {example}.")
-    url = access.site if "://" in access.site else f"https://{access.site}"
-    return site_of(access.site, stackexchange=name == "stackexchange"), access.url or url
-
-
-def _address(site: str, *asked: str | None) -> str:
-    """Where people find a site, as it was asked for: one without TLS bears http://."""
-    for address in asked:
-        parts = urlsplit(address or "")
-        if parts.scheme and site_of(address or "") == site:
-            return f"{parts.scheme}://{site}"
-    return f"https://{site}"
-
-
-def _http(base: str, allowed: Limits, access: Access, secrets: Sequence[str] = ()) -> Http:
-    return Http(
-        base,
-        limits=allowed,
-        clocks=access.clocks,
-        clock=access.clock,
-        budget=access.budget,
-        allow_private=access.allow_private,
-        secrets=secrets,
-    )
-
-
-def _reddit(access: Access) -> Source:
-    from shp_miner.sources.reddit import Reddit  # noqa: PLC0415
-    from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials  # noqa: PLC0415
-
-    return Reddit(
-        Credentials.find(),
-        oauth_url=access.url or API_URL,
-        reddit_url=access.url or LOGIN_URL,
-        clocks=access.clocks,
-        clock=access.clock,
-        budget=access.budget,
-        allow_private=access.allow_private,
-    )
+def require_credentials(name: str, environment: Mapping[str, str]) -> None:
+    """Raise NotAllowed where a platform needs credentials that the environment has not."""
+    if ROWS[name].needs_credentials:
+        cast("Guarded", module(name)).require_credentials(environment)

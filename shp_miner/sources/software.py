@@ -10,9 +10,8 @@ import msgspec
 
 from shp_miner.errors import BadInput, Error
 from shp_miner.sources.http import Http, OverBudget, Unexpected
+from shp_miner.sources.table import ROWS
 
-#: Software with a source of its own here, by the name that sites give; of each the command's word is the same.
-_READ = {"discourse": "Discourse", "lemmy": "Lemmy", "nodebb": "NodeBB"}
 #: How others write themselves, whatever the case that sites give.
 _OTHERS = {"piefed": "PieFed", "mbin": "Mbin", "kbin": "kbin", "phpbb": "phpBB", "wordpress": "WordPress"}
 
@@ -39,24 +38,27 @@ class _NodeInfo(msgspec.Struct):
 
 
 def other_software(http: Http, site: str, wanted: str, refused: Error | None) -> BadInput:
-    """What to say of a site that does not answer as `wanted` ("Lemmy"): which software it runs, where it tells.
+    """What to say of a site that does not answer as `wanted` ("lemmy"): which software it runs, where it tells.
 
     `refused` is its answer. Sends two requests at most.
     """
-    name = next((name for name in _told(http, refused) if name.lower() != wanted.lower()), None)
+    row = ROWS[wanted]
+    name = next((name for name in _told(http, refused) if name.lower() != row.software), None)
     if name is None:
         why = f" ({refused.message.rstrip('.')})" if refused else ""
-        kind = "instance" if wanted == "Lemmy" else "forum"
         return BadInput(
-            f"{site} does not answer like a {wanted} {kind}{why}.",
-            f"Check the address, and that the site runs {wanted}.",
+            f"{site} does not answer like a {row.title} {row.sites_are}{why}.",
+            f"Check the address, and that the site runs {row.title}.",
         )
-    shown = (_READ | _OTHERS).get(name.lower(), name)
-    if name.lower() in _READ:
-        return BadInput(f"{site} runs {shown}, not {wanted}.", f"Crawl it as such: shp-miner crawl {name.lower()}.")
+    other = next((one for one in ROWS.values() if one.software == name.lower()), None)
+    if other is not None:
+        return BadInput(
+            f"{site} runs {other.title}, not {row.title}.", f"Crawl it as such: shp-miner crawl {other.name}."
+        )
+    shown = _OTHERS.get(name.lower(), name)
     return BadInput(
-        f"{site} runs {shown}, not {wanted}.",
-        f"No source of shp-miner reads {shown}: its API is another one. Choose a site that runs {wanted}.",
+        f"{site} runs {shown}, not {row.title}.",
+        f"No source of shp-miner reads {shown}: its API is another one. Choose a site that runs {row.title}.",
     )
 
 

@@ -6,8 +6,12 @@ absent. Requests go by method ("/questions/{ids}") because the API asks for paus
 
 from __future__ import annotations
 
+import os
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any, Generic, Literal, TypeVar
 
@@ -16,14 +20,22 @@ import msgspec
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.platforms.stackexchange import COMMUNITY_USER, license_by_date
+from shp_miner.sources.access import Access, http_of, site_and_url
 from shp_miner.sources.evidence import Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Params, Refused, Unexpected
+from shp_miner.sources.limits import Limits, Wait
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
+from shp_miner.sources.table import ROWS
 
 _Found = TypeVar("_Found")
 
+URL = "https://api.stackexchange.com"
+
+#: The variable that holds a key for more requests a day; it is no secret, but nobody else's business either.
+KEY = ROWS["stackexchange"].credentials[0].variable
+
 #: The community that is a whole site.
-WHOLE_SITE = "all"
+WHOLE_SITE = ROWS["stackexchange"].whole_site
 
 #: The most items on a page, and the most ids in one request.
 _PAGE_SIZE = 100
@@ -44,6 +56,55 @@ MEANINGS = Meanings(statuses={401: "closed", 403: "closed"})
 _KEY_ERRORS = frozenset({401, 402, 403, 405, 406})
 _UNKNOWN = 404
 _BAD_MOMENT = frozenset({500, 503})
+
+
+class _Wrapper(msgspec.Struct):
+    backoff: float | None = None
+    quota_remaining: int | None = None
+    error_name: str | None = None
+    error_message: str | None = None
+
+
+_WRAPPER = msgspec.json.Decoder(_Wrapper)
+_AVAILABLE_IN = re.compile(r"available in (\d+) second")
+
+
+def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
+    """What a body asks for: `backoff` holds for the method, a used up quota until midnight UTC, a throttle its time."""
+    try:
+        wrapper = _WRAPPER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if wrapper.error_name == "throttle_violation":
+        told = _AVAILABLE_IN.search(wrapper.error_message or "")
+        if told:
+            return Wait(now + float(told[1]), "says that this address has asked too often (throttle)", retry=True)
+        # Without a time it is the quota of the day.
+        return Wait(_next_midnight(now), "says that the quota of the day is used up", retry=True)
+    if wrapper.quota_remaining is not None and wrapper.quota_remaining <= 0:
+        return Wait(_next_midnight(now), "says that the quota of the day is used up", retry=status >= 400)
+    if wrapper.backoff is not None and wrapper.backoff > 0:
+        why = f"asks for a pause of {wrapper.backoff:.0f} s (backoff)"
+        return Wait(now + wrapper.backoff, why, method_only=True, retry=status >= 400)
+    return None
+
+
+def _next_midnight(now: float) -> float:
+    day = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (day + timedelta(days=1)).timestamp()
+
+
+#: 30 a second get an address banned; the daily quota is the real limit.
+LIMITS = Limits(requests=120, interval_s=60, burst=5, pause_s=0.1, signals=signals)
+
+
+@contextmanager
+def opened(access: Access) -> Iterator[StackExchange]:
+    """A site, ready to be asked, with the key for more requests a day if there is one. See registry.Module."""
+    site, _ = site_and_url(StackExchange.name, access)
+    key = os.environ.get(KEY) or None
+    with http_of(access.url or URL, LIMITS, access, [key] if key else []) as http:
+        yield StackExchange(http, site, key)
 
 
 class _Refusal(msgspec.Struct):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 from shp_miner.forum.live import Community, LiveAnswer, LiveItem, LiveThread
-from shp_miner.forum.serve.message import Request, Response
+from shp_miner.forum.serve.message import WORDS, Request, Response, Status
 from shp_miner.forum.serve.reddit import base36, number
 
 #: When the archive reads an item again, in seconds after it was posted.
@@ -44,6 +44,11 @@ class ArcticShiftApi:
         # By id: the author and text of what was live when it was read, and time and score of the second reading.
         self._texts: dict[str, tuple[str, str]] = {}
         self._second: dict[str, tuple[int, int]] = {}
+
+    @staticmethod
+    def refusal(status: Status) -> Response:
+        """The archive's own refusal."""
+        return Response(status, {"data": None, "error": WORDS[status].capitalize()})
 
     def respond(self, request: Request) -> Response:
         """Answer a request; what is wrong is said in the body."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shp_miner.forum.live import Community, LiveAnswer, LiveItem, LiveThread
-from shp_miner.forum.serve.message import Request, Response
+from shp_miner.forum.serve.message import Request, Response, Status
 
 #: Discourse's own figures: topics in a page, posts in a page.
 _TOPICS, _POSTS = 30, 20
@@ -29,6 +29,14 @@ _NOT_PERMITTED = Response(
 _DELETED = "(post deleted by author)"
 
 
+_REFUSALS = {
+    401: ("not_logged_in", "You need to be logged in to do that."),
+    403: ("invalid_access", "You are not permitted to view the requested resource."),
+    404: ("not_found", "The requested URL or resource could not be found."),
+    410: ("not_found", "That topic has been deleted."),
+}
+
+
 class DiscourseApi:
     """Discourse's JSON over a community. A private one is a site for members only, a banned one no category."""
 
@@ -36,6 +44,12 @@ class DiscourseApi:
 
     def __init__(self, community: Community) -> None:
         self.community = community
+
+    @staticmethod
+    def refusal(status: Status) -> Response:
+        """Discourse's own refusal."""
+        kind, says = _REFUSALS[status]
+        return Response(status, {"errors": [says], "error_type": kind})
 
     def respond(self, request: Request) -> Response:
         """Answer a request as a guest's."""

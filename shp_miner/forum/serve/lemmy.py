@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from shp_miner.forum.live import Community, LiveAnswer, LiveItem, LiveThread
-from shp_miner.forum.serve.message import Request, Response
+from shp_miner.forum.serve.message import Request, Response, Status
 from shp_miner.forum.simulate import SITE
 
 _PAGE_MAX, _PAGE_DEFAULT, _TREE_MAX = 50, 10, 300
@@ -38,6 +38,9 @@ class _Refused(Exception):
         self.status, self.error = status, error
 
 
+_REFUSALS = {401: "incorrect_login", 403: "only_followers_can_view", 404: "not_found", 410: "deleted"}
+
+
 class LemmyApi:
     """A server of Lemmy 1.0. What it still says in v3 has no second page."""
 
@@ -47,6 +50,11 @@ class LemmyApi:
 
     def __init__(self, community: Community) -> None:
         self.community = community
+
+    @staticmethod
+    def refusal(status: Status) -> Response:
+        """Lemmy's own refusal."""
+        return Response(status, {"error": _REFUSALS[status]})
 
     def respond(self, request: Request) -> Response:
         """Answer a request; an unknown path with an empty 404, as the real server does."""

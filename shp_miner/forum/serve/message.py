@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import parse_qs
 
 import msgspec
+
+#: Statuses of a refusal, and what they are called.
+Status = Literal[401, 403, 404, 410]
+WORDS: dict[Status, str] = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 410: "Gone"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ class Response:
 class Platform(Protocol):
     """A platform's API over a community. Made with the community as its one argument.
 
-    A view may set `always_gzip = True` where the platform compresses whatever the client accepts.
+    A view may set `always_gzip = True` where the platform compresses whatever the client accepts, and `first_crawl` to
+    a command that reads it where `shp-miner crawl PLATFORM {name} --site forum.example` does not ({name} is the
+    community). Its static method `refusal(status)` makes the platform's own refusals, for planned faults.
     """
 
     platform: ClassVar[str]

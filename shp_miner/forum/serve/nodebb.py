@@ -11,7 +11,7 @@ import html
 from typing import Any, ClassVar, TypeVar
 
 from shp_miner.forum.live import Community, LiveAnswer, LiveItem, LiveThread
-from shp_miner.forum.serve.message import Request, Response
+from shp_miner.forum.serve.message import Request, Response, Status
 
 #: NodeBB's defaults: topics in a page, posts in a page.
 _TOPICS, _POSTS = 20, 20
@@ -25,6 +25,13 @@ _NOT_FOUND = Response(404, {"path": "/api", "loggedIn": False, "title": "[[globa
 _NOT_ALLOWED = Response(
     401, {"status": {"code": "not-authorised", "message": "A valid login session was not found."}, "response": {}}
 )
+
+
+_REFUSALS = {
+    401: ("not-authorised", "A valid login session was not found. Please log in and try again."),
+    403: ("forbidden", "You are not authorised to make this call."),
+    410: ("gone", "This resource is not available any more."),
+}
 
 
 class NodebbApi:
@@ -41,6 +48,14 @@ class NodebbApi:
     def slug(self) -> str:
         """The category's slug."""
         return f"{CATEGORY_ID}/{self.community.name}"
+
+    @staticmethod
+    def refusal(status: Status) -> Response:
+        """NodeBB's own refusal."""
+        if status == 404:
+            return _NOT_FOUND
+        code, says = _REFUSALS[status]
+        return Response(status, {"status": {"code": code, "message": says}, "response": {}})
 
     def respond(self, request: Request) -> Response:
         """Answer a request as a guest's."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from shp_miner.forum.live import Community, LiveAnswer, LiveThread
-from shp_miner.forum.serve.message import Request, Response
+from shp_miner.forum.serve.message import WORDS, Request, Response, Status
 
 #: The one app that may ask.
 CLIENT_ID, CLIENT_SECRET = "embedded-forum", "not-a-secret"
@@ -63,6 +63,10 @@ class RedditApi:
     """Reddit's API over a community. `hides_scores_s`: how long the score of a new comment or post is hidden."""
 
     platform: ClassVar[str] = "reddit"
+    first_crawl: ClassVar[str] = (
+        f"SHP_MINER_REDDIT_CLIENT_ID={CLIENT_ID} SHP_MINER_REDDIT_CLIENT_SECRET={CLIENT_SECRET} "
+        "SHP_MINER_REDDIT_USER_AGENT=visitor shp-miner crawl reddit {name}"
+    )
 
     def __init__(self, community: Community, *, hides_scores_s: int = 0, closed: Closed | None = None) -> None:
         self.community = community
@@ -70,6 +74,12 @@ class RedditApi:
         self.closed = closed
         self._tokens: dict[str, float] = {}
         self._window = (0, 0)
+
+    @staticmethod
+    def refusal(status: Status) -> Response:
+        """Reddit's own refusal."""
+        reason = {"reason": "private"} if status == 403 else {}
+        return Response(status, {"message": WORDS[status], "error": status, **reason})
 
     def respond(self, request: Request) -> Response:
         """Answer a request, or refuse it in Reddit's own words."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import inspect
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,12 +21,12 @@ import msgspec
 
 from shp_miner.errors import UsageError
 from shp_miner.forum.live import Community
-from shp_miner.forum.serve.faults import Delivery, Faults, delivered
+from shp_miner.forum.serve.faults import HTML, LOGIN_PAGE, Delivery, Faults, delivered
 from shp_miner.forum.serve.message import Platform, Request, Response
-from shp_miner.forum.serve.refusals import login
+from shp_miner.sources.table import ROWS
 
-#: Platforms by name; each has a module of that name here (with _ for -) that holds a class with `platform` set to it.
-PLATFORMS = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb")
+#: Where a redirect to a log-in leads. A page is shown there, whatever the platform.
+LOGIN_PATH = "/login"
 
 #: A connection on which nothing comes for so long is closed.
 _IDLE_S = 30.0
@@ -38,14 +37,11 @@ _REQUEST_BYTES_MAX = 1 << 20
 
 def platform(name: str) -> Callable[[Community], Platform]:
     """What makes a platform's view. Raises UsageError for an unknown name."""
-    if name not in PLATFORMS:
-        raise UsageError(f"The forum does not speak {name!r}.", f"It speaks {', '.join(PLATFORMS)}.")
-    module = import_module(f"shp_miner.forum.serve.{name.replace('-', '_')}")
-    classes = (one for one in vars(module).values() if inspect.isclass(one))
-    view: Any = next((one for one in classes if getattr(one, "platform", None) == name), None)
-    if view is None:
-        raise LookupError(f"{module.__name__} holds no class with platform = {name!r}")
-    make: Callable[[Community], Platform] = view
+    row = ROWS.get(name)
+    if row is None:
+        raise UsageError(f"The forum does not speak {name!r}.", f"It speaks {', '.join(ROWS)}.")
+    module, _, view = row.forum.partition(":")
+    make: Callable[[Community], Platform] = getattr(import_module(module), view)
     return make
 
 
@@ -175,7 +171,9 @@ class _Site:
 
     def _respond(self, request: Request) -> Response:
         try:
-            return login(request) or self.view.respond(request)
+            if request.path == LOGIN_PATH:
+                return Response(200, LOGIN_PAGE, HTML)
+            return self.view.respond(request)
         except Exception as bug:  # noqa: BLE001  (raised again when the forum closes)
             self.bugs.append(bug)
             return Response(500, "<h1>500 Internal Server Error</h1>")

@@ -11,7 +11,7 @@ from html import escape
 from typing import Any, ClassVar, TypeVar
 
 from shp_miner.forum.live import Community, LiveAnswer, LiveItem, LiveThread
-from shp_miner.forum.serve.message import Request, Response
+from shp_miner.forum.serve.message import Request, Response, Status
 from shp_miner.platforms.stackexchange import license_by_date
 
 _PAGE_MAX, _PAGE_DEFAULT, _IDS_MAX = 100, 30, 100
@@ -32,16 +32,31 @@ class _Refused(Exception):
         self.body = {"error_id": number, "error_name": name, "error_message": message}
 
 
+_REFUSALS = {
+    401: (401, "access_token_required", "This method requires an access token"),
+    403: (403, "access_denied", "this question may not be read"),
+    404: (404, "no_method", "this method cannot be called this way"),
+    410: (404, "no_method", "this method is gone"),
+}
+
+
 class StackExchangeApi:
     """The API. `used` counts the requests of the community's day, by key."""
 
     platform: ClassVar[str] = "stackexchange"
     always_gzip: ClassVar[bool] = True
+    first_crawl: ClassVar[str] = "shp-miner crawl stackexchange all --site {name}.stackexchange.com"
 
     def __init__(self, community: Community) -> None:
         self.community = community
         self.site = f"{community.name.lower()}.stackexchange.com"
         self.used: dict[tuple[str, str], int] = {}
+
+    @staticmethod
+    def refusal(status: Status) -> Response:
+        """The API's own refusal: everything comes with status 400 and numbers of its own."""
+        number, name, says = _REFUSALS[status]
+        return Response(400, {"error_id": number, "error_name": name, "error_message": says})
 
     def respond(self, request: Request) -> Response:
         """Answer a request, or refuse it with the API's numbers."""
