@@ -27,8 +27,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from shp_miner.crawling import community
 from shp_miner.crawling import gone as burying
+from shp_miner.crawling import keeping
 from shp_miner.forum.live import Community, LiveAnswer, LiveThread
 from shp_miner.forum.serve.faults import Fault, Faults
 from shp_miner.forum.serve.message import Request
@@ -70,8 +70,14 @@ def stamped_by_the_forum(patch: pytest.MonkeyPatch) -> None:
     def stamp(of: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *given: of(*given[:-1], given[-1] - given[-1] % round(SLOT_S * 1_000_000))
 
-    for module, name in ((community, "to_chunk"), (burying, "tombstone")):
+    for module, name in ((keeping, "to_chunk"), (burying, "tombstone")):
         patch.setattr(module, name, stamp(getattr(module, name)))
+    observed = keeping._observed
+
+    def stamped(items: Any, read_at: dict[str, int]) -> Any:
+        return observed(items, {post_id: at - at % round(SLOT_S * 1_000_000) for post_id, at in read_at.items()})
+
+    patch.setattr(keeping, "_observed", stamped)
 
 
 def running(pipeline: Path, clock: Path, out: Path, week_s: float, file_bytes: int | None) -> None:
@@ -89,17 +95,17 @@ def running(pipeline: Path, clock: Path, out: Path, week_s: float, file_bytes: i
     patch.setattr(registry, "Access", partial(registry.Access, clock=FileClock(clock)))
     patch.setattr(Store, "vacuum", partialmethod(Store.vacuum, week_s))
     cpu_s: Counter[str] = Counter()
-    step = room._Going._step
+    outcome = room._outcome
 
-    def timed(self: Any, name: Any, about: str, work: Any) -> None:
+    def timed(context: Any, name: Any, work: Any) -> Any:
         start = time.process_time()
         out.with_suffix(".step").write_text(name)
         try:
-            step(self, name, about, work)
+            return outcome(context, name, work)
         finally:
             cpu_s[name] += time.process_time() - start
 
-    patch.setattr(room._Going, "_step", timed)
+    patch.setattr(room, "_outcome", timed)
     os.environ["XDG_STATE_HOME"] = str(clock.parent / "state")
     start_s = time.monotonic()
     with out.with_suffix(".json").open("w") as said, out.with_suffix(".log").open("w") as log:

@@ -18,6 +18,7 @@ from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
 from shp_miner.pipeline import config
 from shp_miner.pipeline import run as running
+from shp_miner.pipeline import steps as parts
 from shp_miner.pipeline.reference import Key, reference
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Store
@@ -345,13 +346,13 @@ def test_the_disk_is_looked_at_while_a_site_is_asked(at: Bench) -> None:
 def test_work_is_bounded(at: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bounds = []
     for name in ("import_dump", "export_dataset"):
-        original = getattr(running, name)
+        original = getattr(parts, name)
 
         def spy(*arguments: Any, original: Any = original, **options: Any) -> Any:
             bounds.append((options["workers"], options["memory"]))
             return original(*arguments, **options)
 
-        monkeypatch.setattr(running, name, spy)
+        monkeypatch.setattr(parts, name, spy)
     dumps = write_month(tmp_path / "dumps", thread("p1"))
     imports = [{"kind": "reddit-dump", "paths": [str(path) for path in dumps]}]
     run_on(at, pipeline(at, source=[], limits={"workers": 2, "memory": "3GiB"}, **{"import": imports}))

@@ -463,7 +463,7 @@ def test_the_end_of_reddits_listing_is_said(tmp_path: Path, monkeypatch: pytest.
     for number in range(1010):
         community.ask(f"Question {number}?", "")
         community.advance(60)
-    monkeypatch.setattr("shp_miner.crawling.community.Crawl._read", lambda *_: None)
+    monkeypatch.setattr("shp_miner.crawling.reading.Reading.take", lambda _: None)
     with bench("reddit", tmp_path / "store", community) as at:
         done = at.crawl()
         assert done.listed == 1000

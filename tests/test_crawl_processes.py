@@ -213,9 +213,9 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(
         at.finish()
         assert read_of(name, at.ids()) == expected
         assert waiting(at.store) == set()
-        # A thread is stored twice where the kill came between storing and marking it, and nowhere else.
+        # Threads are stored twice where the kill came between storing them together and marking them, and nowhere else.
         twice = {row[1] for row in doubled(at.store)}
-        assert len(twice) <= in_the_middle * (100 if name == "stackexchange" else 1)
+        assert len(twice) <= in_the_middle * (100 if name == "stackexchange" else 20)
         print(f"\n{name}: {in_the_middle} of {kills} kills in the middle, {len(twice)} threads stored twice", end="")
 
 

@@ -19,7 +19,7 @@ from msgspec.structs import fields
 
 from shp_miner import FORMATS, PRESETS
 from shp_miner.cli import COMMANDS, _Commands, cli
-from shp_miner.crawling import claims, community
+from shp_miner.crawling import claims, keeping, listing, result, visits
 from shp_miner.crawling import retries as retrying
 from shp_miner.export.card import _TERMS
 from shp_miner.forum.live import Community
@@ -262,12 +262,13 @@ def test_the_pace_is_that_of_the_code() -> None:
 
 
 def test_the_times_of_a_run_are_those_of_the_code() -> None:
-    hours = [age_s / 3600 for age_s in community.VISITS_S]
+    hours = [age_s / 3600 for age_s in result.VISITS_S]
     assert hours == [6, 24, 72, 168, 720], "the README and docs/crawling.md name these ages"
     assert "6 hours, 1, 3,\n7 and 30 days" in CRAWLING
     assert "6 hours, 1, 3, 7 and 30 days" in README
-    assert (community.OVERLAP_S, retrying.RETRY_S, claims.CLAIM_S, claims.DOWN) == (3600, 900, 900, 3)
-    assert community._ANSWERED_S == 2 * 86_400
+    assert (listing.OVERLAP_S, retrying.RETRY_S, claims.CLAIM_S, claims.DOWN) == (3600, 900, 900, 3)
+    assert visits._ANSWERED_S == 2 * 86_400
+    assert f"Up to {keeping._TOGETHER} threads are stored together" in CRAWLING
 
 
 def test_every_message_that_is_explained_is_one_of_the_code() -> None:

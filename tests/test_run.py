@@ -31,6 +31,7 @@ from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.pipeline import config
 from shp_miner.pipeline import run as running
+from shp_miner.pipeline import steps as parts
 from shp_miner.pipeline.plan import plan
 from shp_miner.pipeline.ran import StepDone, exit_code_of
 from shp_miner.store import Store
@@ -221,14 +222,14 @@ def test_wrong_credentials_need_a_person_and_keep_nothing_else_from_being_done(
 
 
 def test_what_the_system_refuses_is_the_failure_of_one_step(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = running.export_dataset
+    original = parts.export_dataset
 
     def full(store: Any, out: Path, **options: Any) -> Any:
         if out == out_of(at):
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(store, out, **options)
 
-    monkeypatch.setattr(running, "export_dataset", full)
+    monkeypatch.setattr(parts, "export_dataset", full)
     second = out_of(at).with_name("second")
     ran = run_on(at, pipeline(at, export=[{"out": str(out_of(at))}, {"out": str(second)}]))
     assert [code for _, code in steps(ran)["export"]] == [75, 0]
@@ -236,7 +237,7 @@ def test_what_the_system_refuses_is_the_failure_of_one_step(at: Bench, monkeypat
 
 
 def test_a_bug_is_the_failure_of_one_part(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = running.export_dataset
+    real = parts.export_dataset
 
     def broken(store: Any, out: Path, **how: Any) -> Any:
         if out.name == "first":
@@ -245,7 +246,7 @@ def test_a_bug_is_the_failure_of_one_part(at: Bench, monkeypatch: pytest.MonkeyP
 
     outs = [at.store.path.parent / name for name in ("first", "second")]
     with monkeypatch.context() as patch:
-        patch.setattr(running, "export_dataset", broken)
+        patch.setattr(parts, "export_dataset", broken)
         ran = run_on(at, pipeline(at, export=[{"out": str(out)} for out in outs]))
     assert [code for _, code in steps(ran)["export"]] == [1, 0]
     assert "ZeroDivisionError: 1/0 This is a bug" in steps(ran)["export"][0][0]
@@ -333,19 +334,19 @@ def test_ctrl_c_that_a_library_in_rust_made_a_panic_of_is_ctrl_c(
 
         return panic
 
-    monkeypatch.setattr(running, "crawl", panics("PyErr { type: <class 'KeyboardInterrupt'>, value: ... }"))
+    monkeypatch.setattr(parts, "crawl", panics("PyErr { type: <class 'KeyboardInterrupt'>, value: ... }"))
     ran = run_on(at)
     assert (ran.exit_code, steps(ran)) == (3, {"crawl": [("interrupted", 3)]})
     monkeypatch.setattr(cli.cli, "main", panics("PyErr { type: <class 'KeyboardInterrupt'>, value: ... }"))
     assert cli.run(["stats"]) == 3
     assert "Interrupted." in capsys.readouterr().err
-    monkeypatch.setattr(running, "crawl", panics("index out of bounds"))
+    monkeypatch.setattr(parts, "crawl", panics("index out of bounds"))
     with pytest.raises(PanicException):
         run_on(at)
 
 
 def test_an_interrupted_step_is_the_last(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "crawl", _interrupted)
+    monkeypatch.setattr(parts, "crawl", _interrupted)
     ran = run_on(at)
     assert (ran.exit_code, list(steps(ran))) == (3, ["crawl"])
 
@@ -658,6 +659,6 @@ def test_a_store_has_one_run(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None
             run_on(at)
         return []
 
-    monkeypatch.setattr(running, "crawl", second)
+    monkeypatch.setattr(parts, "crawl", second)
     assert run_on(at).exit_code == 0
     assert Store(at.store.path).exists

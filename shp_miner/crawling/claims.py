@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from shp_miner.crawling.result import Crawled
+from shp_miner.crawling.result import Did
 from shp_miner.crawling.state import State
 from shp_miner.errors import TryLater
 from shp_miner.platforms.items import Origin
@@ -37,10 +37,11 @@ class Claims:
         self.shut, self.answered = "", True
         self.cut_off: str | None = None
 
-    def batches(self, claim: Claim, done: Crawled, size: int) -> Generator[list[str], None, None]:
+    def batches(self, claim: Claim, did: Did, size: int) -> Generator[list[str], None, None]:
         """Threads that are this run's to read, up to `size` at a time; what is not read is given back.
 
-        Raises TryLater where the site lets none of several in a row be read.
+        `did` is what their reader has done so far: its failures are looked at after each. Raises TryLater where the
+        site lets none of several in a row be read.
         """
         down = 0
         while self._left is None or self._left > 0:
@@ -53,10 +54,10 @@ class Claims:
             self._left = None if self._left is None else self._left - len(claimed)
             try:
                 while claimed:
-                    failed, self.shut, self.answered = done.failed, "", True
+                    failed, self.shut, self.answered = did.failed, "", True
                     yield claimed[:size]
                     claimed = claimed[size:]
-                    down = down + 1 if done.failed > failed or self.shut else 0
+                    down = down + 1 if did.failed > failed or self.shut else 0
                     if down >= (_SENSELESS if self.answered and not self.shut else DOWN):
                         how = f"did not let {down} threads in a row be read: {self.shut}" if self.shut else ""
                         raise TryLater(

@@ -20,6 +20,24 @@ VISITS_S = (6 * _HOUR_S, _DAY_S, 3 * _DAY_S, 7 * _DAY_S, 30 * _DAY_S)
 _LONGEST_US = 10 * 365 * 86_400_000_000
 
 
+class Did(msgspec.Struct):
+    """What a part of a run did, to be added up. The counts are those of `Crawled`."""
+
+    listed: int = 0
+    fresh: int = 0
+    read: int = 0
+    new: int = 0
+    answers: int = 0
+    restored: int = 0
+    failed: int = 0
+    incomplete: int = 0
+    capped: str | None = None
+
+    def add(self, other: Did) -> None:
+        """Add what another part did."""
+        _add(self, other)
+
+
 class Crawled(msgspec.Struct):
     """What a run did with a community; `new` threads were never read before, and `given_up` are not asked for any more.
 
@@ -50,6 +68,10 @@ class Crawled(msgspec.Struct):
     refused: str | None = None
     lost: dict[str, int] = {}
 
+    def add(self, did: Did) -> None:
+        """Add what a part of the run did."""
+        _add(self, did)
+
     @property
     def complete(self) -> bool:
         """Whether nothing is left that this run was asked for."""
@@ -61,6 +83,12 @@ class Crawled(msgspec.Struct):
             return ""
         reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(self.lost.items()))
         return f"{counted(sum(self.lost.values()), 'record')} of {self.site} could not be used ({reasons})."
+
+
+def _add(whole: Did | Crawled, part: Did) -> None:
+    for name in ("listed", "fresh", "read", "new", "answers", "restored", "failed", "incomplete"):
+        setattr(whole, name, getattr(whole, name) + getattr(part, name))
+    whole.capped = part.capped or whole.capped
 
 
 def next_visit(created_at: int, first_read_at: int, now: int, visits_s: Sequence[float]) -> int:

@@ -1,4 +1,7 @@
-"""Lines out of plain, .zst, .gz, .bz2 and .xz files, in bounded memory, with whole lines kept up to any damage."""
+"""Lines out of plain, .zst, .gz, .bz2 and .xz files, in bounded memory, with whole lines kept up to any damage.
+
+How the decoder's window, the blocks and their readers move is drawn in `ring`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import lzma
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, cast
@@ -16,6 +19,7 @@ import stringzilla as sz
 import zstandard
 
 from shp_miner.dumps.ahead import ahead
+from shp_miner.dumps.ring import Ring
 from shp_miner.dumps.window import WindowToucher
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.tally import Damage, Tally
@@ -132,8 +136,8 @@ def compression(path: Path) -> str:
 def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[bytes | memoryview, None, None]:
     """Blocks of decompressed bytes of at most about 1 MiB, over all frames of the file.
 
-    A block is overwritten when BLOCKS_VALID more have been taken. A truncated or corrupt file yields everything before
-    the damage; then the damage is noted in `tally`.
+    A block cannot be read any more when BLOCKS_VALID more have been taken (see `ring`). A truncated or corrupt file
+    yields everything before the damage; then the damage is noted in `tally`.
     """
     kind = compression(path)
     done = 0
@@ -169,14 +173,14 @@ def _zstd_fast(path: Path, advance: Advance) -> Generator[bytes | memoryview, No
     bytes, but it does not notice that a file ends too early. So the file is given an end of our own, a frame that holds
     a mark: only if the mark comes out was the file whole.
     """
-    toucher = WindowToucher()
-    ring = [bytearray(_BLOCK) for _ in range(BLOCKS_VALID)]
+    toucher, ring = WindowToucher(), Ring(BLOCKS_VALID, _BLOCK)
     with _open(path) as file, closing(toucher):
         source = _Marked(file, path, advance)
         reader = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG_MAX).stream_reader(
             cast("IO[bytes]", source), read_size=_READ, read_across_frames=True
         )
-        buffer, turn = memoryview(ring[0]), 0
+        text = ring.next_buffer()
+        buffer = memoryview(text)
         filled = count = toucher.watch(partial(reader.readinto, buffer[:1]))
         while count:
             count = reader.readinto(buffer[filled:])
@@ -185,11 +189,12 @@ def _zstd_fast(path: Path, advance: Advance) -> Generator[bytes | memoryview, No
             if filled == _BLOCK:
                 # Whole lines need not be put together again, which would copy every byte twice more. Without a line
                 # end, what may be a part of the mark is kept back.
-                cut = ring[turn].rfind(b"\n") + 1 or filled - len(_MARK)
+                cut = text.rfind(b"\n") + 1 or filled - len(_MARK)
                 rest = bytes(buffer[cut:])
-                yield buffer[:cut]
-                turn, filled = (turn + 1) % BLOCKS_VALID, len(rest)
-                buffer = memoryview(ring[turn])
+                buffer.release()
+                yield ring.block(0, cut)
+                text, filled = ring.next_buffer(), len(rest)
+                buffer = memoryview(text)
                 buffer[:filled] = rest
     last = bytes(buffer[:filled])
     if not last.endswith(_MARK):
@@ -256,8 +261,9 @@ def _exact_blocks(
 def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes | memoryview]]:
     """(offset in the decompressed text, some whole lines) until the end of the file or its damage.
 
-    A block is valid until the next is taken. Every block ends with a line end, but for the last one of a file that
-    lacks it. Decompressing runs ahead in a thread of its own. Lines over LINE_MAX bytes are lost and counted.
+    A block is valid until the next is taken, and cannot be read after that (see `ring`). Every block ends with a line
+    end, but for the last one of a file that lacks it. Decompressing runs ahead in a thread of its own. Lines over
+    LINE_MAX bytes are lost and counted.
     """
     held: list[bytes] = []
     offset, held_size, skipping = 0, 0, False
@@ -277,9 +283,13 @@ def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator
         if skipping:
             rest = sz.find(text, b"\n") + 1
             offset, text, skipping = offset + rest, text[rest:], False
+        size = len(text)
         if text:
             yield offset, text
-        offset += len(text)
+        if isinstance(text, memoryview):
+            with suppress(BufferError):  # a reader holds a part of it, which the ring leaves as it is
+                text.release()
+        offset += size
         held_size = len(block) - cut
         held = [bytes(block[cut:])] if held_size else []
     last = b"".join(held)

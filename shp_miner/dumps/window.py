@@ -3,7 +3,7 @@
 Reddit's monthly files need a window of 2 GiB. The kernel hands such memory out page by page, each zeroed when it is
 first written, and for a fast decoder that wait is as long as decoding itself. A second thread makes the pages ready a
 little ahead. It changes no byte and takes no memory that would not be used; where the system cannot do it, nothing
-happens and the decoder is merely slower.
+happens and the decoder is merely slower. The docstring of `ring` draws where the window stands among the blocks.
 """
 
 from __future__ import annotations

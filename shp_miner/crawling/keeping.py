@@ -1,0 +1,140 @@
+"""Threads that were read: stored together, then marked in the crawl's state.
+
+A thread is written to the store, then marked, so whatever ends a run loses nothing that is marked. Writing costs as
+much for one thread as for twenty: so a few wait for each other, and none for long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+from msgspec import structs
+
+from shp_miner.crawling.archived import after_what_is_known
+from shp_miner.crawling.context import Context
+from shp_miner.crawling.result import Did, next_visit, restored
+from shp_miner.crawling.state import Known
+from shp_miner.platforms.items import Answer, Post, State, Thread, to_chunk
+from shp_miner.sources.source import Evidence
+from shp_miner.units import microseconds
+
+#: Threads are stored together up to this many of them, up to this many answers, and up to this long after the first was
+#: read. What is held is lost in a crash and read again.
+_TOGETHER = 20
+_ANSWERS_TOGETHER = 10_000
+_HELD_US = microseconds(30.0)
+
+Shown = TypeVar("Shown", Post, Answer)
+
+
+class ReadThread(msgspec.Struct):
+    """A thread as it was read at `read_at` (microseconds since 1970), and what was known of it before.
+
+    `states` are those of all answers that are shown, by id, and `absent` is what speaks against any other. `found` are
+    answers that the thread lacked and a look-up by id has shown; `certain` are those that it has not shown either.
+    """
+
+    thread: Thread
+    known: Known
+    read_at: int
+    states: dict[str, State]
+    absent: Evidence | None
+    found: list[Answer] = []
+    certain: list[str] = []
+
+
+class Keeping:
+    """Holds threads that were read until they are stored. What was stored and marked is added to `did`."""
+
+    def __init__(self, context: Context, did: Did) -> None:
+        self._context, self._did = context, did
+        self._held: list[ReadThread] = []
+        # The first one is stored at once, then twice as many each time: a run that is soon killed has got on, too.
+        self._together = 1
+
+    def add(self, known: Known, thread: Thread) -> None:
+        """Take a thread that was read just now, and store what is held if it is time for that."""
+        read_at = self._context.now()
+        # Where the platform kept some answers back, nobody can tell which of them are gone.
+        absent: Evidence | None = None if thread.missing else "missing"
+        states = thread.unusable | {answer.answer_id: answer.state for answer in thread.answers}
+        one = ReadThread(thread, known, read_at, states, absent)
+        self._held.append(one)
+        one.found, one.certain = looked_up(self._context, known, states, absent)
+        one.states = states | {answer.answer_id: answer.state for answer in one.found}
+        answers = sum(len(one.thread.answers) for one in self._held)
+        late = self._context.now() - self._held[0].read_at >= _HELD_US
+        if len(self._held) >= self._together or answers >= _ANSWERS_TOGETHER or late:
+            self._together = min(2 * self._together, _TOGETHER)
+            self.store()
+
+    def store(self) -> None:
+        """Store what is held in one piece, then mark each thread as read."""
+        held, self._held = self._held, []
+        if not held:
+            return
+        left = [one.known.post_id for one in held]
+        try:
+            # Noted first: what is in the store is always known in the state, and so missed when it goes away.
+            for one in held:
+                self._context.state.noted(self._context.origin, one.thread)
+            append(
+                self._context,
+                [one.known for one in held],
+                [one.thread.post for one in held],
+                [answer for one in held for answer in (*one.thread.answers, *one.found)],
+                {one.known.post_id: one.read_at for one in held},
+            )
+            for one in held:
+                self._did.add(self._mark(one))
+                left.remove(one.known.post_id)
+        except BaseException:
+            self._context.state.release(self._context.origin, left)
+            raise
+
+    def _mark(self, one: ReadThread) -> Did:
+        context, thread, known = self._context, one.thread, one.known
+        context.doubtful.certain(known, one.certain)
+        again = context.doubtful.parts(known, thread.post.state, one.states, one.absent)
+        due = next_visit(thread.post.created_at, known.first_read_at or one.read_at, one.read_at, context.visits_s)
+        context.state.read(context.origin, thread, one.read_at, min(due, again or due))
+        return Did(
+            read=1,
+            new=int(known.created_at is None),
+            restored=restored(known, thread.post.state, one.states),
+            answers=len(thread.answers),
+            incomplete=int(thread.missing > 0),
+        )
+
+
+def looked_up(
+    context: Context, known: Known, shown: Mapping[str, State], absent: Evidence | None
+) -> tuple[list[Answer], list[str]]:
+    """Answers that were there and are absent now: those that are there by id after all, and the ids of the others.
+
+    A page may have slipped. Both are empty where the source cannot look items up, or nothing speaks against what is
+    absent.
+    """
+    lost = [answer_id for answer_id, _ in known.answers if answer_id not in shown] if absent else []
+    return context.look_up.answers(context.origin, known, lost)
+
+
+def append(
+    context: Context, threads: Sequence[Known], posts: list[Post], answers: list[Answer], read_at: Mapping[str, int]
+) -> None:
+    """Store what a source showed of some threads, read at these times by id (microseconds since 1970), others now."""
+    if context.source.tells_the_past:
+        posts = after_what_is_known(context.store, context.state, context.origin, threads, posts)
+        answers = after_what_is_known(context.store, context.state, context.origin, threads, answers)
+    chunk = to_chunk(context.origin, _observed(posts, read_at), _observed(answers, read_at), context.now())
+    context.store.append(chunk)
+
+
+def _observed(items: Iterable[Shown], read_at: Mapping[str, int]) -> list[Shown]:
+    """The items, each observed when its thread was read unless it says another time."""
+    return [
+        item if item.observed_at is not None else structs.replace(item, observed_at=read_at.get(item.post_id))
+        for item in items
+    ]

@@ -1,0 +1,310 @@
+"""The steps of a pipeline's run: the parts that each has, and how a part is done.
+
+A part is a plain function that takes the run's context, does its work, and returns its outcome. STEP_PARTS names the
+parts of each step. The loop in `run` takes them one by one, notes the outcomes, and adds up their counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+from msgspec import structs
+
+from shp_miner.crawling.community import INTERRUPTED
+from shp_miner.crawling.result import Crawled
+from shp_miner.crawling.run import crawl, recheck
+from shp_miner.dumps.importing import import_dump, matching, state_of_files
+from shp_miner.errors import BadInput, Incomplete
+from shp_miner.export.dataset import NoPairs, export_dataset
+from shp_miner.export.owned import fingerprint, formats_in
+from shp_miner.export.registered import waiting
+from shp_miner.forgetting.complete import complete_pending, is_left
+from shp_miner.forgetting.forget import forget, purge
+from shp_miner.pipeline.budget import DiskBudget, WaitedClock
+from shp_miner.pipeline.config import rule_of
+from shp_miner.pipeline.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
+from shp_miner.pipeline.own import ALL, Own, import_key, options
+from shp_miner.pipeline.ran import StepName
+from shp_miner.platforms.communities import NoSuchCommunity
+from shp_miner.sources.registry import Access
+from shp_miner.store import Store
+from shp_miner.store.database import shrink
+from shp_miner.store.forgotten_list import has_pending
+from shp_miner.store.lock import InUse
+from shp_miner.store.runs import Runs
+from shp_miner.units import microseconds
+from shp_miner.units import sized
+
+#: Old versions are deleted about daily: runs of one day come a little earlier or later than those of the day before.
+#: Runs that never have time left do it after three days all the same: it takes seconds, and a disk is not without end.
+_VACUUM_US = 20 * 3_600_000_000
+_VACUUM_AT_LAST_US = 72 * 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all parts of one run work with.
+
+    `access` asks sites by `clock` and within `budget`. `started_s` is when the run began, in seconds since 1970. `say`
+    gets a line now and then while a part works.
+    """
+
+    pipeline: Pipeline
+    store: Store
+    runs: Runs
+    access: Access
+    clock: WaitedClock
+    budget: DiskBudget
+    started_s: float
+    say: Callable[[str], None]
+
+    def now(self) -> int:
+        """The time in microseconds since 1970."""
+        return microseconds(self.clock.now())
+
+    def seconds(self) -> float:
+        """How long the run has taken by now."""
+        return self.clock.now() - self.started_s
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a part ended: in a sentence, as an exit code, and what it adds to the counts of the run."""
+
+    said: str
+    exit_code: int = 0
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    pairs: int = 0
+
+
+#: How to do a part: its outcome, or None where there was nothing to do.
+Work = Callable[[Context], Outcome | None]
+
+#: The parts of a step: what each is about, and how to do it.
+Parts = Iterator[tuple[str, Work]]
+
+
+# -- forget -----------------------------------------------------------------------------------------------------------
+
+
+def left_parts(context: Context) -> Parts:
+    """What a run that ended early has left of a forget request. It comes before all steps."""
+    if is_left(context.store.path):
+        yield "what an earlier run left", _complete_forgetting
+
+
+def _complete_forgetting(context: Context) -> None:
+    if (error := complete_pending(context.store.path)) is not None:
+        raise error
+
+
+def _forget_parts(context: Context) -> Parts:
+    name = context.pipeline.forget.file
+    if name is not None:
+        yield name, partial(_forget_listed, file=Path(name))
+
+
+def _forget_listed(context: Context, file: Path) -> Outcome | None:
+    if not file.exists():
+        raise BadInput(f"There is no list {file} of what is to be forgotten.", "Make it, if only an empty one.")
+    state = _digest(file.read_bytes())
+    key = f"forget:{file}"
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if context.runs.state_of(key) == state or not lines:
+        return None
+    forgotten = forget(context.store, file=file)
+    context.runs.did(key, state, context.now())
+    items = sum(table.items for table in forgotten.tables.values())
+    # An export that is away is reported by the step tidy.
+    return Outcome(f"{items:,} items forgotten, {len(forgotten.exports)} exports looked through")
+
+
+# -- import -----------------------------------------------------------------------------------------------------------
+
+
+def _import_parts(context: Context) -> Parts:
+    for keys in context.pipeline.imports:
+        yield keys.kind, partial(_import_new_files, keys=keys)
+
+
+def _import_new_files(context: Context, keys: ImportKeys) -> Outcome | None:
+    states = {path: state_of_files(path) for path in matching(keys.paths)}
+    fresh = [path for path, state in states.items() if context.runs.state_of(import_key(keys, path)) != state]
+    if not fresh:
+        return None
+    limits = context.pipeline.limits
+    try:
+        imported = import_dump(
+            keys.kind, fresh, context.store, workers=limits.workers, memory=limits.memory, **options(keys)
+        )
+    except NoSuchCommunity as none:
+        outcome = Outcome(f"{none.message} {none.hint}", none.exit_code)
+    else:
+        Own(context.pipeline, context.runs).imported(keys, imported.tally.places, context.now())
+        outcome = Outcome(imported.said(len(fresh)), 0 if imported.complete else Incomplete.exit_code)
+    # What is damaged or not there is told once, and read again when the file is another.
+    for path in fresh:
+        context.runs.did(import_key(keys, path), states[path], context.now())
+    return outcome
+
+
+# -- recheck and crawl ------------------------------------------------------------------------------------------------
+
+
+def _recheck_parts(context: Context) -> Parts:
+    if context.pipeline.recheck.enabled:
+        yield "what is due", _recheck_due
+
+
+def _recheck_due(context: Context) -> Outcome | None:
+    keys = context.pipeline.recheck
+    return _crawled(
+        recheck(
+            context.store,
+            context.access,
+            limit=keys.limit,
+            visits_s=sorted(keys.at),
+            older_than_s=keys.older_than,
+            say=context.say,
+        )
+    )
+
+
+def _crawl_parts(context: Context) -> Parts:
+    for keys in context.pipeline.sources:
+        about = " ".join(filter(None, (keys.kind, keys.site, ", ".join(keys.communities))))
+        yield about, partial(_crawl_source, keys=keys)
+
+
+def _crawl_source(context: Context, keys: SourceKeys) -> Outcome | None:
+    access = structs.replace(context.access, site=keys.site, url=keys.url, allow_private=keys.allow_private)
+    visits_s = sorted(context.pipeline.recheck.at)
+    results = crawl(
+        keys.kind, keys.communities, context.store, access, limit=keys.limit, visits_s=visits_s, say=context.say
+    )
+    Own(context.pipeline, context.runs).crawled(keys, [result.community for result in results], context.now())
+    return _crawled(results)
+
+
+def _crawled(results: list[Crawled]) -> Outcome | None:
+    """What runs over communities did, added up."""
+    if not results:
+        return None
+    read, new, gone, failed, waits, hidden = (
+        sum(getattr(result, name) for result in results)
+        for name in ("read", "new", "gone", "failed", "waiting", "unreadable")
+    )
+    if any(result.stopped == INTERRUPTED for result in results):
+        said, exit_code = INTERRUPTED, Incomplete.exit_code
+    else:
+        reasons = (why for one in results for why in (one.stopped, one.refused, one.lost_in_words()) if why)
+        left = f", {failed:,} failed, {waits:,} waiting" if failed or waits else ""
+        left += f", {hidden:,} threads unreadable" if hidden else ""
+        said = f"{read:,} threads read, {gone:,} items gone{left}. {' '.join(dict.fromkeys(reasons))}".strip()
+        exit_code = 0 if all(result.complete for result in results) else Incomplete.exit_code
+    return Outcome(said, exit_code, new=new, changed=read - new, deleted=gone)
+
+
+# -- export -----------------------------------------------------------------------------------------------------------
+
+
+def _export_parts(context: Context) -> Parts:
+    for keys in context.pipeline.exports:
+        yield keys.out, partial(_export_if_changed, keys=keys)
+
+
+def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
+    pipeline, runs, store = context.pipeline, context.runs, context.store
+    rule, limits, out = rule_of(pipeline.rule, keys.rule), pipeline.limits, Path(keys.out)
+    places = Own(pipeline, runs).places() if not keys.sites else {}
+    settings = msgspec.json.encode((keys, rule, places, store.content(), version("shp-miner")))
+    key, state = f"export:{out}", _digest(settings)
+    there = formats_in(out)
+    # What somebody else wrote there meanwhile, with other settings or of another store, is not ours.
+    if there and runs.state_of(key) == f"{state} {fingerprint(there)}":
+        return Outcome("up to date")
+    try:
+        exported = export_dataset(
+            store,
+            out,
+            rule=rule,
+            formats=keys.formats,
+            communities=keys.communities,
+            sites=() if ALL in keys.sites else keys.sites,
+            places=places,
+            validation=keys.validation,
+            test=keys.test,
+            workers=limits.workers,
+            memory=limits.memory,
+        )
+    except NoPairs as none:
+        return Outcome(none.message)  # a young store: scores must have had time
+    except NoSuchCommunity as none:
+        code = Incomplete.exit_code if store.snapshot().communities() else 0
+        return Outcome(f"{none.message} {none.hint}", code)
+    runs.did(key, f"{state} {fingerprint(formats_in(out))}", context.now())
+    pairs = sum(exported.pairs.values())
+    said = f"{pairs:,} pairs of {sum(exported.posts.values()):,} posts"
+    return Outcome(". ".join(filter(None, [said, exported.missing])), pairs=pairs)
+
+
+# -- tidy -------------------------------------------------------------------------------------------------------------
+
+
+def _tidy_parts(_: Context) -> Parts:
+    yield "the store", _tidy_store
+    yield "forget requests", _finish_forgetting
+
+
+def _tidy_store(context: Context) -> Outcome | None:
+    limit, last = context.pipeline.limits.max_seconds, context.runs.state_of("vacuum")
+    late = limit is not None and context.seconds() >= limit
+    waited = context.now() - int(last or 0)
+    said = []
+    with suppress(InUse):  # who else is in the store keeps it; the next run does it
+        if not (late or context.budget.full_disk()) and context.store.compact_if_due():
+            said.append("compacted")
+        # A clock that was ahead at the last one puts none off.
+        if waited < 0 or waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
+            ended = context.store.vacuum(wait_s=1.0)
+            shrink(context.store.path)
+            context.runs.did("vacuum", str(context.now()), context.now())
+            if ended.files:
+                said.append(f"{ended.files:,} files of old versions deleted, {sized(ended.size_bytes)}")
+    return Outcome(", ".join(said)) if said else None
+
+
+def _finish_forgetting(context: Context) -> Outcome | None:
+    """Try again what forget requests wait for, such as an export that was away."""
+    if not (has_pending(context.store.path) or waiting(context.store)):
+        return None
+    with suppress(InUse):  # who uses it now: the next run
+        purge(context.store)
+    left = waiting(context.store)
+    if left:
+        said = " ".join(f"{export.path} was not reached. {export.why} {export.hint}" for export in left)
+        return Outcome(f"not finished yet: {said}", Incomplete.exit_code)
+    return Outcome("finished")
+
+
+#: How the parts of each step are found; `ran.STEPS` has the order of the steps.
+STEP_PARTS: dict[StepName, Callable[[Context], Parts]] = {
+    "forget": _forget_parts,
+    "import": _import_parts,
+    "recheck": _recheck_parts,
+    "crawl": _crawl_parts,
+    "export": _export_parts,
+    "tidy": _tidy_parts,
+}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
