@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from shp_miner.cli.options import Duration, common, example
+from shp_miner.cli.options import Command, Duration, common, example
 from shp_miner.cli.output import complete, show, table
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
@@ -26,7 +26,12 @@ SOURCES = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nod
 
 _NEGATIVE = re.compile(r"-\d+(/.*)?")
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+class _Budget(TypedDict):
+    """What --max-requests and --max-seconds say."""
+
+    max_requests: int | None
+    max_seconds: float | None
 
 
 def bounded(command: Command) -> Command:
@@ -84,7 +89,7 @@ def command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **budget: Any,
+    **budget: Unpack[_Budget],
 ) -> int:
     """Read what is new or changed in communities of a living forum.
 
@@ -119,7 +124,7 @@ def recheck_command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **budget: Any,
+    **budget: Unpack[_Budget],
 ) -> int:
     """Visit threads again as they age: scores change, and people delete what they wrote.
 
@@ -146,7 +151,7 @@ def _recheck(
     older_than_s: float | None = None,
     limit: int | None = None,
     quiet: bool,
-    **budget: Any,
+    **budget: Unpack[_Budget],
 ) -> list[Crawled]:
     from shp_miner.crawling.run import recheck
     from shp_miner.sources.registry import Access
@@ -173,13 +178,13 @@ def ended_by_sigterm() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _asked(access: Access, *, max_requests: int | None, max_seconds: float | None) -> Access:
+def _asked(access: Access, **budget: Unpack[_Budget]) -> Access:
     """How to ask: within the budget, at the pace that all runs of this machine share."""
     from shp_miner.sources.clocks import FileClocks
     from shp_miner.sources.http import Budget
 
     access.clocks = FileClocks()
-    access.budget = Budget(max_requests, max_seconds)
+    access.budget = Budget(**budget)
     return access
 
 
