@@ -15,7 +15,7 @@ The commands of `shp-miner` call these same names:
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shp_miner.errors import BadInput, Error, Incomplete, NotAllowed, TryLater, UsageError
     from shp_miner.export.dataset import Exported, export_dataset
     from shp_miner.export.formats import FORMATS
+    from shp_miner.export.load import load
     from shp_miner.forgetting.forget import Forgot, forget
     from shp_miner.rules.pairs import make_pairs
     from shp_miner.rules.presets import PRESETS, Rule, preset
@@ -84,14 +85,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("importlib.metadata").version("shp-miner")
-    if name not in _HOME:
-        raise AttributeError(f"module 'shp_miner' has no attribute {name!r}")
-    value = getattr(import_module(f"shp_miner.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or a name that is written wrong would be of any type
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return import_module("importlib.metadata").version("shp-miner")
+        if name not in _HOME:
+            raise AttributeError(f"module 'shp_miner' has no attribute {name!r}")
+        value = getattr(import_module(f"shp_miner.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
