@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -99,8 +99,8 @@ def command(
     from shp_miner.sources.registry import Access
 
     complete(store)
-    access = _asked(Access(site=site, url=url, allow_private=allow_private), **budget)
-    with ended_by_sigterm():
+    wanted = Access(site=site, url=url, allow_private=allow_private)
+    with ended_by_sigterm(), _asked(wanted, **budget) as access:
         done = crawl(source, communities, store, access, limit=limit, say=_saying(quiet))
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
@@ -156,8 +156,8 @@ def _recheck(
     from shp_miner.crawling.run import recheck
     from shp_miner.sources.registry import Access
 
-    with ended_by_sigterm():
-        access, say = _asked(Access(), **budget), _saying(quiet)
+    with ended_by_sigterm(), _asked(Access(), **budget) as access:
+        say = _saying(quiet)
         return recheck(store, access, given_up=given_up, older_than_s=older_than_s, limit=limit, say=say)
 
 
@@ -178,14 +178,16 @@ def ended_by_sigterm() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _asked(access: Access, **budget: Unpack[_Budget]) -> Access:
+@contextmanager
+def _asked(access: Access, **budget: Unpack[_Budget]) -> Iterator[Access]:
     """How to ask: within the budget, at the pace that all runs of this machine share."""
     from shp_miner.sources.clocks import FileClocks
     from shp_miner.sources.http import Budget
 
-    access.clocks = FileClocks()
-    access.budget = Budget(**budget)
-    return access
+    with closing(FileClocks()) as clocks:
+        access.clocks = clocks
+        access.budget = Budget(**budget)
+        yield access
 
 
 def _saying(quiet: bool) -> Callable[[str], None]:

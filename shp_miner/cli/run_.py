@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,8 +71,9 @@ def command(
         from shp_miner.sources.registry import Access
 
         os.environ.update(config.credentials(read))
-        access = Access(clocks=FileClocks())
-        ran = run(read, pipeline.name, access=access, only=only, say=log.info, warn=log.warning)
+        with closing(FileClocks()) as clocks:
+            access = Access(clocks=clocks)
+            ran = run(read, pipeline.name, access=access, only=only, say=log.info, warn=log.warning)
         level = logging.WARNING if ran.exit_code else logging.INFO
         log.log(
             level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}

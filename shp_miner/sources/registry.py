@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,6 +17,9 @@ from shp_miner.sources import limits
 from shp_miner.sources.http import SYSTEM, Budget, Clock, Clocks, Http
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.source import Source
+
+if TYPE_CHECKING:
+    from shp_miner.sources.reddit import Reddit
 
 NAMES = ("reddit", "arctic-shift", "stackexchange", "lemmy", "discourse", "nodebb")
 
@@ -48,7 +52,8 @@ def open_source(name: str, access: Access) -> Iterator[Source]:
     """A source, ready to be asked. Raises UsageError for an unknown name or no site, NotAllowed without credentials."""
     match name:
         case "reddit":
-            yield _reddit(access)
+            with _reddit(access) as reddit:
+                yield reddit
         case "arctic-shift":
             from shp_miner.sources import arctic_shift  # noqa: PLC0415
 
@@ -101,7 +106,7 @@ def _http(base: str, allowed: Limits, access: Access, secrets: Sequence[str] = (
     )
 
 
-def _reddit(access: Access) -> Source:
+def _reddit(access: Access) -> Reddit:
     from shp_miner.sources.reddit import Reddit  # noqa: PLC0415
     from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials  # noqa: PLC0415
 
