@@ -28,7 +28,7 @@ from shp_miner.tally import Lost
 # polars imports numpy when it first meets something of it, and fails if two threads do so at once: here it is one.
 pl.lit(np.int64(0))
 
-TIMESTAMP = pa.timestamp("us", tz="UTC")
+TIMESTAMP: pa.DataType = pa.timestamp("us", tz="UTC")
 EXPORT_TIMESTAMP = pa.timestamp("ms", tz="UTC")
 
 #: What a platform says of an item at one time; part of every POST and ANSWER row.
@@ -97,27 +97,27 @@ ANSWER = pa.schema(
     ]
 )
 
+_PAIR: list[tuple[str, pa.DataType]] = [
+    ("thread_hash", pa.int64()),
+    ("site", pa.string()),
+    ("post_id", pa.string()),
+    ("winner_id", pa.string()),
+    ("loser_id", pa.string()),
+    ("winner_score", pa.int64()),
+    ("loser_score", pa.int64()),
+    ("winner_created_at", TIMESTAMP),
+    ("loser_created_at", TIMESTAMP),
+    ("seconds_difference", pa.float64()),
+    ("score_ratio", pa.float64()),
+    ("confidence", pa.float64()),
+    ("tier", pa.string()),
+    ("pair_hash", pa.uint64()),
+]
+
 #: A preference: the keys of two answers of one thread, the winner first. Rules make these; text is added at export.
 #: age is in seconds, winner minus loser; score_ratio is winner / loser, null where the loser's score is not positive.
 #: confidence is the probability that the label is right, null where it was not computed. tier is one of TIERS.
-PAIR = pa.schema(
-    [
-        ("thread_hash", pa.int64()),
-        ("site", pa.string()),
-        ("post_id", pa.string()),
-        ("winner_id", pa.string()),
-        ("loser_id", pa.string()),
-        ("winner_score", pa.int64()),
-        ("loser_score", pa.int64()),
-        ("winner_created_at", TIMESTAMP),
-        ("loser_created_at", TIMESTAMP),
-        ("seconds_difference", pa.float64()),
-        ("score_ratio", pa.float64()),
-        ("confidence", pa.float64()),
-        ("tier", pa.string()),
-        ("pair_hash", pa.uint64()),
-    ]
-)
+PAIR = pa.schema(_PAIR)
 
 #: Columns that `Rows` fills in.
 HASHES = ("thread_hash", "content_hash")

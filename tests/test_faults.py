@@ -43,7 +43,7 @@ def test_an_import_that_fills_the_disk_says_so_and_leaves_a_sound_store(
     small_disk: Path, tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shp_miner.store.lake._ROWS_PER_COMMIT", 1)
-    monkeypatch.setattr("shp_miner.model.ROWS_PER_CHUNK", 100)
+    monkeypatch.setattr("shp_miner.platforms.rows.ROWS_PER_CHUNK", 100)
     store = small_disk / "store"
     import_dump("reddit-dump", write_month(tmp_path / "first", big_records(20)), store, now=now)
     before = Store(store).snapshot().answers(WHOLE)[0].height
@@ -75,9 +75,9 @@ def test_an_export_that_fills_the_disk_leaves_the_earlier_one(
 PROGRAM = """
 import sys
 from shp_miner.cli import main
-import shp_miner.store.lake as lake, shp_miner.model as model
+import shp_miner.store.lake as lake, shp_miner.platforms.rows as rows
 lake._ROWS_PER_COMMIT = 300
-model.ROWS_PER_CHUNK = 300
+rows.ROWS_PER_CHUNK = 300
 print("started", flush=True)
 main(sys.argv[1:])
 """
@@ -184,8 +184,8 @@ def test_sqlite_on_a_full_disk_says_so_and_goes_on_when_there_is_space(small_dis
     with Runs(small_disk) as runs:
         assert (runs.last(1)[0].ended_at, runs.last(1)[0].summary) == (3, {"said": "done"})
     ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free))
-    with pytest.raises(TryLater, match="No space is left on the disk"):
-        Runs(small_disk).begin("second", 4)
+    with pytest.raises(TryLater, match="No space is left on the disk"), Runs(small_disk) as runs:
+        runs.begin("second", 4)
 
 
 def test_a_store_on_a_read_only_disk_is_exported_and_nothing_else_is_done_to_it(

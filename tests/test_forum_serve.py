@@ -81,6 +81,12 @@ def forum(community: Community) -> Iterator[Forum]:
 CLIENT = httpx2.Client()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _closed() -> Iterator[None]:
+    yield
+    CLIENT.close()
+
+
 def get(forum: Forum, path: str, **arguments: Any) -> httpx2.Response:
     return CLIENT.get(forum.url("tiny") + path, **arguments)
 

@@ -52,7 +52,7 @@ def clock() -> FakeClock:
 
 def ask(site: Site, clock: FakeClock, limits: Limits = FREE, **options: Any) -> Http:
     options = {"jitter": random.Random(1), "allow_private": True, **options}
-    return Http(site.url, limits=limits, clock=clock, **options)
+    return site.stack.enter_context(Http(site.url, limits=limits, clock=clock, **options))
 
 
 def limits(**changes: Any) -> Limits:
@@ -557,7 +557,8 @@ def test_a_name_that_stands_for_a_private_address(
     assert "--allow-private" in raised.value.hint
     assert site.seen == []
     resolves_to(monkeypatch, ["127.0.0.1"])
-    assert Http(url, limits=FREE, clock=clock, allow_private=True).get("/x", Answer) == Answer(1)
+    http = site.stack.enter_context(Http(url, limits=FREE, clock=clock, allow_private=True))
+    assert http.get("/x", Answer) == Answer(1)
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to(
@@ -582,7 +583,8 @@ def test_the_second_address_is_tried_where_the_first_is_dead(
 ) -> None:
     resolves_to(monkeypatch, ["127.0.0.2", "127.0.0.1"])  # Nothing listens on the first.
     url = f"http://forum.example:{site.host.partition(':')[2]}"
-    assert Http(url, limits=FREE, clock=clock, allow_private=True).get("/x", Answer) == Answer(1)
+    http = site.stack.enter_context(Http(url, limits=FREE, clock=clock, allow_private=True))
+    assert http.get("/x", Answer) == Answer(1)
     assert clock.slept == []
 
 
@@ -606,7 +608,8 @@ def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine(
 ) -> None:
     monkeypatch.setenv("http_proxy", site.url)
     monkeypatch.delenv("no_proxy", raising=False)
-    assert Http("http://forum.example", limits=FREE, clock=clock).get("/x", Answer) == Answer(1)
+    http = site.stack.enter_context(Http("http://forum.example", limits=FREE, clock=clock))
+    assert http.get("/x", Answer) == Answer(1)
     assert site.seen[0][0] == "http://forum.example/x"
     ask(site, clock).get("/y", Answer)
     assert site.seen[1][0] == "/y"

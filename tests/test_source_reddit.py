@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,10 +32,12 @@ APP = Credentials(CLIENT_ID, CLIENT_SECRET, "reader")
 
 
 class Bench:
-    """A forum that speaks Reddit, and a source that reads it."""
+    """A forum that speaks Reddit, and a source that reads it. The stack closes all that are opened."""
 
-    def __init__(self, forum: Forum, view: Any, credentials: Credentials = APP, **options: Any) -> None:
-        self.forum, self.view, self.community = forum, view, forum.community
+    def __init__(
+        self, stack: ExitStack, forum: Forum, view: Any, credentials: Credentials = APP, **options: Any
+    ) -> None:
+        self.stack, self.forum, self.view, self.community = stack, forum, view, forum.community
         self.clock = CommunityClock(forum.community)
         self.credentials, self.options = credentials, options
         self.clocks = MemoryClocks()
@@ -44,7 +46,7 @@ class Bench:
     def open(self, **options: Any) -> Reddit:
         url = self.forum.url("reddit")
         settings = {"clock": self.clock, "clocks": self.clocks, "allow_private": True, **self.options, **options}
-        return Reddit(self.credentials, oauth_url=url, reddit_url=url, **settings)
+        return self.stack.enter_context(Reddit(self.credentials, oauth_url=url, reddit_url=url, **settings))
 
     def asked(self, since: int = 0) -> list[str]:
         return [f"{one.method} {one.path}" for one in self.forum.requests("reddit")[since:]]
@@ -54,10 +56,8 @@ class Bench:
 def reddit(community: Community | None = None, view: Any = None, **options: Any) -> Iterator[Bench]:
     community = community or Community(world=WORLD, now=WORLD.observed_at)
     view = view or RedditApi(community)
-    with Forum(community, [view]) as forum:
-        bench = Bench(forum, view, **options)
-        with bench.source:
-            yield bench
+    with Forum(community, [view]) as forum, ExitStack() as stack:
+        yield Bench(stack, forum, view, **options)
 
 
 def test_a_first_crawl_asks_once_a_thread_and_a_second_once_a_page() -> None:

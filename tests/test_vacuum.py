@@ -128,18 +128,17 @@ for i in range(30):
 
 def test_a_writer_and_a_vacuum_in_two_processes_lose_nothing(tmp_path: Path) -> None:
     store = filled(tmp_path / "s")
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(store.path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    assert writer.stdout is not None
+    command = [sys.executable, "-c", WRITER, str(store.path)]
     vacuums = 0
-    for _ in writer.stdout:  # between and in the middle of its commits
-        with suppress(TryLater):
-            store.vacuum(0, wait_s=0.5)
-            vacuums += 1
-        if vacuums % 10 == 0:
-            store.compact()
-    assert writer.wait() == 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
+        assert writer.stdout is not None
+        for _ in writer.stdout:  # between and in the middle of its commits
+            with suppress(TryLater):
+                store.vacuum(0, wait_s=0.5)
+                vacuums += 1
+            if vacuums % 10 == 0:
+                store.compact()
+    assert writer.returncode == 0
     assert vacuums >= 10
     assert sorted(rows(store, "answers")["answer_id"])[-30:] == sorted(f"w{i}" for i in range(30))
     assert len(rows(store, "answers")) == 18 + 30

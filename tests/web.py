@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -55,6 +55,8 @@ class Site:
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.bodies: list[bytes] = []
         self.url = ""
+        #: Closes, when the site goes down, what tests leave open.
+        self.stack = ExitStack()
         self.host = ""
         self._lock = threading.Lock()
 
@@ -109,6 +111,7 @@ def serve() -> Iterator[Site]:
     try:
         yield site
     finally:
+        site.stack.close()
         server.shutdown()
         server.server_close()
         thread.join()

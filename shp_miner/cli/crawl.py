@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from shp_miner.cli.options import Duration, common, example
+from shp_miner.cli.options import Command, Duration, common, example
 from shp_miner.cli.output import complete, show, table
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 _NEGATIVE = re.compile(r"-\d+(/.*)?")
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+class _Budget(TypedDict):
+    """What --max-requests and --max-seconds say."""
+
+    max_requests: int | None
+    max_seconds: float | None
 
 
 def bounded(command: Command) -> Command:
@@ -82,7 +87,7 @@ def command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **budget: Any,
+    **budget: Unpack[_Budget],
 ) -> int:
     """Read what is new or changed in communities of a living forum.
 
@@ -92,7 +97,8 @@ def command(
     from shp_miner.sources.registry import Access
 
     complete(store)
-    access = _asked(Access(site=site, url=url, allow_private=allow_private), **budget)
+    wanted = Access(site=site, url=url, allow_private=allow_private)
+    access = _asked(wanted, **budget)
     with ended_by_sigterm():
         done = crawl(source, communities, store, access, limit=limit, say=_saying(quiet))
     return _shown(done, store, as_json=as_json, quiet=quiet)
@@ -117,7 +123,7 @@ def recheck_command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **budget: Any,
+    **budget: Unpack[_Budget],
 ) -> int:
     """Visit threads again as they age: scores change, and people delete what they wrote.
 
@@ -144,13 +150,13 @@ def _recheck(
     older_than_s: float | None = None,
     limit: int | None = None,
     quiet: bool,
-    **budget: Any,
+    **budget: Unpack[_Budget],
 ) -> list[Crawled]:
     from shp_miner.crawling.run import recheck
     from shp_miner.sources.registry import Access
 
+    access, say = _asked(Access(), **budget), _saying(quiet)
     with ended_by_sigterm():
-        access, say = _asked(Access(), **budget), _saying(quiet)
         return recheck(store, access, given_up=given_up, older_than_s=older_than_s, limit=limit, say=say)
 
 
@@ -171,11 +177,11 @@ def ended_by_sigterm() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _asked(access: Access, *, max_requests: int | None, max_seconds: float | None) -> Access:
+def _asked(access: Access, **budget: Unpack[_Budget]) -> Access:
     """How to ask: within the budget."""
     from shp_miner.sources.http import Budget
 
-    access.budget = Budget(max_requests, max_seconds)
+    access.budget = Budget(**budget)
     return access
 
 

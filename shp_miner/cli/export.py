@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -56,7 +56,7 @@ def command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **parameters: Any,
+    **parameters: bool | float | str | datetime | None,
 ) -> int:
     """Turn a store into preference data under OUT.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,9 @@ from shp_miner.cli.options import FilePath, common, example
 from shp_miner.cli.output import complete, show, table
 from shp_miner.cli.saying import say
 from shp_miner.tally import counted
+
+if TYPE_CHECKING:
+    from shp_miner.forgetting.exports import ExportDone
 
 _PATH = FilePath()
 
@@ -99,14 +102,14 @@ def command(
     return 3
 
 
-def _beyond(exports: Sequence[Any]) -> str:
+def _beyond(exports: Sequence[ExportDone]) -> str:
     """What no command can reach, in one line. The caches of other programs are named, and left alone."""
     caches = ", ".join(map(str, _caches(exports)))
     theirs = f"the cache of `datasets` ({caches}), " if caches else ""
     return f"Delete by hand what no command reaches: copies of exports, {theirs}pushed data sets, trained models."
 
 
-def _caches(exports: Sequence[Any]) -> list[Path]:
+def _caches(exports: Sequence[ExportDone]) -> list[Path]:
     """The folders where `datasets` keeps rows of folders that are called like these exports."""
     import os
     import re

@@ -5,16 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 
 from shp_miner.cli.options import FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete, progress, reasons, show, table
 from shp_miner.cli.saying import say
+from shp_miner.tally import Tally
 
 _PATH = FilePath(readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
+
+
+class _Reader(TypedDict, total=False):
+    """Options of the readers, each of which has some of them."""
+
+    communities: tuple[str, ...]
+    thorough: bool
+    site: str | None
+    observed_at: datetime | None
+    vote_history: bool
+    workers: int | None
+    memory: int | None
+
+
+class _Options(_Reader):
+    """Those of a reader and those of every command."""
+
+    store: Path
+    as_json: bool
+    quiet: bool
 
 
 @click.group("import")
@@ -45,7 +66,7 @@ def command() -> None:
 @click.option("--thorough", is_flag=True, help="Parse every line instead of searching for the wanted ones first.")
 @work
 @common
-def reddit_dump(paths: tuple[Path, ...], **options: Any) -> int:
+def reddit_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     """Reddit's monthly files: RS_* (submissions) and RC_* (comments), plain or .zst, .bz2, .xz, .gz, or folders."""
     return _import("reddit-dump", paths, **options)
 
@@ -68,7 +89,7 @@ def reddit_dump(paths: tuple[Path, ...], **options: Any) -> int:
     help="Store also what the scores were 1, 2, 3, 7, 14, 30, 90 and 365 days after writing, rebuilt from Votes.xml.",
 )
 @common
-def stackexchange_dump(paths: tuple[Path, ...], **options: Any) -> int:
+def stackexchange_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     """Stack Exchange sites: .7z as published, folders of them, or Posts.xml with or without Users.xml and Votes.xml."""
     return _import("stackexchange-dump", paths, **options)
 
@@ -86,23 +107,25 @@ def stackexchange_dump(paths: tuple[Path, ...], **options: Any) -> int:
     "--observed-at", type=Moment(), help="When the topics were read, for those that have no key `observed_at`."
 )
 @common
-def discourse_json(paths: tuple[Path, ...], site: str | None, observed_at: datetime | None, **options: Any) -> int:
+def discourse_json(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     """Saved topics of a Discourse forum: /t/{id}.json one a line, compressed or not, or a folder of such files.
 
     A site.json or categories.json beside them gives the categories their names.
     """
-    return _import("discourse-json", paths, site=site, observed_at=observed_at, **options)
+    return _import("discourse-json", paths, **options)
 
 
 @command.command("threads", epilog=example("shp-miner import threads my-forum.jsonl.zst"))
 @_FILES
 @common
-def threads(paths: tuple[Path, ...], **options: Any) -> int:
+def threads(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     """Threads of any other forum, as JSONL, Parquet or folders of them, in the layout of docs/threads.md."""
     return _import("threads", paths, **options)
 
 
-def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, quiet: bool, **options: Any) -> int:
+def _import(
+    kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, quiet: bool, **options: Unpack[_Reader]
+) -> int:
     from shp_miner.dumps.importing import import_dump
 
     complete(store)
@@ -121,7 +144,7 @@ def _import(kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, q
     return 0 if tally.complete and not done.missing else 3
 
 
-def _people(tally: Any, store: Path, version: str) -> Callable[[], None]:
+def _people(tally: Tally, store: Path, version: str) -> Callable[[], None]:
     def people() -> None:
         table(f"Imported into {store}, version {version}", ("kept", "count"), sorted(tally.read.items()))
         reasons("Left out", tally)
@@ -135,7 +158,7 @@ def _incomplete(lost: int, damaged: int) -> str:
     return f"{' and '.join(what)}; everything else is in the store."
 
 
-def _passed(tally: Any) -> list[str]:
+def _passed(tally: Tally) -> list[str]:
     """Which files of a folder were passed over: the first by name, the others by their number."""
     from shp_miner.tally import NOT_THIS_KIND, counted
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from shp_miner.cli.saying import say
 from shp_miner.errors import in_words
@@ -63,7 +63,7 @@ class _Handler(logging.Handler):
             return
         import msgspec
 
-        data: dict[str, Any] = {
+        data: dict[str, object] = {
             "at": moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "said": record.getMessage(),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
@@ -14,7 +15,10 @@ from shp_miner.units import Duration as Length
 from shp_miner.units import Seconds
 from shp_miner.units import Size as Amount
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
+
+#: What click takes for the type of an option.
+_Type = click.ParamType[object] | type
 
 DEFAULT_STORE = Path("data/store")
 
@@ -22,10 +26,10 @@ DEFAULT_STORE = Path("data/store")
 class FilePath(click.Path):
     """A path; ~ is a home also where no shell has put it in, as in an environment variable or a crontab."""
 
-    def __init__(self, **how: Any) -> None:
-        super().__init__(path_type=Path, **how)
+    def __init__(self, *, readable: bool = True) -> None:
+        super().__init__(path_type=Path, readable=readable)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path."""
         path = Path(str(super().convert(value, param, ctx)))
         try:
@@ -39,7 +43,7 @@ class Duration(click.ParamType[float]):
 
     name = "duration"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         try:
             named = param is not None and any(name.endswith("-seconds") for name in param.opts)
@@ -53,7 +57,7 @@ class Moment(click.ParamType[datetime]):
 
     name = "date"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """A time with a zone."""
         if isinstance(value, datetime):
             return value
@@ -69,7 +73,7 @@ class Size(click.ParamType[int]):
 
     name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Bytes."""
         try:
             return int(Amount.parse(value))
@@ -120,7 +124,7 @@ def rule_parameters(command: Command) -> Command:
     return command
 
 
-def _rule_option(name: str, hint: Any) -> Callable[[Command], Command]:
+def _rule_option(name: str, hint: object) -> Callable[[Command], Command]:
     described, *_ = (meta for meta in get_args(hint)[1:] if getattr(meta, "description", None))
     kind, flag = _option_type(name, hint)
     shown = name.removesuffix("_s").replace("_", "-")
@@ -130,7 +134,7 @@ def _rule_option(name: str, hint: Any) -> Callable[[Command], Command]:
     return click.option(declaration, name, type=kind, default=None, help=described.description + note)
 
 
-def _option_type(name: str, hint: Any) -> tuple[Any, bool]:
+def _option_type(name: str, hint: object) -> tuple[_Type, bool]:
     """The click type of a parameter, and whether it is a flag."""
     inner = get_args(hint)[0]
     parts = [_plain(part) for part in _members(inner)]
@@ -147,7 +151,7 @@ def _option_type(name: str, hint: Any) -> tuple[Any, bool]:
     return _number(float in parts, bounds), False
 
 
-def _number(fraction: bool, bounds: list[Any]) -> Any:
+def _number(fraction: bool, bounds: Sequence[object]) -> _Type:
     """The click type of a number: whole ones have a least value at most, the greatest is too great to speak of."""
     at_least, above, below = (
         next((value for one in bounds if (value := getattr(one, name, None)) is not None), None)
@@ -160,7 +164,7 @@ def _number(fraction: bool, bounds: list[Any]) -> Any:
     return float if at_least is None else click.FloatRange(min=at_least)
 
 
-def _members(hint: Any) -> list[Any]:
+def _members(hint: object) -> list[object]:
     """The members of a union, or the one type."""
     origin = get_origin(hint)
     return (
@@ -170,5 +174,5 @@ def _members(hint: Any) -> list[Any]:
     )
 
 
-def _plain(hint: Any) -> Any:
+def _plain(hint: object) -> object:
     return get_args(hint)[0] if hasattr(hint, "__metadata__") else hint

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from shp_miner.cli.saying import harmless, say
 from shp_miner.forgetting.complete import complete_pending
@@ -23,7 +22,7 @@ def complete(store: Path) -> None:
         say(f"What an earlier run left is not completed: {error.message} {error.hint}".strip(), err=True)
 
 
-def show(data: dict[str, Any], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
+def show(data: Mapping[str, object], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
     """Print a result once: as JSON, or as `people` prints it, or not at all.
 
     A reader who goes away (`| head -1`) changes nothing about how the command has ended.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,10 @@ from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
 from shp_miner.cli.options import Duration, FilePath, example
 from shp_miner.cli.output import show, table
+
+if TYPE_CHECKING:
+    from shp_miner.pipeline.keys import Pipeline
+    from shp_miner.pipeline.ran import Ran
 
 #: As running.STEPS has them; that room's libraries are not needed for the help.
 STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
@@ -71,7 +75,7 @@ def command(
     return ran.exit_code
 
 
-def _summary(ran: Any) -> str:
+def _summary(ran: Ran) -> str:
     counts = ran.counts()
     return (
         f"{ran.pipeline}: {counts['new']:,} threads new, {counts['changed']:,} changed, "
@@ -82,7 +86,7 @@ def _summary(ran: Any) -> str:
     )
 
 
-def _planned(read: Any, pipeline: Path, only: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
+def _planned(read: Pipeline, pipeline: Path, only: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
     import msgspec
 
     from shp_miner.pipeline.plan import plan, require_credentials

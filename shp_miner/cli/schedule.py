@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import socket
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import click
 
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
     from shp_miner.schedule import Job
 
 KINDS = ("cron", "systemd")
+
+
+class _Unit(TypedDict):
+    path: str
+    text: str
+
+
+class _Parts(TypedDict):
+    """What one way to run a pipeline consists of; crontabs have a line, systemd has units."""
+
+    expression: NotRequired[str | None]
+    line: NotRequired[str]
+    units: NotRequired[list[_Unit]]
+    log: str
+    commands: list[str]
 
 
 @click.command(
@@ -76,20 +92,26 @@ def command(
     if install and len(kinds) > 1:
         raise UsageError("There is neither `crontab` nor `systemctl` here.", "Install cron, or leave --install out.")
     job = schedule.job(pipeline, read, every, socket.gethostname())
-    data: dict[str, Any] = {"pipeline": str(job.pipeline), "every_s": every, "shortest_s": interval.sensible(bound)}
-    data |= {one: _parts(one, job) for one in kinds}
-    data["notes"] = [
+    parts = {one: _parts(one, job) for one in kinds}
+    notes = [
         *interval.notes(read, every, os.environ),
         *(note for one in kinds for note in _credentials(one, job)),
     ]
-    data["installed"] = install
+    data = {
+        "pipeline": str(job.pipeline),
+        "every_s": every,
+        "shortest_s": interval.sensible(bound),
+        **parts,
+        "notes": notes,
+        "installed": install,
+    }
     if install:
         {"cron": cron, "systemd": systemd}[kinds[0]].install(job)
         # One schedule is enough: a run that starts while another goes on does nothing.
         for other in set(KINDS) - set(kinds):
             with suppress(Error):
                 _take_away(other, job.pipeline)
-    show(data, lambda: _people(data, kinds, install), as_json=as_json, quiet=quiet)
+    show(data, lambda: _people(job, parts, notes, install), as_json=as_json, quiet=quiet)
     return 0
 
 
@@ -97,7 +119,7 @@ def _programs() -> list[tuple[str, str]]:
     return [("cron", "crontab"), ("systemd", "systemctl")]
 
 
-def _parts(kind: str, job: Job) -> dict[str, Any]:
+def _parts(kind: str, job: Job) -> _Parts:
     """The text, where it goes, and the commands that bring it there."""
     from shp_miner.schedule import cron, systemd
 
@@ -106,7 +128,7 @@ def _parts(kind: str, job: Job) -> dict[str, Any]:
         own = ["mkdir -p " + shlex.quote(str(log.parent)), "crontab -e"]
         expression = cron.expression(job.every_s, job.offset_min)
         return {"expression": expression, "line": cron.line(job), "log": str(log), "commands": own}
-    files = [{"path": str(path), "text": text} for path, text in systemd.units(job).items()]
+    files: list[_Unit] = [{"path": str(path), "text": text} for path, text in systemd.units(job).items()]
     journal = ["journalctl", *systemd.systemctl()[1:], "--unit", f"{job.name}.service"]
     return {"units": files, "log": " ".join(journal), "commands": systemd.commands(job)}
 
@@ -121,12 +143,11 @@ def _credentials(kind: str, job: Job) -> list[str]:
     return [f"Your shell's files are not read: set {names} {where}."]
 
 
-def _people(data: dict[str, Any], kinds: list[str], installed: bool) -> None:
+def _people(job: Job, parts: Mapping[str, _Parts], notes: Sequence[str], installed: bool) -> None:
     """The parts on stdout, to be piped on; what is to be said about them on stderr."""
-    flag = shlex.join(["shp-miner", "schedule", data["pipeline"], "--every", written(data["every_s"])])
-    for kind in kinds:
-        part = data[kind]
-        if kind == "cron":
+    flag = shlex.join(["shp-miner", "schedule", str(job.pipeline), "--every", written(job.every_s)])
+    for kind, part in parts.items():
+        if "line" in part:
             say(part["line"])
         for unit in part.get("units", []):
             say(f"# {unit['path']}", *unit["text"].split("\n"))
@@ -135,9 +156,9 @@ def _people(data: dict[str, Any], kinds: list[str], installed: bool) -> None:
         else:
             say(f"Nothing is installed. To do it: {flag} --as {kind} --install", err=True)
             say(f"or put it there yourself: {', '.join(part['commands'])}", err=True)
-    for note in data["notes"]:
+    for note in notes:
         say(note, err=True)
-    if installed and kinds == ["systemd"]:
+    if installed and list(parts) == ["systemd"]:
         from shp_miner.schedule import systemd
 
         if not systemd.for_machine():

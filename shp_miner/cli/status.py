@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,10 @@ from shp_miner.cli.options import Duration, Size, common, example
 from shp_miner.cli.output import show, table
 from shp_miner.cli.saying import say
 from shp_miner.units import rounded, sized
+
+if TYPE_CHECKING:
+    from shp_miner.crawling.look import Thread
+    from shp_miner.health.status import RunShown, Status
 
 #: What is shown of the threads of a community.
 _THREADS = ("threads", "waiting", "due", "failing", "given_up", "unreadable")
@@ -39,7 +44,7 @@ def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool
     return 3 if found.wrong else 0
 
 
-def _people(found: Any) -> None:
+def _people(found: Status) -> None:
     from shp_miner.health.status import moment
 
     def ago(moment: datetime | None) -> str:
@@ -66,23 +71,25 @@ def _people(found: Any) -> None:
         title = f"Given up, the last {len(rows)} of {found.given_up:,}"
         table(title, ("thread", "community", "site", "failing since", "why"), rows)
     tables = []
-    for name, one in found.tables.items():
-        sizes = (one.observations, one.files, sized(one.bytes), sized(one.disk_bytes))
-        tables.append((name, *sizes, one.version, f"{one.oldest_version}, of {ago(one.oldest_version_at)}"))
+    for name, shown in found.tables.items():
+        sizes = (shown.observations, shown.files, sized(shown.bytes), sized(shown.disk_bytes))
+        tables.append((name, *sizes, shown.version, f"{shown.oldest_version}, of {ago(shown.oldest_version_at)}"))
     columns = ("table", "observations", "files", "size", "with old versions", "version", "oldest version")
     table(f"Store {found.store}", columns, tables)
     table("Now", ("what", "state"), _now(found, ago, at))
-    for one in found.wrong:
-        since = "" if one.since is None else f"Since {ago(one.since)}: "
-        say(f"! {since}{one.says}")
+    for wrong in found.wrong:
+        since = "" if wrong.since is None else f"Since {ago(wrong.since)}: "
+        say(f"! {since}{wrong.says}")
     if not found.wrong:
         say(f"Nothing has been wrong for longer than {rounded(found.stale_s)}.")
     else:
         say(f"Wrong for longer than {rounded(found.stale_s)}: {', '.join(one.what for one in found.wrong)}.")
 
 
-def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:
-    def thread(one: Any) -> str:
+def _now(
+    found: Status, ago: Callable[[datetime | None], str], at: Callable[[int | None], str]
+) -> list[tuple[str, str]]:
+    def thread(one: Thread | None) -> str:
         return "-" if one is None else f"{one.post_id} of {one.community} ({one.site}), since {at(one.since)}"
 
     going, failing = found.running, found.failing_longest
@@ -111,7 +118,7 @@ def _now(found: Any, ago: Any, at: Any) -> list[tuple[str, str]]:
     ]
 
 
-def _forgetting(found: Any, ago: Any) -> str:
+def _forgetting(found: Status, ago: Callable[[datetime | None], str]) -> str:
     if found.forgetting_since is None:
         return "all finished"
     count = len(found.forgetting_waits)
@@ -119,7 +126,7 @@ def _forgetting(found: Any, ago: Any) -> str:
     return f"not finished since {ago(found.forgetting_since)}{exports}"
 
 
-def _took(run: Any) -> str:
+def _took(run: RunShown) -> str:
     return "-" if run.ended_at is None else rounded((run.ended_at - run.started_at).total_seconds())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -66,6 +67,7 @@ class Look:
         self._schema = len(SCHEMAS)
         self._schema = int(self._rows("PRAGMA user_version")[0][0]) if self._database else 0
         if self._schema > len(SCHEMAS):
+            self.__exit__()
             raise newer(self._path, self._schema)
         self._since = "failed_since" if self._schema >= 3 else "retry_at"
 
@@ -175,8 +177,11 @@ def open_to_look(path: Path) -> sqlite3.Connection:
     error: Exception | None = None
     for how in ("mode=ro", "mode=ro&immutable=1"):
         try:
-            database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, timeout=10)
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            with ExitStack() as closing_it:
+                database = sqlite3.connect(f"file:{quote(str(path.absolute()))}?{how}", uri=True, timeout=10)
+                closing_it.callback(database.close)
+                database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                closing_it.pop_all()  # it can be read, and stays open
         except sqlite3.DatabaseError as refused:
             error = error or refused
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -127,13 +127,13 @@ def _chars(value: Any) -> int:
     return sum(map(_chars, value))
 
 
-def _values(array: pa.Array) -> list[Any]:
+def _values(array: pa.Array[Any]) -> list[Any]:
     """As `to_pylist`, with one object for all that name the same text. Raises UnicodeDecodeError."""
     kind = array.type
-    if pa.types.is_dictionary(kind):
+    if isinstance(array, pa.DictionaryArray):
         texts = _texts(array.dictionary)
         return [None if index is None else _sound(texts[index]) for index in array.indices.to_pylist()]
-    if pa.types.is_struct(kind):
+    if isinstance(array, pa.StructArray):
         names = [kind.field(number).name for number in range(kind.num_fields)]
         parts = zip(*(_values(part) for part in array.flatten()), strict=True) if names else iter(lambda: (), None)
         return [
@@ -141,9 +141,10 @@ def _values(array: pa.Array) -> list[Any]:
             for there, part in zip(array.is_valid().to_pylist(), parts, strict=False)
         ]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        ends = array.offsets.to_pylist()
+        lists = cast("pa.ListArray[Any]", array)
+        ends: list[int] = lists.offsets.to_numpy().tolist()
         first = ends[0] if ends else 0
-        inside = _values(array.values.slice(first, ends[-1] - first)) if ends else []
+        inside = _values(lists.values.slice(first, ends[-1] - first)) if ends else []
         there = array.is_valid().to_pylist()
         return [
             inside[ends[number] - first : ends[number + 1] - first] if there[number] else None
@@ -152,7 +153,7 @@ def _values(array: pa.Array) -> list[Any]:
     return list(array.to_pylist())
 
 
-def _texts(dictionary: pa.Array) -> list[Any]:
+def _texts(dictionary: pa.Array[Any]) -> list[Any]:
     """The entries of a dictionary, with the error in the place of one that is not UTF-8: rows may name another."""
     try:
         return list(dictionary.to_pylist())

@@ -29,7 +29,7 @@ def refuse_naive_times(path: Path, schema: pa.Schema) -> None:
             )
 
 
-def _fields_of_answers(schema: pa.Schema) -> list[pa.Field]:
+def _fields_of_answers(schema: pa.Schema) -> list[pa.Field[pa.DataType]]:
     item = getattr(schema.field("answers").type, "value_type", None) if "answers" in schema.names else None
     return list(item) if item is not None and pa.types.is_struct(item) else []
 

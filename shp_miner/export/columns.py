@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 import polars as pl
 import pyarrow as pa
@@ -21,18 +22,19 @@ class Repeated:
         return self.values.gather(self.rows)
 
 
+Array: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
 Columns = dict[str, pl.Series | Repeated]
 
 
-def to_arrow(column: pl.Series | Repeated, kind: pa.DataType) -> pa.Array:
+def to_arrow(column: pl.Series | Repeated, kind: pa.DataType) -> Array:
     """The column as an array of type `kind`, or as a dictionary of `kind` (which may hold values that do not occur)."""
     return all_to_arrow([column], [kind])[0]
 
 
-def all_to_arrow(columns: Sequence[pl.Series | Repeated], kinds: Sequence[pa.DataType]) -> list[pa.Array]:
+def all_to_arrow(columns: Sequence[pl.Series | Repeated], kinds: Sequence[pa.DataType]) -> list[Array]:
     """`to_arrow` of each column and its type. Those that repeat the same series share one dictionary."""
-    values: dict[tuple[int, pa.DataType], pa.Array] = {}
-    arrays = []
+    values: dict[tuple[int, pa.DataType], Array] = {}
+    arrays: list[Array] = []
     for column, kind in zip(columns, kinds, strict=True):
         if isinstance(column, Repeated):
             key = id(column.values), kind
@@ -45,20 +47,20 @@ def all_to_arrow(columns: Sequence[pl.Series | Repeated], kinds: Sequence[pa.Dat
     return arrays
 
 
-def _to_array(column: pl.Series, kind: pa.DataType) -> pa.Array:
+def _to_array(column: pl.Series, kind: pa.DataType) -> Array:
     if pa.types.is_timestamp(kind):
         column = column.dt.cast_time_unit(kind.unit)  # clocks tell more digits than an export holds
     return column.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(kind)
 
 
-def from_arrow(array: pa.Array) -> Repeated:
+def from_arrow(array: Array) -> Repeated:
     """What `to_arrow` gave; a plain array has the rows 0, 1, 2 ..."""
     if isinstance(array, pa.DictionaryArray):
         return Repeated(_series(array.dictionary), _series(array.indices))
     return Repeated(_series(array), pl.int_range(len(array), eager=True))
 
 
-def _series(array: pa.Array) -> pl.Series:
+def _series(array: Array) -> pl.Series:
     series = pl.from_arrow(array)
     assert isinstance(series, pl.Series)
     return series
@@ -79,10 +81,11 @@ def merged(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.Table.from_arrays(columns, names=tables[0].column_names)
 
 
-def _merged(parts: Sequence[pa.ChunkedArray]) -> pa.Array:
-    chunks = [chunk for part in parts for chunk in part.chunks]
-    if not isinstance(chunks[0], pa.DictionaryArray):
-        return pa.concat_arrays(chunks) if len(chunks) > 1 else chunks[0]
+def _merged(parts: Sequence[pa.ChunkedArray[pa.Scalar[pa.DataType]]]) -> Array:
+    plain = [chunk for part in parts for chunk in part.chunks]
+    if not isinstance(plain[0], pa.DictionaryArray):
+        return pa.concat_arrays(plain) if len(plain) > 1 else plain[0]
+    chunks = cast("list[pa.DictionaryArray[Any, Any]]", plain)  # a column has one type
     if pa.types.is_nested(chunks[0].type.value_type):  # Parquet has dictionaries of plain values only
         return pa.concat_arrays([chunk.dictionary.take(chunk.indices) for chunk in chunks])
     used = [chunk.indices.dictionary_encode() for chunk in chunks]

@@ -53,7 +53,7 @@ class Shard(Struct, frozen=True):
     def check(self, folder: Path, form: Format) -> None:
         """Hold the file as it lies on the disk against what was written."""
         # A stream of Arrow's own: a path would be looked up among all file systems first.
-        with pa.OSFile(str(folder / self.path)) as file:
+        with pa.OSFile(str(folder / self.path), "rb") as file:
             metadata = pq.read_metadata(file)
         if metadata.num_rows != self.rows or not self.rows:
             raise CheckFailedError(f"{self.path} holds {metadata.num_rows} rows instead of {self.rows}.")
@@ -138,7 +138,7 @@ def _writer(path: Path, form: Format, schema: pa.Schema) -> pq.ParquetWriter:
         write_page_index=True,
         # What people wrote has no statistics in any footer.
         write_statistics=plain,
-        use_dictionary=repeated,
+        use_dictionary=repeated,  # type: ignore[arg-type]  # the stubs know no list
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
         # Readers shall see plain columns, and not that they came as dictionaries.
         store_schema=False,

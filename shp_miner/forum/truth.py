@@ -17,6 +17,6 @@ def accuracy(pairs: pa.Table, truth: Mapping[tuple[str, str], float]) -> float:
     """
     if not len(pairs):
         return math.nan
-    posts, winners, losers = (pairs[name].to_pylist() for name in ("post_id", "winner_id", "loser_id"))
-    better = [truth[post, won] > truth[post, lost] for post, won, lost in zip(posts, winners, losers, strict=True)]
+    rows = pairs.select(["post_id", "winner_id", "loser_id"]).to_pylist()
+    better = [truth[row["post_id"], row["winner_id"]] > truth[row["post_id"], row["loser_id"]] for row in rows]
     return float(np.mean(better))

@@ -64,7 +64,7 @@ def answer_ids(threads: Threads) -> Index:
     return ids
 
 
-def places(threads: Threads, ids: pa.ChunkedArray) -> Index:
+def places(threads: Threads, ids: pa.ChunkedArray[pa.StringScalar]) -> Index:
     """Where the answers of these ids (strings, from a table of PAIR) stand in `threads`."""
     wanted = np.array(ids.to_numpy(zero_copy_only=False), dtype=str).astype(np.int64)
     found: Index = np.searchsorted(answer_ids(threads), wanted)

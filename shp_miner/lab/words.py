@@ -146,7 +146,7 @@ def _note(tests: pl.DataFrame) -> str:
 
 def _one_thread() -> Any:
     """Let linear algebra use one thread: its vectors are small, and waiting for others costs more than it gives."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415  (comes with scikit-learn)
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     return threadpool_limits(1)
 
@@ -216,7 +216,7 @@ def _hits(
 
 def _with_length(matrix: Any, texts: pl.Series) -> Any:
     """The words with one column more: half the logarithm of the number of characters."""
-    from scipy.sparse import csr_matrix, hstack  # noqa: PLC0415  (comes with scikit-learn)
+    from scipy.sparse import csr_matrix, hstack  # noqa: PLC0415
 
     length = np.log1p(texts.str.len_chars().to_numpy()) / 2
     return hstack([matrix, csr_matrix(length[:, None].astype(matrix.dtype))], format="csr")
@@ -240,7 +240,7 @@ def _fit(matrix: Any, pairs: _Pairs, rows: Rows) -> Floats:
 
     A pair turned round, with the loser first, has the same loss: there is no constant, so nothing depends on the sides.
     """
-    from scipy.optimize import minimize  # noqa: PLC0415  (comes with scikit-learn)
+    from scipy.optimize import minimize  # noqa: PLC0415
     from scipy.sparse import csr_matrix  # noqa: PLC0415
 
     count = len(rows)

@@ -39,8 +39,7 @@ from shp_miner.store.database import shrink
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lock import InUse
 from shp_miner.store.runs import Runs
-from shp_miner.units import microseconds
-from shp_miner.units import sized
+from shp_miner.units import microseconds, sized
 
 #: Old versions are deleted about daily: runs of one day come a little earlier or later than those of the day before.
 #: Runs that never have time left do it after three days all the same: it takes seconds, and a disk is not without end.

@@ -55,9 +55,9 @@ class Rows:
         self._names = [name for name in schema.names if name not in HASHES]
         self._check = Check(self._names)
         self._texts = [name for name in TEXT_COLUMNS if name in self._names]
-        self._physical = {
-            name: pl.Int64 if self._types[name].is_temporal() else self._types[name] for name in self._names
-        }
+        self._physical = pl.Schema(
+            (name, pl.Int64 if self._types[name].is_temporal() else self._types[name]) for name in self._names
+        )
         self._rows: list[tuple[Any, ...]] = []
         self._frames: list[pl.DataFrame] = []
         self._framed = 0

@@ -75,7 +75,7 @@ T = TypeVar("T")
 @contextmanager
 def opened(access: Access) -> Iterator[Reddit]:
     """Reddit, ready to be asked. Raises NotAllowed without credentials. See registry.Module."""
-    yield Reddit(
+    with Reddit(
         Credentials.find(),
         oauth_url=access.url or API_URL,
         reddit_url=access.url or LOGIN_URL,
@@ -84,7 +84,8 @@ def opened(access: Access) -> Iterator[Reddit]:
         clock=access.clock,
         budget=access.budget,
         allow_private=access.allow_private,
-    )
+    ) as reddit:
+        yield reddit
 
 
 def require_credentials(environment: Mapping[str, str]) -> None:

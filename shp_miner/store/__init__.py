@@ -6,7 +6,7 @@ What needs no tables is imported without them: they take a second.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shp_miner.store.lake import Store, StoreWriter
@@ -17,9 +17,11 @@ __all__ = ["HashRange", "Snapshot", "Store", "StoreWriter", "Within"]
 _HOME = {"Store": "lake", "StoreWriter": "lake", "HashRange": "snapshot", "Snapshot": "snapshot", "Within": "snapshot"}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or a name that is written wrong would be of any type
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value

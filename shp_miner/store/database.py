@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from shp_miner.errors import BadInput, from_os_error
@@ -111,11 +111,14 @@ def opened(folder: Path) -> sqlite3.Connection:
     """
     path = folder / FILE
     try:
-        database = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
-        _write_ahead(database)
-        database.execute("PRAGMA synchronous = FULL")
-        with transaction(database):
-            version = _brought_forward(database)
+        with ExitStack() as closing_it:
+            database = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
+            closing_it.callback(database.close)
+            _write_ahead(database)
+            database.execute("PRAGMA synchronous = FULL")
+            with transaction(database):
+                version = _brought_forward(database)
+            closing_it.pop_all()  # it is as it should be, and stays open
     except (sqlite3.DatabaseError, OSError) as error:
         raise from_os_error(error, f"opening {path}") or BadInput(
             f"{path} cannot be read: {error}.",

@@ -49,9 +49,9 @@ def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
         with pq.ParquetWriter(
             path,
             schema,
-            compression=COMPRESSION,
+            compression="zstd",  # COMPRESSION, as this library spells it
             compression_level=COMPRESSION_LEVEL,
-            use_dictionary=list(_FEW_VALUES),
+            use_dictionary=list(_FEW_VALUES),  # type: ignore[arg-type]  # the stubs know no list
             write_statistics=list(STATISTICS),
         ) as writer:
             for table in tables:
@@ -95,7 +95,7 @@ class Ends:
         return {"numRecords": self._rows, "minValues": self._least, "maxValues": self._most, "nullCount": self._nulls}
 
 
-def _plain(value: pa.Scalar) -> Any:
+def _plain(value: pa.Scalar[pa.DataType]) -> Any:
     """A value as JSON has it. Times all have one length, so their text is ordered as they are."""
     if pa.types.is_timestamp(value.type) and value.is_valid:
         return value.as_py().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

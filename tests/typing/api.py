@@ -1,0 +1,96 @@
+"""Each public name as somebody uses it who has it checked. Never run: mypy reads it (tests/test_typing.py, .ci/run)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_type
+
+import pyarrow as pa
+
+import shp_miner
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def a_dump_into_a_store(path: Path) -> shp_miner.Store:
+    store = shp_miner.Store(path)
+    imported = shp_miner.import_dump("threads", ["my-forum.jsonl"], store, now=datetime.now(UTC))
+    assert_type(imported, shp_miner.Imported)
+    assert_type(imported.version, str)
+    assert_type(imported.tally.complete, bool)
+    shp_miner.import_dump("reddit-dump", [path / "RS_2024-01.zst"], "data/eli5", communities=["explainlikeimfive"])
+    assert_type(store.path, Path)
+    assert_type(store.exists, bool)
+    return store
+
+
+def a_living_forum_into_a_store(store: shp_miner.Store) -> list[str]:
+    access = shp_miner.Access(site="meta.discourse.org")
+    shp_miner.crawl("discourse", ["latest"], store, access)
+    crawled = shp_miner.crawl("discourse", ["latest"], store, site="meta.discourse.org", limit=50, say=print)
+    assert_type(crawled, list[shp_miner.Crawled])
+    assert_type([one.read for one in crawled], list[int])
+    visited = shp_miner.recheck(store.path, access, older_than_s=90 * 86_400.0)
+    assert_type(visited, list[shp_miner.Crawled])
+    assert_type(visited[0].complete, bool)
+    return [one.stopped for one in visited if one.stopped is not None]
+
+
+def content_out_of_a_store(store: shp_miner.Store) -> bool:
+    done = shp_miner.forget(store, authors=["somebody@forum.example"], ids=("forum.example/1",), dry_run=True)
+    assert_type(done, shp_miner.Forgot)
+    assert_type(done.tables["posts"].rows, int)
+    assert_type([one.path for one in done.exports], list[str])
+    return done.finished
+
+
+def a_rule() -> shp_miner.Rule:
+    assert_type(shp_miner.PRESETS["shp"], shp_miner.Rule)
+    rule = shp_miner.preset("shp-strict", min_ratio=3.0)
+    assert_type(rule, shp_miner.Rule)
+    assert_type(rule.name, str)
+    return rule
+
+
+def pairs_without_a_store(posts: pa.Table, answers: pa.Table) -> pa.Table:
+    return assert_type(shp_miner.make_pairs(posts, answers, a_rule(), observations=answers), pa.Table)
+
+
+def a_store_into_a_data_set(store: shp_miner.Store, out: Path) -> datasets.Dataset:
+    formats = [name for name, form in shp_miner.FORMATS.items() if assert_type(form.schema, pa.Schema).names]
+    exported = shp_miner.export_dataset(store, out, rule=a_rule(), formats=formats)
+    assert_type(exported, shp_miner.Exported)
+    assert_type(exported.pairs, dict[str, int])
+    assert_type([shard.rows for shards in exported.shards.values() for shard in shards], list[int])
+    return shp_miner.load(out)
+
+
+def a_pipeline_file(path: Path) -> int:
+    ran = shp_miner.run(path, only=["crawl", "export"], say=print)
+    assert_type(ran, shp_miner.Ran)
+    status = shp_miner.status("data/eli5", stale_s=86_400.0)
+    assert_type(status, shp_miner.Status)
+    assert_type([one.what for one in status.wrong], list[str])
+    return assert_type(ran.exit_code, int)
+
+
+def what_went_wrong(store: shp_miner.Store, out: Path) -> int:
+    try:
+        a_store_into_a_data_set(store, out)
+    except shp_miner.TryLater as later:
+        return assert_type(later.exit_code, int)
+    except (shp_miner.BadInput, shp_miner.Incomplete, shp_miner.NotAllowed, shp_miner.UsageError) as error:
+        raise SystemExit(assert_type(error.hint, str)) from error
+    except shp_miner.Error as error:
+        raise SystemExit(assert_type(error.message, str)) from error
+    return 0
+
+
+def what_is_not_there() -> None:
+    shp_miner.crawll  # type: ignore[attr-defined]  # noqa: B018  (a name that is written wrong is found)
+    shp_miner.preset(1)  # type: ignore[arg-type]
+
+
+assert_type(shp_miner.__version__, str)
