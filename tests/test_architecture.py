@@ -150,3 +150,10 @@ def test_links_of_the_pages_in_the_root_lead_to_files_and_headings(page: Path) -
         file = page.parent / target if target else page
         assert file.exists(), target
         assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def test_the_changelog_has_the_headings_of_keep_a_changelog() -> None:
+    headings = re.findall(r"^(#+) (.*)$", text(ROOT / "CHANGELOG.md"), re.M)
+    assert headings[:2] == [("#", "Changelog"), ("##", "[Unreleased]")]
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert {name for level, name in headings if level == "###"} <= kinds
