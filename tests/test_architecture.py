@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from shp_miner.cli import run
 from shp_miner.export import formats
@@ -150,6 +152,23 @@ def test_links_of_the_pages_in_the_root_lead_to_files_and_headings(page: Path) -
         file = page.parent / target if target else page
         assert file.exists(), target
         assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def test_the_workflow_runs_the_checks_on_every_python_that_is_supported() -> None:
+    workflow = yaml.safe_load(text(ROOT / ".github" / "workflows" / "ci.yml"))
+    (job,) = workflow["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    project = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_the_hooks_before_a_commit_are_local_and_call_the_pinned_tools() -> None:
+    config = yaml.safe_load(text(ROOT / ".pre-commit-config.yaml"))
+    assert {repo["repo"] for repo in config["repos"]} == {"local"}
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert all(hook["entry"].startswith("uv run ") for hook in hooks)
 
 
 def test_the_changelog_has_the_headings_of_keep_a_changelog() -> None:
