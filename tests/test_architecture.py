@@ -154,6 +154,11 @@ def test_links_of_the_pages_in_the_root_lead_to_files_and_headings(page: Path) -
         assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
 
 
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_what_stands_inside_a_list_is_indented_so_that_code_hosts_and_the_site_show_it_alike(page: Path) -> None:
+    assert re.findall(r"^ {1,3}(?:```|[-*] |\d+\. ).*", text(page), re.M) == []
+
+
 def test_the_workflow_runs_the_checks_on_every_python_that_is_supported() -> None:
     workflow = yaml.safe_load(text(ROOT / ".github" / "workflows" / "ci.yml"))
     (job,) = workflow["jobs"].values()
