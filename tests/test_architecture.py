@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +15,8 @@ import yaml
 
 from shp_miner.cli import run
 from shp_miner.export import formats
+from shp_miner.pipeline.config import rule_of
+from shp_miner.pipeline.keys import FormatName
 from shp_miner.rules import presets
 
 from .build import thread, write_month
@@ -122,6 +124,7 @@ def test_a_rule_that_is_added_as_the_page_says_can_be_exported(tmp_path: Path, m
     preferred = {(row["rule"], row[f"answer{row['preferred']}_id"]) for row in rows(out)}
     assert preferred == {(rule.name, "p1c2"), (rule.name, "p1c3")}
     assert added["summary"] in (out / "README.md").read_text()
+    assert rule_of({"name": rule.name}) == rule, "the table [rule] of a pipeline file"
 
 
 def test_a_format_that_is_added_as_the_page_says_can_be_exported(
@@ -134,6 +137,10 @@ def test_a_format_that_is_added_as_the_page_says_can_be_exported(
     out = exported(tmp_path, "--format", "longest")
     assert rows(out) == [{"question": "Question p1?\n\nSome detail.", "answer": "Answer p1c1."}]
     assert "looking at the longest answers" in (out / "README.md").read_text()
+
+
+def test_pipeline_files_take_every_format() -> None:
+    assert get_args(FormatName) == tuple(formats.FORMATS)
 
 
 # -- the front door ---------------------------------------------------------------------------------------------------
