@@ -52,7 +52,7 @@ CRAWLING = (ROOT / "docs" / "crawling.md").read_text()
 FORUM = (ROOT / "docs" / "forum.md").read_text()
 RULES = (ROOT / "docs" / "rules.md").read_text()
 FORMATS_PAGE = (ROOT / "docs" / "formats.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_every_rule_and_parameter_is_documented() -> None:
