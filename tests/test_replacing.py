@@ -22,7 +22,7 @@ from .test_vacuum import filled
 
 #: Whole folders that are moved, files that are moved as they are, and files of a folder that nobody sees yet.
 MOVES = {
-    ("calibrating.py", "new.rename(kept)"),
+    ("mining/calibrate.py", "new.rename(kept)"),
     ("export/publish.py", "file.replace(place)"),
     ("export/publish.py", "new.rename(out / (_INSIDE + _WHOLE))"),
     ("export/publish.py", "new.rename(out)"),
@@ -30,9 +30,9 @@ MOVES = {
     ("export/publish.py", "path.rename(out / path.name)"),
     ("export/publish.py", "whole.rename(moving)"),
     ("export/shards.py", "part.rename(path)"),
-    ("repairing.py", "one.replace(aside(folder, one))"),
-    ("repairing.py", "path.replace(aside(folder, path))"),
-    ("replacing.py", "temporary.replace(path)"),
+    ("health/repair.py", "one.replace(aside(folder, one))"),
+    ("health/repair.py", "path.replace(aside(folder, path))"),
+    ("store/replacing.py", "temporary.replace(path)"),
     ("sources/clocks.py", "self.path.replace(aside)"),
     ("store/repair.py", "path.replace(target)"),
     ("store/repair_list.py", "(place / name).replace(aside(folder, place / name))"),

@@ -35,7 +35,7 @@ _AGAIN = "name everybody again who was forgotten before, with `shp-miner forget 
 
 
 def check_list(folder: Path, *, fix: bool) -> Iterator[Found]:
-    """What is wrong with the list of the forgotten of the store in `folder`; see `repairing`."""
+    """What is wrong with the list of the forgotten of the store in `folder`; see `health.repair`."""
     yield from _parts(folder, fix=fix)
     yield from _salt(folder, fix=fix)
 
