@@ -238,7 +238,8 @@ def test_every_source_is_in_the_readme_and_has_its_credentials_documented() -> N
         for credential in row.credentials:
             assert f"`{credential.variable}`" in CRAWLING
         if row.quota is not None:
-            assert f"answers {row.quota.without_key:,} requests a day, with one {row.quota.with_key:,}" in CRAWLING
+            quota = f"{row.quota.without_key:,} requests a day without a key and {row.quota.with_key:,} with a key"
+            assert quota in CRAWLING
     header = next(line for line in CRAWLING.splitlines() if line.startswith("| answer | "))
     assert re.findall(r"`([^`]+)`", header) == list(ROWS)
 
