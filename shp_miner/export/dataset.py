@@ -56,6 +56,10 @@ class NoPairs(BadInput):
     """No pair satisfies the rule; nothing was written."""
 
 
+class NoThreads(NoPairs):
+    """The store has no thread of what was asked for."""
+
+
 class Exported(Struct):
     """What an export did: its folder, the store's version, counts, posts and pairs by community, shards by format.
 
@@ -302,7 +306,7 @@ def _nothing(tally: Tally) -> NoPairs:
     told = [*last, *(item for item in reasons if item not in last)][:3]
     why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in told)
     ways = [_WAYS_OUT[reason] for (_, reason), _ in [*last, *reasons] if reason in _WAYS_OUT]
-    return NoPairs(
+    return (NoPairs if why else NoThreads)(
         f"No pair of answers satisfies the rule{f' ({why})' if why else ': the store has no such threads'}.",
         f"Try `shp-miner stats` to see what the store holds{f', or {ways[0]}' if ways else ''}.",
     )

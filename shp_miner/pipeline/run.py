@@ -25,7 +25,7 @@ from shp_miner.crawling.result import Crawled
 from shp_miner.crawling.run import crawl, recheck
 from shp_miner.dumps.importing import import_dump, matching, state_of_files
 from shp_miner.errors import BadInput, Error, Incomplete, TryLater, from_os_error, in_words, is_interrupt
-from shp_miner.export.dataset import NoPairs, export_dataset
+from shp_miner.export.dataset import NoPairs, NoThreads, export_dataset
 from shp_miner.export.owned import fingerprint, formats_in
 from shp_miner.export.registered import waiting
 from shp_miner.forgetting.complete import complete_pending, is_left
@@ -314,7 +314,9 @@ class _Going:
                 memory=limits.memory,
             )
         except NoPairs as none:
-            return StepDone("export", keys.out, none.message)  # a young store: scores must have had time
+            # A young store is no failure, since scores must have had time; what was imported must be there, though.
+            lacking = isinstance(none, NoThreads) and self._pipeline.imports
+            return StepDone("export", keys.out, none.message, Incomplete.exit_code if lacking else 0)
         except NoSuchCommunity as none:
             code = Incomplete.exit_code if self._store.snapshot().communities() else 0
             return StepDone("export", keys.out, f"{none.message} {none.hint}", code)
