@@ -22,8 +22,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shp_miner.cli import run
-from shp_miner.dumps import compressed
+from shp_miner.dumps import compressed, parquet
 from shp_miner.dumps.compressed import zstd
+from shp_miner.dumps.stackexchange_paths import _ROOT
+from shp_miner.platforms.sites import site_of
 from shp_miner.sources.decode import page_kind
 from shp_miner.text.clean import to_markdown, visible_chars
 
@@ -38,9 +40,9 @@ def named(text: str, count: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), pa.array([text]))
 
 
-def table_of(count: int, title: str = "t", answers: int = 0, body: str = "b") -> pa.Table:
-    """So many threads, of which the first has answers."""
-    numbers = pa.array(range(answers), pa.int64())
+def table_of(count: int, title: str = "t", answers: int = 0, body: str = "b", *, alike: bool = False) -> pa.Table:
+    """So many threads, of which the first has answers, `alike` or with an id each."""
+    numbers = pa.array([0] * answers if alike else range(answers), pa.int64())
     parts = [numbers.cast(pa.string()), named(body, answers), pa.array([T0] * answers), pa.array([1] * answers)]
     items = pa.StructArray.from_arrays(parts, names=["answer_id", "body", "created_at", "score"])
     ends = pa.array([0] + [answers] * count, pa.int32())
@@ -56,6 +58,8 @@ BOMBS = {
     "one body": lambda: table_of(1, answers=1500, body=LONG),
     "one row": lambda: table_of(1, title="x" * (70 << 20)),
     "no text": lambda: table_of(3_000_000),
+    "one row of answers": lambda: table_of(3_000, answers=3_000_000, alike=True),
+    "one site": lambda: table_of(3_000).set_column(0, "site", named("x" * 5_000_000, 3_000)),
 }
 
 
@@ -75,6 +79,33 @@ def test_a_parquet_bomb_is_named_and_takes_no_memory(name: str, tmp_path: Path) 
     assert done.returncode == 3, done.stderr
     assert "row group 0 is not read: " in done.stderr
     assert time.monotonic() - began < 60
+
+
+def test_small_row_groups_are_counted_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, part = tmp_path / "b.parquet", table_of(10, answers=40_000, alike=True)
+    with pq.ParquetWriter(path, part.schema, compression="zstd") as writer:
+        for _ in range(40):
+            writer.write_table(part)
+    assert run(["import", "threads", str(path), "--store", str(tmp_path / "store"), "--quiet"]) == 3
+    assert "row group 39 is not read: " in capsys.readouterr().err
+
+
+def test_a_row_of_very_many_answers_is_lost_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parquet, "VALUES_OF_ROW", 1000)
+    path = tmp_path / "b.parquet"
+    pq.write_table(pa.concat_tables([table_of(1, answers=1001), table_of(1, answers=1000)]), path)
+    assert run(["import", "threads", str(path), "--store", str(tmp_path / "store"), "--json"]) == 3
+    said = capsys.readouterr()
+    assert json.loads(said.out)["kept"] == {"answer": 1000, "post": 1}
+    assert "more than 1,000 answers" in said.err
+
+
+def test_names_take_time_by_their_length() -> None:
+    assert _seconds(lambda: site_of("x" * 1_000_000)) < 1
+    for piece in (b"<!---->", b"<!-- ", b"<?xml "):
+        assert _seconds(lambda piece=piece: _ROOT.match(piece * 600)) < 1
 
 
 @pytest.mark.parametrize("pack", [zstd.compress, gzip.compress, bz2.compress, lzma.compress])

@@ -37,6 +37,8 @@ _LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread
 _GONE_AUTHORS = frozenset({None, "", "[deleted]", "[removed]"})
 _SITE = re.compile(r"(https?://)?[^\s/@]+(/[^\s@]*)?", re.IGNORECASE)
 _ID_CHARS_MAX = 255
+#: A site may be named by its address, which is longer than the name that it becomes.
+_ADDRESS_CHARS_MAX = 2 * _ID_CHARS_MAX
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 #: Bytes looked at to tell what kind of file this is.
@@ -178,7 +180,7 @@ class _Collector:
                 self.tally.keep("answer")
 
     def _post(self, thread: _Thread) -> dict[str, Any]:
-        if not _SITE.fullmatch(thread.site):
+        if len(thread.site) > _ADDRESS_CHARS_MAX or not _SITE.fullmatch(thread.site):
             raise Lost("bad_id", f"site {thread.site!r:.60} is no host name such as forum.example")
         if not thread.community.strip():
             raise Lost("bad_id", "community is empty")
