@@ -103,7 +103,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"There is no format {name!r}.", f"The formats: {', '.join(FORMATS)}.")
-    if min(validation, test) < 0 or validation + test >= 1:
+    if not (validation >= 0 and test >= 0 and validation + test < 1):  # NaN is none of these
         raise UsageError("The shares of validation and test must be 0 or more and leave some for train.", "")
     chosen_rule = preset(rule) if isinstance(rule, str) else named(rule)
     store = store if isinstance(store, Store) else Store(store)
