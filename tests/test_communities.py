@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shp_miner import load
 from shp_miner.cli import run
 from shp_miner.pipeline import config
 from shp_miner.pipeline import run as running
@@ -135,6 +136,61 @@ def test_a_pipeline_names_what_its_export_asks_for_and_the_store_has_not(tmp_pat
     assert "pairs of 1 posts. The store has no community 'asktets'." in both.said
     assert none.exit_code == 3
     assert none.said.startswith("The store has no community 'asktets'.")
+
+
+def _threads(path: Path, *communities: str) -> Path:
+    """A file of own threads, one of each community."""
+    answers = [
+        {"answer_id": n, "body": f"answer {n} of {n}", "created_at": READ - 100_000 + n, "score": 2 + 3 * n}
+        for n in range(4)
+    ]
+    shared = {"site": "a.example", "title": "t", "created_at": READ - 200_000, "score": 9, "observed_at": READ}
+    rows = [
+        {**shared, "community": name, "post_id": number, "answers": answers} for number, name in enumerate(communities)
+    ]
+    return write_dump(path, rows)
+
+
+NAMES = ["Help", "C#", "Board A", "Türkçe İ", "Straße", "ΑΣ", "r/Own"]
+
+
+@pytest.mark.parametrize("spell", [str, str.lower, str.upper, str.swapcase])
+def test_a_community_is_selected_in_any_letter_case(
+    spell: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = _threads(tmp_path / "t.jsonl", *NAMES)
+    assert run(["import", "threads", str(file), "--store", "store", "--quiet"]) == 0
+    for number, name in enumerate(NAMES):
+        out = f"out{number}"
+        assert run(["export", out, "--community", spell(name), "--store", "store", "--json"]) == 0
+        assert list(json.loads(capsys.readouterr().out)["posts"]) == [name]
+        assert set(load(out, spell(name))["community"]) == {name}
+
+
+def test_communities_that_differ_in_letter_case_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = _threads(tmp_path / "t.jsonl", "Help", "help", "other")
+    assert run(["import", "threads", str(file), "--store", "store", "--quiet"]) == 0
+    for asked, found in (("Help", ["Help"]), ("help", ["help"]), ("HELP", ["Help", "help"])):
+        assert run(["export", asked, "--community", asked, "--store", "store", "--json"]) == 0
+        assert list(json.loads(capsys.readouterr().out)["posts"]) == found
+    assert run(["export", "near", "--community", "BOARD", "--community", "OTHERS", "--store", "store"]) == 5
+    assert "The nearest that are there: other." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", [[], ["board a"]])
+def test_a_pipeline_exports_what_it_imports_in_its_letter_case(asked: list[str], tmp_path: Path) -> None:
+    file = _threads(tmp_path / "t.jsonl", "Board A")
+    keys = {"import": [{"kind": "threads", "paths": [str(file)]}]}
+    steps = _run(tmp_path, **keys, export=[{"out": str(tmp_path / "out"), "communities": asked}])
+    assert [one.exit_code for one in steps] == [0, 0]
+    assert set(load(tmp_path / "out")["community"]) == {"Board A"}
+
+
+def test_a_pipeline_that_finds_nothing_of_what_it_imported_says_so_and_ends_with_3(tmp_path: Path) -> None:
+    file = _threads(tmp_path / "t.jsonl", "Board A")
+    exports = [{"out": str(tmp_path / "out"), "sites": ["elsewhere.example"]}]
+    _, export = _run(tmp_path, **{"import": [{"kind": "threads", "paths": [str(file)]}], "export": exports})
+    assert (export.exit_code, "no such threads" in export.said) == (3, True)
 
 
 def test_a_name_takes_time_by_its_length() -> None:

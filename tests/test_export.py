@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -22,6 +23,7 @@ from msgspec import structs
 
 import shp_miner
 from shp_miner import FORMATS, BadInput, Store, UsageError, export_dataset, import_dump
+from shp_miner.cli import run
 from shp_miner.export import check, formats
 from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import Columns, Repeated, to_arrow
@@ -651,7 +653,13 @@ def test_no_pair_at_all_is_told_with_what_would_help(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"formats": ["parquet"]}, {"rule": "best"}, {"validation": 0.6, "test": 0.5}, {"validation": -0.1}],
+    [
+        {"formats": ["parquet"]},
+        {"rule": "best"},
+        {"validation": 0.6, "test": 0.5},
+        {"validation": -0.1},
+        {"test": math.nan},
+    ],
     ids=str,
 )
 def test_wrong_words_are_explained(wrong: dict[str, Any], store: Path, tmp_path: Path) -> None:
@@ -669,6 +677,13 @@ def test_communities_and_dropped_rows(store: Path, tmp_path: Path) -> None:
     counted = sum(count for (kind, _), count in kept.items() if kind == "answer")
     assert len(answers) == counted
     assert all(row["reason"] for row in answers)
+
+
+@pytest.mark.parametrize("option", ["--validation", "--test", "--min-ratio", "--min-confidence"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_what_is_no_number_is_refused(option: str, value: str, store: Path, tmp_path: Path) -> None:
+    assert run(["export", str(tmp_path / "o"), option, value, "--store", str(store), "--quiet"]) == 2
+    assert not (tmp_path / "o").exists()
 
 
 def test_validation_and_test_can_be_left_out(store: Path, tmp_path: Path) -> None:

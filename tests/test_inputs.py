@@ -213,6 +213,22 @@ CONTAINERS: dict[str, tuple[Callable[[Kind], bytes], str, str]] = {
     "utf-32": (lambda kind: kind.text.decode().encode("utf-32"), "is UTF-32 text", "iconv -f UTF-32"),
     "twice": (lambda kind: zstd.compress(gzip.compress(kind.text)), "is compressed twice", "Decompress it once"),
     "not fetched yet": (lambda _: bytes(5000), "begins with zero bytes", "fetch it again"),
+    "git-annex": (
+        lambda _: b"/annex/objects/SHA256E-s12--00.zst\n",
+        "is a pointer of git-annex",
+        "git annex get",
+    ),
+    "compress": (lambda _: b"\x1f\x9d\x90" + b"x" * 99, "is compressed with compress", "gzip -dc"),
+    "carriage returns": (
+        lambda kind: kind.text.replace(b"\n", b"\r"),
+        "ends its lines with carriage returns alone",
+        r"tr '\r' '\n' <",
+    ),
+    "a page behind comments": (
+        lambda _: b"\n" + b"<!-- a -->\n" * 40 + b"<HTML><body>Sorry</body></HTML>",
+        "is a web page",
+        "fetch it again",
+    ),
     "a page instead": (lambda _: b"<!DOCTYPE html><html>Sorry</html>", "is a web page", "fetch it again"),
 }
 
@@ -258,6 +274,67 @@ def test_one_array_is_named_with_the_line_that_splits_it(kind: Kind, imported: A
     _, told = imported(kind, file, code=5)
     assert "is one JSON array" in told
     assert "jq -c" in told
+
+
+@pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.name)
+def test_json_over_several_lines_is_named_with_the_line_that_joins_it(kind: Kind, imported: Any) -> None:
+    records = [json.loads(line) for line in kind.text.splitlines()]
+    spread = "\n".join(json.dumps(record, indent=2) for record in records).encode()
+    for name in ("all.json", "RS_all.json"):
+        _, told = imported(kind, put(Path(), name, spread), code=5)
+        assert "is JSON written over several lines" in told
+        assert "jq -c ." in told
+    put(Path("dumps"), kind.file, kind.text)
+    put(Path("dumps"), "package.json", b'{\n  "name": "mine"\n}\n')
+    assert imported(kind, "dumps")[0]["dropped"]["file"] == {"not_this_kind": 1}
+    put(Path("dumps"), "spread.json", spread)
+    imported(kind, "dumps", code=3)
+
+
+@each_kind
+@pytest.mark.parametrize("start", [b"ARROW1\0\0", b"\xff\xff\xff\xff\x10\0\0\0", b"FEA1"])
+def test_arrow_files_are_named_for_what_they_are(kind: Kind, start: bytes, imported: Any) -> None:
+    _, told = imported(kind, put(Path(), "a.arrow", start + b"x" * 99), code=5)
+    assert "an Arrow IPC" in told or "a Feather file" in told
+
+
+@each_kind
+def test_an_empty_file_is_named_alone_and_passed_over_in_a_folder(kind: Kind, imported: Any) -> None:
+    _, told = imported(kind, put(Path(), kind.file, b""), code=5)
+    assert f"{kind.file} is empty." in told
+    put(Path("dumps"), f"of/{kind.file}", kind.text)
+    put(Path("dumps"), f"more/{kind.file}", b"")
+    data, told = imported(kind, "dumps")
+    assert data["kept"] == kind.kept
+    assert data["dropped"]["file"] == {"not_this_kind": 1}
+    assert "is empty" in told
+
+
+@each_kind
+def test_a_link_of_git_annex_that_leads_to_nothing_is_a_part_that_is_missing(kind: Kind, imported: Any) -> None:
+    put(Path("dumps"), kind.file, kind.text)
+    Path("dumps/other").symlink_to("../.git/annex/objects/aa/bb/SHA256E-s12--00/SHA256E-s12--00")
+    data, told = imported(kind, "dumps", code=3)
+    assert data["kept"] == kind.kept
+    assert "git annex get dumps/other" in told
+
+
+NAMED = ["RC_2020-09", "RC_2020-09.jsonl", "AskTest_comments", "rc.txt", "asktest_comments.jsonl.1"]
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("garbage", [b"garbage\n", b'{"a": 1}\n', b"null\n"])
+def test_a_file_whose_name_says_what_it_is_is_read_whatever_its_first_lines_are(
+    name: str, garbage: bytes, imported: Any
+) -> None:
+    good = _lines(*(comment(f"c{number}") for number in range(60)))
+    put(Path("dumps"), name, b"x" + garbage + garbage * 29 + good)
+    put(Path("dumps"), "RS_2020-09", KINDS[0].text)
+    put(Path("dumps"), "notes", garbage * 30 + good)
+    data, told = imported(KINDS[0], "dumps", code=3)
+    assert data["kept"] == {"post": 2, "answer": 60}
+    assert sum(data["dropped"]["answer"].values()) == 30
+    assert "notes is not a Reddit dump" in told
 
 
 # Pipes

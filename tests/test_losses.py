@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shp_miner.cli import run
+from shp_miner.model import SCORE_MAX
 from shp_miner.store import Store
 from shp_miner.tally import HINTS, LOST, UNDAMAGED
 
@@ -51,6 +52,7 @@ def test_own_threads_may_say_in_every_way_that_nobody_knows_when_it_was_read(
     ("record", "reason"),
     [
         (thread("1", score="7"), "bad_score"),
+        (thread("1", score=2**63), "bad_score"),
         (thread("1", created_at="2024-01-02T03:04:05"), "bad_time"),
         (thread("1", votes=7), "unknown_field"),
         (thread("1", created_at=4_000_000_000), "time_in_future"),
@@ -77,4 +79,5 @@ def test_several_reasons_have_a_hint_each_and_a_file_that_broke_off_its_own(caps
 
 
 def test_every_reason_has_a_hint() -> None:
+    assert f"2^{SCORE_MAX.bit_length() - 1}" in HINTS["bad_score"]
     assert all(HINTS[reason].endswith(".") for reason in LOST)

@@ -148,6 +148,23 @@ def test_what_is_in_the_way_is_named_and_stays(
     assert tree(out) == before
 
 
+@pytest.mark.parametrize("name", ["asktest/train-00000-of-00001.parquet", "README.md"])
+def test_a_folder_in_the_place_of_a_file_of_the_export_is_named_and_stays(
+    name: str, export: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert export(out) == 0
+    (out / name).unlink()
+    (out / name).mkdir()
+    (out / name / "mine").write_text("mine")
+    before = tree(out)
+    assert export(out, "--community", "asktest") == 2
+    assert f"{out / name} is in the way" in capsys.readouterr().err
+    assert tree(out) == before
+    (out / name).rename(tmp_path / "mine")
+    assert export(out) == 0
+
+
 def test_folders_beside_an_export_that_look_like_its_own_stay(export: Export, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for name in (".out.old", ".out.new", "out/.shp-miner.whole"):

@@ -29,7 +29,10 @@ _SHOWN = 20
     "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
 )
 @click.option(
-    "--community", "communities", multiple=True, help="Keep only this community (NAME or r/NAME). Repeatable."
+    "--community",
+    "communities",
+    multiple=True,
+    help="Keep only this community (NAME or r/NAME, in any letter case). Repeatable.",
 )
 @click.option("--site", "sites", multiple=True, help="Keep only this site, such as lemmy.world. Repeatable.")
 @click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")

@@ -9,8 +9,10 @@ is not complete without it.
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TypeVar
@@ -21,7 +23,10 @@ from shp_miner.tally import Damage, Tally
 Look = TypeVar("Look")
 
 #: Bytes at the beginning of a file that tell a container from a file of lines.
-START_BYTES = 4096
+START_BYTES = 1 << 16
+
+#: So many zero bytes at the beginning are no dump's.
+_ZEROS = 4096
 
 _TAR_HEADER = 512
 
@@ -43,20 +48,32 @@ _CONTAINERS = (
     ),
     (b"\x04\x22\x4d\x18", "compressed with lz4", "Send its text on: " + _SEND.format("lz4 -dc FILE")),
     (b"LZIP", "compressed with lzip", "Send its text on: " + _SEND.format("lzip -dc FILE")),
+    (b"\x1f\x9d", "compressed with compress (.Z)", "Send its text on: " + _SEND.format("gzip -dc FILE")),
+    (b"/annex/objects/", "a pointer of git-annex, not the file", "Fetch the file: git annex get FILE"),
     (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file", "Fetch the file: git lfs pull"),
     (b"\xff\xfe\0\0", "UTF-32 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
     (b"\0\0\xfe\xff", "UTF-32 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
     (b"\xff\xfe", "UTF-16 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
     (b"\xfe\xff", "UTF-16 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
 )
+#: Where links of git-annex lead, to nothing until the file is fetched.
+_ANNEX = "annex/objects/"
 _OTHERS = (
     (b"PAR1", "a Parquet file"),
+    (b"ARROW1\0\0", "an Arrow IPC file"),
+    (b"\xff\xff\xff\xff", "an Arrow IPC stream"),
+    (b"FEA1", "a Feather file"),
     (b"%PDF", "a PDF file"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"d8:announce", "a torrent"),
     (b"d13:announce", "a torrent"),
 )
-_WEB_PAGE = (b"<!doctype html", b"<html")
+_WEB_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*+>\s*+)?(?:(?><!--.*?-->)\s*+)*+<(?:!doctype html|html\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+#: Records that only a carriage return parts.
+_CR_ALONE = re.compile(rb"\}[ \t]*\r\s*\{")
 _COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 
 
@@ -75,17 +92,37 @@ def refuse_container(path: Path, start: bytes, kind: str) -> None:
     if start.startswith(_COMPRESSED):
         how = "with gzip or the like, not with 7-Zip" if kind == "stackexchange-dump" else "twice"
         raise BadInput(f"{path} is compressed {how}.", "Decompress it once, and import what comes out.")
-    if start and not start.strip(b"\0"):
+    if start and not start[:_ZEROS].strip(b"\0"):
         raise BadInput(f"{path} begins with zero bytes.", "Its download may not have ended: fetch it again.")
     if len(start) > 1 and not (start[:64:2].strip(b"\0") and start[1:64:2].strip(b"\0")):
         send = _SEND.format(f"iconv -f UTF-16LE -t UTF-8 {quote(str(path))}").replace("KIND", kind)
         raise BadInput(f"{path} is UTF-16 text.", f"Send it on as UTF-8: {send}")
-    if start[:64].lstrip().lower().startswith(_WEB_PAGE):
+    if _WEB_PAGE.match(start):
         error = NotOurs if path.suffix.lower() in (".html", ".htm") else BadInput
         raise error(f"{path} is a web page, not a dump.", "Its download may have failed: fetch it again.")
+    if b"\n" not in start and _CR_ALONE.search(start):
+        send = _SEND.format(f"tr '\\r' '\\n' < {quote(str(path))}").replace("KIND", kind)
+        raise BadInput(f"{path} ends its lines with carriage returns alone.", f"Send it on with line ends: {send}")
     if _is_tar(start):
         send = _SEND.format(f"tar -xOf {quote(str(path))}").replace("KIND", kind)
         raise BadInput(f"{path} is a tar archive.", f"Unpack it and name the folder, or send its files on: {send}")
+
+
+def refuse_spread(path: Path, start: bytes, *, is_record: bool) -> None:
+    """Raise BadInput for JSON that is written over several lines; NotOurs where it is no record of ours."""
+    first = start.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
+    if first.strip() == b"{":
+        raise (BadInput if is_record else NotOurs)(
+            f"{path} is JSON written over several lines, not one record a line.",
+            f"Write one a line: jq -c . {quote(str(path))} > FILE.jsonl",
+        )
+
+
+def refuse_empty(path: Path) -> None:
+    """Raise NotOurs for a file of no bytes. One that was compressed from nothing is whole: an empty month."""
+    with suppress(OSError):  # its reader says what is wrong with it
+        if path.is_file() and path.stat().st_size == 0:
+            raise NotOurs(f"{path} is empty.", "Check the download, or the command that wrote it.")
 
 
 def _is_tar(start: bytes) -> bool:
@@ -106,6 +143,7 @@ def chosen(paths: Sequence[Path], look: Callable[[Path], Look], tally: Tally, *,
     found: dict[Path, tuple[Path, Look]] = {}
     for path in paths:
         if not is_folder(path):
+            refuse_empty(path)
             told = look(path)
             found.setdefault(path.resolve(), (path, told))
             continue
@@ -121,6 +159,7 @@ def in_folder(folder: Path, look: Callable[[Path], Look], tally: Tally) -> Itera
     """The files in a folder that are of the kind; the others are counted in `tally`."""
     for file in files_in(folder, tally):
         try:
+            refuse_empty(file)
             yield file, look(file)
         except NotOurs as other:
             tally.pass_over(f"Passed over: {other.message}")
@@ -159,10 +198,17 @@ def files_in(folder: Path, tally: Tally) -> Iterator[Path]:
                 tally.pass_over(f"Passed over: {Path(place) / name} is a hidden folder or a link to one.")
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in sorted(Path(place) / name for name in names):
-            if file.name.startswith(".") or not file.is_file():
+            if file.is_symlink() and not file.exists() and _ANNEX in str(file.readlink()):
+                annexed = Damage(str(file), None, "is a pointer of git-annex, not the file.", _fetch_annexed(file))
+                tally.damages.append(annexed)
+            elif file.name.startswith(".") or not file.is_file():
                 tally.pass_over(f"Passed over: {file} is hidden or not a file.")
             else:
                 yield file
+
+
+def _fetch_annexed(file: Path) -> str:
+    return f"Fetch the file: git annex get {quote(str(file))}"
 
 
 def size_bytes(paths: Sequence[Path]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance
@@ -21,11 +22,13 @@ from shp_miner.tally import Damage, Lost, Tally
 _BATCH = 16 << 20
 _ROWS, _VALUES = 4096, 1 << 20
 
-#: What no file of threads unpacks to: a column of over so many bytes that were packed so many times smaller; so many
-#: rows with less than a byte of the file for each; so many values in a column with so many for each row.
+#: What no file of threads unpacks to: over so many bytes of text that were packed so many times smaller, in a column or
+#: in all row groups so far; so many rows, or values of a column, with less than a byte of the file for each.
 _UNPACKED, _PACKED = 64 << 20, 1000
-_MANY_ROWS = 100_000
-_MANY_VALUES, _VALUES_EACH = 10_000_000, 1000
+_MANY = 100_000
+
+#: Values in one row of a column at most: as JSON, so many answers would be longer than a line may be.
+VALUES_OF_ROW = 1 << 20
 
 
 def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
@@ -42,21 +45,18 @@ def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage
         what = f"the directory at its end is unreadable ({error})"
         tally.damages.append(Damage(str(path), path.stat().st_size, what))
         return
-    first = 0
+    first, allowed = 0, _Allowed()
     for number in range(file.num_row_groups):
         group = file.metadata.row_group(number)
         columns = [group.column(column) for column in range(group.num_columns)]
         offset = columns[0].data_page_offset
         row = first
         size, packed = _rows_at_once(group, columns), sum(column.total_compressed_size for column in columns)
-        left = max(_UNPACKED, _PACKED * packed)
         try:
-            _check_size(group, columns)
+            allowed.begin(group, columns, packed)
             for batch in file.iter_batches(batch_size=size, row_groups=[number], use_threads=False):
                 for chars, record in _rows(batch):
-                    left -= chars
-                    if left < 0:
-                        raise _TooLargeError(f"its {packed:,} bytes hold more than {_PACKED:,} times as much text")
+                    allowed.text(chars)
                     yield Damage(str(path), offset, f"row {row}: "), record
                     row += 1
         except _TooLargeError as error:
@@ -71,16 +71,31 @@ class _TooLargeError(Exception):
     """A row group would unpack to more than its bytes can mean."""
 
 
-def _check_size(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData]) -> None:
-    rows, packed = group.num_rows, sum(column.total_compressed_size for column in columns)
-    if rows > _MANY_ROWS and packed < rows:
-        raise _TooLargeError(f"{rows:,} rows in {packed:,} bytes")
-    for column in columns:
-        name, size = column.path_in_schema, column.total_uncompressed_size
-        if size > _UNPACKED and size > _PACKED * column.total_compressed_size:
-            raise _TooLargeError(f"its column {name} unpacks {column.total_compressed_size:,} bytes to {size:,}")
-        if column.num_values > max(_MANY_VALUES, _VALUES_EACH * rows):
-            raise _TooLargeError(f"its column {name} has {column.num_values:,} values in {rows:,} rows")
+class _Allowed:
+    """What a file may still unpack to, by the bytes of the row groups so far: many small groups are as one large."""
+
+    def __init__(self) -> None:
+        self._packed, self._chars, self._values = 0, _UNPACKED, _MANY
+
+    def begin(self, group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData], packed: int) -> None:
+        """Take in a row group. Raises _TooLargeError where it cannot be one of threads."""
+        self._packed = packed
+        self._chars += _PACKED * packed
+        self._values += packed
+        for column in columns:
+            name, size = column.path_in_schema, column.total_uncompressed_size
+            if size > _UNPACKED and size > _PACKED * column.total_compressed_size:
+                raise _TooLargeError(f"its column {name} unpacks {column.total_compressed_size:,} bytes to {size:,}")
+        values = max([group.num_rows, *(column.num_values for column in columns)])
+        if values > self._values:
+            raise _TooLargeError(f"its {packed:,} bytes hold {values:,} rows or values of a column")
+        self._values -= values
+
+    def text(self, chars: int) -> None:
+        """Take in so many characters of a row. Raises _TooLargeError where they are too many."""
+        self._chars -= chars
+        if self._chars < 0:
+            raise _TooLargeError(f"its {self._packed:,} bytes hold more than {_PACKED:,} times as much text")
 
 
 def _rows_at_once(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData]) -> int:
@@ -93,19 +108,29 @@ def _rows_at_once(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaDa
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[int, Any]]:
     """(characters, row as a dictionary) for each row of a batch; Lost for one that is too long or not UTF-8."""
     names = batch.schema.names
-    try:
-        yield from _bounded(names, [_values(column) for column in batch.columns])
-        return
-    except UnicodeDecodeError:
-        pass
+    if _longest(batch) <= VALUES_OF_ROW:
+        try:
+            yield from _bounded(names, [_values(column) for column in batch.columns])
+            return
+        except UnicodeDecodeError:
+            pass
     for number in range(batch.num_rows):
         one = batch.slice(number, 1)
+        if _longest(one) > VALUES_OF_ROW:
+            yield 0, Lost("line_too_long", f"it has more than {VALUES_OF_ROW:,} answers")
+            continue
         try:
             columns = [_values(column) for column in one.columns]
         except UnicodeDecodeError:
             yield 0, Lost("not_utf8", "its text is not UTF-8")
         else:
             yield from _bounded(names, columns)
+
+
+def _longest(batch: pa.RecordBatch) -> int:
+    """The most values that a row has in a column of lists."""
+    lists = [one for one in batch.columns if pa.types.is_list(one.type) or pa.types.is_large_list(one.type)]
+    return max((pc.max(one.value_lengths()).as_py() or 0 for one in lists), default=0)
 
 
 def _bounded(names: list[str], columns: list[list[Any]]) -> Iterator[tuple[int, Any]]:

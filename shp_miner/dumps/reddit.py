@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shp_miner.dumps.ahead import ahead
-from shp_miner.dumps.compressed import Advance, blocks, compression, ignore, line_blocks, split_lines
-from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container
+from shp_miner.dumps.compressed import Advance, blocks, compression, head, ignore, line_blocks, split_lines
+from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container, refuse_spread
 from shp_miner.dumps.lines import Lines, all_lines, joined, of_places
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from shp_miner.platforms.rows import Chunk
 
 _LINES_SNIFFED = 20
+#: Names that say what is in a file, whatever its first lines are.
+_NAMED = re.compile(
+    r"(?P<own>RS|RC)(?:$|[^a-zA-Z])|(?:^|.*[_-])(?P<word>submissions|comments)(?:$|[._-])", re.IGNORECASE
+)
+_A_RECORD = re.compile(rb'"(?:link_id|subreddit|selftext)"\s*:')
 
 #: Blocks (of about 1 MiB) of a file that are searched for names of communities where none asked for was met.
 _BLOCKS_SAMPLED = 64
@@ -224,7 +229,10 @@ def communities_in(files: Sequence[Path]) -> set[str]:
 
 
 def kind_of(path: Path) -> str:
-    """Whether the file holds "post" or "answer", by its first lines. Raises BadInput for any other kind of file."""
+    """Whether the file holds "post" or "answer", by its first lines, else by its name.
+
+    A name that says so is believed: what cannot be read in such a file is damage. Raises BadInput for any other file.
+    """
     hint = "`import reddit-dump` takes RS_* and RC_* files: one JSON object a line, plain or compressed."
     start, seen = b"", 0
     for _, line in islice(_first_lines(path), _LINES_SNIFFED):
@@ -242,10 +250,16 @@ def kind_of(path: Path) -> str:
             raise NotOurs(
                 f"{path} holds threads with their answers, not a Reddit dump.", "Use `import threads` for it."
             )
-    if not seen and (compression(path) != "plain" or path.stat().st_size == 0):
-        return "post"  # empty, or damaged before its first line: reading it says which
+    if not seen and compression(path) != "plain":
+        return "post"  # damaged before its first line: reading it says so
     if start.lstrip().startswith(b"["):
         raise BadInput(f"{path} is one JSON array, not one record a line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
+    whole = head(path, START_BYTES)
+    refuse_container(path, whole, "reddit-dump")
+    refuse_spread(path, whole, is_record=_A_RECORD.search(whole) is not None)
+    named = _NAMED.match(path.name)
+    if named:
+        return "answer" if (named["own"] or named["word"]).lower() in ("rc", "comments") else "post"
     raise NotOurs(f"{path} is not a Reddit dump: its first lines are no submissions or comments.", hint)
 
 

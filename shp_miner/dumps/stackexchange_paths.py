@@ -24,7 +24,10 @@ _OTHER_TABLES = ("badges", "comments", "posthistory", "postlinks", "tags")
 
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _SPLIT = re.compile(r"(.+)-(Posts|Users|Votes|Badges|Comments|PostHistory|PostLinks|Tags)", re.IGNORECASE)
-_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(!DOCTYPE|[A-Za-z]+)", re.DOTALL)
+# Each comment is taken whole (?>): else many of them could be read in ways without number.
+_ROOT = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*>\s*+)?(?:(?><!--.*?-->)\s*+)*+<(!DOCTYPE|[A-Za-z]+)", re.DOTALL
+)
 _SNIFFED_BYTES = 4096
 
 

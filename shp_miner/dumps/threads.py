@@ -22,7 +22,7 @@ from msgspec import UNSET, UnsetType
 
 from shp_miner.dumps import parquet
 from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
-from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
+from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container, refuse_spread
 from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST
@@ -37,6 +37,8 @@ _LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread
 _GONE_AUTHORS = frozenset({None, "", "[deleted]", "[removed]"})
 _SITE = re.compile(r"(https?://)?[^\s/@]+(/[^\s@]*)?", re.IGNORECASE)
 _ID_CHARS_MAX = 255
+#: A site may be named by its address, which is longer than the name that it becomes.
+_ADDRESS_CHARS_MAX = 2 * _ID_CHARS_MAX
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 #: Bytes looked at to tell what kind of file this is.
@@ -178,7 +180,7 @@ class _Collector:
                 self.tally.keep("answer")
 
     def _post(self, thread: _Thread) -> dict[str, Any]:
-        if not _SITE.fullmatch(thread.site):
+        if len(thread.site) > _ADDRESS_CHARS_MAX or not _SITE.fullmatch(thread.site):
             raise Lost("bad_id", f"site {thread.site!r:.60} is no host name such as forum.example")
         if not thread.community.strip():
             raise Lost("bad_id", "community is empty")
@@ -342,12 +344,14 @@ def _kind(path: Path) -> str:
         keys = set(_KEY.findall(line))
         if keys >= {"answers", "answer_id"} or ("site" in keys and len(keys & _THREAD_REQUIRED) >= _KEYS_ENOUGH):
             return "jsonl"
+    keys = _THREAD_REQUIRED.intersection(_KEY.findall(start.decode("utf-8", "replace")))
+    refuse_spread(path, start, is_record=len(keys) >= _KEYS_ENOUGH)
     for other, kind, what in _OTHER_KINDS:
         if other.search(start):
             raise NotOurs(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
     if start:
         raise NotOurs(f"{path} is not a file of threads: none stands in its first lines.", _LAYOUT_HINT)
-    return "jsonl"  # an empty file holds no threads; one that is damaged at its start says so when it is read
+    return "jsonl"  # a file that is damaged at its start says so when it is read
 
 
 def _check_columns(path: Path) -> None:

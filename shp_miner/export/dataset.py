@@ -56,6 +56,10 @@ class NoPairs(BadInput):
     """No pair satisfies the rule; nothing was written."""
 
 
+class NoThreads(NoPairs):
+    """The store has no thread of what was asked for."""
+
+
 class Exported(Struct):
     """What an export did: its folder, the store's version, counts, posts and pairs by community, shards by format.
 
@@ -99,7 +103,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"There is no format {name!r}.", f"The formats: {', '.join(FORMATS)}.")
-    if min(validation, test) < 0 or validation + test >= 1:
+    if not (validation >= 0 and test >= 0 and validation + test < 1):  # NaN is none of these
         raise UsageError("The shares of validation and test must be 0 or more and leave some for train.", "")
     chosen_rule = preset(rule) if isinstance(rule, str) else named(rule)
     store = store if isinstance(store, Store) else Store(store)
@@ -302,7 +306,7 @@ def _nothing(tally: Tally) -> NoPairs:
     told = [*last, *(item for item in reasons if item not in last)][:3]
     why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in told)
     ways = [_WAYS_OUT[reason] for (_, reason), _ in [*last, *reasons] if reason in _WAYS_OUT]
-    return NoPairs(
+    return (NoPairs if why else NoThreads)(
         f"No pair of answers satisfies the rule{f' ({why})' if why else ': the store has no such threads'}.",
         f"Try `shp-miner stats` to see what the store holds{f', or {ways[0]}' if ways else ''}.",
     )

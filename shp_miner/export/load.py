@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.owned import MANIFEST, formats_in, is_inside
+from shp_miner.platforms.communities import meant
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,7 +26,8 @@ def load(
 
     The rows are Arrow in memory: `.to_polars()` shares it, `.to_pandas()` copies what pandas must own. For more than
     memory holds use `datasets.load_dataset(path, streaming=True)`. `format` names the folder of an export of several.
-    Raises BadInput if `path` is no export or a file is missing, UsageError for an unknown community, split or format.
+    A community may be named in any letter case. Raises BadInput if `path` is no export or a file is missing, UsageError
+    for an unknown community, split or format.
     """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -33,10 +35,9 @@ def load(
 
     folder = _folder(Path(path), format)
     files = read_manifest(folder)["files"]
+    names = _communities(community, files)
     chosen = [
-        file
-        for file in files
-        if community in (None, "all", file["community"], file["config"]) and split in (None, file["split"])
+        file for file in files if (names is None or file["community"] in names) and split in (None, file["split"])
     ]
     if not chosen:
         known = ", ".join(sorted({f"{file['community']} ({file['split']})" for file in files})[:20])
@@ -47,6 +48,14 @@ def load(
     if missing:
         raise BadInput(f"{folder} lacks the file {missing[0]} that its manifest names.", "Export again.")
     return Dataset(pa.concat_tables([pq.read_table(folder / file["path"], partitioning=None) for file in chosen]))
+
+
+def _communities(asked: str | None, files: list[dict[str, Any]]) -> set[str] | None:
+    """The communities of an export that a name stands for, its own or that of its configuration; None for all."""
+    if asked in (None, "all"):
+        return None
+    exactly = {file["community"] for file in files if asked in (file["community"], file.get("config"))}
+    return exactly or set(meant([asked], {file["community"] for file in files})[0])
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

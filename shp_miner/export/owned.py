@@ -105,10 +105,10 @@ def remove_export(formats: Mapping[str, Path]) -> None:
             require_no_link(folder, path)
         parents = {parent for path in files[:-2] for parent in path.parents if parent.is_relative_to(folder)}
         for path in files[:-2]:
-            path.unlink(missing_ok=True)
+            _remove_file(path)
         _remove_empty(parents - {folder})
         for path in files[-2:]:
-            path.unlink(missing_ok=True)
+            _remove_file(path)
         _remove_empty([folder])
 
 
@@ -117,6 +117,12 @@ def remove_several(folder: Path) -> None:
     if several_in(folder):
         for name in (README, MANIFEST):
             (folder / name).unlink(missing_ok=True)
+
+
+def _remove_file(path: Path) -> None:
+    """Delete a file, if it is there. A folder in its place is somebody else's."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -69,7 +69,7 @@ def published(out: Path) -> Iterator[Path]:
             yield new
             _sync_tree(new)
             if new.parent == out:
-                _require_free(new, out)
+                _require_free(new, out)  # before it counts as complete: an export that cannot appear changes nothing
                 new.rename(out / (_INSIDE + _WHOLE))
                 sync(out)
                 _complete(out)
@@ -239,12 +239,14 @@ def _require_free(new: Path, out: Path) -> None:
             if path == out:
                 break
             require_no_link(out, path)
-            if path in own or not os.path.lexists(path):
+            if not os.path.lexists(path) or (path in own and not path.is_dir()):
                 continue
             if path == place or path.is_symlink() or not path.is_dir():
-                raise UsageError(
-                    f"{path} is in the way: it is not of the earlier export.", "Move it, or choose another place."
-                )
+                raise _in_the_way(path)
+
+
+def _in_the_way(path: Path) -> UsageError:
+    return UsageError(f"{path} is in the way: it is not of the earlier export.", "Move it, or choose another place.")
 
 
 def _complete(out: Path) -> None:
@@ -254,6 +256,7 @@ def _complete(out: Path) -> None:
     """
     whole, moving = out / (_INSIDE + _WHOLE), out / (_INSIDE + _MOVING)
     if not whole.is_symlink() and formats_in(whole):
+        _require_free(whole, out)
         replaced = owners(out, formats_in(whole))
         remove_export({str(folder): folder for folder in replaced})
         remove_several(out)
@@ -283,6 +286,8 @@ def _turn(path: Path, moving: Path) -> tuple[int, int, str]:
 
 
 def _move(file: Path, place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        raise _in_the_way(place)
     try:
         file.replace(place)
     except OSError as error:

@@ -22,7 +22,7 @@ from shp_miner.crawling.result import Crawled
 from shp_miner.crawling.run import crawl, recheck
 from shp_miner.dumps.importing import import_dump, matching, state_of_files
 from shp_miner.errors import BadInput, Incomplete
-from shp_miner.export.dataset import NoPairs, export_dataset
+from shp_miner.export.dataset import NoPairs, NoThreads, export_dataset
 from shp_miner.export.owned import fingerprint, formats_in
 from shp_miner.export.registered import waiting
 from shp_miner.forgetting.complete import complete_pending, is_left
@@ -245,7 +245,9 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             memory=limits.memory,
         )
     except NoPairs as none:
-        return Outcome(none.message)  # a young store: scores must have had time
+        # A young store is no failure, since scores must have had time; imported threads must be there, though.
+        lacking = isinstance(none, NoThreads) and context.pipeline.imports
+        return Outcome(none.message, Incomplete.exit_code if lacking else 0)
     except NoSuchCommunity as none:
         code = Incomplete.exit_code if store.snapshot().communities() else 0
         return Outcome(f"{none.message} {none.hint}", code)

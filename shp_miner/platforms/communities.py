@@ -1,7 +1,8 @@
 """Names of communities as people write them, read in one way by every command, pipeline and reader of dumps.
 
-A store has names in lower case, as the platform spells them otherwise: "askculinary", "support/windows". People also
-write "/r/AskCulinary", "u/somebody" (a person's own subreddit), "!asklemmy@lemmy.world", or copy the page's address.
+A store has names in lower case, as the platform spells them otherwise: "askculinary", "support/windows". Own threads
+keep the letter case that they came with: "Board A". People also write "/r/AskCulinary", "u/somebody" (a person's own
+subreddit), "!asklemmy@lemmy.world", or copy the page's address.
 """
 
 from __future__ import annotations
@@ -29,22 +30,34 @@ def bare(name: str) -> str:
     return f"u_{written['name']}" if person else text[written.start("name") :]
 
 
+def _local(name: str) -> str:
+    """A name without the server that a community of Lemmy may be named with."""
+    return bare(name).partition("@")[0]
+
+
 def plain(name: str) -> str:
-    """A name as stores have it."""
-    return bare(name).partition("@")[0].lower()
+    """A name as crawls and dumps store it."""
+    return _local(name).lower()
 
 
 def meant(asked: Iterable[str], there: Collection[str]) -> tuple[list[str], list[str]]:
     """Which of the names in a store are asked for, and the asked ones that are not there. Both sorted, each once.
 
-    A name that is there exactly as asked is that one: a category may be called "r/help".
+    A name that is there exactly as asked is that one: a category may be called "r/help". Else it is every one that
+    differs from it in letter case alone.
     """
+    folded: dict[str, list[str]] = {}
+    for one in there:
+        folded.setdefault(one.casefold(), []).append(one)
     found: set[str] = set()
     missing: set[str] = set()
     for name in asked:
-        exact = name.strip().lower()
-        one = exact if exact in there else plain(name)
-        (found if one in there else missing).add(one)
+        ways = (name.strip(), _local(name))
+        here = next((names for way in ways if (names := [way] if way in there else folded.get(way.casefold()))), None)
+        if here is None:
+            missing.add(plain(name))
+        else:
+            found.update(here)
     return sorted(found), sorted(missing)
 
 
@@ -61,7 +74,9 @@ def near(missing: Sequence[str], there: Collection[str]) -> str:
     """The nearest names that are there, or some of all, in one sentence."""
     if not there:
         return "It has no communities at all."
-    close = [one for name in missing for one in get_close_matches(name, sorted(there), n=_NEAR, cutoff=0.5)]
+    spelled = {one.casefold(): one for one in sorted(there)}
+    found = (get_close_matches(name.casefold(), spelled, n=_NEAR, cutoff=0.5) for name in missing)
+    close = [spelled[one] for names in found for one in names]
     if close:
         return f"The nearest that are there: {', '.join(dict.fromkeys(close))}."
     first = sorted(there)[:_NEAR]

@@ -24,7 +24,9 @@ def site_of(name: str, *, stackexchange: bool = False) -> str:
     `name` is a host or an address. With `stackexchange` it may also be the short name that Stack Exchange's API has for
     a site: "cooking", "stackoverflow", "cooking.meta".
     """
-    word = _SCHEME.sub("", name.strip().lower()).rstrip("/")
+    word = name.strip().lower()
+    scheme = _SCHEME.match(word)  # searched for anywhere, a long name would cost its length squared
+    word = word[scheme.end() if scheme else 0 :].rstrip("/")
     host, slash, path = word.partition("/")
     host = _DEFAULT_PORT.sub("", host).rstrip(".")
     if stackexchange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -170,6 +171,9 @@ _WITH = " with "
 _CLOSE_S = 3600
 
 
+_SEE = "See docs/rules.md for what each takes."
+
+
 def preset(name: str, **overrides: Any) -> Rule:
     """The named preset with some parameters replaced, and the name that fits those.
 
@@ -177,14 +181,16 @@ def preset(name: str, **overrides: Any) -> Rule:
     """
     if name not in PRESETS:
         raise UsageError(f"There is no rule {name!r}.", nearest(name, PRESETS))
-    for key in overrides:
+    for key, value in overrides.items():
         if key not in Rule.__struct_fields__:
             raise UsageError(f"A rule has no parameter {key!r}.", nearest(key, Rule.__struct_fields__))
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"A rule's {key}: {value} is not a number to compare with.", _SEE)
     try:
         return named(msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule))
     except msgspec.ValidationError as error:
         reason, _, key = str(error).partition(" - at `$.")
-        raise UsageError(f"A rule's {key.rstrip('`')}: {reason}.", "See docs/rules.md for what each takes.") from error
+        raise UsageError(f"A rule's {key.rstrip('`')}: {reason}.", _SEE) from error
 
 
 def named(rule: Rule) -> Rule:

@@ -43,7 +43,7 @@ EVERYTHING = HashRange(_LOWEST, _BEYOND)
 
 
 class Within(Struct, frozen=True):
-    """Some of a store: rows of any of `sites` and of any of `communities`; none of either means all.
+    """Some of a store: rows of any of `sites` and of any of `communities` (as stored); none of either means all.
 
     `places`, where there are any, are sites with some communities each (none means the whole site).
     """
@@ -58,7 +58,7 @@ class Within(Struct, frozen=True):
         if self.sites:
             parts.append(pl.col("site").is_in(self.sites))
         if self.communities:
-            parts.append(pl.col("community").is_in([name.lower() for name in self.communities]))
+            parts.append(pl.col("community").is_in(self.communities))
         if self.places:
             parts.append(pl.any_horizontal(Within((site,), names).holds() for site, names in self.places))
         return pl.all_horizontal(parts)

@@ -6,6 +6,8 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
+from shp_miner.text.nesting import NO_CHARACTER, bounded, visible
+
 if TYPE_CHECKING:
     import polars as pl
     from html_to_markdown import NodeContext
@@ -28,20 +30,10 @@ _ELSEWHERE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
 _FETCHED = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 
 _TAG = re.compile(r"<(?!img\b)[^>]*>", re.IGNORECASE)
-#: Longer numbers are no characters, and Python refuses to read some of them.
-_NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
 
 #: Characters that no HTML has, but for white space.
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")
 
-#: Elements inside elements that a converter of HTML is given; beyond about a thousand it loses what is inside.
-_NESTED = 256
-_ELEMENT = re.compile(r"<(/?)([a-z][a-z0-9-]*)[^<>]*>", re.IGNORECASE)
-#: Elements that hold nothing, and those that end where the next of their kind begins: they do not nest.
-_FLAT = frozenset(
-    ("area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta", "option", "p",
-     "param", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr")
-)  # fmt: skip
 # Reddit escapes exactly these three in listings and dumps; unescaping more would change what people typed.
 # The last is what Reddit's editor leaves for an empty paragraph: it shows nothing.
 _REDDIT_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), ("&#x200B;", ""))
@@ -59,7 +51,7 @@ def visible_chars(body: str, body_format: str) -> int:
     if body_format == "html":
         # What follows the last ">" holds no tag; searched for one, each "<" in it would cost a look at all of the rest.
         end = body.rfind(">") + 1
-        body = unescape(_NO_CHARACTER.sub(REPLACEMENT, _TAG.sub("", body[:end]) + body[end:]))
+        body = unescape(NO_CHARACTER.sub(REPLACEMENT, _TAG.sub("", body[:end]) + body[end:]))
     elif body_format == "reddit":
         body = body.replace(REDDIT_EMPTY, "")
     return len(body.strip(BLANK))
@@ -88,8 +80,10 @@ def _html_to_markdown(body: str) -> str:
     from html_to_markdown import convert  # noqa: PLC0415
 
     # Control characters show nothing, and many of them are taken for a file; so is what begins like one.
-    text = _CONTROLS.sub("", _shallow(body))
-    return convert(f" {text}", None, _READER).content or ""
+    result = convert(f" {bounded(_CONTROLS.sub('', body))}", None, _READER)
+    text = result.content or ""
+    lost = any("depth" in str(warning.kind) for warning in result.warnings)
+    return visible(body) if lost or not text.strip() else text
 
 
 class _Reader:
@@ -116,22 +110,6 @@ _CONTINUE = "continue"
 
 def _shown(text: str) -> dict[str, str]:
     return {"custom": text}
-
-
-def _shallow(body: str) -> str:
-    """The HTML without the tags of elements that are nested too deeply; their text stays."""
-    if body.count("<") <= _NESTED:
-        return body
-    depth = 0
-
-    def keep(tag: re.Match[str]) -> str:
-        nonlocal depth
-        if tag[2].lower() in _FLAT:
-            return tag[0]
-        depth = max(0, depth - 1) if tag[1] else depth + 1
-        return " " if depth + bool(tag[1]) > _NESTED else tag[0]
-
-    return _ELEMENT.sub(keep, body)
 
 
 def clean(bodies: pl.Series, formats: pl.Series) -> pl.Series:
