@@ -15,7 +15,7 @@ from shp_miner.crawling.archived import after_what_is_known
 from shp_miner.crawling.ask import Asking, Seen
 from shp_miner.crawling.claims import Claim, Claims
 from shp_miner.crawling.doubts import CLOSED
-from shp_miner.crawling.gone import Doubtful
+from shp_miner.crawling.gone import Doubtful, tells_of_unknown
 from shp_miner.crawling.lookup import LookUp
 from shp_miner.crawling.result import VISITS_S, Crawled, next_visit, restored
 from shp_miner.crawling.retries import Retries
@@ -298,7 +298,8 @@ class Crawl:
         if self._source.tells_the_past:
             posts = after_what_is_known(self._store, self._state, origin, threads, posts)
             answers = after_what_is_known(self._store, self._state, origin, threads, answers)
-        self._store.append(to_chunk(origin, posts, answers, self._now()))
+        look = self._source.tells_the_past or tells_of_unknown(threads, posts, answers)
+        self._store.append(to_chunk(origin, posts, answers, self._now()), look=look)
 
     # -- visits by age ------------------------------------------------------------------------------------------------
 

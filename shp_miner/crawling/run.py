@@ -10,6 +10,7 @@ from functools import partial
 from msgspec import structs
 
 from shp_miner.crawling.community import INTERRUPTED, Crawl
+from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.result import VISITS_S, Crawled
 from shp_miner.crawling.set_back import set_back
 from shp_miner.crawling.state import State
@@ -53,6 +54,7 @@ def crawl(
         lake.create()
         _set_right(lake, access)
         with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+            know_again(lake, state, microseconds(access.clock.now()))
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
             run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
             done = _until_stopped(names, run.run)
@@ -84,6 +86,7 @@ def recheck(
         if given_up:
             state.take_up_again()
         begun = access.clock.now()
+        know_again(lake, state, microseconds(begun))
         unseen_since = 0 if older_than_s is None else microseconds(begun - older_than_s)
         for name, site, url, private in state.sites():
             communities = state.due_communities(name, site, microseconds(begun), unseen_since)

@@ -30,7 +30,7 @@ from shp_miner.export.registered import (
 )
 from shp_miner.forgetting.asked import Asked, as_lines, author, from_file, item
 from shp_miner.forgetting.exports import ExportDone, not_reached, reach_export
-from shp_miner.forgetting.imported import look_at_imports
+from shp_miner.forgetting.told_gone import look_for_deletions
 from shp_miner.mining.calibrate import drop_fits
 from shp_miner.store import Store
 from shp_miner.store.forget import Purged, clean, look_for_people, purge_table
@@ -105,7 +105,7 @@ def forget(
     with exclusive(store.path, _DOING):
         settle_identity(store.path)
         make_salt(store.path)
-        look_at_imports(store)
+        look_for_deletions(store)
         lines = as_lines(asked, Forgotten.load(store.path))
         for folder in more:
             adopt_export(store, folder)
@@ -124,7 +124,7 @@ def purge(store: Store | Path_) -> Forgot:
         return _done(store, _waited_for(all_exports(store)[0]))
     with exclusive(store.path, _DOING):
         settle_identity(store.path)
-        look_at_imports(store)
+        look_for_deletions(store)
         if not (has_pending(store.path) or is_back(store)):
             return _done(store, _waited_for(all_exports(store)[0]))
         return _purge(store, Forgotten.load(store.path, pending=True), [])

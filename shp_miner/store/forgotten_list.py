@@ -30,8 +30,8 @@ FOLDER = "forgotten"
 PENDING = ".pending.parquet"
 _SETTLED = ".parquet"
 
-#: An import has brought rows in, and nobody has looked yet whether they tell of deletions.
-_IMPORTED = "imported"
+#: Rows have come in, and nobody has looked yet whether they tell of deletions. Imports alone left it once.
+_TO_LOOK = "imported"
 
 State = Literal["deleted", "removed"]
 
@@ -155,45 +155,45 @@ def names(store: Path) -> tuple[str, ...]:
 
 def has_pending(store: Path) -> bool:
     """Whether something is to be forgotten that has not reached every copy yet."""
-    return import_noted(store) or any(name.endswith(PENDING) for name in part_names(store / FOLDER))
+    return look_noted(store) or any(name.endswith(PENDING) for name in part_names(store / FOLDER))
 
 
 def pending_since(store: Path) -> float | None:
     """Since when something is to be forgotten that has not reached every copy, in seconds since 1970."""
     times = []
-    for name in (*names(store), _IMPORTED):
-        if name.endswith(PENDING) or name == _IMPORTED:
+    for name in (*names(store), _TO_LOOK):
+        if name.endswith(PENDING) or name == _TO_LOOK:
             with suppress(FileNotFoundError):  # just settled
                 times.append((store / FOLDER / name).stat().st_mtime)
     return min(times, default=None)
 
 
-def note_import(store: Path, version: str) -> None:
-    """Note, before an import commits rows, that they are to be looked through for deletions; `version` is before them.
+def note_look(store: Path, version: str) -> None:
+    """Note, before rows are committed, that they are to be looked through for deletions; `version` is before them.
 
     Under the shared lock, with the commit: who looks takes the note away, and is alone with the store.
     """
     folder = store / FOLDER
     folder.mkdir(exist_ok=True)
     # Of two that begin at once, the first one's version is before the rows of both.
-    with suppress(FileExistsError), (folder / _IMPORTED).open("x") as note:
+    with suppress(FileExistsError), (folder / _TO_LOOK).open("x") as note:
         note.write(version)
-    sync(folder / _IMPORTED, folder, store)
+    sync(folder / _TO_LOOK, folder, store)
 
 
-def import_noted(store: Path) -> bool:
-    """Whether an import has brought rows in that nobody has looked through for deletions."""
-    return (store / FOLDER / _IMPORTED).exists()
+def look_noted(store: Path) -> bool:
+    """Whether rows have come in that are to be looked through for deletions."""
+    return (store / FOLDER / _TO_LOOK).exists()
 
 
 def noted_version(store: Path) -> str:
-    """The version before the imports that are noted, as "posts.answers". A note that was cut off says nothing."""
-    return (store / FOLDER / _IMPORTED).read_text()
+    """The version before the rows that are to be looked through, as "posts.answers". A note cut off says nothing."""
+    return (store / FOLDER / _TO_LOOK).read_text()
 
 
-def imports_looked_through(store: Path) -> None:
-    """Take the note away: what the imports told is on the list. Only under the exclusive lock."""
-    (store / FOLDER / _IMPORTED).unlink(missing_ok=True)
+def looked_through(store: Path) -> None:
+    """Take the note away: what the rows told is on the list. Only under the exclusive lock."""
+    (store / FOLDER / _TO_LOOK).unlink(missing_ok=True)
     sync(store / FOLDER)
 
 
