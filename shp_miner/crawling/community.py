@@ -69,6 +69,8 @@ class Crawl:
         self._store, self._state, self._clock = store, state, clock
         self._source = Asking(source, self._now)
         self._visits_s, self._limit, self._say = visits_s, limit, say
+        #: Whether a budget or an interruption ended a run: no other community may be crawled then.
+        self.ended = False
         self._retries, self._look_up = Retries(state, self._now), LookUp(self._source, state)
 
     def run(self, community: str) -> Crawled:
@@ -365,10 +367,10 @@ class Crawl:
             try:
                 step()
             except OverBudget as over:
-                done.stopped = done.stopped or str(over)
+                done.stopped, self.ended = done.stopped or str(over), True
                 return
             except KeyboardInterrupt:
-                done.stopped = INTERRUPTED
+                done.stopped, self.ended = INTERRUPTED, True
                 return
             except (TryLater, NotAllowed, BadInput) as error:
                 if not (done.listed or done.read or done.failed or self._doubtful.asked):

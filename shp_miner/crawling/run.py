@@ -18,6 +18,7 @@ from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.forgetting.forget import purge
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.registry import Access, open_source
+from shp_miner.sources.source import Source
 from shp_miner.store import Store
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import beside, exclusive
@@ -28,6 +29,9 @@ __all__ = ["Access", "Crawled", "crawl", "recheck"]
 
 #: The lock that runs of both kinds hold together: threads are claimed by either.
 _NAME = "crawl"
+
+#: After so many communities in a row without any answer the whole site is down.
+_SILENT = 2
 
 
 def crawl(
@@ -57,7 +61,7 @@ def crawl(
             know_again(lake, state, microseconds(access.clock.now()))
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
             run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
-            done = _until_stopped(names, run.run)
+            done = _until_stopped(run, source, names, run.run)
     _tidy(lake, done)
     return done
 
@@ -96,7 +100,7 @@ def recheck(
             try:
                 with open_source(name, place) as source:
                     run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
-                    done += _until_stopped(communities, partial(run.recheck, unseen_since=unseen_since))
+                    done += _until_stopped(run, source, communities, partial(run.recheck, unseen_since=unseen_since))
             except (NotAllowed, BadInput, TryLater) as error:
                 # Another site may still be visited.
                 refused.append(error)
@@ -131,10 +135,27 @@ def _tidy(store: Store, done: Sequence[Crawled]) -> None:
         done[-1].stopped = done[-1].stopped or INTERRUPTED
 
 
-def _until_stopped(communities: Sequence[str], step: Callable[[str], Crawled]) -> list[Crawled]:
+def _until_stopped(
+    run: Crawl, source: Source, communities: Sequence[str], step: Callable[[str], Crawled]
+) -> list[Crawled]:
+    """Take a step with each community. What one is refused or fails with ends its own run, and no other's.
+
+    A budget, an interruption, or a site that gives no answer in two communities in a row end all. Raises
+    where nothing at all could be done.
+    """
     done: list[Crawled] = []
+    errors: list[Error] = []
+    silent = 0
     for community in communities:
-        done.append(step(community))
-        if done[-1].stopped:
+        try:
+            done.append(step(community))
+        except (NotAllowed, BadInput, TryLater) as error:
+            errors.append(error)
+            done.append(Crawled(source.name, source.site, community, stopped=error.message))
+        last = done[-1]
+        silent = silent + 1 if last.stopped and not (last.listed or last.read or last.unreadable) else 0
+        if run.ended or silent >= _SILENT:
             break
+    if errors and len(errors) == len(done):
+        raise errors[0]
     return done
