@@ -20,6 +20,7 @@ from shp_miner.sources.http import OverBudget
 from shp_miner.sources.registry import Access, open_source
 from shp_miner.sources.source import Source
 from shp_miner.store import Store
+from shp_miner.store.forgotten_list import ahead, set_back_list
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import beside, exclusive
 from shp_miner.store.mend import is_suspect, mend
@@ -115,11 +116,12 @@ def _set_right(store: Store, access: Access) -> None:
     """Take back what a clock that was ahead has noted, so that nothing waits until that time has come."""
     now = microseconds(access.clock.now())
     set_back(store.path, now)
-    if is_suspect(store.path, now):
+    if is_suspect(store.path, now) or ahead(store.path, now):
         # Who uses the store now keeps it; the next run does it, or `doctor --repair`.
         with suppress(TryLater), exclusive(store.path, "mending rows", wait_s=1.0):
             for name in TABLES:
                 mend(store.path, name, now)
+            set_back_list(store.path, now)
 
 
 def _tidy(store: Store, done: Sequence[Crawled]) -> None:

@@ -25,7 +25,7 @@ from shp_miner.errors import BadInput, Error
 from shp_miner.export.publish import clear_leftovers, is_place, leftovers, lock_of
 from shp_miner.export.registered import all_exports, note_cleared, waiting
 from shp_miner.forgetting.forget import purge
-from shp_miner.store import Store
+from shp_miner.store import Store, identity
 from shp_miner.store.database import FILE, SCHEMAS
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.found import ASIDE, Found, aside, is_young
@@ -73,6 +73,9 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
         yield found
         if not found.fixed:
             return  # what the rest is, only the mark can say
+    if (damaged := identity.damage(folder)) is not None:
+        yield Found(damaged.message, damaged.hint, fixable=False)
+        return  # nobody knows whose exports are on the list
     lost = list(_crawls_file(folder, fix=fix))  # before the tables, whose losses are noted there
     yield from lost
     sound = True
