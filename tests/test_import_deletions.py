@@ -19,7 +19,7 @@ from shp_miner.forgetting.forget import forget, purge
 from shp_miner.health.doctor import examine
 from shp_miner.store import Store
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import FOLDER, has_pending, import_noted, pending_since
+from shp_miner.store.forgotten_list import FOLDER, has_pending, look_noted, pending_since
 from shp_miner.store.lock import exclusive
 from shp_miner.store.snapshot import EVERYTHING
 
@@ -137,7 +137,7 @@ def test_nobody_knows_when_it_was_deleted(tmp_path: Path) -> None:
     live = answer_row("gone", body=SECRET, author=AUTHOR, **unknown)
     # Of observations that nobody knows the time of, the hash decides; one of these two stubs comes after the text.
     stubs = [answer_row("gone", score=score, state="deleted", **unknown) for score in range(9)]
-    store.append(chunk([], [live, *stubs]), imported=True)
+    store.append(chunk([], [live, *stubs]), look=True)
     assert newest(store)[0] == "deleted"
     purge(store)
     assert seen(store.path, SECRET, AUTHOR) == []
@@ -280,11 +280,11 @@ def killed(store: Path, moment: str) -> None:
 
 
 MOMENTS = [
-    "shp_miner.store.lake:note_import after 1",
+    "shp_miner.store.lake:note_look after 1",
     "shp_miner.store.lake:sync_log after 1",
-    "shp_miner.forgetting.imported:add before 1",
-    "shp_miner.forgetting.imported:imports_looked_through before 1",
-    "shp_miner.forgetting.imported:imports_looked_through after 1",
+    "shp_miner.forgetting.told_gone:add before 1",
+    "shp_miner.forgetting.told_gone:looked_through before 1",
+    "shp_miner.forgetting.told_gone:looked_through after 1",
     "shp_miner.forgetting.forget:purge_table after 2",
 ]
 
@@ -304,7 +304,7 @@ def test_killed_at_any_step_the_next_purge_completes_it(moment: str, tmp_path: P
     if newest(store)[0] == "deleted":
         assert seen(store.path, SECRET, AUTHOR) == []
     else:
-        assert "note_import" in moment, "killed before a row came in"
+        assert "note_look" in moment, "killed before a row came in"
         imported(tmp_path / "store", said() | TOLD["stub"], read_at=READ + DAY)
         assert seen(store.path, SECRET, AUTHOR) == []
 
@@ -316,7 +316,7 @@ def test_a_note_that_was_cut_off_means_the_whole_store(note: str, tmp_path: Path
     (store.path / FOLDER).mkdir(exist_ok=True)
     (store.path / FOLDER / "imported").write_text(note)
     purge(store)
-    assert not import_noted(store.path)
+    assert not look_noted(store.path)
     assert seen(store.path, SECRET, AUTHOR) == []
 
 

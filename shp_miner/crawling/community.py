@@ -62,6 +62,8 @@ class Crawl:
         self._store, self._state, self._clock = store, state, clock
         self._source = Asking(source, self._now)
         self._visits_s, self._limit, self._say = visits_s, limit, say
+        #: Whether a budget or an interruption ended a run: no other community may be crawled then.
+        self.ended = False
 
     def run(self, community: str) -> Crawled:
         """List what is new or changed in a community (its name as `verify` gave it), and read it.
@@ -69,9 +71,8 @@ class Crawl:
         A run that may not go on (a budget, a source that is down, Ctrl-C) returns what it did, and why it stopped.
         """
         context, state = self._context(community), self._state
-        done = _done(
-            context,
-            [Listing(context), Reading(context, state.claim_waiting), Reading(context, state.claim_away)],
+        done = self._done(
+            context, [Listing(context), Reading(context, state.claim_waiting), Reading(context, state.claim_away)]
         )
         done.waiting, done.given_up = state.waiting(context.origin), state.given_up(context.origin)
         return done
@@ -91,7 +92,7 @@ class Crawl:
         if unseen_since:
             state.ask_away_again(context.origin, unseen_since)
             parts.append(Visits(context, partial(state.claim_unseen, before=unseen_since)))
-        done = _done(context, parts)
+        done = self._done(context, parts)
         done.waiting = state.visits_left(context.origin, self._now())
         done.given_up = state.given_up(context.origin)
         return done
@@ -114,21 +115,37 @@ class Crawl:
             look_up=LookUp(source, state),
         )
 
+    def _done(self, context: Context, parts: Sequence[Part]) -> Crawled:
+        """What the parts of a run did. However they end, what they found gone or hopeless is dealt with."""
+        done = Crawled(context.origin.source, context.origin.site, context.origin.community)
+        for part in parts:
+            if not self._goes_on(context, done, partial(_add_up, done, part)):
+                break
+        for end in (_settle, _give_up):
+            if not self._goes_on(context, done, partial(end, context, done)):
+                break
+        done.lost = dict(sorted(context.source.lost.items()))
+        return done
+
+    def _goes_on(self, context: Context, done: Crawled, step: Callable[[], None]) -> bool:
+        """Take a step of a run; whether the next one may be taken. Where a listing breaks off, what it gave is read."""
+        try:
+            step()
+        except OverBudget as over:
+            done.stopped, self.ended = done.stopped or str(over), True
+            return False
+        except KeyboardInterrupt:
+            done.stopped, self.ended = INTERRUPTED, True
+            return False
+        except (TryLater, NotAllowed, BadInput) as error:
+            if not (done.listed or done.read or done.failed or context.doubtful.asked):
+                raise
+            done.stopped = done.stopped or error.message
+            return not isinstance(error, NotAllowed)
+        return True
+
     def _now(self) -> int:
         return microseconds(self._clock.now())
-
-
-def _done(context: Context, parts: Sequence[Part]) -> Crawled:
-    """What the parts of a run did. However they end, what they found gone or hopeless is dealt with."""
-    done = Crawled(context.origin.source, context.origin.site, context.origin.community)
-    for part in parts:
-        if not _goes_on(context, done, partial(_add_up, done, part)):
-            break
-    for end in (_settle, _give_up):
-        if not _goes_on(context, done, partial(end, context, done)):
-            break
-    done.lost = dict(sorted(context.source.lost.items()))
-    return done
 
 
 def _add_up(done: Crawled, part: Part) -> None:
@@ -136,24 +153,6 @@ def _add_up(done: Crawled, part: Part) -> None:
         part.take()
     finally:
         done.add(part.did)
-
-
-def _goes_on(context: Context, done: Crawled, step: Callable[[], None]) -> bool:
-    """Take a step of a run; whether the next one may be taken. Where a listing breaks off, what it gave is read."""
-    try:
-        step()
-    except OverBudget as over:
-        done.stopped = done.stopped or str(over)
-        return False
-    except KeyboardInterrupt:
-        done.stopped = INTERRUPTED
-        return False
-    except (TryLater, NotAllowed, BadInput) as error:
-        if not (done.listed or done.read or done.failed or context.doubtful.asked):
-            raise
-        done.stopped = done.stopped or error.message
-        return not isinstance(error, NotAllowed)
-    return True
 
 
 def _settle(context: Context, done: Crawled) -> None:

@@ -10,7 +10,7 @@ once, it is hidden, and asked for again before anything is purged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeGuard
 
 import msgspec
@@ -18,10 +18,10 @@ import msgspec
 from shp_miner.crawling.archived import AT_ONCE
 from shp_miner.crawling.doubts import CLOSED, Against, Doubt
 from shp_miner.crawling.state import Known, State
-from shp_miner.platforms.items import Origin
+from shp_miner.platforms.items import Answer, Origin, Post
 from shp_miner.platforms.items import State as Shown
 from shp_miner.store import Store
-from shp_miner.store.forget import hide, tombstone
+from shp_miner.store.forget import hide, items_of_threads, tombstone
 from shp_miner.store.forgotten_list import Item
 
 _HOUR_US = 3600 * 1_000_000
@@ -135,7 +135,7 @@ class Doubtful:
         ]
         states: tuple[Tombstone, ...] = ("deleted", "removed")
         for how in states:
-            items = [item for doubt in ripe if doubt.state == how for item in self._items_of(doubt)]
+            items = self._items_of([doubt for doubt in ripe if doubt.state == how])
             for start in range(0, len(items), _HELD):
                 tombstone(self._store, items[start : start + _HELD], how, self._noted_at())
         now = self._now()
@@ -204,14 +204,19 @@ class Doubtful:
         # A site that refuses all it has may have closed; one that knows nothing any more may be broken for a while.
         return flagged or not doubt.whole or vouched() or (doubt.against == "missing" and span >= ALONE_US)
 
-    def _items_of(self, doubt: Doubt) -> list[Item]:
-        """What a purge takes: nothing where nothing was ever read."""
-        known, site = self._known[doubt.post_id], self._origin.site
-        if known.created_at is None:
-            return []
-        if not doubt.whole:
-            return [Item(site, doubt.post_id, doubt.answer_id)]
-        return [Item(site, doubt.post_id), *(Item(site, doubt.post_id, answer_id) for answer_id, _ in known.answers)]
+    def _items_of(self, doubts: Sequence[Doubt]) -> list[Item]:
+        """What a purge takes: of a whole thread what this crawl read, and what the store has from others."""
+        site = self._origin.site
+        whole = [doubt.post_id for doubt in doubts if doubt.whole]
+        items = items_of_threads(self._store, site, whole)
+        for doubt in doubts:
+            known = self._known[doubt.post_id]
+            if known.created_at is None:
+                continue
+            items.append(Item(site, doubt.post_id, doubt.answer_id))
+            if doubt.whole:
+                items += [Item(site, doubt.post_id, answer_id) for answer_id, _ in known.answers]
+        return list(dict.fromkeys(items))
 
     def _hide(self) -> None:
         """Keep out of exports what is in doubt, and was not hidden yet, in this run or one that was killed."""
@@ -233,6 +238,17 @@ class Doubtful:
             items = f"{len(self._doubts)} items of {self._threads} threads"
             return f"{items} are gone at once; they are hidden and asked for again before anything is purged."
         return None
+
+
+def tells_of_unknown(threads: Iterable[Known], posts: Iterable[Post], answers: Iterable[Answer]) -> bool:
+    """Whether items of threads are said to be gone that this crawl never read: the store may have text of others."""
+    read: set[tuple[str, str | None]] = set()
+    for known in threads:
+        ids = [*(answer_id for answer_id, _ in known.answers), *known.gone_answers]
+        read |= {(known.post_id, answer_id) for answer_id in [*ids, *([] if known.created_at is None else [None])]}
+    gone: set[tuple[str, str | None]] = {(post.post_id, None) for post in posts if _is_gone(post.state)}
+    gone |= {(answer.post_id, answer.answer_id) for answer in answers if _is_gone(answer.state)}
+    return not gone <= read
 
 
 def _is_gone(state: Shown) -> TypeGuard[Tombstone]:

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from shp_miner.crawling.archived import after_what_is_known
 from shp_miner.crawling.context import Context
+from shp_miner.crawling.gone import tells_of_unknown
 from shp_miner.crawling.result import Did, next_visit, restored
 from shp_miner.crawling.state import Known
 from shp_miner.platforms.items import Answer, Post, State, Thread, to_chunk
@@ -128,8 +129,9 @@ def append(
     if context.source.tells_the_past:
         posts = after_what_is_known(context.store, context.state, context.origin, threads, posts)
         answers = after_what_is_known(context.store, context.state, context.origin, threads, answers)
+    look = context.source.tells_the_past or tells_of_unknown(threads, posts, answers)
     chunk = to_chunk(context.origin, _observed(posts, read_at), _observed(answers, read_at), context.now())
-    context.store.append(chunk)
+    context.store.append(chunk, look=look)
 
 
 def _observed(items: Iterable[Shown], read_at: Mapping[str, int]) -> list[Shown]:

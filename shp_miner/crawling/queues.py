@@ -18,13 +18,14 @@ class Queues:
     _database: sqlite3.Connection
 
     def due_communities(self, source: str, site: str, now: int, unseen_since: int = 0) -> list[str]:
-        """The communities of a site with threads to visit.
+        """The communities of a site with threads to visit, the one that has waited longest first.
 
         They are due, put off or not, or to be tried once more, or were last read before `unseen_since`.
         """
         found = self._database.execute(
-            "SELECT DISTINCT community FROM threads WHERE source = ? AND site = ? AND "
-            f"((due_at <= ? AND retry_at < {NEVER}) OR ({ONCE_MORE}) OR read_at < ?) ORDER BY 1",
+            "SELECT community FROM threads WHERE source = ? AND site = ? AND "
+            f"((due_at <= ? AND retry_at < {NEVER}) OR ({ONCE_MORE}) OR read_at < ?) "
+            "GROUP BY community ORDER BY min(max(coalesce(due_at, 0), retry_at)), min(coalesce(read_at, 0)), 1",
             (source, site, now, unseen_since),
         )
         return [community for (community,) in found]

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import structs
 
 from shp_miner.crawling.community import INTERRUPTED, Crawl
+from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.result import VISITS_S, Crawled
 from shp_miner.crawling.set_back import set_back
 from shp_miner.crawling.state import State
@@ -19,7 +20,9 @@ from shp_miner.forgetting.forget import purge
 from shp_miner.sources.access import Access, shared
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.registry import open_source
+from shp_miner.sources.source import Source
 from shp_miner.store import Store
+from shp_miner.store.forgotten_list import ahead, set_back_list
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import beside, exclusive
 from shp_miner.store.mend import is_suspect, mend
@@ -29,6 +32,9 @@ __all__ = ["Access", "Crawled", "crawl", "recheck"]
 
 #: The lock that runs of both kinds hold together: threads are claimed by either.
 _NAME = "crawl"
+
+#: After so many communities in a row without any answer the whole site is down.
+_SILENT = 2
 
 
 def crawl(  # noqa: PLR0913 - each is an option of the command
@@ -67,9 +73,10 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
         lake.create()
         _set_right(lake, access)
         with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+            know_again(lake, state, microseconds(access.clock.now()))
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
             run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
-            done = _until_stopped(names, run.run)
+            done = _until_stopped(run, source, names, run.run)
     _tidy(lake, done)
     return done
 
@@ -111,6 +118,7 @@ def _visited(
         if given_up:
             state.take_up_again()
         begun = access.clock.now()
+        know_again(lake, state, microseconds(begun))
         unseen_since = 0 if older_than_s is None else microseconds(begun - older_than_s)
         for name, site, url, private in state.sites():
             communities = state.due_communities(name, site, microseconds(begun), unseen_since)
@@ -120,7 +128,7 @@ def _visited(
             try:
                 with open_source(name, place) as source:
                     run = Crawl(source, lake, state, clock=access.clock, **how)
-                    done += _until_stopped(communities, partial(run.recheck, unseen_since=unseen_since))
+                    done += _until_stopped(run, source, communities, partial(run.recheck, unseen_since=unseen_since))
             except (NotAllowed, BadInput, TryLater) as error:
                 # Another site may still be visited.
                 refused.append(error)
@@ -132,11 +140,12 @@ def _set_right(store: Store, access: Access) -> None:
     """Take back what a clock that was ahead has noted, so that nothing waits until that time has come."""
     now = microseconds(access.clock.now())
     set_back(store.path, now)
-    if is_suspect(store.path, now):
+    if is_suspect(store.path, now) or ahead(store.path, now):
         # Who uses the store now keeps it; the next run does it, or `doctor --repair`.
         with suppress(TryLater), exclusive(store.path, "mending rows", wait_s=1.0):
             for name in TABLES:
                 mend(store.path, name, now)
+            set_back_list(store.path, now)
 
 
 def _tidy(store: Store, done: Sequence[Crawled]) -> None:
@@ -152,10 +161,27 @@ def _tidy(store: Store, done: Sequence[Crawled]) -> None:
         done[-1].stopped = done[-1].stopped or INTERRUPTED
 
 
-def _until_stopped(communities: Sequence[str], step: Callable[[str], Crawled]) -> list[Crawled]:
+def _until_stopped(
+    run: Crawl, source: Source, communities: Sequence[str], step: Callable[[str], Crawled]
+) -> list[Crawled]:
+    """Take a step with each community. What one is refused or fails with ends its own run, and no other's.
+
+    A budget, an interruption, or a site that gives no answer in two communities in a row end all. Raises
+    where nothing at all could be done.
+    """
     done: list[Crawled] = []
+    errors: list[Error] = []
+    silent = 0
     for community in communities:
-        done.append(step(community))
-        if done[-1].stopped:
+        try:
+            done.append(step(community))
+        except (NotAllowed, BadInput, TryLater) as error:
+            errors.append(error)
+            done.append(Crawled(source.name, source.site, community, stopped=error.message))
+        last = done[-1]
+        silent = silent + 1 if last.stopped and not (last.listed or last.read or last.unreadable) else 0
+        if run.ended or silent >= _SILENT:
             break
+    if errors and len(errors) == len(done):
+        raise errors[0]
     return done

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from shp_miner.crawling.doubts import Doubts
 from shp_miner.crawling.queues import ONCE_MORE, Queues, place
-from shp_miner.platforms.items import Origin, Thread
+from shp_miner.platforms.items import Answer, Origin, Thread
 from shp_miner.sources.source import Listed
 from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened
 from shp_miner.transaction import transaction
@@ -86,6 +87,27 @@ class State(Queues):
         rows = self._database.execute("SELECT * FROM sites ORDER BY 1, 2").fetchall()
         return [(source, site, url, bool(private)) for source, site, url, private in rows]
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever crawled for all that is remembered."""
+        return self._database.execute("SELECT 1 FROM sites LIMIT 1").fetchone() is None
+
+    def remember(self, threads: Iterable[tuple[Any, ...]], answers: Iterable[tuple[Any, ...]]) -> None:
+        """Know threads and answers again that the store has, all of them due at once. What is known stays as it is.
+
+        Threads are (source, site, post_id, community, created_at, first and last time of reading, whether all of it is
+        gone, whether its post is), answers (source, site, post_id, answer_id, created_at, whether it is gone).
+        """
+        with transaction(self._database):
+            self._database.executemany(
+                "INSERT INTO threads (source, site, post_id, community, created_at, first_read_at, read_at, gone, "
+                "post_gone, gone_at, changed_at, read_change, due_at) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, CASE WHEN ?8 THEN ?7 END, 0, 0, 0) "
+                "ON CONFLICT DO NOTHING",
+                threads,
+            )
+            self._database.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", answers)
+
     # -- listings -----------------------------------------------------------------------------------------------------
 
     def complete_to(self, origin: Origin) -> int | None:
@@ -98,7 +120,8 @@ class State(Queues):
     def listed(self, origin: Origin, threads: Iterable[Listed], complete_to: int | None = None) -> int:
         """Take over a page of a listing, and how far it is complete now; returns how many are new or changed.
 
-        What was given up, gone or unreadable and has changed is asked for at once.
+        What was given up, gone or unreadable and has changed is asked for at once. What is known from the store has its
+        community's name in lower case, and gets it here as the platform writes it.
         """
         fresh = 0
         with transaction(self._database):
@@ -106,6 +129,7 @@ class State(Queues):
                 fresh += self._database.execute(
                     "INSERT INTO threads (source, site, post_id, community, changed_at) VALUES (?, ?, ?, ?, ?) "
                     "ON CONFLICT DO UPDATE SET changed_at = excluded.changed_at, "
+                    "community = iif(community = lower(excluded.community), excluded.community, community), "
                     f"retry_at = CASE WHEN retry_at = ? OR {AWAY} THEN 0 ELSE retry_at END, "
                     f"due_at = CASE WHEN {AWAY} THEN 0 ELSE due_at END WHERE excluded.changed_at > changed_at",
                     (origin.source, origin.site, thread.post_id, origin.community, thread.changed_at, NEVER),
@@ -186,9 +210,10 @@ class State(Queues):
         return found
 
     def noted(self, origin: Origin, thread: Thread) -> None:
-        """Note what a thread holds, before it is stored: whatever a crash leaves in the tables is known here.
+        """Note what a thread shows, before it is stored: whatever a crash leaves in the tables is known here.
 
-        Answers that were gone and are shown again are among those that are there.
+        Answers that were gone and are shown again are among those that are there. Answers that are gone at the first
+        sight are noted when the thread is `read`: until then they are news, also for the run after a crash.
         """
         key = (origin.source, origin.site, thread.post.post_id)
         with transaction(self._database):
@@ -196,10 +221,7 @@ class State(Queues):
                 "UPDATE threads SET created_at = ? WHERE source = ? AND site = ? AND post_id = ?",
                 (thread.post.created_at, *key),
             )
-            self._database.executemany(
-                "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                [(*key, a.answer_id, a.created_at, int(a.state != "live")) for a in thread.answers],
-            )
+            self._answers(origin, [answer for answer in thread.answers if answer.state == "live"])
         self.back(origin, thread.post.post_id, [a.answer_id for a in thread.answers if a.state == "live"])
 
     def back(self, origin: Origin, post_id: str, answer_ids: Sequence[str]) -> None:
@@ -220,6 +242,7 @@ class State(Queues):
         knows = changed_at if changed_at < read_at - _ROUNDED_US else 0
         with transaction(self._database):
             self._seen(origin, post.post_id, read_at, due_at)
+            self._answers(origin, thread.answers)
             self._database.execute(
                 "UPDATE threads SET missing = ?, post_gone = ?, read_change = max(changed_at, ?) "
                 "WHERE source = ? AND site = ? AND post_id = ?",
@@ -331,6 +354,15 @@ class State(Queues):
             self._database.execute("DELETE FROM done WHERE at >= ?", (since,))
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _answers(self, origin: Origin, answers: Iterable[Answer]) -> None:
+        self._database.executemany(
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [
+                (origin.source, origin.site, one.post_id, one.answer_id, one.created_at, int(one.state != "live"))
+                for one in answers
+            ],
+        )
 
     def _seen(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
         self._database.execute(

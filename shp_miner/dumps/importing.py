@@ -172,7 +172,7 @@ def import_part(job: ImportJob, advance: Advance) -> Tally:
         writer: StoreWriter | None = None
         for chunk in chunks:
             # Opened late: a file of another kind is refused before a store is made.
-            writer = writer or stack.enter_context(_store(job.store).writer(imported=True))
+            writer = writer or stack.enter_context(_store(job.store).writer(look=True))
             writer.add(chunk)
             _note_places(chunk, tally)
     return tally

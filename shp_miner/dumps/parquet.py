@@ -130,7 +130,7 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[int, Any]]:
 def _longest(batch: pa.RecordBatch) -> int:
     """The most values that a row has in a column of lists."""
     lists = [one for one in batch.columns if pa.types.is_list(one.type) or pa.types.is_large_list(one.type)]
-    return max((pc.max(one.value_lengths()).as_py() or 0 for one in lists), default=0)
+    return max((pc.max(pc.list_value_length(one)).as_py() or 0 for one in lists), default=0)
 
 
 def _bounded(names: list[str], columns: list[list[Any]]) -> Iterator[tuple[int, Any]]:

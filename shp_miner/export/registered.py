@@ -18,7 +18,7 @@ from uuid import uuid4
 import msgspec
 
 from shp_miner.errors import BadInput
-from shp_miner.export.owned import formats_in, manifest_hashes
+from shp_miner.export.owned import formats_in, manifest_hashes, several_in
 from shp_miner.export.publish import leftovers, lock_of, place_of
 from shp_miner.store.files import replace_file
 from shp_miner.store.identity import EXPORTS, is_copy, may_be_copy_of, settle_identity
@@ -72,11 +72,13 @@ class KnownExport(msgspec.Struct):
         """Whether what is in the export's folder now is this export."""
         if self.stage in ("begun", "gone"):
             return False
+        place = Path(self.path)
         try:
-            there = manifest_hashes(formats_in(Path(self.path)))
+            formats = formats_in(place)
+            there = manifest_hashes(formats)
         except OSError:
             return False
-        return bool(there) and self.is_made_of(there)
+        return bool(there) and self.is_made_of(there) and set(several_in(place)) <= set(formats)
 
     def is_made_of(self, hashes: set[str]) -> bool:
         """Whether manifests are all of this export; an earlier version did not say which it wrote."""

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from shp_miner.errors import BadInput, UsageError
+from shp_miner.platforms.people import Page, person_page
 from shp_miner.platforms.sites import site_of
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import LINE, Item, Line, item_line, line
@@ -24,10 +25,14 @@ _ITEM_HINT = (
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One thing to be forgotten, by any of these: an item, or (kind, site, value) of a person or a page."""
+    """One thing to be forgotten, by any of these: an item, or (kind, site, value) of a person or a page.
+
+    `unclear` is an address that is no person's page on any platform: what the store has under it tells who is meant.
+    """
 
     item: Item | None = None
     told: tuple[tuple[str, str | None, str], ...] = ()
+    unclear: str = ""
 
     def lines(self, known: Forgotten) -> list[Line]:
         """Its lines for the list `known`, by whose salt names are hashed."""
@@ -42,8 +47,10 @@ def author(text: str) -> Asked:
     Names are taken as platforms show them, too: u/name, /u/name, /user/name/, @name.
     """
     text = text.strip()
+    if page := person_page(text):
+        return Asked(told=_of_page(page, text))
     if "://" in text:
-        return Asked(told=(("author_url", None, text),))
+        return Asked(told=(("author_url", None, text),), unclear=text)
     plain = _SIGN.sub("", text).rstrip("/")
     if not plain:
         raise UsageError(f"{text!r} is an author without a name.", "Write --author NAME or NAME@SITE.")
@@ -90,9 +97,17 @@ def _either(text: str) -> Asked:
     if kind in ("author", "id") and rest.strip():
         return author(rest) if kind == "author" else item(rest)
     if "://" in text:
-        return Asked(told=(("author_url", None, text), ("page", None, text)))
+        page = person_page(text)
+        theirs = _of_page(page, text) if page else (("author_url", None, text),)
+        return Asked(told=(*theirs, ("page", None, text)))
     is_author = "/" not in text or text.startswith(_PREFIXES)
     return author(text) if is_author else item(text)
+
+
+def _of_page(page: Page, text: str) -> tuple[tuple[str, str | None, str], ...]:
+    """A person by their page: the address as given and as stored, and their name or account on that site."""
+    who = ("account", page.site, page.number) if page.number else ("name", page.site, page.name)
+    return (who, *(("author_url", None, address) for address in dict.fromkeys([text, page.address])))
 
 
 def as_lines(asked: Iterable[Asked], known: Forgotten) -> pl.DataFrame:

@@ -17,7 +17,15 @@ from shp_miner.errors import BadInput, Error, in_words
 from shp_miner.export.dataset import NoPairs, make_export_again
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.load import read_manifest
-from shp_miner.export.owned import MANIFEST, fingerprint, formats_in, is_export, manifest_hashes, remove_export
+from shp_miner.export.owned import (
+    MANIFEST,
+    fingerprint,
+    formats_in,
+    is_export,
+    manifest_hashes,
+    remove_export,
+    several_in,
+)
 from shp_miner.export.publish import clear_leftovers, is_place, leftovers
 from shp_miner.export.registered import BETWEEN, HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.export.several import refresh_several
@@ -176,14 +184,25 @@ def _missing(known: KnownExport, folder: Path, formats: Mapping[str, Path]) -> E
         return not_reached(folder, "away", "A part of its path is a file.")
     if empty:
         return not_reached(folder, "away", "The folder is empty, as that of a disk that is not mounted.")
+    if (lacking := _lacking(folder, formats)) is not None:
+        return lacking
+    if not known.is_made_of(manifest_hashes(formats)):
+        why = "Another export is in its place, or an old one of which this store knows nothing any more."
+        return not_reached(folder, "away", why)
+    return None
+
+
+def _lacking(folder: Path, formats: Mapping[str, Path]) -> ExportDone | None:
+    """What is said where formats are not there, or cannot be read; None where all are."""
+    away = [name for name in several_in(folder) if name not in formats and not (folder / name).is_dir()]
+    if away:
+        why = f"{folder / away[0]} is not there, and the {MANIFEST} above it names it."
+        return not_reached(folder, "away", f"{why} If it was deleted, export there again without it.")
     lacking = [] if folder in formats.values() else [name for name in FORMATS if (folder / name).is_dir()]
     lacking = [name for name in lacking if name not in formats]
     if lacking or not formats:
         place = folder / lacking[0] if lacking else folder
         return not_reached(folder, "unreadable", f"{place} cannot be read as an export: it has no readable {MANIFEST}.")
-    if not known.is_made_of(manifest_hashes(formats)):
-        why = "Another export is in its place, or an old one of which this store knows nothing any more."
-        return not_reached(folder, "away", why)
     return None
 
 

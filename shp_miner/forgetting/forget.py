@@ -30,8 +30,9 @@ from shp_miner.export.registered import (
 )
 from shp_miner.forgetting.asked import Asked, as_lines, author, from_file, item
 from shp_miner.forgetting.exports import ExportDone, not_reached, reach_export
-from shp_miner.forgetting.imported import look_at_imports
+from shp_miner.forgetting.told_gone import look_for_deletions
 from shp_miner.mining.calibrate import drop_fits
+from shp_miner.platforms.people import FORMS
 from shp_miner.store import Store
 from shp_miner.store.forget import Purged, clean, look_for_people, purge_table
 from shp_miner.store.forgotten import Forgotten
@@ -99,19 +100,34 @@ def forget(
     _check_registered(store, dropping)
     if dry_run:
         known = Forgotten.load(store.path, pending=True)
+        _check_addresses(store, asked, known)
         wanted = known.extended(as_lines(asked, known))
         found = [KnownExport(str(folder)) for folder in more]
         return _purge(store, wanted, asked, found, dropping=dropping, dry_run=True)
     with exclusive(store.path, _DOING):
         settle_identity(store.path)
         make_salt(store.path)
-        look_at_imports(store)
+        look_for_deletions(store)
+        _check_addresses(store, asked, Forgotten.load(store.path))
         lines = as_lines(asked, Forgotten.load(store.path))
         for folder in more:
             adopt_export(store, folder)
         if lines.height:
             add(store.path, lines, pending=True)
         return _purge(store, Forgotten.load(store.path, pending=True), asked, dropping=dropping)
+
+
+def _check_addresses(store: Store, asked: Sequence[Asked], known: Forgotten) -> None:
+    """Raise UsageError for an address that is not a person's page and under which the store has nobody."""
+    for one in asked:
+        lines = as_lines([one], known)
+        if not one.unclear or not lines.join(known.lines, on="digest", how="semi").is_empty():
+            continue
+        if not look_for_people(store, known.part(lines)).digests:
+            raise UsageError(
+                f"{one.unclear} is not the page of a person, and the store has nobody under it.",
+                f"Write --author NAME, NAME@SITE, or the address of their page: {FORMS}. For a post or answer: --id.",
+            )
 
 
 def purge(store: Store | Path_) -> Forgot:
@@ -124,7 +140,7 @@ def purge(store: Store | Path_) -> Forgot:
         return _done(store, _waited_for(all_exports(store)[0]))
     with exclusive(store.path, _DOING):
         settle_identity(store.path)
-        look_at_imports(store)
+        look_for_deletions(store)
         if not (has_pending(store.path) or is_back(store)):
             return _done(store, _waited_for(all_exports(store)[0]))
         return _purge(store, Forgotten.load(store.path, pending=True), [])

@@ -17,6 +17,7 @@ import msgspec
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.look import open_to_look
 from shp_miner.crawling.set_back import is_ahead, set_back
 from shp_miner.crawling.state import State
@@ -24,7 +25,7 @@ from shp_miner.errors import BadInput, Error
 from shp_miner.export.publish import clear_leftovers, is_place, leftovers, lock_of
 from shp_miner.export.registered import all_exports, note_cleared, waiting
 from shp_miner.forgetting.forget import purge
-from shp_miner.store import Store
+from shp_miner.store import Store, identity
 from shp_miner.store.database import FILE, SCHEMAS
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.found import ASIDE, Found, aside, is_young
@@ -72,7 +73,11 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
         yield found
         if not found.fixed:
             return  # what the rest is, only the mark can say
-    yield from _crawls_file(folder, fix=fix)  # before the tables, whose losses are noted there
+    if (damaged := identity.damage(folder)) is not None:
+        yield Found(damaged.message, damaged.hint, fixable=False)
+        return  # nobody knows whose exports are on the list
+    lost = list(_crawls_file(folder, fix=fix))  # before the tables, whose losses are noted there
+    yield from lost
     sound = True
     for name in TABLES:
         damage = list(check_table(folder, name, _read_again, fix=fix))
@@ -84,6 +89,8 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
     yield from check_list(folder, fix=fix)
     if sound:  # else the tables may not open
         yield from check_names(folder, fix=fix)
+        if fix and any(found.fixed for found in lost):
+            _know_again(folder)
     yield from _half_written(folder, fix=fix)
     yield from _exports(folder, fix=fix)
     yield from _older(folder, fix=fix)
@@ -192,6 +199,12 @@ def _read_again(folder: Path, since_s: float) -> None:
     if (folder / FILE).exists():
         with State(folder) as state:
             state.read_again(round(since_s * 1_000_000))
+
+
+def _know_again(folder: Path) -> None:
+    """Have the next visits miss what was deleted since the crawl's file was lost."""
+    with State(folder) as state:
+        know_again(Store(folder), state, time.time_ns() // 1000)
 
 
 def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:

@@ -34,6 +34,8 @@ __all__ = ["Found", "Item", "Purged", "clean", "hide", "look_for_people", "purge
 #: When items were last seen, in microseconds since 1970.
 _SEEN = pl.Schema({**dict.fromkeys(ITEM_KEY, pl.String), "seen": pl.Int64})
 
+_KEY = {"posts": ITEM_KEY[:2], "answers": ITEM_KEY}
+
 #: A community called after a person lies between these.
 _PROFILES = ("u_", "u_\U0010ffff")
 
@@ -77,6 +79,20 @@ def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
         at = pl.max_horizontal("at", pl.lit(observed_at))
         store.append(hidden := _noted(newest, "unreadable", after.with_columns(at)))
     return int(hidden.posts.num_rows + hidden.answers.num_rows)
+
+
+def items_of_threads(store: Store, site: str, post_ids: Sequence[str]) -> list[Item]:
+    """The items that the store has of threads of a site, whoever brought them."""
+    if not (post_ids and store.exists):
+        return []
+    wanted = of_items([Item(site, post_id) for post_id in post_ids], "removed", 0)
+    hashes, snapshot = wanted["thread_hash"].implode(), store.snapshot()
+    found = []
+    for name in TABLES:
+        rows = snapshot.scan(name).filter(pl.col("thread_hash").is_in(hashes)).select(_KEY[name]).unique().collect()
+        theirs = rows.join(wanted.select("site", "post_id"), on=["site", "post_id"], how="semi")
+        found += [Item(*row) for row in theirs.sort(_KEY[name]).iter_rows()]
+    return found
 
 
 def noted_away(store: Store, items: Sequence[Item]) -> dict[Item, int]:

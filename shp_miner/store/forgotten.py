@@ -107,6 +107,10 @@ class Forgotten:
         """The same list with more lines, without writing them."""
         return Forgotten(pl.concat([self.lines, lines]), self._salt, self._folder, self._restored)
 
+    def part(self, lines: pl.DataFrame) -> Forgotten:
+        """Only these lines, by the same salt."""
+        return Forgotten(lines, self._salt)
+
     # -- holding it against rows --------------------------------------------------------------------------------------
 
     def filter(self, chunk: Chunk) -> Chunk:

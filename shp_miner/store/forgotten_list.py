@@ -11,6 +11,7 @@ and what was seen up to that time stays out even then.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -22,7 +23,7 @@ import msgspec
 import polars as pl
 
 from shp_miner.errors import BadInput
-from shp_miner.model import thread_hash
+from shp_miner.model import SKEW_US, thread_hash
 from shp_miner.store.files import replace_file, sync
 from shp_miner.store.salt import heal_salt, lost_salt, new_salt
 
@@ -30,8 +31,8 @@ FOLDER = "forgotten"
 PENDING = ".pending.parquet"
 _SETTLED = ".parquet"
 
-#: An import has brought rows in, and nobody has looked yet whether they tell of deletions.
-_IMPORTED = "imported"
+#: Rows have come in, and nobody has looked yet whether they tell of deletions. Imports alone left it once.
+_TO_LOOK = "imported"
 
 State = Literal["deleted", "removed"]
 
@@ -155,46 +156,73 @@ def names(store: Path) -> tuple[str, ...]:
 
 def has_pending(store: Path) -> bool:
     """Whether something is to be forgotten that has not reached every copy yet."""
-    return import_noted(store) or any(name.endswith(PENDING) for name in part_names(store / FOLDER))
+    return look_noted(store) or any(name.endswith(PENDING) for name in part_names(store / FOLDER))
 
 
 def pending_since(store: Path) -> float | None:
     """Since when something is to be forgotten that has not reached every copy, in seconds since 1970."""
     times = []
-    for name in (*names(store), _IMPORTED):
-        if name.endswith(PENDING) or name == _IMPORTED:
+    for name in (*names(store), _TO_LOOK):
+        if name.endswith(PENDING) or name == _TO_LOOK:
             with suppress(FileNotFoundError):  # just settled
                 times.append((store / FOLDER / name).stat().st_mtime)
     return min(times, default=None)
 
 
-def note_import(store: Path, version: str) -> None:
-    """Note, before an import commits rows, that they are to be looked through for deletions; `version` is before them.
+def note_look(store: Path, version: str) -> None:
+    """Note, before rows are committed, that they are to be looked through for deletions; `version` is before them.
 
     Under the shared lock, with the commit: who looks takes the note away, and is alone with the store.
     """
     folder = store / FOLDER
     folder.mkdir(exist_ok=True)
     # Of two that begin at once, the first one's version is before the rows of both.
-    with suppress(FileExistsError), (folder / _IMPORTED).open("x") as note:
+    with suppress(FileExistsError), (folder / _TO_LOOK).open("x") as note:
         note.write(version)
-    sync(folder / _IMPORTED, folder, store)
+    sync(folder / _TO_LOOK, folder, store)
 
 
-def import_noted(store: Path) -> bool:
-    """Whether an import has brought rows in that nobody has looked through for deletions."""
-    return (store / FOLDER / _IMPORTED).exists()
+def look_noted(store: Path) -> bool:
+    """Whether rows have come in that are to be looked through for deletions."""
+    return (store / FOLDER / _TO_LOOK).exists()
 
 
 def noted_version(store: Path) -> str:
-    """The version before the imports that are noted, as "posts.answers". A note that was cut off says nothing."""
-    return (store / FOLDER / _IMPORTED).read_text()
+    """The version before the rows that are to be looked through, as "posts.answers". A damaged note says nothing."""
+    version = (store / FOLDER / _TO_LOOK).read_bytes()
+    return version.decode() if re.fullmatch(rb"[0-9]+\.[0-9]+", version) else ""
 
 
-def imports_looked_through(store: Path) -> None:
-    """Take the note away: what the imports told is on the list. Only under the exclusive lock."""
-    (store / FOLDER / _IMPORTED).unlink(missing_ok=True)
+def looked_through(store: Path) -> None:
+    """Take the note away: what the rows told is on the list. Only under the exclusive lock."""
+    (store / FOLDER / _TO_LOOK).unlink(missing_ok=True)
     sync(store / FOLDER)
+
+
+def ahead(store: Path, now: int) -> list[str]:
+    """The list's files with times later than `now` (microseconds since 1970): a clock was ahead."""
+    folder = store / FOLDER
+    late = pl.col("at") > now + SKEW_US
+    return [name for name in part_names(folder) if read_part(folder / name).filter(late).height]
+
+
+def set_back_list(store: Path, now: int) -> int:
+    """Have what a clock that was ahead noted count as noted `now`; the number of files concerned.
+
+    What was shown again after a deletion still was. Only under the exclusive lock; it may be ended and done again.
+    """
+    folder, late = store / FOLDER, ahead(store, now)
+    if not late:
+        return 0
+    known = in_effect(read_list(folder, part_names(folder))).select(*ITEM_KEY, "over")
+    for name in late:
+        lines = read_part(folder / name).join(known, on=ITEM_KEY, how="left", nulls_equal=True)
+        is_back = ((pl.col("kind") == "restored") & pl.col("over")).fill_null(value=False)
+        right = pl.when(pl.col("at") > now + SKEW_US).then(now + is_back.cast(pl.Int64)).otherwise("at")
+        write_part(folder, lines.with_columns(at=right), pending=name.endswith(PENDING))
+        (folder / name).unlink()
+    sync(folder)
+    return len(late)
 
 
 def make_salt(store: Path) -> None:

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import msgspec
 
+from shp_miner.errors import BadInput
 from shp_miner.store.files import replace_file, sync
 from shp_miner.store.lock import LOCKS, FileLock
 
@@ -87,6 +88,15 @@ def settle_identity(folder: Path) -> None:
             _write(folder, known)
 
 
+def damage(folder: Path) -> BadInput | None:
+    """What is wrong with a store's note of which store it is, and what to do; None where nothing is."""
+    try:
+        _read(folder)
+    except BadInput as error:
+        return error
+    return None
+
+
 def take_theirs(folder: Path, *, look_only: bool = False) -> tuple[str, list[str]]:
     """The store that this one is a copy of and the exports left to it; they are told once."""
     known = _read(folder)
@@ -137,9 +147,9 @@ def _holds_another(folder: Path, known: Identity) -> bool:
         if there.samefile(folder):
             return False
         theirs = msgspec.json.decode((there / FILE).read_bytes(), type=Identity)
-    except PermissionError:
+    except (PermissionError, msgspec.DecodeError):
         return True  # nobody can tell; the exports of somebody else are left alone
-    except (OSError, msgspec.DecodeError):
+    except OSError:
         return False
     return theirs.id == known.id
 
@@ -166,11 +176,17 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _read(folder: Path) -> Identity | None:
-    """None where there is none, or none that can be read: it is then made anew."""
+    """None where there is none, as in a store of an earlier version. Raises BadInput where it is damaged."""
     try:
         return msgspec.json.decode((folder / FILE).read_bytes(), type=Identity)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise BadInput(
+            f"{folder / FILE} is damaged: it does not say which store this is.",
+            "Restore it from a backup. Without one, delete it: the store then counts as itself, not as a copy. "
+            f"If it is a copy, delete {folder / EXPORTS} first, or the first store's exports are changed.",
+        ) from error
 
 
 def _write(folder: Path, identity: Identity) -> None:

@@ -26,7 +26,7 @@ from shp_miner.platforms.rows import Chunk
 from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import import_noted, names, note_import
+from shp_miner.store.forgotten_list import look_noted, names, note_look
 from shp_miner.store.identity import settle_identity
 from shp_miner.store.lock import LOCKS, exclusive, shared
 from shp_miner.store.migrate import MARK, first_mark, migrate, schema_of
@@ -84,20 +84,20 @@ class Store:
                 f"There is no store at {self.path}.", "Import something first, or name another with --store."
             )
 
-    def writer(self, *, imported: bool = False) -> StoreWriter:
-        """A buffered writer, to be used in a `with` statement; `imported` as for `append`."""
-        return StoreWriter(self, imported=imported)
+    def writer(self, *, look: bool = False) -> StoreWriter:
+        """A buffered writer, to be used in a `with` statement; `look` as for `append`."""
+        return StoreWriter(self, look=look)
 
-    def append(self, chunk: Chunk, *, imported: bool = False) -> None:
+    def append(self, chunk: Chunk, *, look: bool = False) -> None:
         """Commit the rows of `chunk`, posts first, without what is on the list of the forgotten.
 
         When this returns they are on the disk: a crawl, or an import, then notes that it need not read them again.
-        With `imported` nobody has looked whether they tell of deletions, and the next purge does.
+        With `look` the next purge looks whether they tell of deletions of what the store has text of.
         """
         self.create()
         with explained(f"writing to the store {self.path}"), shared(self.path, "writing rows"):
-            if imported and not import_noted(self.path):
-                note_import(self.path, self.snapshot().version)
+            if look and not look_noted(self.path):
+                note_look(self.path, self.snapshot().version)
             chunk = Forgotten.load(self.path).filter(chunk)
             for name, table in (("posts", chunk.posts), ("answers", chunk.answers)):
                 if table.num_rows:
@@ -255,8 +255,8 @@ class StoreWriter:
     committed; what was committed stays.
     """
 
-    def __init__(self, store: Store, *, imported: bool) -> None:
-        self._store, self._imported = store, imported
+    def __init__(self, store: Store, *, look: bool) -> None:
+        self._store, self._look = store, look
         self._held: list[Chunk] = []
         self._thread = ThreadPoolExecutor(1)
         self._written: Future[None] | None = None
@@ -284,7 +284,7 @@ class StoreWriter:
 
     def _write(self, chunks: list[Chunk]) -> None:
         posts, answers = (_ordered([getattr(chunk, name) for chunk in chunks]) for name in TABLES)
-        self._store.append(Chunk(posts, answers), imported=self._imported)
+        self._store.append(Chunk(posts, answers), look=self._look)
 
     def __enter__(self) -> StoreWriter:
         return self

@@ -6,8 +6,9 @@ people must be named again. Items can: rows that were emptied tell of them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import polars as pl
@@ -15,20 +16,24 @@ import polars as pl
 from shp_miner.errors import BadInput, Error
 from shp_miner.store.database import FILE, opened
 from shp_miner.store.files import sync
+from shp_miner.store.forget import look_for_people
+from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import (
     FOLDER,
     LINE,
     PENDING,
     Item,
+    ahead,
     item_line,
     names_people,
     part_names,
     read_part,
+    set_back_list,
     write_part,
 )
 from shp_miner.store.found import ASIDE, Found, aside
 from shp_miner.store.lake import TABLES, Store, explained
-from shp_miner.store.salt import FILES, SALT, has_salt, heal_salt, unsound_copies
+from shp_miner.store.salt import FILES, SALT, differing, has_salt, heal_salt, keep_salt, unsound_copies
 from shp_miner.transaction import transaction
 
 _AGAIN = "name everybody again who was forgotten before, with `shp-miner forget --author`"
@@ -38,6 +43,7 @@ def check_list(folder: Path, *, fix: bool) -> Iterator[Found]:
     """What is wrong with the list of the forgotten of the store in `folder`; see `health.repair`."""
     yield from _parts(folder, fix=fix)
     yield from _salt(folder, fix=fix)
+    yield from _ahead(folder, fix=fix)
 
 
 def _parts(folder: Path, *, fix: bool) -> Iterator[Found]:
@@ -67,6 +73,9 @@ def _parts(folder: Path, *, fix: bool) -> Iterator[Found]:
 def _salt(folder: Path, *, fix: bool) -> Iterator[Found]:
     """Copies of the salt that are damaged or missing."""
     place = folder / FOLDER
+    if salts := differing(place):
+        yield _two_salts(folder, salts, fix=fix)
+        return
     if has_salt(place):
         if unsound := unsound_copies(place):
             # Stores of earlier versions have one copy, and get the other with the next command that writes to them.
@@ -93,6 +102,34 @@ def _salt(folder: Path, *, fix: bool) -> Iterator[Found]:
         yield Found(fault, f"{lost}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
     else:
         yield Found(fault, f"set aside in {ASIDE}/; nobody is on the list by name", fixed=fix)
+
+
+def _two_salts(folder: Path, salts: list[bytes], *, fix: bool) -> Found:
+    """Two sound copies that differ: the right one is that by which somebody on the list is found in the store."""
+    place = folder / FOLDER
+    lines = [known for name in part_names(place) if (known := _lines(place / name)) is not None]
+    whole = pl.concat([pl.DataFrame(schema=LINE), *lines])
+    right = salts[:1]
+    if names_people(whole):
+        right = [salt for salt in salts if look_for_people(Store(folder), Forgotten(whole, salt)).digests]
+    fault = f"The two copies of the salt {place / SALT} differ, and each is sound: one is another store's."
+    if len(right) != 1:
+        hint = f"Nobody on the list is in the store to tell by. Restore the right one from a backup; else {_AGAIN}"
+        return Found(fault, f"{hint}.", fixable=False)
+    if fix:
+        keep_salt(place, right[0])
+    return Found(fault, "the one that the list was made with is kept", fixed=fix)
+
+
+def _ahead(folder: Path, *, fix: bool) -> Iterator[Found]:
+    """Files of the list with times in the future: what was shown again since then would stay away until they come."""
+    now = time.time_ns() // 1000
+    with suppress(BadInput):  # damaged: said above
+        if ahead(folder, now):
+            if fix:
+                set_back_list(folder, now)
+            fault = f"The list of the forgotten {folder / FOLDER} tells of times in the future: a clock was ahead."
+            yield Found(fault, "they count as now", fixed=fix)
 
 
 def _set_people_aside(folder: Path, parts: dict[str, pl.DataFrame]) -> None:

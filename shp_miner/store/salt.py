@@ -25,8 +25,15 @@ _CHECK_BYTES = 16
 def heal_salt(folder: Path) -> bytes | None:
     """The salt of the list in `folder`, 16 bytes; None where no copy of it is sound.
 
-    A copy that is damaged or missing is written again from the other, where the store can be written to.
+    A copy that is damaged or missing is written again from the other, where the store can be written to. Raises
+    BadInput where both are sound and differ: nobody can tell which is right.
     """
+    if differing(folder):
+        raise BadInput(
+            f"The two copies of the salt {folder / SALT} differ, and each is sound: one is another store's.",
+            f"Restore the right one from a backup, or delete the wrong one ({SALT} or {COPY}). "
+            "`shp-miner doctor --repair` tells which is right where somebody on the list is in the store.",
+        )
     salt, unsound = _look(folder)
     if salt is not None:
         for name in unsound:
@@ -37,6 +44,18 @@ def heal_salt(folder: Path) -> bytes | None:
                 if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
                     raise
     return salt
+
+
+def differing(folder: Path) -> list[bytes]:
+    """Both salts where both copies are sound and differ; else none."""
+    salts = [salt for name in FILES if (salt := _checked(_bytes(folder / name))) is not None]
+    return salts if len(set(salts)) > 1 else []
+
+
+def keep_salt(folder: Path, salt: bytes) -> None:
+    """Write both copies of a salt."""
+    for name in FILES:
+        _write(folder / name, salt)
 
 
 def unsound_copies(folder: Path) -> list[str]:
@@ -76,9 +95,7 @@ def _look(folder: Path) -> tuple[bytes | None, list[str]]:
 def new_salt(folder: Path) -> None:
     """Give the list in `folder` a salt. Only where it has none, and names nobody."""
     folder.mkdir(exist_ok=True)
-    salt = secrets.token_bytes(_BYTES)
-    for name in FILES:
-        _write(folder / name, salt)
+    keep_salt(folder, secrets.token_bytes(_BYTES))
 
 
 def _write(path: Path, salt: bytes) -> None:

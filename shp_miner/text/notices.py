@@ -19,11 +19,12 @@ NOTICES: dict[str, tuple[tuple[Gone, re.Pattern[str]], ...]] = {
         (
             "removed",
             re.compile(
-                r"\[removed(?: by (?:reddit|moderators?|admins?|administrators?)"
+                r"\[removed(?: by (?:reddit|anti-evil operations|moderators?|admins?|administrators?)"
                 r"(?: (?:in response to|on account of|because of|due to|for) .+)?)?\.?\]"
             ),
         ),
         ("removed", re.compile(r"\[unavailable\]")),
+        ("removed", re.compile(r"(?:comment|post) removed by (?:a )?moderators?\.?")),
     ),
     "lemmy": (
         ("deleted", re.compile(r"\*?permanently deleted\*?|\*?deleted by (?:creator|author|user)\*?")),
@@ -46,6 +47,9 @@ NOTICES: dict[str, tuple[tuple[Gone, re.Pattern[str]], ...]] = {
 LONGEST = 400
 
 _TAG = re.compile(r"<[^<>]*>")
+#: Spaces that have no width, and brackets as Markdown escapes them.
+_UNSEEN = re.compile("[\u200b-\u200d\u2060\ufeff]")
+_ESCAPED = re.compile(r"\\([\[\]()*_])")
 _INSIDE = re.compile(r"(?<=[\[(]) | (?=[\])])")
 
 
@@ -55,5 +59,5 @@ def notice(platform: str, text: str, *, html: bool = False) -> Gone | None:
         return None
     if html:
         text = unescape(_TAG.sub("", text))
-    plain = _INSIDE.sub("", " ".join(text.replace("\u200b", " ").split()).lower())
+    plain = _INSIDE.sub("", " ".join(_UNSEEN.sub(" ", _ESCAPED.sub(r"\1", text)).split()).lower())
     return next((gone for gone, pattern in NOTICES[platform] if pattern.fullmatch(plain)), None)

@@ -1,24 +1,28 @@
-"""What imports tell of deletions: items whose newest row says that they are gone, and whose text is still in the store.
+"""What rows tell of deletions: items whose newest row says that they are gone, and whose text is still in the store.
 
-A dump tells of millions of deletions. Only those of which the store holds anything are worth a line on the list.
+The text may be anybody's: an import's, or another source's. A dump tells of millions of deletions. Only those of which
+the store holds anything are worth a line on the list.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
-from shp_miner.errors import UsageError
+from shp_miner.errors import BadInput, UsageError
+from shp_miner.store.database import FILE, opened
 from shp_miner.store.forgotten_list import (
     FOLDER,
+    ITEM_KEY,
     LINE,
     add,
-    import_noted,
-    imports_looked_through,
     in_effect,
+    look_noted,
+    looked_through,
     names,
     noted_version,
     read_list,
@@ -32,13 +36,15 @@ _ROWS_EACH = 500_000
 _GONE = pl.col("state").is_in(["deleted", "removed"])
 
 
-def look_at_imports(store: Store, *, now_us: int | None = None) -> int:
-    """Put on the list, as pending, what imports since the last look tell to be gone; the number of items.
+def look_for_deletions(store: Store, *, now_us: int | None = None) -> int:
+    """Put on the list, as pending, what rows since the last look tell to be gone; the number of items.
 
     Only under the exclusive lock. A deletion of which nobody knows the time counts as seen at `now_us` (microseconds
     since 1970; the machine's clock where it is not given). If this is killed, the next look finds all.
+
+    What a crawl saw live and then flagged is its own to decide, by its evidence (`crawling.gone`).
     """
-    if not import_noted(store.path):
+    if not look_noted(store.path):
         return 0
     with explained(f"looking for deletions in the store {store.path}"):
         snapshot = store.snapshot()
@@ -46,15 +52,15 @@ def look_at_imports(store: Store, *, now_us: int | None = None) -> int:
         look = _Look(snapshot, _before(store), store.path, now_us)
         parts = snapshot.ranges(_ROWS_EACH)
         found = [look.gone_with_text(name, part) for name in TABLES for part in parts]
-        lines = pl.concat([pl.DataFrame(schema=LINE), *found])
+        lines = _undoubted(pl.concat([pl.DataFrame(schema=LINE), *found]), store.path)
         if lines.height:
             add(store.path, lines, pending=True)
-        imports_looked_through(store.path)
+        looked_through(store.path)
     return lines.height
 
 
 def _before(store: Store) -> Snapshot | None:
-    """The store before the imports; None if nobody knows any more, and all of it must be looked at."""
+    """The store before the rows; None if nobody knows any more, and all of it must be looked at."""
     version = noted_version(store.path)
     try:
         return store.snapshot(version) if version else None
@@ -62,8 +68,21 @@ def _before(store: Store) -> Snapshot | None:
         return None
 
 
+def _undoubted(lines: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """The lines without items that a crawl has in doubt though the platform flagged them: the brake may hold them."""
+    doubts: list[tuple[str, str, str | None, int]] = []
+    if lines.height and (folder / FILE).exists():
+        with suppress(BadInput), closing(opened(folder)) as database:  # damaged: the flags are all that is known
+            doubts = database.execute(
+                "SELECT site, post_id, nullif(answer_id, ''), whole FROM doubts WHERE against = 'flag'"
+            ).fetchall()
+    held = pl.DataFrame(doubts, schema={**dict.fromkeys(ITEM_KEY, pl.String), "whole": pl.Int64}, orient="row")
+    lines = lines.join(held.filter(pl.col("whole") == 1), on=["site", "post_id"], how="anti")
+    return lines.join(held, on=ITEM_KEY, how="anti", nulls_equal=True)
+
+
 class _Look(msgspec.Struct):
-    """A look at the store as it is now, `before` the imports (None if nobody knows), for the list in `folder`."""
+    """A look at the store as it is now, `before` the rows (None if nobody knows), for the list in `folder`."""
 
     now: Snapshot
     before: Snapshot | None
@@ -97,7 +116,7 @@ class _Look(msgspec.Struct):
     def _dated(self, rows: pl.DataFrame, name: str, part: HashRange, key: list[str]) -> pl.DataFrame:
         """The rows, with a time for each deletion of which nobody knows the time.
 
-        One that the imports brought counts as seen now. One from before them counts as it did then, so that what was
+        One that came in since counts as seen now. One from before them counts as it did then, so that what was
         shown since stays: as the list says, or where the item is not on it, as seen when the store was made.
         """
         undated = rows.filter(_GONE & pl.col("observed_at").is_null())
