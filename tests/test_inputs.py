@@ -319,6 +319,23 @@ def test_a_link_of_git_annex_that_leads_to_nothing_is_a_part_that_is_missing(kin
     assert "git annex get dumps/other" in told
 
 
+@each_kind
+def test_names_that_are_not_utf8_are_told_in_json_too(kind: Kind, imported: Any) -> None:
+    name = os.fsdecode(b"notes-\xff")
+    put(Path("dumps"), name, b"Read me.\n")
+    put(Path("dumps"), f"of/{kind.file}", kind.text)
+    data, told = imported(kind, "dumps")
+    assert data["kept"] == kind.kept
+    assert f"dumps/{name} " in data["passed_over"][0]
+    assert r"notes-\udcff" in told
+
+
+@each_kind
+def test_an_empty_path_is_not_the_current_folder(kind: Kind, imported: Any) -> None:
+    put(Path(), kind.file, kind.text)
+    assert "the path is empty" in imported(kind, "", code=2)[1]
+
+
 NAMED = ["RC_2020-09", "RC_2020-09.jsonl", "AskTest_comments", "rc.txt", "asktest_comments.jsonl.1"]
 
 

@@ -31,6 +31,8 @@ class FilePath(click.Path):
 
     def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path."""
+        if not str(value):  # "" is the current folder elsewhere, and mostly a variable that is not set
+            self.fail("the path is empty.", param, ctx)
         path = Path(str(super().convert(value, param, ctx)))
         try:
             return path.expanduser()

@@ -29,13 +29,22 @@ def show(data: Mapping[str, object], people: Callable[[], None], *, as_json: boo
     """
     try:
         if as_json:
-            import msgspec
-
-            say(*msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode().split("\n"))
+            say(*_as_json(data).split("\n"))
         elif not quiet:
             people()
     except (BrokenPipeError, SystemExit):  # the latter is what rich makes of the former
         pass
+
+
+def _as_json(data: dict[str, Any]) -> str:
+    import json
+
+    import msgspec
+
+    try:
+        return msgspec.json.format(msgspec.json.encode(data, enc_hook=str), indent=2).decode()
+    except UnicodeEncodeError:  # a file is called by bytes that are not UTF-8; what is printed escapes them
+        return json.dumps(msgspec.to_builtins(data, enc_hook=str), indent=2, ensure_ascii=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -344,8 +344,8 @@ def _kind(path: Path) -> str:
         keys = set(_KEY.findall(line))
         if keys >= {"answers", "answer_id"} or ("site" in keys and len(keys & _THREAD_REQUIRED) >= _KEYS_ENOUGH):
             return "jsonl"
-    found = _THREAD_REQUIRED.intersection(_KEY.findall(start.decode("utf-8", "replace")))
-    refuse_spread(path, start, is_record=len(found) >= _KEYS_ENOUGH)
+    known = _THREAD_REQUIRED.intersection(_KEY.findall(start.decode("utf-8", "replace")))
+    refuse_spread(path, start, is_record=len(known) >= _KEYS_ENOUGH)
     for other, kind, what in _OTHER_KINDS:
         if other.search(start):
             raise NotOurs(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
