@@ -13,6 +13,7 @@ a reason of its own, and nothing else. The bounds stand here, `Check` and `out_o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from operator import itemgetter
@@ -200,6 +201,9 @@ _IDS = ("site", "post_id", "answer_id")
 _LINES = ("author", "author_id", "author_url", "url", "license")
 _TEXTS = ("title", "body")
 
+#: Lone surrogates: halves of characters, which JSON can hold and no encoding can.
+_HALVES = re.compile("[\ud800-\udfff]")
+
 
 class Check:
     """Holds rows with some columns against their bounds, one by one; times are microseconds since 1970."""
@@ -210,6 +214,7 @@ class Check:
         self._musts = itemgetter(*self._must)
         self._ranges = [(name, *_RANGES[name]) for name in names if name in _RANGES]
         self._ids = [name for name in names if name in _IDS]
+        self._lines = [name for name in names if name in ("community", *_LINES)]
         self._lengths = [(name, most) for name, most in _LENGTHS.items() if name in names]
 
     def __call__(self, values: Mapping[str, Any], latest_us: int = _END_US) -> None:
@@ -224,6 +229,10 @@ class Check:
             value = values[name]
             if value is not None and len(value) > most:
                 raise Lost("value_too_long", f"{name} has {len(value):,} characters; at most {most:,} are stored")
+        for name in self._lines:
+            value = values[name]
+            if value is not None and not value.isascii() and _HALVES.search(value):
+                raise Lost("not_utf8", f"{name} {value!r:.60} holds half of a character")
         for name in self._ids:
             value = values[name]
             if not (value and value.isprintable()):

@@ -6,6 +6,7 @@ the store can be read and exported, and honest records that came beside the lies
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -142,6 +143,24 @@ def test_a_file_that_lies_costs_its_lies(
     said = capsys.readouterr()
     assert not any(one in said.out + said.err for one in ("\x1b]", "\x07", "\x1b[31m", "bug"))
     assert time.process_time() - start < 30
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "stackexchange-dump"])
+def test_half_of_a_character_in_any_value_costs_that_record(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dump").mkdir()
+    given = FILES[kind](tmp_path / "dump", "score-null")
+    for path in (tmp_path / "dump").rglob("*"):
+        lines = path.read_bytes().splitlines(keepends=True)
+        last = lines[-1]
+        values = [match.end() for match in re.finditer(rb'":\s*"', last)]
+        values += [match.end() for match in re.finditer(rb'":\s*"[^"\\]{12}', last)]
+        lines += [last[:end] + b"\\ud800" + last[end:] for end in values]
+        path.write_bytes(b"".join(lines))
+    assert run(["import", kind, *given, "--store", str(tmp_path / "s")]) in (0, 3)
+    assert "could not be read further" not in capsys.readouterr().err
+    sound(Store(tmp_path / "s"))
 
 
 # -- what holds after any of them -------------------------------------------------------------------------------------

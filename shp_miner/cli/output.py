@@ -36,7 +36,7 @@ def show(data: Mapping[str, object], people: Callable[[], None], *, as_json: boo
         pass
 
 
-def _as_json(data: dict[str, Any]) -> str:
+def _as_json(data: Mapping[str, object]) -> str:
     import json
 
     import msgspec

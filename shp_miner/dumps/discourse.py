@@ -31,7 +31,7 @@ from shp_miner.platforms.discourse import (
     to_thread,
 )
 from shp_miner.platforms.items import Item, Origin, columns
-from shp_miner.platforms.records import alone, epoch_us, latest_allowed_us, unknown
+from shp_miner.platforms.records import alone, converted, epoch_us, latest_allowed_us, unknown
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.tally import Damage, Lost, Tally
@@ -259,7 +259,7 @@ def _decode_carefully(text: bytes) -> tuple[Record, list[tuple[Any, Lost]]]:
 
 def _convert(value: Any, kind: type[_T]) -> _T:
     try:
-        return msgspec.convert(value, kind)
+        return converted(value, kind)
     except msgspec.ValidationError as error:
         text = str(error)
         if "missing required field" in text:

@@ -26,7 +26,7 @@ from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container, refuse_spr
 from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST
-from shp_miner.platforms.records import alone, epoch_us, integer, latest_allowed_us, unknown
+from shp_miner.platforms.records import alone, converted, epoch_us, integer, latest_allowed_us, unknown
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.tally import Damage, Lost, Tally
@@ -255,7 +255,7 @@ def _convert(record: Any, kind: type[Any], keys: frozenset[str], required: froze
     if not isinstance(record, dict):
         raise Lost("not_an_object", "a JSON object was expected")
     try:
-        return msgspec.convert(without_decimals(record), kind)
+        return converted(without_decimals(record), kind)
     except msgspec.ValidationError as error:
         # A null score is one that the forum hides; any other required key must hold something.
         present = [name for name, value in record.items() if value is not None or name not in required - {"score"}]

@@ -8,13 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from shp_miner.errors import Error
 from shp_miner.model import CLOCK_SKEW, EARLIEST_S, SCORE_MAX
 from shp_miner.tally import Damage, Lost, Tally
 
 __all__ = ["CLOCK_SKEW", "EARLIEST_S", "Lost", "alone", "epoch_us", "integer", "latest_allowed_us"]
+
+T = TypeVar("T")
 
 log = logging.getLogger("shp_miner")
 
@@ -30,6 +34,14 @@ def alone(path: Path | str, tally: Tally) -> Iterator[None]:
         log.debug("%s could not be read", path, exc_info=error)
         what = f"it could not be read further ({type(error).__name__}); please report this with the output of -v"
         tally.damages.append(Damage(str(path), 0, what))
+
+
+def converted(value: Any, kind: type[T], *, strict: bool = True) -> T:
+    """A value of JSON as `kind`. Raises msgspec.ValidationError, also for half of a character (a lone surrogate)."""
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except UnicodeEncodeError as error:
+        raise msgspec.ValidationError("Expected text, got half of a character") from error
 
 
 def latest_allowed_us(now: datetime) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shp_miner.model import NO_COMMUNITY
-from shp_miner.platforms.records import epoch_us, integer, unknown
+from shp_miner.platforms.records import converted, epoch_us, integer, unknown
 from shp_miner.platforms.sites import REDDIT
 from shp_miner.tally import Lost, Tally
 from shp_miner.text.clean import sound, visible_chars
@@ -148,7 +148,7 @@ def decode(kind: str, line: bytes) -> Any:
 def _decode_leniently(kind: str, line: bytes) -> Any:
     """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
     try:
-        return msgspec.convert(json.loads(line), _TYPES[kind])
+        return converted(json.loads(line), _TYPES[kind])
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
     except (ValueError, RecursionError) as error:

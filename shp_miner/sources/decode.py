@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 import msgspec.inspect
 
+from shp_miner.platforms.records import converted
 from shp_miner.sources.losing import lose
 
 T = TypeVar("T")
@@ -95,13 +96,13 @@ def _leniently(body: bytes, kind: type[T], strict: bool) -> T:
     except (ValueError, RecursionError):
         raise NotJson from None
     try:
-        return msgspec.convert(value, kind, strict=strict)
+        return converted(value, kind, strict=strict)
     except msgspec.ValidationError as error:
         wrong = WrongShape(str(error))
     except RecursionError:
         raise NotJson from None
     try:
-        found = msgspec.convert(_without_the_bad(value, msgspec.inspect.type_info(kind), strict), kind, strict=strict)
+        found = converted(_without_the_bad(value, msgspec.inspect.type_info(kind), strict), kind, strict=strict)
     except (msgspec.ValidationError, RecursionError):
         raise wrong from None
     return found
@@ -135,7 +136,7 @@ def _without_the_bad(value: Any, kind: msgspec.inspect.Type, strict: bool) -> An
 
 def _is(value: Any, kind: type, strict: bool) -> bool:
     try:
-        msgspec.convert(value, kind, strict=strict)
+        converted(value, kind, strict=strict)
     except msgspec.ValidationError:
         return False
     return True

@@ -15,7 +15,7 @@ import msgspec
 from shp_miner.errors import BadInput
 from shp_miner.platforms.communities import bare
 from shp_miner.platforms.items import Answer, Post, Role, State
-from shp_miner.platforms.records import epoch_us
+from shp_miner.platforms.records import converted, epoch_us
 from shp_miner.platforms.reddit import BOT_NAME, GONE_AUTHORS, ROLES, SITE
 from shp_miner.sources.losing import each
 from shp_miner.tally import Lost
@@ -129,7 +129,7 @@ class Comment(_Shared, kw_only=True):
 
 def post(data: Any, latest_us: int) -> tuple[Post, bool]:
     """A submission as a post, and whether its thread is in contest mode. Raises Lost and msgspec.ValidationError."""
-    item = msgspec.convert(data, Submission)
+    item = converted(data, Submission)
     unreal = item.hide_score or item.contest_mode
     state = _state(item.selftext, item.removed_by_category, item.title)
     found = Post(
@@ -147,7 +147,7 @@ def post(data: Any, latest_us: int) -> tuple[Post, bool]:
 
 def answer(data: Any, latest_us: int) -> Answer:
     """A comment as an answer. Raises Lost and msgspec.ValidationError."""
-    item = msgspec.convert(data, Comment)
+    item = converted(data, Comment)
     post_id = item.link_id.removeprefix("t3_")
     return Answer(
         **_shared(item, item.body, _state(item.body), latest_us),
@@ -176,7 +176,7 @@ def direct(things: Iterable[Thing], latest_us: int) -> list[Answer]:
 
 def stubs(things: Iterable[Thing], fullname: str) -> list[More]:
     """The stubs that hide direct replies to the post of this full name ("t3_...")."""
-    found = each((one.data for one in things if one.kind == MORE_KIND), lambda data: msgspec.convert(data, More))
+    found = each((one.data for one in things if one.kind == MORE_KIND), lambda data: converted(data, More))
     return [more for more in found if more.parent_id == fullname]
 
 
