@@ -79,9 +79,7 @@ class Asking:
                 thread = self._source.thread(community, post_id)
             except Unreadable as unreadable:
                 if lost:  # what was left out may be what is missing
-                    raise BadInput(
-                        f"{self.site} answered for thread {post_id} with records that cannot be used."
-                    ) from unreadable
+                    raise BadInput(f"{self.site} sent unusable records for thread {post_id}.") from unreadable
                 raise
             thread.missing += lost.total()
             return self._checked(community, post_id, thread)
@@ -95,7 +93,7 @@ class Asking:
             threads = source.threads(community, post_ids)
             if lost and len(post_ids) > 1:
                 lost.clear()  # whose they are shows when fewer are asked for
-                raise BadInput(f"{self.site} answered with records that cannot be used.")
+                raise BadInput(f"{self.site} sent unusable records.")
             for thread in threads:
                 if thread.post.post_id in post_ids:
                     thread.missing += lost.total()
@@ -150,12 +148,12 @@ class Asking:
         post, origin = thread.post, self.origin(community)
         if post.post_id != post_id:
             lose("other_thread")
-            raise BadInput(f"{self.site} answered for thread {post_id} with thread {post.post_id:.40}.")
+            raise BadInput(f"{self.site} sent thread {post.post_id:.40} instead of thread {post_id}.")
         try:
             check_item(origin, post, self._now())
         except Lost as lost:
             lose(lost.reason)
-            raise BadInput(f"{self.site} says of thread {post_id} what cannot be: {lost.what}.") from None
+            raise BadInput(f"{self.site} sent invalid data for thread {post_id}: {lost.what}.") from None
         thread.missing = max(0, min(thread.missing, _MANY))
         if thread.changed_at is not None and not 0 <= thread.changed_at <= self._now() + SKEW_US:
             thread.changed_at = None

@@ -59,9 +59,9 @@ class Claims:
                     claimed = claimed[size:]
                     down = down + 1 if did.failed > failed or self.shut else 0
                     if down >= (_SENSELESS if self.answered and not self.shut else DOWN):
-                        how = f"did not let {down} threads in a row be read: {self.shut}" if self.shut else ""
+                        how = f"refused {down} threads in a row: {self.shut}" if self.shut else ""
                         raise TryLater(
-                            f"{self._origin.site} {how or f'failed {down} times in a row.'}", "The next run goes on."
+                            f"{self._origin.site} {how or f'failed {down} times in a row.'}", "The next run continues."
                         )
             finally:
                 self._state.release(self._origin, claimed)

@@ -166,7 +166,7 @@ def _give_up(context: Context, done: Crawled) -> None:
     if hopeless and (done.read or (done.stopped != INTERRUPTED and _another_can_be_read(context))):
         for post_id in hopeless:
             context.state.give_up(origin, post_id)
-            context.say(f"{origin.community}: thread {post_id} has failed for too long and is given up")
+            context.say(f"{origin.community}: thread {post_id} failed for too long and is given up")
 
 
 def _another_can_be_read(context: Context) -> bool:

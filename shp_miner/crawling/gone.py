@@ -236,7 +236,7 @@ class Doubtful:
             return f"{many} cannot be read{why and f' ({why})'}; they are hidden, not purged."
         if braked:
             items = f"{len(self._doubts)} items of {self._threads} threads"
-            return f"{items} are gone at once; they are hidden and asked for again before anything is purged."
+            return f"{items} disappeared at once; they are hidden and requested again before anything is purged."
         return None
 
 

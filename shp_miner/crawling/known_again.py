@@ -30,7 +30,7 @@ def know_again(store: Store, state: State, now: int) -> int:
     if not state.is_new or not store.exists:
         return 0
     count, sites = 0, set()
-    with explained(f"looking through the store {store.path}"):
+    with explained(f"searching the store {store.path}"):
         snapshot = store.snapshot()
         theirs = pl.col("source").is_in(list(ROWS))
         if snapshot.scan("posts").filter(theirs).select("source").head(1).collect().is_empty():

@@ -52,7 +52,7 @@ class Listing:
             stale = 0 if not met.issuperset(thread.post_id for thread in page.threads) else stale + 1
             if stale >= _STALE_PAGES:
                 raise BadInput(
-                    f"{origin.site} lists the same threads again and again.", "What was listed so far is read."
+                    f"{origin.site} lists the same threads repeatedly.", "The threads listed so far are read."
                 )
             met.update(thread.post_id for thread in page.threads)
             token = page.next

@@ -192,5 +192,6 @@ def open_to_look(path: Path) -> sqlite3.Connection:
 
 def _unreadable(path: Path, error: Exception) -> Exception:
     return from_os_error(error, f"reading {path}") or BadInput(
-        f"{path} cannot be read: {error}.", "`shp-miner doctor --repair` sets it aside; a crawl then starts from anew."
+        f"{path} cannot be read: {error}.",
+        "Run `shp-miner doctor --repair` to set the file aside; the next crawl then starts anew.",
     )

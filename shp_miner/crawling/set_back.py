@@ -1,4 +1,4 @@
-"""Taking back what a clock that was ahead has noted: what lies in the future says nothing, and nobody waits for it."""
+"""Taking back what a clock that was ahead has noted: what is in the future says nothing, and nobody waits for it."""
 
 from __future__ import annotations
 

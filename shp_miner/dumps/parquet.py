@@ -88,14 +88,14 @@ class _Allowed:
                 raise _TooLargeError(f"its column {name} unpacks {column.total_compressed_size:,} bytes to {size:,}")
         values = max([group.num_rows, *(column.num_values for column in columns)])
         if values > self._values:
-            raise _TooLargeError(f"its {packed:,} bytes hold {values:,} rows or values of a column")
+            raise _TooLargeError(f"it has {values:,} rows or values of a column in {packed:,} bytes")
         self._values -= values
 
     def text(self, chars: int) -> None:
         """Take in so many characters of a row. Raises _TooLargeError where they are too many."""
         self._chars -= chars
         if self._chars < 0:
-            raise _TooLargeError(f"its {self._packed:,} bytes hold more than {_PACKED:,} times as much text")
+            raise _TooLargeError(f"its text is more than {_PACKED:,} times as long as its {self._packed:,} bytes")
 
 
 def _rows_at_once(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData]) -> int:

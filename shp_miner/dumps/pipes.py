@@ -104,7 +104,7 @@ def _kept(path: Path, name: str, stack: ExitStack) -> Path:
             _copy(pipe, file, name)
             file.flush()
     except OSError as error:
-        raise from_os_error(error, f"keeping what came through {name}") or BadInput(
+        raise from_os_error(error, f"saving the data from {name}") or BadInput(
             f"{name} cannot be read: {error.strerror or error}.", "Check the command that writes to it."
         ) from error
     return place
@@ -114,16 +114,16 @@ def _opened(path: Path) -> BinaryIO:
     if str(path) not in _STANDARD_INPUT:
         return path.open("rb", buffering=0)
     if sys.stdin is None or sys.stdin.closed:
-        raise BadInput("Standard input is closed.", "Send a dump to it: zstd -dc FILE | shp-miner import KIND -")
+        raise BadInput("Standard input is closed.", "Pipe a dump to it: zstd -dc FILE | shp-miner import KIND -")
     if os.isatty(0):
-        raise UsageError("Standard input is a terminal.", "Send a dump to it: zstd -dc FILE | shp-miner import KIND -")
+        raise UsageError("Standard input is a terminal.", "Pipe a dump to it: zstd -dc FILE | shp-miner import KIND -")
     return os.fdopen(os.dup(0), "rb", buffering=0)
 
 
 def _copy(pipe: BinaryIO, file: BinaryIO, name: str) -> None:
     start = pipe.read(_READ)
     if not start:
-        raise BadInput(f"Nothing came through {name}.", "Check the command that writes to it.")
+        raise BadInput(f"No data came from {name}.", "Check the command that writes to it.")
     # Only records of JSON are read through a decoder in every case.
     compressed = start.lstrip()[:1] == b"{"
     with zstandard.ZstdCompressor(level=1).stream_writer(file, closefd=False) if compressed else _Plain(file) as out:

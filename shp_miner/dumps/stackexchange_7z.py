@@ -71,8 +71,8 @@ def list_archive(path: Path) -> list[str] | None:
     unknown = [method for method in methods if method not in _METHODS]
     if unknown:
         raise BadInput(
-            f"{path} is compressed with {unknown[0].rstrip('*')}, which cannot be read here.",
-            "Unpack it with 7-Zip and give the folder.",
+            f"{path} is compressed with {unknown[0].rstrip('*')}, which is not supported.",
+            "Unpack it with 7-Zip and name the folder.",
         )
     return names
 
@@ -96,7 +96,7 @@ def _open(file: _PieceFile) -> py7zr.SevenZipFile:
 
 
 def _encrypted(path: Path) -> BadInput:
-    return BadInput(f"{path} is encrypted.", "Unpack it with its password and give the folder.")
+    return BadInput(f"{path} is encrypted.", "Unpack it with its password and name the folder.")
 
 
 _Item = Block | BaseException | None
@@ -215,9 +215,9 @@ def archive_blocks(path: Path, members: Collection[str], at: Callable[[int], Non
 
 def _damage_of(error: BaseException) -> str:
     if isinstance(error, py7zr.exceptions.CrcError):
-        return "the archive is corrupt (a checksum is wrong, so bytes before this one are not as they were)"
+        return "the archive is corrupt (a checksum is wrong: bytes before this one are damaged)"
     if isinstance(error, py7zr.UnsupportedCompressionMethodError):
-        return "the archive is compressed in a way that cannot be read here"
+        return "the archive's compression method is not supported"
     return f"the archive is corrupt ({error or type(error).__name__})"
 
 

@@ -24,7 +24,7 @@ def whole(attributes: dict[str, str], name: str, reason: str) -> int:
     """The attribute as a whole number. Raises Lost with `reason`."""
     text = text_of(attributes, name)
     if not WHOLE.fullmatch(text):
-        raise Lost(reason, f"{name} {text!r:.40} is no whole number")
+        raise Lost(reason, f"{name} {text!r:.40} is not a whole number")
     return int(text)
 
 

@@ -64,7 +64,7 @@ class Engine:
             advance(self._counter.value - seen)
         except BrokenProcessPool as error:
             raise TryLater(
-                "A worker process was killed, perhaps for want of memory.", "Run again with fewer --workers."
+                "A worker process was killed, possibly because memory ran out.", "Run again with fewer --workers."
             ) from error
 
     def __enter__(self) -> Engine:

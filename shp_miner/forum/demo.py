@@ -44,7 +44,7 @@ COMMUNITY = "shp_miner_simulated_forum"
 #: due. On the last day every thread is past its visit at 30 days.
 _DAYS = (13, 14, 15, 17, 45)
 
-#: On this day one answer in so many, and one question, are deleted by those who wrote them.
+#: On this day one answer in so many, and one question, are deleted by their authors.
 _REGRET_DAY, _REGRETTED = 16, 60
 
 #: Says that a folder's store is the demo's own, which it may start anew.
@@ -64,7 +64,7 @@ class Day:
 
     def told(self) -> str:
         """The day in a line."""
-        gone = f", {self.gone} items found deleted and taken out of the store" if self.gone else ""
+        gone = f", {self.gone} items found deleted and purged from the store" if self.gone else ""
         return f"day {self.day}: {self.new} new threads, {self.again} visited again, {self.requests} requests{gone}"
 
 
@@ -186,12 +186,12 @@ def _crawled(community: Community, world: World, store: Store, say: Callable[[st
             if not deleted and day > _REGRET_DAY:
                 community.now = world.starts_at + timedelta(days=_REGRET_DAY)
                 deleted = _regret(community)
-                say(f"  day {_REGRET_DAY}: {deleted} posts and answers are deleted by those who wrote them")
+                say(f"  day {_REGRET_DAY}: {deleted} posts and answers are deleted by their authors")
             community.now = world.starts_at + timedelta(days=day)
             before = source.requests
             first, later = crawl.run(name), crawl.recheck(name)
             if not (first.complete and later.complete):
-                raise Error("The simulated forum could not be crawled whole.", "Please report this.")
+                raise Error("The simulated forum could not be crawled completely.", "Please report this.")
             purge(store)
             done.append(_day(day, first, later, source.requests - before))
             say(f"  {done[-1].told()}")

@@ -98,7 +98,7 @@ def _pairs_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) ->
         " tier."
     )
     columns = ("preset", "pairs", "posts", "longer wins", "error", "confidence", "strict")
-    return Table("What the presets make", note, columns, rows)
+    return Table("Pairs by preset", note, columns, rows)
 
 
 def _mean(values: pl.Series) -> float | None:

@@ -116,7 +116,9 @@ class Job:
 def claim(out: Path) -> None:
     """Make `out` the lab's folder. Raises UsageError where something else stands there."""
     if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists and was not made by the lab.", "Choose another place, or empty that one first.")
+        raise UsageError(
+            f"{out} exists and was not made by the lab.", "Choose another folder, or empty this one first."
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / _MARK).touch()
 

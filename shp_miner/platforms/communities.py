@@ -78,6 +78,6 @@ def near(missing: Sequence[str], there: Collection[str]) -> str:
     found = (get_close_matches(name.casefold(), spelled, n=_NEAR, cutoff=0.5) for name in missing)
     close = [spelled[one] for names in found for one in names]
     if close:
-        return f"The nearest that are there: {', '.join(dict.fromkeys(close))}."
+        return f"The nearest names: {', '.join(dict.fromkeys(close))}."
     first = sorted(there)[:_NEAR]
-    return f"{len(there):,} are there{', for example' if len(there) > _NEAR else ''}: {', '.join(first)}."
+    return f"It has {len(there):,}{', for example' if len(there) > _NEAR else ''}: {', '.join(first)}."

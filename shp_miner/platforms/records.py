@@ -45,11 +45,11 @@ def integer(value: Any, name: str, reason: str) -> int:
         except ValueError:
             value = math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Lost(reason, f"{name} is no number")
+        raise Lost(reason, f"{name} is not a number")
     if not isinstance(value, int) and not math.isfinite(value):
-        raise Lost(reason, f"{name} is no number")
+        raise Lost(reason, f"{name} is not a number")
     if abs(value) > SCORE_MAX or value != int(value):
-        raise Lost(reason, f"{name} {value!r:.40} is no whole number that can be")
+        raise Lost(reason, f"{name} {value!r:.40} is not a whole number in range")
     return int(value)
 
 
@@ -66,9 +66,9 @@ def epoch_us(value: Any, name: str, latest_us: int) -> int:
     except (ValueError, OverflowError):
         seconds = math.nan
     if not EARLIEST_S <= seconds < 1e12:
-        raise Lost("bad_time", f"{name} is no time in seconds")
+        raise Lost("bad_time", f"{name} is not a time in seconds")
     # Whole seconds stay exact: floats hold them, and only fractions are rounded.
     us = int(seconds) * 1_000_000 + round((seconds - int(seconds)) * 1_000_000)
     if us > latest_us:
-        raise Lost("time_in_future", f"{name} lies in the future")
+        raise Lost("time_in_future", f"{name} is in the future")
     return us

@@ -181,7 +181,7 @@ def _state(item: Any, body: str, meta: Meta) -> str:
 def _plain_id(value: str, prefix: str) -> str:
     plain = value.removeprefix(prefix)
     if not _ID.fullmatch(plain):
-        raise Lost("bad_id", f"{value!r:.40} is no Reddit id")
+        raise Lost("bad_id", f"{value!r:.40} is not a Reddit id")
     return plain
 
 

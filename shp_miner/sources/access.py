@@ -48,7 +48,9 @@ def site_and_url(name: str, access: Access) -> tuple[str, str]:
     """
     row = ROWS[name]
     if not access.site:
-        raise UsageError(f"Which site? {name} runs on many.", f"Name it: --site {row.example_site}.")
+        raise UsageError(
+            f"No site given: {name} runs on many sites.", f"Name one, for example: --site {row.example_site}."
+        )
     url = access.site if "://" in access.site else f"https://{access.site}"
     return row.site_of(access.site), access.url or url
 

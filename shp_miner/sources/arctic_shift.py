@@ -79,7 +79,7 @@ def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) ->
         return None
     if said is None or not _BUSY.search(said):
         return None
-    return Wait(now + _BUSY_S, "says that it is too busy", retry=True)
+    return Wait(now + _BUSY_S, "reports that it is too busy", retry=True)
 
 
 #: A guest: one at a time, about one a second.
@@ -115,7 +115,7 @@ class ArcticShift:
         name = plain_name(community)
         found = self._posts("search", {"subreddit": name, "limit": 1, "sort": "asc"})
         if not found:
-            raise BadInput(f"Arctic Shift holds no post of r/{name}.", "Check the spelling.")
+            raise BadInput(f"Arctic Shift has no posts of r/{name}.", "Check the spelling.")
         return found[0].subreddit or name
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
@@ -132,7 +132,7 @@ class ArcticShift:
         capped = None
         if skipped:
             capped = (
-                f"More posts of r/{plain_name(community)} bear one second than a page holds; some of them are left out."
+                f"r/{plain_name(community)} has more posts in one second than a page holds; some of them are left out."
             )
         return Listing(
             [Listed(post.post_id, post.created_at) for post in posts],
@@ -148,7 +148,7 @@ class ArcticShift:
     def _thread(self, post_id: str) -> Thread:
         post = self._listed.pop(post_id, None) or next(iter(self.again([post_id], []).posts), None)
         if post is None:
-            raise Unreadable("missing", f"Arctic Shift holds no post {post_id}.")
+            raise Unreadable("missing", f"Arctic Shift has no post {post_id}.")
         answers: dict[str, Answer] = {}
         after: int | None = None
         missing = 0
@@ -198,7 +198,7 @@ class ArcticShift:
             return each(rows, lambda row: self._item(kind, row, made))
         except Lost as lost:
             hint = "Check this machine's clock." if lost.reason == "time_in_future" else _HINT
-            raise BadInput(f"Arctic Shift says what cannot be: {lost.what}.", hint) from None
+            raise BadInput(f"Arctic Shift sent an invalid value: {lost.what}.", hint) from None
 
     def _item(self, kind: str, row: Any, made: type[T]) -> T:
         """A row as an item, with the time at which the archive read it. Raises Lost."""
@@ -237,4 +237,4 @@ def _batches(ids: Sequence[str]) -> list[str]:
 
 def _refusal(said: str | None) -> BadInput:
     what = re.sub(r"[^\w '.,:-]", "", said or "no reason given")[:80]
-    return BadInput(f"Arctic Shift refused a question ({what}).", "Check the name of the community.")
+    return BadInput(f"Arctic Shift refused a request ({what}).", "Check the name of the community.")

@@ -117,7 +117,7 @@ def failure(error: Exception, host: str, *, answered: bool) -> Exception | None:
 _WHYS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((httpx2.TimeoutException,), "did not answer in time"),
     ((httpx2.ConnectError, httpx2.ProxyError), "could not be reached"),
-    ((httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.DecodingError), "broke off its answer"),
+    ((httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.DecodingError), "cut off its answer"),
 )
 
 

@@ -53,7 +53,7 @@ class FileClocks:
             self._guarded(lambda _: None)
         except (sqlite3.DatabaseError, OSError) as error:
             raise from_os_error(error, f"opening {self.path}") or BadInput(
-                f"{self.path} cannot be used: {error}.", "Delete it: it only holds how long to wait for which host."
+                f"{self.path} cannot be used: {error}.", "Delete it: it holds only the waiting time of each host."
             ) from error
 
     def until(self, key: str) -> float:
@@ -125,9 +125,14 @@ class FileClocks:
             for rest in ("-journal", "-wal", "-shm"):  # they are the damaged file's
                 self.path.with_name(f"{self.path.name}{rest}").unlink(missing_ok=True)
             with transaction(self._opened()):
-                _write(self._opened(), _EVERY, self._now() + _AFTER_LOSS_S, "how long to wait for it was lost")
+                _write(
+                    self._opened(),
+                    _EVERY,
+                    self._now() + _AFTER_LOSS_S,
+                    "may have asked for a pause (the record was lost)",
+                )
             log.warning(
-                "%s is damaged and was set aside as %s: every host is asked again in %d seconds, not before.",
+                "%s is damaged and was set aside as %s: requests to all hosts wait %d seconds.",
                 self.path, aside.name, _AFTER_LOSS_S,
             )  # fmt: skip
 

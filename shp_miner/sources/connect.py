@@ -39,7 +39,7 @@ def transport(base: httpx2.URL, allow_private: bool) -> httpx2.BaseTransport:
         return Transport(allow_private)
     if not proxy.startswith(("http://", "https://")):
         raise UsageError(
-            f"The proxy that the environment names for {base.scheme} is not an HTTP proxy.",
+            f"The environment's proxy for {base.scheme} is not an HTTP proxy.",
             f"Name {base.host} in NO_PROXY, or set an address that starts with http://.",
         )
     return httpx2.HTTPTransport(proxy=proxy, verify=_tls())
@@ -116,7 +116,7 @@ class _Deadline(threading.local):
         """The time limit of the next step, which ends with the request's."""
         left_s = self.at - time.monotonic()
         if left_s <= 0:
-            raise over("the answer as a whole took too long")
+            raise over("the whole answer took too long")
         return left_s if timeout is None else min(left_s, timeout)
 
 
@@ -151,7 +151,7 @@ class _Backend(httpcore2.SyncBackend):
                     raise
             else:
                 return _Timed(inner, self._deadline)
-        raise httpcore2.ConnectError("the name stands for no address")
+        raise httpcore2.ConnectError("the name has no address")
 
 
 class _Timed(httpcore2.NetworkStream):
@@ -220,8 +220,8 @@ def _local(host: str) -> bool:
 
 
 def _not_public(host: str, address: str) -> BadInput:
-    named = f"{host} is" if host == address else f"{host} stands for {address}, which is"
+    named = f"{host} is" if host == address else f"{host} resolves to {address}, which is"
     return BadInput(
         f"{named} not an address of the public internet.",
-        "Where it is a site of your own, allow it: --allow-private (in a pipeline, or in Python, allow_private).",
+        "If it is your own site, pass --allow-private (in a pipeline or in Python: allow_private).",
     )

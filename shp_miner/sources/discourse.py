@@ -152,7 +152,7 @@ class Discourse:
         if found is None:
             if community == WHOLE_SITE:
                 raise self._other_software()
-            raise BadInput(f"{self.site} has no category {community!r} that the public can read any more.")
+            raise BadInput(f"{self.site} no longer has a public category {community!r}.")
         topics = found.topic_list.topics
         return Listing(
             [Listed(str(one.id), to_us(one.bumped_at), bool(one.pinned or one.pinned_globally)) for one in topics],
@@ -215,12 +215,12 @@ class Discourse:
         known = names(self._categories.values())
         if len(matches) > 1:
             named = " and ".join(sorted(known[number] for number in matches))
-            raise BadInput(f"{self.site} has several categories {wanted!r}: {named}.", "Name one by its whole path.")
+            raise BadInput(f"{self.site} has several categories {wanted!r}: {named}.", "Name one by its full path.")
         if not matches:
             near = get_close_matches(wanted, sorted(known.values()), n=3, cutoff=0.4) or sorted(known.values())[:5]
             raise BadInput(
-                f"{self.site} has no category {wanted!r} that the public can read.",
-                f"Categories it has: {', '.join(near)}. `{WHOLE_SITE}` stands for all.",
+                f"{self.site} has no public category {wanted!r}.",
+                f"Its categories: {', '.join(near)}. `{WHOLE_SITE}` reads all of them.",
             )
         return matches[0]
 
@@ -251,7 +251,7 @@ class Discourse:
     def _named(self, error: Error) -> Error:
         if isinstance(error, BadInput):
             return self._other_software(error)
-        return NotAllowed(f"{self.site} shows its topics to members only.", "Only what the public can read is crawled.")
+        return NotAllowed(f"{self.site} shows its topics to members only.", "Only public content is crawled.")
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
         return other_software(self._http, self.site, self.name, error)

@@ -72,7 +72,7 @@ def at_the_door(error: BaseException | None, meanings: Meanings) -> TryLater | N
         return None
     return TryLater(
         error.message,
-        "Something before the site keeps programs out. Run the same command later; where that stays, leave it out.",
+        "A guard before the site blocks programs. Run the same command later; if this persists, leave the site out.",
     )
 
 

@@ -179,11 +179,11 @@ def _address(base: str) -> httpx2.URL:
     try:
         url = httpx2.URL(base.rstrip("/"))
     except httpx2.InvalidURL:
-        raise UsageError("The site's address is no URL.", wanted) from None
+        raise UsageError("The site's address is not a URL.", wanted) from None
     if url.scheme not in _PORTS or not _HOST.fullmatch(url.raw_host):
         raise UsageError("The site's address does not start with https:// and a host.", wanted)
     if url.userinfo or url.query or url.fragment:
-        raise UsageError("The site's address holds more than a host and a path.", wanted)
+        raise UsageError("The site's address has more than a host and a path.", wanted)
     return url
 
 
@@ -191,7 +191,7 @@ def _sound(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not value.isascii() or not value.isprintable():
             raise UsageError(
-                f"The header {name} holds a line break or a character that headers cannot carry.",
+                f"The header {name} contains a line break or a character that headers cannot carry.",
                 "Check the credential for stray characters.",
             )
     return headers

@@ -86,15 +86,17 @@ class Lemmy:
             if _reason(error) in _NO_SUCH:
                 raise BadInput(
                     f"There is no community {name} on {self.site}, or it was removed.",
-                    f"https://{self.site}/communities lists those there are.",
+                    f"https://{self.site}/communities lists its communities.",
                 ) from error
             raise self._named(error) from error
         if found.removed or found.deleted:
             by = "its moderators" if found.deleted else "the instance's administrators"
-            raise BadInput(f"The community {name} on {self.site} was closed by {by}.", "Nothing can be read there.")
+            raise BadInput(
+                f"The community {name} on {self.site} was closed by {by}.", "Leave it out: nothing can be read there."
+            )
         if found.visibility.replace("_", "").lower() in _MEMBERS_ONLY:
             raise NotAllowed(
-                f"The community {name} on {self.site} is open to its members only.", "Choose one that all may read."
+                f"The community {name} on {self.site} is open to its members only.", "Choose a public community."
             )
         if not found.local:
             raise self._elsewhere(name, urlsplit(found.ap_id).hostname or "another instance")
@@ -115,8 +117,8 @@ class Lemmy:
         for view in page.items:
             if view.community.name.lower() != name.lower():
                 raise BadInput(
-                    f"{self.site} lists posts of {view.community.name} where those of {name} were asked for.",
-                    "This release of Lemmy is not understood; please report its version.",
+                    f"{self.site} lists posts of {view.community.name} instead of {name}.",
+                    "This release of Lemmy is not supported; please report its version.",
                 )
         listed = [_listed(view.post) for view in page.items]
         return Listing(listed, page.next_page if listed else None)
@@ -183,7 +185,7 @@ class Lemmy:
 
     def _private(self) -> NotAllowed:
         return NotAllowed(
-            f"The instance {self.site} is private: it can be read with an account only.", "Choose a public instance."
+            f"The instance {self.site} is private: only users with an account can read it.", "Choose a public instance."
         )
 
     def _named(self, error: Refused | Unexpected) -> Error:
@@ -198,7 +200,7 @@ class Lemmy:
 
     def _elsewhere(self, name: str, host: str) -> BadInput:
         return BadInput(
-            f"The community {name} lives on {host}; {self.site} has a copy with other scores.",
+            f"The community {name} belongs to {host}; {self.site} has a copy with other scores.",
             f"Crawl it there: {name}@{host} with the site {host}.",
         )
 
@@ -362,7 +364,7 @@ def _time_us(text: str) -> int:
     except ValueError as error:
         raise BadInput(
             f"A time in an answer of this Lemmy instance cannot be read: {text!r:.40}.",
-            "This release of Lemmy is not understood; please report its version.",
+            "This release of Lemmy is not supported; please report its version.",
         ) from error
     since = time - datetime(1970, 1, 1, tzinfo=UTC)
     return since // timedelta(microseconds=1) + int((parts[2] or "0").ljust(6, "0")[:6])

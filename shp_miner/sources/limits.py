@@ -88,7 +88,7 @@ def header_wait(headers: Mapping[str, str], status: int, now: float) -> Wait | N
     reset = _number(headers.get("x-ratelimit-reset", ""))
     if reset is not None and (status == 429 or (remaining is not None and remaining < 1)):
         reset_s = reset - theirs if reset > _EPOCH_S else reset
-        why = "says that its requests are used up (X-Ratelimit-Remaining)"
+        why = "reports that its requests are used up (X-Ratelimit-Remaining)"
         waits.append(Wait(now + max(0.0, reset_s), why, retry=status == 429))
     return max(waits, key=lambda wait: wait.until, default=None)
 

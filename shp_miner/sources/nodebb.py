@@ -186,8 +186,8 @@ class NodeBB:
         number = wanted.partition("/")[0]
         if number.startswith("-") and number[1:].isdecimal():
             raise BadInput(
-                f"Category {number} of {self.site} holds topics of other servers; it has copies with other scores.",
-                "Crawl them where they come from, or choose another category.",
+                f"Category {number} of {self.site} has topics of other servers: copies with other scores.",
+                "Crawl those servers, or choose another category.",
             )
         if number.isdecimal():
             page = self._category(number)
@@ -243,7 +243,7 @@ class NodeBB:
         # The site's owner may have chosen another order.
         found = self._category(category, sort="recently_replied", page=number)
         if found is None and number == 1:
-            raise BadInput(f"{self.site} has no category {community!r} that the public can read.")
+            raise BadInput(f"{self.site} has no public category {community!r}.")
         return found
 
     def _category(self, number: str, **params: str | int) -> _CategoryPage | None:
@@ -345,9 +345,7 @@ class NodeBB:
         return self._other_software(error) if isinstance(error, BadInput) else self._closed()
 
     def _closed(self) -> NotAllowed:
-        return NotAllowed(
-            f"{self.site} does not show this category to the public.", "Only what the public can read is crawled."
-        )
+        return NotAllowed(f"{self.site} does not show this category to the public.", "Only public content is crawled.")
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
         return other_software(self._http, self.site, self.name, error)

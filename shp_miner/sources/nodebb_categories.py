@@ -47,8 +47,8 @@ def by_name(site: str, wanted: str, shown: Categories, everything: Callable[[], 
     if not matches:
         near = get_close_matches(wanted, known, n=3, cutoff=0.4) or list(known)[:5]
         raise BadInput(
-            f"{site} has no category {wanted!r} that the public can read.",
-            f"Categories it has: {', '.join(near)}. The number in a category's address names it, too.",
+            f"{site} has no public category {wanted!r}.",
+            f"Its categories: {', '.join(near)}. You can also give the number in a category's address.",
         )
     found = known[matches[0]]
     if found.link:
@@ -60,7 +60,7 @@ def is_link(site: str, number: str, leads_to: str) -> BadInput:
     """What to say of a category that only leads somewhere else."""
     return BadInput(
         f"Category {number} of {site} has no topics; it is a link to {leads_to:.200}.",
-        "Crawl what it leads to, or choose another category.",
+        "Crawl the target of the link, or choose another category.",
     )
 
 

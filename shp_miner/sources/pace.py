@@ -180,7 +180,7 @@ class Pace:
         found = [wait for wait in waits if wait is not None]
         if status == 429 and all(wait.until <= now for wait in found):
             seconds = _UNTOLD_S * 2 ** (attempt - 1) * self._jitter.uniform(0.75, 1.25)
-            found.append(Wait(now + seconds, "says that we ask too often (status 429)", retry=True))
+            found.append(Wait(now + seconds, "reports too many requests (status 429)", retry=True))
         for wait in found:
             key = self._keys(method)[wait.method_only]
             until = min(wait.until, now + LONGEST_WAIT_S)
@@ -203,7 +203,7 @@ class Pace:
 
     def _limit(self) -> str:
         limits = self.limits
-        return f"is asked at most {limits.requests} times in {limits.interval_s:.0f} s"
+        return f"gets at most {limits.requests} requests in {limits.interval_s:.0f} s"
 
     def _keys(self, method: str) -> tuple[str, str]:
         """The clocks of the host and of the method."""
@@ -215,7 +215,7 @@ class Pace:
         until, key = max((self._clocks.until(key), key) for key in self._keys(method))
         if not now < until <= now + LONGEST_WAIT_S + 1:  # What is later was written by a clock that ran ahead.
             return None
-        return until, self._whys.get(key, "asked for it in an earlier run")
+        return until, self._whys.get(key, "asked for this pause in an earlier run")
 
     def _sit_out(self, method: str) -> None:
         while blocked := self._blocked(method):

@@ -173,8 +173,8 @@ class Reddit:
         capped = None
         if following is None and listed >= _CAPPED_FROM:
             capped = (
-                f"Reddit's listing of r/{name} ended after {listed:,} threads; it holds no more than about 1,000, "
-                "so older ones are in dumps and archives only."
+                f"Reddit's listing of r/{name} ended after {listed:,} threads; it holds no more than about 1,000. "
+                "Find older threads in dumps and archives."
             )
         return Listing([Listed(post.post_id, post.created_at) for post in posts], following, capped)
 
@@ -194,7 +194,7 @@ class Reddit:
         posts = self._posts(path, pages[0].data.children) if len(pages) == 2 else []
         post, contest = next((one for one in posts if one[0].post_id == post_id), (None, False))
         if post is None:
-            raise BadInput(f"Reddit answered /{path} without that post.", _REPORT_HINT)
+            raise BadInput(f"Reddit answered /{path} without the requested post.", _REPORT_HINT)
         answers, missing = self._answers(path, post_id, pages[1].data.children)
         if contest:
             _hide(answers)
@@ -259,7 +259,7 @@ class Reddit:
         if inside.errors or inside.data is None:
             word = next((error[0] for error in inside.errors or [] if error), None)
             raise TryLater(
-                f"Reddit gave no further comments of a thread ({word}).", "Run the same command again later."
+                f"Reddit did not send more comments of a thread ({word}).", "Run the same command again later."
             )
         return inside.data.things
 
@@ -324,7 +324,7 @@ class Reddit:
         except (prawcore.PrawcoreException, praw.exceptions.PRAWException, requests.RequestException) as error:
             what = type(error).__name__
             raise BadInput(
-                f"What answered /{path} is not Reddit's API: it sent no JSON ({what}).",
+                f"The answer to /{path} is not from Reddit's API: it is not JSON ({what}).",
                 "A proxy or a login page of the network may be in the way.",
             ) from None
         except (KeyError, TypeError) as error:
@@ -339,7 +339,7 @@ def _decoded(path: str, decode: Callable[[], T]) -> T:
         raise BadInput(f"Reddit answered /{path} in an unknown shape: {error}.", _REPORT_HINT) from None
     except Lost as lost:
         hint = "Check this machine's clock." if lost.reason == "time_in_future" else _REPORT_HINT
-        raise BadInput(f"Reddit answered /{path} with what cannot be: {lost.what}.", hint) from None
+        raise BadInput(f"Reddit answered /{path} with an invalid value: {lost.what}.", hint) from None
 
 
 def _closed(community: str, refused: Refused) -> NoReturn:
@@ -351,7 +351,7 @@ def _closed(community: str, refused: Refused) -> NoReturn:
         raise BadInput(f"{subject} was banned by Reddit.", "Leave it out.") from None
     if refused.status in (302, 404):
         raise BadInput(
-            f"Reddit knows no {subject}." if community else "Reddit knows no such thread.", "Check the spelling."
+            f"Reddit has no {subject}." if community else "Reddit has no such thread.", "Check the spelling."
         ) from None
     if refused.status in (401, 403):
         told = _CLOSED.get(refused.reason)
@@ -366,7 +366,7 @@ def _wall(refused: Refused) -> NoReturn:
     """A web page stands where Reddit's API should."""
     if refused.status in (401, 403) or refused.what() == "a check for robots":
         raise TryLater(
-            refused.message, "Something before Reddit keeps programs out. Run the same command again later."
+            refused.message, "A guard before Reddit blocks programs. Run the same command again later."
         ) from None
     raise BadInput(
         f"Reddit answered {refused.path} with {refused.what()} instead of JSON.",

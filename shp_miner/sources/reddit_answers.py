@@ -216,6 +216,7 @@ def plain_name(community: str, *, besides: Collection[str] = ()) -> str:
     name = _NAME.fullmatch(bare(community))
     if name is None or name[0].lower() in besides:
         raise BadInput(
-            f"{community!r:.60} is no community of Reddit.", 'Give one name as in "askacademia" or "r/askacademia".'
+            f"{community!r:.60} is not the name of a subreddit.",
+            'Give one name, for example "askacademia" or "r/askacademia".',
         )
     return name[0]

@@ -44,8 +44,8 @@ API_URL, LOGIN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
 
 _VARIABLES = {one.key.removeprefix("reddit_"): one.variable for one in ROWS["reddit"].credentials}
 _ACCESS = (
-    "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). With an app of your own set "
-    f"{', '.join(_VARIABLES.values())} (your user name); without one read dump files (`import reddit-dump`) or the "
+    "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). If you have an app, set "
+    f"{', '.join(_VARIABLES.values())} (your user name). Otherwise use dump files (`import reddit-dump`) or the "
     "archive (`crawl arctic-shift`)."
 )
 
@@ -79,7 +79,7 @@ class Credentials:
             _VARIABLES[name] for name, value in found.items() if value is None or not (value or "secret" in name)
         ]
         if missing:
-            raise NotAllowed(f"Reddit is read with credentials only, and {' and '.join(missing)} is not set.", _ACCESS)
+            raise NotAllowed(f"Reddit requires credentials. Not set: {', '.join(missing)}.", _ACCESS)
         return cls(**{name: (value or "").strip() for name, value in found.items()})
 
     def header(self) -> str:
@@ -136,7 +136,7 @@ class Gate:
         self._hosts: dict[str, tuple[Pace, httpx2.Client]] = {}
         for url in map(httpx2.URL, (api_url, login_url)):
             if url.scheme != "https" and not allow_private:
-                raise BadInput("Reddit's address does not start with https://.", "Credentials go over TLS only.")
+                raise BadInput("Reddit's address does not start with https://.", "Credentials are sent over TLS only.")
             pace = Pace(url.netloc.decode("ascii"), limits, clocks=clocks, clock=clock, budget=budget)
             client = httpx2.Client(transport=transport(url, allow_private), trust_env=False)
             self._hosts.setdefault(_origin(url), (pace, client))
@@ -172,7 +172,7 @@ class Gate:
         if answer is None:
             raise BadInput(
                 f"{host} answered {path} with more than {self.limits.max_bytes:,} bytes.",
-                "Leave this thread out, or take it from a dump.",
+                "Leave this thread out, or import it from a dump.",
             )
         wait = pace.after("", answer.status, answer.headers, answer.body, number)
         if wait is not None:
@@ -245,7 +245,7 @@ def _failed(answer: Answer) -> str:
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except msgspec.DecodeError:
-        return "answered with what is not JSON"
+        return "sent an answer that is not JSON"
     return ""
 
 

@@ -78,11 +78,11 @@ def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) ->
     if wrapper.error_name == "throttle_violation":
         told = _AVAILABLE_IN.search(wrapper.error_message or "")
         if told:
-            return Wait(now + float(told[1]), "says that this address has asked too often (throttle)", retry=True)
+            return Wait(now + float(told[1]), "reports too many requests from this address (throttle)", retry=True)
         # Without a time it is the quota of the day.
-        return Wait(_next_midnight(now), "says that the quota of the day is used up", retry=True)
+        return Wait(_next_midnight(now), "reports that the daily quota is used up", retry=True)
     if wrapper.quota_remaining is not None and wrapper.quota_remaining <= 0:
-        return Wait(_next_midnight(now), "says that the quota of the day is used up", retry=status >= 400)
+        return Wait(_next_midnight(now), "reports that the daily quota is used up", retry=status >= 400)
     if wrapper.backoff is not None and wrapper.backoff > 0:
         why = f"asks for a pause of {wrapper.backoff:.0f} s (backoff)"
         return Wait(now + wrapper.backoff, why, method_only=True, retry=status >= 400)
@@ -192,8 +192,8 @@ class StackExchange:
         tag = self._tag(community)
         found = self._ask("/questions", _Changed, {"tagged": tag, "pagesize": 1})
         if not found.items:
-            what = f"a question tagged {tag}" if tag else "any question"
-            raise BadInput(f"There is not {what} on {self.site}.", f"https://{self.site}/tags lists the tags.")
+            of = f" tagged {tag}" if tag else "s"
+            raise BadInput(f"{self.site} has no question{of}.", f"https://{self.site}/tags lists the tags.")
         return tag or self.site
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
@@ -276,16 +276,16 @@ class StackExchange:
         said = _refusal(error.body)
         if said.error_id in _KEY_ERRORS or "`key`" in said.error_message:
             return NotAllowed(
-                f"The Stack Exchange API refuses this ({said.error_name}).",
-                "Check the key; stackapps.com gives one to everybody who registers an application.",
+                f"The Stack Exchange API refused the request ({said.error_name}).",
+                "Check the key; register an application at stackapps.com to get one.",
             )
         if said.error_id == _UNKNOWN or "site found" in said.error_message:
             return BadInput(
-                f"The Stack Exchange API knows no site {self.site}.",
+                f"The Stack Exchange API has no site {self.site}.",
                 "Give the host of a site, such as cooking.stackexchange.com; stackexchange.com/sites lists them.",
             )
         if said.error_id in _BAD_MOMENT:
-            return TryLater(f"The Stack Exchange API is not well ({said.error_name}).", "Run the same command later.")
+            return TryLater(f"The Stack Exchange API failed ({said.error_name}).", "Run the same command later.")
         return at_the_door(error, MEANINGS) or error
 
     def _tag(self, community: str) -> str | None:

@@ -122,7 +122,7 @@ def opened(folder: Path) -> sqlite3.Connection:
     except (sqlite3.DatabaseError, OSError) as error:
         raise from_os_error(error, f"opening {path}") or BadInput(
             f"{path} cannot be read: {error}.",
-            "`shp-miner doctor --repair` sets it aside; a crawl then starts from anew.",
+            "Run `shp-miner doctor --repair` to set the file aside; the next crawl then starts anew.",
         ) from error
     if version > len(SCHEMAS):
         database.close()

@@ -51,7 +51,7 @@ def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: in
     if wanted.is_empty():
         return 0
     store.create()
-    with shared(store.path, "noting what is gone"):
+    with shared(store.path, "recording deleted items"):
         known = Forgotten.load(store.path).restored_at(wanted)
         newest = _newest(store, wanted)
         # Clocks differ; a tombstone is the last word whatever the others say.
@@ -73,7 +73,7 @@ def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
     wanted = of_items(items, "removed", observed_at)
     if wanted.is_empty() or not store.exists:
         return 0
-    with shared(store.path, "noting what cannot be read"):
+    with shared(store.path, "recording unreadable items"):
         newest = {name: rows.filter(pl.col("state") == "live") for name, rows in _newest(store, wanted).items()}
         after = pl.concat(rows.select(*ITEM_KEY, at=pl.col("seen") + 1) for rows in newest.values())
         at = pl.max_horizontal("at", pl.lit(observed_at))
@@ -158,7 +158,7 @@ def look_for_people(store: Store, wanted: Forgotten) -> Found:
     found = Found(wanted.lines.clear(), set())
     if not wanted.names_people:
         return found
-    with explained(f"looking through the store {store.path}"):
+    with explained(f"searching the store {store.path}"):
         files = [(n, unquote(p)) for n in TABLES for p in _entries(DeltaTable(str(store.path / n)))["path"]]
         for name, path in files:
             for group in _key_columns(store.path / name / path):

@@ -259,7 +259,7 @@ def read_part(path: Path) -> pl.DataFrame:
     try:
         return _completed(pl.read_parquet(path, glob=False), path).cast(dict(LINE))  # type: ignore[arg-type]
     except (pl.exceptions.PolarsError, OSError) as error:
-        hint = "Restore it from a backup. Without one, `shp-miner doctor --repair`, and name again who was forgotten."
+        hint = "Restore it from a backup. Else run `shp-miner doctor --repair` and repeat every `shp-miner forget`."
         raise BadInput(f"{path} is damaged.", hint) from error
 
 

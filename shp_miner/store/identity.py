@@ -183,9 +183,9 @@ def _read(folder: Path) -> Identity | None:
         return None
     except msgspec.DecodeError as error:
         raise BadInput(
-            f"{folder / FILE} is damaged: it does not say which store this is.",
-            "Restore it from a backup. Without one, delete it: the store then counts as itself, not as a copy. "
-            f"If it is a copy, delete {folder / EXPORTS} first, or the first store's exports are changed.",
+            f"{folder / FILE} is damaged: the identity of this store is unknown.",
+            "Restore it from a backup. Without one, delete it: the store then counts as an original, not as a copy. "
+            f"If it is a copy, delete {folder / EXPORTS} first, or commands change the original's exports.",
         ) from error
 
 

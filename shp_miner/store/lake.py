@@ -81,7 +81,8 @@ class Store:
         """Raise BadInput if nothing has been written."""
         if not self.exists:
             raise BadInput(
-                f"There is no store at {self.path}.", "Import something first, or name another with --store."
+                f"There is no store at {self.path}.",
+                "Import or crawl something first, or name another store with --store.",
             )
 
     def writer(self, *, look: bool = False) -> StoreWriter:
@@ -181,7 +182,7 @@ class Store:
         refused = sorted(_REFUSED & set(str(self.path.absolute())))
         if refused:
             raise BadInput(
-                f"A store cannot lie in a folder with {' '.join(refused)} in its path: {self.path}.",
+                f"The path of a store cannot contain {' '.join(refused)}: {self.path}.",
                 "Choose a path without it.",
             )
         try:
@@ -195,7 +196,7 @@ class Store:
             foreign = schema is None and self.path.is_dir() and not all(map(_ours, self.path.iterdir()))
             if foreign and schema_of(self.path) is None:  # not made just now, by somebody else
                 raise BadInput(
-                    f"The folder {self.path} holds other things than a store.",
+                    f"The folder {self.path} is not a store and not empty.",
                     "Name the store's own folder, or an empty one for a new store.",
                 )
         except OSError as error:
@@ -212,16 +213,16 @@ class Store:
             if isinstance(version, int) and version < _oldest(log)[0]:
                 raise self._gone(name, as_of) from error
             raise UsageError(
-                f"The store {self.path} has no version {as_of!r} any more, or never had it.",
+                f"The store {self.path} has no version {as_of!r}; it may have been deleted.",
                 "`shp-miner stats` shows the newest version.",
             ) from error
 
     def _gone(self, name: str, as_of: str) -> UsageError:
         oldest, since = _oldest(self.path / name / LOG)
         return UsageError(
-            f"The store {self.path} as of {as_of} is gone: earlier versions end when they are old, or content is "
-            f"forgotten. The oldest version of its {name} is {oldest}, of {since:%Y-%m-%d %H:%M:%S} UTC.",
-            "Take the store as it is, without --as-of.",
+            f"The version {as_of} of the store {self.path} was deleted: old versions are deleted after a time, and "
+            f"with forgotten content. The oldest version of its {name} is {oldest}, of {since:%Y-%m-%d %H:%M:%S} UTC.",
+            "Leave out --as-of to use the newest version.",
         )
 
     def create(self) -> None:
@@ -321,7 +322,8 @@ def _versions(as_of: str) -> dict[str, int | datetime]:
         moment = datetime.fromisoformat(as_of)
     except ValueError as error:
         raise UsageError(
-            f"{as_of!r} is neither a store version nor a time.", "Write a version such as 3.5 or 2026-01-31T12:00:00Z."
+            f"{as_of!r} is neither a store version nor a time.",
+            "Write a version such as 3.5, or a time such as 2026-01-31T12:00:00Z.",
         ) from error
     moment = moment if moment.tzinfo else moment.astimezone()
     return dict.fromkeys(TABLES, moment)

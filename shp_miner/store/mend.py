@@ -31,7 +31,7 @@ IN_FUTURE = "read_in_the_future"
 def unsound_rows(folder: Path, name: str, now: int) -> Counter[str]:
     """How many rows of a table of the store in `folder` should not be there, by reason; `now` is in microseconds."""
     found: Counter[str] = Counter()
-    with explained(f"looking through the store {folder}"):
+    with explained(f"searching the store {folder}"):
         for entry in _suspects(DeltaTable(str(folder / name)), now):
             columns = [column for column in TABLES[name].names if column not in TEXT_COLUMNS]
             with pq.ParquetFile(folder / name / unquote(entry)) as file:
@@ -69,7 +69,7 @@ def mend(folder: Path, name: str, now: int) -> Counter[str]:
 
 def is_suspect(folder: Path, now: int) -> bool:
     """Whether any table of the store in `folder` may hold such rows."""
-    with explained(f"looking through the store {folder}"):
+    with explained(f"searching the store {folder}"):
         return any(_suspects(DeltaTable(str(folder / name)), now) for name in TABLES)
 
 

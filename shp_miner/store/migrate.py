@@ -76,7 +76,7 @@ def migrate(folder: Path) -> int:
     """Bring a store forward to the current schema; returns the one it had. Raises TryLater while it is in use."""
     if schema_of(folder) == SCHEMA_VERSION:
         return SCHEMA_VERSION
-    with exclusive(folder, "bringing the store to a newer schema"):
+    with exclusive(folder, "migrating the store to a newer schema"):
         before = schema_of(folder) or SCHEMA_VERSION
         for number, step in enumerate(STEPS[before - 1 :], before + 1):
             mark = step(folder, _read(folder) or {})
@@ -101,7 +101,7 @@ def _read(folder: Path) -> Mark | None:
 
 def _damaged(folder: Path) -> BadInput:
     return BadInput(
-        f"{folder / MARK} is damaged.", "`shp-miner doctor --repair` writes it anew if the tables are sound."
+        f"{folder / MARK} is damaged.", "Run `shp-miner doctor --repair`: it rewrites the file if the tables are sound."
     )
 
 

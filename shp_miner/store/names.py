@@ -40,7 +40,7 @@ def check_names(folder: Path, *, fix: bool) -> Iterator[Found]:
         if fix:
             _join(folder, (platform, old, new))
         yield Found(
-            f"The site {new} is in the store as {old}, too: its threads may be there twice.",
+            f"The site {new} is also in the store as {old}: its threads may be there twice.",
             "joined under one name",
             fixed=fix,
         )

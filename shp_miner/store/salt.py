@@ -30,9 +30,9 @@ def heal_salt(folder: Path) -> bytes | None:
     """
     if differing(folder):
         raise BadInput(
-            f"The two copies of the salt {folder / SALT} differ, and each is sound: one is another store's.",
+            f"The two copies of the salt {folder / SALT} differ, and both are sound: one belongs to another store.",
             f"Restore the right one from a backup, or delete the wrong one ({SALT} or {COPY}). "
-            "`shp-miner doctor --repair` tells which is right where somebody on the list is in the store.",
+            "`shp-miner doctor --repair` finds the right one if somebody on the list is in the store.",
         )
     salt, unsound = _look(folder)
     if salt is not None:
@@ -72,9 +72,9 @@ def lost_salt(folder: Path) -> BadInput:
     """What to say where a list names people and no copy of its salt is sound."""
     there = any((folder / name).exists() for name in FILES)
     return BadInput(
-        f"{folder / SALT} is {'damaged, and its copy is no better' if there else 'missing'}.",
-        "Restore it from a backup. Without one, run `shp-miner doctor --repair`, and name everybody again who was "
-        "forgotten before: `shp-miner forget --author NAME`.",
+        f"{folder / SALT} is {'damaged, and so is its copy' if there else 'missing'}.",
+        "Restore it from a backup. Without one, run `shp-miner doctor --repair`, then repeat "
+        "`shp-miner forget --author NAME` for everybody who was forgotten before.",
     )
 
 

@@ -125,9 +125,9 @@ class Faults:
         UsageError for numbers that mean nothing.
         """
         if skip < 0 or (every is not None and every < 1) or (next is not None and next < 0):
-            raise UsageError("A fault strikes every 1st, 2nd ... request, the next 0, 1 ... of them.", "Count from 1.")
+            raise UsageError("Invalid counts for a fault.", "Give `every` from 1, `skip` and `next` from 0.")
         if share is not None and not 0 <= share <= 1:
-            raise UsageError(f"A share of requests lies between 0 and 1, not at {share}.", "Give 0.1 for a tenth.")
+            raise UsageError(f"The share of requests is {share}; it must be from 0 to 1.", "Give 0.1 for a tenth.")
         chance = random.Random(seed)  # noqa: S311  (a test's dice, no secret)
         planned = Planned(fault, platform, path, query or {}, skip, every, next, share, chance)
         with self._lock:

@@ -39,7 +39,7 @@ def platform(name: str) -> Callable[[Community], Platform]:
     """What makes a platform's view. Raises UsageError for an unknown name."""
     row = ROWS.get(name)
     if row is None:
-        raise UsageError(f"The forum does not speak {name!r}.", f"It speaks {', '.join(ROWS)}.")
+        raise UsageError(f"The forum has no API {name!r}.", f"Its APIs: {', '.join(ROWS)}.")
     module, _, view = row.forum.partition(":")
     make: Callable[[Community], Platform] = getattr(import_module(module), view)
     return make
