@@ -1,8 +1,8 @@
-"""Discourse topics that somebody saved as /t/{id}.json serves them: one a line, or a file for each, in folders.
+"""Discourse topics saved as /t/{id}.json serves them: one per line, or one file per topic in folders.
 
-They say neither the site nor when they were read. The site is an option, or the name of the folder above `t/`. A line
-may have the key `observed_at` beside Discourse's own: seconds since 1970 or ISO 8601 with a zone. So one topic can
-stand there several times, as it was seen at several times.
+The topics contain neither the site nor their reading time. The site is an option, or the name of the folder above `t/`.
+A line may have the key `observed_at` beside Discourse's own: seconds since 1970 or ISO 8601 with a zone. So one topic
+may occur several times, as it was at several times.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ def read(
     site: str | None = None,
     observed_at: datetime | None = None,
 ) -> Iterator[Chunk]:
-    """Read files and folders of topics in the order given.
+    """Read files and folders of topics in the given order.
 
-    `site` is the host they come from; `observed_at` is for topics that do not say when they were read, which otherwise
-    nobody knows. Raises BadInput before anything is yielded if a path is missing or holds no topics, and UsageError
-    where the site is not known; damage inside a file is noted in `tally`.
+    `site` is their host; `observed_at` is for topics without a reading time, which is unknown otherwise. Raises
+    BadInput before anything is yielded if a path is missing or has no topics, and UsageError if the site is not known.
+    Damage inside a file is noted in `tally`.
     """
     files = _files(paths, site, tally)
     observed_us = None if observed_at is None else to_us(observed_at)

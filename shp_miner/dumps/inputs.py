@@ -1,9 +1,8 @@
-"""Which files the paths of an import stand for, in one way for every kind of dump.
+"""The files of an import: which files its paths name, for every kind of dump.
 
-A file that is named must be of the kind. A folder is looked through to its depth, and each file is told by its content,
-as a file that is named is. There a file that holds nothing of a dump (notes, checksums) is passed over and named. One
-that may hold a part of the dump but cannot be read as it lies (an archive, a pointer of Git LFS) is damage: the import
-is not complete without it.
+A named file must be of the kind. A folder is searched at every depth, and each file's kind is detected by its content.
+A file in a folder without any dump data (notes, checksums) is skipped and reported. A file that may hold dump data but
+cannot be read as it is (an archive, a pointer of Git LFS) counts as damage: the import is not complete without it.
 """
 
 from __future__ import annotations
@@ -78,11 +77,11 @@ _COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 
 
 class NotOurs(BadInput):
-    """The file holds nothing of a dump: in a folder it is passed over."""
+    """The file has no dump data; in a folder it is skipped."""
 
 
 def refuse_container(path: Path, start: bytes, kind: str) -> None:
-    """Raise BadInput where a file holds others, or text that is not UTF-8; `start` is its decompressed beginning."""
+    """Raise BadInput for an archive or text that is not UTF-8; `start` is its decompressed beginning."""
     for magic, what, hint in _CONTAINERS:
         if start.startswith(magic):
             raise BadInput(f"{path} is {what}.", hint.replace("FILE", quote(str(path))).replace("KIND", kind))
@@ -109,7 +108,7 @@ def refuse_container(path: Path, start: bytes, kind: str) -> None:
 
 
 def refuse_spread(path: Path, start: bytes, *, is_record: bool) -> None:
-    """Raise BadInput for JSON that is written over several lines; NotOurs where it is no record of ours."""
+    """Raise BadInput for JSON spread over several lines; NotOurs if it is not a record of ours."""
     first = start.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
     if first.strip() == b"{":
         raise (BadInput if is_record else NotOurs)(
@@ -119,7 +118,7 @@ def refuse_spread(path: Path, start: bytes, *, is_record: bool) -> None:
 
 
 def refuse_empty(path: Path) -> None:
-    """Raise NotOurs for a file of no bytes. One that was compressed from nothing is whole: an empty month."""
+    """Raise NotOurs for a file of no bytes. A compressed empty file is valid: an empty month."""
     with suppress(OSError):  # its reader says what is wrong with it
         if path.is_file() and path.stat().st_size == 0:
             raise NotOurs(f"{path} is empty.", "Check the download, or the command that wrote it.")
@@ -134,11 +133,11 @@ def _is_tar(start: bytes) -> bool:
 
 
 def chosen(paths: Sequence[Path], look: Callable[[Path], Look], tally: Tally, *, holds: str) -> list[tuple[Path, Look]]:
-    """The files that `paths` stand for, each once and with what `look` tells of it, in the order given.
+    """Return the files that `paths` name, each once, with what `look` returns for it, in the given order.
 
-    `look` raises BadInput for a file that cannot be read, NotOurs for one of another kind. Such a file in a folder is
-    counted in `tally`. Raises BadInput for one that is named, and for a folder without a file of the kind; `holds` is
-    what it should hold.
+    `look` raises BadInput for a file that cannot be read, NotOurs for a file of another kind. Such a file in a folder
+    is counted in `tally`. Raises BadInput for a named one, and for a folder without a file of the kind; `holds` names
+    the kind.
     """
     found: dict[Path, tuple[Path, Look]] = {}
     for path in paths:
@@ -156,7 +155,7 @@ def chosen(paths: Sequence[Path], look: Callable[[Path], Look], tally: Tally, *,
 
 
 def in_folder(folder: Path, look: Callable[[Path], Look], tally: Tally) -> Iterator[tuple[Path, Look]]:
-    """The files in a folder that are of the kind; the others are counted in `tally`."""
+    """Return the files of the kind in a folder; the others are counted in `tally`."""
     for file in files_in(folder, tally):
         try:
             refuse_empty(file)
@@ -168,14 +167,14 @@ def in_folder(folder: Path, look: Callable[[Path], Look], tally: Tally) -> Itera
 
 
 def nothing_in(folder: Path, holds: str, tally: Tally) -> BadInput:
-    """The error for a folder without a file of the kind. It names what stands there."""
+    """Return the error for a folder without a file of the kind. It names a file that is there."""
     there = [*(damage.sentence() for damage in tally.damages), *tally.passed]
     hint = tally.damages[0].hint if tally.damages else "Name the folder that contains the dump's files."
     return BadInput(f"The folder {folder} contains no {holds}.{f' {there[0]}' if there else ''}", hint)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder. Raises BadInput where nobody can tell."""
+    """Whether a path is a folder. Raises BadInput if that cannot be checked."""
     try:
         return path.is_dir()
     except OSError as error:
@@ -183,7 +182,7 @@ def is_folder(path: Path) -> bool:
 
 
 def files_in(folder: Path, tally: Tally) -> Iterator[Path]:
-    """Every file below a folder, in the order of the paths. What is hidden, or no file, is passed over."""
+    """Yield every file below a folder, in the order of the paths. Hidden entries and special files are skipped."""
 
     def refuse(error: OSError) -> None:
         raise _refused(error, folder) from error
@@ -212,7 +211,7 @@ def _fetch_annexed(file: Path) -> str:
 
 
 def size_bytes(paths: Sequence[Path]) -> int:
-    """Bytes of all files that paths stand for, for a progress bar; what is wrong with one is said by the reader."""
+    """Return the bytes of all files that paths name, for a progress bar. The reader reports problems of a file."""
     files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
     return sum(file.stat().st_size for file in files if file.is_file())
 

@@ -1,8 +1,8 @@
-"""Rows of a Parquet file of threads, in memory that is bounded whatever the file's few bytes unpack to.
+"""Rows of a Parquet file of threads, in limited memory, however much its bytes unpack to.
 
-A dictionary may hold one long string that thousands of rows name, and a run of equal values takes no room at all. So
-texts are read as the dictionaries that they are, each of them becomes one Python string that all its rows share, and
-what a row group promises is held against its size before it is read.
+A dictionary may hold one long string that thousands of rows name, and a run of equal values takes no room. So texts are
+read as dictionaries, and each becomes one Python string that all its rows share. A row group's declared size is checked
+against its bytes before it is read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VALUES_OF_ROW = 1 << 20
 
 
 def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
-    """(place, row as a dictionary, or Lost) for each row; a damaged row group is noted and the next one read."""
+    """Yield (place, row as a dictionary, or Lost) for each row; a damaged row group is noted and skipped."""
     try:
         metadata = pq.read_metadata(path)
         leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]

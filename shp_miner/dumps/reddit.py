@@ -220,7 +220,7 @@ def dump_files(paths: Sequence[Path], tally: Tally) -> list[tuple[Path, str]]:
 
 
 def communities_in(files: Sequence[Path]) -> set[str]:
-    """Names of communities that the beginnings of dump files hold, to tell somebody who asked for others."""
+    """Return the communities at the beginnings of dump files, for a message to a user who asked for others."""
     names: set[str] = set()
     for file in files:
         for block in islice(blocks(file, Tally()), _BLOCKS_SAMPLED):
@@ -229,9 +229,9 @@ def communities_in(files: Sequence[Path]) -> set[str]:
 
 
 def kind_of(path: Path) -> str:
-    """Whether the file holds "post" or "answer", by its first lines, else by its name.
+    """Return "post" or "answer", the kind of the file, by its first lines, else by its name.
 
-    A name that says so is believed: what cannot be read in such a file is damage. Raises BadInput for any other file.
+    A name decides the kind: then unreadable content is damage. Raises BadInput for any other file.
     """
     hint = "`import reddit-dump` reads RS_* and RC_* files: one JSON object per line, plain or compressed."
     start, seen = b"", 0

@@ -88,7 +88,7 @@ def read(
 
 
 def size_bytes(paths: Sequence[Path], site: str | None = None) -> int:
-    """The size of all files that reading `paths` takes in, those found beside them included. Errors as `read`."""
+    """Return the bytes that reading `paths` takes in, with files found beside them. Errors as `read`."""
     return sum(source.path.stat().st_size for sources in sources_by_site(paths, site).values() for source in sources)
 
 

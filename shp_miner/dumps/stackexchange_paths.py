@@ -38,11 +38,11 @@ _Unit = tuple[Path, list[Source], str | None]
 def sources_by_site(
     paths: Sequence[Path], site: str | None = None, tally: Tally | None = None
 ) -> dict[str, list[Source]]:
-    """Check all `paths` and sort the files they stand for by site, each file once, in the order given.
+    """Check all `paths` and group their files by site, each file once, in the given order.
 
-    A folder may hold archives and folders of several sites; other files in it are counted in `tally`. `site` overrides
-    what the names say. BadInput: a path that is no dump, or a site without posts. UsageError: a name
-    that does not tell the site, or one `site` for paths of several sites.
+    A folder may have archives and folders of several sites; other files in it are counted in `tally`. `site` overrides
+    the names of files. BadInput: a path that is not a dump, or a site without posts. UsageError: a name that does not
+    show the site, or one `site` for paths of several sites.
     """
     override = _override(site)
     found: dict[str, dict[Path, Source]] = {}

@@ -33,7 +33,7 @@ _RUN = 1 << 24
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a post's score was at a time (microseconds since 1970), and whether it had been accepted."""
+    """A post's score at a time (microseconds since 1970), and whether it was accepted by then."""
 
     observed_us: int
     score: int

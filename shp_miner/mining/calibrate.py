@@ -96,7 +96,7 @@ def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) ->
 
 
 def load(folder: Path) -> Calibration:
-    """The calibration that lies in a folder."""
+    """Return the calibration stored in a folder."""
     return Calibration(*(pl.read_parquet(folder / name, glob=False) for name in (_FITS, _SHARES)))
 
 

@@ -1,4 +1,7 @@
-"""The rule: one predicate with parameters. A preset is a named set of them; every default and its reason stand here."""
+"""The rule: one predicate with parameters. A preset is a named set of parameters.
+
+Every default and the reason for it is in this module.
+"""
 
 from __future__ import annotations
 
@@ -174,7 +177,7 @@ _SEE = "See docs/rules.md for the values of each parameter."
 
 
 def preset(name: str, **overrides: Any) -> Rule:
-    """The named preset with some parameters replaced, and the name that fits those.
+    """Return the named preset with some parameters replaced, and the name that fits them.
 
     Raises UsageError for an unknown name, parameter or bad value.
     """
@@ -193,10 +196,10 @@ def preset(name: str, **overrides: Any) -> Rule:
 
 
 def named(rule: Rule) -> Rule:
-    """The rule with the name and the mark `confounded` that its parameters make, wherever they came from.
+    """Return the rule with the name and the mark `confounded` that fit its parameters.
 
-    It is called as the preset that decides as it does, else as the nearest with what is different ("shp with min_ratio
-    3"). A name that is no preset's is its maker's own and stays.
+    The name is that of the preset with the same deciding parameters, else that of the nearest with the difference ("shp
+    with min_ratio 3"). A name that is not a preset's is the user's own and stays.
     """
     confounded = _is_confounded(rule)
     if rule.name.partition(_WITH)[0] not in PRESETS:
@@ -209,7 +212,7 @@ def named(rule: Rule) -> Rule:
 
 
 def summary(rule: Rule) -> str:
-    """What the rule says, in one line for people."""
+    """Return a one-line description of the rule for people."""
     if rule.name in PRESETS and not _changes(rule, PRESETS[rule.name]):
         return SUMMARIES[rule.name]
     order = {"winner-not-older": " if it is not older", "winner-older": " if it is older", "any": ", whatever the age"}
@@ -231,7 +234,7 @@ def summary(rule: Rule) -> str:
 
 
 def length(seconds: float) -> str:
-    """A length of time as a person would write it: 30d, 24h."""
+    """Return a duration as people write it: 30d, 24h."""
     unit, of_unit = next((u, n) for u, n in (("d", 2 * DAY_S), ("h", 3600), ("m", 60), ("s", 0)) if seconds >= n)
     return f"{seconds / (DAY_S if unit == 'd' else of_unit or 1):g}{unit}"
 

@@ -1,4 +1,4 @@
-"""One request to a site: sent, repeated where that may help, followed within the site, read, or put into words."""
+"""One request to a site: sent, repeated, redirected within the site, and read or turned into an error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Unexpected(Instead, BadInput):
 
 @dataclass
 class Site:
-    """What all requests to a site have in common, and what they have found."""
+    """What all requests to a site share."""
 
     base: httpx2.URL
     limits: Limits
@@ -57,7 +57,7 @@ class Site:
 
     @property
     def host(self) -> str:
-        """The host with its port, if that is unusual: what sentences call the site."""
+        """The host, with its port if it is unusual: the name of the site in messages."""
         return self.pace.host
 
     def count(self) -> None:
@@ -83,7 +83,7 @@ class Call:
         }
 
     def fetch(self, kind: type[T], strict: bool) -> T:
-        """The answer as `kind`, after as many attempts as the limits allow."""
+        """Return the answer as `kind`, after as many attempts as the limits allow."""
         with _quiet_libraries():
             return repeated(
                 self._site.pace, self._hidden(self._path), lambda number: self._attempt(number, kind, strict)

@@ -1,4 +1,4 @@
-"""Clocks of hosts in a file, so that every run of a person on this machine keeps the same pace, whatever its store."""
+"""Clocks of hosts in a file, so that all runs of a person on this machine share one pace."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ Result = TypeVar("Result")
 
 
 def default_path() -> Path:
-    """Where the file lies unless told otherwise: the user's folder for state, as the XDG base directories say."""
+    """Return the default path of the file: the user's state folder of the XDG base directories."""
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "shp-miner" / "hosts.sqlite"
 
 
 class FileClocks:
-    """Clocks by key (see pace.Clocks) in an SQLite file. Keys name hosts and methods, nothing else.
+    """Clocks by key (see pace.Clocks) in an SQLite file. Keys contain only hosts and methods.
 
-    A damaged file is set aside and begun anew, with a wait for every host. Raises BadInput where the file cannot be
-    used. `now` tells the time in seconds since 1970.
+    A damaged file is set aside and created again, with a wait for every host. Raises BadInput if the file cannot be
+    used. `now` gives the time in seconds since 1970.
     """
 
     def __init__(self, path: Path | None = None, now: Callable[[], float] = time.time) -> None:

@@ -1,12 +1,12 @@
-"""Reddit through its API, with an app of the user's own. PRAW keeps the token; the requests are its own read calls.
+"""Reddit through its API, with an app of the user's own. PRAW keeps the token; the requests are its read calls.
 
-PRAW's objects are not used: an attribute that an answer lacks makes them ask again without a word, and a field that
-changed its type passes unseen. The answers are taken as they come and decoded by `reddit_answers`.
+PRAW's objects are not used: a missing attribute makes them send another request, and a changed type is not noticed.
+`reddit_answers` decodes the answers instead.
 
-A thread is asked for with `depth=1`, so that the 500 comments that an answer holds are all direct replies, the highest
-scores first. Those beyond are named in a stub ("more"), and /api/morechildren hands them out, 100 at a time. What it
-leaves out is looked up by id: comments that were removed before anybody replied stand in stubs and in no answer.
-"Continue this thread" stubs hide replies to replies only. What is named and neither there nor gone counts as missing.
+A thread is requested with `depth=1`, so all of the 500 comments in an answer are direct replies, the highest scores
+first. The rest are named in a stub ("more"), and /api/morechildren returns them, 100 at a time. Comments that it leaves
+out are looked up by id: comments that were removed before anybody replied are in stubs and in no answer. "Continue this
+thread" stubs hide only replies to replies. A comment that is named, not returned and not gone counts as missing.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ T = TypeVar("T")
 
 @contextmanager
 def opened(access: Access) -> Iterator[Reddit]:
-    """Reddit, ready to be asked. Raises NotAllowed without credentials. See registry.Module."""
+    """Open Reddit. Raises NotAllowed without credentials. See registry.Module."""
     with Reddit(
         Credentials.find(),
         oauth_url=access.url or API_URL,
@@ -89,14 +89,14 @@ def opened(access: Access) -> Iterator[Reddit]:
 
 
 def require_credentials(environment: Mapping[str, str]) -> None:
-    """Raise NotAllowed where an app's credentials are missing, or cannot be right. See registry.Guarded."""
+    """Raise NotAllowed if an app's credentials are missing or cannot be right. See registry.Guarded."""
     Credentials.find(environ=environment).header()
 
 
 class Reddit:
     """Reddit as a source; see source.Source. Listings go from now into the past and cannot start at a time.
 
-    `reddit_url` gives out tokens, `oauth_url` is the API. Nothing is sent before the first question.
+    `reddit_url` gives out tokens, `oauth_url` is the API. No request is sent before the first call.
     """
 
     name = "reddit"
@@ -142,7 +142,7 @@ class Reddit:
 
     @property
     def requests(self) -> int:
-        """How many requests were sent so far, those for tokens and repeated ones included."""
+        """The number of requests sent so far, with those for tokens and repetitions."""
         return self._gate.requests
 
     def verify(self, community: str) -> str:
@@ -179,7 +179,7 @@ class Reddit:
         return Listing([Listed(post.post_id, post.created_at) for post in posts], following, capped)
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """See Source. A web page or a refusal is evidence of what MEANINGS says."""
+        """See Source. A web page or a refusal is evidence as in MEANINGS."""
         path = f"comments/{post_id}"
         try:
             answer = self._ask("GET", path, params={"limit": _TREE, "depth": 1, "sort": "top"})
@@ -201,10 +201,9 @@ class Reddit:
         return Thread(post, answers, missing)
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
-        """See Source.
+        """See Source. An item that Reddit leaves out is not proof of a deletion: its community may be closed.
 
-        What Reddit leaves out may also stand in a community that was closed meanwhile, and that is no deletion. So the
-        threads of what is left out are asked for, and a closed one raises NotAllowed.
+        So the threads of such items are requested, and a closed community raises NotAllowed.
         """
         names = [f"t3_{post_id}" for post_id in post_ids]
         posts, answers = self._info([*names, *(f"t1_{answer_id}" for _, answer_id in answer_ids)])

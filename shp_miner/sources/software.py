@@ -1,4 +1,4 @@
-"""Which software a site runs, asked only where it does not answer as the one that was named."""
+"""Finding out which software a site runs, after an answer that does not fit the named platform."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _NodeInfo(msgspec.Struct):
 
 
 def other_software(http: Http, site: str, wanted: str, refused: Error | None) -> BadInput:
-    """What to say of a site that does not answer as `wanted` ("lemmy"): which software it runs, where it tells.
+    """Return the error for a site that does not answer as `wanted` ("lemmy"), with its software if known.
 
     `refused` is its answer. Sends two requests at most.
     """

@@ -1,7 +1,7 @@
 """The checks of one table: its log, its checkpoints and its data files.
 
-The Delta library writes without waiting for the disk, so a machine that stops may leave the newest entries of a log
-cut off or empty. An empty one is no error to readers: it takes its rows away in silence.
+The Delta library writes without waiting for the disk. A machine that stops may leave the newest entries of a log cut
+off or empty. Readers accept an empty entry without an error, and its rows are missing.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ ReadAgain = Callable[[Path, float], None]
 
 
 def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> Iterator[Found]:
-    """What is wrong with a table of the store in `folder`; see `health.repair`.
+    """Yield the faults of a table of the store in `folder`; see `health.repair`.
 
-    `read_again` is called where commits are lost.
+    `read_again` is called if commits are lost.
     """
     table = folder / name
     if not (table / LOG).is_dir():

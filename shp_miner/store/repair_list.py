@@ -1,7 +1,7 @@
 """The checks of the list of the forgotten: the two copies of its salt, and its files.
 
-What is lost is said plainly: hashes of people cannot be made again without the salt or from anything else, so the
-people must be named again. Items can: rows that were emptied tell of them.
+Losses are reported plainly. Hashes of people cannot be made again without the salt or from anything else, so the people
+must be named again. Items can be found again from the rows that were emptied.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _AGAIN = "repeat `shp-miner forget --author` for everybody who was forgotten bef
 
 
 def check_list(folder: Path, *, fix: bool) -> Iterator[Found]:
-    """What is wrong with the list of the forgotten of the store in `folder`; see `health.repair`."""
+    """Yield the faults of the list of the forgotten of the store in `folder`; see `health.repair`."""
     yield from _parts(folder, fix=fix)
     yield from _salt(folder, fix=fix)
     yield from _ahead(folder, fix=fix)
