@@ -1,7 +1,7 @@
-"""The demo: crawl a simulated forum while it lives, mine it by every rule, load it, hold the labels against the truth.
+"""The demo: crawl a simulated forum while it lives, mine it by every rule, load it, check the labels against the truth.
 
 The forum is served over loopback in Reddit's API and read with the same client as the real one. Its clock is the
-crawl's clock too: a wait lets time pass there and none here, so six weeks take seconds and come out the same each time.
+crawl's clock too: a wait lets time pass in the forum only, so six weeks take seconds and come out the same each time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _MARK = "made-by-shp-miner-demo"
 
 @dataclass(frozen=True)
 class Day:
-    """What a day's crawl did: threads read for the first time and again, answers, requests, items found gone."""
+    """A day's crawl: threads read for the first time and again, answers, requests, items found gone."""
 
     day: int
     new: int
@@ -63,14 +63,14 @@ class Day:
     gone: int
 
     def told(self) -> str:
-        """The day in a line."""
+        """Return the day in a line."""
         gone = f", {self.gone} items found deleted and purged from the store" if self.gone else ""
         return f"day {self.day}: {self.new} new threads, {self.again} visited again, {self.requests} requests{gone}"
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What one rule made of the forum: its pairs, and the share of them whose winner really is the better answer."""
+    """The pairs that one rule made of the forum, and the share of them whose winner is the better answer."""
 
     rule: str
     pairs: int
@@ -80,7 +80,7 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo did and where it lies. `deleted` counts what people deleted, with the answers to a question."""
+    """The demo's results and where they are. `deleted` counts deleted items, with the answers to a deleted question."""
 
     folder: Path
     threads: int
@@ -100,7 +100,7 @@ def run(
 ) -> Demo:
     """Run the demo in `folder` (store, exports). The same seed and world give the same exports.
 
-    What an earlier demo left there is replaced. Raises UsageError where the store in the folder is not a demo's.
+    The results of an earlier demo are replaced. Raises UsageError if the folder has a store that is not a demo's.
     """
     world = world or WORLD
     store = _fresh_store(folder)

@@ -1,4 +1,4 @@
-"""A World: how people behave in a simulated forum. Every default says where it comes from."""
+"""A World: how people behave in a simulated forum. Every default names its source."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Forum:
         return f"http://127.0.0.1:{self._sites[platform].server.server_address[1]}"
 
     def requests(self, platform: str) -> list[Request]:
-        """What was asked of a platform so far, oldest first, each with the status and the faults it met."""
+        """Return the requests to a platform so far, oldest first, each with the status and the faults it met."""
         site = self._sites[platform]
         with site.lock:
             return list(site.log)
