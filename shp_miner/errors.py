@@ -1,10 +1,10 @@
-"""Errors a user can meet, each with the exit code of the command line.
+"""Errors that a user can get, each with the exit code of the command line.
 
 Error (1, a bug unless a subclass says otherwise)
 ├── UsageError (2)          the call itself is wrong
-├── Incomplete (3)          done in part; what is missing is said and kept for the next run
+├── Incomplete (3)          done in part; the message names missing parts, and the next run continues
 ├── NotAllowed (4)          credentials missing or refused
-├── BadInput (5)            the input is not what it should be
+├── BadInput (5)            the input is not valid
 └── TryLater (75)           locked, rate limited, source down, disk full
 
 Every error is one sentence on what happened (`message`) and one on what to do next (`hint`).
@@ -22,11 +22,11 @@ log = logging.getLogger("shp_miner")
 
 
 class Error(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
     exit_code = 1
 
-    #: Whether it has been told already, as a line of the log.
+    #: Whether the log has the error already.
     told = False
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -34,7 +34,7 @@ class Error(Exception):
         self.message = message
         self.hint = hint
         if hint:
-            self.add_note(hint)  # a traceback shows it: who calls this from Python is told what to do, too
+            self.add_note(hint)  # a traceback shows the hint to those who call this from Python
 
     def __reduce__(self) -> tuple[type[Error], tuple[str, str]]:
         return type(self), (self.message, self.hint)
@@ -47,7 +47,7 @@ class UsageError(Error):
 
 
 class Incomplete(Error):
-    """The work is done in part; what is missing is in the message."""
+    """The work is done in part; the message names missing parts."""
 
     exit_code = 3
 
@@ -59,65 +59,65 @@ class NotAllowed(Error):
 
 
 class BadInput(Error):
-    """The input is not what it should be: wrong kind of file, damaged store, missing columns."""
+    """The input is not valid: wrong kind of file, damaged store, missing columns."""
 
     exit_code = 5
 
 
 class TryLater(Error):
-    """Nothing is wrong with the call; the machine or the source cannot serve it now."""
+    """The machine or the source cannot do this now; the call itself is right."""
 
     exit_code = 75
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether Ctrl-C or SIGTERM ended it. A library in Rust that met it while it called Python makes a panic of it."""
+    """Return whether Ctrl-C or SIGTERM ended the work. Rust libraries that call Python turn it into a panic."""
     panic = type(error).__name__ == "PanicException" and "KeyboardInterrupt" in str(error)
     return panic or isinstance(error, KeyboardInterrupt)
 
 
 def in_words(error: BaseException) -> Error | None:
-    """What ended a command as an error that a person can read; None where it is for Python alone."""
+    """Return an exception as an error that a person can read; None if only Python can handle it."""
     if isinstance(error, Error):
         return error
     if is_interrupt(error):
-        return Incomplete("Interrupted.", "What was committed stays; run the same command again to go on.")
+        return Incomplete("Interrupted.", "Committed work stays; run the same command again to continue.")
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY_WORDS):
         return TryLater(
             "There is not enough memory.",
-            "Give it less to do at a time (--memory, --workers), or raise the limit, and run the same command again.",
+            "Use less (--memory, --workers), or raise the limit, and run the same command again.",
         )
     if not isinstance(error, Exception):
         return None
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
-        # What the system gave as bytes (an argument, a variable, the name of a file) and cannot stand in any text.
-        return UsageError(f"Not valid UTF-8: {error.object!r}.", "Give it a name that is, and run again.")
+        # An argument, a variable or a file name with bytes that are not text.
+        return UsageError(f"Not valid UTF-8: {error.object!r}.", "Use a name in UTF-8 and run again.")
     bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
     return refused(error, "running the command") or bug
 
 
 def unforeseen(error: Exception, what: str) -> BadInput:
-    """What nobody thought of, met while `what` was read, as an error that ends no more than the reading of that.
+    """Return an unexpected error that was raised while `what` was read as BadInput, so that only this reading ends.
 
-    The exception's own words are left to `-v`: they may be somebody's.
+    The exception's own text is shown with `-v` only: people may have written it.
     """
     log.debug("%s could not be read", what, exc_info=error)
     return BadInput(f"{what} could not be read: {type(error).__name__}.", "Please report this with the output of -v.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint for a name that is none of those known: it names the nearest of them, or else all."""
+    """Return the hint for an unknown name: the nearest known name, or all known names."""
     known = list(known)
     close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else f"Known here: {', '.join(known)}."
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
 
 
-#: What libraries and Python say where the system gives them no more memory, or no thread.
+#: Messages of libraries and Python if the system gives no more memory or no more threads.
 _NO_MEMORY_WORDS = (
     "failed to map segment from shared object", "can't start new thread", "Cannot allocate memory", "kind: WouldBlock",
 )  # fmt: skip
 
-#: What may be otherwise a moment later, by the names of its kinds.
+#: Error numbers of temporary conditions.
 _FOR_A_WHILE = (
     errno.EAGAIN, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOLCK, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT,
     errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH,
@@ -125,16 +125,16 @@ _FOR_A_WHILE = (
 
 
 def refused(error: BaseException, doing: str) -> Error | None:
-    """As `from_os_error`, with a sentence for whatever else the operating system refused: none of it is a bug."""
+    """Return the same as `from_os_error`, and an error for every other refusal of the operating system."""
     known = from_os_error(error, doing) if isinstance(error, Exception) else None
     number = getattr(error, "errno", None)
     if known is not None or not isinstance(error, OSError) or not isinstance(number, int):
         return known
     where = f" ({error.filename})" if error.filename else ""
-    said = f"The system refused something while {doing}{where}: {os.strerror(number).lower()}."
+    said = f"The operating system reported an error while {doing}{where}: {os.strerror(number).lower()}."
     if number in _FOR_A_WHILE:
         return TryLater(said, "Run the same command again later.")
-    return BadInput(said, "Put that right, or name another path, and run the same command again.")
+    return BadInput(said, "Correct this, or name another path, and run the same command again.")
 
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -145,9 +145,9 @@ _NO_SPACE_WORDS = ("No space left on device", "os error 28", "File too large")
 
 
 def from_os_error(error: Exception, doing: str) -> Error | None:
-    """Say in our words what the operating system refused, or None where `error` is something else.
+    """Return an error of the operating system as an Error with a hint; None if `error` is something else.
 
-    Libraries written in Rust pass the system's words on as text, so the text is read where there is no number.
+    Rust libraries pass the system's message on as text, so the text is read if there is no error number.
     """
     number = getattr(error, "errno", None)
     text = str(error)
@@ -155,23 +155,25 @@ def from_os_error(error: Exception, doing: str) -> Error | None:
     if number in _NO_SPACE or in_sqlite or any(words in text for words in _NO_SPACE_WORDS):
         return TryLater(
             f"No space is left on the disk while {doing}.",
-            "Free some space and run the same command again: nothing half-written is kept.",
+            "Free some space and run the same command again: no half-written data is kept.",
         )
     where = getattr(error, "filename", None)
     named = f" ({where})" if where else ""
     if number == errno.EROFS or "Read-only file system" in text:
         return BadInput(
-            f"A read-only file system was met while {doing}{named}.",
-            "Make it writable; under systemd, `shp-miner schedule --install` allows a run what it needs by now.",
+            f"Cannot write: the file system is read-only; this happened while {doing}{named}.",
+            "Make it writable; under systemd, run `shp-miner schedule --install` again to allow the run its folders.",
         )
     if number in _NO_PATH:
         return BadInput(
-            f"A path that cannot be was met while {doing}{named}: {os.strerror(number).lower()}.",
-            "Name another path: a part of this one may be a file where a folder should be.",
+            f"Invalid path while {doing}{named}: {os.strerror(number).lower()}.",
+            "Name another path: a part of this one may be a file instead of a folder.",
         )
     if number == errno.EIO or "Input/output error" in text:
-        return BadInput(f"The disk failed while {doing}{named}.", "Have it checked before you run the same again.")
+        return BadInput(
+            f"The disk failed while {doing}{named}.", "Check the disk before you run the same command again."
+        )
     denied_by_sqlite = getattr(error, "sqlite_errorname", "").startswith(_DENIED_SQLITE)
     if number in (errno.EACCES, errno.EPERM) or denied_by_sqlite or "Permission denied" in text:
-        return BadInput(f"Permission was denied while {doing}{named}.", "Give your user the right to it and run again.")
+        return BadInput(f"Permission was denied while {doing}{named}.", "Give your user access to it and run again.")
     return None

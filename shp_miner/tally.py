@@ -1,4 +1,4 @@
-"""Counts of what was kept and what was dropped, each under a reason, and of damage met in files."""
+"""Counts of kept and dropped records by reason, and of damage in files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-#: What to do about a file that broke off.
+#: What to do about a truncated file.
 UNDAMAGED = "Get an undamaged copy and import it again."
 
 
 class Lost(Exception):
-    """The record cannot be used; `reason` is a word for it (see LOST) and `what` a sentence part for people."""
+    """A record that cannot be used; `reason` is one of LOST and `what` a part of a sentence for people."""
 
     def __init__(self, reason: str, what: str) -> None:
         super().__init__(what)
@@ -21,10 +21,10 @@ class Lost(Exception):
 
 @dataclass(frozen=True)
 class Damage:
-    """A place in a file after which, or a record in it that, could not be read.
+    """A record that could not be read, or the place after which a file could not be read.
 
-    `offset` counts bytes of the file as it lies on disk for a damaged archive, and bytes of its decompressed text for
-    a damaged record; None means the whole file. `hint` says what to do about a file.
+    `offset` counts bytes: of the file on disk for a damaged archive, of its decompressed text for a damaged record.
+    None means the whole file. `hint` says what to do.
     """
 
     path: str
@@ -33,35 +33,35 @@ class Damage:
     hint: str = UNDAMAGED
 
     def sentence(self) -> str:
-        """One sentence naming the file, the place and the trouble."""
+        """Return one sentence with the file, the place and the damage."""
         return f"{self.path}: {self.what}" if self.offset is None else f"{self.path}, byte {self.offset}: {self.what}"
 
 
-_LAYOUT = "Correct these records as docs/threads.md (own threads) or docs/formats.md (dumps) lists their keys."
+_LAYOUT = "Correct these records: docs/threads.md (own threads) and docs/formats.md (dumps) list their keys."
 
-#: Reasons that mean a record was lost to bad input, rather than left out by a rule or a filter, and what to do then.
+#: Reasons of records lost to bad input (not left out by a rule or a filter), and what to do about each.
 HINTS = {
-    "not_json": "Each line must be one JSON object: get an undamaged copy, or write these lines again.",
-    "not_an_object": "Each line must be one JSON object: write these lines again.",
-    "not_utf8": "Write the file as UTF-8, for example with iconv, or get an undamaged copy.",
+    "not_json": "Write one JSON object per line, or get an undamaged copy.",
+    "not_an_object": "Write one JSON object per line.",
+    "not_utf8": "Convert the file to UTF-8 (for example with iconv), or get an undamaged copy.",
     "not_xml": UNDAMAGED,
     "missing_field": _LAYOUT,
     "unknown_field": _LAYOUT,
     "wrong_type": _LAYOUT,
-    "bad_score": "Write scores as whole numbers from -2^53 to 2^53, and in own threads not as text.",
+    "bad_score": "Write scores as whole numbers from -2^53 to 2^53; in own threads, not as text.",
     "bad_ratio": "Write shares as numbers from 0 to 1.",
     "bad_time": "Write times as seconds since 1970, or in ISO 8601 with a zone (2024-01-02T03:04:05Z).",
-    "bad_id": "Write ids as the platform shows them, short and without spaces around them.",
-    "time_in_future": "Check the clock of this machine; if it is right, check the unit of the times (seconds).",
-    "line_too_long": "Check that each record ends with a line end; one may have 64 MiB.",
-    "value_too_long": "Write a name, an id or an address in this field, and texts in the body.",
-    "id_repeated": "Give each answer of a thread an id of its own.",
+    "bad_id": "Write ids as the platform shows them: short, without spaces around them.",
+    "time_in_future": "Check this machine's clock; if it is right, check the unit of the times (seconds).",
+    "line_too_long": "End each record with a line break; a record may have 64 MiB at most.",
+    "value_too_long": "Write a name, an id or an address in this field; long texts belong in the body.",
+    "id_repeated": "Give each answer of a thread its own id.",
 }
 LOST = frozenset(HINTS)
 
 _EXAMPLES_KEPT = 5
 
-#: Communities of a site that are named; where there are more, it is the whole site.
+#: At most so many communities of a site are named; with more, the whole site is noted.
 _PLACES_NAMED = 100
 #: The reason under which a folder's files of another kind are counted, and how many of them are named.
 NOT_THIS_KIND = "not_this_kind"
@@ -72,10 +72,10 @@ _PASSED_NAMED = 20
 class Tally:
     """Counts by kind ("post", "answer", "pair", "line", ...) and reason.
 
-    `read` counts what was kept per kind; `dropped` what was not; `notes` what was kept but changed (such as a
-    character that no encoding can hold); `damages` files that broke off; `examples` the first few lost records;
-    `passed` why the first files of a folder that are not read were passed over; `met` the communities asked for that
-    had any record; `places` the sites of what was kept and the communities of each, None where those are too many.
+    `read` counts kept records by kind, `dropped` dropped records, and `notes` records that were kept but changed (for
+    example a character that no encoding can hold). `damages` are damaged files, and `examples` the first lost records.
+    `passed` says why the first skipped files of a folder were skipped. `met` are the requested communities with any
+    record. `places` are the sites of kept records with their communities; None if there are too many.
     """
 
     read: Counter[str] = field(default_factory=Counter)
@@ -104,7 +104,7 @@ class Tally:
             self.examples.append(example)
 
     def pass_over(self, what: str) -> None:
-        """Count a file of a folder that is of another kind, and keep why (a sentence) for the first of them."""
+        """Count a skipped file of another kind; `what` is a sentence on it, kept for the first few files."""
         self.drop("file", NOT_THIS_KIND)
         if len(self.passed) < _PASSED_NAMED:
             self.passed.append(what)
@@ -115,7 +115,7 @@ class Tally:
             self.notes[kind, reason] += count
 
     def saw(self, site: str, communities: Iterable[str] | None) -> None:
-        """Note that something of these communities of a site was kept; None stands for the whole site."""
+        """Note that records of these communities of a site were kept; None means the whole site."""
         known = self.places.get(site, set())
         names = None if known is None or communities is None else known.union(communities)
         self.places[site] = None if names is not None and len(names) > _PLACES_NAMED else names
@@ -134,12 +134,12 @@ class Tally:
 
     @property
     def lost(self) -> int:
-        """Records lost to bad input."""
+        """The number of records lost to bad input."""
         return sum(count for (_, reason), count in self.dropped.items() if reason in LOST)
 
     @property
     def hints(self) -> list[str]:
-        """What to do about what could not be read: a sentence for each reason, and for each kind of damage."""
+        """What to do about lost records and damaged files: one sentence per reason and per kind of damage."""
         lost = sorted({reason for (_, reason), count in self.dropped.items() if reason in LOST and count})
         by_hint: dict[str, list[str]] = {}
         for reason in lost:
@@ -149,11 +149,11 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Whether everything in the input could be read."""
+        """Whether the whole input could be read."""
         return not self.damages and not self.lost
 
     def to_dict(self) -> dict[str, object]:
-        """Plain, stably ordered data for manifests and `--json`."""
+        """Return plain data in a stable order, for manifests and `--json`."""
         return {
             "kept": dict(sorted(self.read.items())),
             "dropped": nested(self.dropped),
@@ -166,7 +166,7 @@ class Tally:
 
 
 def nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
-    """{(kind, reason): n} as {kind: {reason: n}}, both sorted by name."""
+    """Return {(kind, reason): n} as {kind: {reason: n}}, both sorted by name."""
     out: dict[str, dict[str, int]] = {}
     for (kind, reason), count in sorted(counts.items()):
         out.setdefault(kind, {})[reason] = count
@@ -174,7 +174,7 @@ def nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """One tally with the counts of all."""
+    """Return one tally with the counts of all."""
     out = Tally()
     for tally in tallies:
         out.merge(tally)
@@ -182,5 +182,5 @@ def total(tallies: Iterable[Tally]) -> Tally:
 
 
 def counted(count: int, what: str) -> str:
-    """A number of things in words: "1 file", "2,000 files"."""
+    """Return a number with its noun: "1 file", "2,000 files"."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -1,4 +1,4 @@
-"""Lengths of time and amounts of bytes: as people write them, and as the store counts them."""
+"""Durations and sizes: as people write them, and as the store counts them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from typing import Self
 #: Units of a length of time, in seconds.
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
-#: The longest length of time: with a longer one, calendars end.
+#: The longest duration: beyond it, calendars end.
 _LONGEST_S = 1000 * 365 * 86_400
 
-#: The most bytes that can be spoken of: more do not fit 64 bits.
+#: The largest size: more bytes do not fit 64 bits.
 _MOST_BYTES = (1 << 63) - 1
 
 
 class Duration(float):
-    """A length of time in seconds, written 90s, 15m, 24h, 3d or 2w.
-
-    A number alone does not tell which unit was meant, so only 0 stands without one.
-    """
+    """A duration in seconds, written 90s, 15m, 24h, 3d or 2w. Every number but 0 needs a unit."""
 
     @classmethod
     def parse(cls, text: str | float) -> Self:
-        """Raises ValueError with a sentence on how to write one."""
+        """Return the duration in a text. Raises ValueError with a sentence on how to write one."""
         if isinstance(text, Duration):
             return cls(text)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(text).strip())
         if not match:
-            raise ValueError(f"{text!r} is no length of time: write 90s, 15m, 24h, 3d or 2w.")
+            raise ValueError(f"{text!r} is not a duration: write 90s, 15m, 24h, 3d or 2w.")
         unit_s = UNITS_S.get(match[2], cls._alone_s())
         if unit_s is None and float(match[1]):
             *more, last = (f"{match[1]}{unit}" for unit in UNITS_S)
@@ -41,12 +38,12 @@ class Duration(float):
 
     @classmethod
     def _alone_s(cls) -> int | None:
-        """The unit of a number without one."""
+        """Return the unit, in seconds, of a number without a unit; None if it needs one."""
         return None
 
 
 class Seconds(Duration):
-    """A length of time whose key says the unit (max_seconds): a number alone is seconds."""
+    """A duration whose key names the unit (max_seconds): a number without a unit is seconds."""
 
     @classmethod
     def _alone_s(cls) -> int | None:
@@ -54,22 +51,22 @@ class Seconds(Duration):
 
 
 class Size(int):
-    """An amount of bytes, written 500MB or 2GiB. As with a length of time, only 0 stands without a unit."""
+    """A size in bytes, written 500MB or 2GiB. Every number but 0 needs a unit."""
 
     @classmethod
     def parse(cls, text: str | int) -> Self:
-        """Raises ValueError with a sentence on how to write one."""
+        """Return the size in a text. Raises ValueError with a sentence on how to write one."""
         if isinstance(text, Size):
             return cls(text)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?|(B))?", str(text).strip(), re.IGNORECASE)
         if not match:
-            raise ValueError(f"{text!r} is no size: write 500MB or 2GiB.")
+            raise ValueError(f"{text!r} is not a size: write 500MB or 2GiB.")
         number = float(match[1])
         if number and not (match[2] or match[4]):
             raise ValueError(f"{text!r} has no unit: write {match[1]}MB, {match[1]}GB or {match[1]}GiB.")
         size = number * (1024 if match[3] else 1000) ** " KMGT".index((match[2] or " ").upper())
         if size > _MOST_BYTES:
-            raise ValueError(f"{text!r} is too much: write {_MOST_BYTES // 10**12}TB or less.")
+            raise ValueError(f"{text!r} is too large: write {_MOST_BYTES // 10**12}TB or less.")
         return cls(size)
 
 
@@ -77,29 +74,29 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_us(time: datetime) -> int:
-    """Microseconds since 1970 of a time with its zone."""
+    """Return the microseconds since 1970 of a time with a zone."""
     return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def microseconds(seconds: float) -> int:
-    """Microseconds, as the store counts time."""
+    """Return seconds as microseconds, as the store counts time."""
     return round(seconds * 1_000_000)
 
 
 def written(seconds: float) -> str:
-    """A length of time as options and keys take it, in the largest unit that says it exactly: 90s, 15m, 6h, 30d."""
+    """Return a duration as options and keys take it, in the largest exact unit: 90s, 15m, 6h, 30d."""
     unit = next((unit for unit in "dhm" if seconds and seconds % UNITS_S[unit] == 0), "s")
     return f"{seconds / UNITS_S[unit]:.15g}{unit}"
 
 
 def rounded(seconds: float) -> str:
-    """A length of time for people, in the largest unit of which there are two: 90 s, 15 min, 36 h, 7 d."""
+    """Return a duration for people, in the largest unit of which there are two: 90 s, 15 min, 36 h, 7 d."""
     size = abs(seconds)
     unit, of_unit = next(((u, n) for u, n in (("d", 86_400), ("h", 3600), ("min", 60)) if size >= 2 * n), ("s", 1))
     return f"{size / of_unit:.0f} {unit}"
 
 
 def sized(count: float) -> str:
-    """An amount of bytes for people: 1.2 kB, 34.5 MB, 6.7 GB."""
+    """Return a size for people: 1.2 kB, 34.5 MB, 6.7 GB."""
     unit, of_unit = next(((u, n) for u, n in (("GB", 1e9), ("MB", 1e6)) if count >= n), ("kB", 1e3))
     return f"{count / of_unit:,.1f} {unit}"

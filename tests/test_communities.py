@@ -80,9 +80,9 @@ def test_an_import_of_a_name_that_is_not_there_is_refused_with_the_nearest(
     assert run([*command, "askbakng"]) == 5
     said = capsys.readouterr().err
     assert "The dump has no community 'askbakng'." in said
-    assert "The nearest that are there: askbaking" in said
+    assert "The nearest names: askbaking" in said
     assert run([*command, "zzzz"]) == 5
-    assert "3 are there: askbaking, asktest, other." in capsys.readouterr().err
+    assert "It has 3: askbaking, asktest, other." in capsys.readouterr().err
 
 
 def test_an_import_of_which_some_names_are_there_says_which_are_not(
@@ -93,7 +93,7 @@ def test_an_import_of_which_some_names_are_there_says_which_are_not(
     assert run([*command, "asktets", "--json"]) == 3
     told = capsys.readouterr()
     assert json.loads(told.out)["kept"] == {"answer": 1}
-    assert "The dump has no community 'asktets'. The nearest that are there: asktest" in told.err
+    assert "The dump has no community 'asktets'. The nearest names: asktest" in told.err
     assert run([*command, "nested"]) == 0, "it is there, though nothing of it is kept"
 
 
@@ -101,7 +101,7 @@ def test_an_export_of_a_name_that_is_not_there(tmp_path: Path, capsys: pytest.Ca
     files = list(map(str, write_month(tmp_path / "dumps", thread("p1", scores=range(3, 30, 3)))))
     assert run(["import", "reddit-dump", *files, "--store", "store", "--quiet"]) == 0
     assert run(["export", "out", "--community", "r/asktets", "--store", "store"]) == 5
-    assert "The store has no community 'asktets'.\nThe nearest that are there: asktest." in capsys.readouterr().err
+    assert "The store has no community 'asktets'.\nThe nearest names: asktest." in capsys.readouterr().err
     assert not Path("out").exists()
     both = ["--community", "asktest", "--community", "nowhere"]
     assert run(["export", "out", *both, "--store", "store", "--quiet"]) == 3
@@ -118,7 +118,7 @@ def test_a_pipeline_says_once_that_a_file_has_nothing_of_its_communities(tmp_pat
     keys = {"kind": "reddit-dump", "paths": [str(file)], "communities": ["/r/asktets"]}
     (one,) = _run(tmp_path, **{"import": [keys]})
     assert (one.said, one.exit_code) == (
-        "The dump has no community 'asktets'. The nearest that are there: asktest.",
+        "The dump has no community 'asktets'. The nearest names: asktest.",
         5,
     )
     assert _run(tmp_path, **{"import": [keys]}) == []
@@ -174,7 +174,7 @@ def test_communities_that_differ_in_letter_case_alone(tmp_path: Path, capsys: py
         assert run(["export", asked, "--community", asked, "--store", "store", "--json"]) == 0
         assert list(json.loads(capsys.readouterr().out)["posts"]) == found
     assert run(["export", "near", "--community", "BOARD", "--community", "OTHERS", "--store", "store"]) == 5
-    assert "The nearest that are there: other." in capsys.readouterr().err
+    assert "The nearest names: other." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("asked", [[], ["board a"]])

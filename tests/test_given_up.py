@@ -263,7 +263,7 @@ def test_runs_say_it_and_the_command_takes_it_up_again(tmp_path: Path, capsys: p
             codes.append((ran.exit_code, ran.given_up))
             at.pass_time(DAY_S)
         assert codes == [(3, 0)] * 14 + [(3, 1)] + [(0, 1)] * 2
-        assert said.count(f"workbench: thread {bad} has failed for too long and is given up") == 1
+        assert said.count(f"workbench: thread {bad} failed for too long and is given up") == 1
         metrics.write(tmp_path / "shp.prom", ran.pipeline, ran.counts(), 0)
         assert 'shp_miner_threads_given_up{pipeline="test.toml"} 1\n' in (tmp_path / "shp.prom").read_text()
         arguments = ["--store", str(at.store.path)]

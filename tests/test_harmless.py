@@ -66,7 +66,7 @@ def printed(capfd: pytest.CaptureFixture[str]) -> str:
 def test_an_error_and_its_hint(lying: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*lying, "elsewhere"]) == 5
     text = printed(capfd)
-    assert "has no category 'elsewhere'" in text
+    assert "has no public category 'elsewhere'" in text
     assert r"a\u001b[31mred" in text
 
 

@@ -200,7 +200,7 @@ def test_damage_keeps_what_lies_before_it(tmp_path: Path, now: datetime) -> None
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"id": 1, "topic_id": 1, "likes": 3}\n', "holds no Discourse topics"),
+        ('{"id": 1, "topic_id": 1, "likes": 3}\n', "has no Discourse topics"),
         ('[{"post_stream": {}}]', "is one JSON array"),
         ("<html>post_stream</html>", "is a web page"),
     ],
@@ -217,15 +217,15 @@ def test_other_files_are_refused_before_anything_is_written(
 
 
 def test_folders_without_topics_and_sites_without_a_name(tmp_path: Path, now: datetime) -> None:
-    with pytest.raises(BadInput, match="holds no Discourse topics"):
+    with pytest.raises(BadInput, match="has no Discourse topics"):
         load(tmp_path, now=now)
     with pytest.raises(BadInput, match="There is no file"):
         load(tmp_path / "nowhere.json", now=now)
     path = write_dump(tmp_path / "a.ndjson", [topic()])
-    with pytest.raises(UsageError, match="Nothing tells which site") as caught:
+    with pytest.raises(UsageError, match="The site of the topics in") as caught:
         load(path, now=now, site=None)
     assert "--site" in caught.value.hint
-    with pytest.raises(UsageError, match="'https://forum' is no host name"):
+    with pytest.raises(UsageError, match="'https://forum' is not a host name"):
         load(path, now=now, site="https://forum")
 
 
@@ -269,7 +269,7 @@ def test_a_real_topic_by_hand(real: Frames) -> None:
 
 def test_real_likes_keep_the_times_when_they_were_seen(shared_data: Path, tmp_path: Path, now: datetime) -> None:
     source = shared_data / "discourse" / "delving_like_snapshots.ndjson.zst"
-    with pytest.raises(BadInput, match="holds no Discourse topics"):
+    with pytest.raises(BadInput, match="has no Discourse topics"):
         load(source, now=now)
     # The file holds likes and no texts; made into topics as they would have been saved at each of those times.
     seen: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)

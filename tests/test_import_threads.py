@@ -431,7 +431,7 @@ def test_a_parquet_row_is_checked_by_itself(tmp_path: Path) -> None:
         (without(thread(), "title"), '"title" is missing'),
         (thread(answers=[answer(boddy=1)]), '"answers.boddy" is not in the layout (did you mean "answers.body"?)'),
         (thread(answers=[without(answer(), "body")]), '"answers.body" is missing'),
-        (thread() | {"answers": "none"}, "answers is no list of structs"),
+        (thread() | {"answers": "none"}, "answers is not a list of structs"),
     ],
 )
 def test_parquet_with_other_columns_is_refused(tmp_path: Path, record: dict[str, Any], says: str) -> None:

@@ -122,7 +122,7 @@ def test_a_folder_without_a_dump_is_refused(kind: Kind, there: dict[str, bytes],
     for name, data in there.items():
         put(Path("dumps"), name, data)
     _, told = imported(kind, "dumps", code=5)
-    assert told.startswith("Error: The folder dumps holds no ")
+    assert told.startswith("Error: The folder dumps contains no ")
     assert all(name in told for name in there)
 
 
@@ -215,13 +215,13 @@ CONTAINERS: dict[str, tuple[Callable[[Kind], bytes], str, str]] = {
     "not fetched yet": (lambda _: bytes(5000), "begins with zero bytes", "fetch it again"),
     "git-annex": (
         lambda _: b"/annex/objects/SHA256E-s12--00.zst\n",
-        "is a pointer of git-annex",
+        "is a git-annex pointer",
         "git annex get",
     ),
     "compress": (lambda _: b"\x1f\x9d\x90" + b"x" * 99, "is compressed with compress", "gzip -dc"),
     "carriage returns": (
         lambda kind: kind.text.replace(b"\n", b"\r"),
-        "ends its lines with carriage returns alone",
+        "ends its lines with carriage returns only",
         r"tr '\r' '\n' <",
     ),
     "a page behind comments": (
@@ -282,7 +282,7 @@ def test_json_over_several_lines_is_named_with_the_line_that_joins_it(kind: Kind
     spread = "\n".join(json.dumps(record, indent=2) for record in records).encode()
     for name in ("all.json", "RS_all.json"):
         _, told = imported(kind, put(Path(), name, spread), code=5)
-        assert "is JSON written over several lines" in told
+        assert "is JSON spread over several lines" in told
         assert "jq -c ." in told
     put(Path("dumps"), kind.file, kind.text)
     put(Path("dumps"), "package.json", b'{\n  "name": "mine"\n}\n')
@@ -438,7 +438,7 @@ def test_damage_names_the_pipe_and_nothing_is_left_in_the_temporary_folder(
 def test_nothing_through_a_pipe_is_said(kind: Kind, imported: Any) -> None:
     fed(Path("pipe"), b"")
     _, told = imported(kind, "pipe", code=5)
-    assert "Nothing came through pipe." in told
+    assert "No data came from pipe." in told
 
 
 @each_kind

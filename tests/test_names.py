@@ -222,7 +222,7 @@ def test_doctor_joins_what_was_crawled_under_a_short_name(
     assert (first["site"], first["community"]) == ("workbench", "workbench")
     assert run(["forget", "--id", f"workbench/{first['post_id']}", "--store", str(store), "--quiet"]) == 0
     assert run(["doctor", "--store", str(store)]) == 5
-    assert "The site workbench.stackexchange.com is in the store as workbench" in capsys.readouterr().out
+    assert "The site workbench.stackexchange.com is also in the store as workbench" in capsys.readouterr().out
     assert run(["doctor", "--repair", "--store", str(store)]) == 0
     assert run(["doctor", "--store", str(store)]) == 0
 

@@ -144,9 +144,9 @@ def test_a_seventh_platform_refuses_in_its_own_words(forum: Forum, tmp_path: Pat
 
 
 def test_a_seventh_platform_must_be_told_its_site(forum: Forum, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"Which site\? toy runs on many") as told:
+    with pytest.raises(UsageError, match=r"No site given: toy runs on many sites") as told:
         crawl("toy", ["workbench"], tmp_path, Access(url=forum.url("toy"), allow_private=True))
-    assert told.value.hint == "Name it: --site toy.example."
+    assert told.value.hint == "Name one, for example: --site toy.example."
 
 
 def test_other_sources_know_the_software_of_a_seventh_platform(forum: Forum) -> None:
@@ -154,7 +154,7 @@ def test_other_sources_know_the_software_of_a_seventh_platform(forum: Forum) -> 
         source.verify("latest")
     assert (told.value.message, told.value.hint) == (
         "forum.example runs Toy, not Discourse.",
-        "Crawl it as such: shp-miner crawl toy.",
+        "Use the source for it: shp-miner crawl toy.",
     )
     with open_source("toy", access(forum)) as source, pytest.raises(BadInput, match="like a Toy playground"):
         source.verify("elsewhere")

@@ -437,7 +437,7 @@ def test_a_dry_run_of_reddit_ends_as_the_run_where_credentials_are_missing(
     assert cli.run([*words, "--dry-run"]) == expected
     told = capsys.readouterr()
     assert "p.toml would" in told.out
-    assert ("Reddit is read with credentials only" in told.err) == (expected == 4)
+    assert ("Reddit requires credentials" in told.err) == (expected == 4)
     if not is_set:
         assert cli.run(words) == expected
 

@@ -419,7 +419,7 @@ def test_a_date_in_the_future_is_an_error_and_an_old_one_is_not() -> None:
 
     young = community.ask("New?", "Very.")
     with reddit(community) as bench, bench.open(clock=Behind(community), clocks=None) as source:
-        with pytest.raises(BadInput, match="created_utc lies in the future") as error:
+        with pytest.raises(BadInput, match="created_utc is in the future") as error:
             source.thread("workbench", base36(int(young)))
         assert "clock" in error.value.hint
 

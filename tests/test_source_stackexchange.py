@@ -268,9 +268,9 @@ def refusal(view: Platform, community: str = "all", key: str | None = None) -> E
 
 def test_a_site_tag_or_key_that_is_none_is_a_sentence() -> None:
     tag = refusal(StackExchangeApi(Community(world=WORLD)), "knitting")
-    assert (tag.exit_code, tag.message) == (5, f"There is not a question tagged knitting on {SITE}.")
+    assert (tag.exit_code, tag.message) == (5, f"{SITE} has no question tagged knitting.")
     banned = refusal(StackExchangeApi(Community(world=WORLD, banned=True)))
-    assert (banned.exit_code, banned.message) == (5, f"The Stack Exchange API knows no site {SITE}.")
+    assert (banned.exit_code, banned.message) == (5, f"The Stack Exchange API has no site {SITE}.")
     private = refusal(StackExchangeApi(Community(world=WORLD, private=True)))
     assert private.exit_code == 4
     key = refusal(StackExchangeApi(Community(world=WORLD)), key="bad-key")

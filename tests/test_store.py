@@ -193,7 +193,7 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
         Store(tmp_path / "file")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"x")
-    with pytest.raises(BadInput, match="other things") as other:
+    with pytest.raises(BadInput, match="not a store and not empty") as other:
         Store(tmp_path / "photos")
     assert "the store's own folder" in other.value.hint
     with pytest.raises(BadInput, match="no store"):

@@ -84,7 +84,7 @@ def test_versions_within_the_time_stay_and_what_only_older_ones_need_goes(tmp_pa
     assert {n: content(store, n) for n in before} == before
     with pytest.raises(UsageError, match="The oldest version of its posts is 4"):
         store.snapshot("3.3")
-    with pytest.raises(UsageError, match="earlier versions end when they are old"):
+    with pytest.raises(UsageError, match="old versions are deleted after a time"):
         store.snapshot(datetime.fromtimestamp(now_s - 12 * DAY_S, UTC).isoformat())
     assert store.vacuum(7 * DAY_S, now_s=now_s).files == 0
     assert store.vacuum(0, now_s=now_s + 1).files == 0, "all that is left is needed by the newest version"

@@ -1,4 +1,4 @@
-"""The command line. Each command is one thin file; this one finds it, and turns errors into words and exit codes."""
+"""The command line: finds a command in its own small file, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from shp_miner.errors import Error, in_words, nearest
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo", "Try it all on a simulated forum: no network, no keys."),
-    "crawl": ("crawl", "Read new threads of a living forum into a store."),
-    "recheck": ("recheck", "Visit threads again: scores change, and people delete."),
-    "import": ("import_", "Read dump files that you hold into a store."),
+    "demo": ("demo", "Try every step on a simulated forum: no network, no keys."),
+    "crawl": ("crawl", "Read new and changed threads of a live forum into a store."),
+    "recheck": ("recheck", "Visit threads again: scores change, and people delete posts."),
+    "import": ("import_", "Read dump files into a store."),
     "export": ("export", "Turn a store into preference data."),
-    "init": ("init", "Write a pipeline file, by asking three questions."),
-    "run": ("run_", "Do everything a pipeline file asks for; for cron."),
-    "schedule": ("schedule", "Run a pipeline again and again, by cron or systemd."),
-    "forget": ("forget", "Take somebody's content out of a store and its exports."),
-    "vacuum": ("vacuum", "Delete the files of old versions of a store."),
-    "status": ("status", "Show how a store is doing, and what is overdue; for monitoring."),
-    "stats": ("stats", "Show what a store holds."),
-    "lab": ("lab", "Measure what every rule is worth."),
-    "forum": ("forum", "Serve a simulated forum on this machine, to try the crawlers on."),
+    "init": ("init", "Ask three questions and write a pipeline file."),
+    "run": ("run_", "Do all steps of a pipeline file once; made for cron."),
+    "schedule": ("schedule", "Run a pipeline regularly with cron or systemd."),
+    "forget": ("forget", "Remove a person's content from a store and its exports."),
+    "vacuum": ("vacuum", "Delete files that only old versions of a store need."),
+    "status": ("status", "Show a store's runs, failures and overdue work; made for monitoring."),
+    "stats": ("stats", "Show a store's communities, sizes and version."),
+    "lab": ("lab", "Measure how often the labels of each rule are right."),
+    "forum": ("forum", "Serve a simulated forum on this machine, to test crawling."),
     "doctor": ("doctor", "Check versions, paths, disk and credentials."),
 }
 
 
-#: New objects before Python looks for rings of them that nobody holds. Modules are objects by the hundred thousand, all
-#: of them held: by default a tenth of a start is spent on looking.
+#: New objects before Python looks for unreachable cycles. Modules are a hundred thousand reachable objects: by default
+#: a tenth of a start is spent on this search.
 _OBJECTS_BEFORE_LOOKING = 50_000
 
 
@@ -66,7 +66,7 @@ class _Commands(click.Group):
             ) from error
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command, where there is memory for more than its help."""
+        """Run a command. Raises TryLater if there is not enough memory for more than its help."""
         if not {"-h", "--help"} & set(ctx.args):
             require_memory()
         return super().invoke(ctx)
@@ -89,9 +89,9 @@ class _Commands(click.Group):
 def cli() -> None:
     """Mine preference data for reward models from forum threads.
 
-    source, store, rule, export: a dump goes into a store, a rule turns votes and post age into preferences, and an
-    export writes them for your trainer. Every option can also stand in an environment variable, such as
-    SHP_MINER_EXPORT_STORE for `export --store`.
+    Read a forum or a dump into a store, then export the store with a rule. The rule turns votes and post age into
+    preferences; the export writes them for your trainer. Each option can also be set by an environment variable, for
+    example SHP_MINER_EXPORT_STORE for `export --store`.
     """
 
 
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command line; the exit code is returned."""
+    """Return the exit code after running the command line."""
     verbose = any(argument in ("-v", "--verbose") for argument in arguments)
     try:
         result = cli.main(list(arguments), prog_name="shp-miner", standalone_mode=False)

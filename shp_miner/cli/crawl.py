@@ -1,4 +1,4 @@
-"""`shp-miner crawl` and `shp-miner recheck`: threads of living forums into the store."""
+"""`shp-miner crawl` and `shp-miner recheck`: read threads of live forums into the store."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from shp_miner.cli.output import complete, show, table
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.sources.table import ROWS
+from shp_miner.tally import counted
 
 if TYPE_CHECKING:
     from shp_miner.crawling.result import Crawled
@@ -26,28 +27,28 @@ _NEGATIVE = re.compile(r"-\d+(/.*)?")
 
 
 class _Budget(TypedDict):
-    """What --max-requests and --max-seconds say."""
+    """The values of --max-requests and --max-seconds."""
 
     max_requests: int | None
     max_seconds: float | None
 
 
 def bounded(command: Command) -> Command:
-    """--limit, --max-requests and --max-seconds."""
+    """Add --limit, --max-requests and --max-seconds to a command."""
     for option in (
-        click.option("--max-seconds", type=Duration(), help="Stop cleanly after so long, such as 20m."),
-        click.option("--max-requests", type=click.IntRange(min=0), help="Send at most so many requests."),
-        click.option("--limit", type=click.IntRange(min=1), help="Read at most so many threads of each community."),
+        click.option("--max-seconds", type=Duration(), help="Stop cleanly after this long (for example 20m)."),
+        click.option("--max-requests", type=click.IntRange(min=0), help="Send at most N requests, including retries."),
+        click.option("--limit", type=click.IntRange(min=1), help="Read at most N threads per community."),
     ):
         command = option(command)
     return command
 
 
 class _Crawl(click.Command):
-    """A command whose arguments may be negative numbers, as ids of categories are: no option is a number."""
+    """A command whose arguments may be negative numbers, such as ids of categories."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Move such words behind the options, where they are taken for what they are."""
+        """Move negative numbers behind "--", so that click does not take them for options."""
         options = [one for one in self.params if isinstance(one, click.Option) and not one.is_flag]
         takes_next = {name for option in options for name in option.opts}
         numbers = [
@@ -72,9 +73,9 @@ class _Crawl(click.Command):
 )
 @click.argument("source", type=click.Choice(list(ROWS)))
 @click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...")
-@click.option("--site", help="The forum's host, or its address where it does not lie at the root of one.")
-@click.option("--url", help="The API's address where it is elsewhere, such as that of `shp-miner forum --serve`.")
-@click.option("--allow-private", is_flag=True, help="Allow private and loopback addresses.")
+@click.option("--site", help="The forum's host, or its whole address if it is not at the root of the host.")
+@click.option("--url", help="The API's address if it differs from the site's (for example a `shp-miner forum`).")
+@click.option("--allow-private", is_flag=True, help="Allow private and loopback addresses (default: refuse).")
 @bounded
 @common
 def command(
@@ -89,9 +90,9 @@ def command(
     quiet: bool,
     **budget: Unpack[_Budget],
 ) -> int:
-    """Read what is new or changed in communities of a living forum.
+    """Read new and changed threads of communities of a live forum.
 
-    Run it again to go on: whatever ended a run, the next one continues there. Exit code 3 says that something is left.
+    Run the command again to continue where the last run ended. Exit code 3 means that some threads are left.
     """
     from shp_miner.crawling.run import crawl
     from shp_miner.sources.registry import Access
@@ -111,7 +112,7 @@ def command(
     ),
 )
 @click.option("--given-up", is_flag=True, help="Also retry threads that were given up.")
-@click.option("--all", "everything", is_flag=True, help="Visit every thread, whether it is due or not.")
+@click.option("--all", "everything", is_flag=True, help="Visit every thread, due or not.")
 @click.option("--older-than", type=Duration(), help="Also visit threads not read for this long (for example 90d).")
 @bounded
 @common
@@ -125,13 +126,13 @@ def recheck_command(
     quiet: bool,
     **budget: Unpack[_Budget],
 ) -> int:
-    """Visit threads again as they age: scores change, and people delete what they wrote.
+    """Visit threads again at set ages: scores change, and people delete posts.
 
-    The ages are 6 hours, 1, 3, 7 and 30 days; after that, they come at doubling distances. Content
-    that is gone leaves the store; content that cannot be read is hidden from exports and asked for again.
+    The ages are 6 hours, 1, 3, 7 and 30 days; after that, the time between visits doubles. Deleted content is
+    deleted from the store. Content that cannot be read is left out of exports and requested again later.
     """
     if everything and older_than is not None:
-        raise UsageError("--all and --older-than exclude each other.", "Name one of them.")
+        raise UsageError("--all and --older-than cannot be used together.", "Give one of them.")
     complete(store)
     unseen = 0.0 if everything else older_than
     done = _recheck(store, given_up=given_up, older_than_s=unseen, limit=limit, quiet=quiet, **budget)
@@ -139,7 +140,7 @@ def recheck_command(
 
 
 def revisit(store: Path, *, quiet: bool) -> bool:
-    """Visit all that is due; returns whether nothing is left."""
+    """Return whether every due thread was visited."""
     return all(one.complete for one in _recheck(store, quiet=quiet, max_requests=None, max_seconds=None))
 
 
@@ -162,9 +163,9 @@ def _recheck(
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: what was asked for is stored, and the summary is true.
+    """Let SIGTERM end a run as Ctrl-C does: pages that were requested are stored, and the summary is true.
 
-    So does SIGHUP, which a terminal sends when its connection breaks, unless it is ignored (nohup).
+    SIGHUP (the terminal's connection broke) does the same, unless it is ignored (nohup).
     """
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
     for one, handler in before.items():
@@ -178,7 +179,7 @@ def ended_by_sigterm() -> Iterator[None]:
 
 
 def _asked(access: Access, **budget: Unpack[_Budget]) -> Access:
-    """How to ask: within the budget."""
+    """Return `access` with the budget set."""
     from shp_miner.sources.http import Budget
 
     access.budget = Budget(**budget)
@@ -186,7 +187,7 @@ def _asked(access: Access, **budget: Unpack[_Budget]) -> Access:
 
 
 def _saying(quiet: bool) -> Callable[[str], None]:
-    """Progress for people who watch; a log gets the summary only."""
+    """Return a function that prints progress on a terminal, and nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         return lambda _line: None
     return lambda line: say(line, err=True)
@@ -208,9 +209,15 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
         if one.lost:
             say(f"{one.community}: {one.lost_in_words()}", err=True)
         if one.incomplete:
-            say(f"{one.community}: {one.incomplete} threads have answers that {one.site} did not hand out.", err=True)
+            say(
+                f"{one.community}: {one.site} did not return all answers of {counted(one.incomplete, 'thread')}.",
+                err=True,
+            )
         if one.given_up:
-            say(f"{one.community}: {one.given_up} threads are given up; `shp-miner status` has why.", err=True)
+            say(
+                f"{one.community}: {one.given_up:,} threads are given up; `shp-miner status` shows the reasons.",
+                err=True,
+            )
     if not whole:
-        say("Something is left; run the same command again to go on.", err=True)
+        say("Some threads are left; run the same command again to continue.", err=True)
     return 0 if whole else 3

@@ -1,4 +1,4 @@
-"""`shp-miner demo`: the whole way, from a living forum to labels, on a simulated one."""
+"""`shp-miner demo`: every step from a forum to labels, on a simulated forum."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ _SHOWN_CHARS = 70
 
 
 @click.command("demo", epilog=example("shp-miner demo --out data/demo"))
-@click.option("--out", type=FilePath(), default=Path("data/demo"), show_default=True, help="Folder for its files.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another forum for another number."
+    "--out", type=FilePath(), default=Path("data/demo"), show_default=True, help="Folder for the demo's files."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the simulated forum; another number makes another forum.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
-    """Try it all on a simulated forum: no network, no keys.
+    """Try every step on a simulated forum: no network, no keys.
 
-    Simulated readers arrive, read in display order and vote on answers of known quality. The forum is crawled over
-    loopback through Reddit's API while it lives: six weeks on its own clock, in which some people delete what they
-    wrote. Then come every rule, export and load_dataset, and each rule's labels are held against the known quality.
+    Simulated readers vote on answers of known quality, in the order in which the forum shows them. The demo crawls
+    this forum over loopback through Reddit's API, for six weeks of its own clock; some people delete their posts.
+    Then it exports with every rule, loads the exports, and compares each rule's labels with the known quality.
     """
     from shp_miner.forum.demo import run
 
@@ -37,15 +43,18 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
         counts = f"{done.threads} threads, {done.answers:,} answers, {done.votes:,} votes;"
         say("", f"{counts} {done.loaded_rows:,} rows loaded.")
         gone = sum(day.gone for day in done.days)
-        say(f"Of {done.deleted} deleted items the store held {gone}; no text of theirs is left in it.", "")
+        say(
+            f"{done.deleted} items were deleted, {gone} of them after the store read them: none of their text is left.",
+            "",
+        )
         for label, text in (("Question", done.question), ("Preferred", done.better), ("Other", done.worse)):
             line = " ".join(text.split())
             say(f"{label + ':':<11}{line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + ' ...'}")
         say("")
         rows = [(r.rule, r.pairs, r.posts, f"{r.accuracy:.1%}") for r in done.rules]
-        table("Labels against the known quality of the answers", ("rule", "pairs", "posts", "right"), rows)
+        table("Labels compared with the known quality of the answers", ("rule", "pairs", "posts", "right"), rows)
         say("Votes alone are often wrong: early answers are seen longer. SHP's rule keeps only pairs where the")
-        say("later answer won in spite of that. On real forums nobody knows the truth; this is a simulation.", "")
+        say("later answer won anyway. This is a simulation: on real forums nobody knows the true quality.", "")
         say("Next:")
         say(f"  shp-miner stats --store {out}/store")
         say(f"  shp-miner export {out}/trl --store {out}/store --rule shp-strict --format trl")

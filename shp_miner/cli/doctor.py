@@ -13,14 +13,14 @@ from shp_miner.units import sized
 
 
 @click.command("doctor", epilog=example("shp-miner doctor --json", "shp-miner doctor --repair --store data/store"))
-@click.option("--repair", is_flag=True, help="Put right what is wrong with the store, where that can be done.")
+@click.option("--repair", is_flag=True, help="Repair what can be repaired in the store.")
 @common
 def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
     """Check versions, paths, optional parts, disk, the store, and whether credentials are set.
 
-    With --repair it clears away what killed commands left, sets damaged files aside in the store's folder `damaged`,
-    and completes what was begun; each in one sentence. What it cannot repair it says with what to do, and the exit code
-    is 5. Values of credentials are never shown.
+    --repair deletes files left by killed commands, moves damaged files to the store's folder `damaged`, and
+    completes unfinished work; it reports each repair. The exit code is 5 if a problem is left; the report says what to
+    do. Values of credentials are never shown.
     """
     from shp_miner.health.doctor import examine
 
@@ -29,7 +29,7 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
     def people() -> None:
         table("Versions", ("part", "version"), list(data["versions"].items()))
         state = data["store"]
-        held = f"version {state['version']}" if "version" in state else "nothing there yet"
+        held = f"version {state['version']}" if "version" in state else "no store yet"
         rows = [
             ("store", f"{state['path']} ({state.get('error', held)})"),
             ("free on its disk", sized(data["disk"]["free_bytes"])),
@@ -42,7 +42,7 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
         for problem in data["problems"]:
             say(f"! {problem}")
         if not data["problems"]:
-            say("No problem found.")
+            say("No problems found.")
 
     show(data, people, as_json=as_json, quiet=quiet)
     return 5 if data["problems"] else 0

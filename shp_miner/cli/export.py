@@ -1,4 +1,4 @@
-"""`shp-miner export`: the store through a rule into Parquet shards."""
+"""`shp-miner export`: write a store's preferences, by a rule, as Parquet shards."""
 
 from __future__ import annotations
 
@@ -24,9 +24,16 @@ _SHOWN = 20
     ),
 )
 @click.argument("out", type=FilePath())
-@click.option("--rule", default="shp", show_default=True, help="Which of two answers is preferred; see docs/rules.md.")
 @click.option(
-    "--format", "formats", multiple=True, default=("pairs",), show_default=True, help="See docs/formats.md. Repeatable."
+    "--rule", default="shp", show_default=True, help="The rule that prefers one of two answers; see docs/rules.md."
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    default=("pairs",),
+    show_default=True,
+    help="Write this format; see docs/formats.md. Repeatable.",
 )
 @click.option(
     "--community",
@@ -34,11 +41,13 @@ _SHOWN = 20
     multiple=True,
     help="Keep only this community (NAME or r/NAME, in any letter case). Repeatable.",
 )
-@click.option("--site", "sites", multiple=True, help="Keep only this site, such as lemmy.world. Repeatable.")
+@click.option("--site", "sites", multiple=True, help="Keep only this site (for example lemmy.world). Repeatable.")
 @click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
 @click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
-@click.option("--as-of", metavar="VERSION|TIME", help="Mine the store as it was; `stats` shows the version.")
-@click.option("--recheck", is_flag=True, help="First visit the crawled threads that are due, as `recheck` does.")
+@click.option(
+    "--as-of", metavar="VERSION|TIME", help="Mine an earlier version of the store; `stats` shows the current one."
+)
+@click.option("--recheck", is_flag=True, help="First visit threads that are due, as `recheck` does.")
 @click.option("--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
@@ -61,11 +70,11 @@ def command(
     quiet: bool,
     **parameters: bool | float | str | datetime | None,
 ) -> int:
-    """Turn a store into preference data under OUT.
+    """Write a store's preference data to the folder OUT.
 
-    Rules: shp (default), shp-strict, time-matched, votes, older-winner, log-votes, calibrated (what is sure beyond rank
-    and age); each option below that is not given keeps the rule's value. Formats: pairs (default), shp, trl, trl-text,
-    kto, ranking, sft, bandit; several at once each get a folder under OUT. An earlier export in OUT is replaced; other
+    Rules: shp (default), shp-strict, time-matched, votes, older-winner, log-votes, calibrated (pairs that rank and age
+    do not explain). The options below change single values of the rule. Formats: pairs (default), shp, trl, trl-text,
+    kto, ranking, sft, bandit; several formats get one folder each in OUT. An earlier export in OUT is replaced; other
     files in OUT stay.
     """
     from shp_miner.export.dataset import export_dataset
@@ -76,7 +85,7 @@ def command(
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     complete(store)
     if recheck and not revisit(store, quiet=quiet):
-        say("Not everything that is due could be visited; what is in the store is exported.", err=True)
+        say("Some threads could not be rechecked; exporting what the store has.", err=True)
     seen = 0.0
     with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
 
@@ -102,8 +111,8 @@ def command(
         )
     registered = is_known(Store(store), out)
     if not registered:
-        told = "`forget` will not know of this export, since the store cannot be written to."
-        say(f"{told} Name it then: `shp-miner forget --export {out.absolute()}`.", err=True)
+        told = "This export is not registered, because the store is not writable: `forget` does not find it by itself."
+        say(f"{told} Give it to each forget request: `shp-miner forget --export {out.absolute()}`.", err=True)
     for sentence in _waiting(store):
         say(sentence, err=True)
     formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
@@ -131,7 +140,7 @@ def command(
         table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
         reasons("Left out", result.tally)
         if chosen.confounded:
-            say("The labels of this rule are confounded by attention: use them to compare, not to train.", "")
+            say("The labels of this rule are confounded by attention: use them to compare rules, not to train.", "")
         table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
 
     show(data, people, as_json=as_json, quiet=quiet)
@@ -142,7 +151,10 @@ def command(
 
 
 def _waiting(path: Path) -> list[str]:
-    """Try again what forget requests wait for, and say what is still waited for. The new export is whole either way."""
+    """Return a sentence for each export that forget requests still wait for, after trying them again.
+
+    The new export is complete either way.
+    """
     from contextlib import suppress
 
     from shp_miner.errors import Error
@@ -155,4 +167,4 @@ def _waiting(path: Path) -> list[str]:
         return []
     with suppress(Error, OSError):  # somebody uses the store, or nobody may write to it: `status` says that it waits
         purge(store)
-    return [f"A forget request is not finished yet, it has not reached {one.path}. {one.why}" for one in waiting(store)]
+    return [f"A forget request is not finished yet: it has not reached {one.path}. {one.why}" for one in waiting(store)]

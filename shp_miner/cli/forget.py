@@ -1,4 +1,4 @@
-"""`shp-miner forget`: content out of the store and of every export it knows."""
+"""`shp-miner forget`: remove content from the store and from every registered export."""
 
 from __future__ import annotations
 
@@ -26,13 +26,27 @@ _PATH = FilePath()
         "shp-miner forget --id cooking.stackexchange.com/784/790 --export ~/sets/cooking --dry-run",
     ),
 )
-@click.option("--author", "authors", multiple=True, metavar="NAME", help="NAME, NAME@SITE or their page. Repeatable.")
 @click.option(
-    "--id", "ids", multiple=True, metavar="ID", help="SITE/POST, SITE/POST/ANSWER or the item's address. Repeatable."
+    "--author",
+    "authors",
+    multiple=True,
+    metavar="NAME",
+    help="Remove all content of NAME, NAME@SITE or the person with this page. Repeatable.",
 )
-@click.option("--file", type=_PATH, help="A text file with one of these a line.")
 @click.option(
-    "--export", "exports", multiple=True, type=_PATH, help="An export of this store, or its new place. Repeatable."
+    "--id",
+    "ids",
+    multiple=True,
+    metavar="ID",
+    help="Remove SITE/POST, SITE/POST/ANSWER or the item with this address. Repeatable.",
+)
+@click.option("--file", type=_PATH, help="Read authors and ids from this text file, one per line.")
+@click.option(
+    "--export",
+    "exports",
+    multiple=True,
+    type=_PATH,
+    help="Also clean this export of the store, for example one that was moved. Repeatable.",
 )
 @click.option(
     "--drop-export",
@@ -40,9 +54,9 @@ _PATH = FilePath()
     multiple=True,
     type=_PATH,
     metavar="PATH",
-    help="The export PATH was deleted, or moved: stop waiting for it. Repeatable.",
+    help="Stop waiting for the export PATH, because it was deleted or moved. Repeatable.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and change nothing.")
 @common
 def command(
     authors: tuple[str, ...],
@@ -55,18 +69,18 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Take content out of a store and of every export made of it, and keep it out.
+    """Remove content from a store and from all its registered exports, and keep it out.
 
-    Text and names are gone afterwards from the tables, their old versions, and the exports, which are made again; a
-    later import or crawl does not bring them back. Ids, times and scores stay. Earlier versions of the store end: they
-    cannot be named with --as-of any more. What other people wrote about somebody, or quoted, stays.
+    Text and names are deleted from the tables, from their old versions and from the exports, which are written again.
+    Later imports and crawls do not bring them back. Ids, times and scores stay. --as-of cannot name earlier
+    versions of the store any more. Text in which other people write about or quote somebody stays.
 
-    A request stays open, and the exit code is 3, until every known export was reached. One that is away is cleaned when
-    it comes back, by the next run or `forget`. If it was moved, name its new place with --export and the old one with
+    A request is open, with exit code 3, until it has reached every registered export. If an export is away, the next
+    run or `forget` cleans it when it is back. If it was moved, name its new path with --export and its old path with
     --drop-export; if it was deleted, name it with --drop-export.
 
-    Copies elsewhere are yours to delete: dumps, what you pushed or trained, and the cache of `datasets`. In --file,
-    "author:" or "id:" before a line says which it is. Without options, what is not finished yet is tried again.
+    Delete other copies yourself: dumps, pushed data sets, trained models and the cache of `datasets`. In --file, write
+    "author:" or "id:" before a line if its kind is not clear. Without options, open requests are tried again.
     """
     import msgspec
 
@@ -81,18 +95,20 @@ def command(
 
     def people() -> None:
         rows = [(name, one.items, one.rows, one.files) for name, one in done.tables.items()]
-        title = "Would be forgotten in" if dry_run else "Forgotten in"
+        title = "Would be removed from" if dry_run else "Removed from"
         table(f"{title} {store}", ("table", "items", "observations", "files rewritten"), rows)
         if done.exports:
-            table("Exports", ("folder", "what", "why"), [(one.path, one.outcome, one.why) for one in done.exports])
+            table(
+                "Exports", ("folder", "outcome", "reason"), [(one.path, one.outcome, one.why) for one in done.exports]
+            )
             say(_beyond(done.exports))
         if not dry_run:
             say(f"The store's oldest version is now {done.version}.")
 
     show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     if done.unknown:
-        after = "" if dry_run else " They are remembered and will not come in."
-        say(f"Not in the store: {done.unknown} of what was named.{after}", err=True)
+        after = "" if dry_run else " Later imports and crawls will leave them out."
+        say(f"Not found in the store: {done.unknown:,} of the given authors and ids.{after}", err=True)
     waits = [one for one in done.exports if one.open]
     for one in waits:
         say(f"! {one.path}: {one.why} {one.hint}", err=True)
@@ -103,14 +119,14 @@ def command(
 
 
 def _beyond(exports: Sequence[ExportDone]) -> str:
-    """What no command can reach, in one line. The caches of other programs are named, and left alone."""
+    """Return one line on copies that no command can reach. Caches of other programs are named, and not changed."""
     caches = ", ".join(map(str, _caches(exports)))
     theirs = f"the cache of `datasets` ({caches}), " if caches else ""
-    return f"Delete by hand what no command reaches: copies of exports, {theirs}pushed data sets, trained models."
+    return f"Delete other copies yourself: copies of exports, {theirs}pushed data sets, trained models."
 
 
 def _caches(exports: Sequence[ExportDone]) -> list[Path]:
-    """The folders where `datasets` keeps rows of folders that are called like these exports."""
+    """Return the folders in which `datasets` caches rows of exports with these names."""
     import os
     import re
 

@@ -1,4 +1,4 @@
-"""`shp-miner forum`: the simulated forum on loopback ports, until Ctrl-C."""
+"""`shp-miner forum`: serve the simulated forum on loopback ports until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _DAY_S = 86_400.0
 #: How often the forum's clock is moved on.
 _TICK_S = 0.2
 
-_HELP = f"""Serve a simulated forum on this machine, to try the crawlers on. Ctrl-C ends it.
+_HELP = f"""Serve a simulated forum on this machine, to test crawling. Stop it with Ctrl-C.
 
-PLATFORM is {", ".join(list(ROWS)[:-1])} or {list(ROWS)[-1]}: each serves the same community in its
-own API, on a port of its own. The forum starts a month ago and lives through it at the chosen speed: people post,
-answer and vote, until it has caught up with today.
+PLATFORM is {", ".join(list(ROWS)[:-1])} or {list(ROWS)[-1]}. Each platform serves the same community
+through its own API, on its own port. The forum's clock starts one month ago and runs at the chosen speed until it
+reaches the present; meanwhile people post, answer and vote.
 """
 
 
@@ -38,11 +38,15 @@ answer and vote, until it has caught up with today.
     help=_HELP,
     epilog=example("shp-miner forum --serve lemmy discourse --threads 100 --day-length 60s"),
 )
-@click.option("--serve", is_flag=True, help="Serve the platforms named; all of them if none is.")
+@click.option("--serve", is_flag=True, help="Serve the named platforms (default: all).")
 @click.argument("platforms", nargs=-1, metavar="[PLATFORM]...")
-@click.option("--threads", type=click.IntRange(min=1), default=400, show_default=True, help="Threads in all.")
+@click.option("--threads", type=click.IntRange(min=1), default=400, show_default=True, help="Number of threads.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another forum for another number."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the simulated forum; another number makes another forum.",
 )
 @click.option(
     "--day-length",
@@ -50,14 +54,14 @@ answer and vote, until it has caught up with today.
     type=Duration(),
     default="60s",
     show_default=True,
-    help="How long a day of the forum takes; 1d is real time.",
+    help="Real time per day of the forum; 1d is real speed.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65_000),
     default=0,
     show_default=True,
-    help="The first platform's port, the others' are those above it; 0 takes free ones.",
+    help="Port of the first platform; the others get the next ports. 0 takes free ports.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -74,9 +78,9 @@ def command(
 ) -> None:
     """Serve the forum until it is stopped."""
     if not serve:
-        raise UsageError("There is nothing to do without --serve.", "Run: shp-miner forum --serve")
+        raise UsageError("--serve is missing.", "Run: shp-miner forum --serve")
     if day_length_s <= 0:
-        raise UsageError("A day of the forum takes some time.", "Give --day-length 60s, or 1d for real time.")
+        raise UsageError("--day-length must be longer than 0.", "Give --day-length 60s, or 1d for real speed.")
     from datetime import UTC, datetime, timedelta
 
     from shp_miner.forum.live import Community
@@ -91,7 +95,7 @@ def command(
         urls = {platform: forum.url(platform) for platform in served}
 
         def people() -> None:
-            say(f"A forum of {threads} simulated threads, community {community.name!r}. Ctrl-C ends it.")
+            say(f"Serving {threads} simulated threads of the community {community.name!r}. Stop with Ctrl-C.")
             for platform, url in urls.items():
                 say("", f"{platform}: {url}", f"  {first_command(platform, url, community.name)}")
 
@@ -100,7 +104,7 @@ def command(
 
 
 def first_command(platform: str, url: str, name: str) -> str:
-    """What to try first with a platform at a URL that serves the community of that name."""
+    """Return the command to try first with a platform at a URL that serves the community of that name."""
     from shp_miner.forum.serve.server import platform as view_of
 
     usual = f"shp-miner crawl {platform} {{name}}" + (" --site forum.example" if ROWS[platform].runs_on_many else "")

@@ -1,4 +1,4 @@
-"""`shp-miner import`: dump files into the store."""
+"""`shp-miner import`: read dump files into the store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="P
 
 
 class _Reader(TypedDict, total=False):
-    """Options of the readers, each of which has some of them."""
+    """Options of the readers; each reader has some of them."""
 
     communities: tuple[str, ...]
     thorough: bool
@@ -31,7 +31,7 @@ class _Reader(TypedDict, total=False):
 
 
 class _Options(_Reader):
-    """Those of a reader and those of every command."""
+    """Options of a reader and of every command."""
 
     store: Path
     as_json: bool
@@ -40,11 +40,11 @@ class _Options(_Reader):
 
 @click.group("import")
 def command() -> None:
-    """Read dump files that you hold into a store.
+    """Read dump files into a store.
 
-    Importing the same files again, in another order or in pieces changes no export. If a file is damaged, everything
-    whole before the damage is kept and the exit code is 3. A folder is looked through to its depth. PATH may be
-    a pipe, or - for standard input; what comes through is kept in TMPDIR until it is imported.
+    Importing the same files again, in another order or in pieces changes no export. If a file is damaged, all complete
+    records before the damage are kept, and the exit code is 3. Folders are searched with all their subfolders. PATH
+    may be a pipe, or - for standard input; its data are kept in TMPDIR until they are imported.
     """
 
 
@@ -63,11 +63,11 @@ def command() -> None:
     multiple=True,
     help="Keep only this subreddit (NAME or r/NAME, in any letter case). Repeatable.",
 )
-@click.option("--thorough", is_flag=True, help="Parse every line instead of searching for the wanted ones first.")
+@click.option("--thorough", is_flag=True, help="Parse every line; slower than searching for the wanted lines first.")
 @work
 @common
 def reddit_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
-    """Reddit's monthly files: RS_* (submissions) and RC_* (comments), plain or .zst, .bz2, .xz, .gz, or folders."""
+    """Read Reddit's monthly files: RS_* (submissions), RC_* (comments), or folders; plain, .zst, .bz2, .xz or .gz."""
     return _import("reddit-dump", paths, **options)
 
 
@@ -79,18 +79,19 @@ def reddit_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     ),
 )
 @_FILES
-@click.option("--site", help="The site's host, where neither archive nor folder is named by it.")
-@click.option(
-    "--observed-at", type=Moment(), help="When the scores were read; by default the newest date in the files."
-)
+@click.option("--site", help="The site's host, if neither the archive nor the folder has its name.")
+@click.option("--observed-at", type=Moment(), help="When the scores were read. [the newest date in the files]")
 @click.option(
     "--vote-history",
     is_flag=True,
-    help="Store also what the scores were 1, 2, 3, 7, 14, 30, 90 and 365 days after writing, rebuilt from Votes.xml.",
+    help="Also store the scores at 1, 2, 3, 7, 14, 30, 90 and 365 days after writing, rebuilt from Votes.xml.",
 )
 @common
 def stackexchange_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
-    """Stack Exchange sites: .7z as published, folders of them, or Posts.xml with or without Users.xml and Votes.xml."""
+    """Read Stack Exchange sites: published .7z files, folders of them, or Posts.xml.
+
+    Users.xml and Votes.xml are used if they are beside Posts.xml.
+    """
     return _import("stackexchange-dump", paths, **options)
 
 
@@ -102,15 +103,15 @@ def stackexchange_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> 
     ),
 )
 @_FILES
-@click.option("--site", help="The site's host, where no folder is named by it.")
+@click.option("--site", help="The site's host, if no folder has its name.")
 @click.option(
-    "--observed-at", type=Moment(), help="When the topics were read, for those that have no key `observed_at`."
+    "--observed-at", type=Moment(), help="When the topics were read, for topics without the key `observed_at`."
 )
 @common
 def discourse_json(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
-    """Saved topics of a Discourse forum: /t/{id}.json one a line, compressed or not, or a folder of such files.
+    """Read saved topics of a Discourse forum: /t/{id}.json, one per line, compressed or not, or folders of such files.
 
-    A site.json or categories.json beside them gives the categories their names.
+    A site.json or categories.json beside the topics gives the names of the categories.
     """
     return _import("discourse-json", paths, **options)
 
@@ -119,7 +120,7 @@ def discourse_json(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
 @_FILES
 @common
 def threads(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
-    """Threads of any other forum, as JSONL, Parquet or folders of them, in the layout of docs/threads.md."""
+    """Read threads of any other forum: JSONL, Parquet or folders of them, in the layout of docs/threads.md."""
     return _import("threads", paths, **options)
 
 
@@ -155,20 +156,20 @@ def _people(tally: Tally, store: Path, version: str) -> Callable[[], None]:
 def _incomplete(lost: int, damaged: int) -> str:
     what = [f"{lost:,} record{'s' * (lost != 1)} could not be used"] if lost else []
     what += [f"{damaged} file{'s' * (damaged != 1)} could not be read to the end"] if damaged else []
-    return f"{' and '.join(what)}; everything else is in the store."
+    return f"{' and '.join(what)}; all other records are in the store."
 
 
 def _passed(tally: Tally) -> list[str]:
-    """Which files of a folder were passed over: the first by name, the others by their number."""
+    """Return sentences on the skipped files of a folder: the first by name, the others by their number."""
     from shp_miner.tally import NOT_THIS_KIND, counted
 
     named = list(tally.passed)
     more = tally.dropped["file", NOT_THIS_KIND] - len(named)
-    return [*named, f"Passed over likewise: {counted(more, 'more file')}."] if more > 0 else named
+    return [*named, f"Also skipped: {counted(more, 'more file')}."] if more > 0 else named
 
 
 def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:
-    """Bytes that the reader will go through, for the progress bar; what is wrong with a path is said by the reader."""
+    """Return the bytes to read, for the progress bar; the reader reports paths that are wrong."""
     from shp_miner.dumps.pipes import is_read_once
 
     if any(is_read_once(path) for path in paths):

@@ -1,4 +1,4 @@
-"""`shp-miner init`: a pipeline file, written by asking three questions or from options."""
+"""`shp-miner init`: write a pipeline file from three questions or from options."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ from shp_miner.sources.table import ROWS
     ),
 )
 @click.argument("pipeline", type=FilePath(), default=Path("pipeline.toml"), metavar="[PIPELINE.toml]")
-@click.option("--source", type=click.Choice(list(ROWS)), help="What to crawl; docs/crawling.md has what each gives.")
-@click.option("--site", help="The forum's host, for sources that run on many.")
-@click.option("--community", "communities", multiple=True, help="A community to crawl. Repeatable.")
-@click.option("--rule", type=click.Choice(list(PRESETS)), default="shp", show_default=True, help="See docs/rules.md.")
+@click.option("--source", type=click.Choice(list(ROWS)), help="The source to crawl; see docs/crawling.md.")
+@click.option("--site", help="The forum's host, for sources with many sites.")
+@click.option("--community", "communities", multiple=True, help="Crawl this community. Repeatable.")
+@click.option(
+    "--rule", type=click.Choice(list(PRESETS)), default="shp", show_default=True, help="The rule; see docs/rules.md."
+)
 @click.option(
     "--format",
     "formats",
@@ -38,9 +40,9 @@ from shp_miner.sources.table import ROWS
     multiple=True,
     default=("pairs",),
     show_default=True,
-    help="See docs/formats.md. Repeatable.",
+    help="Write this format; see docs/formats.md. Repeatable.",
 )
-@click.option("--out", help="Folder of the export. [data/COMMUNITY]")
+@click.option("--out", help="The export's folder. [data/COMMUNITY]")
 @click.option("--store", default=str(DEFAULT_STORE), show_default=True, help="The store's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
@@ -57,11 +59,11 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Write a commented pipeline file for `shp-miner run`; PIPELINE.toml is pipeline.toml unless it is given.
+    """Write a pipeline file with comments for `shp-miner run` (default: pipeline.toml).
 
-    On a terminal it asks for what no option says: which source, which communities, and where the dataset goes. The
-    file has every key with what it does; those that are not needed now are switched off. A file that exists is never
-    touched.
+    On a terminal the command asks for what the options do not say: the source, the communities, and the folder of the
+    dataset. The file describes every key; keys that are not needed now are commented out. An existing file is never
+    changed.
     """
     from shp_miner.pipeline.template import default_out, starting_text
 
@@ -73,17 +75,17 @@ def command(
         if missing:
             raise UsageError(
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
-                "Without a terminal nobody can be asked: see shp-miner init --help.",
+                "Give them as options, because there is no terminal to ask on; see shp-miner init --help.",
             )
     row = ROWS[source or click.prompt("Which source?", type=click.Choice(list(ROWS)), default="discourse")]
     if row.runs_on_many and not site:
-        site = _asked(f"Which site? (such as {row.example_site})", None)
+        site = _asked(f"Which site? (for example {row.example_site})", None)
     communities = communities or tuple(
-        _asked("Which communities? (several with spaces between them)", row.whole_site or None).split()
+        _asked("Which communities? (separate them with spaces)", row.whole_site or None).split()
     )
     if out is None:
         out = default_out(communities, site)
-        out = _asked("Where shall the dataset go?", out) if asking else out
+        out = _asked("Where should the dataset go?", out) if asking else out
     text = starting_text(
         source=row.name, communities=communities, site=site, rule=rule, formats=formats, out=out, store=store
     )
@@ -95,17 +97,17 @@ def command(
 
 
 def _asked(question: str, default: str | None) -> str:
-    """An answer that is more than spaces; without one the question comes again."""
+    """Return an answer that is not empty; ask again until there is one."""
     while True:
         answer: str = click.prompt(question, default=default, type=str).strip()
         if answer:
             return answer
-        say("Nothing was answered; Ctrl-C ends without a file.")
+        say("The answer is empty. Answer, or press Ctrl-C to end without a file.")
 
 
 def _free(pipeline: Path) -> None:
     if pipeline.exists() or pipeline.is_symlink():
-        raise UsageError(f"{pipeline} exists already.", "Edit that one, or name another: shp-miner init other.toml.")
+        raise UsageError(f"{pipeline} exists already.", "Edit that file, or name another: shp-miner init other.toml.")
 
 
 def _write(pipeline: Path, text: str) -> None:
@@ -119,8 +121,8 @@ def _write(pipeline: Path, text: str) -> None:
 
 
 def _people(pipeline: Path, preparation: str, following: list[str]) -> None:
-    say(f"{pipeline} is written. Next:", "")
+    say(f"Wrote {pipeline}. Next:", "")
     if preparation:
         say(f"  # {preparation}")
-    for line, why in zip(following, ("see what it would do and cost", "do it, as often as you like"), strict=True):
+    for line, why in zip(following, ("show the plan and its cost", "run it, as often as you like"), strict=True):
         say(f"  {line:<{len(following[0])}}   # {why}")

@@ -1,4 +1,4 @@
-"""`shp-miner lab`: what every rule is worth, on simulated forums and on a store."""
+"""`shp-miner lab`: measure how often the labels of each rule are right, on simulated forums and on a store."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from shp_miner.cli.saying import say
 @click.command("lab", epilog=example("shp-miner lab data/lab", "shp-miner lab data/lab-real --store data/store"))
 @click.argument("out", type=FilePath())
 @click.option("--world", "worlds", multiple=True, help="Run only this world; see docs/lab.md. Repeatable.")
-@click.option("--threads", type=click.IntRange(min=1), default=2000, show_default=True, help="Threads of each world.")
-@click.option("--no-charts", is_flag=True, help="Draw none; they need the extra `lab`.")
+@click.option("--threads", type=click.IntRange(min=1), default=2000, show_default=True, help="Threads per world.")
+@click.option("--no-charts", is_flag=True, help="Draw no charts (charts need the extra `lab`).")
 @click.option("--store", type=FilePath(), help="Check the rules on this store instead of simulating.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random choice.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes to work with. [the cores]")
+@click.option("--workers", type=click.IntRange(min=1), help="Use at most N processes. [the number of cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -34,11 +34,11 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Measure what every rule is worth, and write tables and charts to OUT.
+    """Measure how often the labels of each rule are right, and write tables and charts to OUT.
 
-    Simulated readers vote on answers of known quality in worlds that differ in traffic, display, herding and more; the
-    labels of every rule are held against the truth. Finished worlds are kept in OUT and taken from there the next time.
-    With --store the rules are checked on real threads instead, where nobody knows the truth.
+    Simulated readers vote on answers of known quality, in worlds that differ in traffic, display, herding and more.
+    The labels of each rule are compared with this quality. Finished worlds stay in OUT, and the next run uses them.
+    With --store, the rules are checked on real threads instead, whose true quality nobody knows.
     """
     if store is not None:
         _refuse_of_worlds()
@@ -62,17 +62,19 @@ def command(
     def people() -> None:
         for one in tables[:2]:
             table(one.title, one.columns, one.shown())
-        say(f"More measures: {out / 'lab.md'}. A simulation, with its own assumptions: docs/lab.md says which.")
+        say(f"More measures: {out / 'lab.md'}. This is a simulation; docs/lab.md lists its assumptions.")
 
     show(to_dict(results), people, as_json=as_json, quiet=quiet)
 
 
 def _refuse_of_worlds() -> None:
-    """Raise UsageError where the command line has an option that would change nothing with --store."""
+    """Raise UsageError if an option on the command line has no effect with --store."""
     context = click.get_current_context()
     for name, option in (("worlds", "--world"), ("threads", "--threads"), ("workers", "--workers")):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{option} is for simulated forums: leave it out with --store.")
+            raise click.UsageError(
+                f"{option} has no effect with --store, because it is for simulated forums: leave it out."
+            )
 
 
 def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
@@ -90,6 +92,6 @@ def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) 
                 table(one.title, one.columns, one.shown())
             else:
                 say(one.title, "", f" {one.note}", "")
-        say(f"How to read these: {out / 'checks.md'}. None of them says that a label is right: docs/real-checks.md.")
+        say(f"How to read these: {out / 'checks.md'}. None proves that a label is right; see docs/real-checks.md.")
 
     show({"out": str(out), "tables": [one.to_dict() for one in tables]}, people, as_json=as_json, quiet=quiet)

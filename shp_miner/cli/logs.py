@@ -1,4 +1,4 @@
-"""Lines on stderr: for people on a terminal, JSON for machines. Rotation is the system's job."""
+"""Log lines on stderr: text on a terminal, JSON elsewhere. The system rotates logs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Literal
 from shp_miner.cli.saying import say
 from shp_miner.errors import in_words
 
-#: Everything below says what it has to say to this logger and its children.
+#: The logger that the whole package logs to, with its children.
 NAME = "shp_miner"
 
 
 @contextmanager
 def logging_to_stderr(form: Literal["auto", "human", "json"], *, quiet: bool) -> Iterator[None]:
-    """Show log lines while the block runs: warnings and errors alone where `quiet`.
+    """Show log lines while the block runs; with `quiet`, warnings and errors only.
 
-    Where lines are JSON, what ends the block is a line as well, so that a log tells when it was and can be parsed.
+    With JSON lines, an error that ends the block is a line too, so that every line of the log can be parsed.
     """
     as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     handler = _Handler(as_json=as_json)
@@ -46,7 +46,7 @@ def logging_to_stderr(form: Literal["auto", "human", "json"], *, quiet: bool) ->
 
 
 class _Handler(logging.Handler):
-    """A line a record; what is in `extra={"data": {...}}` becomes keys of their own in JSON."""
+    """Prints one line per record; in JSON, the keys of `extra={"data": {...}}` become keys of the line."""
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()

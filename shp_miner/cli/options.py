@@ -1,4 +1,4 @@
-"""Options that several commands share, and the options made from the parameters of a rule."""
+"""Options that several commands share, and options made from the parameters of a rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_STORE = Path("data/store")
 
 
 class FilePath(click.Path):
-    """A path; ~ is a home also where no shell has put it in, as in an environment variable or a crontab."""
+    """A path. A leading ~ becomes the home folder, even in an environment variable or a crontab."""
 
     def __init__(self, *, readable: bool = True) -> None:
         super().__init__(path_type=Path, readable=readable)
@@ -37,7 +37,7 @@ class FilePath(click.Path):
         try:
             return path.expanduser()
         except RuntimeError:
-            self.fail(f"{str(path)!r} names the home of nobody on this machine.", param, ctx)
+            self.fail(f"{str(path)!r} names a user that does not exist on this machine.", param, ctx)
 
 
 class Duration(click.ParamType[float]):
@@ -66,7 +66,7 @@ class Moment(click.ParamType[datetime]):
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no date: write 2023-01-01 or 2023-01-01T12:00:00Z.", param, ctx)
+            self.fail(f"{value!r} is not a date: write 2023-01-01 or 2023-01-01T12:00:00Z.", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -84,17 +84,19 @@ class Size(click.ParamType[int]):
 
 
 def work(command: Command) -> Command:
-    """--workers and --memory, which change how fast a command is and nothing else."""
+    """Add --workers and --memory to a command: they change its speed, never its results."""
     for option in (
-        click.option("--memory", type=Size(), help="Memory to keep within, such as 2GiB. [half the machine's]"),
-        click.option("--workers", type=click.IntRange(min=1), help="Processes to work with. [the cores]"),
+        click.option(
+            "--memory", type=Size(), help="Use at most this much memory (for example 2GiB). [half of the machine's]"
+        ),
+        click.option("--workers", type=click.IntRange(min=1), help="Use at most N processes. [the number of cores]"),
     ):
         command = option(command)
     return command
 
 
 def common(command: Command) -> Command:
-    """--store, --json, --quiet and -v."""
+    """Add --store, --json, --quiet and -v to a command."""
     for option in reversed(
         (
             click.option(
@@ -114,12 +116,12 @@ def common(command: Command) -> Command:
 
 
 def example(*lines: str) -> str:
-    """The end of a command's help: an example."""
+    """Return the end of a command's help: examples."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def rule_parameters(command: Command) -> Command:
-    """An option for every parameter of a rule, with the default of `shp`; one not given keeps the rule's value."""
+    """Add an option for each parameter of a rule, with the default of `shp`; without it, the rule's value counts."""
     for name, hint in reversed(get_type_hints(Rule, include_extras=True).items()):
         if name not in ("name", "confounded"):
             command = _rule_option(name, hint)(command)
@@ -154,7 +156,7 @@ def _option_type(name: str, hint: object) -> tuple[_Type, bool]:
 
 
 def _number(fraction: bool, bounds: Sequence[object]) -> _Type:
-    """The click type of a number: whole ones have a least value at most, the greatest is too great to speak of."""
+    """Return the click type of a number; whole numbers have a lower bound at most."""
     at_least, above, below = (
         next((value for one in bounds if (value := getattr(one, name, None)) is not None), None)
         for name in ("ge", "gt", "lt")

@@ -1,4 +1,4 @@
-"""How results and progress look: tables for people, one JSON object for machines, calm lines for logs."""
+"""Output of results and progress: tables for people, one JSON object for machines."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LONG_WORD = 16
 
 
 def complete(store: Path) -> None:
-    """Complete what an earlier run left in a store; that it cannot be done keeps nobody from anything else."""
+    """Complete the unfinished work of an earlier run in a store; if that fails, say so and go on."""
     error = complete_pending(store)
     if error is not None:
-        say(f"What an earlier run left is not completed: {error.message} {error.hint}".strip(), err=True)
+        say(f"The unfinished work of an earlier run was not completed: {error.message} {error.hint}".strip(), err=True)
 
 
 def show(data: Mapping[str, object], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
     """Print a result once: as JSON, or as `people` prints it, or not at all.
 
-    A reader who goes away (`| head -1`) changes nothing about how the command has ended.
+    A reader that stops reading (`| head -1`) does not change the exit code.
     """
     try:
         if as_json:
@@ -48,7 +48,7 @@ def _as_json(data: Mapping[str, object]) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; numbers stand right. Without a terminal it is plain text, never cut."""
+    """Print a table with numbers aligned right. Without a terminal, it is plain text and never cut."""
     from rich import box
     from rich.cells import cell_len
     from rich.console import Console
@@ -99,7 +99,7 @@ def reasons(title: str, tally: Tally) -> None:
 
 @contextmanager
 def progress(label: str, total: int, *, quiet: bool, unit: str = "bytes") -> Iterator[Callable[[float], None]]:
-    """A bar on a terminal, nothing elsewhere; gives the function to call with each advance."""
+    """Show a bar on a terminal and nothing elsewhere; yields the function to call with each advance."""
     if quiet or not sys.stderr.isatty():
         yield lambda _count: None
         return

@@ -1,4 +1,4 @@
-"""`shp-miner run`: everything a pipeline asks for, for cron."""
+"""`shp-miner run`: do all steps of a pipeline once; made for cron."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from shp_miner.pipeline.keys import Pipeline
     from shp_miner.pipeline.ran import Ran
 
-#: As running.STEPS has them; that room's libraries are not needed for the help.
+#: The same as `pipeline.ran.STEPS`, without importing that room's libraries for the help.
 STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
 
 
@@ -26,10 +26,10 @@ STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
     epilog=example("shp-miner run pipelines/discourse.toml", "shp-miner run eli5.toml --only export --dry-run"),
 )
 @click.argument("pipeline", type=FilePath())
-@click.option("--only", type=click.Choice(STEPS), multiple=True, help="Take only this step. Repeatable.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done and what it would cost, and ask nobody.")
-@click.option("--max-seconds", type=Duration(), help="As limits.max_seconds in the file, before it.")
-@click.option("--max-requests", type=click.IntRange(min=0), help="As limits.max_requests in the file, before it.")
+@click.option("--only", type=click.Choice(STEPS), multiple=True, help="Do only this step. Repeatable.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and its cost in requests; send none and change nothing.")
+@click.option("--max-seconds", type=Duration(), help="Override limits.max_seconds of the file (for example 20m).")
+@click.option("--max-requests", type=click.IntRange(min=0), help="Override limits.max_requests of the file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -43,12 +43,12 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Do everything that PIPELINE (a TOML file, see docs/pipelines.md) asks for, in one go.
+    """Do all steps of PIPELINE (a TOML file, see docs/pipelines.md) once.
 
-    Steps: forget, import, recheck, crawl, export, tidy. Run it again as often as you like: what is done is not done
-    twice, and what is left goes on. One run has a store at a time; another ends at once with exit code 75. SIGTERM
-    ends it in order with exit code 3. Lines on stderr are for people on a terminal and JSON elsewhere; the last one is
-    the summary.
+    Steps: forget, import, recheck, crawl, export, tidy. Run it as often as you like: finished work is not repeated, and
+    unfinished work continues. Only one run may use a store; a second run ends at once with exit code 75. SIGTERM ends a
+    run cleanly with exit code 3. Log lines on stderr are text on a terminal and JSON elsewhere; the last line is the
+    summary.
     """
     import msgspec
 

@@ -1,4 +1,4 @@
-"""The only way for text to a person's terminal. What sites, files and people wrote cannot act there."""
+"""Prints all output. Text that sites, files and people wrote cannot control the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ACTS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u
 
 
 def harmless(text: str) -> str:
-    r"""The text as one line in which every character that acts on a terminal is written out, as \u001b.
+    r"""Return the text as one line in which characters that control a terminal are written out, as \u001b.
 
     In JSON that is an escape, so what programs read there is unchanged.
     """
@@ -20,5 +20,5 @@ def harmless(text: str) -> str:
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print each text as a line of its own; a line break inside one is written out."""
+    """Print each text as one line; a line break inside a text is written out."""
     click.echo("\n".join(map(harmless, lines)), err=err)

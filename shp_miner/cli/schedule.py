@@ -1,4 +1,4 @@
-"""`shp-miner schedule`: run a pipeline again and again, by cron or systemd."""
+"""`shp-miner schedule`: run a pipeline regularly with cron or systemd."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Unit(TypedDict):
 
 
 class _Parts(TypedDict):
-    """What one way to run a pipeline consists of; crontabs have a line, systemd has units."""
+    """The parts of a schedule: a line for a crontab, or units for systemd."""
 
     expression: NotRequired[str | None]
     line: NotRequired[str]
@@ -47,10 +47,12 @@ class _Parts(TypedDict):
     ),
 )
 @click.argument("pipeline", type=FilePath())
-@click.option("--every", type=Duration(), default="6h", show_default=True, help="The interval, such as 30m, 6h or 1d.")
-@click.option("--as", "kind", type=click.Choice(KINDS), help="As which; without it, cron where there is a crontab.")
+@click.option(
+    "--every", type=Duration(), default="6h", show_default=True, help="The interval (for example 30m, 6h or 1d)."
+)
+@click.option("--as", "kind", type=click.Choice(KINDS), help="cron or systemd; default: cron if available.")
 @click.option("--install", is_flag=True, help="Install it for your user (as root with systemd: for the machine).")
-@click.option("--remove", is_flag=True, help="Take away what --install installed.")
+@click.option("--remove", is_flag=True, help="Remove the installed schedule.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -63,16 +65,16 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Print a crontab line or systemd units that run PIPELINE (a TOML file, see `shp-miner run`), or install them.
+    """Print or install a crontab line or systemd units that run PIPELINE (a TOML file, see `shp-miner run`).
 
-    Refuses an interval that the pipeline's sites or its own limits do not allow, and names the shortest that they do.
-    The minute follows from this machine's name and the file's path, so that not everybody asks at the same time.
-    docs/cron.md has the rest: logs, credentials, monitoring, and what can go wrong.
+    An interval that is too short for the pipeline's sites or limits is refused; the message names the shortest allowed
+    one. The minute depends on this machine's name and the file's path, so that machines do not all ask a site at the
+    same time. docs/cron.md explains logs, credentials, monitoring and troubleshooting.
     """
     from shp_miner.errors import Error, UsageError
 
     if install and remove:
-        raise UsageError("--install and --remove contradict each other.", "Give one of them.")
+        raise UsageError("--install and --remove cannot be used together.", "Give one of them.")
     if remove:
         return _remove(pipeline, kind, as_json=as_json, quiet=quiet)
 
@@ -86,11 +88,11 @@ def command(
     if "cron" in kinds and cron.expression(every, 0) is None:
         nearest = written(interval.nearest(every, bound))
         raise UsageError(
-            f"A crontab line cannot say every {written(every)} exactly.",
-            f"The nearest that it can is --every {nearest}; --as systemd takes any.",
+            f"A crontab line cannot express every {written(every)} exactly.",
+            f"Use --every {nearest}, the nearest interval that it can, or --as systemd, which takes any.",
         )
     if install and len(kinds) > 1:
-        raise UsageError("There is neither `crontab` nor `systemctl` here.", "Install cron, or leave --install out.")
+        raise UsageError("Neither `crontab` nor `systemctl` is installed.", "Install cron, or leave --install out.")
     job = schedule.job(pipeline, read, every, socket.gethostname())
     parts = {one: _parts(one, job) for one in kinds}
     notes = [
@@ -120,7 +122,7 @@ def _programs() -> list[tuple[str, str]]:
 
 
 def _parts(kind: str, job: Job) -> _Parts:
-    """The text, where it goes, and the commands that bring it there."""
+    """Return the text, its destination, and the commands that install it."""
     from shp_miner.schedule import cron, systemd
 
     if kind == "cron":
@@ -140,11 +142,11 @@ def _credentials(kind: str, job: Job) -> list[str]:
         return []
     names = ", ".join(job.variables)
     where = f"in {systemd.secrets()}" if kind == "systemd" else "as lines NAME=value above the others in the crontab"
-    return [f"Your shell's files are not read: set {names} {where}."]
+    return [f"{kind} does not read your shell's files: set {names} {where}."]
 
 
 def _people(job: Job, parts: Mapping[str, _Parts], notes: Sequence[str], installed: bool) -> None:
-    """The parts on stdout, to be piped on; what is to be said about them on stderr."""
+    """Print the parts on stdout, to be piped on, and notes about them on stderr."""
     flag = shlex.join(["shp-miner", "schedule", str(job.pipeline), "--every", written(job.every_s)])
     for kind, part in parts.items():
         if "line" in part:
@@ -152,17 +154,17 @@ def _people(job: Job, parts: Mapping[str, _Parts], notes: Sequence[str], install
         for unit in part.get("units", []):
             say(f"# {unit['path']}", *unit["text"].split("\n"))
         if installed:
-            say(f"Installed. Its log: {part['log']}", err=True)
+            say(f"Installed. Log: {part['log']}", err=True)
         else:
-            say(f"Nothing is installed. To do it: {flag} --as {kind} --install", err=True)
-            say(f"or put it there yourself: {', '.join(part['commands'])}", err=True)
+            say(f"Nothing is installed yet. Install it with: {flag} --as {kind} --install", err=True)
+            say(f"or install it yourself with: {', '.join(part['commands'])}", err=True)
     for note in notes:
         say(note, err=True)
     if installed and list(parts) == ["systemd"]:
         from shp_miner.schedule import systemd
 
         if not systemd.for_machine():
-            say("It runs while you are logged in; `loginctl enable-linger` makes it run always.", err=True)
+            say("It runs only while you are logged in; `loginctl enable-linger` lets it run always.", err=True)
 
 
 def _take_away(kind: str, pipeline: Path) -> bool:
@@ -178,6 +180,6 @@ def _remove(pipeline: Path, kind: str | None, *, as_json: bool, quiet: bool) -> 
     path = schedule.absolute(pipeline)
     places = [kind] if kind else [one for one, name in _programs() if programs.there(name)]
     removed = [one for one in places if _take_away(one, path)]
-    told = f"Removed from {' and '.join(removed)}." if removed else f"Nothing was installed for {path}."
+    told = f"Removed from {' and '.join(removed)}." if removed else f"No schedule was installed for {path}."
     show({"pipeline": str(path), "removed": removed}, lambda: say(told), as_json=as_json, quiet=quiet)
     return 0

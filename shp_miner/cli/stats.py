@@ -1,4 +1,4 @@
-"""`shp-miner stats`: what a store holds."""
+"""`shp-miner stats`: show a store's communities, sizes and version."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHOWN = 20
 
 
 @click.command("stats", epilog=example("shp-miner stats --store data/store --json"))
-@click.option("--as-of", metavar="VERSION|TIME", help="The store as it was.")
+@click.option("--as-of", metavar="VERSION|TIME", help="Show an earlier version of the store.")
 @common
 def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
-    """Show what a store holds: communities, sizes, version, and months whose scores were read too early."""
+    """Show a store's communities, sizes and version, and months whose scores were read too early."""
     from shp_miner.health.stats import stats
     from shp_miner.store import Store
 
@@ -42,7 +42,7 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
                 for row in data["read_too_early"]
             ]
             table(
-                "Scores read within a day of writing: noise, and dropped by every rule",
+                "Scores read within 24 h of writing: every rule drops them as noise",
                 ("community", "month", "answers", "share"),
                 rows,
             )

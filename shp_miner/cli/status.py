@@ -1,4 +1,4 @@
-"""`shp-miner status`: how a store is doing, and what has been wrong for too long."""
+"""`shp-miner status`: show a store's runs, failures and overdue work."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ if TYPE_CHECKING:
     from shp_miner.crawling.look import Thread
     from shp_miner.health.status import RunShown, Status
 
-#: What is shown of the threads of a community.
+#: The counts shown of the threads of a community.
 _THREADS = ("threads", "waiting", "due", "failing", "given_up", "unreadable")
 
 
 @click.command("status", epilog=example("shp-miner status", "shp-miner status --stale 36h --quiet || mail-somebody"))
 @click.option(
-    "--stale", type=Duration(), default="2d", show_default=True, help="Exit with 3 if something is wrong for longer."
+    "--stale", type=Duration(), default="2d", show_default=True, help="Exit with 3 if a problem lasts longer than this."
 )
 @click.option(
-    "--min-free", type=Size(), default="1GB", show_default=True, help="Less than this free on its disk is wrong."
+    "--min-free",
+    type=Size(),
+    default="1GB",
+    show_default=True,
+    help="Exit with 3 if less than this is free on the store's disk.",
 )
 @common
 def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool) -> int:
-    """Show the last runs, how far communities are read, what is due, what fails, and the size of a store.
+    """Show a store's last runs, how far communities are read, due visits, failing threads, and sizes.
 
-    The exit code is 3 if the last run was killed, the disk is nearly full, a forget request is not finished, or one of
-    these is so for longer than --stale: no run has ended well, a thread fails, a visit is overdue, or a site refuses
-    its threads. It disturbs nobody and may be called while a run goes on.
+    The exit code is 3 if the last run was killed, the disk is nearly full, or a forget request is not finished. It is
+    also 3 if one of these lasts longer than --stale: no run ended well, a thread fails, a visit is overdue, or a site
+    refuses its threads. You may call it during a run.
     """
     from shp_miner.health.status import status
 
@@ -69,21 +73,21 @@ def _people(found: Status) -> None:
     if found.given_up_last:
         rows = [(one.post_id, one.community, one.site, at(one.since), one.error) for one in found.given_up_last]
         title = f"Given up, the last {len(rows)} of {found.given_up:,}"
-        table(title, ("thread", "community", "site", "failing since", "why"), rows)
+        table(title, ("thread", "community", "site", "failing since", "reason"), rows)
     tables = []
     for name, shown in found.tables.items():
         sizes = (shown.observations, shown.files, sized(shown.bytes), sized(shown.disk_bytes))
         tables.append((name, *sizes, shown.version, f"{shown.oldest_version}, of {ago(shown.oldest_version_at)}"))
     columns = ("table", "observations", "files", "size", "with old versions", "version", "oldest version")
     table(f"Store {found.store}", columns, tables)
-    table("Now", ("what", "state"), _now(found, ago, at))
+    table("Current state", ("what", "state"), _now(found, ago, at))
     for wrong in found.wrong:
         since = "" if wrong.since is None else f"Since {ago(wrong.since)}: "
         say(f"! {since}{wrong.says}")
     if not found.wrong:
-        say(f"Nothing has been wrong for longer than {rounded(found.stale_s)}.")
+        say(f"No problem has lasted longer than {rounded(found.stale_s)}.")
     else:
-        say(f"Wrong for longer than {rounded(found.stale_s)}: {', '.join(one.what for one in found.wrong)}.")
+        say(f"Problems, exit code 3: {', '.join(one.what for one in found.wrong)}.")
 
 
 def _now(
@@ -98,20 +102,20 @@ def _now(
             "run",
             "none" if going is None else f"process {going['process']}: {going['doing']}, since {ago(going['since'])}",
         ),
-        ("threads to visit now", f"{found.due:,}"),
-        ("longest overdue", thread(found.unchecked_longest)),
-        ("last seen longest ago", thread(found.oldest_unchecked)),
+        ("visits due now", f"{found.due:,}"),
+        ("longest overdue visit", thread(found.unchecked_longest)),
+        ("thread read longest ago", thread(found.oldest_unchecked)),
         (
             "threads that cannot be read",
-            f"{found.unreadable:,}" + "; hidden from exports" * bool(found.unreadable),
+            f"{found.unreadable:,}" + "; left out of exports" * bool(found.unreadable),
         ),
         ("next visit", "-" if found.next_visit is None else ago(found.next_visit)),
         ("threads to read", f"{found.waiting:,}"),
-        ("threads that fail", f"{found.failing:,}"),
-        ("failing longest", thread(failing) + (f": {failing.error}" if failing is not None else "")),
+        ("failing threads", f"{found.failing:,}"),
+        ("thread failing longest", thread(failing) + (f": {failing.error}" if failing is not None else "")),
         (
             "threads given up",
-            f"{found.given_up:,}" + ("; `shp-miner recheck --given-up` tries them" * bool(found.given_up)),
+            f"{found.given_up:,}" + ("; `shp-miner recheck --given-up` retries them" * bool(found.given_up)),
         ),
         ("forget requests", _forgetting(found, ago)),
         ("free on the disk", sized(found.free_bytes)),

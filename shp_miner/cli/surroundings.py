@@ -1,4 +1,4 @@
-"""What a process finds when it starts: its three streams, and how much memory it may have."""
+"""Checks of the process's surroundings at the start: standard streams, and the memory limit."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TextIO
 from shp_miner.errors import TryLater
 from shp_miner.units import sized
 
-#: The least address space (bytes) in which the libraries work. With less they abort, or try for ever.
+#: The least address space (bytes) in which the libraries work. With less they abort, or retry for ever.
 _LEAST = 3_000_000_000
 _LEAST_OF_A_CORE = 64_000_000
 
 
 def open_streams() -> None:
-    """Open the standard streams that were closed, and let all print whatever a name holds.
+    """Open standard streams that were closed, and let all streams print any name.
 
-    The first file that is opened would get a closed stream's number, and what a library prints would go into it.
+    Otherwise the first opened file would get a closed stream's number, and a library's output would go into that file.
     """
     for number in (0, 1, 2):
         try:
@@ -39,11 +39,11 @@ def _whole(stream: TextIO | None, number: int) -> TextIO:
 
 
 def require_memory() -> None:
-    """Raise TryLater where a limit leaves too little memory to begin."""
+    """Raise TryLater if the process may use too little memory to begin."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     least = _LEAST + _LEAST_OF_A_CORE * (os.cpu_count() or 1)
     if limit != resource.RLIM_INFINITY and limit < least:
         raise TryLater(
-            f"This process may have {sized(limit)} of address space (ulimit -v), and needs {sized(least)}.",
-            "Raise that limit; to bound memory itself, use --memory, or MemoryMax of systemd.",
+            f"This process may use {sized(limit)} of address space (ulimit -v), but needs {sized(least)}.",
+            "Raise that limit; to limit memory itself, use --memory, or MemoryMax of systemd.",
         )

@@ -1,4 +1,4 @@
-"""`shp-miner vacuum`: old versions out of a store."""
+"""`shp-miner vacuum`: delete files that only old versions of a store need."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from shp_miner.units import sized
 
 
 @click.command("vacuum", epilog=example("shp-miner vacuum", "shp-miner vacuum --keep 30d --store data/store"))
-@click.option("--keep", type=Duration(), default="7d", show_default=True, help="Keep versions that are younger.")
+@click.option(
+    "--keep", type=Duration(), default="7d", show_default=True, help="Keep versions that are younger than this."
+)
 @common
 def command(keep: float, store: Path, as_json: bool, quiet: bool) -> int:
-    """Delete the files that only old versions of a store need; `shp-miner run` does it about daily by itself.
+    """Delete files that only old versions of a store need. `shp-miner run` does this about once a day.
 
-    No row goes, and no export changes. Afterwards --as-of opens no version that was over before the time to keep.
+    No row of the current version is deleted, and no export changes. Afterwards --as-of cannot open versions that were
+    replaced before the time to keep.
     """
     import msgspec
 
@@ -31,7 +34,7 @@ def command(keep: float, store: Path, as_json: bool, quiet: bool) -> int:
 
     def people() -> None:
         size = sized(done.size_bytes)
-        say(f"Deleted {done.files:,} data files ({size}) and {done.log_files:,} files of the log in {store}.")
+        say(f"Deleted {done.files:,} data files ({size}) and {done.log_files:,} log files in {store}.")
 
     show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     return 0

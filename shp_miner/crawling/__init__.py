@@ -1,4 +1,4 @@
-"""Crawling: living forums into the store, and visits to what was read before."""
+"""Crawling: reading live forums into the store, and visiting the threads again as they age."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What an archive tells of the past: its observations bear the time at which it read, which may be long ago.
+"""Times for items that an archive shows again after they were hidden or purged.
 
-So they would lose against what a crawl noted since then, and what the archive shows again would stay hidden. They are
-placed just after what they answer to, a microsecond each: ages of scores stay true.
+An archive's observation has the time at which the archive read the item, which may be long ago. A crawl may have noted
+the item as gone since then. The older observation would lose, and the item would stay hidden. So it gets the time of
+that note plus one microsecond. Score ages stay true.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Shown = TypeVar("Shown", Post, Answer)
 def after_what_is_known(
     store: Store, state: State, origin: Origin, threads: Iterable[Known], items: Sequence[Shown]
 ) -> list[Shown]:
-    """The items of threads, of which some may be shown again, with times after which they count as the newest."""
+    """Return the items. An item that was noted as gone and is shown again gets a time just after that note."""
     doubtful = {known.post_id for known in threads if _was_away(state, origin, known)}
     wanted = [item for item in items if item.post_id in doubtful and item.state == "live"]
     away = noted_away(store, [_item(origin, one) for one in wanted])

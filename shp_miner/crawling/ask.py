@@ -1,7 +1,7 @@
-"""Asking a source: what it says is bounded here, so that it can only cost the record or the thread that it is about.
+"""Asking a source. Invalid data costs only its own record or thread.
 
-A record that makes no sense is left out and counted in `lost`. What nobody thought of is the failure of what was asked
-for, whatever exception it is.
+A record with impossible values is left out and counted in `lost`. An unexpected exception fails only the request that
+caused it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _MEANT = (Error, OverBudget, Gone, Unreadable)
 
 
 class Seen(msgspec.Struct):
-    """Items by id: those that can be stored, and the states of all that were shown.
+    """Items by id: the items that can be stored, and the states of all items that were shown.
 
-    `whole` is false where some of what was shown cannot even be named.
+    `whole` is false if some of the shown items have no usable id.
     """
 
     posts: list[Post]
@@ -42,7 +42,10 @@ class Seen(msgspec.Struct):
 
 
 class Asking:
-    """A source, asked with care. `now` tells the time in microseconds since 1970; `lost` counts records by reason."""
+    """A source, asked with care.
+
+    `now` gives the time in microseconds since 1970; `lost` counts unusable records by reason.
+    """
 
     def __init__(self, source: Source, now: Callable[[], int]) -> None:
         self._source, self._now = source, now
@@ -55,11 +58,11 @@ class Asking:
         self.lost: Counter[str] = Counter()
 
     def origin(self, community: str) -> Origin:
-        """What the store calls the place of a community."""
+        """Return the origin under which the store keeps a community."""
         return Origin(self._source.name, self._source.platform, self._source.site, community)
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
-        """See Source. A time in the future says nothing: such a thread counts as changed at no time that is known."""
+        """Return a page; see Source. A thread with a time in the future gets no time of change."""
         with self._guarded(f"The listing of {community}"):
             page = self._source.listing(community, since=since, token=token)
             latest = self._now() + SKEW_US
@@ -73,21 +76,19 @@ class Asking:
         return Listing(_latest(threads), page.next, page.capped)
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """See Source; the thread that was asked for, with the answers that can be stored."""
+        """Return the requested thread with the answers that can be stored; see Source."""
         with self._guarded(f"Thread {post_id}") as lost:
             try:
                 thread = self._source.thread(community, post_id)
             except Unreadable as unreadable:
                 if lost:  # what was left out may be what is missing
-                    raise BadInput(
-                        f"{self.site} answered for thread {post_id} with records that cannot be used."
-                    ) from unreadable
+                    raise BadInput(f"{self.site} sent unusable records for thread {post_id}.") from unreadable
                 raise
             thread.missing += lost.total()
             return self._checked(community, post_id, thread)
 
     def threads(self, community: str, post_ids: Sequence[str]) -> dict[str, Thread]:
-        """See ManyThreads: those of the threads that are there and can be stored, by id."""
+        """Return the threads that exist and can be stored, by id; see ManyThreads."""
         source = self._source
         assert isinstance(source, ManyThreads)
         found = {}
@@ -95,7 +96,7 @@ class Asking:
             threads = source.threads(community, post_ids)
             if lost and len(post_ids) > 1:
                 lost.clear()  # whose they are shows when fewer are asked for
-                raise BadInput(f"{self.site} answered with records that cannot be used.")
+                raise BadInput(f"{self.site} sent unusable records.")
             for thread in threads:
                 if thread.post.post_id in post_ids:
                     thread.missing += lost.total()
@@ -103,7 +104,7 @@ class Asking:
         return found
 
     def again(self, origin: Origin, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Seen:
-        """See Source: what was asked for of what there is."""
+        """Return the requested items that exist; see Source."""
         with self._guarded(f"{len(post_ids) + len(answer_ids)} items") as lost:
             found = self._source.again(post_ids, answer_ids)
             asked_posts, asked_answers = set(post_ids), set(answer_ids)
@@ -119,7 +120,7 @@ class Asking:
             )
 
     def items(self, origin: Origin, threads: Sequence[Known]) -> Iterator[Seen]:
-        """The known items of threads, as many at a time as the source takes. What is gone is among them."""
+        """Yield the known items of threads, gone items included, as many at a time as the source takes."""
         asked: list[tuple[str, str | None]] = [(known.post_id, None) for known in threads]
         asked += [(known.post_id, answer_id) for known in threads for answer_id, _ in known.answers]
         asked += [(known.post_id, answer_id) for known in threads for answer_id in known.gone_answers]
@@ -150,12 +151,12 @@ class Asking:
         post, origin = thread.post, self.origin(community)
         if post.post_id != post_id:
             lose("other_thread")
-            raise BadInput(f"{self.site} answered for thread {post_id} with thread {post.post_id:.40}.")
+            raise BadInput(f"{self.site} sent thread {post.post_id:.40} instead of thread {post_id}.")
         try:
             check_item(origin, post, self._now())
         except Lost as lost:
             lose(lost.reason)
-            raise BadInput(f"{self.site} says of thread {post_id} what cannot be: {lost.what}.") from None
+            raise BadInput(f"{self.site} sent invalid data for thread {post_id}: {lost.what}.") from None
         thread.missing = max(0, min(thread.missing, _MANY))
         if thread.changed_at is not None and not 0 <= thread.changed_at <= self._now() + SKEW_US:
             thread.changed_at = None

@@ -1,4 +1,4 @@
-"""Which threads a run over a community reads: claimed from the crawl's state, a few at a time, and never too many."""
+"""Claiming threads: which threads a run over a community reads, a few at a time and within its limit."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Claim = Callable[[Origin, int, int, int], list[str]]
 class Claims:
     """The threads of one run over a community, at most `limit` in all its steps.
 
-    `now` tells the time in microseconds since 1970. Whoever meets a closed door says so in `shut`,
-    and whoever gets no answer at all in `answered`.
+    `now` gives the time in microseconds since 1970. The reader sets `shut` if the site refuses a thread, and clears
+    `answered` if the site does not answer.
     """
 
     def __init__(self, state: State, origin: Origin, now: Callable[[], int], limit: int | None) -> None:
@@ -38,10 +38,10 @@ class Claims:
         self.cut_off: str | None = None
 
     def batches(self, claim: Claim, did: Did, size: int) -> Generator[list[str], None, None]:
-        """Threads that are this run's to read, up to `size` at a time; what is not read is given back.
+        """Yield threads that this run has claimed, up to `size` at a time; unread threads are released.
 
-        `did` is what their reader has done so far: its failures are looked at after each. Raises TryLater where the
-        site lets none of several in a row be read.
+        `did` is what the reader has done so far. Its failures are counted after each batch. Raises TryLater if the site
+        fails or refuses several threads in a row.
         """
         down = 0
         while self._left is None or self._left > 0:
@@ -59,9 +59,9 @@ class Claims:
                     claimed = claimed[size:]
                     down = down + 1 if did.failed > failed or self.shut else 0
                     if down >= (_SENSELESS if self.answered and not self.shut else DOWN):
-                        how = f"did not let {down} threads in a row be read: {self.shut}" if self.shut else ""
+                        how = f"refused {down} threads in a row: {self.shut}" if self.shut else ""
                         raise TryLater(
-                            f"{self._origin.site} {how or f'failed {down} times in a row.'}", "The next run goes on."
+                            f"{self._origin.site} {how or f'failed {down} times in a row.'}", "The next run continues."
                         )
             finally:
                 self._state.release(self._origin, claimed)

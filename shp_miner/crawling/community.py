@@ -1,7 +1,7 @@
-"""Crawling one community: the parts of a run over it, in their order, and what they did, added up.
+"""Crawling one community: the parts of a run in their order, and the sum of what they did.
 
-Each part (`listing`, `reading`, `visits`) does its work and knows what it did, whatever ends it. A run that was ended
-anywhere is gone on with by the next one: a thread is written to the store, then marked in the crawl's state.
+Each part (`listing`, `reading`, `visits`) keeps count of its work, also if it is interrupted. The next run continues an
+interrupted one, because a thread is written to the store before it is marked in the crawl's state.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ INTERRUPTED = "interrupted"
 
 
 class Part(Protocol):
-    """A part of a run over a community. `did` is what it did, also where `take` was ended by an exception."""
+    """A part of a run over a community. `did` is its work so far, also after an exception in `take`."""
 
     did: Did
 
     def take(self) -> None:
-        """Do all that can be done now."""
+        """Do all work that can be done now."""
         ...
 
 
 class Crawl:
     """One source's communities into one store.
 
-    `limit` is how many threads are read at most for each community; `visits_s` are the ages of later visits, ascending.
-    `say` gets a calm line now and then.
+    `limit` is the most threads to read per community; `visits_s` are the ages of later visits, ascending. `say` gets
+    progress lines.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Crawl:
         self.ended = False
 
     def run(self, community: str) -> Crawled:
-        """List what is new or changed in a community (its name as `verify` gave it), and read it.
+        """List new and changed threads of a community (its name as `verify` returned it), and read them.
 
-        A run that may not go on (a budget, a source that is down, Ctrl-C) returns what it did, and why it stopped.
+        If the run must stop (a budget, a source that is down, Ctrl-C), return what it did and why it stopped.
         """
         context, state = self._context(community), self._state
         done = self._done(
@@ -78,10 +78,10 @@ class Crawl:
         return done
 
     def recheck(self, community: str, unseen_since: int = 0) -> Crawled:
-        """Visit the threads that are due, by their items' ids where the source has that.
+        """Visit the threads that are due, by the ids of their items if the source can do that.
 
-        What was given up and is to be tried once more is read whole, and so is what was gone or unreadable. With
-        `unseen_since`, every thread that was last read before that time (microseconds since 1970) is visited as well.
+        Threads that were given up, gone or unreadable are read whole when they are tried again. With `unseen_since`,
+        also visit every thread that was last read before that time (microseconds since 1970).
         """
         context, state = self._context(community), self._state
         parts: list[Part] = [
@@ -166,7 +166,7 @@ def _give_up(context: Context, done: Crawled) -> None:
     if hopeless and (done.read or (done.stopped != INTERRUPTED and _another_can_be_read(context))):
         for post_id in hopeless:
             context.state.give_up(origin, post_id)
-            context.say(f"{origin.community}: thread {post_id} has failed for too long and is given up")
+            context.say(f"{origin.community}: thread {post_id} failed for too long and is given up")
 
 
 def _another_can_be_read(context: Context) -> bool:

@@ -1,6 +1,6 @@
-"""Items that could not be read or that a platform called gone: the evidence, kept until it is clear what they are.
+"""Items that could not be read or that a platform called gone: the evidence, kept until their state is clear.
 
-It stands in the crawl's SQLite file: ids, times and the kind of evidence, and nothing that anybody wrote.
+The evidence is in the crawl's SQLite file: ids, times and the kind of evidence, and no text of any author.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ _COLUMNS = "post_id, answer_id, whole, against, state, since, askings, first_ask
 
 
 class Doubt(msgspec.Struct, frozen=True):
-    """An item in doubt. `answer_id` is null for a post, and `whole` says that the whole thread is meant.
+    """An item in doubt.
 
-    `state` is what a purge would leave it in. `since` is when it was first in doubt. `askings` counts the askings that
-    speak against it, the first at `first_asked` (null before there is one). Times are microseconds since 1970.
+    `answer_id` is null for a post. `whole` means that the whole thread is in doubt. `state` is the state that a purge
+    would leave. `since` is when the doubt began. `askings` counts the requests that confirmed it, the first at
+    `first_asked` (null before the first). Times are microseconds since 1970.
     """
 
     post_id: str
@@ -64,7 +65,7 @@ class Doubts:
         state: State,
         now: int,
     ) -> Doubt:
-        """Note evidence against an item, and return all that is known against it by now."""
+        """Note evidence against an item. Return all evidence against it so far."""
         key = (origin.source, origin.site, post_id, answer_id or "")
         counts = against not in CLOSED
         with transaction(self._database):
@@ -84,7 +85,7 @@ class Doubts:
         return _doubt(row)
 
     def clear(self, origin: Origin, post_id: str, answer_ids: Iterable[str | None] | None = None) -> None:
-        """Forget doubts: those of a whole thread and all its items, or of these items only (None is the post)."""
+        """Delete doubts: all of a thread, or only those of these items (None is the post)."""
         thread = (origin.source, origin.site, post_id)
         with transaction(self._database):
             if answer_ids is None:
@@ -95,9 +96,9 @@ class Doubts:
                 )
 
     def shown(self, origin: Origin, post_id: str) -> bool:
-        """Forget the doubt whether a thread is there as a whole: it is shown, if only in part.
+        """Delete the doubt about a whole thread, because the thread is shown again, at least in part.
 
-        Returns whether a closed door or a wall stood before it.
+        Returns whether the evidence was a closed community or a wall.
         """
         key = (origin.source, origin.site, post_id, "")
         with transaction(self._database):
@@ -115,7 +116,7 @@ class Doubts:
         return found.fetchone() is not None
 
     def unconfirmed(self, origin: Origin) -> tuple[int, int]:
-        """How many threads and how many single items of a community are absent or refused, and not believed gone."""
+        """Count a community's whole threads and single items that are absent or refused, but not confirmed gone."""
         row = self._database.execute(
             "SELECT coalesce(sum(whole), 0), coalesce(sum(NOT whole), 0) FROM doubts "
             "WHERE source = ? AND site = ? AND community = ? AND against IN ('missing', 'forbidden')",
@@ -124,7 +125,7 @@ class Doubts:
         return int(row[0]), int(row[1])
 
     def unhidden(self, origin: Origin) -> list[Doubt]:
-        """Doubts of a community whose items the store does not hide yet: of this run, or of one that was killed."""
+        """Return a community's doubts whose items the store does not hide yet, also those of a killed run."""
         rows = self._database.execute(
             f"SELECT {_COLUMNS} FROM doubts WHERE source = ? AND site = ? AND community = ? AND NOT hidden",
             (origin.source, origin.site, origin.community),
@@ -132,7 +133,7 @@ class Doubts:
         return [_doubt(row) for row in rows]
 
     def hid(self, origin: Origin, doubts: Sequence[Doubt]) -> None:
-        """Note that the store hides these."""
+        """Note that the store hides the items of these doubts."""
         with transaction(self._database):
             self._database.executemany(
                 f"UPDATE doubts SET hidden = 1 WHERE {_KEY}",

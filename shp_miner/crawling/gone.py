@@ -1,11 +1,11 @@
-"""What a crawl finds gone or unreadable: the evidence against each item, and what follows from it when the run ends.
+"""Items that a crawl finds gone or unreadable: the evidence against each, and its effect at the end of the run.
 
-    readable --cannot be read--> unreadable (hidden from exports, asked for again) --confirmed--> gone (purged)
+    readable --cannot be read--> unreadable (hidden from exports, requested again) --confirmed--> gone (purged)
     readable --the platform's own flag--> gone
     unreadable or gone --shown again--> readable
 
-Purging cannot be undone, so one doubtful answer never leads to it. A brake stands above all: where too much is gone at
-once, it is hidden, and asked for again before anything is purged.
+A purge cannot be undone, so one doubtful answer never leads to it. A brake applies to all evidence: if too many items
+are gone at once, they are hidden, and requested again before anything is purged.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Tombstone = Literal["deleted", "removed"]
 
 
 class Settled(msgspec.Struct):
-    """What became of a run's doubts: items that are gone for good, threads that stay unreadable, and why where many."""
+    """The outcome of a run's doubts: purged items, threads that stay unreadable, and a sentence if they are many."""
 
     gone: int = 0
     unreadable: int = 0
@@ -65,9 +65,10 @@ class Settled(msgspec.Struct):
 
 
 class Doubtful:
-    """What one run over a community finds gone or unreadable. `now` tells the time in microseconds since 1970.
+    """The items that one run over a community found gone or unreadable.
 
-    `at_once`: what is noted of an item follows just after its newest observation, as an archive tells of the past.
+    `now` gives the time in microseconds since 1970. With `at_once`, a note about an item gets a time just after the
+    item's newest observation, because the source is an archive.
     """
 
     def __init__(
@@ -83,11 +84,11 @@ class Doubtful:
 
     @property
     def asked(self) -> int:
-        """How many threads this run has asked for that were there, in part or not at all."""
+        """Return how many existing threads this run has requested, whether or not they could be read."""
         return self._threads
 
     def thread(self, known: Known, against: Against, how: Tombstone, why: str = "", *, certain: bool = False) -> None:
-        """A whole thread is gone or cannot be read. `certain`: a look-up by id says so as well."""
+        """Note that a whole thread is gone or unreadable. `certain`: a look-up by id confirms it."""
         self._asked(known)
         now, origin = self._now(), self._origin
         if known.gone_at is not None:
@@ -99,10 +100,10 @@ class Doubtful:
         self._state.unreadable(origin, known.post_id, times + 1, now + _wait_us(times))
 
     def parts(self, known: Known, post: Shown, answers: Mapping[str, Shown], absent: Against | None) -> int | None:
-        """Parts of a thread that was read: its post, and answers that were there and are absent, or stubs.
+        """Note the missing parts of a thread that was read: its post, absent answers, and stubs.
 
-        `absent` is what speaks against an answer that is not there, None where nothing does. Returns when the thread is
-        to be asked for again, null where nothing is in doubt.
+        `absent` is the evidence against an absent answer, None if there is none. Returns when to request the thread
+        again, None if nothing is in doubt.
         """
         self._asked(known)
         back = {answer_id for answer_id, state in answers.items() if state == "live"}
@@ -121,11 +122,11 @@ class Doubtful:
         return min((self._now() + _wait_us(doubt.askings - 1) for doubt in again), default=None)
 
     def certain(self, known: Known, answer_ids: Iterable[str]) -> None:
-        """A look-up by id says as well that these answers are gone."""
+        """Note that a look-up by id confirms that these answers are gone."""
         self._certain.update((known.post_id, answer_id) for answer_id in answer_ids)
 
     def settle(self, vouched: Callable[[], bool]) -> Settled:
-        """Purge what is certain by now, hide the rest. `vouched` says whether another thread can be read."""
+        """Purge items with sufficient evidence and hide the others. `vouched`: another thread can be read."""
         done = Settled(unreadable=sum(doubt.whole for doubt in self._doubts.values()))
         braked, slow = self._braked(), self._many_lately()
         ripe = [
@@ -236,12 +237,12 @@ class Doubtful:
             return f"{many} cannot be read{why and f' ({why})'}; they are hidden, not purged."
         if braked:
             items = f"{len(self._doubts)} items of {self._threads} threads"
-            return f"{items} are gone at once; they are hidden and asked for again before anything is purged."
+            return f"{items} disappeared at once; they are hidden and requested again before anything is purged."
         return None
 
 
 def tells_of_unknown(threads: Iterable[Known], posts: Iterable[Post], answers: Iterable[Answer]) -> bool:
-    """Whether items of threads are said to be gone that this crawl never read: the store may have text of others."""
+    """Whether items are reported gone that this crawl never read: the store may have their text from other sources."""
     read: set[tuple[str, str | None]] = set()
     for known in threads:
         ids = [*(answer_id for answer_id, _ in known.answers), *known.gone_answers]

@@ -1,7 +1,7 @@
-"""Threads that were read: stored together, then marked in the crawl's state.
+"""Storing threads that were read, several at a time, then marking them in the crawl's state.
 
-A thread is written to the store, then marked, so whatever ends a run loses nothing that is marked. Writing costs as
-much for one thread as for twenty: so a few wait for each other, and none for long.
+A thread is written to the store before it is marked, so an interrupted run loses no marked thread. Writing one thread
+costs as much as writing twenty, so a few threads wait for each other for a short time.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Shown = TypeVar("Shown", Post, Answer)
 
 
 class ReadThread(msgspec.Struct):
-    """A thread as it was read at `read_at` (microseconds since 1970), and what was known of it before.
+    """A thread as read at `read_at` (microseconds since 1970), and what was known of it before.
 
-    `states` are those of all answers that are shown, by id, and `absent` is what speaks against any other. `found` are
-    answers that the thread lacked and a look-up by id has shown; `certain` are those that it has not shown either.
+    `states` are the states of all shown answers, by id. `absent` is the evidence against any other answer. `found` are
+    answers that were missing in the thread but found by id; `certain` are answers that were not found by id either.
     """
 
     thread: Thread
@@ -47,7 +47,7 @@ class ReadThread(msgspec.Struct):
 
 
 class Keeping:
-    """Holds threads that were read until they are stored. What was stored and marked is added to `did`."""
+    """Holds threads that were read until they are stored. Adds what was stored and marked to `did`."""
 
     def __init__(self, context: Context, did: Did) -> None:
         self._context, self._did = context, did
@@ -56,7 +56,7 @@ class Keeping:
         self._together = 1
 
     def add(self, known: Known, thread: Thread) -> None:
-        """Take a thread that was read just now, and store what is held if it is time for that."""
+        """Take a thread that was just read, and store the held threads if it is time."""
         read_at = self._context.now()
         # Where the platform kept some answers back, nobody can tell which of them are gone.
         absent: Evidence | None = None if thread.missing else "missing"
@@ -72,7 +72,7 @@ class Keeping:
             self.store()
 
     def store(self) -> None:
-        """Store what is held in one piece, then mark each thread as read."""
+        """Store all held threads in one piece, then mark each as read."""
         held, self._held = self._held, []
         if not held:
             return
@@ -113,10 +113,10 @@ class Keeping:
 def looked_up(
     context: Context, known: Known, shown: Mapping[str, State], absent: Evidence | None
 ) -> tuple[list[Answer], list[str]]:
-    """Answers that were there and are absent now: those that are there by id after all, and the ids of the others.
+    """Return the known answers that are absent now: those found by id, and the ids of those not found.
 
-    A page may have slipped. Both are empty where the source cannot look items up, or nothing speaks against what is
-    absent.
+    Pages of a listing may shift, so an absent answer may still exist. Both lists are empty if the source cannot look up
+    by id, or if there is no evidence against absent answers.
     """
     lost = [answer_id for answer_id, _ in known.answers if answer_id not in shown] if absent else []
     return context.look_up.answers(context.origin, known, lost)
@@ -125,7 +125,10 @@ def looked_up(
 def append(
     context: Context, threads: Sequence[Known], posts: list[Post], answers: list[Answer], read_at: Mapping[str, int]
 ) -> None:
-    """Store what a source showed of some threads, read at these times by id (microseconds since 1970), others now."""
+    """Store the items that a source showed of some threads.
+
+    `read_at` has the time of each thread's reading by id (microseconds since 1970); other threads count as read now.
+    """
     if context.source.tells_the_past:
         posts = after_what_is_known(context.store, context.state, context.origin, threads, posts)
         answers = after_what_is_known(context.store, context.state, context.origin, threads, answers)

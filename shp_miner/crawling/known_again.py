@@ -1,6 +1,6 @@
-"""Knowing again what crawls had read, where their file was lost: from the rows that they left in the store.
+"""Rebuilding a lost crawl file from the rows that crawls left in the store.
 
-Without it nobody would miss what was deleted meanwhile. Threads that came by import alone are not among them.
+Without it, content deleted meanwhile would never be missed. Threads that came only by import are not included.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _THREAD = ("source", "site", "post_id")
 
 
 def know_again(store: Store, state: State, now: int) -> int:
-    """Have a state that remembers no site know the threads in the store that living sources wrote; how many they are.
+    """Register the threads in the store that crawls wrote, if the state knows no site; return their number.
 
-    All are due for a visit at once. What nobody knows the time of counts as read `now` (microseconds since 1970). Costs
-    a look where nothing is to be done. It may be ended at any moment and is then done again.
+    All threads are due at once. A thread without a known reading time counts as read `now` (microseconds since 1970).
+    The check costs little if there is nothing to do. An interrupted call is repeated from the start.
     """
     if not state.is_new or not store.exists:
         return 0
     count, sites = 0, set()
-    with explained(f"looking through the store {store.path}"):
+    with explained(f"searching the store {store.path}"):
         snapshot = store.snapshot()
         theirs = pl.col("source").is_in(list(ROWS))
         if snapshot.scan("posts").filter(theirs).select("source").head(1).collect().is_empty():

@@ -1,7 +1,7 @@
 """Listing a community: which of its threads are new or changed.
 
-A listing is complete up to some time only when every page below that was taken over, so the next run goes on where a
-run was ended.
+A listing is complete up to a time only if every page below that time was stored. So the next run continues where an
+interrupted run stopped.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _STALE_PAGES = 5
 
 
 class Listing:
-    """Takes over a community's listing page by page. `did` is what it did, also where it was ended."""
+    """Stores a community's listing page by page. `did` is its work so far, also after an interruption."""
 
     def __init__(self, context: Context) -> None:
         self._context, self.did = context, Did()
 
     def take(self) -> None:
-        """List until what an earlier run completed, or the end, or the limit."""
+        """List until the end, the limit, or the time that an earlier run completed."""
         source, state, origin = self._context.source, self._context.state, self._context.origin
         complete_to = state.complete_to(origin)
         floor = None if complete_to is None else complete_to - microseconds(OVERLAP_S)
@@ -52,7 +52,7 @@ class Listing:
             stale = 0 if not met.issuperset(thread.post_id for thread in page.threads) else stale + 1
             if stale >= _STALE_PAGES:
                 raise BadInput(
-                    f"{origin.site} lists the same threads again and again.", "What was listed so far is read."
+                    f"{origin.site} lists the same threads repeatedly.", "The threads listed so far are read."
                 )
             met.update(thread.post_id for thread in page.threads)
             token = page.next

@@ -1,4 +1,4 @@
-"""Looking at what crawls remember and what runs did, while they go on: nobody waits for who only looks."""
+"""Reading the crawl's file (what crawls remember, what runs did) without blocking its writers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GIVEN_UP = f"NOT gone AND {GIVEN_UP}"
 
 
 class Cursor(Struct, frozen=True):
-    """How far a community has been read: times are microseconds since 1970, the rest are numbers of threads."""
+    """How far a community has been read. Times are microseconds since 1970; the other fields count threads."""
 
     source: str
     site: str
@@ -44,7 +44,7 @@ class Cursor(Struct, frozen=True):
 
 
 class Thread(Struct, frozen=True):
-    """A thread that waits for something since `since`, and why where it is known."""
+    """A thread that waits since `since`, and the reason if it is known."""
 
     source: str
     site: str
@@ -55,9 +55,9 @@ class Thread(Struct, frozen=True):
 
 
 class Look:
-    """Opens the file of a store's folder for reading alone; one that is not there is as good as empty.
+    """Opens the crawl file of a store's folder read-only; a missing file counts as empty.
 
-    Raises BadInput where it is damaged or from a newer version.
+    Raises BadInput if the file is damaged or from a newer version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,13 +81,16 @@ class Look:
     # -- runs ---------------------------------------------------------------------------------------------------------
 
     def runs(self, count: int) -> list[Run]:
-        """The last runs, the newest first."""
+        """Return the last runs, newest first."""
         if self._schema < 2:
             return []
         return [as_run(row) for row in self._rows("SELECT * FROM runs ORDER BY id DESC LIMIT ?", count)]
 
     def last_success(self) -> int | None:
-        """When a run last ended with exit code 0 or 3; if none did, when the first of them began; None without any."""
+        """Return when a run last ended with exit code 0 or 3.
+
+        Without such a run, return when the first run began; None without any run.
+        """
         if self._schema < 2:
             return None
         query = "SELECT coalesce(max(CASE WHEN exit_code IN (0, 3) THEN ended_at END), min(started_at)) FROM runs"
@@ -97,7 +100,7 @@ class Look:
     # -- threads ------------------------------------------------------------------------------------------------------
 
     def cursors(self, now: int) -> list[Cursor]:
-        """Every community that was ever listed or read."""
+        """Return every community that was listed or read at any time."""
         if not self._schema:
             return []
         rows = self._rows(
@@ -112,20 +115,20 @@ class Look:
         return [Cursor(*row) for row in rows]
 
     def failing(self) -> Thread | None:
-        """The thread whose reading has failed for longest, and what was said last; given up ones do not count."""
+        """Return the thread that has failed for longest, with its last error; given up threads do not count."""
         return self._first(f"{self._since}, error FROM threads WHERE {_FAILING}", self._since)
 
     def given_up(self, count: int = -1) -> list[Thread]:
-        """Threads that are given up, since when they have failed and what was said last: the newest, all by default."""
+        """Return the given up threads, newest first, with the time of their first failure and the last error."""
         if not self._schema:
             return []
         what = f"SELECT source, site, community, post_id, {self._since}, error FROM threads WHERE {_GIVEN_UP}"
         return [Thread(*row) for row in self._rows(f"{what} ORDER BY {self._since} DESC, post_id LIMIT ?", count)]
 
     def overdue(self, now: int) -> Thread | None:
-        """The thread whose visit is overdue for longest, and since when; given up ones do not count.
+        """Return the thread whose visit is overdue for longest, and since when; given up threads do not count.
 
-        A visit to an old thread is overdue when it is late by as long as it was planned ahead.
+        The visit of an old thread is overdue if its delay is as long as the planned interval.
         """
         overdue = f"due_at + {_SLACK}"
         return self._first(
@@ -133,13 +136,13 @@ class Look:
         )
 
     def oldest_unchecked(self) -> Thread | None:
-        """The thread that nobody has looked at for longest, and when it was last read; what is gone does not count."""
+        """Return the thread that was not read for longest, and its last reading time; gone threads do not count."""
         return self._first("read_at, error FROM threads WHERE NOT gone AND read_at IS NOT NULL", "read_at")
 
     def shut_out(self, now: int) -> Thread | None:
-        """The thread that a closed door or a wall has hidden for longest, since when, and which of the two.
+        """Return the thread that a closed community or a wall has hidden for longest, since when, and which of the two.
 
-        After a month nobody is called for it any more: the community is closed, then.
+        After a month the thread is not reported any more: the community counts as closed.
         """
         if self._schema < 4:
             return None
@@ -149,7 +152,7 @@ class Look:
         )
 
     def next_visit(self, now: int) -> int | None:
-        """When the next visit by age will be due."""
+        """Return when the next visit by age is due."""
         if not self._schema:
             return None
         query = f"SELECT min(due_at) FROM threads WHERE due_at > ? AND NOT gone AND retry_at < {NEVER}"
@@ -192,5 +195,6 @@ def open_to_look(path: Path) -> sqlite3.Connection:
 
 def _unreadable(path: Path, error: Exception) -> Exception:
     return from_os_error(error, f"reading {path}") or BadInput(
-        f"{path} cannot be read: {error}.", "`shp-miner doctor --repair` sets it aside; a crawl then starts from anew."
+        f"{path} cannot be read: {error}.",
+        "Run `shp-miner doctor --repair` to set the file aside; the next crawl then starts anew.",
     )

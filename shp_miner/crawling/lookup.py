@@ -1,4 +1,4 @@
-"""A second way to ask for what is not there: by id, beside something that is."""
+"""Looking up missing items by id, together with an item that exists."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from shp_miner.sources.source import Unreadable
 
 
 class LookUp:
-    """Looks items up by id where the source can do that, and where not says nothing against them.
+    """Looks up items by id if the source can do that; otherwise there is no evidence against any item.
 
-    An item counts as missed only where the same answer holds another one, so that the site is well.
+    An item counts as missing only if the same answer contains another item, which shows that the site works.
     """
 
     def __init__(self, source: Asking, state: State) -> None:
         self._source, self._state = source, state
 
     def misses(self, origin: Origin, known: Known) -> bool:
-        """Whether a thread is not there by id either, beside one of its community that is."""
+        """Whether a thread is missing by id too, while another thread of its community is found."""
         other = self._state.last_read(origin, besides=known.post_id) if self._source.looks_up else None
         found = None if other is None else self._again(origin, [other, known.post_id], [])
         return found is not None and found.post_states.keys() == {other}
 
     def answers(self, origin: Origin, known: Known, answer_ids: Sequence[str]) -> tuple[list[Answer], list[str]]:
-        """Those of a readable thread's answers that are there by id after all, and the ids of those that are not."""
+        """Return the answers of a readable thread that are found by id, and the ids of those that are not."""
         found: list[Answer] = []
         there: set[str] = set()
         missed: list[str] = []

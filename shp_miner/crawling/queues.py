@@ -1,4 +1,4 @@
-"""What waits, is due or was given up of the threads that a crawl remembers: the counts and names of its queues."""
+"""The queues of a crawl's threads: waiting, due, given up. Counts and names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ONCE_MORE = "NOT gone AND error IS NOT NULL AND retry_at = 0"
 
 
 class Queues:
-    """Looks into the queues of a crawl's file, and changes nothing."""
+    """Reads the queues of a crawl's file; changes nothing."""
 
     _database: sqlite3.Connection
 
     def due_communities(self, source: str, site: str, now: int, unseen_since: int = 0) -> list[str]:
-        """The communities of a site with threads to visit, the one that has waited longest first.
+        """Return the communities of a site with threads to visit, the one waiting longest first.
 
-        They are due, put off or not, or to be tried once more, or were last read before `unseen_since`.
+        Such threads are due (also if delayed after a failure), to be retried once, or last read before `unseen_since`.
         """
         found = self._database.execute(
             "SELECT community FROM threads WHERE source = ? AND site = ? AND "
@@ -31,7 +31,7 @@ class Queues:
         return [community for (community,) in found]
 
     def visits_left(self, origin: Origin, now: int) -> int:
-        """How many threads of a community are due for a visit: by age, failed or not, and not given up."""
+        """Count a community's threads that are due for a visit by age; given up threads do not count."""
         where = f"source = ? AND site = ? AND community = ? AND {READABLE} AND due_at <= ? AND retry_at < ?"
         (count,) = self._database.execute(
             f"SELECT count(*) FROM threads WHERE {where}", (*place(origin), now, NEVER)
@@ -39,7 +39,7 @@ class Queues:
         return int(count)
 
     def lately(self, origin: Origin, since: int) -> tuple[int, int]:
-        """How many threads of a community were read since a time, and how many were found gone."""
+        """Count a community's threads that were read since a time, and those found gone since then."""
         (read, gone) = self._database.execute(
             f"SELECT coalesce(sum({READABLE} AND read_at >= ?), 0), coalesce(sum(gone AND gone_at >= ?), 0) "
             "FROM threads WHERE source = ? AND site = ? AND community = ?",
@@ -48,7 +48,7 @@ class Queues:
         return int(read), int(gone)
 
     def answers_lately(self, origin: Origin, since: int) -> int:
-        """How many answers the threads of a community have that were read since a time."""
+        """Count the answers of a community's threads that were read since a time."""
         (count,) = self._database.execute(
             "SELECT count(*) FROM threads JOIN answers USING (source, site, post_id) "
             "WHERE read_at >= ? AND source = ? AND site = ? AND community = ?",
@@ -57,13 +57,13 @@ class Queues:
         return int(count)
 
     def given_up(self, origin: Origin) -> int:
-        """How many threads of a community are given up."""
+        """Count the given up threads of a community."""
         where = f"source = ? AND site = ? AND community = ? AND NOT gone AND {GIVEN_UP}"
         (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", place(origin)).fetchone()
         return int(count)
 
     def last_read(self, origin: Origin, besides: str = "") -> str | None:
-        """The thread of a community that was read last, of those that can be read for all that is known."""
+        """Return the last read thread of a community, among threads that can be read as far as is known."""
         row = self._database.execute(
             f"SELECT post_id FROM threads WHERE source = ? AND site = ? AND community = ? AND {READABLE} "
             "AND NOT post_gone AND error IS NULL AND read_at IS NOT NULL AND post_id <> ? "
@@ -73,7 +73,7 @@ class Queues:
         return row and str(row[0])
 
     def due(self, source: str, site: str, now: int, unseen_since: int = 0, limit: int | None = None) -> int:
-        """How many threads of a site a recheck would visit, at most `limit` of each community."""
+        """Count the threads of a site that a recheck would visit, at most `limit` per community."""
         rows = self._database.execute(
             "SELECT count(*) FROM threads WHERE source = ? AND site = ? AND (due_at <= ? OR read_at < ?) "
             "AND retry_at <= ? GROUP BY community",
@@ -82,7 +82,7 @@ class Queues:
         return sum(count if limit is None else min(count, limit) for (count,) in rows)
 
     def expected(self, source: str, site: str | None, community: str) -> tuple[int, bool]:
-        """How many threads wait to be read of a community as people write it, and whether it was ever listed."""
+        """Return how many threads of a community (named as people write it) wait, and whether it was ever listed."""
         where = "source = :source AND (:site IS NULL OR site = :site) AND lower(community) IN (:exact, :name)"
         values = {"source": source, "site": site, "exact": community.lower(), "name": plain(community)}
         (waiting,) = self._database.execute(
@@ -92,12 +92,12 @@ class Queues:
         return int(waiting), bool(windows)
 
     def waiting(self, origin: Origin) -> int:
-        """How many threads of a community wait to be read, those that failed among them."""
+        """Count a community's threads that wait to be read, failed threads included."""
         where = f"source = ? AND site = ? AND community = ? AND {WAITING}"
         (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", place(origin)).fetchone()
         return int(count)
 
 
 def place(origin: Origin) -> tuple[str, str, str]:
-    """What names a community in the file: source, site, community."""
+    """Return the key of a community in the file: source, site, community."""
     return origin.source, origin.site, origin.community

@@ -1,4 +1,4 @@
-"""Reading whole threads of a community, and what follows from those that cannot be read."""
+"""Reading whole threads of a community, and handling threads that cannot be read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Answered = TypeVar("Answered")
 
 
 class Reading:
-    """Reads the threads that `claim` gives. `did` is what it did, also where it was ended."""
+    """Reads the threads that `claim` gives. `did` is its work so far, also after an interruption."""
 
     def __init__(self, context: Context, claim: Claim) -> None:
         self._context, self._claim, self.did = context, claim, Did()
@@ -30,7 +30,7 @@ class Reading:
         self._size = context.source.threads_per_request
 
     def take(self) -> None:
-        """Read all that can be claimed. Whatever ends it, what was read is stored."""
+        """Read all threads that can be claimed. Threads that were read are stored even if the run is interrupted."""
         try:
             with closing(self._context.claims.batches(self._claim, self.did, self._size)) as batches:
                 for post_ids in batches:

@@ -1,4 +1,4 @@
-"""What a run over one community did, and when its threads are to be visited again."""
+"""The result of a run over one community, and the times of later visits to its threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_US = 10 * 365 * 86_400_000_000
 
 
 class Did(msgspec.Struct):
-    """What a part of a run did, to be added up. The counts are those of `Crawled`."""
+    """The work of one part of a run. The counts are those of `Crawled`."""
 
     listed: int = 0
     fresh: int = 0
@@ -34,18 +34,17 @@ class Did(msgspec.Struct):
     capped: str | None = None
 
     def add(self, other: Did) -> None:
-        """Add what another part did."""
+        """Add the work of another part."""
         _add(self, other)
 
 
 class Crawled(msgspec.Struct):
-    """What a run did with a community; `new` threads were never read before, and `given_up` are not asked for any more.
+    """The result of a run over a community.
 
-    `lost` counts records that could not be used, by reason: what they say cannot be, or is of another shape.
-
-    `gone` items were purged, `restored` threads and answers are shown again, and `unreadable` threads are hidden until
-    it is clear what became of them. `stopped` says why it ended early, `capped` why the listing ended early, `refused`
-    that much could not be read.
+    `new` threads were never read before; `given_up` threads are not requested any more. `lost` counts unusable records
+    by reason: impossible values, or a wrong shape. `gone` items were purged, `restored` threads and answers are shown
+    again, and `unreadable` threads are hidden until their state is clear. `stopped` says why the run ended early,
+    `capped` why the listing did. `refused` is set if much could not be read.
     """
 
     source: str
@@ -69,16 +68,16 @@ class Crawled(msgspec.Struct):
     lost: dict[str, int] = {}
 
     def add(self, did: Did) -> None:
-        """Add what a part of the run did."""
+        """Add the work of a part of the run."""
         _add(self, did)
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left that this run was asked for."""
+        """Whether the run did everything that was requested."""
         return not (self.stopped or self.refused or self.failed or self.waiting or self.lost)
 
     def lost_in_words(self) -> str:
-        """What could not be used and why; empty where all could be."""
+        """Return a sentence on the unusable records; empty if there are none."""
         if not self.lost:
             return ""
         reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(self.lost.items()))
@@ -92,10 +91,10 @@ def _add(whole: Did | Crawled, part: Did) -> None:
 
 
 def next_visit(created_at: int, first_read_at: int, now: int, visits_s: Sequence[float]) -> int:
-    """When a thread is to be visited after `now`: at the set ages, and after the last of them at doubling distances.
+    """Return when to visit a thread after `now`: at the set ages, then at doubling intervals.
 
-    Those double from the first reading on, so that an old thread is not left alone for as long as it is old. Times are
-    microseconds since 1970; `visits_s` are ages in seconds, ascending.
+    The intervals double from the first reading on. Counted from the thread's age, an old thread would wait too long.
+    Times are microseconds since 1970; `visits_s` are ages in seconds, ascending.
     """
     created_at = min(created_at, now)  # no time in the future puts a visit off
     at_age = (created_at + microseconds(age_s) for age_s in visits_s)
@@ -106,7 +105,7 @@ def next_visit(created_at: int, first_read_at: int, now: int, visits_s: Sequence
 
 
 def restored(known: Known, post: Shown, shown: Mapping[str, Shown]) -> int:
-    """How many items are shown that were gone: a whole thread counts once."""
+    """Count the items that were gone and are shown again; a whole thread counts once."""
     if known.gone_at is not None:
         return 1
     back = sum(shown.get(answer_id) == "live" for answer_id in known.gone_answers)

@@ -1,4 +1,4 @@
-"""Threads that cannot be read: each is put off, for longer every time, and what never can be read is given up."""
+"""Retrying threads that cannot be read: each waits longer after every failure, and is given up in the end."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ GIVE_UP_S = 14 * 86_400.0
 
 
 class Retries:
-    """What failed, in a crawl's state. `now` tells the time in microseconds since 1970."""
+    """The failed threads in a crawl's state. `now` gives the time in microseconds since 1970."""
 
     def __init__(self, state: State, now: Callable[[], int]) -> None:
         self._state, self._now = state, now
         self._hopeless: defaultdict[Origin, list[str]] = defaultdict(list)
 
     def put_off(self, origin: Origin, post_id: str, error: str) -> None:
-        """Leave a thread that could not be read for a later try."""
+        """Schedule a thread that could not be read for a later retry."""
         tries, since = self._state.failures(origin, post_id)
         now = self._now()
         wait_s = min(RETRY_S * 2**tries, LONGEST_RETRY_S)
@@ -36,5 +36,5 @@ class Retries:
             self._hopeless[origin].append(post_id)
 
     def hopeless(self, origin: Origin) -> list[str]:
-        """Threads of a community that have failed again and for too long; each is named once."""
+        """Return the threads of a community that have failed repeatedly and for too long."""
         return self._hopeless.pop(origin, [])

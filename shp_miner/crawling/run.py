@@ -1,4 +1,4 @@
-"""Crawling: a source's threads into the store. What `crawl` and `recheck` call, and you can too."""
+"""The functions behind the commands `crawl` and `recheck`, also for Python programs."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Crawled]:
-    """Read what is new or changed in communities of a source into a store; returns what was done for each.
+    """Read new and changed threads of communities into a store. Return the result for each community.
 
     `name` is one of sources.table.ROWS. `site` (a host), `url` and `allow_private` say where the source is, as in
-    Access; without them `access` does, which also takes clocks and a budget. Requests keep the pace that all runs of a
-    person on this machine share, unless `access` has other clocks. `limit` is how many threads are read at most for
-    each community, `visits_s` are the ages of later visits in seconds, and `say` gets a calm line now and then.
+    Access; if they are left out, `access` does, which also takes clocks and a budget. Requests share the pace of all
+    runs of a person on this machine, unless `access` has other clocks. `limit` is the most threads to read per
+    community, `visits_s` are the ages of later visits in seconds, and `say` gets progress lines.
 
-    Raises UsageError, NotAllowed and BadInput for what cannot be asked for at all, TryLater where nothing could be
-    done; whatever else goes wrong is in the results and in the next run's queue.
+    Raises UsageError, NotAllowed and BadInput if a community cannot be requested at all, and TryLater if nothing could
+    be done. Other failures are in the results and in the next run's queue.
     """
     lake = store if isinstance(store, Store) else Store(store)
     access = access or Access()
@@ -91,10 +91,11 @@ def recheck(
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Crawled]:
-    """Visit all threads of a store that are due. `access` says how to ask; the store knows where.
+    """Visit all threads of a store that are due; return the result for each community.
 
-    With `given_up`, what could not be read for so long that it was given up is tried once more. With `older_than_s`,
-    every thread is visited that was not read for so many seconds; 0 is a full pass. Raises as `crawl`.
+    `access` says how to request; the store remembers where. With `given_up`, threads that were given up are retried
+    once. With `older_than_s`, also visit every thread that was not read for this many seconds; 0 is a full pass. Raises
+    as `crawl`.
     """
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()

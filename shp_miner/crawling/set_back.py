@@ -1,4 +1,7 @@
-"""Taking back what a clock that was ahead has noted: what lies in the future says nothing, and nobody waits for it."""
+"""Correcting notes with future times, which a clock that was ahead has left.
+
+Otherwise threads would wait for those times.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +46,9 @@ _STATEMENTS = (
 
 
 def set_back(folder: Path, now: int) -> int:
-    """Take back what the crawl's file in a store's folder has noted of the future; how many notes that were.
+    """Correct the future times in the crawl file of a store's folder; return how many there were.
 
-    `now` is in microseconds since 1970. Threads concerned are visited at once.
+    `now` is in microseconds since 1970. The threads concerned are visited at once.
     """
     if not (folder / FILE).exists():
         return 0
@@ -58,7 +61,7 @@ def set_back(folder: Path, now: int) -> int:
 
 
 def is_ahead(folder: Path, now: int) -> bool:
-    """Whether the crawl's file has noted anything of the future."""
+    """Whether the crawl's file has times in the future."""
     if not (folder / FILE).exists():
         return False
     far = {"late": now + SKEW_US, "far": now + _FAR_US, "far_away": now + _FAR_AWAY_US}

@@ -1,7 +1,7 @@
-"""What a crawl remembers between runs, in SQLite beside the tables: how far listings were read, and every thread seen.
+"""The memory of crawls between runs, in SQLite beside the tables: how far listings were read, and every thread seen.
 
-It holds ids and times and nothing that anybody wrote. A thread is written to the tables first and marked here after, so
-what is marked is stored; what a crash leaves unmarked is read again, and that changes no export.
+It holds ids and times, and no text of any author. A thread is written to the tables before it is marked here, so every
+marked thread is stored. A thread left unmarked by a crash is read again, which changes no export.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class State(Queues):
-    """The crawl's memory in a store's folder. Raises BadInput where the file is damaged or from a newer version."""
+    """The crawl's memory in a store's folder. Raises BadInput if the file is damaged or from a newer version."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
@@ -76,20 +76,20 @@ class State(Queues):
     # -- sites --------------------------------------------------------------------------------------------------------
 
     def asked_at(self, source: str, site: str, url: str | None, *, allow_private: bool) -> None:
-        """Remember where a site's API is, if that is not where its name says."""
+        """Remember the address of a site's API if it differs from the site's name."""
         with transaction(self._database):
             self._database.execute(
                 "INSERT OR REPLACE INTO sites VALUES (?, ?, ?, ?)", (source, site, url, int(allow_private))
             )
 
     def sites(self) -> list[tuple[str, str, str | None, bool]]:
-        """(source, site, address or None, whether private addresses are allowed) of all that was ever crawled."""
+        """Return (source, site, address or None, whether private addresses are allowed) of every crawled site."""
         rows = self._database.execute("SELECT * FROM sites ORDER BY 1, 2").fetchall()
         return [(source, site, url, bool(private)) for source, site, url, private in rows]
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was ever crawled for all that is remembered."""
+        """Whether no crawl is remembered."""
         return self._database.execute("SELECT 1 FROM sites LIMIT 1").fetchone() is None
 
     def remember(self, threads: Iterable[tuple[Any, ...]], answers: Iterable[tuple[Any, ...]]) -> None:
@@ -111,17 +111,17 @@ class State(Queues):
     # -- listings -----------------------------------------------------------------------------------------------------
 
     def complete_to(self, origin: Origin) -> int | None:
-        """Up to which time everything listed has been taken over; None before the first listing is complete."""
+        """Return the time up to which the listing is stored completely; None before the first complete listing."""
         row = self._database.execute(
             "SELECT complete_to FROM windows WHERE source = ? AND site = ? AND community = ?", place(origin)
         ).fetchone()
         return None if row is None else row[0]
 
     def listed(self, origin: Origin, threads: Iterable[Listed], complete_to: int | None = None) -> int:
-        """Take over a page of a listing, and how far it is complete now; returns how many are new or changed.
+        """Store a page of a listing and how far the listing is complete; return the number of new or changed threads.
 
-        What was given up, gone or unreadable and has changed is asked for at once. What is known from the store has its
-        community's name in lower case, and gets it here as the platform writes it.
+        A changed thread that was given up, gone or unreadable is requested at once. Names of communities known only
+        from the store are in lower case; they get the platform's spelling here.
         """
         fresh = 0
         with transaction(self._database):
@@ -145,28 +145,28 @@ class State(Queues):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def claim_waiting(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
-        """The oldest threads that wait to be read, at most `count`, kept from other processes until `until`."""
+        """Claim up to `count` of the oldest waiting threads; other processes leave them alone until `until`."""
         return self._claim(origin, f"{WAITING} ORDER BY changed_at", now, until, count)
 
     def claim_due(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
-        """Threads whose next visit is due; otherwise as `claim_waiting`.
+        """Claim threads whose next visit is due; otherwise as `claim_waiting`.
 
-        Visits at set ages come first, those longest due before others; then old threads, the oldest unseen first.
+        Visits at set ages come first, those longest due before others; then old threads, those unseen longest first.
         """
         late = f"due_at - read_at >= {LATE_US}"
         order = f"{late}, CASE WHEN {late} THEN read_at ELSE due_at END"
         return self._claim(origin, f"{_DUE} ORDER BY {order}", now, until, count)
 
     def claim_away(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
-        """Threads that were gone or unreadable and are to be asked for again; otherwise as `claim_waiting`."""
+        """Claim gone or unreadable threads that are to be requested again; otherwise as `claim_waiting`."""
         return self._claim(origin, f"{_AGAIN} ORDER BY due_at", now, until, count)
 
     def claim_unseen(self, origin: Origin, now: int, until: int, count: int, *, before: int) -> list[str]:
-        """Threads that were last read before a time, whatever is due, the oldest unseen first."""
+        """Claim threads that were last read before a time, due or not, those unseen longest first."""
         return self._claim(origin, f"read_at < {before:d} ORDER BY read_at", now, until, count)
 
     def ask_away_again(self, origin: Origin, before: int) -> None:
-        """Have what was gone or unreadable, and was last read before a time, asked for again whatever was planned."""
+        """Make gone or unreadable threads that were last read before a time due at once."""
         with transaction(self._database):
             self._database.execute(
                 "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
@@ -175,7 +175,7 @@ class State(Queues):
             )
 
     def door_opened(self, origin: Origin) -> None:
-        """Have all threads of a community asked for again that a closed door or a wall kept from being read."""
+        """Make all threads of a community due at once that a closed community or a wall kept from being read."""
         with transaction(self._database):
             self._database.execute(
                 "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
@@ -185,11 +185,11 @@ class State(Queues):
             )
 
     def claim_once_more(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
-        """What was given up and is to be tried once more; otherwise as `claim_waiting`."""
+        """Claim given up threads that are to be retried once; otherwise as `claim_waiting`."""
         return self._claim(origin, f"{ONCE_MORE} ORDER BY failed_since", now, until, count)
 
     def known(self, origin: Origin, post_ids: Sequence[str]) -> list[Known]:
-        """What is remembered of threads, in the order asked for."""
+        """Return what is remembered of threads, in the requested order."""
         found = []
         for post_id in post_ids:
             key = (origin.source, origin.site, post_id)
@@ -210,10 +210,10 @@ class State(Queues):
         return found
 
     def noted(self, origin: Origin, thread: Thread) -> None:
-        """Note what a thread shows, before it is stored: whatever a crash leaves in the tables is known here.
+        """Note the items of a thread before they are stored, so that this file knows every item in the tables.
 
-        Answers that were gone and are shown again are among those that are there. Answers that are gone at the first
-        sight are noted when the thread is `read`: until then they are news, also for the run after a crash.
+        Answers that were gone and are shown again count as existing. Answers that are gone at first sight are noted
+        when the thread is marked `read`: until then they count as new, also for the run after a crash.
         """
         key = (origin.source, origin.site, thread.post.post_id)
         with transaction(self._database):
@@ -225,7 +225,7 @@ class State(Queues):
         self.back(origin, thread.post.post_id, [a.answer_id for a in thread.answers if a.state == "live"])
 
     def back(self, origin: Origin, post_id: str, answer_ids: Sequence[str]) -> None:
-        """Note that answers are shown: those that were gone are back."""
+        """Note that answers are shown; gone answers among them exist again."""
         with transaction(self._database):
             self._database.executemany(
                 "UPDATE answers SET gone = 0 WHERE source = ? AND site = ? AND post_id = ? AND answer_id = ? AND gone",
@@ -235,7 +235,7 @@ class State(Queues):
     def read(self, origin: Origin, thread: Thread, read_at: int, due_at: int | None) -> None:
         """Mark a thread as read and stored, with the time of its next visit.
 
-        What a listing shows later is not read again if the reading has said that it knows of it.
+        A change in a later listing causes no new reading if this reading already includes it.
         """
         post = thread.post
         changed_at = thread.changed_at or 0
@@ -252,13 +252,13 @@ class State(Queues):
     def visited(self, origin: Origin, post_id: str, read_at: int, due_at: int | None) -> None:
         """Mark a thread whose items were read again by id, with the time of its next visit.
 
-        Of new answers that says nothing: what waits to be read whole goes on waiting.
+        The visit says nothing about new answers: a thread that waits to be read whole still waits.
         """
         with transaction(self._database):
             self._seen(origin, post_id, read_at, due_at)
 
     def gone(self, origin: Origin, post_id: str, now: int, due_at: int) -> None:
-        """Remember that a whole thread is gone. It is asked for again at `due_at`: what was restored comes back."""
+        """Remember that a whole thread is gone. It is requested again at `due_at`, in case it was restored."""
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
         with transaction(self._database):
@@ -270,7 +270,7 @@ class State(Queues):
             self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where}", key)
 
     def unreadable(self, origin: Origin, post_id: str, times: int, due_at: int) -> None:
-        """Remember that a whole thread could not be read, so many times by now, and is to be asked for at `due_at`."""
+        """Remember that a whole thread was unreadable `times` times so far, and is requested again at `due_at`."""
         with transaction(self._database):
             self._database.execute(
                 f"UPDATE threads SET {_ASKED} WHERE source = ? AND site = ? AND post_id = ?",
@@ -278,7 +278,7 @@ class State(Queues):
             )
 
     def times_unreadable(self, origin: Origin, post_id: str) -> int:
-        """How often in a row a thread could not be read."""
+        """Return how many times in a row a thread could not be read."""
         row = self._database.execute(
             "SELECT unreadable FROM threads WHERE source = ? AND site = ? AND post_id = ?",
             (origin.source, origin.site, post_id),
@@ -286,7 +286,7 @@ class State(Queues):
         return int(row[0]) if row else 0
 
     def parts_gone(self, origin: Origin, post_id: str, answer_ids: Iterable[str | None]) -> None:
-        """Remember that answers of a thread are gone; None stands for its post."""
+        """Remember that answers of a thread are gone; None is its post."""
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
         with transaction(self._database):
@@ -297,7 +297,7 @@ class State(Queues):
                     self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", (*key, one))
 
     def failed(self, origin: Origin, post_id: str, error: str, retry_at: int, now: int) -> None:
-        """Leave a thread for a later try. `error` names no person and no secret."""
+        """Schedule a thread for a later retry. `error` contains no name of a person and no secret."""
         with transaction(self._database):
             self._database.execute(
                 "UPDATE threads SET tries = tries + 1, error = ?, retry_at = ?, claimed_until = 0, "
@@ -306,7 +306,7 @@ class State(Queues):
             )
 
     def failures(self, origin: Origin, post_id: str) -> tuple[int, int | None]:
-        """How often reading the thread has failed since it was last read, and since when."""
+        """Return how many times reading the thread has failed since its last reading, and since when."""
         row = self._database.execute(
             "SELECT tries, failed_since FROM threads WHERE source = ? AND site = ? AND post_id = ?",
             (origin.source, origin.site, post_id),
@@ -314,7 +314,7 @@ class State(Queues):
         return row or (0, None)
 
     def give_up(self, origin: Origin, post_id: str) -> None:
-        """Try a thread that failed no more, until its listing shows that it has changed or somebody asks for it."""
+        """Stop retrying a failed thread until its listing shows a change or a user asks for it."""
         with transaction(self._database):
             self._database.execute(
                 "UPDATE threads SET retry_at = ? WHERE source = ? AND site = ? AND post_id = ? AND error IS NOT NULL",
@@ -322,12 +322,12 @@ class State(Queues):
             )
 
     def take_up_again(self) -> None:
-        """Have all that is given up tried once more."""
+        """Make all given up threads due for one retry."""
         with transaction(self._database):
             self._database.execute("UPDATE threads SET retry_at = 0 WHERE retry_at = ?", (NEVER,))
 
     def release(self, origin: Origin, post_ids: Sequence[str]) -> None:
-        """Give claimed threads back that were not read."""
+        """Release claimed threads that were not read."""
         with transaction(self._database):
             self._database.executemany(
                 "UPDATE threads SET claimed_until = 0 WHERE source = ? AND site = ? AND post_id = ?",
@@ -335,7 +335,7 @@ class State(Queues):
             )
 
     def cut_off(self, origin: Origin, post_id: str) -> None:
-        """Note that a run was ended while it asked for a thread: others come first, or no run might get past it."""
+        """Note that a run was interrupted while it requested a thread: others come first, or no run might pass it."""
         with transaction(self._database):
             self._database.execute(
                 f"UPDATE threads SET claimed_until = {_CUT_OFF} WHERE source = ? AND site = ? AND post_id = ?",
@@ -343,12 +343,12 @@ class State(Queues):
             )
 
     def release_all(self) -> None:
-        """Give back what runs that died had claimed. Only for who knows that no other run is going on."""
+        """Release all claims of dead runs. Only for a caller that knows that no other run is active."""
         with transaction(self._database):
             self._database.execute(f"UPDATE threads SET claimed_until = {_CUT_OFF} WHERE claimed_until > {_CUT_OFF}")
 
     def read_again(self, since: int) -> None:
-        """Take back what was noted since a time, where the store has lost something: the next run does it again."""
+        """Undo notes made since a time, because the store has lost rows: the next run repeats the work."""
         with transaction(self._database):
             self._database.execute("UPDATE threads SET read_change = NULL WHERE read_at >= ?", (since,))
             self._database.execute("DELETE FROM done WHERE at >= ?", (since,))

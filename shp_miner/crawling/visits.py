@@ -1,4 +1,4 @@
-"""Visits by age: threads that were read before, by their items' ids where that is enough."""
+"""Visits by age: reading known threads again, by the ids of their items if that is enough."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ANSWERED_S = 2 * 86_400.0
 
 
 class Visits(Reading):
-    """Visits the threads that `claim` gives. `did` is what it did, also where it was ended."""
+    """Visits the threads that `claim` gives. `did` is its work so far, also after an interruption."""
 
     def __init__(self, context: Context, claim: Claim) -> None:
         super().__init__(context, claim)

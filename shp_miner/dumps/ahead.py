@@ -1,4 +1,4 @@
-"""Stages of reading that run side by side: each a generator in a thread of its own, a few items ahead of the next."""
+"""Reading in stages side by side: each stage is a generator in its own thread, a few items ahead of the next."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class _Failed:
 
 
 def ahead(source: Generator[Item, None, None], items: int) -> Iterator[Item]:
-    """The same items, made in a thread up to `items` ahead. Decoders and parsers let other threads run meanwhile.
+    """Yield the same items, made in a thread up to `items` ahead. Decoders and parsers let other threads run meanwhile.
 
-    Whatever `source` raises is raised here. Leaving early stops the thread.
+    An exception of `source` is raised here. Leaving early stops the thread.
     """
     ready: Queue[Item | _Failed | None] = Queue(maxsize=items)
     stopped = Event()

@@ -1,6 +1,6 @@
-"""Lines out of plain, .zst, .gz, .bz2 and .xz files, in bounded memory, with whole lines kept up to any damage.
+"""Lines of plain, .zst, .gz, .bz2 and .xz files, in limited memory. Whole lines before any damage are kept.
 
-How the decoder's window, the blocks and their readers move is drawn in `ring`.
+`ring` has a drawing of how the decoder's window, the blocks and their readers move.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Advance = Callable[[int], None]
 
 
 def ignore(count: int) -> None:
-    """Take no notice of progress."""
+    """Ignore progress."""
 
 
 class _Decoder(Protocol):
@@ -127,17 +127,17 @@ _DECODE_ERRORS = (zstd.ZstdError, zlib.error, lzma.LZMAError, EOFError, OSError,
 
 
 def compression(path: Path) -> str:
-    """How the file is compressed, by its first bytes and not by its name: a key of the decoders, or "plain"."""
+    """Return how the file is compressed, by its first bytes and not by its name: a key of the decoders, or "plain"."""
     with _open(path) as file:
         start = file.read(8)
     return next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
 
 
 def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[bytes | memoryview, None, None]:
-    """Blocks of decompressed bytes of at most about 1 MiB, over all frames of the file.
+    """Yield blocks of decompressed bytes of at most about 1 MiB, over all frames of the file.
 
-    A block cannot be read any more when BLOCKS_VALID more have been taken (see `ring`). A truncated or corrupt file
-    yields everything before the damage; then the damage is noted in `tally`.
+    A block cannot be read any more after BLOCKS_VALID more were taken (see `ring`). A truncated or corrupt file yields
+    everything before the damage; then the damage is noted in `tally`.
     """
     kind = compression(path)
     done = 0
@@ -259,11 +259,11 @@ def _exact_blocks(
 
 
 def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes | memoryview]]:
-    """(offset in the decompressed text, some whole lines) until the end of the file or its damage.
+    """Yield (offset in the decompressed text, some whole lines) until the end of the file or its damage.
 
     A block is valid until the next is taken, and cannot be read after that (see `ring`). Every block ends with a line
-    end, but for the last one of a file that lacks it. Decompressing runs ahead in a thread of its own. Lines over
-    LINE_MAX bytes are lost and counted.
+    end, except the last one of a file that lacks it. Decompression runs ahead in its own thread. Lines over LINE_MAX
+    bytes are lost and counted.
     """
     held: list[bytes] = []
     offset, held_size, skipping = 0, 0, False
@@ -312,7 +312,7 @@ def split_lines(start: int, text: bytes | memoryview) -> Iterator[tuple[int, byt
 
 
 def head(path: Path, size: int = 4096) -> bytes:
-    """The first `size` decompressed bytes, for telling what kind of file this is. Damage is not noted here."""
+    """Return the first `size` decompressed bytes, to detect the kind of file. Damage is not noted here."""
     got = b""
     for block in blocks(path, Tally()):
         got += block

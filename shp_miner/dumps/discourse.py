@@ -1,8 +1,8 @@
-"""Discourse topics that somebody saved as /t/{id}.json serves them: one a line, or a file for each, in folders.
+"""Discourse topics saved as /t/{id}.json serves them: one per line, or one file per topic in folders.
 
-They say neither the site nor when they were read. The site is an option, or the name of the folder above `t/`. A line
-may have the key `observed_at` beside Discourse's own: seconds since 1970 or ISO 8601 with a zone. So one topic can
-stand there several times, as it was seen at several times.
+The topics contain neither the site nor their reading time. The site is an option, or the name of the folder above `t/`.
+A line may have the key `observed_at` beside Discourse's own: seconds since 1970 or ISO 8601 with a zone. So one topic
+may occur several times, as it was at several times.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ from shp_miner.units import to_us
 SOURCE = "discourse-json"
 PLATFORM = "discourse"
 
-_HINT = "`import discourse-json` takes topics as /t/{id}.json serves them: one a line, or one a file in a folder."
+_HINT = (
+    "`import discourse-json` reads topics as /t/{id}.json serves them: one per line, or one file per topic in a folder."
+)
 _HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}|localhost")
 _TOPIC = re.compile(rb'"post_stream"\s*:')
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -81,11 +83,11 @@ def read(
     site: str | None = None,
     observed_at: datetime | None = None,
 ) -> Iterator[Chunk]:
-    """Read files and folders of topics in the order given.
+    """Read files and folders of topics in the given order.
 
-    `site` is the host they come from; `observed_at` is for topics that do not say when they were read, which otherwise
-    nobody knows. Raises BadInput before anything is yielded if a path is missing or holds no topics, and UsageError
-    where the site is not known; damage inside a file is noted in `tally`.
+    `site` is their host; `observed_at` is for topics without a reading time, which is unknown otherwise. Raises
+    BadInput before anything is yielded if a path is missing or has no topics, and UsageError if the site is not known.
+    Damage inside a file is noted in `tally`.
     """
     files = _files(paths, site, tally)
     observed_us = None if observed_at is None else to_us(observed_at)
@@ -196,9 +198,9 @@ class _Collector:
     def _check(self, post: TopicPost) -> None:
         created_us = to_us(post.created_at)
         if created_us < EARLIEST_S * 1_000_000:
-            raise Lost("bad_time", "created_at lies before there were forums")
+            raise Lost("bad_time", "created_at is earlier than any forum")
         if created_us > self.latest_us:
-            raise Lost("time_in_future", "created_at lies in the future")
+            raise Lost("time_in_future", "created_at is in the future")
 
     def _moment(self, value: Any) -> int:
         """Microseconds since 1970 from seconds or ISO 8601 with a zone."""
@@ -206,7 +208,7 @@ class _Collector:
             try:
                 moment = datetime.fromisoformat(value)
             except ValueError as error:
-                raise Lost("bad_time", f"observed_at {value!r:.40} is no ISO 8601 time") from error
+                raise Lost("bad_time", f"observed_at {value!r:.40} is not an ISO 8601 time") from error
             if moment.tzinfo is None:
                 raise Lost("bad_time", "observed_at has no time zone")
             value = moment.timestamp()
@@ -277,7 +279,7 @@ def _files(paths: Sequence[Path], site: str | None, tally: Tally) -> list[_File]
     found = chosen(paths, _form, tally, holds="Discourse topics")
     files = [_file(path, form, site) for path, form in found if form is not None]
     if not files:
-        raise BadInput(f"{paths[0]} holds no Discourse topics, only names of categories.", _HINT)
+        raise BadInput(f"{paths[0]} has no Discourse topics, only names of categories.", _HINT)
     return files
 
 
@@ -289,8 +291,8 @@ def _file(path: Path, form: Form, site: str | None) -> _File:
     host = site_of(site or folder.name)
     if not _HOST.fullmatch(host.partition("/")[0]):
         raise UsageError(
-            f"{site!r} is no host name." if site else f"Nothing tells which site the topics in {path} come from.",
-            "Say it with --site HOST, for example --site meta.discourse.org.",
+            f"{site!r} is not a host name." if site else f"The site of the topics in {path} is unknown.",
+            "Name the site with --site HOST, for example --site meta.discourse.org.",
         )
     return _File(path, form, host, folder)
 
@@ -305,9 +307,9 @@ def _form(path: Path) -> Form | None:
     if not start:
         return "lines"  # an empty file holds no topics; one that is damaged at its start says so when it is read
     if _TOPIC.search(start) is None:
-        raise NotOurs(f"{path} holds no Discourse topics: no `post_stream` stands at its beginning.", _HINT)
+        raise NotOurs(f"{path} has no Discourse topics: there is no `post_stream` at its beginning.", _HINT)
     if start.startswith(b"["):
-        raise BadInput(f"{path} is one JSON array, not one topic a line.", "Split it: jq -c '.[]' FILE > FILE.ndjson")
+        raise BadInput(f"{path} is one JSON array, not one topic per line.", "Split it: jq -c '.[]' FILE > FILE.ndjson")
     first, line_end, _ = start.partition(b"\n")
     return "whole" if line_end and first.rstrip().endswith((b"{", b"[", b",", b":")) else "lines"
 

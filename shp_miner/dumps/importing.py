@@ -1,4 +1,4 @@
-"""Importing: a dump into the store, as tasks that workers share. What the command calls, and you can too."""
+"""Importing a dump into the store, in tasks that workers share. The command calls these functions; programs may too."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Imported(Struct):
 
     @property
     def complete(self) -> bool:
-        """Whether everything could be read, and all that was asked for was there."""
+        """Whether everything could be read and every requested community was found."""
         return self.tally.complete and not self.missing
 
     def said(self, files: int) -> str:
-        """What became of so many files, in one line."""
+        """Return a line that reports how many files were imported."""
         kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items())) or "nothing"
         lost = f", {counted(self.tally.lost, 'record')} could not be used" if self.tally.lost else ""
         told = [*(one.sentence() for one in self.tally.damages), *self.tally.passed, *self.tally.hints, self.missing]
@@ -126,7 +126,7 @@ def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
 
 
 def matching(patterns: list[str]) -> list[Path]:
-    """Files and folders, in the order of their names. What is named without a wildcard must be there."""
+    """Return files and folders in the order of their names. A path without a wildcard must exist."""
     found: list[Path] = []
     for pattern in patterns:
         paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants a folder and a rest
@@ -137,7 +137,7 @@ def matching(patterns: list[str]) -> list[Path]:
 
 
 def state_of_files(path: Path) -> str:
-    """Says whether a file, or any in a folder, has changed since it was imported."""
+    """Return a value that changes when the file, or any file in a folder, has changed since its import."""
     files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
     sizes = []
     for file in files:
@@ -165,7 +165,7 @@ class ImportJob(Struct, frozen=True):
 
 
 def import_part(job: ImportJob, advance: Advance) -> Tally:
-    """Read what the job says and commit it to the store. Doing it twice changes no export."""
+    """Read what the job names and commit it to the store. Doing it twice changes no export."""
     tally = Tally()
     chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **job.options)
     with ExitStack() as stack:

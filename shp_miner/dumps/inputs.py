@@ -1,9 +1,8 @@
-"""Which files the paths of an import stand for, in one way for every kind of dump.
+"""The files of an import: which files its paths name, for every kind of dump.
 
-A file that is named must be of the kind. A folder is looked through to its depth, and each file is told by its content,
-as a file that is named is. There a file that holds nothing of a dump (notes, checksums) is passed over and named. One
-that may hold a part of the dump but cannot be read as it lies (an archive, a pointer of Git LFS) is damage: the import
-is not complete without it.
+A named file must be of the kind. A folder is searched at every depth, and each file's kind is detected by its content.
+A file in a folder without any dump data (notes, checksums) is skipped and reported. A file that may hold dump data but
+cannot be read as it is (an archive, a pointer of Git LFS) counts as damage: the import is not complete without it.
 """
 
 from __future__ import annotations
@@ -37,24 +36,24 @@ _CONTAINERS = (
     (
         b"PK\x03\x04",
         "a zip archive",
-        "Unpack it and name the folder, or send its files on: " + _SEND.format("unzip -p FILE"),
+        "Unpack it and name the folder, or pipe its files: " + _SEND.format("unzip -p FILE"),
     ),
     (b"PK\x05\x06", "an empty zip archive", "Get the archive again."),
     (b"Rar!\x1a\x07", "a RAR archive", "Unpack it and name the folder."),
     (
         b"7z\xbc\xaf\x27\x1c",
         "a 7z archive",
-        "Use `import stackexchange-dump` for a site of Stack Exchange, else unpack it.",
+        "For a Stack Exchange site use `import stackexchange-dump`; otherwise unpack it.",
     ),
-    (b"\x04\x22\x4d\x18", "compressed with lz4", "Send its text on: " + _SEND.format("lz4 -dc FILE")),
-    (b"LZIP", "compressed with lzip", "Send its text on: " + _SEND.format("lzip -dc FILE")),
-    (b"\x1f\x9d", "compressed with compress (.Z)", "Send its text on: " + _SEND.format("gzip -dc FILE")),
-    (b"/annex/objects/", "a pointer of git-annex, not the file", "Fetch the file: git annex get FILE"),
-    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file", "Fetch the file: git lfs pull"),
-    (b"\xff\xfe\0\0", "UTF-32 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
-    (b"\0\0\xfe\xff", "UTF-32 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
-    (b"\xff\xfe", "UTF-16 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
-    (b"\xfe\xff", "UTF-16 text", "Send it on as UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
+    (b"\x04\x22\x4d\x18", "compressed with lz4", "Pipe its text: " + _SEND.format("lz4 -dc FILE")),
+    (b"LZIP", "compressed with lzip", "Pipe its text: " + _SEND.format("lzip -dc FILE")),
+    (b"\x1f\x9d", "compressed with compress (.Z)", "Pipe its text: " + _SEND.format("gzip -dc FILE")),
+    (b"/annex/objects/", "a git-annex pointer, not the file", "Fetch the file: git annex get FILE"),
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file", "Fetch the file: git lfs pull"),
+    (b"\xff\xfe\0\0", "UTF-32 text", "Convert it to UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
+    (b"\0\0\xfe\xff", "UTF-32 text", "Convert it to UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
+    (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
+    (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
 )
 #: Where links of git-annex lead, to nothing until the file is fetched.
 _ANNEX = "annex/objects/"
@@ -78,11 +77,11 @@ _COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 
 
 class NotOurs(BadInput):
-    """The file holds nothing of a dump: in a folder it is passed over."""
+    """The file has no dump data; in a folder it is skipped."""
 
 
 def refuse_container(path: Path, start: bytes, kind: str) -> None:
-    """Raise BadInput where a file holds others, or text that is not UTF-8; `start` is its decompressed beginning."""
+    """Raise BadInput for an archive or text that is not UTF-8; `start` is its decompressed beginning."""
     for magic, what, hint in _CONTAINERS:
         if start.startswith(magic):
             raise BadInput(f"{path} is {what}.", hint.replace("FILE", quote(str(path))).replace("KIND", kind))
@@ -90,36 +89,36 @@ def refuse_container(path: Path, start: bytes, kind: str) -> None:
         if start.startswith(magic) and (kind, magic) != ("threads", b"PAR1"):
             raise NotOurs(f"{path} is {what}, not a dump of this kind.", "Name the files of the dump.")
     if start.startswith(_COMPRESSED):
-        how = "with gzip or the like, not with 7-Zip" if kind == "stackexchange-dump" else "twice"
-        raise BadInput(f"{path} is compressed {how}.", "Decompress it once, and import what comes out.")
+        how = "with gzip or similar, not with 7-Zip" if kind == "stackexchange-dump" else "twice"
+        raise BadInput(f"{path} is compressed {how}.", "Decompress it once and import the result.")
     if start and not start[:_ZEROS].strip(b"\0"):
-        raise BadInput(f"{path} begins with zero bytes.", "Its download may not have ended: fetch it again.")
+        raise BadInput(f"{path} begins with zero bytes.", "The download may be incomplete: fetch it again.")
     if len(start) > 1 and not (start[:64:2].strip(b"\0") and start[1:64:2].strip(b"\0")):
         send = _SEND.format(f"iconv -f UTF-16LE -t UTF-8 {quote(str(path))}").replace("KIND", kind)
-        raise BadInput(f"{path} is UTF-16 text.", f"Send it on as UTF-8: {send}")
+        raise BadInput(f"{path} is UTF-16 text.", f"Convert it to UTF-8: {send}")
     if _WEB_PAGE.match(start):
         error = NotOurs if path.suffix.lower() in (".html", ".htm") else BadInput
-        raise error(f"{path} is a web page, not a dump.", "Its download may have failed: fetch it again.")
+        raise error(f"{path} is a web page, not a dump.", "The download may have failed: fetch it again.")
     if b"\n" not in start and _CR_ALONE.search(start):
         send = _SEND.format(f"tr '\\r' '\\n' < {quote(str(path))}").replace("KIND", kind)
-        raise BadInput(f"{path} ends its lines with carriage returns alone.", f"Send it on with line ends: {send}")
+        raise BadInput(f"{path} ends its lines with carriage returns only.", f"Convert its line ends: {send}")
     if _is_tar(start):
         send = _SEND.format(f"tar -xOf {quote(str(path))}").replace("KIND", kind)
-        raise BadInput(f"{path} is a tar archive.", f"Unpack it and name the folder, or send its files on: {send}")
+        raise BadInput(f"{path} is a tar archive.", f"Unpack it and name the folder, or pipe its files: {send}")
 
 
 def refuse_spread(path: Path, start: bytes, *, is_record: bool) -> None:
-    """Raise BadInput for JSON that is written over several lines; NotOurs where it is no record of ours."""
+    """Raise BadInput for JSON spread over several lines; NotOurs if it is not a record of ours."""
     first = start.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
     if first.strip() == b"{":
         raise (BadInput if is_record else NotOurs)(
-            f"{path} is JSON written over several lines, not one record a line.",
-            f"Write one a line: jq -c . {quote(str(path))} > FILE.jsonl",
+            f"{path} is JSON spread over several lines, not one record per line.",
+            f"Write one record per line: jq -c . {quote(str(path))} > FILE.jsonl",
         )
 
 
 def refuse_empty(path: Path) -> None:
-    """Raise NotOurs for a file of no bytes. One that was compressed from nothing is whole: an empty month."""
+    """Raise NotOurs for a file of no bytes. A compressed empty file is valid: an empty month."""
     with suppress(OSError):  # its reader says what is wrong with it
         if path.is_file() and path.stat().st_size == 0:
             raise NotOurs(f"{path} is empty.", "Check the download, or the command that wrote it.")
@@ -134,11 +133,11 @@ def _is_tar(start: bytes) -> bool:
 
 
 def chosen(paths: Sequence[Path], look: Callable[[Path], Look], tally: Tally, *, holds: str) -> list[tuple[Path, Look]]:
-    """The files that `paths` stand for, each once and with what `look` tells of it, in the order given.
+    """Return the files that `paths` name, each once, with what `look` returns for it, in the given order.
 
-    `look` raises BadInput for a file that cannot be read, NotOurs for one of another kind. Such a file in a folder is
-    counted in `tally`. Raises BadInput for one that is named, and for a folder without a file of the kind; `holds` is
-    what it should hold.
+    `look` raises BadInput for a file that cannot be read, NotOurs for a file of another kind. Such a file in a folder
+    is counted in `tally`. Raises BadInput for a named one, and for a folder without a file of the kind; `holds` names
+    the kind.
     """
     found: dict[Path, tuple[Path, Look]] = {}
     for path in paths:
@@ -156,26 +155,26 @@ def chosen(paths: Sequence[Path], look: Callable[[Path], Look], tally: Tally, *,
 
 
 def in_folder(folder: Path, look: Callable[[Path], Look], tally: Tally) -> Iterator[tuple[Path, Look]]:
-    """The files in a folder that are of the kind; the others are counted in `tally`."""
+    """Return the files of the kind in a folder; the others are counted in `tally`."""
     for file in files_in(folder, tally):
         try:
             refuse_empty(file)
             yield file, look(file)
         except NotOurs as other:
-            tally.pass_over(f"Passed over: {other.message}")
+            tally.pass_over(f"Skipped: {other.message}")
         except BadInput as refused:
             tally.damages.append(Damage(str(file), None, refused.message.removeprefix(f"{file} "), refused.hint))
 
 
 def nothing_in(folder: Path, holds: str, tally: Tally) -> BadInput:
-    """The error for a folder without a file of the kind. It names what stands there."""
+    """Return the error for a folder without a file of the kind. It names a file that is there."""
     there = [*(damage.sentence() for damage in tally.damages), *tally.passed]
-    hint = tally.damages[0].hint if tally.damages else "Name the folder that the dump's files are in."
-    return BadInput(f"The folder {folder} holds no {holds}.{f' {there[0]}' if there else ''}", hint)
+    hint = tally.damages[0].hint if tally.damages else "Name the folder that contains the dump's files."
+    return BadInput(f"The folder {folder} contains no {holds}.{f' {there[0]}' if there else ''}", hint)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a path is a folder. Raises BadInput where nobody can tell."""
+    """Whether a path is a folder. Raises BadInput if that cannot be checked."""
     try:
         return path.is_dir()
     except OSError as error:
@@ -183,26 +182,26 @@ def is_folder(path: Path) -> bool:
 
 
 def files_in(folder: Path, tally: Tally) -> Iterator[Path]:
-    """Every file below a folder, in the order of the paths. What is hidden, or no file, is passed over."""
+    """Yield every file below a folder, in the order of the paths. Hidden entries and special files are skipped."""
 
     def refuse(error: OSError) -> None:
         raise _refused(error, folder) from error
 
     for place, folders, names in os.walk(folder, onerror=refuse):
         if "_delta_log" in folders:
-            tally.pass_over(f"Passed over: {place} is a table of a store.")
+            tally.pass_over(f"Skipped: {place} is a table of a store.")
             folders.clear()
             continue
         for name in sorted(folders):
             if name.startswith(".") or (Path(place) / name).is_symlink():
-                tally.pass_over(f"Passed over: {Path(place) / name} is a hidden folder or a link to one.")
+                tally.pass_over(f"Skipped: {Path(place) / name} is a hidden folder or a link to one.")
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in sorted(Path(place) / name for name in names):
             if file.is_symlink() and not file.exists() and _ANNEX in str(file.readlink()):
-                annexed = Damage(str(file), None, "is a pointer of git-annex, not the file.", _fetch_annexed(file))
+                annexed = Damage(str(file), None, "is a git-annex pointer, not the file.", _fetch_annexed(file))
                 tally.damages.append(annexed)
             elif file.name.startswith(".") or not file.is_file():
-                tally.pass_over(f"Passed over: {file} is hidden or not a file.")
+                tally.pass_over(f"Skipped: {file} is hidden or not a file.")
             else:
                 yield file
 
@@ -212,7 +211,7 @@ def _fetch_annexed(file: Path) -> str:
 
 
 def size_bytes(paths: Sequence[Path]) -> int:
-    """Bytes of all files that paths stand for, for a progress bar; what is wrong with one is said by the reader."""
+    """Return the bytes of all files that paths name, for a progress bar. The reader reports problems of a file."""
     files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
     return sum(file.stat().st_size for file in files if file.is_file())
 

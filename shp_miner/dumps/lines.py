@@ -1,4 +1,4 @@
-"""Many lines held as one text with numbers beside it, so that no line is an object until somebody needs it."""
+"""Many lines as one text with numbers beside it. A line becomes an object only when it is needed."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def bounds(text: bytes | memoryview) -> tuple[Places, Places]:
 
 
 def positions(text: bytes | memoryview, needle: bytes) -> Places:
-    """Where `needle` stands in the text, at the speed of a search in native code."""
+    """Return the positions of `needle` in the text, at the speed of a native search."""
     whole = sz.Str(text)
     after = np.fromiter((piece.address for piece in whole.split(needle)), np.int64)
     # A piece begins behind a needle, but for the first.

@@ -1,8 +1,8 @@
-"""Rows of a Parquet file of threads, in memory that is bounded whatever the file's few bytes unpack to.
+"""Rows of a Parquet file of threads, in limited memory, however much its bytes unpack to.
 
-A dictionary may hold one long string that thousands of rows name, and a run of equal values takes no room at all. So
-texts are read as the dictionaries that they are, each of them becomes one Python string that all its rows share, and
-what a row group promises is held against its size before it is read.
+A dictionary may hold one long string that thousands of rows name, and a run of equal values takes no room. So texts are
+read as dictionaries, and each becomes one Python string that all its rows share. A row group's declared size is checked
+against its bytes before it is read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VALUES_OF_ROW = 1 << 20
 
 
 def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
-    """(place, row as a dictionary, or Lost) for each row; a damaged row group is noted and the next one read."""
+    """Yield (place, row as a dictionary, or Lost) for each row; a damaged row group is noted and skipped."""
     try:
         metadata = pq.read_metadata(path)
         leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
@@ -88,14 +88,14 @@ class _Allowed:
                 raise _TooLargeError(f"its column {name} unpacks {column.total_compressed_size:,} bytes to {size:,}")
         values = max([group.num_rows, *(column.num_values for column in columns)])
         if values > self._values:
-            raise _TooLargeError(f"its {packed:,} bytes hold {values:,} rows or values of a column")
+            raise _TooLargeError(f"it has {values:,} rows or values of a column in {packed:,} bytes")
         self._values -= values
 
     def text(self, chars: int) -> None:
         """Take in so many characters of a row. Raises _TooLargeError where they are too many."""
         self._chars -= chars
         if self._chars < 0:
-            raise _TooLargeError(f"its {self._packed:,} bytes hold more than {_PACKED:,} times as much text")
+            raise _TooLargeError(f"its text is more than {_PACKED:,} times as long as its {self._packed:,} bytes")
 
 
 def _rows_at_once(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData]) -> int:

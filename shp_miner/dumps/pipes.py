@@ -1,8 +1,8 @@
-"""Input that can be read only once (standard input, a named pipe, `<(...)`), kept in a file while it is imported.
+"""Input that can be read only once (standard input, a named pipe, `<(...)`), kept in a file during the import.
 
-Readers look at the beginning of a file before they read it, and some go through it twice or begin at its end; a pipe
-allows none of this. Its bytes go to a temporary file that has no name where the system allows that, so that nothing of
-them is left whatever ends the import. Lines of text are compressed on the way.
+Readers look at the beginning of a file before they read it, and some read it twice or begin at its end; a pipe allows
+none of this. Its bytes go to a temporary file, without a name where the system allows that, so nothing is left after
+the import. Lines of text are compressed on the way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _READ = 1 << 20
 
 
 def is_read_once(path: Path) -> bool:
-    """Whether what a path names can be read only once. Raises BadInput for a device."""
+    """Whether a path can be read only once. Raises BadInput for a device."""
     if str(path) in _STANDARD_INPUT:
         return True
     try:
@@ -66,9 +66,9 @@ class Kept:
 
 @contextmanager
 def at_hand(paths: Sequence[Path]) -> Iterator[Kept]:
-    """The paths, those that can be read once replaced by files that hold what came. Errors name what the user named.
+    """Yield the paths, with files in place of those that can be read only once. Errors use the user's names.
 
-    Raises BadInput where nothing came, TryLater where the disk for temporary files (TMPDIR) is full.
+    Raises BadInput if no data came, TryLater if the disk for temporary files (TMPDIR) is full.
     """
     kept = Kept()
     once = [path for path in paths if is_read_once(path)]
@@ -104,7 +104,7 @@ def _kept(path: Path, name: str, stack: ExitStack) -> Path:
             _copy(pipe, file, name)
             file.flush()
     except OSError as error:
-        raise from_os_error(error, f"keeping what came through {name}") or BadInput(
+        raise from_os_error(error, f"saving the data from {name}") or BadInput(
             f"{name} cannot be read: {error.strerror or error}.", "Check the command that writes to it."
         ) from error
     return place
@@ -114,16 +114,16 @@ def _opened(path: Path) -> BinaryIO:
     if str(path) not in _STANDARD_INPUT:
         return path.open("rb", buffering=0)
     if sys.stdin is None or sys.stdin.closed:
-        raise BadInput("Standard input is closed.", "Send a dump to it: zstd -dc FILE | shp-miner import KIND -")
+        raise BadInput("Standard input is closed.", "Pipe a dump to it: zstd -dc FILE | shp-miner import KIND -")
     if os.isatty(0):
-        raise UsageError("Standard input is a terminal.", "Send a dump to it: zstd -dc FILE | shp-miner import KIND -")
+        raise UsageError("Standard input is a terminal.", "Pipe a dump to it: zstd -dc FILE | shp-miner import KIND -")
     return os.fdopen(os.dup(0), "rb", buffering=0)
 
 
 def _copy(pipe: BinaryIO, file: BinaryIO, name: str) -> None:
     start = pipe.read(_READ)
     if not start:
-        raise BadInput(f"Nothing came through {name}.", "Check the command that writes to it.")
+        raise BadInput(f"No data came from {name}.", "Check the command that writes to it.")
     # Only records of JSON are read through a decoder in every case.
     compressed = start.lstrip()[:1] == b"{"
     with zstandard.ZstdCompressor(level=1).stream_writer(file, closefd=False) if compressed else _Plain(file) as out:

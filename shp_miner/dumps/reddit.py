@@ -124,7 +124,7 @@ class _Search:
         """Parse the whole block and hold what is wanted in it against what the shortcut found."""
         if self._kept(found) != self._kept(all_lines(offset, text)):
             raise BadInput(
-                f"{self.path} spells its records in a way that the fast search misses (near byte {offset}).",
+                f"{self.path} writes its records in a form that the fast search misses (near byte {offset}).",
                 "Import it again with --thorough, which parses every line.",
             )
 
@@ -220,7 +220,7 @@ def dump_files(paths: Sequence[Path], tally: Tally) -> list[tuple[Path, str]]:
 
 
 def communities_in(files: Sequence[Path]) -> set[str]:
-    """Names of communities that the beginnings of dump files hold, to tell somebody who asked for others."""
+    """Return the communities at the beginnings of dump files, for a message to a user who asked for others."""
     names: set[str] = set()
     for file in files:
         for block in islice(blocks(file, Tally()), _BLOCKS_SAMPLED):
@@ -229,11 +229,11 @@ def communities_in(files: Sequence[Path]) -> set[str]:
 
 
 def kind_of(path: Path) -> str:
-    """Whether the file holds "post" or "answer", by its first lines, else by its name.
+    """Return "post" or "answer", the kind of the file, by its first lines, else by its name.
 
-    A name that says so is believed: what cannot be read in such a file is damage. Raises BadInput for any other file.
+    A name decides the kind: then unreadable content is damage. Raises BadInput for any other file.
     """
-    hint = "`import reddit-dump` takes RS_* and RC_* files: one JSON object a line, plain or compressed."
+    hint = "`import reddit-dump` reads RS_* and RC_* files: one JSON object per line, plain or compressed."
     start, seen = b"", 0
     for _, line in islice(_first_lines(path), _LINES_SNIFFED):
         start, seen = start or line[:START_BYTES], seen + 1
@@ -248,19 +248,19 @@ def kind_of(path: Path) -> str:
             return kind
         if "answers" in record:
             raise NotOurs(
-                f"{path} holds threads with their answers, not a Reddit dump.", "Use `import threads` for it."
+                f"{path} has threads with their answers; it is not a Reddit dump.", "Use `import threads` for it."
             )
     if not seen and compression(path) != "plain":
         return "post"  # damaged before its first line: reading it says so
     if start.lstrip().startswith(b"["):
-        raise BadInput(f"{path} is one JSON array, not one record a line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
+        raise BadInput(f"{path} is one JSON array, not one record per line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
     whole = head(path, START_BYTES)
     refuse_container(path, whole, "reddit-dump")
     refuse_spread(path, whole, is_record=_A_RECORD.search(whole) is not None)
     named = _NAMED.match(path.name)
     if named:
         return "answer" if (named["own"] or named["word"]).lower() in ("rc", "comments") else "post"
-    raise NotOurs(f"{path} is not a Reddit dump: its first lines are no submissions or comments.", hint)
+    raise NotOurs(f"{path} is not a Reddit dump: its first lines are not submissions or comments.", hint)
 
 
 def _first_lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -1,8 +1,8 @@
 """Many Reddit records at once, as whole columns, without a Python object for each.
 
-Only records that are usual in every field come this way: a parser of tables (polars) reads a batch of lines as it
-stands and refuses any other type, and what only looks usual (a NUL, a strange time) is found in the columns. Whatever
-is left takes the careful way of dumps.reddit, which knows every exception. Both give the same rows.
+Only records that are usual in every field are read here. A parser of tables (polars) reads a batch of lines and refuses
+other types; records that only look usual (a NUL, a strange time) are found in the columns. All others take the careful
+way of dumps.reddit, which handles every exception. Both give the same rows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The shortcut of big dumps: search the raw bytes for the lines worth parsing, and parse only those.
+"""The fast path of big dumps: search the raw bytes for the lines worth parsing, and parse only those.
 
-A search of bytes runs many times faster than any parser. It is right only if every line spells the searched key the
-same way, which is checked for every block by counting: if the key does not stand once in every line, the block's lines
-are parsed one by one. A share of the blocks is also parsed in full and compared (`AUDIT_EVERY`), so that a kind of file
-that nobody thought of stops the import instead of losing rows.
+A byte search is many times faster than any parser. It is right only if every line spells the searched key the same way.
+Every block is checked by counting: if the key is not in every line exactly once, the block's lines are parsed one by
+one. A share of the blocks is also parsed in full and compared (`AUDIT_EVERY`), so that an unexpected kind of file stops
+the import instead of losing rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Shortcut:
     """Finds candidate lines in blocks of one file.
 
     `kind` is "post" or "answer"; `wanted` are lower-case communities, none for all. Candidates are a superset of the
-    lines that can be kept: the parsed line decides.
+    lines that are kept: parsing them decides.
     """
 
     def __init__(self, kind: str, wanted: Collection[str], first_block: bytes | memoryview) -> None:
@@ -47,7 +47,7 @@ class Shortcut:
                 return
 
     def candidates(self, offset: int, text: bytes | memoryview) -> Lines | None:
-        """The block's candidates in their order, or None if its lines must be parsed one by one."""
+        """Return the block's candidates in order, or None if its lines must be parsed one by one."""
         if not self._key:
             return None
         if self._names:

@@ -72,24 +72,23 @@ def read(
     observed_us = None
     if observed_at is not None:
         if observed_at.tzinfo is None:
-            raise UsageError(
-                "The time at which the scores were read has no time zone.", "Give it with one: ...Z is UTC."
-            )
+            raise UsageError("The time at which the scores were read has no time zone.", "Add one: ...Z is UTC.")
         observed_us = to_us(observed_at)
         if not _EARLIEST_US <= observed_us <= latest_us:
             raise UsageError(
-                f"The scores cannot have been read at {observed_at.isoformat()}.", "Give the day the dump was made."
+                f"The scores cannot have been read at {observed_at.isoformat()}.",
+                "Give the day on which the dump was made.",
             )
     sites = sources_by_site(paths, site, tally)
     if vote_history:
         for host, sources in sites.items():
             if not any("votes" in source.tables for source in sources):
-                raise BadInput(f"There is no Votes.xml of {host}.", "Give it too, or leave out --vote-history.")
+                raise BadInput(f"There is no Votes.xml of {host}.", "Add the file, or leave out --vote-history.")
     return _chunks(sites, tally, latest_us, observed_us, advance, vote_history)
 
 
 def size_bytes(paths: Sequence[Path], site: str | None = None) -> int:
-    """The size of all files that reading `paths` takes in, those found beside them included. Errors as `read`."""
+    """Return the bytes that reading `paths` takes in, with files found beside them. Errors as `read`."""
     return sum(source.path.stat().st_size for sources in sources_by_site(paths, site).values() for source in sources)
 
 
@@ -363,9 +362,9 @@ class _Collector:
         text = text_of(attributes, "CreationDate")
         created_us = time_us(text)
         if created_us is None or created_us < _EARLIEST_US:
-            raise Lost("bad_time", f"CreationDate {text!r:.40} is no time")
+            raise Lost("bad_time", f"CreationDate {text!r:.40} is not a time")
         if created_us > self.known.latest_us:
-            raise Lost("time_in_future", f"CreationDate {text!r:.40} lies in the future")
+            raise Lost("time_in_future", f"CreationDate {text!r:.40} is in the future")
         return created_us
 
     def _author(self, kind: str, attributes: dict[str, str]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Members of a 7z archive as blocks of bytes, in bounded memory, as far as they can be read.
+"""Members of a 7z archive as blocks of bytes, in limited memory, as far as they can be read.
 
-Archives are decompressed piece by piece in a thread of their own that waits for the reader; neither a member nor the
-archive is ever held as a whole. An archive keeps its table of contents at its end, so one that was cut off has none:
-its members are then told apart by their XML declarations, as far as the compressed streams can be followed (bzip2, as
-the dumps are published, LZMA, LZMA2 or stored).
+Archives are decompressed piece by piece in a thread that waits for the reader; neither a member nor the archive is ever
+in memory as a whole. An archive has its table of contents at its end, so a truncated one has none. Its members are then
+separated by their XML declarations, as far as the compressed streams can be followed (bzip2, as published, LZMA, LZMA2
+or stored).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Block = tuple[str, bytes | None]
 
 
 class BrokenFileError(Exception):
-    """The file cannot be read beyond byte `offset`; `what` says why."""
+    """The file cannot be read after byte `offset`; `what` says why."""
 
     def __init__(self, offset: int, what: str) -> None:
         super().__init__(what)
@@ -51,9 +51,9 @@ class BrokenFileError(Exception):
 
 
 def list_archive(path: Path) -> list[str] | None:
-    """The members' names of a 7z archive, or None where its table of contents cannot be read.
+    """Return the members' names of a 7z archive, or None if its table of contents cannot be read.
 
-    Raises BadInput for an archive that is encrypted or compressed in a way that is not read here, and OSError.
+    Raises BadInput for an archive that is encrypted or uses an unsupported compression, and OSError.
     """
     with _PieceFile(path) as file:
         try:
@@ -71,8 +71,8 @@ def list_archive(path: Path) -> list[str] | None:
     unknown = [method for method in methods if method not in _METHODS]
     if unknown:
         raise BadInput(
-            f"{path} is compressed with {unknown[0].rstrip('*')}, which cannot be read here.",
-            "Unpack it with 7-Zip and give the folder.",
+            f"{path} is compressed with {unknown[0].rstrip('*')}, which is not supported.",
+            "Unpack it with 7-Zip and name the folder.",
         )
     return names
 
@@ -96,7 +96,7 @@ def _open(file: _PieceFile) -> py7zr.SevenZipFile:
 
 
 def _encrypted(path: Path) -> BadInput:
-    return BadInput(f"{path} is encrypted.", "Unpack it with its password and give the folder.")
+    return BadInput(f"{path} is encrypted.", "Unpack it with its password and name the folder.")
 
 
 _Item = Block | BaseException | None
@@ -215,9 +215,9 @@ def archive_blocks(path: Path, members: Collection[str], at: Callable[[int], Non
 
 def _damage_of(error: BaseException) -> str:
     if isinstance(error, py7zr.exceptions.CrcError):
-        return "the archive is corrupt (a checksum is wrong, so bytes before this one are not as they were)"
+        return "the archive is corrupt (a checksum is wrong: bytes before this one are damaged)"
     if isinstance(error, py7zr.UnsupportedCompressionMethodError):
-        return "the archive is compressed in a way that cannot be read here"
+        return "the archive's compression method is not supported"
     return f"the archive is corrupt ({error or type(error).__name__})"
 
 
@@ -264,10 +264,10 @@ def _decoder_for(start: bytes) -> _Decoder | None:
 
 
 def wreck_blocks(path: Path, at: Callable[[int], None]) -> Iterator[Block]:
-    """The members of an archive without a table of contents, told apart by where XML declarations stand.
+    """Yield the members of an archive without a table of contents, separated at XML declarations.
 
-    A table's name is its root element's. No raw `<?xml` can stand inside a table: its text has every `<` escaped.
-    Raises BrokenFileError at the end of what can be read.
+    A table's name is its root element's. No raw `<?xml` can be inside a table: its text has every `<` escaped. Raises
+    BrokenFileError at the end of the readable part.
     """
     table, held = "", b""
     with _PieceFile(path) as file:

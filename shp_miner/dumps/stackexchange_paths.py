@@ -38,11 +38,11 @@ _Unit = tuple[Path, list[Source], str | None]
 def sources_by_site(
     paths: Sequence[Path], site: str | None = None, tally: Tally | None = None
 ) -> dict[str, list[Source]]:
-    """Check all `paths` and sort the files they stand for by site, each file once, in the order given.
+    """Check all `paths` and group their files by site, each file once, in the given order.
 
-    A folder may hold archives and folders of several sites; other files in it are counted in `tally`. `site` overrides
-    what the names say. BadInput: a path that is no dump, or a site without posts. UsageError: a name
-    that does not tell the site, or one `site` for paths of several sites.
+    A folder may have archives and folders of several sites; other files in it are counted in `tally`. `site` overrides
+    the names of files. BadInput: a path that is not a dump, or a site without posts. UsageError: a name that does not
+    show the site, or one `site` for paths of several sites.
     """
     override = _override(site)
     found: dict[str, dict[Path, Source]] = {}
@@ -54,15 +54,15 @@ def sources_by_site(
         host = override or named
         if host is None:
             raise UsageError(
-                f"The name of {path} does not tell which Stack Exchange site it comes from.",
-                "Say it with --site HOST, for example --site beer.stackexchange.com.",
+                f"The name of {path} does not show its Stack Exchange site.",
+                "Name the site with --site HOST, for example --site beer.stackexchange.com.",
             )
         for source in sources:
             found.setdefault(host, {}).setdefault(source.path.resolve(), source)
     if override and len(told) > 1:
         raise UsageError(
             f"One site ({override}) was given for files of several sites ({', '.join(sorted(told))}).",
-            "Import each site by itself, or leave --site out.",
+            "Import each site separately, or leave out --site.",
         )
     _require_posts(found)
     return {host: list(sources.values()) for host, sources in found.items()}
@@ -149,7 +149,7 @@ def _xml_source(path: Path, start: bytes) -> Source:
     if root == "!DOCTYPE":
         raise BadInput(
             f"{path} declares a document type, which a Stack Exchange dump never does.",
-            "Use the file as published; declared entities are never expanded here.",
+            "Use the file as published; entities are never expanded.",
         )
     if root not in TABLES + _OTHER_TABLES:
         refuse_container(path, start, "stackexchange-dump")
@@ -172,13 +172,13 @@ def _archive_source(path: Path) -> Source:
         known = known or table in TABLES + _OTHER_TABLES
         if table in tables:
             raise BadInput(
-                f"{path} holds more than one {table.capitalize()}.xml.", "Unpack it and import each site's folder."
+                f"{path} contains more than one {table.capitalize()}.xml.", "Unpack it and import each site's folder."
             )
         if table in TABLES and name.lower().endswith(".xml"):
             tables[table] = name
     if not known:
         raise NotOurs(
-            f"{path} holds no Posts.xml nor any other table of a Stack Exchange dump.",
+            f"{path} contains no Posts.xml and no other table of a Stack Exchange dump.",
             "Give an archive of one site as published, for example beer.stackexchange.com.7z.",
         )
     return Source(path, tables, is_archive=True)

@@ -24,12 +24,12 @@ def whole(attributes: dict[str, str], name: str, reason: str) -> int:
     """The attribute as a whole number. Raises Lost with `reason`."""
     text = text_of(attributes, name)
     if not WHOLE.fullmatch(text):
-        raise Lost(reason, f"{name} {text!r:.40} is no whole number")
+        raise Lost(reason, f"{name} {text!r:.40} is not a whole number")
     return int(text)
 
 
 def identity(attributes: dict[str, str], name: str) -> int:
-    """The attribute as an id. Raises Lost if it is none."""
+    """Return the attribute as an id. Raises Lost if it is not one."""
     number = whole(attributes, name, "bad_id")
     if number <= 0:
         raise Lost("bad_id", f"{name} {number} is not positive")
@@ -37,7 +37,7 @@ def identity(attributes: dict[str, str], name: str) -> int:
 
 
 def time_us(text: str) -> int | None:
-    """Microseconds since 1970 of a time (UTC) or of a day's beginning, or None where it is neither."""
+    """Return microseconds since 1970 of a time (UTC) or of a day's start, or None if it is neither."""
     if not _TIME.fullmatch(text):
         return None
     try:

@@ -33,7 +33,7 @@ _RUN = 1 << 24
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a post's score was at a time (microseconds since 1970), and whether it had been accepted."""
+    """A post's score at a time (microseconds since 1970), and whether it was accepted by then."""
 
     observed_us: int
     score: int
@@ -56,9 +56,9 @@ class Votes:
             return
         post, moment_us = identity(attributes, "PostId"), time_us(text_of(attributes, "CreationDate"))
         if moment_us is None or moment_us < 0:
-            raise Lost("bad_time", f"CreationDate {attributes['CreationDate']!r:.40} is no time")
+            raise Lost("bad_time", f"CreationDate {attributes['CreationDate']!r:.40} is not a time")
         if post >= _POST_MAX:
-            raise Lost("bad_id", f"PostId {post} is no id of a post")
+            raise Lost("bad_id", f"PostId {post} is not the id of a post")
         if self._count == self._run:
             self._spill()
         if self._count == len(self._waiting):

@@ -1,6 +1,6 @@
-"""The tables of a Stack Exchange dump as streams of rows, out of XML files and archives, in bounded memory.
+"""The tables of a Stack Exchange dump as streams of rows, from XML files and archives, in limited memory.
 
-A row is what one `<row .../>` element says: its attributes as strings, with the byte of the XML text it begins at.
+A row has the attributes of one `<row .../>` element as strings, with the byte of the XML text at which it begins.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Source:
 
 
 class Meter:
-    """Reports the bytes of one file as consumed, once in all although the file may be read in several passes."""
+    """Reports the consumed bytes of one file, once in all although the file may be read several times."""
 
     def __init__(self, size_bytes: int, passes: int, advance: Advance) -> None:
         self._size, self._passes, self._advance = size_bytes, max(passes, 1), advance
@@ -76,10 +76,10 @@ class _RefusedError(Exception):
 def rows(
     source: Source, wanted: Collection[str], tally: Tally, meter: Meter, uncounted: Collection[str] = ()
 ) -> Iterator[tuple[str, list[Row]]]:
-    """(table, some of its rows) for the `wanted` tables of `source`, in the file's order.
+    """Yield (table, some of its rows) for the `wanted` tables of `source`, in the file's order.
 
-    Whole rows before any damage are given. Damage is noted in `tally`, that of an archive once however often it is
-    read; what is wrong inside the tables `uncounted` is left to a later reading.
+    Whole rows before any damage are included. Damage is noted in `tally`, that of an archive once however often it is
+    read. Errors inside the tables `uncounted` are left to a later reading.
     """
     if not source.is_archive:
         stream = _xml_blocks(source, meter)

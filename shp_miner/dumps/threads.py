@@ -33,7 +33,7 @@ from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import sound, visible_chars
 
 SOURCE = "threads"
-_LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread a line, its answers in it."
+_LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread per line, with its answers."
 _GONE_AUTHORS = frozenset({None, "", "[deleted]", "[removed]"})
 _SITE = re.compile(r"(https?://)?[^\s/@]+(/[^\s@]*)?", re.IGNORECASE)
 _ID_CHARS_MAX = 255
@@ -163,7 +163,7 @@ class _Collector:
                 row = self._answer(_convert(record, _Answer, _ANSWER_KEYS, _ANSWER_REQUIRED), post)
                 first = seen.setdefault(row["answer_id"], row)
                 if first is not row and first != row:
-                    raise Lost("id_repeated", f"id {row['answer_id']!r:.40} came before with different content")
+                    raise Lost("id_repeated", f"id {row['answer_id']!r:.40} was used before with different content")
             except Lost as lost:
                 self.tally.lose("answer", lost.reason, replace(place, what=f"{place.what}answers[{n}]: {lost.what}"))
                 continue
@@ -181,7 +181,7 @@ class _Collector:
 
     def _post(self, thread: _Thread) -> dict[str, Any]:
         if len(thread.site) > _ADDRESS_CHARS_MAX or not _SITE.fullmatch(thread.site):
-            raise Lost("bad_id", f"site {thread.site!r:.60} is no host name such as forum.example")
+            raise Lost("bad_id", f"site {thread.site!r:.60} is not a host name such as forum.example")
         if not thread.community.strip():
             raise Lost("bad_id", "community is empty")
         ratio = thread.upvote_ratio
@@ -302,7 +302,7 @@ def _time_us(value: Any, name: str, latest_us: int) -> int:
         try:
             value = datetime.fromisoformat(value)
         except ValueError as error:
-            raise Lost("bad_time", f"{name} {value!r:.40} is no ISO 8601 time") from error
+            raise Lost("bad_time", f"{name} {value!r:.40} is not an ISO 8601 time") from error
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise Lost("bad_time", f"{name} has no time zone")
@@ -339,7 +339,7 @@ def _kind(path: Path) -> str:
         _check_columns(path)
         return "parquet"
     if start.startswith(b"["):
-        raise BadInput(f"{path} is one JSON array, not one thread a line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
+        raise BadInput(f"{path} is one JSON array, not one thread per line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
     for line in start.decode("utf-8", "replace").split("\n")[:_LINES_SNIFFED]:
         keys = set(_KEY.findall(line))
         if keys >= {"answers", "answer_id"} or ("site" in keys and len(keys & _THREAD_REQUIRED) >= _KEYS_ENOUGH):
@@ -350,7 +350,7 @@ def _kind(path: Path) -> str:
         if other.search(start):
             raise NotOurs(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
     if start:
-        raise NotOurs(f"{path} is not a file of threads: none stands in its first lines.", _LAYOUT_HINT)
+        raise NotOurs(f"{path} is not a file of threads: its first lines contain none.", _LAYOUT_HINT)
     return "jsonl"  # a file that is damaged at its start says so when it is read
 
 
@@ -367,6 +367,6 @@ def _check_columns(path: Path) -> None:
         if item is not None and pa.types.is_struct(item):
             _check_keys([field.name for field in item], _ANSWER_KEYS, _ANSWER_REQUIRED, "answers.")
         elif item is None or not pa.types.is_null(item):
-            raise Lost("wrong_type", "answers is no list of structs")
+            raise Lost("wrong_type", "answers is not a list of structs")
     except Lost as lost:
         raise BadInput(f"The columns of {path} are not those of threads: {lost.what}.", _LAYOUT_HINT) from lost

@@ -1,4 +1,4 @@
-"""What is said of a Parquet file's columns before a row is read: what is wrong with a column is wrong in every row."""
+"""Checks of a Parquet file's columns before any row is read: an error of a column is an error of every row."""
 
 from __future__ import annotations
 

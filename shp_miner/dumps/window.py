@@ -37,14 +37,14 @@ _looking = Lock()
 
 
 class WindowToucher:
-    """Makes the pages of one decoder's window ready, in a thread, until it is closed."""
+    """Prepares the pages of one decoder's window, in a thread, until it is closed."""
 
     def __init__(self) -> None:
         self._decoded: SimpleQueue[int | None] = SimpleQueue()
         self._thread: Thread | None = None
 
     def watch(self, begin: Callable[[], Found]) -> Found:
-        """The result of `begin`, during which the decoder asks for its window; from then on pages are touched."""
+        """Return the result of `begin`, in which the decoder allocates its window. Its pages are touched after that."""
         if sys.platform != "linux":
             return begin()
         with _looking:
@@ -57,12 +57,12 @@ class WindowToucher:
         return result
 
     def decoded(self, count: int) -> None:
-        """The decoder has written `count` more bytes."""
+        """Report that the decoder has written `count` more bytes."""
         if self._thread is not None:
             self._decoded.put(count)
 
     def close(self) -> None:
-        """Stop touching. To be called before the window is freed."""
+        """Stop touching. Call it before the window is freed."""
         if self._thread is not None:
             self._decoded.put(None)
             self._thread.join()

@@ -1,7 +1,6 @@
-"""Engines run tasks.
+"""Engines run tasks. A task is a plain function of plain data: files in, files out under atomic names.
 
-A task is a plain function of plain data: files in, files out under atomic names. So a task that ran twice harms
-nothing, and a cluster is one more file here.
+So a task may run twice, and a cluster needs one more file here.
 """
 
 from shp_miner.engine.local import (

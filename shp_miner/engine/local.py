@@ -1,4 +1,4 @@
-"""The processes of this machine."""
+"""The engine of this machine: worker processes and threads."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Engine:
             advance(self._counter.value - seen)
         except BrokenProcessPool as error:
             raise TryLater(
-                "A worker process was killed, perhaps for want of memory.", "Run again with fewer --workers."
+                "A worker process was killed, possibly because memory ran out.", "Run again with fewer --workers."
             ) from error
 
     def __enter__(self) -> Engine:
@@ -101,10 +101,10 @@ def run_threads(
     advance: Advance,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> list[Result]:
-    """The results of task(job, advance) in the order of the jobs, from threads of this process.
+    """Return the results of task(job, advance) in the order of the jobs, from threads of this process.
 
     For tasks that spend their time in a decoder, which lets other threads run. `meanwhile` is called once they run. Any
-    error, in it too, ends the others at their next advance.
+    error, also in `meanwhile`, stops the others at their next advance.
     """
     sys.setswitchinterval(_SWITCH_S)
     stopped = Event()
@@ -144,7 +144,7 @@ def fitting_workers(wanted: int, memory: int, each: int) -> int:
 
 
 def machine_memory() -> int:
-    """Bytes of memory this process may expect: the machine's, or less if its control group or its limits say so."""
+    """Return the bytes of memory this process may use: the machine's, or less if its control group or limits say so."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
     total = total if allowed == resource.RLIM_INFINITY else min(total, allowed)

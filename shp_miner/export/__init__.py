@@ -1,1 +1,1 @@
-"""Exports: one corpus in every trainer's format, whole or not at all."""
+"""Exports: writes preferences in the formats of trainers. An export appears complete or not at all."""

@@ -1,4 +1,4 @@
-"""The dataset card: YAML that `datasets` reads, generated from the written files, and words that people should read."""
+"""The dataset card: YAML for `datasets`, generated from the written files, and text for people."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ link the authors. The agreement under which its dump has been offered since 2024
 
 
 def card(manifest: dict[str, Any], shards: Sequence[Shard], platforms: Sequence[str], licenses: Sequence[str]) -> str:
-    """The card's text. The configurations list exactly the files written; an empty split is not listed."""
+    """Return the card's text. Its configurations list exactly the written files; an empty split is not listed."""
     rule = manifest["configuration"]["rule"]
     form = FORMATS[manifest["format"]]
     terms = [_TERMS[platform] for platform in platforms if platform in _TERMS]
@@ -76,12 +76,12 @@ def _front_matter(shards: Sequence[Shard], rows: int, licenses: Sequence[str]) -
 def front_matter(
     configs: Mapping[str, Mapping[str, Sequence[str]]], default: str, rows: int, license_name: str, content: str
 ) -> str:
-    """The YAML of a card: the files of each configuration and split; `content` changes when a file does."""
+    """Return the YAML of a card: the files of each configuration and split. `content` changes when a file changes."""
     size = next((name for limit, name in _SIZES if rows < limit), "n>10M")
     lines = ["---", "tags:", "- preferences", "- reward-model", "- shp-miner", "size_categories:", f"- {size}"]
     lines += [f"license: {license_name}", "configs:"]
-    # `datasets` keeps what it has read under a key made of these lines, not of the files: without this it would go on
-    # handing out the rows of an earlier export at the same place, forgotten ones too.
+    # `datasets` caches rows under a key made of these lines, not of the files. Without the digest it would keep
+    # returning rows of an earlier export in the same folder, forgotten ones too.
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     for name, splits in configs.items():
         lines.append(f"- config_name: {json.dumps(name, ensure_ascii=False)}")

@@ -1,4 +1,4 @@
-"""What every export is held against before it appears. A failure here is a bug of ours, so nothing is published."""
+"""Checks of every export before it appears. A failure is a bug of shp-miner, and nothing is published."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from shp_miner.mining.mine import SAME_TEXT, Selection, Threads
 from shp_miner.rules.hashing import SPLITS, splits
 from shp_miner.tally import Tally
 
-# The sides are fair coins: beyond this many standard deviations from one half, one in 500 million exports.
+# The sides are fair coins: one export in 500 million is more standard deviations than this from one half.
 _BALANCE_SIGMAS = 6.0
 
 
 class CheckFailedError(Error):
-    """An export did not pass its own checks; it was not published."""
+    """An export failed its own checks and was not published."""
 
     def __init__(self, message: str, hint: str = "Nothing was written. Please report this with your command.") -> None:
         super().__init__(message, hint)
 
 
 class Balance(Struct):
-    """Counts over many tables: rows, rows whose first side won, rows whose two answers are equal."""
+    """Counts over many tables: rows, rows whose first side won, and rows with two equal answers."""
 
     rows: int = 0
     first: int = 0
@@ -40,31 +40,33 @@ class Balance(Struct):
         self.same += other.same
 
     def check(self, form: Format, tally: Tally) -> None:
-        """No more equal answers than the rule gave, and sides as fair as a coin."""
+        """Raise CheckFailedError for more equal answers than the rule gave, or for unfair sides."""
         # Flattening for SHP's one-line texts can make two answers equal that were not.
         expected = tally.notes["pair", SAME_TEXT] if form.same_text else 0
         if self.same > expected and form.name != "shp":
-            raise CheckFailedError(f"Format {form.name} has {self.same} rows whose two answers are equal.")
+            raise CheckFailedError(
+                f"Format {form.name} has {self.same} rows with two equal answers; {expected} are expected."
+            )
         if form.balance and abs(self.first / self.rows - 0.5) > _BALANCE_SIGMAS * math.sqrt(0.25 / self.rows):
             raise CheckFailedError(f"The first side wins {self.first} of {self.rows} rows: the sides are not fair.")
 
 
 def check_format(form: Format) -> None:
-    """No column may have a name to which trainers give a meaning of their own."""
+    """Raise CheckFailedError for column names that have a special meaning in trainers."""
     reserved = RESERVED_COLUMNS & set(form.schema.names)
     if reserved:
         raise CheckFailedError(f"Format {form.name} uses the reserved columns {sorted(reserved)}.")
 
 
 def check_threads(threads: Threads, selection: Selection) -> None:
-    """Each thread must lie in the split that its hash says; then no two splits can share one."""
+    """Raise CheckFailedError for a thread that is not in the split of its hash; so no thread is in two splits."""
     number = splits(threads.posts["thread_hash"].to_numpy(), selection.validation, selection.test)
     if (pl.Series(SPLITS)[number] != threads.posts["split"]).any():
-        raise CheckFailedError("A thread lies in another split than its own.")
+        raise CheckFailedError("A thread is in a split that is not its own.")
 
 
 def check_table(form: Format, table: pa.Table) -> Balance:
-    """Schema and empty texts of some rows (Format.table); what must be counted over all rows is returned."""
+    """Return the counts of some rows (Format.table). Raises CheckFailedError for a wrong schema or empty texts."""
     plain = [pa.field(column.name, value_type(column.type)) for column in table.schema]
     if pa.schema(plain) != form.schema:
         raise CheckFailedError(f"Rows of format {form.name} do not have its schema.")
@@ -86,7 +88,7 @@ def check_table(form: Format, table: pa.Table) -> Balance:
 
 
 def _texts(table: pa.Table, column: str) -> Repeated:
-    """The texts of a column, also where they stand in the only message of a conversation."""
+    """Return the texts of a column; of a conversation, the text of its only message."""
     found = from_arrow(table[column].combine_chunks())
     if isinstance(found.values.dtype, pl.List):
         return Repeated(found.values.list.first().struct.field("content"), found.rows)

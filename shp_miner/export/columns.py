@@ -1,4 +1,4 @@
-"""Columns of exports on their way into a file. What repeats is held once, from the format's rows to the disk."""
+"""Columns of exports on their way into a file. Repeated values are kept once, from the format's rows to the disk."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Repeated:
-    """A column that is `values[rows]`: what comes again in pair after pair is held, checked and written once."""
+    """A column that is `values[rows]`: values that repeat from pair to pair are kept, checked and written once."""
 
     values: pl.Series
     rows: pl.Series
 
     def laid_out(self) -> pl.Series:
-        """The column as such."""
+        """Return the column as a plain series."""
         return self.values.gather(self.rows)
 
 
@@ -27,12 +27,12 @@ Columns = dict[str, pl.Series | Repeated]
 
 
 def to_arrow(column: pl.Series | Repeated, kind: pa.DataType) -> Array:
-    """The column as an array of type `kind`, or as a dictionary of `kind` (which may hold values that do not occur)."""
+    """Return the column as an array of type `kind`, or as a dictionary of `kind` (perhaps with unused values)."""
     return all_to_arrow([column], [kind])[0]
 
 
 def all_to_arrow(columns: Sequence[pl.Series | Repeated], kinds: Sequence[pa.DataType]) -> list[Array]:
-    """`to_arrow` of each column and its type. Those that repeat the same series share one dictionary."""
+    """Return `to_arrow` of each column and its type. Columns that repeat the same series share one dictionary."""
     values: dict[tuple[int, pa.DataType], Array] = {}
     arrays: list[Array] = []
     for column, kind in zip(columns, kinds, strict=True):
@@ -49,12 +49,12 @@ def all_to_arrow(columns: Sequence[pl.Series | Repeated], kinds: Sequence[pa.Dat
 
 def _to_array(column: pl.Series, kind: pa.DataType) -> Array:
     if pa.types.is_timestamp(kind):
-        column = column.dt.cast_time_unit(kind.unit)  # clocks tell more digits than an export holds
+        column = column.dt.cast_time_unit(kind.unit)  # clocks have more digits than an export
     return column.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(kind)
 
 
 def from_arrow(array: Array) -> Repeated:
-    """What `to_arrow` gave; a plain array has the rows 0, 1, 2 ..."""
+    """Return the column of an array that `to_arrow` made; a plain array has the rows 0, 1, 2 ..."""
     if isinstance(array, pa.DictionaryArray):
         return Repeated(_series(array.dictionary), _series(array.indices))
     return Repeated(_series(array), pl.int_range(len(array), eager=True))
@@ -67,15 +67,15 @@ def _series(array: Array) -> pl.Series:
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:
-    """The type itself, or that of a dictionary's values."""
+    """Return the type itself, or the type of a dictionary's values."""
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def merged(tables: Sequence[pa.Table]) -> pa.Table:
-    """The rows of some tables of `to_arrow`'s columns as one, in one piece.
+    """Return the rows of some tables of `to_arrow`'s columns as one table, in one chunk.
 
-    A dictionary holds just the values that occur, once each, in the order in which they do: it depends on the rows
-    alone, and not on the tables or on what else they held.
+    A dictionary has exactly the values that occur, once each, in their order of occurrence. So it depends on the rows
+    alone, not on the tables that they came in.
     """
     columns = [_merged(parts) for parts in zip(*(table.columns for table in tables), strict=True)]
     return pa.Table.from_arrays(columns, names=tables[0].column_names)

@@ -1,4 +1,4 @@
-"""The flow from the store through a rule into exports. What the command calls, and you can too."""
+"""Exports a store by a rule: the function behind the command `export`."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ Path_ = str | os.PathLike[str]
 ROWS_PER_RANGE = 200_000
 _LEAST_ROWS = 25_000
 
-#: Communities are written together until their pieces make this many bytes: a task should be worth its start.
+#: Communities are written together up to this many bytes of pieces, because each task has a cost at its start.
 _GROUP_BYTES = 16_000_000
 
-#: What an export takes in memory besides the ranges being mined; what it takes for each row of those, which is keys
-#: and so many times the row's bytes on the disk; and what a range may take however much memory there is.
+#: The memory of an export without its ranges; the memory per row of a range (keys, and this many times the row's bytes
+#: on disk); and the most that one range may take.
 _BASE_BYTES = 250_000_000
 _ROW_BYTES = 600
 _UNPACKED = 6
@@ -57,13 +57,13 @@ class NoPairs(BadInput):
 
 
 class NoThreads(NoPairs):
-    """The store has no thread of what was asked for."""
+    """The store has no thread of the requested communities."""
 
 
 class Exported(Struct):
-    """What an export did: its folder, the store's version, counts, posts and pairs by community, shards by format.
+    """The result of an export: its folder, the store's version, counts, posts and pairs by community, shards by format.
 
-    `missing` says in a sentence which of the communities asked for are not in the store.
+    `missing` is a sentence on requested communities that are not in the store, or "".
     """
 
     out: Path
@@ -92,23 +92,26 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     memory: int | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Exported:
-    """Mine the store and write one folder of Parquet shards a format. It appears whole or not at all.
+    """Mine the store, write one folder of Parquet shards per format, and return the counts.
 
-    Of `sites` and `communities` none means all; `places` are sites with some communities of each, none for the whole.
-    One format stands in `out` itself, several each in `out`/FORMAT. `workers` and `memory` as for `import_dump`;
-    neither changes a byte. `advance(done, total)` is told of progress. Raises UsageError for unknown names, BadInput if
-    no pair satisfies the rule.
+    The export appears complete or not at all. Empty `sites` and `communities` mean all; `places` are sites with some of
+    their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT each. `workers`
+    and `memory` are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises
+    UsageError for unknown names, and BadInput if no pair satisfies the rule.
     """
     chosen = list(dict.fromkeys(formats))
     for name in chosen:
         if name not in FORMATS:
-            raise UsageError(f"There is no format {name!r}.", f"The formats: {', '.join(FORMATS)}.")
+            raise UsageError(f"There is no format {name!r}.", f"Choose one of: {', '.join(FORMATS)}.")
     if not (validation >= 0 and test >= 0 and validation + test < 1):  # NaN is none of these
-        raise UsageError("The shares of validation and test must be 0 or more and leave some for train.", "")
+        raise UsageError(
+            f"The shares of validation ({validation:g}) and test ({test:g}) leave nothing for train, or are negative.",
+            "Give shares of 0 or more with a sum below 1.",
+        )
     chosen_rule = preset(rule) if isinstance(rule, str) else named(rule)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
-    # Forgetting waits until the export is complete, and finds it even if it was killed.
+    # Forgetting waits until the export is complete, and finds the files of a killed export.
     with shared(store.path, "writing an export"):
         snapshot = store.snapshot(as_of)
         names, missing = _asked_for(communities, snapshot)
@@ -127,7 +130,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
 
 
 def _asked_for(asked: Collection[str], snapshot: Snapshot) -> tuple[tuple[str, ...], str]:
-    """The communities to mine as the store has them, and a sentence on those it has not. Raises NoSuchCommunity."""
+    """Return the communities to mine by their stored names, and a sentence on missing ones. Raises NoSuchCommunity."""
     if not asked:
         return (), ""
     there = snapshot.communities()
@@ -135,16 +138,16 @@ def _asked_for(asked: Collection[str], snapshot: Snapshot) -> tuple[tuple[str, .
     none = nowhere(missing, there, "The store has") if missing else None
     if none is not None and not found:
         raise none
-    # Those that are not there yet belong to the selection, which is used again when the store has more.
+    # Missing communities stay in the selection, which is used again when the store has more.
     return tuple(sorted({*found, *missing})), f"{none.message} {none.hint}" if none else ""
 
 
 def make_export_again(
     store: Store, known: KnownExport, out: Path, formats: Sequence[str], selection: Selection
 ) -> None:
-    """Make a registered export, or the format of it that is in `out`, again from the store as it is now.
+    """Write a registered export, or its format in `out`, again from the current store.
 
-    It stays registered as it was, and the manifests that are about to appear join those it is known by.
+    It stays registered; the hashes of its new manifests are added to its entry.
     """
     power = _Power(cores(), default_memory(), None)
     with shared(store.path, "writing an export"):
@@ -152,7 +155,7 @@ def make_export_again(
 
 
 class _Power(Struct):
-    """What an export may use, and who is told of its progress."""
+    """The workers and memory of an export, and the function that gets its progress."""
 
     workers: int
     memory: int
@@ -170,7 +173,7 @@ def _appearing(
     dropped: Path_ | None = None,
     known: KnownExport | None = None,
 ) -> Exported:
-    """Build the export beside its place and let it appear, registered from its first byte of text on."""
+    """Build the export beside its place and let it appear; register it before the first byte of text is written."""
     fitting, rows = _fitting(snapshot, power.workers, power.memory)
     ranges = snapshot.ranges(rows, selection.within)
     rows_to = None if dropped is None else Path(dropped)
@@ -197,7 +200,7 @@ def _appearing(
 def _written(
     out: Path, folder: Path, formats: Sequence[str], mining: Sequence[RangeJob], fitting: int, steps: _Steps
 ) -> Exported:
-    """Mine the ranges, and write every format of what was found to `folder`, which will become `out`."""
+    """Mine the ranges, write all formats to `folder` (which becomes `out`), and return the counts."""
     first = mining[0]
     steps.more(2 * len(mining))
     calibration = calibrated(mining, workers=fitting, advance=steps)
@@ -223,7 +226,7 @@ def _written(
 
 
 def _fitting(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
-    """How many threads of the wanted fit into `memory` bytes, and how many rows each of them may mine at a time."""
+    """Return how many of the `workers` threads fit into `memory` bytes, and how many rows each may mine at a time."""
     rows, size = (sum(count(name) for name in ("posts", "answers")) for count in (snapshot.rows, snapshot.size_bytes))
     each = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
     left = memory - _BASE_BYTES
@@ -233,7 +236,7 @@ def _fitting(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
 
 
 class _Steps:
-    """Counts finished tasks and tells the caller."""
+    """Counts finished tasks and reports them to the caller."""
 
     def __init__(self, count: int, advance: Callable[[int, int], None] | None) -> None:
         self._done, self._total, self._advance = 0, count, advance
@@ -248,7 +251,7 @@ class _Steps:
 
 
 def _sum(results: Any) -> RangeResult:
-    """Sums over ranges; nothing in them depends on their order or number."""
+    """Return the sums over all ranges; they do not depend on the order or number of ranges."""
     out = RangeResult(Tally(), 0, None, {}, {}, set(), set())
     for one in results:
         out.tally.merge(one.tally)
@@ -270,14 +273,14 @@ def _finish(
     mined: RangeResult,
     calibration: Calibration,
 ) -> list[Shard]:
-    """The checks over a whole format, then its card, and the manifest last."""
+    """Return the shards of a format after checking it and writing its card, and the manifest last."""
     found = [shard for part in written for shard in part.shards]
     shards = sorted(found, key=lambda shard: (shard.community, shard.split, shard.path))
     balance = Balance()
     for part in written:
         balance.add(part.balance)
     balance.check(FORMATS[name], mined.tally)
-    # Nothing is told of communities without a pair: their names may be somebody's own, and no file gives them away.
+    # Communities without a pair are left out: their names may be people's own, and no file of the export has them.
     fits = [one for one in calibration.fits.to_dicts() if one["community"] in mined.pairs]
     source = Source(mined.digest, mined.newest_us, fits)
     data = manifest(FORMATS[name], selection, mined.tally, source, shards)
@@ -288,25 +291,25 @@ def _finish(
     return shards
 
 
-#: What would let pairs in, by the reason that kept them out.
+#: What to try, by the reason that dropped items.
 _WAYS_OUT = {
-    "confidence_too_low": "a lower --min-confidence",
-    "not_observed_at_age": "no --observe-at: it needs scores that were read at about that age",
-    "score_age_unknown": "--allow-unknown-age",
-    "score_read_too_early": "a lower --min-score-age, or wait until the scores are read again",
-    "score_too_low": "a lower --min-post-score or --min-answer-score",
-    "unreadable": "--keep-unreadable: it could not be read when it was last visited",
+    "confidence_too_low": "lower --min-confidence",
+    "not_observed_at_age": "leave out --observe-at, which needs scores that were read at about that age",
+    "score_age_unknown": "give --allow-unknown-age",
+    "score_read_too_early": "wait until the scores are read again, or lower --min-score-age",
+    "score_too_low": "lower --min-post-score or --min-answer-score",
+    "unreadable": "give --keep-unreadable, to keep items that could not be read at the last visit",
 }
 
 
 def _nothing(tally: Tally) -> NoPairs:
     reasons = sorted(tally.dropped.items(), key=lambda item: -item[1])
-    # What is not sure enough fell out last: with a lower bound on the confidence it would be there.
+    # Pairs of low confidence are dropped last: a lower bound would keep them.
     last = [item for item in reasons if item[0][1] == "confidence_too_low"]
     told = [*last, *(item for item in reasons if item not in last)][:3]
     why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in told)
     ways = [_WAYS_OUT[reason] for (_, reason), _ in [*last, *reasons] if reason in _WAYS_OUT]
     return (NoPairs if why else NoThreads)(
         f"No pair of answers satisfies the rule{f' ({why})' if why else ': the store has no such threads'}.",
-        f"Try `shp-miner stats` to see what the store holds{f', or {ways[0]}' if ways else ''}.",
+        f"Run `shp-miner stats` to see the store's communities{f', or {ways[0]}' if ways else ''}.",
     )

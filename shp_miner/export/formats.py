@@ -1,4 +1,4 @@
-"""The formats: for each its Arrow schema and a pure function from threads to rows. See docs/formats.md."""
+"""The formats: each has an Arrow schema and a pure function from threads to rows. See docs/formats.md."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _RANKED = pa.list_(
 
 @dataclass(frozen=True)
 class Format:
-    """A format and what its rows must satisfy.
+    """A format and the conditions on its rows.
 
     rows(threads, rule_name) gives the columns of `schema` and `post_row`. `texts` are the columns that may not be
     empty; `answers` the two that hold the answers of a pair; `balance` the column that tells which side won and its
@@ -51,7 +51,7 @@ class Format:
     same_text: bool = True
 
     def table(self, threads: Threads, rule_name: str) -> tuple[pa.Table, pl.Series]:
-        """The rows as an Arrow table, and the row of `threads.posts` that each belongs to, in the order of the posts.
+        """Return the rows as an Arrow table, and for each its row of `threads.posts`, in the order of the posts.
 
         The table has the columns of `schema`; texts that repeat are dictionaries of the schema's types.
         """
@@ -64,14 +64,14 @@ class Format:
 
 
 def _questions(posts: pl.DataFrame, ending: str = "") -> pl.Series:
-    """Title and body as one text."""
+    """Return title and body as one text."""
     body = pl.col("body")
     whole = pl.when(body == "").then(pl.col("title")).otherwise(pl.concat_str("title", pl.lit(PARAGRAPH), body))
     return posts.select(whole + ending).to_series()
 
 
 def _sides(threads: Threads) -> tuple[pl.Series, pl.Series]:
-    """The rows of the first and of the second answer of every pair."""
+    """Return the rows of the first and the second answer of every pair."""
     first = pl.when("winner_first")
     one, two = first.then("winner").otherwise("loser"), first.then("loser").otherwise("winner")
     sides = threads.pairs.select(first=one, second=two)
@@ -84,13 +84,13 @@ def _between(threads: Threads) -> dict[str, pl.Series]:
 
 
 def _differing(threads: Threads) -> tuple[pl.DataFrame, pl.Series]:
-    """The pairs whose texts differ, and the row of each one's post."""
+    """Return the pairs with different texts, and the row of the post of each."""
     pairs = threads.pairs.filter(~pl.col("same_text"))
     return pairs, threads.answers[POST_ROW].gather(pairs["winner"])
 
 
 def _pair_ids(threads: Threads, post: pl.Series, a: pl.Series, b: pl.Series) -> pl.Series:
-    """site/post/answer-answer, the smaller answer id first, so that it does not tell who won."""
+    """Return site/post/answer-answer, the smaller answer id first, so that the id does not reveal the winner."""
     beginning = threads.posts.select(pl.concat_str("site", pl.lit("/"), "post_id", pl.lit("/"))).to_series()
     ids = threads.answers["answer_id"]
     sides = pl.DataFrame({"post": beginning.gather(post), "a": ids.gather(a), "b": ids.gather(b)})
@@ -99,14 +99,14 @@ def _pair_ids(threads: Threads, post: pl.Series, a: pl.Series, b: pl.Series) -> 
 
 
 def _authors(items: pl.DataFrame) -> pl.Series:
-    """The authors' names with a link to their page where the licence asks for one."""
+    """Return the authors' names, with a link to their page if the licence asks for one."""
     link = pl.concat_str(pl.col("author").fill_null("unknown"), pl.lit(" <"), "author_url", pl.lit(">"))
     linked = pl.when(pl.col("author_url").is_not_null()).then(link).otherwise(pl.col("author"))
     return items.select(linked).to_series()
 
 
 def _licenses(*parts: pl.Series) -> pl.Series:
-    """The licences of the parts of a row, each once, in the order of their names; null if none is known."""
+    """Return the licences of the parts of a row, each once, sorted by name; null if none is known."""
     if all(part.null_count() == len(part) for part in parts):
         return parts[0]
     together = pl.DataFrame({str(i): part for i, part in enumerate(parts)})
@@ -205,12 +205,12 @@ def _prompts(posts: pl.DataFrame) -> pl.Series:
 
 
 def _standing() -> pl.Expr:
-    """How an answer stands under the rule: pairs won minus pairs lost (Copeland's score)."""
+    """Return the pairs that an answer won minus those that it lost (Copeland's score)."""
     return pl.col("wins") - pl.col("losses")
 
 
 def _ranked(threads: Threads) -> pl.DataFrame:
-    """The answers of each thread from best to worst by the rule (ties: score, earlier, id), with `rank` from 1."""
+    """Return the answers of each thread from best to worst by the rule (ties: score, time, id), with `rank` from 1."""
     order = threads.answers.with_columns(_standing().alias("standing")).sort(
         POST_ROW, "standing", "score", "created_at", "answer_id", descending=[False, True, True, False, False]
     )

@@ -1,4 +1,4 @@
-"""Reading an export back."""
+"""Reads an export back into memory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def load(
     split: str | None = None,
     format: str | None = None,  # noqa: A002
 ) -> Dataset:
-    """The rows of an export as a `datasets.Dataset`, all splits together unless `split` names one.
+    """Return the rows of an export as a `datasets.Dataset`: those of `split`, or of all splits.
 
-    The rows are Arrow in memory: `.to_polars()` shares it, `.to_pandas()` copies what pandas must own. For more than
-    memory holds use `datasets.load_dataset(path, streaming=True)`. `format` names the folder of an export of several.
-    A community may be named in any letter case. Raises BadInput if `path` is no export or a file is missing, UsageError
-    for an unknown community, split or format.
+    The rows are Arrow in memory: `.to_polars()` shares it, `.to_pandas()` copies what pandas must own. For exports
+    larger than memory, use `datasets.load_dataset(path, streaming=True)`. `format` chooses one of several formats. A
+    community may be written in any letter case. Raises BadInput if `path` is not an export or a file is missing, and
+    UsageError for an unknown community, split or format.
     """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -46,12 +46,12 @@ def load(
         )
     missing = [file["path"] for file in chosen if not (folder / file["path"]).is_file()]
     if missing:
-        raise BadInput(f"{folder} lacks the file {missing[0]} that its manifest names.", "Export again.")
+        raise BadInput(f"{folder} does not have the file {missing[0]} of its manifest.", "Export again.")
     return Dataset(pa.concat_tables([pq.read_table(folder / file["path"], partitioning=None) for file in chosen]))
 
 
 def _communities(asked: str | None, files: list[dict[str, Any]]) -> set[str] | None:
-    """The communities of an export that a name stands for, its own or that of its configuration; None for all."""
+    """Return the communities of an export with a name, their own or of their configuration; None for all."""
     if asked in (None, "all"):
         return None
     exactly = {file["community"] for file in files if asked in (file["community"], file.get("config"))}
@@ -59,12 +59,12 @@ def _communities(asked: str | None, files: list[dict[str, Any]]) -> set[str] | N
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an export of one format. Raises BadInput if there is none, or it is damaged."""
+    """Return the manifest of an export of one format. Raises BadInput if it is missing or damaged."""
     try:
         read = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
         raise BadInput(
-            f"{folder} is not an export: it has no readable {MANIFEST}.", "Name the folder given to export."
+            f"{folder} is not an export: it has no readable {MANIFEST}.", "Name the folder that `export` wrote to."
         ) from error
     if not (isinstance(read, dict) and isinstance(read.get("files"), list) and all(map(_is_file, read["files"]))):
         raise BadInput(f"{folder / MANIFEST} is damaged: it does not list the export's files.", "Export again.")
@@ -72,7 +72,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if not is_inside(file["path"]):
             raise BadInput(
                 f"{folder / MANIFEST} names a file outside its folder: {file['path']!r}.",
-                "Do not use it: no export names such files.",
+                "Do not use this export: shp-miner did not write this manifest.",
             )
     return read
 
@@ -84,9 +84,9 @@ def _is_file(told: Any) -> bool:
 def _folder(path: Path, name: str | None) -> Path:
     formats = formats_in(path)
     if not formats:
-        raise BadInput(f"{path} is not an export: it has no {MANIFEST}.", "Name the folder given to export.")
+        raise BadInput(f"{path} is not an export: it has no {MANIFEST}.", "Name the folder that `export` wrote to.")
     if name is None and len(formats) > 1:
         raise UsageError(f"{path} holds several formats.", f"Choose one with format=: {', '.join(formats)}.")
     if name is not None and name not in formats:
-        raise UsageError(f"{path} has no format {name}.", f"It has: {', '.join(formats)}.")
+        raise UsageError(f"{path} has no format {name!r}.", f"Choose one with format=: {', '.join(formats)}.")
     return formats[name] if name else next(iter(formats.values()))

@@ -1,4 +1,4 @@
-"""Does `datasets` load an export? Asked of itself before the export appears, since names and cards can break it."""
+"""Checks that `datasets` can load an export before it appears, because names and cards can break that."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 from shp_miner.errors import UsageError
 from shp_miner.export.check import CheckFailedError
 
-#: Configurations loaded of an export that has more: those whose names are least plain.
+#: At most this many configurations are loaded: those with the most unusual names.
 _LOADED = 16
 
 
 def check_loads(folder: Path, rows: Mapping[str, Mapping[str, int]]) -> None:
     """Load configurations of an export, and the first row of each of their splits, as users will.
 
-    `rows` are the rows of each split of each configuration, the one of all communities first. Raises CheckFailedError.
+    `rows` has the row counts by configuration and split; the configuration of all communities is first. Raises
+    CheckFailedError.
     """
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars  # noqa: PLC0415
 
@@ -32,16 +33,16 @@ def check_loads(folder: Path, rows: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def check_path(out: Path) -> None:
-    """Raise UsageError where `datasets` would find no export: it takes brackets in a path for a pattern."""
+    """Raise UsageError for a path that `datasets` cannot load: it reads brackets in a path as a pattern."""
     if "[" in str(out.absolute().resolve()):
         raise UsageError(
-            f"An export cannot be written to {out}: datasets does not load from a path with brackets.",
-            "Choose a place without [ in its path.",
+            f"An export cannot be written to {out}: datasets cannot load from a path with brackets.",
+            "Choose a path without [.",
         )
 
 
 def _chosen(names: Sequence[str]) -> list[str]:
-    """The first, and of the others those with the most characters that are not plain."""
+    """Return the first name, and of the others those with the most unusual characters."""
     odd = sorted(names[1:], key=lambda name: (sum(not (c.isascii() and c.isalnum()) for c in name), name), reverse=True)
     return [*names[:1], *odd[: _LOADED - 1]]
 

@@ -1,6 +1,6 @@
-"""The manifest: what an export holds, what it was made of and how, and what was left out.
+"""The manifest: an export's files, input, settings and counts.
 
-No clock and no path is in it, so the same input and configuration give the same bytes.
+It has no clock time and no path, so the same input and configuration give the same bytes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _LIBRARIES = ("shp-miner", "polars", "pyarrow")
 
 
 class Source(Struct, frozen=True):
-    """What an export was made of.
+    """The input of an export.
 
-    digest: the sum of the content hashes of every post and answer read, which identifies the input whatever the order
-    in which it was imported. newest_us: when the newest observation was made, in microseconds since 1970.
-    fits: the fitted values of each community (`Calibration.fits`), on which confidences rest.
+    digest: the sum of the content hashes of all posts and answers read; it identifies the input in any order of import.
+    newest_us: the time of the newest observation, in microseconds since 1970. fits: the fitted values of each community
+    (`Calibration.fits`), from which confidences are computed.
     """
 
     digest: int
@@ -41,7 +41,7 @@ class Source(Struct, frozen=True):
 def manifest(
     form: Format, selection: Selection, tally: Tally, source: Source, shards: Sequence[Shard]
 ) -> dict[str, Any]:
-    """The manifest of one format as plain data."""
+    """Return the manifest of one format as plain data."""
     rows: Counter[str] = Counter()
     for shard in shards:
         rows[shard.split] += shard.rows
@@ -64,5 +64,5 @@ def manifest(
 
 
 def to_json(data: dict[str, Any]) -> str:
-    """The manifest's text."""
+    """Return the manifest's text."""
     return msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n"

@@ -1,4 +1,4 @@
-"""Which files are an export's: those that its manifests name, its cards and its manifests. Nothing else is touched."""
+"""The files of an export: those that its manifests name, its cards and its manifests. Other files are never changed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ README = "README.md"
 
 
 def formats_in(folder: Path) -> dict[str, Path]:
-    """The formats of an export and their folders: the folder itself for one, a folder of its name for each of several.
+    """Return the formats of an export and their folders: the folder itself for one format, else one folder per format.
 
-    Empty if the folder is no export of ours.
+    Empty if the folder is not an export of shp-miner.
     """
     own = _format_of(folder)
     if own:
@@ -28,25 +28,25 @@ def formats_in(folder: Path) -> dict[str, Path]:
 
 
 def several_in(folder: Path) -> list[str]:
-    """The formats that the manifest over several names; empty where there is none."""
+    """Return the formats that the manifest of an export of several formats names; empty if there is none."""
     manifest = _manifest(folder)
     formats = manifest.get("formats") if "format" not in manifest else None
     return sorted(map(str, formats)) if isinstance(formats, dict) and "layout" in manifest else []
 
 
 def is_export(folder: Path) -> bool:
-    """Whether the folder is an export of ours, of one format or of several, and not one that only contains exports."""
+    """Return whether the folder is an export of one or several formats, and not one that only contains exports."""
     if _format_of(folder) or several_in(folder):
         return True
-    # Those of several formats had no manifest of their own in earlier versions.
+    # In earlier versions, exports of several formats had no manifest of their own.
     found = formats_in(folder)
     return bool(found) and {path.name for path in folder.iterdir()} == set(found)
 
 
 def fingerprint(formats: Mapping[str, Path]) -> str:
-    """Says whether an export (its formats, as `formats_in` gave them) is still the same.
+    """Return a hash of an export (its formats from `formats_in`); it changes when the export does.
 
-    Its manifests have a hash of every file.
+    The manifests have a hash of every file, so only they are read.
     """
     digest = hashlib.sha256()
     for folder in formats.values():
@@ -55,24 +55,24 @@ def fingerprint(formats: Mapping[str, Path]) -> str:
 
 
 def manifest_hashes(formats: Mapping[str, Path]) -> set[str]:
-    """A hash of each manifest of an export's formats, as `formats_in` gave them."""
+    """Return a hash of each manifest of an export's formats (from `formats_in`)."""
     return {hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()[:32] for folder in formats.values()}
 
 
 def is_inside(name: str) -> bool:
-    """Whether a manifest may name a file so: below the manifest's own folder."""
+    """Return whether a file name in a manifest is valid: below the manifest's own folder."""
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def owners(out: Path, formats: Iterable[str] = ()) -> list[Path]:
-    """The folders with a manifest of ours that an export of `formats` to `out` replaces."""
+    """Return the folders with our manifests that an export of `formats` to `out` replaces."""
     found = [*formats_in(out).values(), *(out / name for name in formats if _format_of(out / name) == name)]
     return [folder for folder in dict.fromkeys(found) if folder == out or not folder.is_symlink()]
 
 
 def owned_files(folder: Path) -> Iterator[Path]:
-    """The files of the manifest in a folder, its card and itself, which come last. Some may not be there."""
+    """Yield the files that the manifest in a folder names, then its card, then itself. Some may not exist."""
     for name in _named(folder):
         if is_inside(name):
             yield folder / name
@@ -80,24 +80,24 @@ def owned_files(folder: Path) -> Iterator[Path]:
 
 
 def require_no_link(folder: Path, path: Path) -> None:
-    """Raise UsageError where a folder between `folder` and `path` below it is a symbolic link.
+    """Raise UsageError if a folder between `folder` and `path` below it is a symbolic link.
 
-    What lies behind a link that somebody put there is not the export's.
+    Files behind a link are not the export's.
     """
     for parent in path.parents:
         if parent == folder or not parent.is_relative_to(folder):
             break
         if parent.is_symlink():
             raise UsageError(
-                f"{parent} is a symbolic link inside an export: files behind it are not touched.",
-                "Put the folder itself in the link's place, or remove the link.",
+                f"{parent} is a symbolic link inside an export: files behind it are not changed.",
+                "Remove the link, or move the folder itself there.",
             )
 
 
 def remove_export(formats: Mapping[str, Path]) -> None:
-    """Delete what was written as an export, and nothing that somebody else put there.
+    """Delete the files of an export, and no others.
 
-    The manifests go last, so that whatever ends this can be repeated; folders go when they are empty.
+    Manifests are deleted last, so that an interrupted deletion can be repeated; empty folders are deleted too.
     """
     for folder in formats.values():
         files = list(owned_files(folder))
@@ -113,14 +113,14 @@ def remove_export(formats: Mapping[str, Path]) -> None:
 
 
 def remove_several(folder: Path) -> None:
-    """Delete the card and the manifest over several formats, if they are there."""
+    """Delete the card and the manifest of an export of several formats, if they exist."""
     if several_in(folder):
         for name in (README, MANIFEST):
             (folder / name).unlink(missing_ok=True)
 
 
 def _remove_file(path: Path) -> None:
-    """Delete a file, if it is there. A folder in its place is somebody else's."""
+    """Delete a file if it exists. A folder of the same name is not the export's, and stays."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
-"""Pieces: what mining one range gave, on disk until every range is done, so that memory does not grow with the input.
+"""Pieces: the mined threads of one range, kept on disk until every range is done. Memory does not grow with the input.
 
-A range's piece is three Arrow files (posts, answers, pairs), ordered by community and split, and a fourth, written
-last, that says where each of them ends. A piece that was written twice is the same piece.
+A range's piece is three Arrow files (posts, answers, pairs), sorted by community and split, and a fourth, written last,
+with the end of each group. A piece that is written twice is the same piece.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _INDEX = "index"
 #: A community and a split.
 Group = tuple[str, str]
 
-# No name holds a NUL, so joined names sort as pairs of names do.
+# No name has a NUL, so joined names sort like pairs of names.
 _GROUP = pl.concat_str("community", pl.lit("\0"), "split")
 
 
@@ -49,9 +49,9 @@ def write_piece(folder: Path, number: int, threads: Threads) -> None:
 
 
 def shares(folder: Path, count: int, size: int) -> list[list[Group]]:
-    """Every (community, split) of the pieces of `count` ranges, in sorted lists of at most about `size` bytes each.
+    """Return every (community, split) of the pieces of `count` ranges, in sorted lists of about `size` bytes at most.
 
-    The heaviest list comes first, so that whoever works on the last ones works on little while others have nothing.
+    The largest list comes first, so that the last tasks are small and workers finish at about the same time.
     """
     indexes = [index for _, index in _indexes(folder, count)]
     if not indexes:
@@ -69,7 +69,7 @@ def shares(folder: Path, count: int, size: int) -> list[list[Group]]:
 
 
 def read_pieces(folder: Path, count: int, groups: list[Group]) -> Iterator[Threads]:
-    """What each range gave of some groups that follow each other, in the order of the ranges."""
+    """Yield the threads of some adjacent groups, range by range."""
     for number, index in _indexes(folder, count):
         names = index.select(_GROUP).to_series()
         first, stop = names.search_sorted("\0".join(groups[0])), names.search_sorted("\0".join(groups[-1]), "right")
@@ -86,7 +86,7 @@ def read_pieces(folder: Path, count: int, groups: list[Group]) -> Iterator[Threa
 
 
 def _indexes(folder: Path, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The ranges that gave anything, in order, and where their groups end."""
+    """Yield the ranges that have a piece, in order, with the ends of their groups."""
     for number in range(count):
         path = _path(folder, number, _INDEX)
         if path.exists():
@@ -97,7 +97,7 @@ def _indexes(folder: Path, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
 
 def _rows(path: Path, start: int, stop: int) -> pl.DataFrame:
     with pa.memory_map(str(path)) as source:
-        # Taken and not sliced: whoever touches a mapped byte holds the pages around it, and there are many pieces.
+        # Rows are copied, not sliced: a slice of mapped memory keeps the pages around it, and there are many pieces.
         table = pa.ipc.open_file(source).read_all().take(pl.int_range(start, stop, eager=True).to_arrow())
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)

@@ -1,10 +1,10 @@
-"""An export appears whole or not at all, and takes no place of what is not its own.
+"""Publishes an export: it appears complete or not at all, and replaces only files of an earlier export.
 
-Where nothing is, it is built beside its place and renamed into it. In a folder that is there it is built inside, under
-a name of its own, and what the earlier export's manifests name gives way to it file by file. So the folder stays the
-same one: the end of a link, a mount point, the current folder of a shell, with its owner, its rights and whatever else
-lies in it. From the moment at which the new export is complete, whoever comes next completes what was ended; until
-then no reader can take a part of it for the whole, because files that the card and the manifest name are missing.
+If the folder does not exist, the export is built beside it and renamed. In an existing folder, the export is built
+inside, under a temporary name, and then replaces the earlier export's files one by one. So the folder itself stays: a
+link's target, a mount point, a shell's current folder, with its owner, its permissions and its other files. Once the
+new export is complete, an interrupted replacement is completed by the next process. Until then no reader takes a part
+for the whole, because files that the card and the manifest name are missing.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from shp_miner.export.owned import (
 )
 from shp_miner.store.replacing import is_writable, replace_file, sync
 
-#: The folder in an export that is being built where its pieces are; it is deleted last.
+#: The folder of the pieces in an export that is being built; it is deleted last.
 PIECES = ".pieces"
 
-#: Folders whose files are brought to the disk at the same time.
+#: Folders that are synced to the disk at the same time.
 _SYNCS = 16
 
-#: The names of what is only there while an export changes, inside its folder: being built; complete, and the earlier
-#: one about to go; the earlier one gone.
+#: Names inside an export's folder while it changes: being built; complete, before the earlier export is deleted; after
+#: the earlier export is deleted.
 _INSIDE = ".shp-miner."
 _NEW, _WHOLE, _MOVING = "new", "whole", "moving"
 
-#: What a file system has in its uppermost folder.
+#: Names that a file system has in its top folder.
 _OF_THE_SYSTEM = {"lost+found"}
 
 
 @contextmanager
 def published(out: Path) -> Iterator[Path]:
-    """Give an empty folder; when the block ends well, its files stand in `out`, in the place of an earlier export's.
+    """Yield an empty folder; when the block ends without error, its files replace an earlier export in `out`.
 
-    What that export's manifests do not name stays, and is never replaced (UsageError). On an exception the new folder
-    is removed and `out` stays as it was.
+    Files that the earlier export's manifests do not name stay; replacing one raises UsageError. On an exception the new
+    folder is deleted and `out` is unchanged.
     """
     check_place(out)
     shown, out = out, place_of(out)
@@ -63,7 +63,7 @@ def published(out: Path) -> Iterator[Path]:
             _require_own(out, shown)
         new = out / (_INSIDE + _NEW) if out.is_dir() else _beside(out)[0]
         if os.path.lexists(new):
-            raise UsageError(f"{new} is in the way: it is not of an export.", "Move it to another place.")
+            raise UsageError(f"{new} is in the way, and it is not part of an export.", "Move it to another folder.")
         new.mkdir()
         try:
             yield new
@@ -82,7 +82,7 @@ def published(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def placing(out: Path) -> Iterator[None]:
-    """Say in our words what the operating system refused while an export was written to `out`."""
+    """Turn errors of the operating system into Errors while an export is written to `out`."""
     try:
         yield
     except OSError as error:
@@ -90,31 +90,31 @@ def placing(out: Path) -> Iterator[None]:
 
 
 def place_of(out: Path) -> Path:
-    """Where an export to `out` is in truth, whatever links lead there."""
+    """Return the real path of an export to `out`, with links followed."""
     return Path(os.path.realpath(out))
 
 
 def check_place(out: Path) -> None:
-    """Raise UsageError where no export can be: it needs a name, and room for longer ones beside it."""
+    """Raise UsageError for a path that cannot be an export: it needs a name, with space for longer names beside it."""
     shown, out = out, place_of(out)
     cannot = f"An export cannot be written to {shown}:"
     if not out.name:
-        raise UsageError(f"{cannot} that folder has no name.", "Name a folder in it.")
+        raise UsageError(f"{cannot} it is the top folder.", "Name a folder in it.")
     try:
         str(out).encode()
     except UnicodeEncodeError:
         raise UsageError(f"{cannot} its path is not valid UTF-8.", "Choose another name.") from None
     number = _refused(out)
     if number == errno.ENAMETOOLONG:
-        raise UsageError(f"{cannot} the name is too long.", "Choose a shorter one.")
+        raise UsageError(f"{cannot} the name is too long.", "Choose a shorter name.")
     if number == errno.ENOTDIR:
-        raise UsageError(f"{cannot} a part of its path is a file.", "Choose another.")
+        raise UsageError(f"{cannot} a part of its path is a file.", "Choose another path.")
     if out.is_symlink():
-        raise UsageError(f"{cannot} it is a symbolic link that leads to itself.", "Choose another place.")
+        raise UsageError(f"{cannot} it is a symbolic link to itself.", "Choose another path.")
 
 
 def is_place(out: Path) -> bool:
-    """Whether an export can ever be there."""
+    """Return whether a path can be an export."""
     out = place_of(out)
     return bool(out.name) and _refused(out) != errno.ENAMETOOLONG
 
@@ -130,9 +130,9 @@ def _refused(out: Path) -> int | None:
 
 
 def lock_of(out: Path) -> Path:
-    """The file that whoever writes an export holds, so that nobody else does at the same time.
+    """Return the lock file of an export, so that only one process writes it at a time.
 
-    It is inside a folder whose parent nobody may write to.
+    It is inside the export's folder if the parent is not writable.
     """
     out = place_of(out)
     if out.is_dir() and not is_writable(out.parent):
@@ -144,7 +144,7 @@ def lock_of(out: Path) -> Path:
 
 
 def leftovers(out: Path) -> list[Path]:
-    """What an export that was killed left beside its place or in it."""
+    """Return the leftovers of a killed export, beside its folder and in it."""
     if not is_place(out):
         return []
     out = place_of(out)
@@ -153,7 +153,7 @@ def leftovers(out: Path) -> list[Path]:
 
 
 def clear_leftovers(out: Path) -> None:
-    """Clear away what an export that was killed left, and complete it if it was about to appear."""
+    """Delete the leftovers of a killed export, or complete it if it was about to appear."""
     if not is_place(out):
         return
     out = place_of(out)
@@ -170,12 +170,12 @@ def clear_leftovers(out: Path) -> None:
 
 
 def _beside(out: Path) -> tuple[Path, Path]:
-    """Where an export is built, and where earlier versions put the one before it while they changed places."""
+    """Return the folder where an export is built, and the one where earlier versions put the replaced export."""
     return out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder of one of our names holds an export, or the beginning or the rest of one."""
+    """Return whether a folder with one of our temporary names is an export or a part of one."""
     if folder.is_symlink() or not folder.is_dir():
         return False
     if (folder / PIECES).is_dir() or formats_in(folder) or several_in(folder):
@@ -184,7 +184,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _discard(new: Path) -> None:
-    """Delete what was being built. What says that it is ours goes last."""
+    """Delete an export that was being built. The folder that marks it as ours is deleted last."""
     if not new.is_dir():
         return
     with suppress(OSError):
@@ -196,14 +196,14 @@ def _discard(new: Path) -> None:
 
 
 def _give_back(old: Path, out: Path) -> None:
-    """Delete an export that an earlier version replaced; what else lay in its folder goes to the one in its place."""
+    """Delete an export that an earlier version replaced; other files in its folder are moved to the new export."""
     remove_export(formats_in(old))
     if not old.exists():
         return
     for path in sorted(old.iterdir()):
         if not os.path.lexists(out / path.name):
             path.rename(out / path.name)
-    with suppress(OSError):  # something in it has the name of something in the other one
+    with suppress(OSError):  # a file has the same name as one of the new export's folder
         old.rmdir()
 
 
@@ -219,14 +219,14 @@ def _require_own(out: Path, shown: Path) -> None:
         others = sorted({path.name for path in out.iterdir()} - own - _OF_THE_SYSTEM)
         if not others:
             return
-        holds = f" It holds {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}."
+        holds = f" It contains {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}."
     else:
         holds = ""
-    raise UsageError(f"{shown} exists and is not an export.{holds}", "Choose another place, or empty that one first.")
+    raise UsageError(f"{shown} exists and is not an export.{holds}", "Choose another folder, or empty this one first.")
 
 
 def _require_free(new: Path, out: Path) -> None:
-    """Raise UsageError where a file that is not the earlier export's stands in the place of one of the new export."""
+    """Raise UsageError if the new export would replace a file that is not the earlier export's."""
     replaced = owners(out, formats_in(new))
     own = {path for folder in replaced for path in owned_files(folder)}
     if several_in(out):
@@ -246,13 +246,15 @@ def _require_free(new: Path, out: Path) -> None:
 
 
 def _in_the_way(path: Path) -> UsageError:
-    return UsageError(f"{path} is in the way: it is not of the earlier export.", "Move it, or choose another place.")
+    return UsageError(
+        f"{path} is in the way, and it is not part of the earlier export.", "Move it, or choose another folder."
+    )
 
 
 def _complete(out: Path) -> None:
-    """Let a complete export appear in `out`: the earlier one goes, then each file of the new one is moved.
+    """Let a complete export appear in `out`: delete the earlier export, then move each file of the new one.
 
-    The cards come first and the manifests last: until the last file is there, what they name is missing.
+    Cards are moved first and manifests last: until the last file is moved, files that they name are missing.
     """
     whole, moving = out / (_INSIDE + _WHOLE), out / (_INSIDE + _MOVING)
     if not whole.is_symlink() and formats_in(whole):
@@ -276,7 +278,7 @@ def _complete(out: Path) -> None:
 
 
 def _turn(path: Path, moving: Path) -> tuple[int, int, str]:
-    """Cards, the uppermost first; then rows; then manifests, the uppermost last."""
+    """Return the order of moving: cards, the top one first; then rows; then manifests, the top one last."""
     parts = path.relative_to(moving).parts
     if parts[-1] == README:
         return 0, len(parts), str(path)
@@ -308,7 +310,7 @@ def _sync_folders(out: Path, folders: list[Path]) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
-    """Wait until all files and folders are on the disk. Many at once take little longer than one."""
+    """Wait until all files and folders are on the disk. Many at a time take little longer than one."""
 
     def sync_all(found: tuple[str, list[str], list[str]]) -> None:
         parent, _, names = found

@@ -1,7 +1,7 @@
-"""The exports made of a store, by their folders, so that what must be forgotten is taken out of them too.
+"""The registered exports of a store, so that forgetting reaches them.
 
-Each has a small file of its own in the store, so that two exports that start at once do not disturb each other. The
-file says how far the export came, by which manifests it is known, and what of it a forget request still waits for.
+Each export has a small file in the store, so that two exports that start together do not disturb each other. The file
+has the export's stage, the hashes of its manifests, and the paths that a forget request still waits for.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from shp_miner.store.files import replace_file
 from shp_miner.store.identity import EXPORTS, is_copy, may_be_copy_of, settle_identity
 from shp_miner.store.lake import TABLES, Store
 
-#: How far an export came: registered and being built; built and about to appear; there; being deleted; nothing of it
-#: there any more but dropped rows. Empty where an earlier version registered it, which did not say.
+#: The stage of an export: registered and being built; built and about to appear; written; being deleted; deleted,
+#: except for dropped rows. Empty if an earlier version registered it without a stage.
 Stage = Literal["", "begun", "publishing", "written", "removing", "gone"]
 
-#: A process that is killed then leaves text in the place or beside it that no manifest is of.
+#: A process that is killed in these stages leaves text that no manifest covers.
 BETWEEN: tuple[Stage, ...] = ("begun", "publishing", "removing")
 
-#: What keeps forgetting from a copy: it is not there; it is no export any more; it cannot be made again; the list's own
-#: file cannot be read; it may be another store's.
+#: Why forgetting cannot reach a copy: it is missing; it is not a readable export; it cannot be written again; its file
+#: of the list cannot be read; it may be another store's.
 Kept = Literal["away", "unreadable", "failed", "damaged", "unsure"]
 
-#: Manifests that are kept in mind for each export. One put back from a backup is known by them.
+#: Manifest hashes kept per export. They identify an export that was restored from a backup.
 _MANIFESTS = 200
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class Owed(msgspec.Struct):
-    """A copy that a forget request waits for: since when (seconds since 1970), what keeps it, and that in words."""
+    """A copy that a forget request waits for: since when (seconds since 1970), and why (a word and a sentence)."""
 
     since: float
     kept_by: Kept
@@ -50,13 +50,13 @@ class Owed(msgspec.Struct):
 
 
 class KnownExport(msgspec.Struct):
-    """An export: its folder, folders that got its dropped rows, and its fingerprint when it was last found clean.
+    """A registered export: its folder, the folders of its dropped rows, and its fingerprint when last found clean.
 
-    All paths are absolute. While the export is as it was when it was found clean, only what was forgotten since needs
-    to be looked for in it. `made` has hashes of the manifests that this store wrote there: what has others is not this
-    export. `owes` has, by path, what a forget request waits for. `key` tells exports of one path apart: one that is
-    waited for stays known although another was made in its place. `of` is the place of the store that made it, where
-    nobody can tell whether this one is that store or a copy of it.
+    All paths are absolute. While the export equals `clean`, only newer requests need to be looked for in it. `made` has
+    the hashes of the manifests that this store wrote there: a folder with other manifests is not this export. `owes`
+    has, by path, what a forget request waits for. `key` distinguishes exports of one path: one that is waited for stays
+    registered although another was written in its place. `of` is the path of the store that made it, if this store may
+    be that store or a copy of it.
     """
 
     path: str
@@ -69,7 +69,7 @@ class KnownExport(msgspec.Struct):
     of: str = ""
 
     def is_there(self) -> bool:
-        """Whether what is in the export's folder now is this export."""
+        """Return whether the export's folder has this export now."""
         if self.stage in ("begun", "gone"):
             return False
         place = Path(self.path)
@@ -81,11 +81,11 @@ class KnownExport(msgspec.Struct):
         return bool(there) and self.is_made_of(there) and set(several_in(place)) <= set(formats)
 
     def is_made_of(self, hashes: set[str]) -> bool:
-        """Whether manifests are all of this export; an earlier version did not say which it wrote."""
+        """Return whether all manifests are of this export; entries of earlier versions have no hashes and match all."""
         return not self.made or hashes <= set(self.made)
 
     def is_back(self, path: str) -> bool:
-        """Whether the export, or with its path a folder of its dropped rows, is there."""
+        """Return whether the export, or the folder of its dropped rows at `path`, is there."""
         place = Path(path)
         with suppress(OSError):
             if path != self.path:
@@ -94,25 +94,25 @@ class KnownExport(msgspec.Struct):
         return False
 
     def why_away(self) -> str:
-        """Why nobody can see what an export that was killed left: its disk is away. Empty where that is there."""
+        """Return why the leftovers of a killed export cannot be seen (its disk is away); "" if they can."""
         place = Path(self.path)
         if self.stage != "removing" and (leftovers(place) or lock_of(place).exists() or self.is_there()):
             return ""
         try:
             is_empty = not any(place.parent.iterdir())
         except (FileNotFoundError, NotADirectoryError):
-            return "The folder around it is not there."
+            return "Its parent folder does not exist."
         if is_empty:
-            return "The folder around it is empty, as that of a disk that is not mounted."
-        return "" if self.stage == "removing" else "What was left there when it was killed is not there any more."
+            return "Its parent folder is empty: its disk may not be mounted."
+        return "" if self.stage == "removing" else "The files that the killed export left there are missing."
 
     def add_made(self, hashes: set[str]) -> None:
-        """Keep manifests in mind, the newest last."""
+        """Add manifest hashes, the newest last."""
         self.made = [*(one for one in self.made if one not in hashes), *sorted(hashes)][-_MANIFESTS:]
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A copy that a forget request waits for: since when (seconds since 1970), why, and what to do."""
+    """A copy that a forget request waits for: since when (seconds since 1970), the reason, and what to do."""
 
     path: str
     since: float
@@ -122,33 +122,33 @@ class Waiting(msgspec.Struct, frozen=True):
 
 _TRIED = "the next run, `shp-miner forget` or `shp-miner doctor --repair` cleans it"
 
-#: What to do about a copy that could not be reached, by what kept it.
+#: What to do about a copy that could not be reached, by the reason.
 HINTS: dict[Kept, str] = {
     "away": f"Bring it back: {_TRIED}. "
-    "If it was moved, run `shp-miner forget --export NEW-PLACE --drop-export {path}`; "
+    "If it was moved, run `shp-miner forget --export NEW-PATH --drop-export {path}`; "
     "if it was deleted, `shp-miner forget --drop-export {path}`.",
     "unreadable": f"Restore its manifest.json: {_TRIED}. "
     "Or delete the folder, and run `shp-miner forget --drop-export {path}`.",
-    "failed": f"Put that right: {_TRIED}. Or delete the folder, and run `shp-miner forget --drop-export {{path}}`.",
+    "failed": f"Correct this: {_TRIED}. Or delete the folder, and run `shp-miner forget --drop-export {{path}}`.",
     "unsure": "If this is that store, run `shp-miner forget --export {path}`; "
     "if it is a copy, `shp-miner forget --drop-export {path}`.",
-    "damaged": "Delete it, and name its export with `shp-miner forget --export DIR`.",
+    "damaged": "Delete this file, and name its export with `shp-miner forget --export FOLDER`.",
 }
 
 
-#: What is said of a file of the list that cannot be read.
-DAMAGED = "This file of the list of exports is damaged: it does not say which export it means."
+#: The message on a file of the list that cannot be read.
+DAMAGED = "This file of the list of exports is damaged: its export is not known."
 
 
 def waiting(store: Store) -> list[Waiting]:
-    """The copies that a forget request waits for, by path; a damaged file of the list keeps a copy from it, too."""
+    """Return the copies that a forget request waits for, by path, and damaged files of the list."""
     exports, damaged = all_exports(store)
     found = []
     for known in exports:
         for path, owed in known.owes.items():
             said = owed.why, HINTS[owed.kept_by].format(path=path)
             if owed.kept_by == "away" and known.is_back(path):
-                said = "It is there again, and not cleaned yet.", f"{_TRIED[0].upper()}{_TRIED[1:]}."
+                said = "It is back, and not cleaned yet.", f"{_TRIED[0].upper()}{_TRIED[1:]}."
             found.append(Waiting(path, owed.since, *said))
     for file in damaged:
         with suppress(FileNotFoundError):
@@ -157,7 +157,7 @@ def waiting(store: Store) -> list[Waiting]:
 
 
 def is_back(store: Store) -> bool:
-    """Whether something is in the place of a copy that a forget request waits for, so that it can be tried again."""
+    """Return whether the folder of a copy that a forget request waits for exists, so that it can be tried again."""
     known = [(one, path) for one in all_exports(store)[0] for path in one.owes]
     return any(Path(path).exists() or one.is_back(path) for one, path in known)
 
@@ -166,23 +166,23 @@ def is_back(store: Store) -> bool:
 
 
 class Registration:
-    """The registering of an export that is about to be written: not before its place has proved usable.
+    """Registers an export that is about to be written, once its folder has proved usable.
 
-    `begin` comes before the first byte of text, so that what a killed export leaves is found as well, and `publishing`
-    before the new export appears. Where the store cannot be written to nothing is noted.
+    Call `begin` before the first byte of text, so that leftovers of a killed export are found too, and `publishing`
+    before the new export appears. In a read-only store nothing is noted.
     """
 
     def __init__(self, store: Store, out: Path, known: KnownExport | None = None) -> None:
         self._store, self._out, self._known = store, out, known
         self._again = known is not None
-        # Looked for before what a killed one left there is cleared away.
+        # Found before the leftovers of a killed export are cleared away.
         self._replaced = known or _to_replace(store, str(place_of(out)))
         self._dropped: list[Path] = []
 
     def begin(self, dropped: str | os.PathLike[str] | None) -> None:
         """Note that text is about to be written.
 
-        `dropped` is made here, and its folders for tables: one that is noted has been there, and is never empty.
+        The folder `dropped` and its folders for tables are created here, so that a noted folder is never empty.
         """
         if self._again:
             return
@@ -194,12 +194,12 @@ class Registration:
         self._known = remember_export(self._store, self._out, dropped=dropped, known=self._replaced)
 
     def publishing(self, folder: Path) -> None:
-        """Note what is about to appear: it has been built in `folder`."""
+        """Note the export built in `folder`, which is about to appear."""
         if self._known is None:
             return
         hashes = manifest_hashes(formats_in(folder))
         self._known.add_made(hashes)
-        # What stands in one of its folders, or it in one of theirs, is from now on known as both.
+        # An export inside another one belongs to both entries from now on.
         place = Path(self._known.path)
         for other in all_exports(self._store)[0]:
             if Path(other.path) == place.parent or Path(other.path).parent == place:
@@ -210,16 +210,16 @@ class Registration:
         _write(self._store, self._known)
 
     def appeared(self) -> None:
-        """Note that the export is there. What was waited for in its place is replaced by it."""
+        """Note that the export is written. It replaces the export that was waited for in its folder."""
         if self._known is None or self._again:
             return
         self._known.stage, self._known.of = "written", ""
         self._known.owes.pop(self._known.path, None)
-        with suppress(OSError):  # it is there all the same, and found to be at the next look
+        with suppress(OSError):  # the export is there anyway, and the next look finds it
             _write(self._store, self._known)
 
     def failed(self) -> None:
-        """Take back what was noted if nothing has come of it."""
+        """Remove the note if the export left nothing."""
         if self._known is None or self._again:
             return
         with suppress(OSError):
@@ -239,7 +239,7 @@ class Registration:
 
 @contextmanager
 def registration(store: Store, out: Path, known: KnownExport | None = None) -> Iterator[Registration]:
-    """Register an export while it is written; `known` is given where one that is registered is made again."""
+    """Register an export while it is written; `known` is the entry of an export that is written again."""
     entry = Registration(store, out, known)
     try:
         yield entry
@@ -259,12 +259,11 @@ def remember_export(
     dropped: str | os.PathLike[str] | None = None,
     known: KnownExport | None = None,
 ) -> KnownExport | None:
-    """Note that an export is about to be written to `out`, and its dropped rows to `dropped`.
+    """Note that an export is about to be written to `out`, and its dropped rows to `dropped`; return its entry.
 
-    `known` is what it replaces, or a new entry for it. None where the store cannot be written to, so that nothing could
-    be noted.
+    `known` is the entry that it replaces, or a new one. Returns None if the store is read-only: nothing is noted then.
     """
-    path = str(place_of(Path(out)))  # a link can lead elsewhere tomorrow, and what it led to must still be known
+    path = str(place_of(Path(out)))  # a link may change, and its old target must stay registered
     try:
         settle_identity(store.path)
         known = known or _to_replace(store, path)
@@ -280,12 +279,11 @@ def remember_export(
 
 
 def _to_replace(store: Store, path: str) -> KnownExport:
-    """The known export whose place a new one takes: the one that is there, or one of which nothing is. Else a new one.
+    """Return the entry that a new export replaces: of the export that is there, or of a deleted one; else a new entry.
 
-    One that was there and is not now stays known by itself: nobody said that it was deleted, and it may come back, as
-    when its disk is mounted again.
+    An export that is missing now keeps its own entry: it may come back, for example when its disk is mounted again.
     """
-    _read(_place(store, KnownExport(path)))  # damaged: said before anything is written
+    _read(_place(store, KnownExport(path)))  # raises if damaged, before anything is written
     # Earlier versions noted paths through links.
     known = [one for one in all_exports(store)[0] if path in (one.path, str(place_of(Path(one.path))))]
     for one in known:
@@ -298,14 +296,14 @@ def _to_replace(store: Store, path: str) -> KnownExport:
 
 
 def note_cleared(store: Store, known: KnownExport) -> None:
-    """Note that nothing lies beside an export's place any more: one that was killed before it appeared is gone."""
+    """Note that an export has no leftovers any more: one that was killed before it appeared is gone."""
     if known.stage in ("begun", "publishing") and not known.is_there():
         known.stage = "gone"
         _write(store, known) if known.dropped else drop_export(store, known)
 
 
 def adopt_export(store: Store, folder: Path) -> None:
-    """Note an export of this store that somebody names, as one more: no copy can be told from one that was moved."""
+    """Register an export that somebody names, as a further one: copies and moved exports look the same."""
     path = str(place_of(folder))
     known = _to_replace(store, path)
     known.stage, known.of = "written", ""
@@ -314,13 +312,13 @@ def adopt_export(store: Store, folder: Path) -> None:
 
 
 def is_known(store: Store, out: Path) -> bool:
-    """Whether what is in a place now is an export that the store knows, and so `forget`."""
+    """Return whether the folder `out` has a registered export, which `forget` reaches."""
     path = str(place_of(out))
     return any(one.path == path and one.is_there() for one in all_exports(store)[0])
 
 
 def known_exports(store: Store) -> list[KnownExport]:
-    """Every export that was remembered, by path. Raises BadInput where a file is damaged."""
+    """Return all registered exports, by path. Raises BadInput if a file is damaged."""
     exports, damaged = all_exports(store)
     for file in damaged:
         _read(file)
@@ -328,7 +326,7 @@ def known_exports(store: Store) -> list[KnownExport]:
 
 
 def all_exports(store: Store) -> tuple[list[KnownExport], list[Path]]:
-    """Every export that was remembered, by path, and the files that are damaged. None are a fresh copy's own."""
+    """Return all registered exports, by path, and damaged files of the list. A fresh copy of a store has none."""
     folder = store.path / EXPORTS
     exports: list[KnownExport] = []
     damaged: list[Path] = []
@@ -348,17 +346,17 @@ def all_exports(store: Store) -> tuple[list[KnownExport], list[Path]]:
 
 
 def read_again(store: Store, known: KnownExport) -> KnownExport:
-    """What is noted of an export now; what is given where nothing is."""
+    """Return the current entry of an export; `known` if there is none."""
     return _read(_place(store, known)) or known
 
 
 def drop_export(store: Store, known: KnownExport) -> None:
-    """Note that the export is not there any more."""
+    """Delete the entry of an export."""
     _place(store, known).unlink(missing_ok=True)
 
 
 def write_export(store: Store, known: KnownExport) -> None:
-    """Note what is known of an export, safe from a loss of power when this returns."""
+    """Write the entry of an export; it is safe from a power cut when this returns."""
     _write(store, known)
 
 
@@ -375,12 +373,14 @@ def _read(file: Path) -> KnownExport | None:
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
-        raise BadInput(f"{file} is damaged.", "Delete it, and name its export with `forget --export`.") from error
+        raise BadInput(
+            f"{file} is damaged.", "Delete this file, and name its export with `shp-miner forget --export FOLDER`."
+        ) from error
     return known
 
 
 def _write(store: Store, known: KnownExport) -> None:
     file = _place(store, known)
     file.parent.mkdir(exist_ok=True)
-    # On the disk before the export begins: what is in an export that nobody knows of stays for ever.
+    # On the disk before the export begins: forgetting never reaches an export that is not registered.
     replace_file(file, msgspec.json.encode(known), durable=True)

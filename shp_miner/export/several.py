@@ -1,4 +1,4 @@
-"""Several formats in one folder load as one data set: a card over them has a configuration for each."""
+"""Exports of several formats load as one dataset: their common card has one configuration per format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shp_miner.store.replacing import replace_file
 
 
 def write_several(folder: Path, formats: Mapping[str, Path]) -> None:
-    """Write the card and the manifest over the formats in `folder`, made of their own."""
+    """Write the common card and manifest of the formats in `folder`, made of their own."""
     names = [name for name in FORMATS if name in formats]
     manifests = {name: (formats[name] / MANIFEST).read_bytes() for name in names}
     read = {name: json.loads(data) for name, data in manifests.items()}
@@ -27,9 +27,9 @@ def write_several(folder: Path, formats: Mapping[str, Path]) -> None:
 
 
 def refresh_several(folder: Path) -> None:
-    """Bring the card and the manifest over several formats up to date when some of them were written or deleted alone.
+    """Update the common card and manifest of several formats after one format was written or deleted alone.
 
-    Without it `datasets` would go on handing out what it has read of the files before.
+    Otherwise `datasets` would keep returning cached rows of the earlier files.
     """
     known = several_in(folder)
     found = formats_in(folder)
@@ -63,7 +63,7 @@ def _card(manifests: Mapping[str, Any], license_name: str) -> str:
 
 
 def _license(folder: Path) -> str:
-    """The licence in the card of one format: all formats are of the same texts."""
+    """Return the licence in the card of one format; all formats have the same texts."""
     lines = (folder / README).read_text(encoding="utf-8").splitlines() if (folder / README).exists() else []
     named = [line.partition(": ")[2] for line in lines if line.startswith("license: ")]
     return named[0] if named else "other"

@@ -1,4 +1,4 @@
-"""Shards: Parquet files of one format, community and split, with the same bytes however the rows arrive."""
+"""Shards: Parquet files of one format, community and split. Their bytes do not depend on how the rows arrive."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import merged
 from shp_miner.export.formats import Format
 
-#: Rows of a row group, the unit that streaming readers hold in memory (about 30 MB of text), and of a file.
+#: Rows of a row group, which streaming readers keep in memory (about 30 MB of text), and of a file.
 ROWS_PER_GROUP = 10_000
 ROWS_PER_SHARD = 250_000
 
-#: A row group's texts are a dictionary up to this size, and plain text beyond it.
+#: A row group's texts are a dictionary up to this size, and plain text above it.
 _DICTIONARY_BYTES = 1 << 28
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -29,18 +29,17 @@ _UNSAFE_CHARACTER = re.compile(r"[^a-z0-9._-]+")
 #: The configuration that holds every community.
 ALL = "all"
 
-#: Names that mean something else to `datasets`, or where files of an export's own lie; a community of such a name is
-#: called otherwise.
+#: Names with a special meaning for `datasets` or for an export's own files; communities of such a name are renamed.
 _RESERVED = frozenset({ALL, "default", "manifest.json", "readme.md"})
 
-#: Characters that `datasets` takes in no name of a configuration, and the longest such name in bytes: it becomes the
-#: name of a folder.
+#: Characters that `datasets` refuses in a configuration's name, and the longest such name in bytes: it becomes a
+#: folder's name.
 _REFUSED = frozenset('<>:/\\|?*"')
 _NAME_BYTES = 100
 
 
 class Shard(Struct, frozen=True):
-    """One written file: path relative to the export, what it holds, and its bytes."""
+    """One written file: its path relative to the export, its community, split and rows, and its size and hash."""
 
     path: str
     community: str
@@ -51,20 +50,20 @@ class Shard(Struct, frozen=True):
     sha256: str
 
     def check(self, folder: Path, form: Format) -> None:
-        """Hold the file as it lies on the disk against what was written."""
+        """Raise CheckFailedError if the file on disk differs from the written rows or schema."""
         # A stream of Arrow's own: a path would be looked up among all file systems first.
         with pa.OSFile(str(folder / self.path), "rb") as file:
             metadata = pq.read_metadata(file)
         if metadata.num_rows != self.rows or not self.rows:
-            raise CheckFailedError(f"{self.path} holds {metadata.num_rows} rows instead of {self.rows}.")
+            raise CheckFailedError(f"{self.path} has {metadata.num_rows} rows instead of {self.rows}.")
         if metadata.schema.to_arrow_schema() != form.schema:
             raise CheckFailedError(f"{self.path} does not have the schema of format {form.name}.")
 
 
 def config_name(community: str) -> str:
-    """The community's name as a configuration: itself where `datasets` takes it, else `folder_name`.
+    """Return the community's name as a configuration: itself if `datasets` takes it, else `folder_name`.
 
-    Both depend on this one name only, so they never change as communities come and go.
+    Both depend on this name only, so they do not change when other communities come and go.
     """
     usable = community.isprintable() and community.strip() == community and community[:1] not in ("", ".")
     if usable and not _REFUSED.intersection(community) and len(community.encode()) <= _NAME_BYTES:
@@ -73,7 +72,7 @@ def config_name(community: str) -> str:
 
 
 def folder_name(community: str) -> str:
-    """The community's name as a folder on any file system: itself where it is safe, else a safe form with a hash."""
+    """Return the community's name as a folder on any file system: itself if safe, else a safe form with a hash."""
     if _SAFE.fullmatch(community) and community not in _RESERVED:
         return community
     plain = _UNSAFE_CHARACTER.sub("_", community.lower()).strip("._-")[:80]
@@ -81,7 +80,7 @@ def folder_name(community: str) -> str:
 
 
 def rows_of(shards: Iterable[Shard]) -> dict[str, dict[str, int]]:
-    """The rows of each split of each configuration, that of every community first."""
+    """Return the row counts by configuration and split; the configuration of all communities is first."""
     found: dict[str, dict[str, int]] = {ALL: {}}
     for shard in shards:
         for name in (ALL, shard.config):
@@ -91,7 +90,7 @@ def rows_of(shards: Iterable[Shard]) -> dict[str, dict[str, int]]:
 
 
 def write_shards(folder: Path, form: Format, community: str, split: str, tables: Iterable[pa.Table]) -> list[Shard]:
-    """Write the rows of one community and split under `folder`; the files are named when their number is known."""
+    """Write the rows of one community and split under `folder`; return the files, named once their number is known."""
     config = config_name(community)
     target = folder / folder_name(community)
     target.mkdir(parents=True, exist_ok=True)
@@ -124,7 +123,7 @@ def write_shards(folder: Path, form: Format, community: str, split: str, tables:
 
 
 def _writer(path: Path, form: Format, schema: pa.Schema) -> pq.ParquetWriter:
-    # A text comes again in pair after pair; in a dictionary it is written, and read, once for each row group.
+    # Texts repeat from pair to pair; a dictionary writes and reads each once per row group.
     repeated = [
         f"{name}.list.element.content" if pa.types.is_nested(form.schema.field(name).type) else name
         for name in form.texts
@@ -136,17 +135,17 @@ def _writer(path: Path, form: Format, schema: pa.Schema) -> pq.ParquetWriter:
         compression="zstd",
         use_content_defined_chunking=True,
         write_page_index=True,
-        # What people wrote has no statistics in any footer.
+        # No footer has statistics of texts that people wrote.
         write_statistics=plain,
         use_dictionary=repeated,  # type: ignore[arg-type]  # the stubs know no list
         dictionary_pagesize_limit=_DICTIONARY_BYTES,
-        # Readers shall see plain columns, and not that they came as dictionaries.
+        # Readers see plain columns, not dictionaries.
         store_schema=False,
     )
 
 
 def _groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of exactly `rows` rows (the last may be shorter)."""
+    """Yield the same rows in tables of exactly `rows` rows (the last may be shorter)."""
     held: list[pa.Table] = []
     missing = rows
     for table in tables:

@@ -27,13 +27,13 @@ _DROPPED = re.compile(r"[0-9]{6,}\.parquet")
 
 
 class RangeJob(MeasureJob, frozen=True):
-    """A range whose calibration lies in `work`, where its piece goes too; `dropped` is the folder for dropped rows."""
+    """A range to mine: its calibration is in `work`, its piece is written there; `dropped` gets dropped rows."""
 
     dropped: Path | None
 
 
 class RangeResult(Struct):
-    """What mining a range gave, but for its threads: counts, and the digest and newest time of what was read."""
+    """The result of mining a range, without its threads: counts, and the input's digest and newest time."""
 
     tally: Tally
     digest: int
@@ -45,7 +45,7 @@ class RangeResult(Struct):
 
 
 def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
-    """Mine one range and write its piece."""
+    """Mine one range, write its piece, and return the counts."""
     snapshot, keep_dropped = Store(job.store).snapshot(job.version), job.dropped is not None
     mined = mine(snapshot, job.part, job.selection, load_calibration(job.work), keep_dropped=keep_dropped)
     write_piece(job.work, job.number, mined.threads)
@@ -79,14 +79,14 @@ class WriteJob(Struct, frozen=True):
 
 
 class WriteResult(Struct):
-    """The files written, and what the checks over the whole format need to know."""
+    """The written files, and the counts for the checks of the whole format."""
 
     shards: list[Shard]
     balance: Balance
 
 
 def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
-    """Write the shards of some communities and splits in one format, checking every row and every file."""
+    """Write the shards of some communities and splits in one format, check every row and file, and return them."""
     form, balance = FORMATS[job.format], Balance()
     check_format(form)
     job.folder.mkdir(exist_ok=True)
@@ -100,10 +100,10 @@ def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
 
 
 def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[Group, Iterable[pa.Table]]]:
-    """Each group with its rows in the order of the ranges.
+    """Yield each group with its rows in the order of the ranges.
 
-    A large group has a job of its own and streams; small ones are formatted together, since a thousand small tables
-    take a thousand times as long as one.
+    A large group has its own job and streams. Small groups are formatted together, because a thousand small tables take
+    a thousand times as long as one.
     """
 
     def formatted(threads: Threads) -> tuple[pa.Table, pl.Series]:
@@ -127,7 +127,7 @@ def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[Gro
 
 
 def is_of_dropped_rows(name: str) -> bool:
-    """Whether a file's name is one that files of dropped rows get; others beside them are somebody's own."""
+    """Return whether a file name is one of dropped rows; other files in the folder are not the export's."""
     return _DROPPED.fullmatch(name) is not None
 
 

@@ -1,1 +1,1 @@
-"""Forgetting: what people and platforms asked to be forgotten leaves tables, old versions, caches and exports."""
+"""Forgetting: deletes content that people asked to forget or platforms deleted, from the store and its exports."""

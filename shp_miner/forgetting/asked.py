@@ -1,4 +1,4 @@
-"""What people write to name what is to be forgotten, understood: authors, items, and files of either."""
+"""Reads forget requests: authors, items, and files of them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from shp_miner.platforms.sites import site_of
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import LINE, Item, Line, item_line, line
 
-#: How platforms write that what follows is a name.
+#: Prefixes of names on platforms.
 _PREFIXES = ("u/", "/u/", "user/", "/user/")
 _SIGN = re.compile(r"^(?:/*(?:u|user)/+|/+|@+)")
 
 _ITEM_HINT = (
-    "Write site/post_id or site/post_id/answer_id, such as reddit.com/1abc/k2d, or the item's address as stored."
+    "Write site/post_id or site/post_id/answer_id (for example reddit.com/1abc/k2d), or the item's stored address."
 )
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One thing to be forgotten, by any of these: an item, or (kind, site, value) of a person or a page.
+    """One forget request: an item, or (kind, site, value) of a person or a page.
 
-    `unclear` is an address that is no person's page on any platform: what the store has under it tells who is meant.
+    `unclear` is an address that is not a person's page on any known platform: only the store can tell whose it is.
     """
 
     item: Item | None = None
@@ -35,16 +35,16 @@ class Asked(msgspec.Struct, frozen=True):
     unclear: str = ""
 
     def lines(self, known: Forgotten) -> list[Line]:
-        """Its lines for the list `known`, by whose salt names are hashed."""
+        """Return its lines for the list `known`, whose salt is used to hash names."""
         if self.item is not None:
             return [item_line(self.item)]
         return [line(kind, site=site, digest=known.digest(kind, value)) for kind, site, value in self.told]
 
 
 def author(text: str) -> Asked:
-    """A person: "name" anywhere, "name@site", or the address of their page. Raises UsageError for an empty one.
+    """Return the request for a person: "name" on any site, "name@site", or the address of their page.
 
-    Names are taken as platforms show them, too: u/name, /u/name, /user/name/, @name.
+    Names may be written as platforms show them: u/name, /u/name, /user/name/, @name. Raises UsageError for "".
     """
     text = text.strip()
     if page := person_page(text):
@@ -53,7 +53,7 @@ def author(text: str) -> Asked:
         return Asked(told=(("author_url", None, text),), unclear=text)
     plain = _SIGN.sub("", text).rstrip("/")
     if not plain:
-        raise UsageError(f"{text!r} is an author without a name.", "Write --author NAME or NAME@SITE.")
+        raise UsageError(f"The author {text!r} has no name.", "Write --author NAME or NAME@SITE.")
     names = {plain, text} if text.startswith("@") else {plain}  # some names do begin so
     told: set[tuple[str, str | None, str]] = {("name", None, name) for name in names}
     for name in names:
@@ -65,22 +65,27 @@ def author(text: str) -> Asked:
 
 
 def item(text: str) -> Asked:
-    """An item: "site/post_id", "site/post_id/answer_id", or its address. Raises UsageError for anything else."""
+    """Return the request for an item: "site/post_id", "site/post_id/answer_id", or its address. Raises UsageError."""
     text = text.strip()
     if "://" in text:
         return Asked(told=(("page", None, text),))
     parts = text.split("/")
     if len(parts) not in (2, 3) or not all(parts):
-        raise UsageError(f"{text!r} names no post or answer.", _ITEM_HINT)
+        raise UsageError(f"{text!r} is not the id of a post or answer.", _ITEM_HINT)
     return Asked(item=Item(site_of(parts[0]), *parts[1:]))
 
 
 def from_file(path: Path) -> list[Asked]:
-    """One name, id or address a line; "author:" or "id:" before it says which. Blank lines and "# ..." are left out."""
+    """Return the requests in a file: one name, id or address per line, with "author:" or "id:" before it if not clear.
+
+    Blank lines and lines with "#" at the start are ignored. Raises BadInput and UsageError, which names the line.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}.", "Name a text file with one author or id a line.") from error
+        raise BadInput(
+            f"{path} cannot be read: {error}.", "Name a text file with one author or id per line."
+        ) from error
     found = []
     for number, written in enumerate(text.splitlines(), 1):
         written = written.strip()  # noqa: PLW2901
@@ -105,11 +110,11 @@ def _either(text: str) -> Asked:
 
 
 def _of_page(page: Page, text: str) -> tuple[tuple[str, str | None, str], ...]:
-    """A person by their page: the address as given and as stored, and their name or account on that site."""
+    """Return a person's keys by their page: the address as given and as stored, and their name or account there."""
     who = ("account", page.site, page.number) if page.number else ("name", page.site, page.name)
     return (who, *(("author_url", None, address) for address in dict.fromkeys([text, page.address])))
 
 
 def as_lines(asked: Iterable[Asked], known: Forgotten) -> pl.DataFrame:
-    """The lines of all that is asked, for the list `known`."""
+    """Return the lines of all requests, for the list `known`."""
     return pl.DataFrame([one for each in asked for one in each.lines(known)], schema=LINE).unique()

@@ -1,4 +1,4 @@
-"""Completing what a run left between two steps of a purge or a vacuum: commands that write call this as they begin."""
+"""Completes a purge or a vacuum that an earlier run left unfinished. Commands that write call this first."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 
 from shp_miner.errors import Error, TryLater, from_os_error
 
-#: How long to wait for who uses the store: whoever that is completes it too, or the next command does.
+#: How long to wait for a process that uses the store: that process completes the work, or the next command does.
 _PATIENCE_S = 1.0
 
-#: What lies in a store where anything may be left. Looked at first, since the rest is slow to import.
+#: Files and folders of a store that may have unfinished work. Checked first, because other imports are slow.
 _TRACES = ("forgotten", "vacuum.json")
 
 
 def complete_pending(store: Path) -> Error | None:
-    """Complete what was begun in the store at a path; returns why that failed, None where nothing is left to be said.
+    """Complete unfinished work in the store at a path; return why that failed, or None.
 
-    A store that is in use, on a full disk, or cannot be written to is left as it is: the next command completes it.
+    A store that is in use, read-only or on a full disk is not changed: the next command completes the work.
     """
     if not is_left(store):
         return None
@@ -25,7 +25,7 @@ def complete_pending(store: Path) -> Error | None:
     from shp_miner.store.lock import exclusive  # noqa: PLC0415
 
     try:
-        with exclusive(store, "completing what an earlier run left", wait_s=_PATIENCE_S):
+        with exclusive(store, "completing the unfinished work of an earlier run", wait_s=_PATIENCE_S):
             purge(store)
             Store(store).complete_vacuum()
     except TryLater:
@@ -33,7 +33,7 @@ def complete_pending(store: Path) -> Error | None:
     except Error as error:
         return error
     except OSError as error:
-        known = from_os_error(error, "completing what an earlier run left")
+        known = from_os_error(error, "completing the unfinished work of an earlier run")
         if known is None:
             raise
         return None if isinstance(known, TryLater) else known
@@ -41,7 +41,7 @@ def complete_pending(store: Path) -> Error | None:
 
 
 def is_left(store: Path) -> bool:
-    """Whether anything waits to be completed in a store that can be written to."""
+    """Return whether a writable store has unfinished work."""
     if not any((store / name).exists() for name in _TRACES):
         return False
     from shp_miner.store.forgotten_list import has_pending  # noqa: PLC0415  (tables take a second to import)

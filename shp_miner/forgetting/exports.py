@@ -1,4 +1,4 @@
-"""Taking what was forgotten out of exports: each that may hold any of it is made again from the store as it is now."""
+"""Removes forgotten content from exports: each export that may contain any is written again from the store."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.lake import TABLES
 from shp_miner.store.replacing import replace_file, temporaries
 
-#: The first three are done with, and so is what was dropped by name, or another store's; the others are waited for.
+#: Exports with one of these outcomes are finished; exports with one of `Kept` are waited for.
 Outcome = Literal["rewritten", "removed", "nothing in it", "dropped", "another store's"] | Kept
 
-#: The columns by which formats name the answers of a row. Formats without any cannot tell whose text they hold.
+#: The columns with the ids of a row's answers. Formats without them do not say whose text a row is.
 _ANSWER_IDS = (("answer1_id", "answer2_id"), ("c_root_id_A", "c_root_id_B"))
 _PAIR_ID = "pair_id"
 
-#: How every Parquet file that was written to its end ends.
+#: The last bytes of every complete Parquet file.
 _PARQUET_END = b"PAR1"
 
 
 class ExportDone(msgspec.Struct):
-    """What became of an export, and why. In a dry run: what would become of it.
+    """The outcome of forgetting for an export, with the reason. In a dry run: the expected outcome.
 
-    `open`: it could not be reached, and forgetting is not finished until it is; `hint` says what to do.
+    `open`: the export could not be reached, and forgetting is not finished until it is; `hint` says what to do.
     """
 
     path: str
@@ -64,13 +64,13 @@ class ExportDone(msgspec.Struct):
 def reach_export(
     store: Store, known: KnownExport, wanted: Forgotten, whole: Forgotten, *, dry_run: bool = False
 ) -> list[ExportDone]:
-    """Take what is on the list out of an export and out of its folders of dropped rows; what became of each.
+    """Return the outcomes for an export and its folders of dropped rows, after removing listed content from them.
 
-    An export that is as it was when it was last found clean is held against `wanted`, any other against the `whole`
-    list. What cannot be reached is noted in the store, and why: it is waited for.
+    An export that has not changed since it was last found clean is checked for `wanted`, any other for the `whole`
+    list. Folders that cannot be reached are noted in the store with the reason, and waited for.
     """
     if known.of:
-        why = f"The store {known.of} made it. Whether this one is that store, moved, or a copy of it cannot be told."
+        why = f"The store {known.of} made it; this store may be that one, moved, or a copy of it."
         held_back = [not_reached(known.path, "unsure", why)]
         if not dry_run:
             _note(store, known, held_back, anything=not whole.lines.is_empty())
@@ -85,12 +85,12 @@ def reach_export(
 
 
 def not_reached(path: str | Path, kept_by: Kept, why: str) -> ExportDone:
-    """An export that is waited for."""
+    """Return the outcome of an export that could not be reached."""
     return ExportDone(str(path), kept_by, why, open=True, hint=HINTS[kept_by].format(path=path))
 
 
 def _tried(path: str, look: Callable[[], ExportDone | None]) -> ExportDone | None:
-    """Whatever fails at one export, the others are looked at all the same."""
+    """Return the outcome of `look`; any error is a failure of this export only."""
     try:
         return look()
     except Exception as error:  # noqa: BLE001  (a bug, too, keeps only this export waiting)
@@ -103,7 +103,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _note(store: Store, known: KnownExport, done: list[ExportDone], *, anything: bool) -> None:
-    """Write down what is waited for, and what no longer is."""
+    """Note in the store which paths of an export are waited for."""
     owes: dict[str, Owed] = {}
     for one in done:
         if one.open and anything:
@@ -119,7 +119,7 @@ def _note(store: Store, known: KnownExport, done: list[ExportDone], *, anything:
 def _reached(
     store: Store, known: KnownExport, wanted: Forgotten, whole: Forgotten, *, dry_run: bool
 ) -> ExportDone | None:
-    """What became of the export itself; None where there has never been one."""
+    """Return the outcome for the export itself; None if there never was one."""
     folder = Path(known.path)
     if (kept := _settled_past(known, folder, dry_run=dry_run)) is not None or known.stage in ("begun", "gone"):
         return kept
@@ -146,10 +146,10 @@ def _reached(
 
 
 def _settled_past(known: KnownExport, folder: Path, *, dry_run: bool) -> ExportDone | None:
-    """See how far the export came, and clear away what was killed; what is waited for if that cannot be done."""
+    """Clear away a killed export, and note how far it came; return an outcome if that fails."""
     if not is_place(folder):
         if _formats(folder):
-            return not_reached(folder, "failed", "It cannot be written there again: the folder's name is too long.")
+            return not_reached(folder, "failed", "It cannot be written again: the folder's name is too long.")
         known.stage = "gone"  # an earlier version noted places where nothing can be
     if known.stage == "gone":
         return None
@@ -162,7 +162,7 @@ def _settled_past(known: KnownExport, folder: Path, *, dry_run: bool) -> ExportD
         for place in (folder, *(folder / name for name in FORMATS)):
             clear_leftovers(place)
             if left := leftovers(place):
-                return not_reached(folder, "failed", f"{left[0]}, left by a killed export, cannot be deleted.")
+                return not_reached(folder, "failed", f"{left[0]} of a killed export cannot be deleted.")
         known.stage = "gone" if known.stage == "begun" else known.stage
     return None
 
@@ -175,43 +175,43 @@ def _formats(folder: Path) -> Mapping[str, Path]:
 
 
 def _missing(known: KnownExport, folder: Path, formats: Mapping[str, Path]) -> ExportDone | None:
-    """Why the export is not there, or not as a whole; None where it is."""
+    """Return an outcome if the export is missing or not complete; None if it is complete."""
     try:
         empty = not any(folder.iterdir())
     except FileNotFoundError:
-        return not_reached(folder, "away", "The folder is not there.")
+        return not_reached(folder, "away", "The folder does not exist.")
     except NotADirectoryError:
-        return not_reached(folder, "away", "A part of its path is a file.")
+        return not_reached(folder, "away", "A part of its path is a file, not a folder.")
     if empty:
-        return not_reached(folder, "away", "The folder is empty, as that of a disk that is not mounted.")
+        return not_reached(folder, "away", "The folder is empty: its disk may not be mounted.")
     if (lacking := _lacking(folder, formats)) is not None:
         return lacking
     if not known.is_made_of(manifest_hashes(formats)):
-        why = "Another export is in its place, or an old one of which this store knows nothing any more."
+        why = "Another export is in this folder, or an old one that this store no longer knows."
         return not_reached(folder, "away", why)
     return None
 
 
 def _lacking(folder: Path, formats: Mapping[str, Path]) -> ExportDone | None:
-    """What is said where formats are not there, or cannot be read; None where all are."""
+    """Return an outcome if formats are missing or cannot be read; None if all can be read."""
     away = [name for name in several_in(folder) if name not in formats and not (folder / name).is_dir()]
     if away:
-        why = f"{folder / away[0]} is not there, and the {MANIFEST} above it names it."
-        return not_reached(folder, "away", f"{why} If it was deleted, export there again without it.")
+        why = f"{folder / away[0]} does not exist, but the {MANIFEST} of the export names it."
+        return not_reached(folder, "away", f"{why} If it was deleted, export again without this format.")
     lacking = [] if folder in formats.values() else [name for name in FORMATS if (folder / name).is_dir()]
     lacking = [name for name in lacking if name not in formats]
     if lacking or not formats:
         place = folder / lacking[0] if lacking else folder
-        return not_reached(folder, "unreadable", f"{place} cannot be read as an export: it has no readable {MANIFEST}.")
+        return not_reached(folder, "unreadable", f"{place} is not a readable export: it has no readable {MANIFEST}.")
     return None
 
 
 def _dropped_reached(folder: Path, whole: Forgotten, *, dry_run: bool) -> ExportDone:
-    """Empty the rows on the list in a folder that got an export's dropped posts and answers."""
+    """Return the outcome for a folder of dropped posts and answers, after emptying its listed rows."""
     if not folder.is_dir():
-        return not_reached(folder, "away", "The folder with dropped rows is not there.")
+        return not_reached(folder, "away", "The folder with dropped rows does not exist.")
     if not any(folder.iterdir()):
-        why = "The folder with dropped rows is empty, as that of a disk that is not mounted."
+        why = "The folder with dropped rows is empty: its disk may not be mounted."
         return not_reached(folder, "away", why)
     rows = 0
     for name in TABLES:
@@ -229,7 +229,7 @@ def _dropped_reached(folder: Path, whole: Forgotten, *, dry_run: bool) -> Export
                 continue
             rows += count
             if count and not dry_run:
-                # On the disk before the request is crossed out: a loss of power would bring the rows back.
+                # On the disk before the request is finished: a power cut would bring the rows back.
                 replace_file(path, partial(emptied.write_parquet, statistics=False), durable=True)
     return ExportDone(str(folder), "rewritten" if rows else "nothing in it")
 
@@ -238,7 +238,7 @@ def _dropped_reached(folder: Path, whole: Forgotten, *, dry_run: bool) -> Export
 
 
 def _may_hold(formats: Mapping[str, Path], against: Forgotten, communities: Callable[[], set[str]]) -> bool:
-    """Whether any text of the list's items may be in an export: by ids where it has them, else by communities."""
+    """Return whether an export may contain text of listed items: by ids if it has them, else by communities."""
     if against.lines.is_empty():
         return False
     posts = against.items["posts"].select("post_id").unique()
@@ -251,7 +251,7 @@ def _may_hold(formats: Mapping[str, Path], against: Forgotten, communities: Call
             try:
                 ids = _ids(folder / file["path"])
             except (OSError, pl.exceptions.PolarsError, ValueError):
-                return True  # damaged: what it holds cannot be said
+                return True  # damaged: its content is not known
             if ids is None:
                 if file["community"] in communities():
                     return True
@@ -263,7 +263,7 @@ def _may_hold(formats: Mapping[str, Path], against: Forgotten, communities: Call
 
 
 def _ids(path: Path) -> pl.DataFrame | None:
-    """The ids of the posts and answers in a file of an export (`post_id`, `answer_id`); None if it does not say."""
+    """Return the ids of posts and answers in an export's file (`post_id`, `answer_id`); None if it has none."""
     names = set(pq.read_schema(path).names)
     for sides in _ANSWER_IDS:
         if {"post_id", *sides} <= names:
@@ -274,12 +274,12 @@ def _ids(path: Path) -> pl.DataFrame | None:
     parts = pl.read_parquet(path, columns=[_PAIR_ID], glob=False)[_PAIR_ID].str.split("/")
     sides_of = parts.list.get(-1).str.split("-")
     if (parts.list.len() != 3).any() or (sides_of.list.len() != 2).any():
-        return None  # ids with a slash or a dash in them: where one ends cannot be said
+        return None  # ids with a slash or a dash cannot be taken apart
     return pl.DataFrame({"post_id": parts.list.get(1), "answer_id": sides_of}).explode("answer_id").unique()
 
 
 def _communities(store: Store, against: Forgotten) -> set[str]:
-    """The communities that the list's items were seen in."""
+    """Return the communities of the listed items."""
     hashes = pl.Series(against.threads)
     snapshot = store.snapshot()
     found: set[str] = set()
@@ -293,9 +293,9 @@ def _communities(store: Store, against: Forgotten) -> set[str]:
 
 
 def _made_again(store: Store, known: KnownExport, formats: Mapping[str, Path], whole: Forgotten) -> ExportDone:
-    """Make an export again with the settings in its manifests.
+    """Write an export again with the settings in its manifests, and return the outcome.
 
-    Only where the store has no pair left for it are its files deleted. Whatever else fails leaves it as it is.
+    Its files are deleted if the store has no pair left for it. After any other failure the export is unchanged.
     """
     folder = Path(known.path)
     settings = {name: read_manifest(place)["configuration"] for name, place in formats.items()}
@@ -337,11 +337,11 @@ def _selection(settings: Any, whole: Forgotten) -> Selection:
     places = [(site, names, _of_nobody(names, whole)) for site, names in selection.places or ()]
     kept = tuple((site, left) for site, names, left in places if left or not names)
     if (selection.communities and not communities) or (places and not kept):
-        raise NoPairs("It was of a forgotten person's own community.", "")
+        raise NoPairs("It contained only a forgotten person's own community.", "")
     changes = {"communities": communities, "places": kept or msgspec.UNSET, "rule": named(selection.rule)}
     return msgspec.structs.replace(selection, **changes)
 
 
 def _of_nobody(communities: Sequence[str], whole: Forgotten) -> tuple[str, ...]:
-    """The communities that are not a forgotten person's own."""
+    """Return the communities that are not a forgotten person's own."""
     return tuple(name for name in communities if not whole.is_profile(name))

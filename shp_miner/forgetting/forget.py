@@ -1,7 +1,6 @@
-"""Forgetting: what a person asks for, or a platform deleted, out of the store, its old versions and its exports.
+"""Forgetting: deletes content from the store, its old versions and its exports; the functions behind the commands.
 
-What the commands call, and you can too. A request is written down first and crossed out last, so a run that was killed
-is completed by the next one.
+A request is noted first and finished last, so the next run completes a run that was killed.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ from shp_miner.store.lock import exclusive
 
 Path_ = str | os.PathLike[str]
 
-_DOING = "taking out what is to be forgotten"
+_DOING = "deleting forgotten content"
 
 
 class TableDone(msgspec.Struct):
-    """One table: items of what was asked that are there, rows emptied, and files written anew."""
+    """Counts of a table: requested items that it has, emptied rows, and rewritten files."""
 
     items: int = 0
     rows: int = 0
@@ -56,9 +55,9 @@ class TableDone(msgspec.Struct):
 
 
 class Forgot(msgspec.Struct):
-    """What forgetting did, or in a dry run would do. `unknown` of the things named are nowhere in the store.
+    """The result of forgetting, or in a dry run the expected result. `unknown` counts requests that match nothing.
 
-    `finished`: every registered export was reached or dropped by name; those of `exports` that are `open` were not.
+    `finished`: every registered export was reached or dropped by name; exports that are `open` were not reached.
     """
 
     dry_run: bool
@@ -79,24 +78,23 @@ def forget(
     drop_exports: Iterable[Path_] = (),
     dry_run: bool = False,
 ) -> Forgot:
-    """Take content out of a store and of every export it knows, and keep it out.
+    """Remove content from a store and from its registered exports, keep it out, and return what was done.
 
-    `authors` are names, as "name" anywhere or "name@site" on one site, or addresses of their pages as stored; with a
-    name goes all that the accounts wrote that bear it. `ids` are "site/post_id", "site/post_id/answer_id", or an
-    item's address as stored. `file` has one of these a line; "author:" or "id:" before it says which it is. `exports`
-    are more folders of exports made of this store, or new places of those that were moved. `drop_exports` are
-    registered exports that were deleted, or moved from there: nothing waits for them any more. What an earlier run
-    could not finish is done as well.
+    `authors` are "name" (on any site), "name@site", or stored addresses of people's pages; a name covers everything
+    that accounts of this name wrote. `ids` are "site/post_id", "site/post_id/answer_id", or an item's stored address.
+    `file` has one of these per line, with "author:" or "id:" before it if not clear. `exports` are further exports of
+    this store, or new paths of moved ones. `drop_exports` are registered exports that were deleted or moved: nothing
+    waits for them any more. Unfinished requests of earlier runs are tried again.
 
-    Earlier versions of the store end. What others wrote about a person, or quoted, stays. Raises TryLater while
-    somebody uses the store, UsageError for what cannot be understood.
+    Earlier versions of the store are deleted. Text in which others write about a person, or quote one, stays. Raises
+    TryLater while somebody uses the store, and UsageError for requests that are not valid.
     """
     store = _existing(store)
     asked = [*map(author, authors), *map(item, ids), *(from_file(Path(file)) if file is not None else [])]
     more = [_export(Path(folder)) for folder in exports]
     dropping = [_registered(store, Path(folder)) for folder in drop_exports]
     if not (asked or more or dropping or has_pending(store.path) or waiting(store)):
-        raise UsageError("Nothing was named that is to be forgotten.", "Name it with --author, --id or --file.")
+        raise UsageError("The request names no author and no item.", "Name them with --author, --id or --file.")
     _check_registered(store, dropping)
     if dry_run:
         known = Forgotten.load(store.path, pending=True)
@@ -118,22 +116,22 @@ def forget(
 
 
 def _check_addresses(store: Store, asked: Sequence[Asked], known: Forgotten) -> None:
-    """Raise UsageError for an address that is not a person's page and under which the store has nobody."""
+    """Raise UsageError for an address that is not a person's page and of which the store has no author."""
     for one in asked:
         lines = as_lines([one], known)
         if not one.unclear or not lines.join(known.lines, on="digest", how="semi").is_empty():
             continue
         if not look_for_people(store, known.part(lines)).digests:
             raise UsageError(
-                f"{one.unclear} is not the page of a person, and the store has nobody under it.",
+                f"{one.unclear} is not a person's page, and the store has no author with this address.",
                 f"Write --author NAME, NAME@SITE, or the address of their page: {FORMS}. For a post or answer: --id.",
             )
 
 
 def purge(store: Store | Path_) -> Forgot:
-    """Take what was found to be gone (`tombstone`, or by imports), and all else that is pending, out of every copy.
+    """Remove deleted items (found by crawls or imports) and all other pending requests from the store and its exports.
 
-    Exports that a request waits for are tried again if something is in their place.
+    Exports that a request waits for are tried again if their folder exists.
     """
     store = _existing(store)
     if not (has_pending(store.path) or is_back(store)):
@@ -155,7 +153,7 @@ def _purge(
     dropping: Sequence[str] = (),
     dry_run: bool = False,
 ) -> Forgot:
-    """All of it: find, rewrite, end the old versions, export again, cross out. Each step may be done twice."""
+    """Find the content, rewrite, delete old versions, export again, finish the request. Each step may be done twice."""
     if not dry_run:
         store.create()
     met: set[str] = set()
@@ -165,13 +163,13 @@ def _purge(
         found = look_for_people(store, wanted)
         met |= found.digests
         if found.lines.height and not dry_run:
-            # The rows will not tell who wrote them once they are rewritten.
+            # Rewritten rows no longer have their author.
             add(store.path, found.lines, pending=True)
         wanted, whole = wanted.extended(found.lines), whole.extended(found.lines)
-        # An account that bears the name may have borne others.
+        # An account with this name may have had other names.
         looking = bool((found.lines["kind"] == "account").any())
     done = {name: purge_table(store, name, wanted, dry_run=dry_run) for name in TABLES}
-    # Without a request the old versions stay: only exports are waited for, or were named.
+    # Without a request, old versions stay: the work is about exports only.
     is_request = has_pending(store.path)
     if is_request and not dry_run:
         drop_fits(store.path)
@@ -205,23 +203,23 @@ def _every_export(
     *,
     dry_run: bool,
 ) -> list[ExportDone]:
-    """Every export is tried, whatever became of those before it."""
+    """Return the outcomes of all exports; each is tried even if others fail."""
     known, damaged = all_exports(store)
     done = [_drop(store, known, path, dry_run=dry_run) for path in dropping]
     for one in more:
         done += reach_export(store, one, wanted, whole, dry_run=dry_run)
     for one in known:
-        # Making one again can have changed another that is in one of its folders.
+        # Writing one export again may have changed another one in its folders.
         now = one if dry_run else read_again(store, one)
         done += reach_export(store, now, wanted, whole, dry_run=dry_run)
     done += [not_reached(file, "damaged", DAMAGED) for file in damaged]
     first, theirs = take_theirs(store.path, look_only=dry_run)
-    why = f"It belongs to the store {first}, of which this one is a copy."
+    why = f"It belongs to the store {first}; this store is a copy of that one."
     return [*done, *(ExportDone(path, "another store's", why) for path in theirs)]
 
 
 def _registered(store: Store, folder: Path) -> str:
-    """The path by which an export is known: the one it has in truth, or as earlier versions noted it, through links."""
+    """Return the path under which an export is registered: without links, or with links by earlier versions."""
     as_given = os.path.abspath(folder)  # noqa: PTH100
     known = {path for one in all_exports(store)[0] for path in (one.path, *one.dropped)}
     return as_given if as_given in known else str(place_of(folder))
@@ -231,17 +229,17 @@ def _check_registered(store: Store, dropping: Sequence[str]) -> None:
     known = {path for one in all_exports(store)[0] for path in (one.path, *one.dropped)}
     for path in dropping:
         if path not in known:
-            raise UsageError(f"The store {store.path} knows no export {path}.", nearest(path, known))
+            raise UsageError(f"The store {store.path} has no registered export {path}.", nearest(path, known))
 
 
 def _drop(store: Store, exports: list[KnownExport], path: str, *, dry_run: bool) -> ExportDone:
-    """Stop waiting for an export, or for a folder of its dropped rows, and take it off the list. Its files stay."""
+    """Remove an export, or a folder of its dropped rows, from the list; return its outcome. Its files stay."""
     at_place = [one for one in exports if one.path == path]
-    # Where another was made in the place of one that is away, that other one stays on the list.
+    # If another export was written in place of one that is away, that other one stays on the list.
     at_place = [one for one in at_place if not one.is_there()] or at_place
     for one in exports:
         if one in at_place:
-            is_whole = bool(one.of)  # with an export that may be another store's go its dropped rows
+            is_whole = bool(one.of)  # an export that may be another store's is dropped with its dropped rows
             one.stage, one.clean, one.made, one.of = "gone", "", [], ""
             one.dropped = [] if is_whole else one.dropped
         elif path not in one.dropped:
@@ -250,7 +248,7 @@ def _drop(store: Store, exports: list[KnownExport], path: str, *, dry_run: bool)
         one.owes.pop(path, None)
         if not dry_run:
             write_export(store, one) if one.dropped or one.stage != "gone" else drop_export(store, one)
-    still = "It is still there, unchanged: delete it yourself." if at_place and Path(path).exists() else ""
+    still = "The folder still exists, unchanged: delete it yourself." if at_place and Path(path).exists() else ""
     return ExportDone(path, "dropped", still)
 
 
@@ -275,6 +273,6 @@ def _existing(store: Store | Path_) -> Store:
 
 def _export(folder: Path) -> Path:
     if not formats_in(folder):
-        raise BadInput(f"{folder} is not an export: it has no manifest.", "Name the folder given to export.")
+        raise BadInput(f"{folder} is not an export: it has no manifest.", "Name the folder that `export` wrote to.")
     check_place(folder)
     return folder

@@ -1,7 +1,7 @@
-"""What rows tell of deletions: items whose newest row says that they are gone, and whose text is still in the store.
+"""Finds deletions in new rows: items whose newest row says that they are gone, and whose text is still in the store.
 
-The text may be anybody's: an import's, or another source's. A dump tells of millions of deletions. Only those of which
-the store holds anything are worth a line on the list.
+The text may come from an import or from another source. A dump reports millions of deletions; only those of which the
+store still has text get a line on the list.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from shp_miner.store.forgotten_list import (
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.snapshot import HashRange, Snapshot, in_order
 
-#: Rows looked at together: their ids and times take about 200 bytes each in memory.
+#: Rows checked at a time: their ids and times take about 200 bytes each in memory.
 _ROWS_EACH = 500_000
 
 _GONE = pl.col("state").is_in(["deleted", "removed"])
 
 
 def look_for_deletions(store: Store, *, now_us: int | None = None) -> int:
-    """Put on the list, as pending, what rows since the last look tell to be gone; the number of items.
+    """Add items that rows since the last look report as gone to the list, as pending; return their number.
 
-    Only under the exclusive lock. A deletion of which nobody knows the time counts as seen at `now_us` (microseconds
-    since 1970; the machine's clock where it is not given). If this is killed, the next look finds all.
+    Call it under the exclusive lock only. A deletion without a time counts as seen at `now_us` (microseconds since
+    1970; default: the machine's clock). If this is killed, the next look finds all items.
 
-    What a crawl saw live and then flagged is its own to decide, by its evidence (`crawling.gone`).
+    Items that a crawl saw live and then flagged are left to the crawl and its evidence (`crawling.gone`).
     """
     if not look_noted(store.path):
         return 0
@@ -60,7 +60,7 @@ def look_for_deletions(store: Store, *, now_us: int | None = None) -> int:
 
 
 def _before(store: Store) -> Snapshot | None:
-    """The store before the rows; None if nobody knows any more, and all of it must be looked at."""
+    """Return the store before the new rows; None if its version is unknown, so that all rows must be checked."""
     version = noted_version(store.path)
     try:
         return store.snapshot(version) if version else None
@@ -69,7 +69,7 @@ def _before(store: Store) -> Snapshot | None:
 
 
 def _undoubted(lines: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """The lines without items that a crawl has in doubt though the platform flagged them: the brake may hold them."""
+    """Return the lines without flagged items that a crawl still doubts (the brake may hold them)."""
     doubts: list[tuple[str, str, str | None, int]] = []
     if lines.height and (folder / FILE).exists():
         with suppress(BadInput), closing(opened(folder)) as database:  # damaged: the flags are all that is known
@@ -82,7 +82,7 @@ def _undoubted(lines: pl.DataFrame, folder: Path) -> pl.DataFrame:
 
 
 class _Look(msgspec.Struct):
-    """A look at the store as it is now, `before` the rows (None if nobody knows), for the list in `folder`."""
+    """A comparison of the store `now` with the store `before` the new rows (None if unknown), for `folder`'s list."""
 
     now: Snapshot
     before: Snapshot | None
@@ -90,7 +90,7 @@ class _Look(msgspec.Struct):
     now_us: int
 
     def gone_with_text(self, name: str, part: HashRange) -> pl.DataFrame:
-        """Lines for a range's items that are gone and still say something, in threads to which anything was added."""
+        """Return lines for a range's items that are gone and still have text, in threads with new rows."""
         added = self.now.added_since(self.before) if self.before else self.now
         threads = added.scan(name, part).select("thread_hash").unique().collect()["thread_hash"]
         if threads.is_empty():
@@ -114,10 +114,10 @@ class _Look(msgspec.Struct):
         return pl.concat([pl.DataFrame(schema=LINE), lines], how="diagonal")
 
     def _dated(self, rows: pl.DataFrame, name: str, part: HashRange, key: list[str]) -> pl.DataFrame:
-        """The rows, with a time for each deletion of which nobody knows the time.
+        """Return the rows with a time for each deletion that has none.
 
-        One that came in since counts as seen now. One from before them counts as it did then, so that what was
-        shown since stays: as the list says, or where the item is not on it, as seen when the store was made.
+        A new deletion counts as seen now. An older one keeps its earlier time, so that text shown since then stays: the
+        list's time, or else the time at which the store was made.
         """
         undated = rows.filter(_GONE & pl.col("observed_at").is_null())
         if undated.is_empty():

@@ -1,7 +1,7 @@
 """An embedded forum for the demo and the tests: simulated people, with the quality of every answer known.
 
-Its name is forum.example, and no person wrote a word of it. Votes are events in time, so the forum can be looked at as
-it stood at any moment (`SimulatedThread.at`). What is true of it stays apart from it: `shp_miner.forum.dump.truth`.
+Its name is forum.example, and no person wrote a word of it. Votes are events in time, so the forum can be read as of
+any moment (`SimulatedThread.at`). The truth about it is kept apart: `shp_miner.forum.dump.truth`.
 """
 
 from shp_miner.forum.dump import write_threads

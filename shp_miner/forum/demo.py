@@ -1,7 +1,7 @@
-"""The demo: crawl a simulated forum while it lives, mine it by every rule, load it, hold the labels against the truth.
+"""The demo: crawl a simulated forum while it lives, mine it by every rule, load it, check the labels against the truth.
 
 The forum is served over loopback in Reddit's API and read with the same client as the real one. Its clock is the
-crawl's clock too: a wait lets time pass there and none here, so six weeks take seconds and come out the same each time.
+crawl's clock too: a wait lets time pass in the forum only, so six weeks take seconds and come out the same each time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COMMUNITY = "shp_miner_simulated_forum"
 #: due. On the last day every thread is past its visit at 30 days.
 _DAYS = (13, 14, 15, 17, 45)
 
-#: On this day one answer in so many, and one question, are deleted by those who wrote them.
+#: On this day one answer in so many, and one question, are deleted by their authors.
 _REGRET_DAY, _REGRETTED = 16, 60
 
 #: Says that a folder's store is the demo's own, which it may start anew.
@@ -53,7 +53,7 @@ _MARK = "made-by-shp-miner-demo"
 
 @dataclass(frozen=True)
 class Day:
-    """What a day's crawl did: threads read for the first time and again, answers, requests, items found gone."""
+    """A day's crawl: threads read for the first time and again, answers, requests, items found gone."""
 
     day: int
     new: int
@@ -63,14 +63,14 @@ class Day:
     gone: int
 
     def told(self) -> str:
-        """The day in a line."""
-        gone = f", {self.gone} items found deleted and taken out of the store" if self.gone else ""
+        """Return the day in a line."""
+        gone = f", {self.gone} items found deleted and purged from the store" if self.gone else ""
         return f"day {self.day}: {self.new} new threads, {self.again} visited again, {self.requests} requests{gone}"
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What one rule made of the forum: its pairs, and the share of them whose winner really is the better answer."""
+    """The pairs that one rule made of the forum, and the share of them whose winner is the better answer."""
 
     rule: str
     pairs: int
@@ -80,7 +80,7 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo did and where it lies. `deleted` counts what people deleted, with the answers to a question."""
+    """The demo's results and where they are. `deleted` counts deleted items, with the answers to a deleted question."""
 
     folder: Path
     threads: int
@@ -100,7 +100,7 @@ def run(
 ) -> Demo:
     """Run the demo in `folder` (store, exports). The same seed and world give the same exports.
 
-    What an earlier demo left there is replaced. Raises UsageError where the store in the folder is not a demo's.
+    The results of an earlier demo are replaced. Raises UsageError if the folder has a store that is not a demo's.
     """
     world = world or WORLD
     store = _fresh_store(folder)
@@ -186,12 +186,12 @@ def _crawled(community: Community, world: World, store: Store, say: Callable[[st
             if not deleted and day > _REGRET_DAY:
                 community.now = world.starts_at + timedelta(days=_REGRET_DAY)
                 deleted = _regret(community)
-                say(f"  day {_REGRET_DAY}: {deleted} posts and answers are deleted by those who wrote them")
+                say(f"  day {_REGRET_DAY}: {deleted} posts and answers are deleted by their authors")
             community.now = world.starts_at + timedelta(days=day)
             before = source.requests
             first, later = crawl.run(name), crawl.recheck(name)
             if not (first.complete and later.complete):
-                raise Error("The simulated forum could not be crawled whole.", "Please report this.")
+                raise Error("The simulated forum could not be crawled completely.", "Please report this.")
             purge(store)
             done.append(_day(day, first, later, source.requests - before))
             say(f"  {done[-1].told()}")

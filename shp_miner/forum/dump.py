@@ -1,4 +1,4 @@
-"""The simulated forum as a file in the layout of `import threads`, and what is true of it."""
+"""The simulated forum as a file in the layout of `import threads`, and the truth about it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from shp_miner.forum.simulate import SITE, SimulatedThread, moment
 
 
 def write_threads(threads: Iterable[SimulatedThread], path: Path, *, at: datetime | None = None) -> None:
-    """Write the threads as JSONL, one a line, as they stood at `at` (by default when their world looks at them).
+    """Write the threads as JSONL, one per line, as of `at` (by default the time when their world is read).
 
-    What was not yet posted then is left out. The same threads give the same bytes.
+    Items posted later are left out. The same threads give the same bytes.
     """
     encode = msgspec.json.Encoder().encode
     with path.open("wb") as file:

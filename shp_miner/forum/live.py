@@ -1,7 +1,7 @@
-"""A living community: simulated threads under a clock, in which things are edited, deleted, pinned and added.
+"""A live community: simulated threads under a clock, in which things are edited, deleted, pinned and added.
 
-Everything is a matter of `Community.now`: what is later than that is not there yet. What `threads`, `thread` and `find`
-give are pictures of one moment; they do not change when the clock goes on.
+Everything depends on `Community.now`: later items do not exist yet. `threads`, `thread` and `find` return pictures of
+one moment; they do not change when the clock goes on.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class AnswerAt:
 
 @dataclass(frozen=True)
 class ThreadAt:
-    """A thread as it stood at some moment: the votes on the question, and the answers there were, oldest first."""
+    """A thread at some moment: the votes on the question, and the answers at that time, oldest first."""
 
     up: int
     down: int

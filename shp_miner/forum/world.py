@@ -1,4 +1,4 @@
-"""A World: how people behave in a simulated forum. Every default says where it comes from."""
+"""A World: how people behave in a simulated forum. Every default names its source."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class World:
         if wrong:
             raise UsageError(
                 f"A world cannot have {wrong[0]} = {getattr(self, wrong[0])!r}.",
-                "The fields of shp_miner.forum.World say which values make sense.",
+                "See the fields of shp_miner.forum.World for the allowed values.",
             )
 
     @property

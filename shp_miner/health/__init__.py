@@ -1,1 +1,1 @@
-"""Looking after a store: what is in it, how it is, and mending it."""
+"""Health of a store: its contents, its state, and its repair."""

@@ -1,4 +1,4 @@
-"""The state of the installation: versions, paths, optional parts, disk, and whether credentials are set."""
+"""Checks the installation: versions, paths, optional parts, disk, and whether credentials are set."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ _LIBRARIES = (
     "pyarrow", "rich", "xxhash",
 )  # fmt: skip
 
-#: Extras and the modules by which their presence is known.
+#: Extras, and the modules that an installed extra has.
 _EXTRAS = {"lab": ("matplotlib", "sklearn"), "train": ("torch", "transformers", "trl")}
 
-#: Environment variables that hold credentials. Only whether they are set is ever shown.
+#: Environment variables of credentials. Their values are never shown.
 _CREDENTIALS = {
     row.title: tuple(one.variable for one in row.credentials if not one.may_be_empty)
     for row in ROWS.values()
     if row.credentials
 } | {"Hugging Face": ("HF_TOKEN",)}
 
-#: Below this an import of a month's dump is likely to fail.
+#: With less free than this, an import of a month's dump is likely to fail.
 _LOW_DISK_BYTES = 5_000_000_000
 
 
 def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
-    """Plain data about everything a run depends on.
+    """Return plain data about everything that a run depends on.
 
-    `problems` lists what needs attention, each with what to do, `leftovers` what only takes room. With `repair` what is
-    wrong with the store is put right where that can be done; `repaired` says what was. Raises TryLater while somebody
-    uses the store, and BadInput where there is none to repair.
+    `problems` are sentences on what is wrong and what to do; `leftovers` are harmless files that take space. With
+    `repair`, the store is repaired as far as possible, and `repaired` reports the repairs. Raises TryLater while
+    somebody uses the store, and BadInput if there is no store to repair.
     """
     problems: list[str] = []
     found = _checked(store_path, repair=repair)
     problems += [one.sentence() for one in found if not one.fixed and not one.harmless]
     free = shutil.disk_usage(_existing_parent(store_path)).free
     if free < _LOW_DISK_BYTES:
-        problems.append(f"Only {sized(free)} are free where the store is: free some space before importing.")
+        problems.append(f"Only {sized(free)} free on the store's disk: free some space before importing.")
     libraries = {name: _version(name) for name in _LIBRARIES}
     problems += [f"{name} is not installed: install shp-miner again." for name, found in libraries.items() if not found]
     return {
@@ -73,8 +73,8 @@ def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
 def _checked(path: Path, *, repair: bool) -> list[Found]:
     if not any((path / name).exists() for name in (MARK, *TABLES)):
         if repair:
-            Store(path).snapshot()  # whoever names what is to be repaired is told that it is not there
-        return []  # nothing there, or something else, which is said below
+            Store(path).snapshot()  # raises: there is no store to repair
+        return []  # no store, or another folder, which is reported below
     return repairing.repair(path) if repair else repairing.look(path)
 
 

@@ -1,7 +1,7 @@
-"""Repairing: what can be wrong with a store's files after a kill, a pulled plug or a bad disk, and putting it right.
+"""Checks and repairs a store's files after a killed process, a power cut or a disk failure.
 
-Every check is written once, as a generator: it yields what it found, and with `fix` has put right what it says can be
-put right. Nothing is thrown away that anybody may still want: damaged files go to a folder of the store's own.
+Each check is a generator: it yields the faults that it finds, and with `fix` it repairs those that can be repaired.
+No damaged file is deleted: it is moved to the store's folder `damaged`.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ from shp_miner.store.vacuum import LOG, UNFINISHED, is_unfinished
 #: The lock of crawls, as crawling names it.
 _CRAWL = "crawl"
 
-#: Half-written files as earlier versions called them, and folders that are moved to their place whole.
+#: Names of half-written files in earlier versions, and of folders that are renamed when they are complete.
 _EARLIER = ((".", f"{MARK}.*"), ("exports", "*.[0-9]*"), ("forgotten", ".*"), ("fits", ".*"))
 
-#: How long to wait for who uses the store.
+#: How long to wait for a process that uses the store.
 _PATIENCE_S = 10.0
 
 
 def look(folder: Path) -> list[Found]:
-    """What is wrong with the store in `folder`. Changes nothing, locks nobody out, and may be called at any time."""
+    """Return the faults of the store in `folder`. Changes nothing, blocks nobody, and may be called at any time."""
     return list(_all(folder, fix=False))
 
 
 def repair(folder: Path) -> list[Found]:
-    """Put right what can be put right; returns all that was found. Raises TryLater while somebody uses the store."""
+    """Return the faults of the store after repairing what can be repaired. Raises TryLater while it is in use."""
     found = list(_left_by_the_dead(folder, fix=True))
     with (
-        only_one(folder / LOCK, f"The store {folder} has a run", "repairing the store"),
-        nobody_beside(folder, _CRAWL, f"A crawl into the store {folder} goes on"),
+        only_one(folder / LOCK, f"The store {folder} is in use by a run", "repairing the store"),
+        nobody_beside(folder, _CRAWL, f"The store {folder} is in use by a crawl"),
         exclusive(folder, "repairing the store", wait_s=_PATIENCE_S),
     ):
         found += _all(folder, fix=True)
@@ -72,10 +72,10 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
     for found in _mark(folder, fix=fix):
         yield found
         if not found.fixed:
-            return  # what the rest is, only the mark can say
+            return  # without the mark, the other files cannot be understood
     if (damaged := identity.damage(folder)) is not None:
         yield Found(damaged.message, damaged.hint, fixable=False)
-        return  # nobody knows whose exports are on the list
+        return  # it is not known whose exports are on the list
     lost = list(_crawls_file(folder, fix=fix))  # before the tables, whose losses are noted there
     yield from lost
     sound = True
@@ -114,14 +114,12 @@ def _mark(folder: Path, *, fix: bool) -> Iterator[Found]:
             yield Found(error.message, error.hint, fixable=False)  # a newer store
             return
         if not all(_is_ours(folder / name, name) for name in TABLES):
-            yield Found(
-                error.message, "Its tables are not sound either: restore the store from a backup.", fixable=False
-            )
+            yield Found(error.message, "Its tables are damaged too: restore the store from a backup.", fixable=False)
             return
         if fix:
             path.replace(aside(folder, path))
             restored_mark(folder)
-        yield Found(error.message, f"set aside in {ASIDE}/ and written anew from the tables", fixed=fix)
+        yield Found(error.message, f"moved to {ASIDE}/ and written again from the tables", fixed=fix)
 
 
 def _is_ours(table: Path, name: str) -> bool:
@@ -137,8 +135,8 @@ def _older(folder: Path, *, fix: bool) -> Iterator[Found]:
     if schema is not None and schema < SCHEMA_VERSION:
         if fix:
             migrate(folder)
-        fault = f"The store has schema {schema}; the next command that writes to it brings it to {SCHEMA_VERSION}."
-        yield Found(fault, "brought forward", fixed=fix, harmless=True)
+        fault = f"The store has schema {schema}; the next command that writes to it updates it to {SCHEMA_VERSION}."
+        yield Found(fault, "updated", fixed=fix, harmless=True)
 
 
 def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
@@ -156,19 +154,19 @@ def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
         return
     left = waiting(store)
     if is_request:
-        yield Found(fault, "taken out of the rest", fixed=fix)
+        yield Found(fault, "content removed from the store and the exports", fixed=fix)
     for one in left:
         yield Found(
-            f"A forget request is not finished yet, it has not reached {one.path}. {one.why}", one.hint, fixable=False
+            f"A forget request is not finished yet: it has not reached {one.path}. {one.why}", one.hint, fixable=False
         )
     for path in dict.fromkeys(one.path for one in before if one not in left and not is_request):
-        yield Found(f"A forget request had not reached {path}.", "it has now", fixed=True)
+        yield Found(f"A forget request had not reached {path}.", "content removed from it", fixed=True)
 
 
 def _vacuum(folder: Path, *, fix: bool) -> Iterator[Found]:
     if not is_unfinished(folder) or (not fix and is_young(folder / UNFINISHED)):
         return  # none, or one that may be going on
-    fault = "A vacuum was ended before it was done; the next command that writes to the store completes it."
+    fault = "A vacuum was interrupted; the next command that writes to the store completes it."
     try:
         if fix:
             Store(folder).complete_vacuum()
@@ -179,30 +177,30 @@ def _vacuum(folder: Path, *, fix: bool) -> Iterator[Found]:
 
 
 def _unsound_rows(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
-    """Rows that no import or crawl of this version would write."""
+    """Yield the faults of rows that no import or crawl of this version writes."""
     now = time.time_ns() // 1000
     found = mend(folder, name, now) if fix else unsound_rows(folder, name, now)
     late = found.pop(IN_FUTURE, 0)
     if found:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found.items()))
-        yield Found(f"Rows of {folder / name} cannot be used ({reasons}).", "left out of the table", fixed=fix)
+        yield Found(f"Rows of {folder / name} cannot be used ({reasons}).", "removed from the table", fixed=fix)
     if late:
-        fault = f"{late:,} rows of {folder / name} were read in the future, by a clock that was ahead."
-        yield Found(fault, "when they were read counts as not known", fixed=fix)
+        fault = f"{late:,} rows of {folder / name} have a reading time in the future: a clock was ahead."
+        yield Found(fault, "their reading time set to unknown", fixed=fix)
 
 
 # -- the crawl's file -------------------------------------------------------------------------------------------------
 
 
 def _read_again(folder: Path, since_s: float) -> None:
-    """Have the crawls of a store, if there were any, read again what they read since then."""
+    """Let the next crawls read again the threads that were read since `since_s`, if the store has crawls."""
     if (folder / FILE).exists():
         with State(folder) as state:
             state.read_again(round(since_s * 1_000_000))
 
 
 def _know_again(folder: Path) -> None:
-    """Have the next visits miss what was deleted since the crawl's file was lost."""
+    """Let the next visits find items that were deleted since the crawl's file was lost."""
     with State(folder) as state:
         know_again(Store(folder), state, time.time_ns() // 1000)
 
@@ -218,7 +216,7 @@ def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:
     if fix:
         for one in sorted(folder.glob(f"{FILE}*")):
             one.replace(aside(folder, one))
-    remedy = f"set aside in {ASIDE}/; crawls start anew and read all again, and every export is written again"
+    remedy = f"moved to {ASIDE}/; crawls read everything again, and every export is written again"
     yield Found(f"{path} is damaged: {reason}.", remedy, fixed=fix)
 
 
@@ -228,8 +226,8 @@ def _ahead(folder: Path, *, fix: bool) -> Iterator[Found]:
         if fix:
             set_back(folder, now)
         yield Found(
-            f"{folder / FILE} tells of times in the future: a clock was ahead.",
-            "taken back; the threads concerned are visited by the next run",
+            f"{folder / FILE} has times in the future: a clock was ahead.",
+            "times corrected; the next run visits these threads",
             fixed=fix,
         )
 
@@ -249,11 +247,11 @@ def _damage(path: Path) -> str | None:
     return None if said == "ok" else str(said)
 
 
-# -- what was left lying about ----------------------------------------------------------------------------------------
+# -- leftovers of killed processes -------------------------------------------------------------------------------------
 
 
 def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Found]:
-    """Notes and locks: they keep nobody from anything, but tell of processes that are not there."""
+    """Yield notes and locks of killed processes; they block nobody."""
     notes = dead_notes(folder)
     if notes:
         if fix:
@@ -261,20 +259,21 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Found]:
                 note.unlink(missing_ok=True)
         many = f"{len(notes)} notes" if len(notes) > 1 else "A note"
         yield Found(
-            f"{many} in {folder / 'locks'} tell of processes that were killed.", "deleted", fixed=fix, harmless=True
+            f"{many} of killed processes {'are' if len(notes) > 1 else 'is'} left in {folder / 'locks'}.",
+            "deleted",
+            fixed=fix,
+            harmless=True,
         )
     run = folder / LOCK
     if run.exists() and holder(run) is None:
         if fix:
             with suppress(InUse), only_one(run, "", "clearing what a killed run left"):
                 pass
-        yield Found(
-            f"A run was killed and left its lock {run}, which holds nobody up.", "deleted", fixed=fix, harmless=True
-        )
+        yield Found(f"A killed run left its lock {run}, which blocks nobody.", "deleted", fixed=fix, harmless=True)
 
 
 def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
-    """Files that were to take the place of others when they are whole."""
+    """Yield half-written files and folders of killed processes."""
     places = [folder, *(path for path in sorted(folder.iterdir()) if path.is_dir())]
     left = {path for place in (*places, *(folder / name / LOG for name in TABLES)) for path in temporaries(place)}
     left |= {path for place, pattern in _EARLIER for path in (folder / place).glob(pattern)}
@@ -283,7 +282,7 @@ def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
             continue
         if fix:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        yield Found(f"{path} was left half-written by a process that was killed.", "deleted", fixed=fix, harmless=True)
+        yield Found(f"A killed process left {path} half-written.", "deleted", fixed=fix, harmless=True)
 
 
 def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
@@ -291,17 +290,15 @@ def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
     for known in all_exports(store)[0]:
         out = Path(known.path)
         if not is_place(out) or known.of:
-            continue  # noted by an earlier version, or it may be another store's; forgetting says more
+            continue  # noted by an earlier version, or perhaps another store's; forgetting reports it
         try:
             left = _left_beside(out, fix=fix)
         except OSError as error:
-            yield Found(
-                f"{out} cannot be looked at: {error.strerror}.", "Give your user the right to it.", fixable=False
-            )
+            yield Found(f"{out} cannot be read: {error.strerror}.", "Give your user access to it.", fixable=False)
             continue
         if left:
-            fault = f"An export to {out} was killed and left {', '.join(left)} beside it."
-            yield Found(fault, "cleared away", fixed=fix, harmless=True)
+            fault = f"A killed export to {out} left {', '.join(left)} beside it."
+            yield Found(fault, "deleted", fixed=fix, harmless=True)
             if fix and not leftovers(out):
                 note_cleared(store, known)
 

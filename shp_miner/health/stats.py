@@ -1,4 +1,4 @@
-"""What a store holds: items by community, how old scores were when read, and months that were read too early."""
+"""Counts of a store: items by community, ages of scores, and months whose scores were read too early."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from shp_miner.rules.age import score_age_s
 from shp_miner.rules.presets import DAY_S
 from shp_miner.store import Snapshot
 
-#: A month is reported if at least this share of its scores, and not just a few, was read within a day of writing.
+#: A month is reported if at least this share of its scores (of at least 20) was read within a day of writing.
 _EARLY_SHARE = 0.5
 _MONTH_ANSWERS_MIN = 20
 
 
 def stats(snapshot: Snapshot) -> dict[str, Any]:
-    """Plain data: version, tables, communities, and months whose scores were read too early.
+    """Return plain data: version, tables, communities, and months whose scores were read too early.
 
-    Of a table: rows, bytes, and how many items could not be read when they were last asked for.
+    A table has its rows, its bytes, and the number of items that could not be read at the last request.
     """
     by_month = _by_month(snapshot)
     return {
@@ -44,7 +44,7 @@ def stats(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _by_month(snapshot: Snapshot) -> pl.DataFrame:
-    """Answers (newest observation each) by site, community and month, and how many were read within a day."""
+    """Return the number of answers by site, community and month, and how many were last read within a day."""
     return (
         snapshot.scan("answers")
         .group_by("site", "community", "thread_hash", "answer_id")

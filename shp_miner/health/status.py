@@ -1,4 +1,4 @@
-"""How a store is doing: runs, crawls, tables, what comes next, and what has been wrong for too long."""
+"""The state of a store: runs, crawls, tables, next visits, and problems."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from shp_miner.store.runs import Run
 from shp_miner.store.vacuum import LOG, entries, made_ms
 from shp_miner.units import sized
 
-#: The ends of the calendar, a day inside so that no zone leads beyond.
+#: The ends of the calendar, less a day so that no time zone leads beyond them.
 _FIRST_S, _LAST_S = -62_135_510_400, 253_402_214_400
 
-#: What is wrong for longer than this makes the exit code 3: two runs of one a day may fail before somebody is called.
+#: Problems that last longer than this make the exit code 3: two daily runs may fail before somebody is called.
 STALE_S = 2 * 86_400.0
 
 #: With less than this free, runs end early.
 MIN_FREE_BYTES = 1_000_000_000
 
-#: Runs and threads given up that are shown.
+#: Numbers of runs and of given-up threads that are shown.
 _RUNS, _GIVEN_UP = 10, 10
 
 _COUNTS = ("new", "changed", "deleted", "pairs", "requests")
 
 
 class Wrong(Struct, frozen=True):
-    """Something that is wrong: what (a word for machines), since when if that is known, and a sentence."""
+    """A problem: its name for machines, its start if known, and a sentence."""
 
     what: str
     since: datetime | None
@@ -48,7 +48,7 @@ class Wrong(Struct, frozen=True):
 
 
 class RunShown(Struct, frozen=True):
-    """A run and how it ended: "done", "in part", "failed", "later" (try later), "killed" or "running"."""
+    """A run and its outcome: "done", "in part", "failed", "later" (try later), "killed" or "running"."""
 
     pipeline: str
     started_at: datetime
@@ -59,7 +59,7 @@ class RunShown(Struct, frozen=True):
 
 
 class TableShown(Struct, frozen=True):
-    """A table: rows, files and bytes of its newest version, bytes on the disk with old ones, and its oldest version."""
+    """A table: rows, files and bytes of its newest version, bytes on disk with old versions, and its oldest version."""
 
     observations: int
     files: int
@@ -71,7 +71,7 @@ class TableShown(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
-    """All of it. `wrong` has what is wrong for longer than `stale_s` seconds."""
+    """The state of a store. `wrong` has the problems, those of `stale_s` seconds and those that count at once."""
 
     store: str
     at: datetime
@@ -96,7 +96,7 @@ class Status(Struct, frozen=True):
     free_bytes: int
 
     def plain(self) -> dict[str, Any]:
-        """As plain data, times as ISO 8601."""
+        """Return plain data, with times as ISO 8601."""
         data: dict[str, Any] = msgspec.to_builtins(self)
         for cursor in data["cursors"]:
             cursor["complete_to"] = _iso(cursor["complete_to"])
@@ -117,9 +117,9 @@ def status(
     now_s: float | None = None,
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> Status:
-    """How a store is, seen while others use it, and what has been wrong in it for longer than `stale_s` seconds.
+    """Return the state of a store, and its problems that last longer than `stale_s` seconds. Others may use the store.
 
-    `now_s` is in seconds since 1970, now unless given. Raises BadInput where there is no store, or it is damaged.
+    `now_s` is in seconds since 1970 (default: now). Raises BadInput if there is no store, or it is damaged.
     """
     now_s = time.time() if now_s is None else now_s
     now = round(now_s * 1_000_000)
@@ -141,7 +141,7 @@ def status(
     ]
     wrong += _wrong_with_forgetting(path, pending, waits, now_s - stale_s)
     if free < min_free_bytes:
-        says = f"only {sized(free)} are free where the store is, less than {sized(min_free_bytes)}."
+        says = f"only {sized(free)} free on the store's disk, less than {sized(min_free_bytes)}: free some space."
         wrong.append(Wrong("disk", None, says))
     return Status(
         store=str(path),
@@ -192,10 +192,11 @@ def _running(runs_now: Holder | None) -> dict[str, Any] | None:
 def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> Iterator[Wrong]:
     ended = [run for run in runs if run.outcome != "running"]
     if ended and ended[0].outcome == "killed":
-        says = f"the run of {ended[0].pipeline} that began then was killed or could not note its end; the next goes on."
+        run = f"the run of {ended[0].pipeline} that began at this time"
+        says = f"{run} was killed, or could not note its end; the next run continues."
         yield Wrong("killed", ended[0].started_at, says)
     if success is not None and success < before:
-        says = "no run has ended with 0 or 3: see what runs said, and whether cron starts them."
+        says = "no run has ended with exit code 0 or 3: read the log of the runs, and check that cron starts them."
         yield Wrong("runs", moment(success), says)
 
 
@@ -206,21 +207,22 @@ def _wrong_with_threads(
         says = f"thread {failing.post_id} of {failing.community} ({failing.site}) cannot be read: {failing.error}"
         yield Wrong("retries", moment(failing.since), says)
     if overdue is not None and overdue.since < before:
-        says = f"a visit to thread {overdue.post_id} of {overdue.community} ({overdue.site}) is overdue: recheck."
+        thread = f"thread {overdue.post_id} of {overdue.community} ({overdue.site})"
+        says = f"a visit to {thread} is overdue: run `shp-miner recheck`."
         yield Wrong("visits", moment(overdue.since), says)
     if shut_out is not None and shut_out.since < before:
         closed = "is closed to the public" if shut_out.error == "closed" else "answers with a web page"
-        says = f"{shut_out.site} {closed} where threads of {shut_out.community} are; they are hidden, not purged."
+        says = f"{shut_out.site} {closed} for threads of {shut_out.community}; exports leave these threads out."
         yield Wrong("closed", moment(shut_out.since), says)
 
 
 def _wrong_with_forgetting(path: Path, pending: float | None, waits: list[Waiting], before_s: float) -> Iterator[Wrong]:
-    """A request is wrong at once, but not while somebody is at work who will complete it."""
+    """Yield open forget requests as problems at once, unless a process is at work that will complete them."""
     if pending is not None and (pending < before_s or not is_busy(path, LOCK.name, "crawl")):
         says = "a forget request is not finished yet: run `shp-miner forget`."
         yield Wrong("forgetting", moment(pending * 1_000_000), says)
     for one in waits:
-        says = f"a forget request is not finished yet, it has not reached {one.path}. {one.why} {one.hint}"
+        says = f"a forget request is not finished yet: it has not reached {one.path}. {one.why} {one.hint}"
         yield Wrong("forgetting", moment(one.since * 1_000_000), says)
 
 
@@ -247,7 +249,7 @@ def _tables(store: Store) -> dict[str, TableShown]:
 
 
 def moment(microseconds: float) -> datetime:
-    """A time since 1970 to the second; one that lies outside of the calendar is its first or last."""
+    """Return a time since 1970 to the second; times outside the calendar become its first or last time."""
     seconds = min(max(microseconds / 1_000_000, _FIRST_S), _LAST_S)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
 

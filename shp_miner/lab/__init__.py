@@ -1,1 +1,1 @@
-"""The lab: what every rule is worth, where the truth is known (simulated forums) and where it is not (a store)."""
+"""The lab: how good every rule's labels are, on simulated forums (known truth) and on a store (unknown truth)."""

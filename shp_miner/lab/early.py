@@ -1,4 +1,4 @@
-"""Early reading against later order: whether labels made of young scores still hold when votes have settled."""
+"""Early readings against later ones: whether labels from young scores still hold after votes have settled."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _NOTE = (
 
 
 def early_table(threads: Threads, seed: int) -> Table:
-    """The check for every preset and age of which the store has readings."""
+    """Return the check for every preset and every age at which the store has readings."""
     readings = _readings(threads)
     rows = []
     without = []

@@ -1,4 +1,4 @@
-"""What labels are worth, given the truth. Everything here takes arrays with one entry a pair."""
+"""Measuring labels against the truth. All arrays here have one entry per pair."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Checks of labels on real threads, whose truth nobody knows: what every rule makes, and how well it holds.
+"""Checks of labels on real threads, whose truth is unknown: the pairs of every rule, and how well they hold.
 
-None of them says that a label is right. docs/real-checks.md has what each means and does not mean.
+None of them proves that a label is right. docs/real-checks.md explains each check.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STEPS = 5
 
 
 def require(store: Store | str | os.PathLike[str]) -> Store:
-    """The store, if it can be checked. Raises BadInput where there is none, UsageError without the extra `lab`."""
+    """Return the store, if it can be checked. Raises BadInput if there is none, UsageError without the extra `lab`."""
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     require_learning()
@@ -38,11 +38,11 @@ def check_store(
     seed: int = 0,
     advance: Callable[[float], None] = lambda _share: None,
 ) -> list[Table]:
-    """Check every preset on the threads of a store and write `out`/checks.md and `out`/checks.json.
+    """Check every preset on the threads of a store; write `out`/checks.md and `out`/checks.json.
 
-    The tables are the same for every store; where one lacks what a check needs, its note says so. `seed` decides the
-    halves, folds, samples and bootstrap draws, nothing else is random. `advance` is told the share of each step done;
-    the shares add up to 1. Raises BadInput where there is no store, UsageError without the extra `lab`.
+    The tables are the same for every store; if a store lacks data for a check, its note says so. `seed` decides the
+    halves, folds, samples and bootstrap draws; nothing else is random. `advance` gets the share of each step done; the
+    shares add up to 1. Raises BadInput if there is no store, UsageError without the extra `lab`.
     """
     threads = Threads.read(require(store).snapshot())
     advance(1 / _STEPS)
@@ -98,7 +98,7 @@ def _pairs_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) ->
         " tier."
     )
     columns = ("preset", "pairs", "posts", "longer wins", "error", "confidence", "strict")
-    return Table("What the presets make", note, columns, rows)
+    return Table("Pairs by preset", note, columns, rows)
 
 
 def _mean(values: pl.Series) -> float | None:

@@ -28,7 +28,7 @@ def write_report(out: Path, results: Sequence[WorldResult], charts: Sequence[str
         "says which."
     )
     pictures = [f"![{name}]({name})" for name in charts]
-    write_markdown(out / "lab.md", "What every rule is worth", [about, *tables, *pictures])
+    write_markdown(out / "lab.md", "Results by rule", [about, *tables, *pictures])
     write_json(out / "lab.json", to_dict(results))
     return tables
 
@@ -67,7 +67,7 @@ def summary(results: Sequence[WorldResult]) -> Table:
         "right: lowest and highest share of right labels over the worlds. pairs a thread and multiple: geometric means "
         "over the worlds. multiple: how many of the rule's most confident pairs can be kept before fewer of them are "
         "right than of SHP's, for each pair of SHP. "
-        f"{LOOKS_KNOWN} is a yardstick and no rule: it ranks by how often each answer was looked at, which only a "
+        f"{LOOKS_KNOWN} is a yardstick, not a rule: it ranks by how often each answer was looked at, which only a "
         "simulation knows.",
         columns,
         rows,

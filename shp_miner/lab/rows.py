@@ -24,9 +24,9 @@ _IDS_PER_THREAD = 1_000_000
 
 
 def tables(threads: Threads, world: LabWorld) -> tuple[pa.Table, pa.Table]:
-    """Posts (POST) and answers (ANSWER) as Reddit would show them when the scores are read.
+    """Return posts (POST) and answers (ANSWER) as Reddit would show them when the scores are read.
 
-    There are no texts: a body is a dash, and body_chars the length that it stands for.
+    There are no texts: a body is a dash, and body_chars is the length that it represents.
     """
     post_us = _START_US + np.arange(len(threads.readers)) * 3_600_000_000
     posts = pl.DataFrame(
@@ -65,7 +65,7 @@ def answer_ids(threads: Threads) -> Index:
 
 
 def places(threads: Threads, ids: pa.ChunkedArray[pa.StringScalar]) -> Index:
-    """Where the answers of these ids (strings, from a table of PAIR) stand in `threads`."""
+    """Return the positions in `threads` of the answers with these ids (strings, from a table of PAIR)."""
     wanted = np.array(ids.to_numpy(zero_copy_only=False), dtype=str).astype(np.int64)
     found: Index = np.searchsorted(answer_ids(threads), wanted)
     return found

@@ -1,4 +1,4 @@
-"""Run the worlds: simulate, apply every rule, hold its labels against the truth, keep what is finished."""
+"""Running the worlds: simulate, apply every rule, compare its labels with the truth, and keep finished results."""
 
 from __future__ import annotations
 
@@ -114,9 +114,11 @@ class Job:
 
 
 def claim(out: Path) -> None:
-    """Make `out` the lab's folder. Raises UsageError where something else stands there."""
+    """Mark `out` as the lab's folder. Raises UsageError if the folder has other content."""
     if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} exists and was not made by the lab.", "Choose another place, or empty that one first.")
+        raise UsageError(
+            f"{out} exists and was not made by the lab.", "Choose another folder, or empty this one first."
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / _MARK).touch()
 
@@ -128,7 +130,7 @@ def chosen(names: Sequence[str]) -> list[LabWorld]:
 
 
 def steps(worlds: Sequence[LabWorld]) -> int:
-    """How often `run_worlds` advances by one."""
+    """Return how often `run_worlds` advances by one."""
     return len(worlds) * len(PRESETS)
 
 
@@ -142,9 +144,9 @@ def run_worlds(
     advance: Advance = lambda _: None,
     found: Callable[[WorldResult], None] = lambda _: None,
 ) -> list[WorldResult]:
-    """The results of these worlds, each kept in OUT/worlds when it is finished and taken from there the next time.
+    """Return the results of these worlds. Each finished one is kept in OUT/worlds and reused the next time.
 
-    `found` is told of each result that was there already.
+    `found` is called for each result that was already there.
     """
     jobs = [Job(out / "worlds" / f"{one.name}.json", one, seed, threads) for one in worlds]
     results = {job.world.name: kept for job in jobs if (kept := _kept(job)) is not None}
@@ -182,7 +184,7 @@ def run_world(job: Job, advance: Advance) -> WorldResult:
 
 
 def fingerprint(job: Job) -> str:
-    """Changes with anything that a result depends on: world, seed, threads, rules, code and numpy's version."""
+    """Return a value that changes with everything a result depends on: world, seed, threads, rules, code, numpy."""
     digest = xxhash.xxh3_128()
     digest.update(msgspec.json.encode([job.world, job.seed, job.threads, list(PRESETS.values()), np.__version__]))
     room = Path(lab.__file__).parent

@@ -1,4 +1,4 @@
-"""What checks are made of: a store's threads as tables, the pairs that a rule makes of them, and bootstrap errors."""
+"""The data of checks: a store's threads as tables, the pairs that a rule makes of them, and bootstrap errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Threads:
         return cls(snapshot, ranges[0], len(ranges), posts.sort(*KEY[:3]), answers.sort(*KEY))
 
     def pairs(self, rule: Rule, answers: pl.DataFrame | None = None) -> pl.DataFrame:
-        """The pairs (PAIR) of a rule among all answers, or among `answers` with what stands there of them."""
+        """Return the pairs (PAIR) of a rule among all answers, or among `answers` with their values there."""
         table = make_pairs(self.posts.to_arrow(), (self.answers if answers is None else answers).to_arrow(), rule)
         return pl.DataFrame(table)
 
@@ -69,7 +69,7 @@ class Shares:
         self._drawn: dict[str, Floats] | None = None
 
     def add(self, name: str, thread: pl.Series, hit: Floats) -> None:
-        """Take in a column: of each of its pairs the thread, and whether it counts (1, 0, or between)."""
+        """Add a column: the thread of each of its pairs, and whether the pair counts (1, 0, or between)."""
         frame = pl.DataFrame({"thread": thread, "hit": pl.Series(hit, dtype=pl.Float64)})
         self._counted[name] = frame.group_by("thread").agg(pl.col("hit").sum(), pl.len().cast(pl.Float64).alias("seen"))
         self._drawn = None
@@ -92,9 +92,9 @@ class Shares:
         return float(self._counted[name]["hit"].sum()) / pairs if pairs else None
 
     def error(self, name: str, against: str | None = None) -> float | None:
-        """The standard error of a share, or of its difference to another column's.
+        """Return the standard error of a share, or of its difference to another column's.
 
-        Null where the draws cannot tell: too few threads, every pair alike, or a column against itself.
+        Null if the draws cannot tell: too few threads, every pair alike, or a column against itself.
         """
         drawn = self._draw()
         values = drawn[name] - (drawn[against] if against else 0)

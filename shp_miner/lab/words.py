@@ -89,7 +89,7 @@ class _Pairs:
 
 
 def require_learning() -> None:
-    """Raise UsageError where the extra is not installed."""
+    """Raise UsageError if the extra is not installed."""
     try:
         import sklearn  # noqa: F401, PLC0415
     except ImportError as error:

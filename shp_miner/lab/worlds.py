@@ -45,7 +45,7 @@ class LabWorld(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _Share, Meta(description="Share of readers who answer: the demo's assumption (1 % is the rule of thumb).")
     ] = _DEMO.answers_per_reader
     half_read_after_s: Annotated[
-        _Positive, Meta(description="Half of the readers have come by then. Assumption; Digg's news 69 minutes.")
+        _Positive, Meta(description="Time until half of the readers have come. Assumption; Digg's news 69 minutes.")
     ] = _DEMO.half_read_after_s
     arrival_shape: Annotated[
         _Positive,
@@ -64,10 +64,11 @@ class LabWorld(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "position"
     position_bias: Annotated[
         _NotNegative,
-        Meta(description="Rank k is looked at with k ** -this; 1 as in Joachims, Swaminathan and Schnabel 2017."),
+        Meta(description="Chance to look at rank k is k ** -this; 1 as in Joachims, Swaminathan and Schnabel 2017."),
     ] = _DEMO.position_bias
     reading_on: Annotated[
-        _Share, Meta(description="In a cascade, chance to go on to the next answer. Assumption: 5 answers on average.")
+        _Share,
+        Meta(description="In a cascade, chance to continue to the next answer. Assumption: 5 answers on average."),
     ] = 0.8
 
     herding: Annotated[
@@ -75,7 +76,7 @@ class LabWorld(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="A positive score raises the chance of an up-vote by this (Muchnik, Aral and Taylor 2013)."),
     ] = _DEMO.herding
     up_rate: Annotated[
-        _Share, Meta(description="Chance that who looks at an average answer votes it up. Assumption: most never vote.")
+        _Share, Meta(description="Chance that a reader of an average answer votes it up. Assumption: most never vote.")
     ] = _DEMO.up_rate
     quality_effect: Annotated[
         _NotNegative, Meta(description="Change of the vote's log-odds per standard deviation of quality. Assumption.")

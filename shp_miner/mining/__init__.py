@@ -1,1 +1,1 @@
-"""Mining: a range of threads through a rule."""
+"""Mining: applying a rule to a range of threads."""

@@ -44,7 +44,7 @@ FIT_PARAMETERS = (
 
 
 class MeasureJob(Struct, frozen=True):
-    """A range of threads of a store's version, and the folder for what is made of it on the way."""
+    """A range of threads of a store's version, and the folder for intermediate results."""
 
     store: Path
     version: str
@@ -55,7 +55,7 @@ class MeasureJob(Struct, frozen=True):
 
 
 def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
-    """Measure the answers of one range into a file; the counts of their delays are returned."""
+    """Measure the answers of one range into a file; return the counts of their delays."""
     judged = judge(Store(job.store).snapshot(job.version), job.part, job.selection)
     measured = measure(judged.answers).drop("row")
     measured.write_ipc(_measured(job), compression="zstd")
@@ -64,7 +64,7 @@ def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
 
 
 def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
-    """The sums of one range, from what `measure_range` wrote and the shares of all ranges."""
+    """Return the sums of one range, from the file of `measure_range` and the shares of all ranges."""
     with _measured(job).open("rb") as file:  # a path with brackets would be taken for a pattern
         measured = pl.read_ipc(file)
     advance(1)
@@ -72,10 +72,10 @@ def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
 
 
 def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) -> Calibration:
-    """The calibration of all ranges together; tasks find it with `load` in the jobs' folder `work`.
+    """Return the calibration of all ranges together. Tasks read it with `load` from the jobs' folder `work`.
 
-    Takes two steps of `advance` for each job. A store remembers it for its version: there it is not made twice, and an
-    export of an earlier version has the values that it had then.
+    Takes two steps of `advance` for each job. A store keeps it for its version, so it is not computed twice, and an
+    export of an earlier version has the values of that time.
     """
     work, kept = jobs[0].work, _kept(jobs[0])
     found = _remembered(kept)
@@ -96,7 +96,7 @@ def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) ->
 
 
 def load(folder: Path) -> Calibration:
-    """The calibration that lies in a folder."""
+    """Return the calibration stored in a folder."""
     return Calibration(*(pl.read_parquet(folder / name, glob=False) for name in (_FITS, _SHARES)))
 
 
@@ -112,7 +112,7 @@ def _remembered(kept: Path) -> Calibration | None:
 
 
 def drop_fits(store: Path) -> None:
-    """Take out what a store remembers: names of communities are in it, and those may be somebody's own."""
+    """Delete the kept calibrations: they have names of communities, which may be somebody's own."""
     shutil.rmtree(store / _KEPT_IN, ignore_errors=True)
 
 

@@ -1,6 +1,6 @@
-"""Mining one range of threads: read, judge, pair, gather text. What comes out is ready for every export format.
+"""Mining one range of threads: read, judge, pair, gather text. The result is ready for every export format.
 
-This is the unit of work: it knows the store and the rule, and no files; ranges are independent of each other.
+A range is the unit of work. Mining it needs the store and the rule, and no files; ranges are independent of each other.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Selection(Struct, frozen=True, kw_only=True):
 
     @property
     def within(self) -> Within:
-        """The part of the store that is mined."""
+        """Return the part of the store to mine."""
         return Within(self.sites or (), self.communities, self.places or ())
 
 
@@ -66,7 +66,7 @@ class Threads:
 
 @dataclass
 class Mined:
-    """What one range gave: its threads and the counts. `digest` sums what was read, in any order."""
+    """The result of one range: its threads and the counts. `digest` sums the rows that were read, in any order."""
 
     threads: Threads
     tally: Tally
@@ -77,7 +77,7 @@ class Mined:
 
 @dataclass
 class Judged:
-    """The posts and answers of one range with the reasons of the rule, and how many items contradicted themselves."""
+    """The posts and answers of one range with the rule's reasons, and the number of contradicting items."""
 
     posts: pl.DataFrame
     answers: pl.DataFrame
@@ -86,7 +86,7 @@ class Judged:
 
 
 def judge(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
-    """Read the threads of one range, without their bodies, and say who is eligible."""
+    """Read the threads of one range, without their bodies, and decide which are eligible."""
     rule = selection.rule
     posts, contradicting_posts = snapshot.posts(part, selection.within, keep_unreadable=rule.keep_unreadable)
     answers, contradicting_answers = snapshot.answers(part, selection.within, keep_unreadable=rule.keep_unreadable)
@@ -192,7 +192,7 @@ def _posts_of(
 
 
 def bounds(threads: Threads) -> pl.DataFrame:
-    """Where each `community` and `split` ends in the frames `posts`, `answers` and `pairs`, in their order."""
+    """Return where each `community` and `split` ends in the frames `posts`, `answers` and `pairs`, in order."""
     groups = threads.posts.group_by("community", "split", maintain_order=True).len("posts")
     posts = groups["posts"].cum_sum().cast(pl.Int64)
     answers = np.searchsorted(threads.answers["post_row"].to_numpy(), posts.to_numpy())
@@ -201,7 +201,7 @@ def bounds(threads: Threads) -> pl.DataFrame:
 
 
 def joined(parts: Sequence[Threads]) -> Threads:
-    """The threads of several ranges, given in the order of the ranges, as one and in the order of one."""
+    """Join the threads of several ranges, given in the order of the ranges, into one in the order of a single range."""
     posts = pl.concat([part.posts for part in parts])
     order = posts.select(pl.arg_sort_by("community", "split", maintain_order=True)).to_series()
     starts = np.cumsum([0, *(part.posts.height for part in parts)])

@@ -1,1 +1,1 @@
-"""A pipeline file: its keys, and all that it asks for done in one run."""
+"""Pipelines: reads a pipeline file and runs its steps."""

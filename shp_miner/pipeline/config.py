@@ -1,6 +1,6 @@
-"""Reading a pipeline file: taken whole or not at all.
+"""Reads and checks a pipeline file.
 
-An unknown key, a value of the wrong kind or a secret written out is an error that names the place and what to do.
+An unknown key, a value of the wrong type or a literal secret is an error that names the key and what to do.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from shp_miner.rules.presets import Rule, preset
 from shp_miner.sources.table import ROWS
 from shp_miner.units import Duration, Seconds, Size
 
-#: Keys of a rule that a preset decides and nobody sets.
+#: Keys of a rule that only a preset sets.
 _NOT_SET = ("name", "confounded")
 
-_SEE = "See docs/pipelines.md for what each key takes."
+_SEE = "docs/pipelines.md lists the values of each key."
 
 #: Keys of an import that only some kinds of dump take.
 _IMPORT_KINDS = {
@@ -34,7 +34,7 @@ _IMPORT_KINDS = {
     "vote_history": ("stackexchange-dump",),
 }
 
-#: What the types are called in a TOML file.
+#: Names of the types for people who write TOML.
 _IN_WORDS = {
     "object": "a table", "array": "a list", "str": "a string", "int": "a whole number", "float": "a number",
     "bool": "true or false", "datetime": "a time",
@@ -42,28 +42,33 @@ _IN_WORDS = {
 
 
 def read(path: Path) -> Pipeline:
-    """The pipeline in a TOML file, with paths made absolute. Raises BadInput that names the key and what to do."""
+    """Return the pipeline in a TOML file, with absolute paths.
+
+    Raises UsageError if there is no file, and BadInput, which names the key and what to do.
+    """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"There is no file {path}.", "`shp-miner init` writes one.") from None
+        raise UsageError(
+            f"{path} does not exist.", "Correct the path, or write the file with `shp-miner init`."
+        ) from None
     except IsADirectoryError:
-        raise BadInput(f"{path} is a folder.", "Name the pipeline file in it.") from None
+        raise BadInput(f"{path} is a folder, not a pipeline file.", "Name the pipeline file in it.") from None
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"{path} is no text in UTF-8: {error.reason} at byte {error.start}.", "Save it as UTF-8."
+            f"{path} is not valid UTF-8: {error.reason} at byte {error.start}.", "Save the file as UTF-8."
         ) from None
     except OSError as error:
         raise BadInput(
-            f"{path} cannot be read: {error.strerror}.", "Correct its path, or the right to read it."
+            f"{path} cannot be read: {error.strerror}.", "Correct the path, or allow your user to read the file."
         ) from None
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path} is no TOML: {error}.", "See docs/pipelines.md for how to write it.") from None
+        raise BadInput(f"{path} is not valid TOML: {error}.", "docs/pipelines.md shows how to write it.") from None
     return _at(parse(data, str(path)), path.absolute().parent)
 
 
 def parse(data: Mapping[str, Any], where: str = "The pipeline") -> Pipeline:
-    """The pipeline in plain data. Raises BadInput; `where` names the file in sentences."""
+    """Return the pipeline in plain data. Raises BadInput; `where` names the file in its message."""
     _known(data, Pipeline, where)
     _no_secrets(data, where)
     try:
@@ -77,19 +82,19 @@ def parse(data: Mapping[str, Any], where: str = "The pipeline") -> Pipeline:
             rule_of(table)
         except (UsageError, ValueError) as error:
             hint = error.hint if isinstance(error, UsageError) else ""
-            raise BadInput(f"{where}: {key}: {error}", hint or "See docs/rules.md for what each key takes.") from None
+            raise BadInput(f"{where}: {key}: {error}", hint or "docs/rules.md lists the values of each key.") from None
     _fits(pipeline, where)
     return pipeline
 
 
 def rule_of(*tables: Mapping[str, Any]) -> Rule:
-    """The rule that tables of the file make, later ones over earlier. Raises UsageError or ValueError."""
+    """Return the rule of some tables of the file; later ones override earlier ones. Raises UsageError or ValueError."""
     merged: dict[str, Any] = {}
     for table in tables:
         merged |= table
     name = merged.pop("name", "shp")
     if not isinstance(name, str):
-        raise UsageError(f"its name is {name!r}, no string.", "")
+        raise UsageError(f"its name is {name!r}, not a string.", "")
     values = {}
     for key, value in merged.items():
         parameter = RULE_KEYS.get(key)
@@ -104,14 +109,14 @@ RULE_KEYS = {name.removesuffix("_s"): name for name in Rule.__struct_fields__ if
 
 
 def _with_zone(value: Any) -> Any:
-    """A day or a time without a zone is UTC, as on the command line."""
+    """Return a day or a time without a zone as UTC, as on the command line."""
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone comes next
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
 def credentials(pipeline: Pipeline, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables to set, by the names the sources read. Raises NotAllowed for the first one that is not set."""
+    """Return the values of credentials, by the variables that the sources read. Raises NotAllowed if one is not set."""
     result = {}
     for key in CredentialKeys.__struct_fields__:
         value = getattr(pipeline.credentials, key)
@@ -120,7 +125,7 @@ def credentials(pipeline: Pipeline, environment: Mapping[str, str] = os.environ)
             if name not in environment:
                 raise NotAllowed(
                     f"credentials.{key} names the environment variable {name}, which is not set.",
-                    "Set it where the run is started: cron and systemd do not read your shell's files.",
+                    "Set it where the run starts: cron and systemd do not read your shell's files.",
                 )
             result[f"SHP_MINER_{key.upper()}"] = environment[name]
     return result
@@ -130,13 +135,13 @@ def credentials(pipeline: Pipeline, environment: Mapping[str, str] = os.environ)
 
 
 def struct_in(hint: Any) -> type[Struct] | None:
-    """The table that a type stands for, alone or in a list; None for a plain value."""
+    """Return the struct of a table or of a list of tables; None for a plain value."""
     parts = [hint, *get_args(hint)]
     return next((part for part in parts if isinstance(part, type) and issubclass(part, Struct)), None)
 
 
 def _known(data: Any, struct: type[Struct], where: str, path: str = "") -> None:
-    """Raise BadInput for a key that `struct` has not, with the nearest that it has."""
+    """Raise BadInput for a key that `struct` does not have; the hint names the nearest key."""
     if not isinstance(data, Mapping):
         return  # the conversion says so
     fields = {one.encode_name: one for one in msgspec.structs.fields(struct)}
@@ -152,7 +157,7 @@ def _known(data: Any, struct: type[Struct], where: str, path: str = "") -> None:
 
 
 def _no_secrets(data: Any, where: str, path: tuple[str, ...] = ()) -> None:
-    """Variables stand in [credentials] only: elsewhere a value would end up in manifests, logs or names of files."""
+    """Raise BadInput for a variable outside [credentials]: its value would get into manifests, logs or file names."""
     if isinstance(data, Mapping):
         for key, value in data.items():
             if path or key != "credentials":
@@ -162,38 +167,40 @@ def _no_secrets(data: Any, where: str, path: tuple[str, ...] = ()) -> None:
             _no_secrets(one, where, path)
     elif isinstance(data, str) and re.search(r"\$\{\w+\}", data):
         raise BadInput(
-            f"{where}: {'.'.join(path)} holds a variable.",
-            "Variables stand in [credentials] only; write the value here.",
+            f"{where}: {'.'.join(path)} contains a variable.",
+            "Variables are allowed in [credentials] only; write the value here.",
         )
 
 
 def _fits(pipeline: Pipeline, where: str) -> None:
-    """Raise BadInput for keys that are right by themselves and do not go together."""
+    """Raise BadInput for keys that are valid alone but not together."""
     for number, source in enumerate(pipeline.sources, 1):
         if source.site is None and ROWS[source.kind].runs_on_many:
-            raise BadInput(f"{where}: source.{number} has no site.", f"Name it: {source.kind} runs on many.")
+            raise BadInput(f"{where}: source.{number} has no site.", f"Add `site`: {source.kind} has many sites.")
     for number, one in enumerate(pipeline.imports, 1):
         for key, kinds in _IMPORT_KINDS.items():
             if getattr(one, key) and one.kind not in kinds:
                 raise BadInput(
-                    f"{where}: import.{number}.{key} is not for {one.kind}.", f"It is for {' and '.join(kinds)}."
+                    f"{where}: import.{number}.{key} is not for {one.kind}.",
+                    f"Remove the key: it is for {' and '.join(kinds)} only.",
                 )
     for number, export in enumerate(pipeline.exports, 1):
         if export.validation + export.test >= 1:
             raise BadInput(
-                f"{where}: export.{number}: validation and test leave nothing for train.", "Make them less than 1."
+                f"{where}: export.{number}: validation and test leave nothing for train.",
+                "Make their sum less than 1.",
             )
     outs = [os.path.normpath(one.out) for one in pipeline.exports]
     for out in outs:
         if outs.count(out) > 1:
-            raise BadInput(f"{where}: two exports go to {out!r}.", "Give each a folder of its own.")
+            raise BadInput(f"{where}: two exports write to {out!r}.", "Give each export its own folder.")
 
 
 def _brackets(data: Mapping[str, Any]) -> str:
-    """What to do where a table that may stand several times is written as one that stands once."""
+    """Return a hint if a list of tables is written as a single table, else ""."""
     lists = [one.encode_name for one in msgspec.structs.fields(Pipeline) if get_origin(one.type) is list]
     wrong = next((name for name in lists if isinstance(data.get(name), Mapping)), None)
-    return f"Write [[{wrong}]], with two brackets: there may be several." if wrong else ""
+    return f"Write [[{wrong}]] with two brackets: a file may have several." if wrong else ""
 
 
 def _special(kind: type, value: Any) -> Any:
@@ -203,18 +210,18 @@ def _special(kind: type, value: Any) -> Any:
 
 
 def _placed(text: str) -> tuple[str, str]:
-    """(place, reason) of msgspec's sentence."""
+    """Return (key, reason) of msgspec's sentence."""
     reason, _, place = text.partition(" - at `$")
     place = re.sub(r"\[(\d+)\]", lambda match: f".{int(match[1]) + 1}", place.rstrip("`").lstrip("."))
     if "matching regex" in reason:
-        reason = 'a secret is not written out: name a variable, like "${NAME}"'
+        reason = 'a literal secret is not allowed: name a variable, for example "${NAME}"'
     for name, words in _IN_WORDS.items():
         reason = reason.replace(f"`{name}`", words).replace(f"`{name} | null`", words)
     return (f"{place}: " if place else ""), reason[:1].lower() + reason[1:].rstrip(".")
 
 
 def _choices(place: str, reason: str) -> str:
-    """What may stand where a value is none of a few; empty for other mistakes."""
+    """Return a hint with the allowed values for an invalid choice; "" for other mistakes."""
     wrong = re.fullmatch(r"invalid enum value '(.*)'", reason)
     if wrong is None:
         return ""
@@ -233,7 +240,7 @@ def _literals(hint: Any) -> list[str]:
 
 
 def _at(pipeline: Pipeline, folder: Path) -> Pipeline:
-    """The same with every path absolute."""
+    """Return the pipeline with every path absolute."""
 
     def place(text: str) -> str:
         return os.path.normpath(folder / Path(text).expanduser())

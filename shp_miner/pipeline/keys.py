@@ -1,4 +1,4 @@
-"""The pipeline file's tables: what every key means, its type, default and an example. The reference is made of this."""
+"""The tables of a pipeline file: each key with its type, default, example and description, for the reference too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FormatName = Literal["pairs", "shp", "trl", "trl-text", "kto", "ranking", "sft",
 if TYPE_CHECKING:
     SourceKind = str
 else:
-    #: The table of platforms says which; type checkers cannot read it.
+    #: The names in the table of platforms; type checkers cannot read them.
     SourceKind = Literal[tuple(ROWS)]
 
 _Count = Annotated[int, Meta(ge=1)]
@@ -22,11 +22,11 @@ _Share = Annotated[float, Meta(ge=0, lt=1)]
 
 
 class SourceKeys(Struct, frozen=True, kw_only=True):
-    """A living forum to crawl."""
+    """A live forum to crawl."""
 
     kind: Annotated[
         SourceKind,
-        Meta(description="The source; docs/crawling.md has what each gives.", examples=["discourse"]),
+        Meta(description="The source; see docs/crawling.md.", examples=["discourse"]),
     ]
     communities: Annotated[
         list[str], Meta(min_length=1, description="Communities to crawl.", examples=[["support", "howto"]])
@@ -39,16 +39,17 @@ class SourceKeys(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     url: Annotated[
-        str | None, Meta(description="The API's address where it is elsewhere.", examples=["http://127.0.0.1:8000"])
+        str | None,
+        Meta(description="The API's address if it differs from the site's.", examples=["http://127.0.0.1:8000"]),
     ] = None
     allow_private: Annotated[bool, Meta(description="Allow private and loopback addresses.", examples=[True])] = False
     limit: Annotated[
-        _Count | None, Meta(description="Read at most so many threads of each community in a run.", examples=[200])
+        _Count | None, Meta(description="Read at most N threads per community and run.", examples=[200])
     ] = None
 
 
 class ImportKeys(Struct, frozen=True, kw_only=True):
-    """Dump files to import. A file is read once, and again when its size or time has changed."""
+    """Dump files to import. Each file is read once, and again when its size or time has changed."""
 
     kind: Annotated[
         Literal["reddit-dump", "stackexchange-dump", "discourse-json", "threads"],
@@ -56,28 +57,28 @@ class ImportKeys(Struct, frozen=True, kw_only=True):
     ]
     paths: Annotated[
         list[str],
-        Meta(min_length=1, description="Files or folders; * and ? stand for any.", examples=[["dumps/*.zst"]]),
+        Meta(min_length=1, description="Files or folders; * and ? are wildcards.", examples=[["dumps/*.zst"]]),
     ]
     communities: Annotated[
-        list[str], Meta(description="Import only these (reddit-dump).", examples=[["askacademia"]])
+        list[str], Meta(description="Import only these communities (reddit-dump).", examples=[["askacademia"]])
     ] = field(default_factory=list)
     site: Annotated[
         str | None,
         Meta(
-            description="The forum's host, where no file or folder says it (stackexchange-dump, discourse-json).",
+            description="The forum's host, if no file or folder has its name (stackexchange-dump, discourse-json).",
             examples=["forum.example.org"],
         ),
     ] = None
     vote_history: Annotated[
-        bool, Meta(description="Also what scores were before, from Votes.xml (stackexchange-dump).", examples=[True])
+        bool, Meta(description="Also store earlier scores, from Votes.xml (stackexchange-dump).", examples=[True])
     ] = False
 
 
 class RecheckKeys(Struct, frozen=True, kw_only=True):
-    """Visits to threads as they age."""
+    """Visits to threads at set ages."""
 
     enabled: Annotated[
-        bool, Meta(description="Visit threads again, so that deletions and later votes are seen.", examples=[False])
+        bool, Meta(description="Visit threads again, to find deletions and later votes.", examples=[False])
     ] = True
     at: Annotated[
         list[Duration],
@@ -85,38 +86,38 @@ class RecheckKeys(Struct, frozen=True, kw_only=True):
     ] = field(default_factory=lambda: [Duration(hours * 3600) for hours in (6, 24, 72, 168, 720)])
     older_than: Annotated[
         Duration | None,
-        Meta(description="Also visit every thread that was not read for this long.", examples=["90d"]),
+        Meta(description="Also visit threads not read for this long.", examples=["90d"]),
     ] = None
     limit: Annotated[
-        _Count | None, Meta(description="Visit at most N threads of each community in a run.", examples=[500])
+        _Count | None, Meta(description="Visit at most N threads per community and run.", examples=[500])
     ] = None
 
 
 class ForgetKeys(Struct, frozen=True, kw_only=True):
-    """A list of what people asked to be forgotten."""
+    """A list of forget requests."""
 
     file: Annotated[
         str | None,
-        Meta(description="A text file as `forget --file` takes it; read when it has changed.", examples=["forget.txt"]),
+        Meta(description="A text file for `forget --file`; read again when it has changed.", examples=["forget.txt"]),
     ] = None
 
 
 class ExportKeys(Struct, frozen=True, kw_only=True):
-    """An export, made anew when the store or a setting has changed."""
+    """An export; written again when the store or a setting has changed."""
 
-    out: Annotated[str, Meta(description="Its folder.", examples=["data/eli5"])]
+    out: Annotated[str, Meta(description="The export's folder.", examples=["data/eli5"])]
     formats: Annotated[
         list[FormatName],
-        Meta(min_length=1, description="Formats; several each get a folder of their own.", examples=[["trl"]]),
+        Meta(min_length=1, description="Formats to write; several formats get one folder each.", examples=[["trl"]]),
     ] = field(default_factory=lambda: ["pairs"])
     communities: Annotated[
-        list[str], Meta(description="Only these communities of its sites.", examples=[["explainlikeimfive"]])
+        list[str], Meta(description="Export only these communities of the sites.", examples=[["explainlikeimfive"]])
     ] = field(default_factory=list)
     sites: Annotated[
         list[str],
         Meta(
-            description='Only these sites, whatever this file crawls or imports; "*" is all that the store holds. '
-            "Without, what this file crawls and imports.",
+            description='Export these sites; "*" is the whole store. '
+            "Default: the communities that this file crawls and imports.",
             examples=[["lemmy.world"]],
         ),
     ] = field(default_factory=list)
@@ -124,55 +125,58 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
     test: Annotated[_Share, Meta(description="Share of threads for test.", examples=[0.1])] = 0.05
     rule: Annotated[
         dict[str, Any],
-        Meta(description="Keys as in [rule], for this export alone.", examples=[{"name": "calibrated"}]),
+        Meta(description="Keys as in [rule], for this export only.", examples=[{"name": "calibrated"}]),
     ] = field(default_factory=dict)
 
 
 class LimitKeys(Struct, frozen=True, kw_only=True):
-    """What a run may use."""
+    """Limits of a run."""
 
     max_seconds: Annotated[
-        Seconds | None, Meta(description="Ask sites for at most so long; exports come after.", examples=["20m"])
+        Seconds | None,
+        Meta(description="Stop requests to sites after this long; exports still follow.", examples=["20m"]),
     ] = None
     max_requests: Annotated[
-        Annotated[int, Meta(ge=0)] | None, Meta(description="Send at most so many requests.", examples=[2000])
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Send at most N requests, including retries.", examples=[2000]),
     ] = None
     min_free: Annotated[
-        Size, Meta(description="Stop before less than this is free on the store's disk.", examples=["5GB"])
+        Size, Meta(description="Stop if less than this is free on the store's disk.", examples=["5GB"])
     ] = Size(1_000_000_000)
-    workers: Annotated[_Count | None, Meta(description="Processes to work with; the cores.", examples=[1])] = None
+    workers: Annotated[
+        _Count | None, Meta(description="Use at most N processes. Default: the number of cores.", examples=[1])
+    ] = None
     memory: Annotated[
-        Size | None, Meta(description="Memory to keep within; half the machine's.", examples=["2GiB"])
+        Size | None,
+        Meta(description="Use at most this much memory. Default: half of the machine's.", examples=["2GiB"]),
     ] = None
 
 
 class LogKeys(Struct, frozen=True, kw_only=True):
-    """What a run tells."""
+    """The log and the metrics of a run."""
 
     format: Annotated[
         Literal["auto", "human", "json"],
         Meta(
-            description="Lines on stderr: for people on a terminal and JSON elsewhere, or always one.",
+            description="Log lines on stderr; auto is human on a terminal and json elsewhere.",
             examples=["json"],
         ),
     ] = "auto"
     metrics: Annotated[
         str | None,
-        Meta(description="A Prometheus text file, for node_exporter's textfile collector.", examples=["shp.prom"]),
+        Meta(description="Write a Prometheus text file for node_exporter's textfile collector.", examples=["shp.prom"]),
     ] = None
 
 
 _SECRET = Annotated[str, Meta(pattern=r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$")] | None
 
 
-_CREDENTIALS = (
-    'Secrets, by the name of the environment variable that holds them: "${NAME}". Nothing else is taken here.'
-)
+_CREDENTIALS = 'Secrets, by the name of the environment variable that holds them: "${NAME}". Other values are refused.'
 
 if TYPE_CHECKING:
 
     class CredentialKeys(Struct, frozen=True, kw_only=True):
-        """Its keys are those of the table of platforms."""
+        """Secrets of the platforms; the table of platforms has the keys."""
 else:
     CredentialKeys = defstruct(
         "CredentialKeys",
@@ -191,7 +195,7 @@ else:
 class Pipeline(
     Struct, frozen=True, kw_only=True, rename={"imports": "import", "sources": "source", "exports": "export"}
 ):
-    """The whole file. Relative paths start at the file's folder."""
+    """A pipeline file. Relative paths start at the file's folder."""
 
     store: Annotated[str, Meta(description="The store's folder.", examples=["stores/eli5"])] = "data/store"
     sources: list[SourceKeys] = field(default_factory=list)

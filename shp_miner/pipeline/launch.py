@@ -1,4 +1,4 @@
-"""Running the pipeline that stands in a file, as the command `run` and programs do."""
+"""Runs a pipeline from its file: the entry point of the command `run` and of Python programs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def run(
     say: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] | None = None,
 ) -> Ran:
-    """Do all that a pipeline asks for: the path of its file, or what `pipeline.config.read` made of one.
+    """Return what a run of a pipeline did. `pipeline` is its file's path, or the result of `pipeline.config.read`.
 
-    `only` names the steps to take, `say` is told what was done and `warn` what was not. `name` is what logs call it:
-    the file's name unless given. Sets the environment variables of the file's credentials. Raises BadInput for a file
-    that cannot be read and TryLater where another run has the store; all else that goes wrong is in the result.
+    `only` names the steps to do. `say` gets a line for each finished part and `warn` for each failed one. `name` is the
+    pipeline's name in logs; default: the file's name. Sets the environment variables of the file's credentials. Raises
+    BadInput for a file that is not valid and TryLater if another run uses the store; other failures are in the result.
     """
     if not isinstance(pipeline, Pipeline):
         name, pipeline = name or Path(pipeline).name, config.read(Path(pipeline))
@@ -38,7 +38,7 @@ def run(
 
 
 def bounded(pipeline: Pipeline, *, max_seconds: float | None = None, max_requests: int | None = None) -> Pipeline:
-    """The pipeline with other limits; None keeps the file's."""
+    """Return the pipeline with other limits; None keeps the file's limit."""
     given = {"max_seconds": max_seconds, "max_requests": max_requests}
     limits = structs.replace(pipeline.limits, **{name: value for name, value in given.items() if value is not None})
     return structs.replace(pipeline, limits=limits)

@@ -8,24 +8,28 @@ from pathlib import Path
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.store.replacing import replace_file
 
-#: Name, kind, help and the count it shows. All are of the last run; Prometheus adds up by itself.
+#: Name, help and the count of each metric. All are of the last run; Prometheus adds them up.
 _METRICS = (
     ("threads_new", "Threads read for the first time by the last run.", "new"),
     ("threads_changed", "Threads read again by the last run.", "changed"),
     ("items_deleted", "Posts and answers that the last run found deleted.", "deleted"),
-    ("threads_given_up", "Threads that could not be read and are not tried any more.", "given_up"),
+    ("threads_given_up", "Threads that could not be read and are no longer tried.", "given_up"),
     ("pairs", "Pairs that the last run exported.", "pairs"),
     ("requests", "Requests that the last run sent.", "requests"),
     ("wait_seconds", "Seconds that the last run waited for sites.", "waited_s"),
     ("run_seconds", "Seconds that the last run took.", "seconds"),
-    ("exit_code", "How the last run ended: 0 done, 3 in part, 75 try later, others need a person.", "exit_code"),
+    (
+        "exit_code",
+        "Exit code of the last run: 0 done, 3 done in part, 75 try later, others need a person.",
+        "exit_code",
+    ),
 )
 
 
 def write(path: Path, pipeline: str, counts: Mapping[str, float], now_s: float) -> None:
-    """Write the counts of a pipeline's last run, which ended at `now_s`, in one step: nobody must read half of it.
+    """Write the counts of a pipeline's last run, which ended at `now_s`, atomically.
 
-    Raises BadInput where it may not be written, TryLater where the disk is full.
+    Raises BadInput if the file cannot be written, TryLater if the disk is full.
     """
     label = pipeline.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     lines = []
@@ -39,7 +43,7 @@ def write(path: Path, pipeline: str, counts: Mapping[str, float], now_s: float) 
         replace_file(path, ("\n".join(lines) + "\n").encode(), durable=False)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") or BadInput(
-            f"The file for Prometheus cannot be written: {error.strerror}.", "Correct `log.metrics` in the pipeline."
+            f"The metrics file {path} cannot be written: {error.strerror}.", "Correct `log.metrics` in the pipeline."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What of a store is a pipeline's own: the sites and communities that it crawls and imports."""
+"""The places (sites and communities) that a pipeline crawls and imports: its exports hold these only."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from shp_miner.platforms.sites import REDDIT, site_of
 from shp_miner.sources.table import ROWS
 from shp_miner.store.runs import Runs
 
-#: The site that stands for every one of the store.
+#: Stands for every site of the store.
 ALL = "*"
 
-#: The site of a pipeline of whose files none was read yet.
+#: The site of a pipeline whose files were not read yet.
 NOWHERE = ""
 
-#: Communities of each site, none for the whole of it.
+#: Communities of each site; an empty tuple is the whole site.
 Places = dict[str, tuple[str, ...]]
 
 
 class Own:
-    """The places of a pipeline, as far as its runs have noted what names and files stand for."""
+    """The places of a pipeline, from its keys and from the notes of its runs."""
 
     def __init__(self, pipeline: Pipeline, runs: Runs) -> None:
         self._pipeline, self._runs = pipeline, runs
 
     def places(self) -> Places:
-        """Everything that is the pipeline's own; empty where nothing says so, which stands for the whole store."""
+        """Return the pipeline's places; empty if nothing is known, which means the whole store."""
         found: dict[str, set[str]] = {}
         whole: set[str] = set()
         parts = [self._of_source(keys) for keys in self._pipeline.sources]
@@ -55,7 +55,7 @@ class Own:
         return {site: () if site in whole else tuple(sorted(names)) for site, names in sorted(found.items())}
 
     def of_import(self, keys: ImportKeys, pattern: str) -> Places | None:
-        """What the files of a pattern of an import are of; None where nothing tells."""
+        """Return the places of the files of an import's pattern; None if they are not known."""
         noted = self._noted(_key("import", (how(keys), pattern)))
         if noted is not None:
             return noted
@@ -65,7 +65,7 @@ class Own:
         return {}
 
     def imported(self, keys: ImportKeys, places: Mapping[str, Iterable[str] | None], now: int) -> None:
-        """Note what files of an import are of, besides those before: they may be gone when it is asked for."""
+        """Add the places of an import's files to those noted before; the files may be deleted later."""
         for pattern in keys.paths:
             key = _key("import", (how(keys), pattern))
             known = dict(self._noted(key) or {})
@@ -76,7 +76,7 @@ class Own:
             self._note(key, known, now)
 
     def crawled(self, keys: SourceKeys, names: Iterable[str], now: int) -> None:
-        """Note what the communities of a source are called there, besides what was noted before."""
+        """Add the names that a site gives to a source's communities to those noted before."""
         key = _key("source", _asked(keys))
         before = (self._noted(key) or {}).get(_site(keys), ())
         # A person's own page bears the person's name, which is kept nowhere but in the tables.
@@ -100,18 +100,18 @@ class Own:
 
 
 def how(keys: ImportKeys) -> str:
-    """Says how files are imported: the same file with other options is another import."""
+    """Return a hash of an import's kind and options: the same file with other options is another import."""
     return hashlib.sha256(msgspec.json.encode((keys.kind, options(keys)))).hexdigest()
 
 
 def options(keys: ImportKeys) -> dict[str, Any]:
-    """The options of an import's reader."""
+    """Return the options of an import's reader."""
     given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history")}
     return {name: value for name, value in given.items() if value}
 
 
 def import_key(keys: ImportKeys, path: Path) -> str:
-    """What the state is kept under in which a file was imported."""
+    """Return the key under which the state of an imported file is kept."""
     return f"import:{how(keys)}:{path}"
 
 

@@ -1,4 +1,4 @@
-"""What a run of a pipeline would do and what it would cost, without asking anybody."""
+"""The plan of a run and its cost in requests, made without a request (`run --dry-run`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shp_miner.store.database import FILE
 
 
 class Planned(Struct):
-    """A part of a run: what would be done, and about how many requests it takes (0 for none, None if nobody knows)."""
+    """A planned part of a run, with its expected number of requests (0 for none, None if not known)."""
 
     step: str
     about: str
@@ -29,14 +29,14 @@ class Planned(Struct):
 
 
 def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTEM) -> list[Planned]:
-    """The parts of a run in their order. Reads the store, if it is there, and changes nothing."""
+    """Return the parts of a run in their order. Reads the store if it exists, and changes nothing."""
     store = Store(pipeline.store)
     parts: list[Planned] = []
     if pipeline.forget.file is not None:
-        parts.append(Planned("forget", pipeline.forget.file, "forget what is on the list, if it has changed"))
+        parts.append(Planned("forget", pipeline.forget.file, "forget the items of the list, if it has changed"))
     for one in pipeline.imports:
         files = matching(one.paths)
-        parts.append(Planned("import", one.kind, f"import what is new or changed of {len(files)} files and folders"))
+        parts.append(Planned("import", one.kind, f"import new and changed files of {len(files)} files and folders"))
     state = State(store.path) if (store.path / FILE).exists() else None
     try:
         if pipeline.recheck.enabled:
@@ -50,17 +50,19 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
         rule = rule_of(pipeline.rule, export.rule)
         parts.append(
             Planned(
-                "export", export.out, f"write {', '.join(export.formats)} by the rule {rule.name}, if anything changed"
+                "export",
+                export.out,
+                f"write {', '.join(export.formats)} with the rule {rule.name}, if something changed",
             )
         )
-    parts.append(Planned("tidy", pipeline.store, "compact, and delete the files of old versions, if that is due"))
+    parts.append(Planned("tidy", pipeline.store, "compact, and delete files of old versions, if due"))
     return [part for step in STEPS for part in parts if part.step == step and (step in only or not only)]
 
 
 def require_credentials(
     pipeline: Pipeline, parts: Collection[Planned], environment: Mapping[str, str] = os.environ
 ) -> None:
-    """Raise NotAllowed where the run would end so, for want of credentials for what is planned."""
+    """Raise NotAllowed if credentials for the planned parts are missing, as the run would."""
     given = {**environment, **credentials(pipeline, environment)}
     asked = {part.about.split()[0] for part in parts if part.step in ("recheck", "crawl") and part.requests != 0}
     for name in sorted(asked):
@@ -76,12 +78,12 @@ def _visits(state: State | None, now: int, keys: RecheckKeys) -> list[Planned]:
         count = state.due(source, site, now, unseen_since, keys.limit)
         costs = ROWS[source].costs
         requests = round(costs.start + costs.thread * count) if count else 0
-        parts.append(Planned("recheck", f"{source} {site}", f"visit {count:,} threads that are due", requests))
+        parts.append(Planned("recheck", f"{source} {site}", f"visit {count:,} due threads", requests))
     return parts
 
 
 def _crawl(state: State | None, keys: SourceKeys, community: str) -> Planned:
-    """What is known to wait, and one look at the listing; how much is new there, only the site knows."""
+    """Return the plan of a crawl: waiting threads and one request of the listing; only the site knows the new ones."""
     row = ROWS[keys.kind]
     start, page, each = row.costs.start, row.costs.page, row.costs.thread
     about = " ".join(filter(None, (keys.kind, keys.site, community)))
@@ -89,12 +91,12 @@ def _crawl(state: State | None, keys: SourceKeys, community: str) -> Planned:
     waiting, known = state.expected(keys.kind, site, community) if state is not None else (0, False)
     if known:
         requests = round(start + 1 + each * min(waiting, keys.limit or waiting))
-        return Planned("crawl", about, f"read {waiting:,} threads that wait, and what is new", requests)
+        return Planned("crawl", about, f"read {waiting:,} waiting threads, and new ones", requests)
     if keys.limit is None:
         return Planned(
             "crawl",
             about,
-            f"read all threads: requests are {start} to begin with, 1 for {page} threads listed, {each:g} a thread",
+            f"read all threads: {start} requests at the start, 1 per {page} listed threads, {each:g} per thread",
             None,
         )
     return Planned("crawl", about, f"read {keys.limit:,} threads", round(start + keys.limit / page + each * keys.limit))

@@ -1,4 +1,4 @@
-"""What a run of a pipeline did: its steps, in their order, what became of each, and the counts over all."""
+"""The result of a pipeline's run: its steps in their order, their outcomes, and the counts of all."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from shp_miner.errors import Incomplete, TryLater
 
 StepName = Literal["forget", "import", "recheck", "crawl", "export", "tidy"]
 
-#: The order has reasons: what must go, goes first; visits come before new threads, since they are few and find what was
-#: deleted; exports see all of it; what may wait until tomorrow comes last.
+#: The order has reasons: removals come first; visits come before new threads, because they are few and find deletions;
+#: exports include the results of all earlier steps; work that can wait a day comes last.
 STEPS: tuple[StepName, ...] = ("forget", "import", "recheck", "crawl", "export", "tidy")
 
 
 class StepDone(Struct):
-    """One part of a run: its step, what it was about, how it ended in a sentence, and its exit code."""
+    """One part of a run: its step, its subject, its outcome in a sentence, and its exit code."""
 
     step: str
     about: str
@@ -26,7 +26,7 @@ class StepDone(Struct):
 
 
 class Ran(Struct):
-    """What a run did: counts over all its steps, and the steps. `given_up` is how many threads of the store are."""
+    """The result of a run: counts over all steps, and the steps. `given_up` counts given-up threads of the store."""
 
     pipeline: str
     exit_code: int = 0
@@ -41,13 +41,13 @@ class Ran(Struct):
     steps: list[StepDone] = field(default_factory=list)
 
     def counts(self) -> dict[str, int | float]:
-        """What a summary has, by name."""
+        """Return the counts of the summary, by name."""
         names = ("new", "changed", "deleted", "given_up", "pairs", "requests", "waited_s", "seconds", "exit_code")
         return {name: round(getattr(self, name), 1) for name in names}
 
 
 def exit_code_of(steps: list[StepDone]) -> int:
-    """0 if all is done; what needs a person (4, 5, 2) before what the next run does by itself (3, or 75 if all is)."""
+    """Return 0 if all steps are done; codes that need a person (4, 5, 2) win over 3, and 3 wins over 75."""
     codes = {step.exit_code for step in steps} - {0}
     for code in (1, 4, 5, 2):
         if code in codes:

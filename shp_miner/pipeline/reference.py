@@ -1,4 +1,4 @@
-"""The reference of the pipeline file, as data: what docs/pipelines.md and `shp-miner init` are made of."""
+"""The reference of the pipeline file as data, for docs/pipelines.md and `shp-miner init`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shp_miner.units import Duration, Seconds, Size, written
 
 
 class Key(Struct, frozen=True):
-    """A key of the file for people: `table` is "" at the top, "[[source]]" where several may stand."""
+    """A key of the file, described in words: `table` is "" at the top, "[[source]]" for a list of tables."""
 
     table: str
     name: str
@@ -42,7 +42,7 @@ _RULE_EXAMPLES = {
 
 
 def tables() -> dict[str, str]:
-    """What each table of the file is for, by its heading; "" is the top."""
+    """Return the description of each table of the file, by its heading; "" is the top."""
     found = {"": "The top of the file."}
     for one in msgspec.structs.fields(Pipeline):
         inner = struct_in(one.type)
@@ -50,12 +50,12 @@ def tables() -> dict[str, str]:
         if inner is not None:
             found[heading] = (inner.__doc__ or "").strip()
         elif one.encode_name == "rule":
-            found[heading] = "Which of two answers is preferred, and which answers count."
+            found[heading] = "The rule that prefers one of two answers, and its parameters."
     return found
 
 
 def reference() -> list[Key]:
-    """Every key of the file, in its order."""
+    """Return every key of the file, in order."""
     keys = []
     for name, hint in get_type_hints(Pipeline, include_extras=True).items():
         shown = {"sources": "source", "imports": "import", "exports": "export"}.get(name, name)
@@ -116,7 +116,7 @@ def _type(hint: Any) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as it is written in the file; nothing for no value."""
+    """Return a value as TOML; "" for None."""
     match value:
         case None:
             return ""

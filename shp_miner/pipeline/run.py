@@ -1,7 +1,7 @@
-"""Running a pipeline: all that its file asks for, in one go that may be ended and repeated at any time.
+"""Runs all steps of a pipeline once. A run may be ended and repeated at any time.
 
-The steps stand in STEPS, in their order, and their parts in `steps`. A part that fails is told and does not keep the
-others from being done; what is left is in the result, and the next run goes on there.
+STEPS has the steps in their order, and the module `steps` their parts. A part that fails is reported and does not stop
+the others; the result names unfinished work, and the next run continues it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ def run(
     warn: Callable[[str], None] | None = None,
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> Ran:
-    """Do what a pipeline (as `config.read` gave it) asks for; `name` is what logs call it.
+    """Return what a run of `pipeline` (from `config.read`) did; `name` is its name in logs.
 
-    `access` brings clocks and a clock (its site is not looked at), `only` names the steps to take, `say` is told what
-    was done and `warn` what was not (the same, unless given). Raises TryLater where another run has the store. All else
-    that goes wrong is in the result.
+    `access` has the request clocks and the clock (its site is ignored), `only` names the steps to do. `say` gets a line
+    for each finished part and `warn` for each failed one (default: `say`). Raises TryLater if another run uses the
+    store; other failures are in the result.
     """
     access = access or Access()
     store = Store(pipeline.store)
     store.create()
     with (
-        only_one(store.path / LOCK, f"The store {store.path} has a run", f"running {name}"),
+        only_one(store.path / LOCK, f"The store {store.path} is in use by a run", f"running {name}"),
         Runs(store.path) as runs,
     ):
         clock = WaitedClock(access.clock or SYSTEM)
@@ -83,7 +83,7 @@ def run(
 
 
 def _take_steps(context: Context, steps: list[StepName], ran: Ran, note: Callable[[StepDone], None]) -> None:
-    """Do the parts of the steps and add up what they did. A part that was told to end ends all."""
+    """Do the parts of the steps and add up their counts. An interrupted part ends the run."""
     for step, about, work in _parts(context, steps):
         start_s = context.clock.now()
         outcome = _outcome(context, step, work)
@@ -101,7 +101,7 @@ def _take_steps(context: Context, steps: list[StepName], ran: Ran, note: Callabl
 
 
 def _parts(context: Context, steps: list[StepName]) -> Iterator[tuple[StepName, str, Work]]:
-    """The parts of all steps, each found when those before it are done."""
+    """Yield the parts of all steps; the parts of a step are found when earlier parts are done."""
     for about, work in left_parts(context):
         yield "forget", about, work
     for step in steps:
@@ -110,7 +110,7 @@ def _parts(context: Context, steps: list[StepName]) -> Iterator[tuple[StepName, 
 
 
 def _outcome(context: Context, step: StepName, work: Work) -> Outcome | None:
-    """How a part ended. What it raises is its failure; a bug is the failure of one part like others."""
+    """Return how a part ended. Any error, even a bug, is the failure of this part only."""
     try:
         if step != "tidy" and (sentence := context.budget.full_disk()):  # that one makes room
             return Outcome(sentence, TryLater.exit_code)
@@ -125,7 +125,7 @@ def _outcome(context: Context, step: StepName, work: Work) -> Outcome | None:
 
 
 def _known(error: Exception, step: StepName) -> Error:
-    """What a person can be told of it."""
+    """Return the error with a message that a person can read."""
     known = error if isinstance(error, Error) else from_os_error(error, f"doing the step {step}")
     if known is None:
         log.debug("The step %s failed", step, exc_info=error)
@@ -141,7 +141,7 @@ def _add_up(context: Context, ran: Ran) -> None:
 
 
 def _write_metrics(context: Context, ran: Ran, note: Callable[[StepDone], None]) -> None:
-    """Write the file for Prometheus. That it cannot be written is a failure of the run like others."""
+    """Write the metrics file. If that fails, the run fails in part."""
     path = context.pipeline.log.metrics
     if path is None:
         return

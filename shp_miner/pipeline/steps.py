@@ -1,4 +1,4 @@
-"""The steps of a pipeline's run: the parts that each has, and how a part is done.
+"""The parts of each step of a pipeline's run.
 
 A part is a plain function that takes the run's context, does its work, and returns its outcome. STEP_PARTS names the
 parts of each step. The loop in `run` takes them one by one, notes the outcomes, and adds up their counts.
@@ -39,17 +39,18 @@ from shp_miner.store.database import shrink
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lock import InUse
 from shp_miner.store.runs import Runs
+from shp_miner.tally import counted
 from shp_miner.units import microseconds, sized
 
-#: Old versions are deleted about daily: runs of one day come a little earlier or later than those of the day before.
-#: Runs that never have time left do it after three days all the same: it takes seconds, and a disk is not without end.
+#: Old versions are deleted about once a day; 20 h, because daily runs do not start at exactly the same time. Runs that
+#: never have time left delete them after three days anyway: it takes seconds, and disks are finite.
 _VACUUM_US = 20 * 3_600_000_000
 _VACUUM_AT_LAST_US = 72 * 3_600_000_000
 
 
 @dataclass(frozen=True)
 class Context:
-    """What all parts of one run work with.
+    """The store, clock, budget and other objects that all parts of one run share.
 
     `access` asks sites by `clock` and within `budget`. `started_s` is when the run began, in seconds since 1970. `say`
     gets a line now and then while a part works.
@@ -65,16 +66,16 @@ class Context:
     say: Callable[[str], None]
 
     def now(self) -> int:
-        """The time in microseconds since 1970."""
+        """Return the time in microseconds since 1970."""
         return microseconds(self.clock.now())
 
     def seconds(self) -> float:
-        """How long the run has taken by now."""
+        """Return the seconds since the run began."""
         return self.clock.now() - self.started_s
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a part ended: in a sentence, as an exit code, and what it adds to the counts of the run."""
+    """How a part ended: a sentence, an exit code, and its share of the run's counts."""
 
     said: str
     exit_code: int = 0
@@ -84,7 +85,7 @@ class Outcome(msgspec.Struct, frozen=True):
     pairs: int = 0
 
 
-#: How to do a part: its outcome, or None where there was nothing to do.
+#: A function that does a part and returns its outcome, or None if there was nothing to do.
 Work = Callable[[Context], Outcome | None]
 
 #: The parts of a step: what each is about, and how to do it.
@@ -95,9 +96,9 @@ Parts = Iterator[tuple[str, Work]]
 
 
 def left_parts(context: Context) -> Parts:
-    """What a run that ended early has left of a forget request. It comes before all steps."""
+    """Yield the unfinished forget request of an earlier run, if there is one. It comes before all steps."""
     if is_left(context.store.path):
-        yield "what an earlier run left", _complete_forgetting
+        yield "unfinished work of an earlier run", _complete_forgetting
 
 
 def _complete_forgetting(context: Context) -> None:
@@ -113,7 +114,9 @@ def _forget_parts(context: Context) -> Parts:
 
 def _forget_listed(context: Context, file: Path) -> Outcome | None:
     if not file.exists():
-        raise BadInput(f"There is no list {file} of what is to be forgotten.", "Make it, if only an empty one.")
+        raise BadInput(
+            f"The forget list {file} does not exist.", "Create the file (it may be empty), or correct forget.file."
+        )
     state = _digest(file.read_bytes())
     key = f"forget:{file}"
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -123,7 +126,7 @@ def _forget_listed(context: Context, file: Path) -> Outcome | None:
     context.runs.did(key, state, context.now())
     items = sum(table.items for table in forgotten.tables.values())
     # An export that is away is reported by the step tidy.
-    return Outcome(f"{items:,} items forgotten, {len(forgotten.exports)} exports looked through")
+    return Outcome(f"{items:,} items removed, {counted(len(forgotten.exports), 'export')} checked")
 
 
 # -- import -----------------------------------------------------------------------------------------------------------
@@ -149,7 +152,7 @@ def _import_new_files(context: Context, keys: ImportKeys) -> Outcome | None:
     else:
         Own(context.pipeline, context.runs).imported(keys, imported.tally.places, context.now())
         outcome = Outcome(imported.said(len(fresh)), 0 if imported.complete else Incomplete.exit_code)
-    # What is damaged or not there is told once, and read again when the file is another.
+    # Damage and missing communities are reported once; the file is read again when it has changed.
     for path in fresh:
         context.runs.did(import_key(keys, path), states[path], context.now())
     return outcome
@@ -160,7 +163,7 @@ def _import_new_files(context: Context, keys: ImportKeys) -> Outcome | None:
 
 def _recheck_parts(context: Context) -> Parts:
     if context.pipeline.recheck.enabled:
-        yield "what is due", _recheck_due
+        yield "due threads", _recheck_due
 
 
 def _recheck_due(context: Context) -> Outcome | None:
@@ -194,7 +197,7 @@ def _crawl_source(context: Context, keys: SourceKeys) -> Outcome | None:
 
 
 def _crawled(results: list[Crawled]) -> Outcome | None:
-    """What runs over communities did, added up."""
+    """Return the sums over the crawled communities; None if there were none."""
     if not results:
         return None
     read, new, gone, failed, waits, hidden = (
@@ -227,7 +230,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
     settings = msgspec.json.encode((keys, rule, places, store.content(), version("shp-miner")))
     key, state = f"export:{out}", _digest(settings)
     there = formats_in(out)
-    # What somebody else wrote there meanwhile, with other settings or of another store, is not ours.
+    # Somebody else may have exported there meanwhile, with other settings or from another store.
     if there and runs.state_of(key) == f"{state} {fingerprint(there)}":
         return Outcome("up to date")
     try:
@@ -245,7 +248,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             memory=limits.memory,
         )
     except NoPairs as none:
-        # A young store is no failure, since scores must have had time; imported threads must be there, though.
+        # A young store is not a failure, because scores need time; imported threads must exist, though.
         lacking = isinstance(none, NoThreads) and context.pipeline.imports
         return Outcome(none.message, Incomplete.exit_code if lacking else 0)
     except NoSuchCommunity as none:
@@ -253,7 +256,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
         return Outcome(f"{none.message} {none.hint}", code)
     runs.did(key, f"{state} {fingerprint(formats_in(out))}", context.now())
     pairs = sum(exported.pairs.values())
-    said = f"{pairs:,} pairs of {sum(exported.posts.values()):,} posts"
+    said = f"{pairs:,} pairs from {sum(exported.posts.values()):,} posts"
     return Outcome(". ".join(filter(None, [said, exported.missing])), pairs=pairs)
 
 
@@ -270,10 +273,10 @@ def _tidy_store(context: Context) -> Outcome | None:
     late = limit is not None and context.seconds() >= limit
     waited = context.now() - int(last or 0)
     said = []
-    with suppress(InUse):  # who else is in the store keeps it; the next run does it
+    with suppress(InUse):  # somebody else uses the store: the next run does it
         if not (late or context.budget.full_disk()) and context.store.compact_if_due():
             said.append("compacted")
-        # A clock that was ahead at the last one puts none off.
+        # A clock that was ahead at the last vacuum does not delay the next.
         if waited < 0 or waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
             ended = context.store.vacuum(wait_s=1.0)
             shrink(context.store.path)
@@ -284,10 +287,10 @@ def _tidy_store(context: Context) -> Outcome | None:
 
 
 def _finish_forgetting(context: Context) -> Outcome | None:
-    """Try again what forget requests wait for, such as an export that was away."""
+    """Try again the exports that forget requests wait for, for example one that was away."""
     if not (has_pending(context.store.path) or waiting(context.store)):
         return None
-    with suppress(InUse):  # who uses it now: the next run
+    with suppress(InUse):  # somebody else uses the store: the next run does it
         purge(context.store)
     left = waiting(context.store)
     if left:
@@ -296,7 +299,7 @@ def _finish_forgetting(context: Context) -> Outcome | None:
     return Outcome("finished")
 
 
-#: How the parts of each step are found; `ran.STEPS` has the order of the steps.
+#: The function that yields the parts of each step; `ran.STEPS` has the order of the steps.
 STEP_PARTS: dict[StepName, Callable[[Context], Parts]] = {
     "forget": _forget_parts,
     "import": _import_parts,

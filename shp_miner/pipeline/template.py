@@ -1,4 +1,4 @@
-"""The text of a new pipeline file: what was chosen, and every other key with what it does, ready to be switched on."""
+"""The text of a new pipeline file: the chosen keys, and all other keys described and commented out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from shp_miner.platforms.communities import bare
 from shp_miner.sources.table import ROWS
 
 _HEAD = """\
-# A pipeline for shp-miner: where threads come from, how they are kept up to date, and what is made of them.
-# A line that starts with # and a key is switched off and shows the default, or an example where there is none.
+# A pipeline for shp-miner: the sources of its threads, how they are kept up to date, the rule and the exports.
+# A line that starts with # and a key is commented out. It shows the default, or an example if there is no default.
 # Relative paths start at this file's folder."""
 
 
@@ -29,7 +29,7 @@ def starting_text(
     out: str,
     store: str = "data/store",
 ) -> str:
-    """A pipeline file (TOML) that crawls one source and exports it. Raises BadInput for values that do not fit."""
+    """Return a pipeline file (TOML) that crawls one source and exports it. Raises BadInput for invalid values."""
     chosen: dict[tuple[str, str], Any] = {
         ("", "store"): store,
         ("[[source]]", "kind"): source,
@@ -50,7 +50,7 @@ def starting_text(
 
 
 def default_out(communities: Sequence[str], site: str | None) -> str:
-    """Where an export goes unless told otherwise: a folder that has the community's name, or the site's."""
+    """Return the default folder of an export: it has the community's name, or the site's."""
     whole = [row.whole_site for row in ROWS.values() if row.whole_site]
     named = [one for one in communities if one.lower() not in whole]
     name = bare(named[0]) if named else (site or communities[0]).partition("://")[2] or site or "dataset"
@@ -58,7 +58,7 @@ def default_out(communities: Sequence[str], site: str | None) -> str:
 
 
 def _table(name: str, about: str, keys: Sequence[Key], chosen: Mapping[tuple[str, str], Any]) -> Iterator[str]:
-    """The lines of one table. One that may stand several times, and of which nothing was chosen, is switched off."""
+    """Yield the lines of one table. A list of tables ([[import]]) of which no key was chosen is commented out."""
     if name:
         yield f"# {about}"
         off = name.startswith("[[") and not any(table == name for table, _ in chosen)

@@ -1,1 +1,1 @@
-"""What a platform's own words mean, told once for files and for APIs."""
+"""What each platform's data mean, in one place for files and for APIs."""

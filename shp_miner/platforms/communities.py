@@ -1,8 +1,8 @@
-"""Names of communities as people write them, read in one way by every command, pipeline and reader of dumps.
+"""Names of communities as people write them, read the same way by every command, pipeline and dump reader.
 
-A store has names in lower case, as the platform spells them otherwise: "askculinary", "support/windows". Own threads
-keep the letter case that they came with: "Board A". People also write "/r/AskCulinary", "u/somebody" (a person's own
-subreddit), "!asklemmy@lemmy.world", or copy the page's address.
+Stored names are in lower case, and otherwise as the platform spells them: "askculinary", "support/windows". Own threads
+keep their letter case: "Board A". People also write "/r/AskCulinary", "u/somebody" (a person's own subreddit),
+"!asklemmy@lemmy.world", or copy the page's address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NEAR = 3
 
 
 def bare(name: str) -> str:
-    """A name without what people write around it, in its own letter case."""
+    """Return a name without decorations, in its own letter case."""
     text = name.strip()
     address = _ADDRESS.match(text)  # searched for anywhere, a long name would cost its length squared
     text = text[address.end() if address else 0 :].strip("/").removeprefix("!")
@@ -36,15 +36,15 @@ def _local(name: str) -> str:
 
 
 def plain(name: str) -> str:
-    """A name as crawls and dumps store it."""
+    """Return a name as crawls and dumps store it."""
     return _local(name).lower()
 
 
 def meant(asked: Iterable[str], there: Collection[str]) -> tuple[list[str], list[str]]:
-    """Which of the names in a store are asked for, and the asked ones that are not there. Both sorted, each once.
+    """Return the stored names that are asked for, and the asked names that are not stored. Both sorted, each once.
 
-    A name that is there exactly as asked is that one: a category may be called "r/help". Else it is every one that
-    differs from it in letter case alone.
+    A stored name that equals the asked one exactly is the only match: a category may be called "r/help". Otherwise all
+    names that differ only in letter case match.
     """
     folded: dict[str, list[str]] = {}
     for one in there:
@@ -62,22 +62,22 @@ def meant(asked: Iterable[str], there: Collection[str]) -> tuple[list[str], list
 
 
 class NoSuchCommunity(BadInput):
-    """None of the communities asked for is where they were looked for."""
+    """None of the requested communities exists in the place that was searched."""
 
 
 def nowhere(missing: Sequence[str], there: Collection[str], where: str) -> NoSuchCommunity:
-    """The error for names that are not `where`. It has the nearest ones that are."""
+    """Return the error for missing communities. `where` begins its message; the hint has the nearest names."""
     return NoSuchCommunity(f"{where} no community {' or '.join(map(repr, missing))}.", near(missing, there))
 
 
 def near(missing: Sequence[str], there: Collection[str]) -> str:
-    """The nearest names that are there, or some of all, in one sentence."""
+    """Return a sentence with the nearest existing names, or with some of all."""
     if not there:
         return "It has no communities at all."
     spelled = {one.casefold(): one for one in sorted(there)}
     found = (get_close_matches(name.casefold(), spelled, n=_NEAR, cutoff=0.5) for name in missing)
     close = [spelled[one] for names in found for one in names]
     if close:
-        return f"The nearest that are there: {', '.join(dict.fromkeys(close))}."
+        return f"The nearest names: {', '.join(dict.fromkeys(close))}."
     first = sorted(there)[:_NEAR]
-    return f"{len(there):,} are there{', for example' if len(there) > _NEAR else ''}: {', '.join(first)}."
+    return f"It has {len(there):,}{', for example' if len(there) > _NEAR else ''}: {', '.join(first)}."

@@ -1,6 +1,6 @@
 """Discourse's topics as its /t/{id}.json serves them: typed, and turned into threads.
 
-Read from a living site and from files that somebody saved; both come through here.
+Live sites and saved files are both read here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Action(msgspec.Struct):
-    """How often something was done to a post; id 2 is a like. Servers leave out what nobody did."""
+    """How often something was done to a post; id 2 is a like. Servers leave out zero counts."""
 
     id: int
     count: int = 0
@@ -90,7 +90,7 @@ class Topic(msgspec.Struct, kw_only=True):
 
 
 class Category(msgspec.Struct, kw_only=True):
-    """A category; the slug is empty where the site makes none of names in its script."""
+    """A category; the slug is empty if the site makes none from names in its script."""
 
     id: int
     slug: str
@@ -99,7 +99,7 @@ class Category(msgspec.Struct, kw_only=True):
 
 
 class Site(msgspec.Struct):
-    """What /site.json says; it leaves categories out where a site loads them late."""
+    """The content of /site.json, without categories if the site loads them later."""
 
     categories: list[Category]
 
@@ -109,13 +109,13 @@ class _CategoryList(msgspec.Struct):
 
 
 class Categories(msgspec.Struct):
-    """What /categories.json says."""
+    """The content of /categories.json."""
 
     category_list: _CategoryList
 
 
 def names(categories: Iterable[Category]) -> dict[int, str]:
-    """The names of categories by id: the slug, below that of the parent: "support" or "support/linux"."""
+    """Return the names of categories by id: the slug, after that of the parent: "support" or "support/linux"."""
     every = {category.id: category for top in categories for category in (top, *(top.subcategory_list or ()))}
 
     def path(category: Category, depth: int = 1) -> str:
@@ -127,12 +127,12 @@ def names(categories: Iterable[Category]) -> dict[int, str]:
 
 
 def is_direct(post: TopicPost) -> bool:
-    """Whether the post replies to the opening one; replies to nobody in particular do."""
+    """Whether the post replies to the opening post; a post that replies to no post in particular does."""
     return post.post_number != 1 and post.post_type == _REGULAR and post.reply_to_post_number in (None, 1)
 
 
 def to_thread(topic: Topic, posts: Sequence[TopicPost], address: str, missing: int = 0) -> Thread | None:
-    """The topic with these posts as a thread, None where the opening post is not among them.
+    """Return the topic with these posts as a thread, None if the opening post is not among them.
 
     `address` is that of the site, as in "https://forum.example".
     """

@@ -1,4 +1,4 @@
-"""What a living forum said of threads, typed, on its way into the store."""
+"""Posts, answers and threads of a live forum, typed, on their way into the store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ State = Literal["live", "deleted", "removed", "unreadable"]
 
 
 class Item(msgspec.Struct, kw_only=True):
-    """What posts and answers have in common. Ids are the platform's own; times are microseconds since 1970.
+    """The fields that posts and answers share. Ids are the platform's own; times are microseconds since 1970.
 
-    `author` is null where the platform no longer names one. `score` is the platform's own number, null where it hides
-    it. `state` is "deleted" (by its author) or "removed" (by others) where a stub is all that is left; "unreadable" is
-    what a crawl notes of an item that nobody could read. `observed_at` is set by sources that tell what they read at
-    another time (archives); otherwise it is the time of asking.
+    `author` is null if the platform no longer names one. `score` is the platform's own number, null if it is hidden.
+    `state` is "deleted" (by its author) or "removed" (by others) if only a stub is left; "unreadable" is a crawl's note
+    that the item could not be read. `observed_at` is set by sources that report a reading at another time (archives);
+    otherwise it is the time of the request.
     """
 
     post_id: str
@@ -43,7 +43,7 @@ class Item(msgspec.Struct, kw_only=True):
 
 
 class Post(Item, kw_only=True):
-    """A question as it was seen. `upvote_ratio` is 0..1 or null; `is_text` is false for links, images and polls."""
+    """A question as observed. `upvote_ratio` is 0..1 or null; `is_text` is false for links, images and polls."""
 
     title: str
     is_text: bool = True
@@ -52,7 +52,7 @@ class Post(Item, kw_only=True):
 
 
 class Answer(Item, kw_only=True):
-    """A direct reply to a post as it was seen. `by_post_author` where the platform itself says so."""
+    """A direct reply to a post as observed. `by_post_author` if the platform itself reports it."""
 
     answer_id: str
     by_post_author: bool = False
@@ -70,9 +70,9 @@ _CHECKS: dict[type[Item], Check] = {
 class Thread(msgspec.Struct):
     """A post with its direct replies at one time.
 
-    `missing` counts direct replies that the platform says there are and did not hand out. `changed_at` is the time that
-    a listing would have shown before these were read (microseconds since 1970), where the platform says it here, too.
-    `unusable` has the states of answers, by id, that are there and that the store cannot hold.
+    `missing` counts direct replies that the platform counts and did not return. `changed_at` is the time of change that
+    a listing would have shown before this reading (microseconds since 1970), if the platform reports it. `unusable` has
+    the states of answers, by id, that exist but cannot be stored.
     """
 
     post: Post
@@ -83,7 +83,7 @@ class Thread(msgspec.Struct):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where items came from: the source's name ("lemmy"), its platform, the site's host and the community."""
+    """The origin of items: the source's name ("lemmy"), its platform, the site's host and the community."""
 
     source: str
     platform: str
@@ -92,9 +92,9 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 def to_chunk(origin: Origin, posts: Iterable[Post], answers: Iterable[Answer], observed_at: int) -> Chunk:
-    """Observations for the store, made at `observed_at` (microseconds since 1970) where an item says no other time.
+    """Return observations for the store, made at `observed_at` (microseconds since 1970).
 
-    Raises Lost where the store cannot hold an item.
+    An item with its own `observed_at` keeps it. Raises Lost if an item cannot be stored.
     """
     chunk = []
     for schema, items in ((POST, posts), (ANSWER, answers)):
@@ -106,12 +106,12 @@ def to_chunk(origin: Origin, posts: Iterable[Post], answers: Iterable[Answer], o
 
 
 def check_item(origin: Origin, item: Item, observed_at: int) -> None:
-    """Raise Lost where the store cannot hold an item that was read at `observed_at` (microseconds since 1970)."""
+    """Raise Lost if an item that was read at `observed_at` (microseconds since 1970) cannot be stored."""
     _CHECKS[type(item)](columns(origin, item, observed_at), observed_at + SKEW_US)
 
 
 def columns(origin: Origin, item: Item, observed_at: int | None) -> dict[str, object]:
-    """A row of POST or ANSWER; `observed_at` is null where nobody knows it."""
+    """Return a row of POST or ANSWER; `observed_at` is null if it is unknown."""
     values = msgspec.structs.asdict(item)
     for name in ("body", "author", "author_id", "author_url", "title", "url", "license"):
         if values.get(name) is not None:

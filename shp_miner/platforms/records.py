@@ -1,4 +1,4 @@
-"""Values of one record, checked at the edge: whole numbers, times, and the exception that loses a record."""
+"""Checking the values of one record: whole numbers, times, and the exception for a record that cannot be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger("shp_miner")
 
 @contextmanager
 def alone(path: Path | str, tally: Tally) -> Iterator[None]:
-    """What nobody thought of, met while a file is read, is damage of that file: the next one is read."""
+    """Turn an unexpected exception in reading a file into damage of that file: the next file is read."""
     try:
         yield
     except (Error, OSError):
@@ -45,42 +45,42 @@ def converted(value: Any, kind: type[T], *, strict: bool = True) -> T:
 
 
 def latest_allowed_us(now: datetime) -> int:
-    """The latest time to be believed, in microseconds since 1970."""
+    """Return the latest time that is accepted, in microseconds since 1970."""
     return int((now + CLOCK_SKEW).timestamp() * 1_000_000)
 
 
 def integer(value: Any, name: str, reason: str) -> int:
-    """A whole number from an int, a whole float, or a string of either. Raises Lost with `reason`."""
+    """Return a whole number from an int, a whole float, or a string of either. Raises Lost with `reason`."""
     if isinstance(value, str):
         try:
             value = float(value) if "." in value else int(value)
         except ValueError:
             value = math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Lost(reason, f"{name} is no number")
+        raise Lost(reason, f"{name} is not a number")
     if not isinstance(value, int) and not math.isfinite(value):
-        raise Lost(reason, f"{name} is no number")
+        raise Lost(reason, f"{name} is not a number")
     if abs(value) > SCORE_MAX or value != int(value):
-        raise Lost(reason, f"{name} {value!r:.40} is no whole number that can be")
+        raise Lost(reason, f"{name} {value!r:.40} is not a whole number in range")
     return int(value)
 
 
 def unknown(time: Any) -> bool:
-    """Whether a time of reading is one that programs write where they know none: null, 0 or an empty text."""
+    """Whether a reading time is a value that programs write for an unknown time: null, 0 or an empty text."""
     return not isinstance(time, bool) and time in (None, 0, "", "0")
 
 
 def epoch_us(value: Any, name: str, latest_us: int) -> int:
-    """Microseconds since 1970 from seconds as int, float or string. Raises Lost: bad_time or time_in_future."""
+    """Return microseconds since 1970 from seconds as int, float or string. Raises Lost: bad_time, time_in_future."""
     try:
         number = isinstance(value, str | int | float) and not isinstance(value, bool)
         seconds = float(value) if number else math.nan
     except (ValueError, OverflowError):
         seconds = math.nan
     if not EARLIEST_S <= seconds < 1e12:
-        raise Lost("bad_time", f"{name} is no time in seconds")
+        raise Lost("bad_time", f"{name} is not a time in seconds")
     # Whole seconds stay exact: floats hold them, and only fractions are rounded.
     us = int(seconds) * 1_000_000 + round((seconds - int(seconds)) * 1_000_000)
     if us > latest_us:
-        raise Lost("time_in_future", f"{name} lies in the future")
+        raise Lost("time_in_future", f"{name} is in the future")
     return us

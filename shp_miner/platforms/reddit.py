@@ -1,4 +1,4 @@
-"""One Reddit record at a time, with every exception that old and new files hold."""
+"""One Reddit record at a time, with every exception in old and new files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Meta(msgspec.Struct):
 
 
 class Item(msgspec.Struct, kw_only=True):
-    """What submissions and comments have in common, in every type that files have held."""
+    """The fields that submissions and comments share, in every type that files have had."""
 
     id: str
     created_utc: int | float | str
@@ -101,7 +101,7 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(it
 
 
 def unwanted(kind: str, item: Any, wanted: frozenset[str]) -> str | None:
-    """Why the record is left out: another community, none, or no direct reply; None if it is kept."""
+    """Return why the record is left out: another community, none, or not a direct reply; None if it is kept."""
     if wanted and (item.subreddit or "").lower() not in wanted:
         return "other_community"
     if not item.subreddit:
@@ -112,7 +112,7 @@ def unwanted(kind: str, item: Any, wanted: frozenset[str]) -> str | None:
 
 
 def values(kind: str, item: Any, latest_us: int, tally: Tally) -> dict[str, Any]:
-    """The columns of POST or ANSWER that a source fills in. Raises Lost for a record that cannot be used."""
+    """Return the columns of POST or ANSWER that a source fills in. Raises Lost for an unusable record."""
     row = _post(item, latest_us, tally) if kind == "post" else _answer(item, latest_us, tally)
     if row["state"] != "live":
         row |= {name: value for name, value in EMPTIED.items() if name in row}
@@ -134,7 +134,7 @@ def decode_either(kind: str, line: bytes) -> tuple[str, Any]:
 
 
 def decode(kind: str, line: bytes) -> Any:
-    """The record of a line. Raises Lost if it is none of this kind."""
+    """Return the record of a line. Raises Lost if it is not of this kind."""
     try:
         return _DECODERS[kind].decode(line)
     except UnicodeDecodeError as error:
@@ -181,7 +181,7 @@ def _state(item: Any, body: str, meta: Meta) -> str:
 def _plain_id(value: str, prefix: str) -> str:
     plain = value.removeprefix(prefix)
     if not _ID.fullmatch(plain):
-        raise Lost("bad_id", f"{value!r:.40} is no Reddit id")
+        raise Lost("bad_id", f"{value!r:.40} is not a Reddit id")
     return plain
 
 

@@ -1,4 +1,4 @@
-"""Rows of the store, made of what any platform said: held against their bounds, hashed, and put in order."""
+"""Making rows of the store from any platform's data: checked against their bounds, hashed and ordered."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Rows:
 
     @property
     def full(self) -> bool:
-        """Whether it is time to take a table: beyond this, memory grows and nothing gets faster."""
+        """Whether it is time to take a table: more rows cost memory and save no time."""
         rows = len(self._rows) + self._framed // FRAMED_ROWS_FOR_ONE
         return rows >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
 
@@ -112,9 +112,9 @@ class Rows:
 
 
 def without_the_gone(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows (some columns of POST or ANSWER), of which those that are not "live" say neither who nor what.
+    """Return rows (some columns of POST or ANSWER); rows that are not "live" lose their author and text.
 
-    A subreddit that is a person's own page is called after the person: what is gone there is of NO_PROFILE.
+    A subreddit that is a person's own page has that person's name: its gone items get NO_PROFILE.
     """
     live = pl.col("state") == "live"
     if rows.select(live.all()).item():

@@ -1,6 +1,6 @@
-"""What a site is called: one name for it in the store, whoever named it and wherever that was.
+"""The name of a site: one name in the store, whatever name the input used.
 
-Crawls, dumps and files of threads all go through `site_of`, so that the threads of one site meet.
+Crawls, dumps and files of threads all use `site_of`, so that the threads of one site are together.
 """
 
 from __future__ import annotations

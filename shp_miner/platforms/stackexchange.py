@@ -1,4 +1,4 @@
-"""What Stack Exchange's own words mean: its sites and their names, its own user, and its licences."""
+"""Stack Exchange's sites and their names, its own user, and its licences."""
 
 from __future__ import annotations
 

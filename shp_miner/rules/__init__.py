@@ -1,4 +1,4 @@
-"""Rules: who is eligible, how old a score must be, and which of two answers is preferred. Pure functions on tables."""
+"""Rules: which items are eligible, how old a score must be, and which of two answers is preferred. Pure functions."""
 
 from shp_miner.rules.presets import PRESETS, PROFILES, Profile, Rule, preset
 

@@ -1,6 +1,6 @@
-"""Who may take part: SHP's conditions on posts and answers, each with the reason under which a row is dropped.
+"""Eligible items: SHP's conditions on posts and answers, each with the reason for dropping a row.
 
-The conditions are tried in the order written; a row is counted under the first that fails.
+The conditions are tested in the order written; a row is counted under the first that fails.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _floor(field: str, override: int | None, rule: Rule) -> pl.Expr:
 
 
 def below_floor() -> pl.Expr:
-    """Whether a judged answer's score or its post's is below the platform's lowest, which is SHP's on Reddit."""
+    """Whether a judged answer's score or its post's score is below the platform's floor (on Reddit SHP's)."""
     post, answer = (_by_platform(name, None) for name in ("min_post_score", "min_answer_score"))
     return (pl.col("post_score") < post) | (pl.col("score") < answer)
 
@@ -136,7 +136,7 @@ def _by_platform(field: str, override: float | bool | None) -> pl.Expr:
 
 
 def of_platform(field: str, *, dtype: type[pl.DataType] | None = None) -> pl.Expr:
-    """What the profile of a row's platform (column `platform`) has for a field of Profile."""
+    """Return the value of a Profile field for each row's platform (column `platform`)."""
     values = {name: getattr(profile, field) for name, profile in PROFILES.items()}
     return pl.col("platform").replace_strict(values, default=getattr(OTHERS, field), return_dtype=dtype)
 

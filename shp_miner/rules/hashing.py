@@ -1,6 +1,6 @@
-"""Choices by hash: they depend on site, thread and answer together and on nothing else, so no other data change them.
+"""Choices by hash. They depend only on site, thread and answer together, so other data do not change them.
 
-An answer's id alone does not name it: many forums number the answers of each thread from 1.
+An answer's id is not enough: many forums number the answers of each thread from 1.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Pairs:
         return replace(self, **fewer)
 
     def among(self, answers: Mask) -> Pairs:
-        """The same pairs with fewer answers: those where `answers` holds, which every answer of a pair must."""
+        """Return the same pairs with fewer answers: those where `answers` holds. All answers of pairs must stay."""
         row = np.cumsum(answers) - 1
         return replace(
             self,
@@ -67,7 +67,7 @@ class Pairs:
         )
 
     def worth(self) -> dict[str, pl.Series]:
-        """The columns `confidence` (Float64, null where unknown) and `tier` ("strict" or "extended")."""
+        """Return the columns `confidence` (Float64, null if unknown) and `tier` ("strict" or "extended")."""
         return {
             "confidence": pl.Series(self.confidence, nan_to_null=True, dtype=pl.Float64),
             "tier": pl.Series(TIERS)[(~self.strict).astype(np.int8)],

@@ -1,4 +1,7 @@
-"""The rule: one predicate with parameters. A preset is a named set of them; every default and its reason stand here."""
+"""The rule: one predicate with parameters. A preset is a named set of parameters.
+
+Every default and the reason for it is in this module.
+"""
 
 from __future__ import annotations
 
@@ -59,72 +62,71 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(description="Name of the rule, written into every row; it follows the parameters.")]
 
     floors: Annotated[
-        bool, Meta(description="Where no lowest score is given, take the platform's; without, there is none.")
+        bool, Meta(description="Use the platform's lowest scores where none are given; if off, use no lowest scores.")
     ] = True
     min_post_score: Annotated[
-        int | None, Meta(description="Lowest score of a post; by default the platform's floor (Reddit 10).")
+        int | None, Meta(description="Lowest score of a post; default: the platform's floor (Reddit 10).")
     ] = None
     keep_edited_posts: Annotated[
-        bool | None, Meta(description="Keep posts that were edited; by default as the platform works (Reddit no).")
+        bool | None, Meta(description="Keep posts that were edited; default: depends on the platform (Reddit no).")
     ] = None
     keep_nsfw: Annotated[bool, Meta(description="Keep posts marked as not safe for work.")] = False
-    keep_link_posts: Annotated[bool, Meta(description="Keep posts that are links or images rather than text.")] = False
+    keep_link_posts: Annotated[bool, Meta(description="Keep posts that are links or images instead of text.")] = False
     keep_unreadable: Annotated[
-        bool, Meta(description="Take items that the last visit could not read as they were last read.")
+        bool, Meta(description="Keep items that the last visit could not read, as they were last read.")
     ] = False
     since: Annotated[datetime | None, Meta(description="Keep posts created at this time or later.")] = None
     until: Annotated[datetime | None, Meta(description="Keep posts created before this time (SHP: 2023-01-01).")] = None
 
     min_answer_score: Annotated[
-        int | None, Meta(description="Lowest score of an answer; by default the platform's floor (Reddit 2).")
+        int | None, Meta(description="Lowest score of an answer; default: the platform's floor (Reddit 2).")
     ] = None
     max_answers_per_post: Annotated[
-        _Count, Meta(description="Pairs are formed among this many highest-scored answers of a post.")
+        _Count, Meta(description="Form pairs among the N highest-scored answers of a post.")
     ] = 50
     max_chars: Annotated[
         _Count, Meta(description="Longest post or answer kept, in visible characters (Reddit allows 40,000).")
     ] = 100_000
 
     min_score_age_s: Annotated[
-        _Seconds, Meta(description="A score counts if it was read at least this long after writing.")
+        _Seconds, Meta(description="Use scores that were read at least this long after writing.")
     ] = DAY_S
     max_read_gap_s: Annotated[
-        _Seconds, Meta(description="The two scores of a pair are read at most this far apart ...")
+        _Seconds, Meta(description="Longest time between the readings of a pair's two scores.")
     ] = 2 * DAY_S
     settled_age_s: Annotated[
-        _Seconds, Meta(description="... unless both were read this long after writing, when votes have settled.")
+        _Seconds, Meta(description="Allow any time between two readings this long after writing: votes have settled.")
     ] = 30 * DAY_S
-    allow_unknown_age: Annotated[bool, Meta(description="Keep scores of which nobody knows when they were read.")] = (
-        False
-    )
+    allow_unknown_age: Annotated[bool, Meta(description="Keep scores whose reading time is unknown.")] = False
 
     observe_at_s: Annotated[
         _Seconds | None,
-        Meta(description="Take each answer's score as it was read at this age, not the newest; see docs/rules.md."),
+        Meta(description="Use each answer's score as read at this age, not the newest; see docs/rules.md."),
     ] = None
 
-    order: Annotated[Order, Meta(description="Who may win by age: winner-not-older (SHP), winner-older or any.")] = (
-        "winner-not-older"
-    )
+    order: Annotated[
+        Order, Meta(description="Which answer may win by age: winner-not-older (SHP), winner-older or any.")
+    ] = "winner-not-older"
     max_apart_s: Annotated[
-        _Seconds | None, Meta(description="Longest time between the two answers; none by default.")
+        _Seconds | None, Meta(description="Longest time between the two answers; default: no limit.")
     ] = None
-    neighbours_only: Annotated[bool, Meta(description="Pair an answer only with the next one in time.")] = False
+    neighbours_only: Annotated[bool, Meta(description="Pair an answer only with the next answer in time.")] = False
     min_ratio: Annotated[
-        Annotated[float, Meta(ge=1)] | None, Meta(description="Lowest winner's score / loser's score; none by default.")
+        Annotated[float, Meta(ge=1)] | None,
+        Meta(description="Lowest ratio of the winner's score to the loser's; default: no limit."),
     ] = None
     measure: Annotated[
-        Measure, Meta(description="What decides: the score, or round(log2(1 + votes)) plus 1 if accepted.")
+        Measure, Meta(description="What decides the winner: the score, or round(log2(1 + votes)) plus 1 if accepted.")
     ] = "score"
     min_confidence: Annotated[
         Annotated[float, Meta(gt=0.5, lt=1)] | None,
-        Meta(description="Lowest probability that the label is right; none by default (calibrated 0.8)."),
+        Meta(description="Lowest probability that the label is right; default: no limit (calibrated 0.8)."),
     ] = None
     max_pairs_per_post: Annotated[
         _Count | None,
-        Meta(description="Keep at most this many pairs of a post, a uniform sample by hash; no bound by default."),
+        Meta(description="Keep at most N pairs per post, a uniform sample by hash; default: no limit."),
     ] = None
-    seed: Annotated[int, Meta(ge=0, lt=1 << 53, description="Changes which pairs the sample takes and the sides.")] = 0
+    seed: Annotated[int, Meta(ge=0, lt=1 << 53, description="Seed of the sample of pairs and of their sides.")] = 0
 
     confounded: Annotated[
         bool, Meta(description="Whether the labels are known to follow attention; written into the card.")
@@ -171,11 +173,11 @@ _WITH = " with "
 _CLOSE_S = 3600
 
 
-_SEE = "See docs/rules.md for what each takes."
+_SEE = "See docs/rules.md for the values of each parameter."
 
 
 def preset(name: str, **overrides: Any) -> Rule:
-    """The named preset with some parameters replaced, and the name that fits those.
+    """Return the named preset with some parameters replaced, and the name that fits them.
 
     Raises UsageError for an unknown name, parameter or bad value.
     """
@@ -185,7 +187,7 @@ def preset(name: str, **overrides: Any) -> Rule:
         if key not in Rule.__struct_fields__:
             raise UsageError(f"A rule has no parameter {key!r}.", nearest(key, Rule.__struct_fields__))
         if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"A rule's {key}: {value} is not a number to compare with.", _SEE)
+            raise UsageError(f"A rule's {key}: {value} is not a finite number.", _SEE)
     try:
         return named(msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule))
     except msgspec.ValidationError as error:
@@ -194,10 +196,10 @@ def preset(name: str, **overrides: Any) -> Rule:
 
 
 def named(rule: Rule) -> Rule:
-    """The rule with the name and the mark `confounded` that its parameters make, wherever they came from.
+    """Return the rule with the name and the mark `confounded` that fit its parameters.
 
-    It is called as the preset that decides as it does, else as the nearest with what is different ("shp with min_ratio
-    3"). A name that is no preset's is its maker's own and stays.
+    The name is that of the preset with the same deciding parameters, else that of the nearest with the difference ("shp
+    with min_ratio 3"). A name that is not a preset's is the user's own and stays.
     """
     confounded = _is_confounded(rule)
     if rule.name.partition(_WITH)[0] not in PRESETS:
@@ -210,7 +212,7 @@ def named(rule: Rule) -> Rule:
 
 
 def summary(rule: Rule) -> str:
-    """What the rule says, in one line for people."""
+    """Return a one-line description of the rule for people."""
     if rule.name in PRESETS and not _changes(rule, PRESETS[rule.name]):
         return SUMMARIES[rule.name]
     order = {"winner-not-older": " if it is not older", "winner-older": " if it is older", "any": ", whatever the age"}
@@ -232,7 +234,7 @@ def summary(rule: Rule) -> str:
 
 
 def length(seconds: float) -> str:
-    """A length of time as a person would write it: 30d, 24h."""
+    """Return a duration as people write it: 30d, 24h."""
     unit, of_unit = next((u, n) for u, n in (("d", 2 * DAY_S), ("h", 3600), ("m", 60), ("s", 0)) if seconds >= n)
     return f"{seconds / (DAY_S if unit == 'd' else of_unit or 1):g}{unit}"
 

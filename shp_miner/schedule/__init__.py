@@ -1,7 +1,7 @@
-"""Running a pipeline again and again: a crontab line or systemd units, as text, and how each is installed.
+"""Schedules of pipelines: a crontab line or systemd units, as text, and their installation.
 
-Nothing here looks at the clock. When in an interval a pipeline runs is decided by a hash of the host and the
-pipeline's path, so that machines all over do not ask the same site in the same minute.
+A hash of the host and the pipeline's path decides when in an interval a pipeline runs, so that machines do not all ask
+the same site in the same minute. Nothing here reads the clock.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from shp_miner.sources.clocks import default_path
 from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 
-#: What marks as ours a line of a crontab or a unit; the pipeline's path follows.
+#: Marks a line of a crontab or a unit as ours; the pipeline's path follows.
 MARK = "# shp-miner: "
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A pipeline's run again and again.
+    """A scheduled pipeline.
 
-    `pipeline` and `program` are absolute paths, `offset_min` is when in a week it starts (minutes), `state` the folder
-    of shp-miner's own state, `environment` what a run needs to find it, `writes` the folders that a run writes to,
-    `exported` those of other exports that forgetting writes to, `reads` the paths it imports from and the list of what
-    is to be forgotten (with wildcards as they are), and `variables` the credentials' names.
+    `pipeline` and `program` are absolute paths, and `offset_min` is the start within a week in minutes. `state` is the
+    folder of shp-miner's own state, and `environment` the variables that a run needs to find it. `writes` are the
+    folders that a run writes to, and `exported` those of other exports that forgetting writes to. `reads` are the paths
+    of imports (wildcards unchanged) and the forget list. `variables` are the names of credentials' variables.
     """
 
     pipeline: Path
@@ -51,12 +51,12 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """A name for files: the pipeline's own, and what tells it from others of that name."""
+        """A unique name for files, made of the pipeline's name and a hash."""
         return name_of(self.pipeline)
 
 
 def job(file: Path, pipeline: Pipeline, every_s: float, host: str) -> Job:
-    """The job of running the pipeline in a file. Raises UsageError where its paths cannot be written down."""
+    """Return the job of the pipeline in a file. Raises UsageError if a schedule cannot contain one of its paths."""
     path = absolute(file)
     digest = hashlib.sha256(f"{host}\0{path}".encode(errors="surrogateescape")).digest()
     state = default_path().parent.absolute()
@@ -74,12 +74,14 @@ def job(file: Path, pipeline: Pipeline, every_s: float, host: str) -> Job:
     )
     for place in (made.program, path, *made.writes, *made.exported):
         if not str(place).isprintable() or str(place).endswith("\\"):
-            raise UsageError(f"A schedule cannot hold the path {str(place)!r}.", "Give it a plain name.")
+            raise UsageError(
+                f"A schedule cannot contain the path {str(place)!r}.", "Rename it: use printable characters."
+            )
     return made
 
 
 def absolute(file: Path) -> Path:
-    """The path by which a job is known; links stay as they are."""
+    """Return the absolute path that identifies a job; links are not followed."""
     return Path(os.path.abspath(file))  # noqa: PTH100 - Path.absolute keeps ".."
 
 
@@ -90,24 +92,26 @@ def name_of(path: Path) -> str:
 
 
 def program() -> Path:
-    """The installed command `shp-miner` of this very Python. Raises BadInput where there is none."""
+    """Return the installed command `shp-miner` of this Python. Raises BadInput if there is none."""
     folders = [Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))]
     folders.append(Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))))
     for folder in folders:
         if found := shutil.which("shp-miner", path=str(folder.absolute())):
             return Path(found)
-    raise BadInput(f"There is no command shp-miner beside {sys.executable}.", "Install it: pip install shp-miner.")
+    raise BadInput(
+        f"The command shp-miner is not installed beside {sys.executable}.", "Install it: pip install shp-miner."
+    )
 
 
 def _environment(state: Path) -> dict[str, str]:
-    """What a run without the shell's files needs, so that it keeps the pace that runs by hand keep."""
+    """Return the variables that let a run without the shell's files share the pace with runs by hand."""
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     usual = home / ".local" / "state"
     return {} if state.parent == usual else {"XDG_STATE_HOME": str(state.parent)}
 
 
 def _writes(pipeline: Pipeline, state: Path) -> tuple[Path, ...]:
-    """An export and a metrics file are made beside their place and moved there, so the folder is the parent."""
+    """Return the folders that a run writes to: parents too, because exports are written beside their place first."""
     files = [one.out for one in pipeline.exports]
     if pipeline.log.metrics is not None:
         files.append(pipeline.log.metrics)
@@ -115,7 +119,7 @@ def _writes(pipeline: Pipeline, state: Path) -> tuple[Path, ...]:
 
 
 def _exported(pipeline: Pipeline) -> tuple[Path, ...]:
-    """Folders of exports made by hand: what must be forgotten is taken out of these too."""
+    """Return the folders of exports made by hand, which forgetting cleans too."""
     files = [file for known in known_exports(Store(pipeline.store)) for file in (known.path, *known.dropped)]
     return tuple(dict.fromkeys(Path(file).parent for file in files))
 

@@ -1,7 +1,7 @@
-r"""A job as a line of a crontab.
+r"""Schedules as lines of a crontab.
 
-Debian's crontab(5): five fields, then a command for /bin/sh, in which % ends the command unless it is written \%, and
-which may have 998 bytes.
+See Debian's crontab(5): five fields, then a command for /bin/sh of at most 998 bytes. % ends the command unless it is
+written \%.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from pathlib import Path
 
 from shp_miner.errors import NotAllowed, TryLater, UsageError
 from shp_miner.schedule import MARK, Job, programs
+from shp_miner.units import written
 
 _LONGEST = 998
 
-#: What `crontab -l` says where a person has none: Debian's and Fedora's cron, and busybox.
+#: The message of `crontab -l` if there is no crontab: Debian's and Fedora's cron, and busybox.
 _NONE_YET = re.compile(rb"no crontab for|can't open")
 
 
 def expression(every_s: float, offset_min: int) -> str | None:
-    """The five fields, for a start `offset_min` minutes after a Sunday's midnight; None where they cannot say it."""
+    """Return the five fields for a start `offset_min` minutes after a Sunday's midnight; None if there are none."""
     if every_s % 60 or every_s < 60:
         return None
     every_min = int(every_s) // 60
@@ -42,65 +43,70 @@ def _steps(start: int, step: int, end: int) -> str:
 
 
 def log(job: Job) -> Path:
-    """Where the lines of its runs go."""
+    """Return the path of the job's log."""
     return job.state / f"{job.name}.log"
 
 
 def line(job: Job) -> str:
-    """The line, its mark at its end. Raises UsageError where it is too long or the interval cannot be said.
+    """Return the crontab line with its mark. Raises UsageError if it is too long or cannot express the interval.
 
-    What a run logs is one JSON object a line on stderr; the table on stdout is for people and would be among them.
+    Only stderr is logged, one JSON object per line; the table on stdout is for people.
     """
     when = expression(job.every_s, job.offset_min)
     if when is None:
-        raise UsageError("A crontab line cannot say this interval exactly.", "Use --as systemd.")
+        raise UsageError(f"A crontab line cannot express every {written(job.every_s)} exactly.", "Use --as systemd.")
     words = [f"{name}={_quoted(value)}" for name, value in job.environment.items()]
     words += [_quoted(str(job.program)), "run", _quoted(str(job.pipeline))]
     command = f"{' '.join(words)} >/dev/null 2>>{_quoted(str(log(job)))} {_mark(job.pipeline)}"
     if len(command.encode()) > _LONGEST:
-        raise UsageError("The crontab line is longer than cron takes.", "Use shorter paths, or --as systemd.")
+        raise UsageError(
+            f"The crontab line has more than {_LONGEST} bytes, the most that cron takes.",
+            "Use shorter paths, or --as systemd.",
+        )
     return f"{when} {command}"
 
 
 def _quoted(text: str) -> str:
-    """A word for the shell, as cron hands it on.
+    """Return a word for the shell behind cron.
 
-    A backslash before a percent sign is cron's, so one of the path's own is kept apart from it by empty quotes.
+    cron removes a backslash before a percent sign, so empty quotes separate a path's own backslash from it.
     """
     quoted = shlex.quote(text)
     return quoted.replace("\\%", "\\''%").replace("%", "\\%")
 
 
 def _mark(pipeline: Path) -> str:
-    """The comment, which the shell leaves out; cron reads it first."""
+    """Return the comment that marks the pipeline's line; the shell ignores it."""
     return MARK + str(pipeline).replace("%", "\\%")
 
 
 def _without(table: bytes, pipeline: Path) -> list[bytes]:
-    """The lines of a crontab but for the pipeline's own, byte for byte."""
+    """Return the lines of a crontab without the pipeline's own, byte for byte."""
     mark = b" " + _mark(pipeline).encode(errors="surrogateescape")
     return [one for one in table.splitlines(keepends=True) if not one.rstrip(b"\r\n").endswith(mark)]
 
 
 def _read() -> bytes:
     if not programs.there("crontab"):
-        raise UsageError("There is no program `crontab` here.", "Install cron, or use --as systemd.")
+        raise UsageError("The program `crontab` is not installed.", "Install cron, or use --as systemd.")
     done = programs.call("crontab", "-l")
     if done.returncode == 0:
         return done.stdout
     if _NONE_YET.search(done.stderr):
         return b""
-    raise NotAllowed(f"The crontab cannot be read: {programs.said(done)}.", "Ask who runs the machine to allow it.")
+    raise NotAllowed(
+        f"The crontab cannot be read: {programs.said(done)}.", "Ask the machine's administrator to allow it."
+    )
 
 
 def _write(lines: list[bytes]) -> None:
     done = programs.call("crontab", "-", given=b"".join(lines))
     if done.returncode:
-        raise TryLater(f"The crontab was not taken: {programs.said(done)}.", "It is as it was; try `crontab -e`.")
+        raise TryLater(f"cron refused the new crontab: {programs.said(done)}.", "Nothing changed; try `crontab -e`.")
 
 
 def install(job: Job) -> None:
-    """Put the line into the person's crontab, in the place of an earlier one; the log's folder is made."""
+    """Write the line into the user's crontab, replacing an earlier one, and create the log's folder."""
     new = line(job).encode(errors="surrogateescape")
     lines = _without(_read(), job.pipeline)
     log(job).parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +116,7 @@ def install(job: Job) -> None:
 
 
 def remove(pipeline: Path) -> bool:
-    """Take the line out of the crontab; False where there is none."""
+    """Remove the line from the crontab; return whether there was one."""
     table = _read()
     lines = _without(table, pipeline)
     if b"".join(lines) == table:

@@ -1,4 +1,4 @@
-"""Running the system's own `crontab` and `systemctl`."""
+"""Runs the system's programs `crontab` and `systemctl`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import subprocess
 
 from shp_miner.errors import TryLater
 
-#: They answer at once; one that does not hangs on something.
+#: They answer at once; without an answer after this long, they hang.
 _PATIENCE_S = 60.0
 
 
 def there(name: str) -> bool:
-    """Whether the program is on the PATH."""
+    """Return whether the program is on the PATH."""
     return shutil.which(name) is not None
 
 
 def call(*command: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Run a program that is there, with English answers. Raises TryLater where it does not end."""
+    """Return the result of a program, run with English messages. Raises TryLater if it does not end."""
     program = shutil.which(command[0]) or command[0]
     try:
         return subprocess.run(  # noqa: S603 - the callers write the words out
@@ -31,10 +31,12 @@ def call(*command: str, given: bytes | None = None) -> subprocess.CompletedProce
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TryLater(f"`{' '.join(command)}` does not answer.", "Try it by hand.") from None
+        raise TryLater(
+            f"`{' '.join(command)}` has not ended after {_PATIENCE_S:g} s.", "Run it by hand to see why."
+        ) from None
 
 
 def said(done: subprocess.CompletedProcess[bytes]) -> str:
-    """What a program that failed said, in one line."""
+    """Return the error message of a failed program, in one line."""
     text = " ".join((done.stderr or done.stdout).decode(errors="replace").split())
     return text.rstrip(".") or f"exit code {done.returncode}"

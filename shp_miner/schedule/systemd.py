@@ -1,8 +1,8 @@
-"""A job as a systemd service and timer: the person's own units, or the machine's where root asks.
+"""Schedules as a systemd service and timer: the user's own units, or for root the machine's.
 
-The timer names times of day (OnCalendar) where it can, because Persistent= then makes up for a time at which the
-machine was off. Other intervals are counted from start to start (OnUnitActiveSec), and from the next boot on.
-Times are UTC, so that no interval is longer or shorter when the clocks change.
+The timer uses times of day (OnCalendar) if it can, because Persistent= then runs what was missed while the machine was
+off. Other intervals are counted from start to start (OnUnitActiveSec), again from each boot. Times are UTC, so that
+no interval is longer or shorter when the clocks change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 _SERVICE = """\
 {mark}
-# Written by `shp-miner schedule`, which writes it anew; for changes of yours: {systemctl} edit {name}.service
+# Written by `shp-miner schedule`, which overwrites it. Make your changes with: {systemctl} edit {name}.service
 
 [Unit]
 Description=shp-miner run {stem}{network}
@@ -33,21 +33,21 @@ Description=shp-miner run {stem}{network}
 [Service]
 Type=oneshot
 ExecStart={program} run {pipeline}
-# Credentials, NAME=value a line, readable by you alone. It need not be there.
+# Credentials: one NAME=value per line, readable by you alone. The file is optional.
 EnvironmentFile=-{secrets}{environment}
-# 3 is done in part, 75 try later: the next run goes on by itself. `shp-miner status` tells when that goes on too long.
+# 3 is done in part, 75 is try later: the next run continues. `shp-miner status` reports if this lasts too long.
 SuccessExitStatus=3 75
-# Lines are JSON on stderr; the table on stdout is for people.
+# The log is JSON on stderr; the table on stdout is for people.
 StandardOutput=null
 StandardError=journal
 SyslogIdentifier={name}
 Nice=10
-# A run ends in order: the main process is told and ends its helpers. The answer it waits for may take two minutes.
+# A run ends cleanly: the main process gets SIGTERM and ends its workers. A last answer may take two minutes.
 KillSignal=SIGTERM
 KillMode=mixed
 TimeoutStopSec=5min
 
-# What it may touch.
+# What the run may access.
 NoNewPrivileges=yes
 PrivateTmp={private_tmp}
 ProtectSystem=strict
@@ -76,13 +76,13 @@ Description=shp-miner run {stem} every {every}
 WantedBy=timers.target
 """
 
-#: Otherwise starts come up to a minute late, and intervals that are counted from start to start are as much longer.
+#: Otherwise starts are up to a minute late, and intervals counted from start to start are longer by as much.
 _EXACT = "AccuracySec=1s"
 
-#: Of the machine alone: a person's own service manager knows no network target and cannot drop capabilities.
+#: For the machine's units only: a user's service manager has no network target and cannot drop capabilities.
 _NETWORK = "\nWants=network-online.target\nAfter=network-online.target"
 
-#: Of the machine alone, too: without the disk that the store is on, a run would begin a new one in the empty folder.
+#: For the machine's units only: without the store's disk, a run would begin a new store in the empty folder.
 _DISKS = "\nRequiresMountsFor={}"
 _OF_MACHINE = """\
 CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER
@@ -92,22 +92,22 @@ ProtectKernelModules=yes
 ProtectKernelTunables=yes
 """
 
-#: Of a person alone: without it the folders above stay as they are.
+#: For a user's units only: without it, the limits on folders above have no effect.
 _OF_PERSON = "PrivateUsers=yes\n"
 
 
 def for_machine() -> bool:
-    """Whether units are the machine's."""
+    """Return whether units are the machine's, not the user's."""
     return os.geteuid() == 0
 
 
 def folder() -> Path:
-    """Where the units are written."""
+    """Return the folder of the units."""
     return MACHINE if for_machine() else _config() / "systemd" / "user"
 
 
 def secrets() -> Path:
-    """The file that credentials are read from."""
+    """Return the file that credentials are read from."""
     return (Path("/etc") if for_machine() else _config()) / "shp-miner" / "environment"
 
 
@@ -116,12 +116,12 @@ def _config() -> Path:
 
 
 def systemctl() -> tuple[str, ...]:
-    """The words that a command to the service manager starts with."""
+    """Return the first words of a command to the service manager."""
     return ("systemctl",) if for_machine() else ("systemctl", "--user")
 
 
 def units(job: Job) -> dict[Path, str]:
-    """The files and their text: the service, then the timer."""
+    """Return the text of each unit file: the service, then the timer."""
     own = folder() / job.name
     environment = "".join(f"\nEnvironment={_word(f'{name}={value}')}" for name, value in job.environment.items())
     places = [*job.writes, *job.exported]
@@ -151,7 +151,7 @@ def units(job: Job) -> dict[Path, str]:
 
 
 def when(job: Job) -> str:
-    """The lines of [Timer] that say when."""
+    """Return the lines of [Timer] with the times."""
     calendar = on_calendar(job.every_s, job.offset_min)
     if calendar is not None:
         spread = "RandomizedDelaySec=1min\nFixedRandomDelay=yes"
@@ -164,7 +164,7 @@ def when(job: Job) -> str:
 
 
 def on_calendar(every_s: float, offset_min: int) -> str | None:
-    """systemd.time(7)'s way to say what the crontab's five fields say, in UTC; None where nothing does."""
+    """Return a calendar expression of systemd.time(7) for the crontab's five fields, in UTC; None if there is none."""
     fields = cron.expression(every_s, offset_min)
     if fields is None:
         return None
@@ -186,31 +186,33 @@ def _plain(text: str) -> str:
 
 
 def _word(text: str, *, program: bool = False) -> str:
-    """A word of a command or an assignment, quoted. In the name of the program, no variable is looked for."""
+    """Return a quoted word of a command or an assignment. systemd does not expand variables in the program's name."""
     if program and any(character in text for character in "\"'\\"):
-        raise UsageError(f"systemd takes no program with quotes in its path: {text}.", "Install it elsewhere.")
+        raise UsageError(
+            f"systemd cannot run a program with quotes in its path: {text}.", "Install it in another folder."
+        )
     text = _specifiers(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text if program or "=" in text else text.replace("$", "$$")}"'
 
 
 def _path(place: Path, *, prefix: str = "-") -> str:
-    """A word of a list of paths, in which a backslash is a backslash; "-" for one that may be gone."""
+    """Return a quoted path of a list of paths; the prefix "-" marks a path that may be missing."""
     text = prefix + _specifiers(str(place))
     if '"' in text and "'" in text:
         raise UsageError(
-            f"systemd cannot be given the path {place}.", "Give it a name with fewer quotes, or --as cron."
+            f"systemd cannot take the path {place}, which has both kinds of quotes.", "Rename it, or use --as cron."
         )
     return f"'{text}'" if '"' in text else f'"{text}"'
 
 
 def commands(job: Job) -> list[str]:
-    """What a person types to install the printed units."""
+    """Return the commands that install the printed units."""
     start = " ".join(systemctl())
     return [f"{start} daemon-reload", f"{start} enable --now {job.name}.timer"]
 
 
 def install(job: Job) -> None:
-    """Write the units and start the timer, or leave everything as it was. Folders that a run writes to are made."""
+    """Write the units and start the timer, or change nothing. Folders that a run writes to are created."""
     new = units(job)
     _require()
     before = {path: path.read_bytes() if path.exists() else None for path in new}
@@ -232,7 +234,7 @@ def install(job: Job) -> None:
 
 
 def remove(pipeline: Path) -> bool:
-    """Stop the timer and delete the units; False where there are none."""
+    """Stop the timer and delete the units; return whether there were any."""
     own = [folder() / f"{name_of(pipeline)}.{kind}" for kind in ("timer", "service")]
     found = [path for path in own if path.exists()]
     if not found:
@@ -247,13 +249,13 @@ def remove(pipeline: Path) -> bool:
 
 def _require() -> None:
     if not programs.there("systemctl"):
-        raise UsageError("There is no program `systemctl` here.", "Use --as cron where cron runs.")
+        raise UsageError("The program `systemctl` is not installed.", "Use --as cron if cron is installed.")
 
 
 def _tell(*words: str) -> None:
     done = programs.call(*systemctl(), *words)
     if done.returncode:
-        alone = "" if for_machine() else " A service manager of your own needs a login session: see `loginctl`."
+        alone = "" if for_machine() else " A user's service manager needs a login session: see `loginctl`."
         raise TryLater(
             f"`{' '.join((*systemctl(), *words))}` failed: {programs.said(done)}.", f"Nothing changed.{alone}"
         )

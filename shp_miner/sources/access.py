@@ -1,4 +1,4 @@
-"""Where a source is and how it may be asked, and what is made of that for each platform's module."""
+"""How to reach a source, and what platform modules derive from that."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from shp_miner.sources.table import ROWS
 
 
 class Access(msgspec.Struct, kw_only=True):
-    """Where a source is and how it may be asked.
+    """Where a source is and how it may be requested.
 
-    `site` is a host ("lemmy.world") or the address of a forum that does not lie at its host's root. `url` is the API's
-    address where that is elsewhere, such as an embedded forum's. Private addresses are refused unless allowed.
+    `site` is a host ("lemmy.world"), or the address of a forum that is not at its host's root. `url` is the API's
+    address if it differs, for example an embedded forum's. Private addresses are refused unless allowed.
     """
 
     site: str | None = None
@@ -31,7 +31,7 @@ class Access(msgspec.Struct, kw_only=True):
 
 @contextmanager
 def shared(access: Access) -> Iterator[Access]:
-    """The same; where it has no clocks, with those that all runs of this person on this machine share."""
+    """Yield the same access; if it has no clocks, with those that all runs of this person on this machine share."""
     if access.clocks is not None:
         yield access
         return
@@ -42,19 +42,21 @@ def shared(access: Access) -> Iterator[Access]:
 
 
 def site_and_url(name: str, access: Access) -> tuple[str, str]:
-    """The site's name (its host, with the path of a forum that lies below it) and its address.
+    """Return the site's name (its host, with the path of a forum below it) and its address.
 
-    `name` is the platform's, one that runs on many sites. Raises UsageError where no site is given.
+    `name` is a platform that runs on many sites. Raises UsageError if no site is given.
     """
     row = ROWS[name]
     if not access.site:
-        raise UsageError(f"Which site? {name} runs on many.", f"Name it: --site {row.example_site}.")
+        raise UsageError(
+            f"No site given: {name} runs on many sites.", f"Name one, for example: --site {row.example_site}."
+        )
     url = access.site if "://" in access.site else f"https://{access.site}"
     return row.site_of(access.site), access.url or url
 
 
 def address(name: str, site: str, *asked: str | None) -> str:
-    """Where people find a site, as it was asked for: one without TLS bears http://."""
+    """Return the address of a site for people, as it was requested: http:// only for a site without TLS."""
     for one in asked:
         parts = urlsplit(one or "")
         if parts.scheme and ROWS[name].site_of(one or "") == site:
@@ -63,7 +65,7 @@ def address(name: str, site: str, *asked: str | None) -> str:
 
 
 def http_of(base: str, limits: Limits, access: Access, secrets: Sequence[str] = ()) -> Http:
-    """The API at `base`, asked within `limits` and as `access` says; `secrets` are kept out of every sentence."""
+    """Return the API at `base`, with these limits and access; `secrets` appear in no message."""
     return Http(
         base,
         limits=limits,

@@ -1,12 +1,13 @@
-"""Reddit through the Arctic Shift archive: no credentials, a guest's pace, everything back to 2005.
+"""Reddit through the Arctic Shift archive: no credentials, slow, everything back to 2005.
 
-The archive reads an item when it is posted and again some 36 hours later, and tells when that was. So what it says is
-an observation of that time and not of the moment of asking: `observed_at` is the archive's time of reading. A thread of
-the last 36 hours has the scores of its first seconds (1 or 0), observed at that age; it is worth asking for again after
-two days, and never later than that. Where the archive does not say when it read, the score is null.
+The archive reads an item when it is posted and again about 36 hours later, and reports the time. So an item is an
+observation at that time, not at the time of the request: `observed_at` is the archive's time of reading. A thread of
+the last 36 hours has the scores of its first seconds (1 or 0), observed at that age. It is worth a second request after
+two days, and none later. If the archive does not report a time, the score is null.
 
-Its text is that of the first reading, escaped as in the monthly dumps (`body_format` "reddit"). It marks what was
-deleted by the second; of that no text is passed on. What was gone at the first and back at the second is live.
+Its text is that of the first reading, escaped as in the monthly dumps (`body_format` "reddit"). The archive marks items
+that were deleted by the second reading; their text is left out. An item that was gone at the first and back at the
+second reading is live.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class _Comments(msgspec.Struct):
 
 
 def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
-    """What the archive says in a body, whatever the status: "Query timed out", "Slow down a little"."""
+    """Read a wait from a body of the archive, whatever the status: "Query timed out", "Slow down a little"."""
     if len(body) > _ERROR_BYTES:
         return None
     try:
@@ -79,7 +80,7 @@ def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) ->
         return None
     if said is None or not _BUSY.search(said):
         return None
-    return Wait(now + _BUSY_S, "says that it is too busy", retry=True)
+    return Wait(now + _BUSY_S, "reports that it is too busy", retry=True)
 
 
 #: A guest: one at a time, about one a second.
@@ -88,7 +89,7 @@ LIMITS = Limits(requests=60, interval_s=60, pause_s=1.0, signals=signals)
 
 @contextmanager
 def opened(access: Access) -> Iterator[ArcticShift]:
-    """The archive, ready to be asked. See registry.Module."""
+    """Open the archive. See registry.Module."""
     with http_of(access.url or URL, LIMITS, access) as http:
         yield ArcticShift(http, clock=access.clock)
 
@@ -111,15 +112,15 @@ class ArcticShift:
         self._listed: OrderedDict[str, Post] = OrderedDict()
 
     def verify(self, community: str) -> str:
-        """See Source. The archive's list of communities lags behind, so its posts are asked."""
+        """See Source. The archive's list of communities lags behind, so this requests posts instead."""
         name = plain_name(community)
         found = self._posts("search", {"subreddit": name, "limit": 1, "sort": "asc"})
         if not found:
-            raise BadInput(f"Arctic Shift holds no post of r/{name}.", "Check the spelling.")
+            raise BadInput(f"Arctic Shift has no posts of r/{name}.", "Check the spelling.")
         return found[0].subreddit or name
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
-        """See Source. A token is the second from which the next page goes on."""
+        """See Source. A token is the second at which the next page starts."""
         after = int(token) if token else None if since is None else since // 1_000_000 - 1
         with losing() as lost:
             rows = self._posts("search", {"subreddit": plain_name(community), **_from(after)})
@@ -132,7 +133,7 @@ class ArcticShift:
         capped = None
         if skipped:
             capped = (
-                f"More posts of r/{plain_name(community)} bear one second than a page holds; some of them are left out."
+                f"r/{plain_name(community)} has more posts in one second than a page holds; some of them are left out."
             )
         return Listing(
             [Listed(post.post_id, post.created_at) for post in posts],
@@ -141,14 +142,14 @@ class ArcticShift:
         )
 
     def thread(self, community: str, post_id: str) -> Thread:  # noqa: ARG002  (the archive's ids need none)
-        """See Source. `missing` is a lower bound where more answers bear one second than a page holds."""
+        """See Source. `missing` is a lower bound if one second has more answers than a page holds."""
         with reading(MEANINGS):
             return self._thread(post_id)
 
     def _thread(self, post_id: str) -> Thread:
         post = self._listed.pop(post_id, None) or next(iter(self.again([post_id], []).posts), None)
         if post is None:
-            raise Unreadable("missing", f"Arctic Shift holds no post {post_id}.")
+            raise Unreadable("missing", f"Arctic Shift has no post {post_id}.")
         answers: dict[str, Answer] = {}
         after: int | None = None
         missing = 0
@@ -165,7 +166,7 @@ class ArcticShift:
                 return Thread(post, list(answers.values()), missing)
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
-        """See Source. What the archive holds no longer was taken out of it on request."""
+        """See Source. An item that is absent was removed from the archive on request."""
         answered = [answer_id for _, answer_id in answer_ids]
         posts = [row for ids in _batches(post_ids) for row in self._posts("ids", {"ids": ids})]
         comments = [row for ids in _batches(answered) for row in self._comments("ids", {"ids": ids})]
@@ -198,7 +199,7 @@ class ArcticShift:
             return each(rows, lambda row: self._item(kind, row, made))
         except Lost as lost:
             hint = "Check this machine's clock." if lost.reason == "time_in_future" else _HINT
-            raise BadInput(f"Arctic Shift says what cannot be: {lost.what}.", hint) from None
+            raise BadInput(f"Arctic Shift sent an invalid value: {lost.what}.", hint) from None
 
     def _item(self, kind: str, row: Any, made: type[T]) -> T:
         """A row as an item, with the time at which the archive read it. Raises Lost."""
@@ -237,4 +238,4 @@ def _batches(ids: Sequence[str]) -> list[str]:
 
 def _refusal(said: str | None) -> BadInput:
     what = re.sub(r"[^\w '.,:-]", "", said or "no reason given")[:80]
-    return BadInput(f"Arctic Shift refused a question ({what}).", "Check the name of the community.")
+    return BadInput(f"Arctic Shift refused a request ({what}).", "Check the name of the community.")

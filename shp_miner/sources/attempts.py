@@ -1,6 +1,6 @@
-"""Attempts at one request: sent, read within bounds, and repeated after a pause where that may help.
+"""Attempts at one request: sent, read within limits, and repeated after a pause if that may help.
 
-Every request of every source goes through here, those that PRAW wants to send, too.
+Every request of every source goes through here, also those of PRAW.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _NO_ADDRESS = frozenset((socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket
 
 
 class Silent(Instead, TryLater):
-    """An empty body with a good status, again and again."""
+    """An empty body with a good status, on every attempt."""
 
 
 class Again(Exception):
     """An attempt failed and may be repeated.
 
-    `told`: the site said when, and its clock is set; `empty`: the answer had no body.
+    `told`: the site named a wait, and its clock is set. `empty`: the answer had no body.
     """
 
     def __init__(self, why: str, *, told: bool = False, empty: bool = False) -> None:
@@ -49,10 +49,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def repeated(pace: Pace, path: str, attempt: Callable[[int], T]) -> T:
-    """The result of the first attempt that does not raise Again; `attempt` is told its number, from 1.
+    """Return the result of the first attempt that does not raise Again; `attempt` gets its number, from 1.
 
-    Pauses between attempts are the pace's, which knows the clock and the budget. Raises TryLater (Silent where the
-    last answer was empty) when the limits' attempts are used up; `path` is what the sentence calls the request.
+    Pace makes the pauses between attempts, because it has the clock and the budget. Raises TryLater (Silent if the last
+    answer was empty) after the last attempt; `path` names the request in messages.
     """
     attempts = pace.limits.attempts
     failed = Again("was not asked")
@@ -70,9 +70,9 @@ def repeated(pace: Pace, path: str, attempt: Callable[[int], T]) -> T:
 
 
 def exchange(client: httpx2.Client, request: httpx2.Request, limits: Limits) -> Answer | None:
-    """The answer to a request that is sent once, without following redirects; None where it is larger than allowed.
+    """Send a request once, without following redirects, and return its answer; None if it is larger than allowed.
 
-    Raises Again (it took too long) and the library's errors, which `failure` puts into words.
+    Raises Again (it took too long) and the library's errors, which `failure` turns into ours.
     """
     deadline = time.monotonic() + limits.total_s
     answer = client.send(request, stream=True, follow_redirects=False)
@@ -93,7 +93,7 @@ def exchange(client: httpx2.Client, request: httpx2.Request, limits: Limits) -> 
 
 
 def failure(error: Exception, host: str, *, answered: bool) -> Exception | None:
-    """What an error of the library means: Again, or why it is of no use; None where nobody knows.
+    """Return the meaning of a library's error: Again, or an error that ends the request; None if it is unknown.
 
     `answered` says whether the host has answered before.
     """
@@ -117,7 +117,7 @@ def failure(error: Exception, host: str, *, answered: bool) -> Exception | None:
 _WHYS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((httpx2.TimeoutException,), "did not answer in time"),
     ((httpx2.ConnectError, httpx2.ProxyError), "could not be reached"),
-    ((httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.DecodingError), "broke off its answer"),
+    ((httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.DecodingError), "cut off its answer"),
 )
 
 

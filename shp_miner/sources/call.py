@@ -1,4 +1,4 @@
-"""One request to a site: sent, repeated where that may help, followed within the site, read, or put into words."""
+"""One request to a site: sent, repeated, redirected within the site, and read or turned into an error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Unexpected(Instead, BadInput):
 
 @dataclass
 class Site:
-    """What all requests to a site have in common, and what they have found."""
+    """What all requests to a site share."""
 
     base: httpx2.URL
     limits: Limits
@@ -57,7 +57,7 @@ class Site:
 
     @property
     def host(self) -> str:
-        """The host with its port, if that is unusual: what sentences call the site."""
+        """The host, with its port if it is unusual: the name of the site in messages."""
         return self.pace.host
 
     def count(self) -> None:
@@ -83,7 +83,7 @@ class Call:
         }
 
     def fetch(self, kind: type[T], strict: bool) -> T:
-        """The answer as `kind`, after as many attempts as the limits allow."""
+        """Return the answer as `kind`, after as many attempts as the limits allow."""
         with _quiet_libraries():
             return repeated(
                 self._site.pace, self._hidden(self._path), lambda number: self._attempt(number, kind, strict)
@@ -100,14 +100,14 @@ class Call:
             if answer.status not in _REDIRECTS:
                 return self._read(answer, kind, strict, redirected=hop > 0)
             url, params = self._target(url, answer), {}
-        raise self._bad(f"sends {{path}} on more than {_MAX_REDIRECTS} times")
+        raise self._bad(f"redirects {{path}} more than {_MAX_REDIRECTS} times")
 
     def _url(self) -> httpx2.URL:
         try:
             return httpx2.URL(f"{self._site.base}".rstrip("/") + self._path)
         except httpx2.InvalidURL:
             pass
-        raise self._bad("has no such path as {path}")
+        raise self._bad("cannot be asked for {path}: the path is not valid")
 
     # -- sending ------------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Call:
         self._site.count()
         answer = exchange(self._site.client, request, limits)
         if answer is None:
-            raise self._bad(f"answered {{path}} with more than {limits.max_bytes:,} bytes", "Nothing of it was kept.")
+            raise self._bad(f"answered {{path}} with more than {limits.max_bytes:,} bytes", "The answer was discarded.")
         self._site.answered = True
         return answer
 
@@ -146,7 +146,7 @@ class Call:
         except httpx2.InvalidURL:
             location, target = "", url
         if not location or (self._verb != "GET" and answer.status not in (307, 308)):
-            raise self._bad("sends {path} on to nowhere")
+            raise self._bad("redirects {path} to no valid address")
         below = target.path.removeprefix(self._site.base.path.rstrip("/"))
         if is_login(below):
             raise self._login(answer)
@@ -154,7 +154,7 @@ class Call:
         upgraded = (url.scheme, target.scheme) == ("http", "https") and target.host == url.host
         if not same and not upgraded:
             where = f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}"
-            raise self._bad(f"sends {{path}} on to another site, {where}", "If that is the site you mean, name it.")
+            raise self._bad(f"redirects {{path}} to another site, {where}", "If you mean that site, use its address.")
         self._site.encrypted = self._site.encrypted or upgraded
         return target
 
@@ -172,10 +172,10 @@ class Call:
         try:
             return decode(body, kind, strict)
         except NotJson:
-            failure: Exception = Again("answered with what is not JSON", empty=not body.strip())
+            failure: Exception = Again("sent an answer that is not JSON", empty=not body.strip())
         except WrongShape as error:
             failure = self._bad(
-                f"answered {{path}} in an unknown shape: {error}", "It may be another software or version than said."
+                f"answered {{path}} in an unknown shape: {error}", "The site may run other software or another version."
             )
         raise failure
 
@@ -188,16 +188,16 @@ class Call:
         text = f"{self._site.host} answered {self._path} with status {status}{what and f' ({what})'}."
         if status < 300:
             text = f"{self._site.host} answered {self._path} with {what} instead of JSON."
-            hint = "Check the address: it may be another software than said, or not open to everyone."
+            hint = "Check the address: the site may run other software or require a login."
         elif kind is Refused:
-            hint = "Check the credentials, and whether it is open to everyone."
+            hint = "Check the credentials and whether the site is public."
         else:
             hint = "Check the address and the name of the community."
         return self._instead(kind(self._hidden(text), hint), answer, page)
 
     def _login(self, answer: Answer) -> Exception:
-        text = self._hidden(f"{self._site.host} sends {self._path} on to a log-in page.")
-        error = self._instead(Refused(text, "Only what everybody may read is crawled."), answer, page=False)
+        text = self._hidden(f"{self._site.host} redirects {self._path} to a log-in page.")
+        error = self._instead(Refused(text, "Only public content is crawled."), answer, page=False)
         error.login = True
         return error
 

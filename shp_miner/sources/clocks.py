@@ -1,4 +1,4 @@
-"""Clocks of hosts in a file, so that every run of a person on this machine keeps the same pace, whatever its store."""
+"""Clocks of hosts in a file, so that all runs of a person on this machine share one pace."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ Result = TypeVar("Result")
 
 
 def default_path() -> Path:
-    """Where the file lies unless told otherwise: the user's folder for state, as the XDG base directories say."""
+    """Return the default path of the file: the user's state folder of the XDG base directories."""
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "shp-miner" / "hosts.sqlite"
 
 
 class FileClocks:
-    """Clocks by key (see pace.Clocks) in an SQLite file. Keys name hosts and methods, nothing else.
+    """Clocks by key (see pace.Clocks) in an SQLite file. Keys contain only hosts and methods.
 
-    A damaged file is set aside and begun anew, with a wait for every host. Raises BadInput where the file cannot be
-    used. `now` tells the time in seconds since 1970.
+    A damaged file is set aside and created again, with a wait for every host. Raises BadInput if the file cannot be
+    used. `now` gives the time in seconds since 1970.
     """
 
     def __init__(self, path: Path | None = None, now: Callable[[], float] = time.time) -> None:
@@ -53,7 +53,7 @@ class FileClocks:
             self._guarded(lambda _: None)
         except (sqlite3.DatabaseError, OSError) as error:
             raise from_os_error(error, f"opening {self.path}") or BadInput(
-                f"{self.path} cannot be used: {error}.", "Delete it: it only holds how long to wait for which host."
+                f"{self.path} cannot be used: {error}.", "Delete it: it holds only the waiting time of each host."
             ) from error
 
     def until(self, key: str) -> float:
@@ -125,9 +125,14 @@ class FileClocks:
             for rest in ("-journal", "-wal", "-shm"):  # they are the damaged file's
                 self.path.with_name(f"{self.path.name}{rest}").unlink(missing_ok=True)
             with transaction(self._opened()):
-                _write(self._opened(), _EVERY, self._now() + _AFTER_LOSS_S, "how long to wait for it was lost")
+                _write(
+                    self._opened(),
+                    _EVERY,
+                    self._now() + _AFTER_LOSS_S,
+                    "may have asked for a pause (the record was lost)",
+                )
             log.warning(
-                "%s is damaged and was set aside as %s: every host is asked again in %d seconds, not before.",
+                "%s is damaged and was set aside as %s: requests to all hosts wait %d seconds.",
                 self.path, aside.name, _AFTER_LOSS_S,
             )  # fmt: skip
 

@@ -1,9 +1,8 @@
-"""Connections to public addresses only, each request within a time limit as a whole.
+"""Connections to public addresses only, each request within one time limit.
 
-The addresses that a name stands for are looked up here, checked here, and connected to as they were checked, so a name
-server that answers otherwise a moment later gains nothing. What this does not cover: a proxy from the environment does
-its own look-ups (only addresses written out in the URL are checked then), a client that the caller brought is used as
-it is, and the system's look-up of a name has the system's own time limit.
+Names are resolved and checked here, and the connection uses the checked address. A name server that answers differently
+a moment later gains nothing. Not covered: a proxy from the environment resolves names itself (only addresses written in
+the URL are checked then); a client of the caller is used as it is; the system's resolver has its own time limit.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _KEEP_S = 20.0
 
 
 def transport(base: httpx2.URL, allow_private: bool) -> httpx2.BaseTransport:
-    """How requests to `base` are to travel. Raises BadInput for an address that may not be asked."""
+    """Return the transport for requests to `base`. Raises BadInput for an address that is not allowed."""
     if not allow_private:
         _refuse_written_out(base.host)
     proxy = None if _local(base.host) or proxy_bypass(base.host) else getproxies().get(base.scheme)
@@ -39,14 +38,14 @@ def transport(base: httpx2.URL, allow_private: bool) -> httpx2.BaseTransport:
         return Transport(allow_private)
     if not proxy.startswith(("http://", "https://")):
         raise UsageError(
-            f"The proxy that the environment names for {base.scheme} is not an HTTP proxy.",
+            f"The environment's proxy for {base.scheme} is not an HTTP proxy.",
             f"Name {base.host} in NO_PROXY, or set an address that starts with http://.",
         )
     return httpx2.HTTPTransport(proxy=proxy, verify=_tls())
 
 
 class Transport(httpx2.BaseTransport):
-    """HTTP/1.1 over connections that are checked and timed. The limit of a request is its extension "total_s"."""
+    """HTTP/1.1 over connections that are checked and timed. The extension "total_s" is a request's time limit."""
 
     def __init__(self, allow_private: bool) -> None:
         self._deadline = _Deadline()
@@ -57,7 +56,7 @@ class Transport(httpx2.BaseTransport):
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request; the body of the answer is read by whoever takes it, in the same thread."""
+        """Send a request. The caller reads the body of the answer, in the same thread."""
         self._deadline.start(request.extensions["total_s"])
         url = request.url
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
@@ -116,7 +115,7 @@ class _Deadline(threading.local):
         """The time limit of the next step, which ends with the request's."""
         left_s = self.at - time.monotonic()
         if left_s <= 0:
-            raise over("the answer as a whole took too long")
+            raise over("the whole answer took too long")
         return left_s if timeout is None else min(left_s, timeout)
 
 
@@ -151,7 +150,7 @@ class _Backend(httpcore2.SyncBackend):
                     raise
             else:
                 return _Timed(inner, self._deadline)
-        raise httpcore2.ConnectError("the name stands for no address")
+        raise httpcore2.ConnectError("the name has no address")
 
 
 class _Timed(httpcore2.NetworkStream):
@@ -190,7 +189,7 @@ def _tls() -> ssl.SSLContext:
 
 
 def public(address: str) -> bool:
-    """Whether an address belongs to the internet at large: not private, loopback, link-local, reserved or multicast."""
+    """Whether an address is on the public internet: not private, loopback, link-local, reserved or multicast."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         carried = ip.ipv4_mapped or ip.sixtofour or (IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
@@ -220,8 +219,8 @@ def _local(host: str) -> bool:
 
 
 def _not_public(host: str, address: str) -> BadInput:
-    named = f"{host} is" if host == address else f"{host} stands for {address}, which is"
+    named = f"{host} is" if host == address else f"{host} resolves to {address}, which is"
     return BadInput(
         f"{named} not an address of the public internet.",
-        "Where it is a site of your own, allow it: --allow-private (in a pipeline, or in Python, allow_private).",
+        "If it is your own site, pass --allow-private (in a pipeline or in Python: allow_private).",
     )

@@ -1,4 +1,4 @@
-"""The bodies of answers: JSON into typed structs, or a sentence on what it was instead."""
+"""Decoding the bodies of answers: JSON into typed structs, or an error that says what came instead."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*([_.-][A-Za-z0-9]+)*")
 
 
 class Instead:
-    """What came in the place of an answer: a base of the errors that tell of it.
+    """Something that came instead of an answer: a base of the errors that report it.
 
-    `status` and `body` are for the source, which may know the reason; no sentence may show the body. `page`: the body
-    is a web page. `login`: a redirect led, or was about to lead, to a log-in page.
+    `status` and `body` are for the source, which may know the reason; no message shows the body. `page`: the body is a
+    web page. `login`: a redirect led, or would have led, to a log-in page.
     """
 
     status: int = 0
@@ -51,7 +51,7 @@ class Instead:
 
     @property
     def spoken(self) -> bool:
-        """Whether the API itself may have said this: only then is the body a JSON object."""
+        """Whether the API itself may have sent this: the body is a JSON object."""
         try:
             msgspec.json.decode(self.body, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -59,7 +59,7 @@ class Instead:
         return True
 
     def what(self) -> str:
-        """What it is, for a sentence: a web page, nothing at all, or the code word of a refusal if it has one."""
+        """Describe it for a message: a web page, an empty body, or the code word of a refusal."""
         if self.page:
             return page_kind(self.body)
         if not self.body.strip():
@@ -68,7 +68,7 @@ class Instead:
 
 
 class NotJson(Exception):
-    """The body is no JSON: cut off, garbled or empty."""
+    """The body is not JSON: cut off, garbled or empty."""
 
 
 class WrongShape(Exception):
@@ -81,7 +81,7 @@ def _decoder(kind: Any, strict: bool) -> msgspec.json.Decoder[Any]:
 
 
 def decode(body: bytes, kind: type[T], strict: bool) -> T:
-    """The body as `kind`. Raises NotJson and WrongShape."""
+    """Return the body as `kind`. Raises NotJson and WrongShape."""
     try:
         answer: T = _decoder(cast(Any, kind), strict).decode(body)
         return answer
@@ -151,16 +151,16 @@ def is_html(body: bytes, headers: Mapping[str, str]) -> bool:
 
 
 def is_login(path: str) -> bool:
-    """Whether a path below a site's own is where people log in: "/login", "/session/sso", "/users/sign_in".
+    """Whether a path of a site is a log-in page: "/login", "/session/sso", "/users/sign_in".
 
-    Only its start counts: what stands further behind may be the name of a topic.
+    Only its start counts: later parts may be the name of a topic.
     """
     parts = [*(part for part in path.lower().split("/") if part and part != "api"), "", ""]
     return parts[0] in _LOGIN_PARTS or (parts[0] in _ACCOUNT_PARTS and parts[1] in _LOGIN_PARTS)
 
 
 def page_kind(body: bytes) -> str:
-    """What kind of web page it is. Never its words: they may be somebody's."""
+    """Return the kind of a web page, never its words: they may be personal."""
     body = body[:_PAGE_BYTES]
     if _ROBOT_CHECK.search(body):
         return "a check for robots"
@@ -170,7 +170,7 @@ def page_kind(body: bytes) -> str:
 
 
 def code(body: bytes) -> str:
-    """The code word of a refusal ("couldnt_find_community"); nothing where it has none. Sentences are left alone."""
+    """Return the code word of a refusal ("couldnt_find_community"), empty without one. Sentences do not count."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Discourse forums, through the JSON that stands beside each of their pages.
+"""Discourse forums, through the JSON version of each page.
 
-A topic costs one request for its first 20 posts and one for each 20 more. Topics are listed by activity, so a topic
-comes up again when it is answered; likes move nothing, so scores are read again by age.
+A topic costs one request for its first 20 posts and one for each 20 more. Topics are listed by activity, so a topic is
+listed again when it is answered. Likes do not count as activity, so scores are read again by age.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _LIMITED = msgspec.json.Decoder(_Limited)
 
 
 def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
-    """What a body asks for: `extras.wait_seconds` of a refusal."""
+    """Read the wait that a refusal requests: `extras.wait_seconds`."""
     if status != 429:
         return None
     try:
@@ -84,7 +84,7 @@ LIMITS = Limits(requests=100, interval_s=60, burst=10, signals=signals)
 
 @contextmanager
 def opened(access: Access) -> Iterator[Discourse]:
-    """A forum, ready to be asked. See registry.Module."""
+    """Open a forum. See registry.Module."""
     site, url = site_and_url(Discourse.name, access)
     with http_of(url, LIMITS, access) as http:
         yield Discourse(http, site, address(Discourse.name, site, access.site, url))
@@ -113,7 +113,7 @@ class _MorePosts(msgspec.Struct):
 class Discourse:
     """A Discourse forum. A community is a category by its slug ("support", "support/linux"), or "latest" for all.
 
-    A category stands for its own topics; a sub-category is a community by itself, so that no topic is in two.
+    A category has its own topics only; a sub-category is a separate community, so no topic is in two.
     """
 
     name = "discourse"
@@ -132,7 +132,7 @@ class Discourse:
         self._door = Door(lambda name: self.listing(name, since=None, token=None).threads, self._topic, site)
 
     def verify(self, community: str) -> str:
-        """The category's slug with those above it."""
+        """Return the category's slug with those above it."""
         if community.lower() == WHOLE_SITE:
             self.listing(WHOLE_SITE, since=None, token=None)
             return WHOLE_SITE
@@ -140,7 +140,7 @@ class Discourse:
         return names(self._categories.values())[number]
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
-        """A page of topics by activity; `since` cannot be asked for."""
+        """Return a page of topics by activity; `since` is not supported."""
         page = int(token or 0)
         params: dict[str, str | int | None] = {"order": "activity", "page": page or None}
         path = "/latest.json"
@@ -152,7 +152,7 @@ class Discourse:
         if found is None:
             if community == WHOLE_SITE:
                 raise self._other_software()
-            raise BadInput(f"{self.site} has no category {community!r} that the public can read any more.")
+            raise BadInput(f"{self.site} no longer has a public category {community!r}.")
         topics = found.topic_list.topics
         return Listing(
             [Listed(str(one.id), to_us(one.bumped_at), bool(one.pinned or one.pinned_globally)) for one in topics],
@@ -160,7 +160,7 @@ class Discourse:
         )
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """The topic with all posts that answer its opening one; asks for all others too, 20 at a time."""
+        """Return the topic with all posts that answer its opening post; the others are requested too, 20 at a time."""
         try:
             topic = self._topic(community, post_id)
         except Unreadable as refused:
@@ -215,12 +215,12 @@ class Discourse:
         known = names(self._categories.values())
         if len(matches) > 1:
             named = " and ".join(sorted(known[number] for number in matches))
-            raise BadInput(f"{self.site} has several categories {wanted!r}: {named}.", "Name one by its whole path.")
+            raise BadInput(f"{self.site} has several categories {wanted!r}: {named}.", "Name one by its full path.")
         if not matches:
             near = get_close_matches(wanted, sorted(known.values()), n=3, cutoff=0.4) or sorted(known.values())[:5]
             raise BadInput(
-                f"{self.site} has no category {wanted!r} that the public can read.",
-                f"Categories it has: {', '.join(near)}. `{WHOLE_SITE}` stands for all.",
+                f"{self.site} has no public category {wanted!r}.",
+                f"Its categories: {', '.join(near)}. `{WHOLE_SITE}` reads all of them.",
             )
         return matches[0]
 
@@ -251,7 +251,7 @@ class Discourse:
     def _named(self, error: Error) -> Error:
         if isinstance(error, BadInput):
             return self._other_software(error)
-        return NotAllowed(f"{self.site} shows its topics to members only.", "Only what the public can read is crawled.")
+        return NotAllowed(f"{self.site} shows its topics to members only.", "Only public content is crawled.")
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
         return other_software(self._http, self.site, self.name, error)

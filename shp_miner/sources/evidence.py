@@ -1,7 +1,7 @@
-"""What an answer that is none says of a thread, told once for all sources, and what of a whole community.
+"""What a refusal means for a thread and for its community, for all sources.
 
-Each source names in one `Meanings` which of its platform's refusals mean what; a web page, an empty body and a log-in
-mean the same everywhere. docs/crawling.md has the table.
+Each source lists in one `Meanings` what its platform's refusals mean. A web page, an empty body and a log-in mean the
+same everywhere. docs/crawling.md has the table.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ _WITNESSES = 3
 class Meanings(msgspec.Struct, frozen=True, kw_only=True):
     """What a platform's own refusals (JSON objects) of one thread mean: by code word, else by status.
 
-    What is in neither is no evidence: the answer is an error, and the thread waits. `own`: keys with the types of their
-    values, of which the platform's own refusals hold one. Gateways and guards before a site refuse in JSON, too.
+    A refusal in neither mapping is no evidence: the answer is an error, and the thread waits. `own` has keys and the
+    types of their values; each of the platform's own refusals has one of them. Gateways and guards before a site refuse
+    in JSON too.
     """
 
     words: Mapping[str, Evidence] = MappingProxyType({})
@@ -34,14 +35,14 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
     own: Mapping[str, type] = MappingProxyType({})
 
     def spoken(self, answer: Instead) -> bool:
-        """Whether the platform itself said this."""
+        """Whether the platform itself sent this answer."""
         if not answer.spoken:
             return False
         said = json.loads(answer.body)
         return not self.own or any(isinstance(said.get(name), kind) for name, kind in self.own.items())
 
     def of(self, answer: Instead, word: str | None = None) -> Evidence | None:
-        """What an answer is evidence of, None where it is of nothing. `word` is its code word where it is known."""
+        """Return what an answer is evidence of, None for nothing. `word` is its code word if it is known."""
         if answer.login:
             return "closed"
         if not self.spoken(answer):
@@ -51,7 +52,7 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def reading(meanings: Meanings) -> Iterator[None]:
-    """Raises Unreadable in the place of a refusal, or of a wall (`at_the_door`), that is evidence of something."""
+    """Raise Unreadable instead of a refusal or a wall (`at_the_door`) that is evidence of something."""
     try:
         yield
     except (Refused, Unexpected, TryLater) as error:
@@ -63,7 +64,7 @@ def reading(meanings: Meanings) -> Iterator[None]:
 
 
 def at_the_door(error: BaseException | None, meanings: Meanings) -> TryLater | None:
-    """What to raise where a wall stands before a listing; None where the platform itself said something."""
+    """Return the error for a wall instead of a listing; None if the platform itself answered."""
     if not isinstance(error, (Refused, Unexpected)) or meanings.spoken(error) or error.login:
         return None
     # Pages of other software hold captchas, too; who guards a site does not deny that a path is there.
@@ -72,16 +73,16 @@ def at_the_door(error: BaseException | None, meanings: Meanings) -> TryLater | N
         return None
     return TryLater(
         error.message,
-        "Something before the site keeps programs out. Run the same command later; where that stays, leave it out.",
+        "A guard before the site blocks programs. Run the same command later; if this persists, leave the site out.",
     )
 
 
 class Door:
-    """Tells a thread that is refused from a community that is closed.
+    """Distinguishes a refused thread from a closed community.
 
-    Platforms answer alike for a thread that is gone and for one that only members may read. So whoever is refused a
-    thread looks at the listing and at another thread of it, before anything is thought to be gone: two requests, and up
-    to two more where the first threads of the listing cannot be read either.
+    Platforms answer the same for a deleted thread and for a thread that only members may read. So after a refusal the
+    door reads the listing and another thread of it, before any thread counts as gone: two requests, and up to two more
+    if the first threads of the listing cannot be read either.
     """
 
     def __init__(
@@ -101,13 +102,13 @@ class Door:
         self._closed: dict[str, Unreadable] = {}
 
     def opened(self, community: str) -> None:
-        """A thread of the community could be read."""
+        """Note that a thread of the community could be read."""
         self._closed.pop(community, None)
 
     def judged(self, community: str, post_id: str, refused: Unreadable) -> Unreadable:
-        """What the refusal of a thread is worth beside its community. Raises TryLater.
+        """Return the evidence of a refused thread, in the light of its community. Raises TryLater.
 
-        What was found closed stays so for this run, until a thread can be read.
+        A community that was found closed stays closed for this run, until one of its threads can be read.
         """
         if refused.evidence == "wall":
             return refused

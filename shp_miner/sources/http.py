@@ -1,10 +1,10 @@
-"""One site's API, asked politely: paced, patient, bounded, and never telling a secret.
+"""Polite requests to one site's API: paced, repeated, limited, and without secrets in messages.
 
     with Http("https://lemmy.example", limits=LEMMY, clocks=clocks, budget=budget) as http:
         page = http.get("/api/v3/post/list", PostList, params={"limit": 50}, method="post/list")
 
-Beside it: limits.py (what platforms allow and how they say that it was too much), pace.py (clocks, budgets, waiting),
-call.py (one request), attempts.py (its repetitions), connect.py (which addresses), decode.py (bodies).
+Beside it: limits.py (what platforms allow, and their signals for too many requests), pace.py (clocks, budgets,
+waiting), call.py (one request), attempts.py (its repetitions), connect.py (which addresses), decode.py (bodies).
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Http:
-    """One site's API, at `base` (which may have a path). May be used by several threads.
+    """One site's API, at `base` (which may have a path). Several threads may use it.
 
-    `clocks` shares limits and asked-for waits with other processes; without it they last as long as this object.
-    `headers` go with every request; the values of those named like credentials, and `secrets`, are kept out of every
-    sentence. `client` is used as it is, without the check of addresses. `jitter` spreads the pauses after failures.
+    `clocks` shares limits and requested waits with other processes; without it they last as long as this object.
+    `headers` go with every request; credentials among their values, and `secrets`, appear in no message. `client` is
+    used as it is, without the check of addresses. `jitter` spreads the pauses after failures.
     """
 
     def __init__(  # noqa: PLR0913 - each is a part that tests or callers exchange
@@ -101,12 +101,12 @@ class Http:
 
     @property
     def encrypted(self) -> bool:
-        """Whether the site was seen to send requests on from http:// to https://."""
+        """Whether the site has redirected requests from http:// to https://."""
         return self._site.encrypted
 
     @property
     def requests(self) -> int:
-        """How many requests were sent so far, with repetitions and redirects."""
+        """The number of requests sent so far, with repetitions and redirects."""
         return self._site.requests
 
     def __enter__(self) -> Http:
@@ -147,9 +147,9 @@ class Http:
         method: str = "",
         strict: bool = True,
     ) -> T | None:
-        """As `get`, and None where the API itself says that there is nothing (404, 410, and JSON).
+        """As `get`, and None if the API itself answers that the item does not exist (404, 410, and JSON).
 
-        A web page or an empty body with these statuses says no such thing: a proxy or another program wrote it.
+        A web page or an empty body with these statuses does not count: a proxy or another program wrote it.
         """
         try:
             return self.get(path, type, params=params, method=method, strict=strict)
@@ -168,7 +168,7 @@ class Http:
         method: str = "",
         strict: bool = True,
     ) -> T:
-        """As `get`, for what an API wants posted. It is repeated after failures, so it must only read."""
+        """As `get`, for calls that an API wants posted. It is repeated after failures, so the call must only read."""
         content = None if json is None else msgspec.json.encode(json)
         return Call(self._site, "POST", path, params, method, content).fetch(type, strict)
 
@@ -179,11 +179,11 @@ def _address(base: str) -> httpx2.URL:
     try:
         url = httpx2.URL(base.rstrip("/"))
     except httpx2.InvalidURL:
-        raise UsageError("The site's address is no URL.", wanted) from None
+        raise UsageError("The site's address is not a URL.", wanted) from None
     if url.scheme not in _PORTS or not _HOST.fullmatch(url.raw_host):
         raise UsageError("The site's address does not start with https:// and a host.", wanted)
     if url.userinfo or url.query or url.fragment:
-        raise UsageError("The site's address holds more than a host and a path.", wanted)
+        raise UsageError("The site's address has more than a host and a path.", wanted)
     return url
 
 
@@ -191,7 +191,7 @@ def _sound(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not value.isascii() or not value.isprintable():
             raise UsageError(
-                f"The header {name} holds a line break or a character that headers cannot carry.",
+                f"The header {name} contains a line break or a character that headers cannot carry.",
                 "Check the credential for stray characters.",
             )
     return headers

@@ -1,7 +1,7 @@
-"""Lemmy: an instance's own communities, through API v4 (Lemmy 1.0) where it is there, else v3. No account is needed.
+"""Lemmy: the communities of one instance, through API v4 (Lemmy 1.0) if available, else v3. No account is needed.
 
-Instances count votes apart and hold back deletions they did not hear of, so a community is read on its home instance
-only. What is deleted or removed stays as a stub that says so, or is not handed out any more.
+Instances count votes separately and may not hear of deletions elsewhere, so a community is read on its home instance
+only. A deleted or removed item stays as a marked stub, or is not returned any more.
 """
 
 from __future__ import annotations
@@ -54,14 +54,17 @@ _TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\
 
 @contextmanager
 def opened(access: Access) -> Iterator[Lemmy]:
-    """An instance, ready to be asked. See registry.Module."""
+    """Open an instance. See registry.Module."""
     site, url = site_and_url(Lemmy.name, access)
     with http_of(url, LIMITS, access) as http:
         yield Lemmy(http, site)
 
 
 class Lemmy:
-    """The communities that live on one instance. `site` is its host; `http` asks it. See shp_miner.sources.source."""
+    """The communities of one instance.
+
+    `site` is its host; `http` sends its requests. See shp_miner.sources.source.
+    """
 
     name = "lemmy"
     platform = "lemmy"
@@ -78,7 +81,10 @@ class Lemmy:
         self._door = Door(self._open, lambda _, post_id: self._post(post_id), site)
 
     def verify(self, community: str) -> str:
-        """The name as the instance writes it. BadInput: no such community, or one that lives elsewhere or is closed."""
+        """Return the name as the instance writes it.
+
+        BadInput: the community does not exist, is closed, or is elsewhere.
+        """
         name = self._local_name(community)
         try:
             found = self._api().community(name)
@@ -86,15 +92,17 @@ class Lemmy:
             if _reason(error) in _NO_SUCH:
                 raise BadInput(
                     f"There is no community {name} on {self.site}, or it was removed.",
-                    f"https://{self.site}/communities lists those there are.",
+                    f"https://{self.site}/communities lists its communities.",
                 ) from error
             raise self._named(error) from error
         if found.removed or found.deleted:
             by = "its moderators" if found.deleted else "the instance's administrators"
-            raise BadInput(f"The community {name} on {self.site} was closed by {by}.", "Nothing can be read there.")
+            raise BadInput(
+                f"The community {name} on {self.site} was closed by {by}.", "Leave it out: nothing can be read there."
+            )
         if found.visibility.replace("_", "").lower() in _MEMBERS_ONLY:
             raise NotAllowed(
-                f"The community {name} on {self.site} is open to its members only.", "Choose one that all may read."
+                f"The community {name} on {self.site} is open to its members only.", "Choose a public community."
             )
         if not found.local:
             raise self._elsewhere(name, urlsplit(found.ap_id).hostname or "another instance")
@@ -106,7 +114,7 @@ class Lemmy:
         return self.listing(community, since=None, token=None).threads
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
-        """A page of posts, newest first. Lemmy cannot start at a time, so `since` is not used."""
+        """Return a page of posts, newest first. Lemmy cannot start at a time, so `since` is not used."""
         name = self._local_name(community)
         try:
             page = self._api().posts(name, token)
@@ -115,14 +123,14 @@ class Lemmy:
         for view in page.items:
             if view.community.name.lower() != name.lower():
                 raise BadInput(
-                    f"{self.site} lists posts of {view.community.name} where those of {name} were asked for.",
-                    "This release of Lemmy is not understood; please report its version.",
+                    f"{self.site} lists posts of {view.community.name} instead of {name}.",
+                    "This release of Lemmy is not supported; please report its version.",
                 )
         listed = [_listed(view.post) for view in page.items]
         return Listing(listed, page.next_page if listed else None)
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """The post and its direct replies, in two requests; more where there are 300 replies or above."""
+        """Return the post and its direct replies, in two requests; more from 300 replies on."""
         try:
             view = self._post(post_id)
         except Unreadable as refused:
@@ -140,7 +148,7 @@ class Lemmy:
             raise Unreadable("closed", error.message) from error
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
-        """Items by id. Lemmy has no call for many ids, so the threads that hold them are read."""
+        """Return items by id. Lemmy has no call for many ids, so their threads are read."""
         found = Items([], [])
         wanted = set(answer_ids)
         for post_id in dict.fromkeys([*post_ids, *(post for post, _ in answer_ids)]):
@@ -183,7 +191,7 @@ class Lemmy:
 
     def _private(self) -> NotAllowed:
         return NotAllowed(
-            f"The instance {self.site} is private: it can be read with an account only.", "Choose a public instance."
+            f"The instance {self.site} is private: only users with an account can read it.", "Choose a public instance."
         )
 
     def _named(self, error: Refused | Unexpected) -> Error:
@@ -198,7 +206,7 @@ class Lemmy:
 
     def _elsewhere(self, name: str, host: str) -> BadInput:
         return BadInput(
-            f"The community {name} lives on {host}; {self.site} has a copy with other scores.",
+            f"The community {name} belongs to {host}; {self.site} has a copy with other scores.",
             f"Crawl it there: {name}@{host} with the site {host}.",
         )
 
@@ -362,7 +370,7 @@ def _time_us(text: str) -> int:
     except ValueError as error:
         raise BadInput(
             f"A time in an answer of this Lemmy instance cannot be read: {text!r:.40}.",
-            "This release of Lemmy is not understood; please report its version.",
+            "This release of Lemmy is not supported; please report its version.",
         ) from error
     since = time - datetime(1970, 1, 1, tzinfo=UTC)
     return since // timedelta(microseconds=1) + int((parts[2] or "0").ljust(6, "0")[:6])

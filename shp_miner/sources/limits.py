@@ -1,8 +1,9 @@
-"""How much a site may be asked, and how it says that it was too much. The numbers are in each platform's module.
+"""Limits of requests to a site, and its signals for too many requests.
 
-Platforms say so in headers, which are read here for all, and some in the body of an answer. What a body says is read by
-the function `signals` of the platform's Limits: it gets the body, the headers (lower-case names), the status and the
-time, and returns a Wait or None. It is called for every answer, whatever its status, and must not raise on any body.
+The numbers are in each platform's module. Platforms signal in headers, which are read here for all, and some in bodies.
+A body is read by the function `signals` of the platform's Limits: it gets the body, the headers (lower-case names), the
+status and the time, and returns a Wait or None. It is called for every answer, whatever its status, and must not raise
+on any body.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ _ASK_AGAIN = (403, 408, 425, 429, 500, 502, 503, 504)
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """A site's wish not to be asked before `until` (seconds since 1970).
+    """A site's request not to be asked before `until` (seconds since 1970).
 
-    `why` completes a sentence that starts with the host: "asks for a pause (backoff)". With `method_only` it holds for
-    the API method that was asked, otherwise for the whole host. With `retry` the answer that said so is no answer (a
-    refusal with status 200 or 400), and the same is asked again after the wait.
+    `why` completes a sentence that starts with the host: "asks for a pause (backoff)". With `method_only` the wait
+    holds for that API method, otherwise for the whole host. With `retry` the answer is a refusal (with status 200 or
+    400), and the same request is sent again after the wait.
     """
 
     until: float
@@ -45,17 +46,17 @@ Signals = Callable[[bytes, Mapping[str, str], int, float], Wait | None]
 
 
 def no_signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
-    """For platforms that say everything in headers."""
+    """Return None: for platforms that signal in headers only."""
     return None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How a site is asked: at most `requests` in `interval_s` seconds, `burst` of them without a gap.
+    """How a site may be requested: at most `requests` in `interval_s` seconds, `burst` of them without a gap.
 
-    `pause_s` is the least time between two requests. What would take a wait longer than `max_wait_s` is not waited for:
-    TryLater says until when. An answer may have `max_bytes`, unpacked too. What fails is asked `attempts` times in all,
-    with pauses that start near `backoff_s` and double. `connect_s`, `read_s` (no byte for so long) and `total_s` (the
-    whole answer) are time limits of one request.
+    `pause_s` is the least time between two requests. A wait longer than `max_wait_s` raises TryLater, which says until
+    when. An answer may have `max_bytes`, also unpacked. A failed request is sent `attempts` times in all, with pauses
+    that start near `backoff_s` and double. `connect_s`, `read_s` (without any byte) and `total_s` (the whole answer)
+    are time limits of one request.
     """
 
     requests: int = 60
@@ -74,9 +75,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def header_wait(headers: Mapping[str, str], status: int, now: float) -> Wait | None:
-    """What the headers of an answer ask for: Retry-After, or X-Ratelimit-Remaining and -Reset.
+    """Return the wait that an answer's headers request: Retry-After, or X-Ratelimit-Remaining and -Reset.
 
-    Times of day are compared with the answer's own Date, so that it does not matter whose clock is wrong.
+    Times of day are compared with the answer's own Date, so a wrong clock on either side does not matter.
     """
     theirs = _date(headers.get("date", "")) or now
     waits = []
@@ -88,7 +89,7 @@ def header_wait(headers: Mapping[str, str], status: int, now: float) -> Wait | N
     reset = _number(headers.get("x-ratelimit-reset", ""))
     if reset is not None and (status == 429 or (remaining is not None and remaining < 1)):
         reset_s = reset - theirs if reset > _EPOCH_S else reset
-        why = "says that its requests are used up (X-Ratelimit-Remaining)"
+        why = "reports that its requests are used up (X-Ratelimit-Remaining)"
         waits.append(Wait(now + max(0.0, reset_s), why, retry=status == 429))
     return max(waits, key=lambda wait: wait.until, default=None)
 

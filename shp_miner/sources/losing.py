@@ -1,7 +1,7 @@
-"""Records of an answer that could not be used, counted by reason while somebody counts.
+"""Counting unusable records of an answer by reason.
 
-What one record says can only cost that record. So a source reads on past a record that makes no sense, and whoever
-asked it learns here that something is missing from what it gave.
+An invalid record costs only itself. The source leaves it out and reads on, and the caller learns here that something is
+missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _counted: ContextVar[Counter[str] | None] = ContextVar("counted", default=None)
 
 @contextmanager
 def losing() -> Iterator[Counter[str]]:
-    """Counts what is lost inside the `with` statement: {reason: records}. Whoever counts around it counts that, too."""
+    """Count the records lost inside the `with` statement: {reason: records}. Enclosing counters count them too."""
     counted: Counter[str] = Counter()
     token = _counted.set(counted)
     try:
@@ -36,16 +36,16 @@ def losing() -> Iterator[Counter[str]]:
 
 
 def lose(reason: str, count: int = 1) -> None:
-    """Count records that could not be used; `reason` is a word for it (see tally.LOST)."""
+    """Count unusable records; `reason` is a word for them (see tally.LOST)."""
     counted = _counted.get()
     if counted is not None:
         counted[reason] += count
 
 
 def each(records: Iterable[Record], make: Callable[[Record], Made]) -> list[Made]:
-    """What `make` makes of each record, without those for which it raises Lost or msgspec.ValidationError.
+    """Return what `make` makes of each record, without those for which it raises Lost or msgspec.ValidationError.
 
-    Where it raises for every record, the first error is raised: it is the answer that is another.
+    If it raises for every record, the first error is raised: the whole answer has another shape.
     """
     made: list[Made] = []
     failed: list[tuple[str, Exception]] = []

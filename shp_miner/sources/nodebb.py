@@ -1,7 +1,7 @@
-"""NodeBB forums, through the JSON that stands behind each of their pages (/api/...).
+"""NodeBB forums, through the JSON version of each page (/api/...).
 
-A topic comes in pages of 20 posts, as HTML. Their Markdown (/api/v3/posts/{pid}) is not asked for: that would be a
-request for each post instead of one for 20.
+A topic comes in pages of 20 posts, as HTML. Their Markdown (/api/v3/posts/{pid}) is not requested: it would cost one
+request per post instead of one per 20 posts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MEANINGS = Meanings(
 
 @contextmanager
 def opened(access: Access) -> Iterator[NodeBB]:
-    """A forum, ready to be asked. See registry.Module."""
+    """Open a forum. See registry.Module."""
     site, url = site_and_url(NodeBB.name, access)
     with http_of(url, LIMITS, access) as http:
         yield NodeBB(http, site, address(NodeBB.name, site, access.site, url))
@@ -181,13 +181,13 @@ class NodeBB:
         self._door = Door(self._readable, lambda _, post_id: self._page(post_id, 1), site, refuses_the_gone=True)
 
     def verify(self, community: str) -> str:
-        """The category's slug, which starts with its id."""
+        """Return the category's slug, which starts with its id."""
         wanted = community.strip("/").lower()
         number = wanted.partition("/")[0]
         if number.startswith("-") and number[1:].isdecimal():
             raise BadInput(
-                f"Category {number} of {self.site} holds topics of other servers; it has copies with other scores.",
-                "Crawl them where they come from, or choose another category.",
+                f"Category {number} of {self.site} has topics of other servers: copies with other scores.",
+                "Crawl those servers, or choose another category.",
             )
         if number.isdecimal():
             page = self._category(number)
@@ -196,7 +196,7 @@ class NodeBB:
         return self._by_name(wanted)
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
-        """A page of topics by their newest reply; `since` cannot be asked for."""
+        """Return a page of topics by their newest reply; `since` is not supported."""
         number = int(token or 1)
         found = self._listed(community, number)
         if found is None:
@@ -212,7 +212,7 @@ class NodeBB:
         )
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """The topic with the posts that answer its first one."""
+        """Return the topic with the posts that answer its first post."""
         try:
             topic = self._page(post_id, 1)
         except Unreadable as refused:
@@ -243,7 +243,7 @@ class NodeBB:
         # The site's owner may have chosen another order.
         found = self._category(category, sort="recently_replied", page=number)
         if found is None and number == 1:
-            raise BadInput(f"{self.site} has no category {community!r} that the public can read.")
+            raise BadInput(f"{self.site} has no public category {community!r}.")
         return found
 
     def _category(self, number: str, **params: str | int) -> _CategoryPage | None:
@@ -345,9 +345,7 @@ class NodeBB:
         return self._other_software(error) if isinstance(error, BadInput) else self._closed()
 
     def _closed(self) -> NotAllowed:
-        return NotAllowed(
-            f"{self.site} does not show this category to the public.", "Only what the public can read is crawled."
-        )
+        return NotAllowed(f"{self.site} does not show this category to the public.", "Only public content is crawled.")
 
     def _other_software(self, error: BadInput | None = None) -> BadInput:
         return other_software(self._http, self.site, self.name, error)

@@ -1,4 +1,4 @@
-"""NodeBB's categories: which there are, at every depth, and which of them a name stands for."""
+"""Finding a NodeBB category by name, at every depth."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Category(msgspec.Struct, kw_only=True):
 
 
 class Categories(msgspec.Struct):
-    """What the page of all categories shows: two levels, and of the second the first ten of each."""
+    """The page of all categories: two levels, and the first ten of each category on the second level."""
 
     categories: list[Category]
 
@@ -32,9 +32,9 @@ class AllCategories(msgspec.Struct):
 
 
 def by_name(site: str, wanted: str, shown: Categories, everything: Callable[[], AllCategories | None]) -> str:
-    """The slug of the category that is meant. `everything` is asked where what is shown has none of the name.
+    """Return the slug of the category with this name. `everything` is called if `shown` has no such name.
 
-    Raises BadInput, with the names there are, for none or several, and for a category that is only a link.
+    Raises BadInput, with the names there are, for no or several matches and for a category that is a link.
     """
     known = {one.slug: one for one in _flat(shown.categories)}
     matches = _named(wanted, known)
@@ -47,8 +47,8 @@ def by_name(site: str, wanted: str, shown: Categories, everything: Callable[[], 
     if not matches:
         near = get_close_matches(wanted, known, n=3, cutoff=0.4) or list(known)[:5]
         raise BadInput(
-            f"{site} has no category {wanted!r} that the public can read.",
-            f"Categories it has: {', '.join(near)}. The number in a category's address names it, too.",
+            f"{site} has no public category {wanted!r}.",
+            f"Its categories: {', '.join(near)}. You can also give the number in a category's address.",
         )
     found = known[matches[0]]
     if found.link:
@@ -57,10 +57,10 @@ def by_name(site: str, wanted: str, shown: Categories, everything: Callable[[], 
 
 
 def is_link(site: str, number: str, leads_to: str) -> BadInput:
-    """What to say of a category that only leads somewhere else."""
+    """Return the error for a category that is only a link."""
     return BadInput(
         f"Category {number} of {site} has no topics; it is a link to {leads_to:.200}.",
-        "Crawl what it leads to, or choose another category.",
+        "Crawl the target of the link, or choose another category.",
     )
 
 

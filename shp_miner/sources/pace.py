@@ -1,4 +1,4 @@
-"""When the next request may be sent: limits shared by threads and processes, waits a site asked for, budgets."""
+"""The time of the next request: limits shared by threads and processes, waits that a site requested, budgets."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ SYSTEM: Clock = _SystemClock()
 
 
 def place(until: float, now: float, interval_s: float, burst: int) -> tuple[float, float]:
-    """The next free place in a row of requests: when it is, and the row's new clock.
+    """Return the time of the next free place in a row of requests, and the row's new clock.
 
-    `until` is the row's clock. Requests stand `interval_s` apart; a row that was left alone lets `burst` through at
-    once (the generic cell rate algorithm, which needs only this one number).
+    `until` is the row's clock. Requests are `interval_s` apart; a row that was idle lets `burst` through at once (the
+    generic cell rate algorithm, which needs only this one number).
     """
     if until > now + LONGEST_WAIT_S:  # Written by a clock that ran ahead.
         until = now
@@ -99,11 +99,11 @@ class MemoryClocks:
 
 
 class OverBudget(Exception):
-    """The run may send no more requests, or has no time left for the next. The text is a sentence on which."""
+    """The run may send no more requests, or has no time for the next. The text is a sentence that says which."""
 
 
 class Budget:
-    """What one run may spend over all its sites: requests, and seconds from now on. None is without end."""
+    """What one run may spend over all its sites: requests, and seconds from now on. None means no limit."""
 
     def __init__(
         self, max_requests: int | None = None, max_seconds: float | None = None, *, clock: Clock = SYSTEM
@@ -116,7 +116,7 @@ class Budget:
         self._lock = threading.Lock()
 
     def check(self, wait_s: float = 0.0) -> None:
-        """Raise OverBudget if a request after a wait of `wait_s` would be too much."""
+        """Raise OverBudget if a request after a wait of `wait_s` would exceed the budget."""
         if self._max_requests is not None and self.requests >= self._max_requests:
             raise OverBudget(f"The {self._max_requests:,} requests of this run are used up.")
         spent_s = self._clock.now() - self._started
@@ -131,9 +131,9 @@ class Budget:
 
 
 class Pace:
-    """Keeps the limits of one host. Knows no HTTP library, so that it can stand beside any.
+    """Keeps the limits of one host. It uses no HTTP library, so any library can use it.
 
-    Call `before` ahead of every request and `after` with every answer. May be used by several threads.
+    Call `before` before every request and `after` with every answer. Several threads may use it.
     """
 
     def __init__(
@@ -171,16 +171,16 @@ class Pace:
         self._budget.spend()
 
     def after(self, method: str, status: int, headers: Mapping[str, str], body: bytes, attempt: int = 1) -> Wait | None:
-        """Note what an answer asks for. Returns the wait after which the same is to be asked again, if it is that.
+        """Note what an answer asks for. Return the wait if the same request must be sent again after it.
 
-        `headers` has lower-case names; `attempt` counts from 1 how often the same was asked.
+        `headers` has lower-case names; `attempt` counts from 1 how often the same request was sent.
         """
         now = self._clock.now()
         waits = [header_wait(headers, status, now), self.limits.signals(body, headers, status, now)]
         found = [wait for wait in waits if wait is not None]
         if status == 429 and all(wait.until <= now for wait in found):
             seconds = _UNTOLD_S * 2 ** (attempt - 1) * self._jitter.uniform(0.75, 1.25)
-            found.append(Wait(now + seconds, "says that we ask too often (status 429)", retry=True))
+            found.append(Wait(now + seconds, "reports too many requests (status 429)", retry=True))
         for wait in found:
             key = self._keys(method)[wait.method_only]
             until = min(wait.until, now + LONGEST_WAIT_S)
@@ -203,7 +203,7 @@ class Pace:
 
     def _limit(self) -> str:
         limits = self.limits
-        return f"is asked at most {limits.requests} times in {limits.interval_s:.0f} s"
+        return f"gets at most {limits.requests} requests in {limits.interval_s:.0f} s"
 
     def _keys(self, method: str) -> tuple[str, str]:
         """The clocks of the host and of the method."""
@@ -215,7 +215,7 @@ class Pace:
         until, key = max((self._clocks.until(key), key) for key in self._keys(method))
         if not now < until <= now + LONGEST_WAIT_S + 1:  # What is later was written by a clock that ran ahead.
             return None
-        return until, self._whys.get(key, "asked for it in an earlier run")
+        return until, self._whys.get(key, "asked for this pause in an earlier run")
 
     def _sit_out(self, method: str) -> None:
         while blocked := self._blocked(method):

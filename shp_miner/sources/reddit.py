@@ -1,12 +1,12 @@
-"""Reddit through its API, with an app of the user's own. PRAW keeps the token; the requests are its own read calls.
+"""Reddit through its API, with an app of the user's own. PRAW keeps the token; the requests are its read calls.
 
-PRAW's objects are not used: an attribute that an answer lacks makes them ask again without a word, and a field that
-changed its type passes unseen. The answers are taken as they come and decoded by `reddit_answers`.
+PRAW's objects are not used: a missing attribute makes them send another request, and a changed type is not noticed.
+`reddit_answers` decodes the answers instead.
 
-A thread is asked for with `depth=1`, so that the 500 comments that an answer holds are all direct replies, the highest
-scores first. Those beyond are named in a stub ("more"), and /api/morechildren hands them out, 100 at a time. What it
-leaves out is looked up by id: comments that were removed before anybody replied stand in stubs and in no answer.
-"Continue this thread" stubs hide replies to replies only. What is named and neither there nor gone counts as missing.
+A thread is requested with `depth=1`, so all of the 500 comments in an answer are direct replies, the highest scores
+first. The rest are named in a stub ("more"), and /api/morechildren returns them, 100 at a time. Comments that it leaves
+out are looked up by id: comments that were removed before anybody replied are in stubs and in no answer. "Continue this
+thread" stubs hide only replies to replies. A comment that is named, not returned and not gone counts as missing.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ T = TypeVar("T")
 
 @contextmanager
 def opened(access: Access) -> Iterator[Reddit]:
-    """Reddit, ready to be asked. Raises NotAllowed without credentials. See registry.Module."""
+    """Open Reddit. Raises NotAllowed without credentials. See registry.Module."""
     with Reddit(
         Credentials.find(),
         oauth_url=access.url or API_URL,
@@ -89,14 +89,14 @@ def opened(access: Access) -> Iterator[Reddit]:
 
 
 def require_credentials(environment: Mapping[str, str]) -> None:
-    """Raise NotAllowed where an app's credentials are missing, or cannot be right. See registry.Guarded."""
+    """Raise NotAllowed if an app's credentials are missing or cannot be right. See registry.Guarded."""
     Credentials.find(environ=environment).header()
 
 
 class Reddit:
     """Reddit as a source; see source.Source. Listings go from now into the past and cannot start at a time.
 
-    `reddit_url` gives out tokens, `oauth_url` is the API. Nothing is sent before the first question.
+    `reddit_url` gives out tokens, `oauth_url` is the API. No request is sent before the first call.
     """
 
     name = "reddit"
@@ -142,7 +142,7 @@ class Reddit:
 
     @property
     def requests(self) -> int:
-        """How many requests were sent so far, those for tokens and repeated ones included."""
+        """The number of requests sent so far, with those for tokens and repetitions."""
         return self._gate.requests
 
     def verify(self, community: str) -> str:
@@ -173,13 +173,13 @@ class Reddit:
         capped = None
         if following is None and listed >= _CAPPED_FROM:
             capped = (
-                f"Reddit's listing of r/{name} ended after {listed:,} threads; it holds no more than about 1,000, "
-                "so older ones are in dumps and archives only."
+                f"Reddit's listing of r/{name} ended after {listed:,} threads; it holds no more than about 1,000. "
+                "Find older threads in dumps and archives."
             )
         return Listing([Listed(post.post_id, post.created_at) for post in posts], following, capped)
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """See Source. A web page or a refusal is evidence of what MEANINGS says."""
+        """See Source. A web page or a refusal is evidence as in MEANINGS."""
         path = f"comments/{post_id}"
         try:
             answer = self._ask("GET", path, params={"limit": _TREE, "depth": 1, "sort": "top"})
@@ -194,17 +194,16 @@ class Reddit:
         posts = self._posts(path, pages[0].data.children) if len(pages) == 2 else []
         post, contest = next((one for one in posts if one[0].post_id == post_id), (None, False))
         if post is None:
-            raise BadInput(f"Reddit answered /{path} without that post.", _REPORT_HINT)
+            raise BadInput(f"Reddit answered /{path} without the requested post.", _REPORT_HINT)
         answers, missing = self._answers(path, post_id, pages[1].data.children)
         if contest:
             _hide(answers)
         return Thread(post, answers, missing)
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
-        """See Source.
+        """See Source. An item that Reddit leaves out is not proof of a deletion: its community may be closed.
 
-        What Reddit leaves out may also stand in a community that was closed meanwhile, and that is no deletion. So the
-        threads of what is left out are asked for, and a closed one raises NotAllowed.
+        So the threads of such items are requested, and a closed community raises NotAllowed.
         """
         names = [f"t3_{post_id}" for post_id in post_ids]
         posts, answers = self._info([*names, *(f"t1_{answer_id}" for _, answer_id in answer_ids)])
@@ -259,7 +258,7 @@ class Reddit:
         if inside.errors or inside.data is None:
             word = next((error[0] for error in inside.errors or [] if error), None)
             raise TryLater(
-                f"Reddit gave no further comments of a thread ({word}).", "Run the same command again later."
+                f"Reddit did not send more comments of a thread ({word}).", "Run the same command again later."
             )
         return inside.data.things
 
@@ -324,7 +323,7 @@ class Reddit:
         except (prawcore.PrawcoreException, praw.exceptions.PRAWException, requests.RequestException) as error:
             what = type(error).__name__
             raise BadInput(
-                f"What answered /{path} is not Reddit's API: it sent no JSON ({what}).",
+                f"The answer to /{path} is not from Reddit's API: it is not JSON ({what}).",
                 "A proxy or a login page of the network may be in the way.",
             ) from None
         except (KeyError, TypeError) as error:
@@ -339,7 +338,7 @@ def _decoded(path: str, decode: Callable[[], T]) -> T:
         raise BadInput(f"Reddit answered /{path} in an unknown shape: {error}.", _REPORT_HINT) from None
     except Lost as lost:
         hint = "Check this machine's clock." if lost.reason == "time_in_future" else _REPORT_HINT
-        raise BadInput(f"Reddit answered /{path} with what cannot be: {lost.what}.", hint) from None
+        raise BadInput(f"Reddit answered /{path} with an invalid value: {lost.what}.", hint) from None
 
 
 def _closed(community: str, refused: Refused) -> NoReturn:
@@ -351,7 +350,7 @@ def _closed(community: str, refused: Refused) -> NoReturn:
         raise BadInput(f"{subject} was banned by Reddit.", "Leave it out.") from None
     if refused.status in (302, 404):
         raise BadInput(
-            f"Reddit knows no {subject}." if community else "Reddit knows no such thread.", "Check the spelling."
+            f"Reddit has no {subject}." if community else "Reddit has no such thread.", "Check the spelling."
         ) from None
     if refused.status in (401, 403):
         told = _CLOSED.get(refused.reason)
@@ -366,7 +365,7 @@ def _wall(refused: Refused) -> NoReturn:
     """A web page stands where Reddit's API should."""
     if refused.status in (401, 403) or refused.what() == "a check for robots":
         raise TryLater(
-            refused.message, "Something before Reddit keeps programs out. Run the same command again later."
+            refused.message, "A guard before Reddit blocks programs. Run the same command again later."
         ) from None
     raise BadInput(
         f"Reddit answered {refused.path} with {refused.what()} instead of JSON.",

@@ -1,7 +1,7 @@
-"""What Reddit's API answers, typed, and how it becomes posts and answers.
+"""Reddit's API answers as types, and their conversion to posts and answers.
 
-Fields that decide what an item means are required, so that an answer without them is an error that names them. Those
-that Reddit's own recorded answers lack (old ones have no `upvote_ratio` or `is_submitter`) have defaults.
+Fields that decide the meaning of an item are required: an answer without them is an error that names them. Fields that
+Reddit's own recorded answers lack (old ones have no `upvote_ratio` or `is_submitter`) have defaults.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Listing(msgspec.Struct):
 
 
 class About(msgspec.Struct):
-    """A subreddit, as /about tells of it."""
+    """A subreddit, as /about describes it."""
 
     display_name: str
 
@@ -61,7 +61,7 @@ class Subreddit(msgspec.Struct):
 
 
 class Things(msgspec.Struct):
-    """What /api/morechildren found."""
+    """The results of /api/morechildren."""
 
     things: list[Thing]
 
@@ -80,9 +80,10 @@ class MoreChildren(msgspec.Struct):
 
 
 class More(msgspec.Struct):
-    """A stub for comments that were left out. `count` includes replies to them; `children` are the ids to ask for.
+    """A stub for comments that were left out.
 
-    A stub without children stands for "continue this thread" and hides replies to its parent.
+    `count` includes replies to them; `children` are the ids to request. A stub without children means "continue this
+    thread" and hides replies to its parent.
     """
 
     parent_id: str
@@ -105,7 +106,7 @@ class _Shared(msgspec.Struct, kw_only=True):
 
 
 class Submission(_Shared, kw_only=True):
-    """A post. Where `hide_score` is true (new ones) and in contest mode the scores shown are not the real ones."""
+    """A post. The scores shown are not real while `hide_score` is true (new posts) and in contest mode."""
 
     title: str
     selftext: str
@@ -128,7 +129,7 @@ class Comment(_Shared, kw_only=True):
 
 
 def post(data: Any, latest_us: int) -> tuple[Post, bool]:
-    """A submission as a post, and whether its thread is in contest mode. Raises Lost and msgspec.ValidationError."""
+    """Convert a submission to a post, and tell whether it is in contest mode. Raises Lost, msgspec.ValidationError."""
     item = converted(data, Submission)
     unreal = item.hide_score or item.contest_mode
     state = _state(item.selftext, item.removed_by_category, item.title)
@@ -146,7 +147,7 @@ def post(data: Any, latest_us: int) -> tuple[Post, bool]:
 
 
 def answer(data: Any, latest_us: int) -> Answer:
-    """A comment as an answer. Raises Lost and msgspec.ValidationError."""
+    """Convert a comment to an answer. Raises Lost and msgspec.ValidationError."""
     item = converted(data, Comment)
     post_id = item.link_id.removeprefix("t3_")
     return Answer(
@@ -160,7 +161,7 @@ def answer(data: Any, latest_us: int) -> Answer:
 
 
 def is_direct(data: Any) -> bool:
-    """Whether a comment's data are those of a direct reply to the post. Raises Lost where they do not say."""
+    """Whether a comment's data are those of a direct reply to the post. Raises Lost if they do not say."""
     try:
         return bool(data["parent_id"] == data["link_id"])
     except (KeyError, TypeError) as error:
@@ -212,10 +213,11 @@ def _url(item: _Shared, path: str) -> str:
 
 
 def plain_name(community: str, *, besides: Collection[str] = ()) -> str:
-    """A community's name without what people write around it; `besides` are names of none. Raises BadInput."""
+    """Return a community's name without decorations; `besides` are names that are invalid. Raises BadInput."""
     name = _NAME.fullmatch(bare(community))
     if name is None or name[0].lower() in besides:
         raise BadInput(
-            f"{community!r:.60} is no community of Reddit.", 'Give one name as in "askacademia" or "r/askacademia".'
+            f"{community!r:.60} is not the name of a subreddit.",
+            'Give one name, for example "askacademia" or "r/askacademia".',
         )
     return name[0]

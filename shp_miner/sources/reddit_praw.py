@@ -1,12 +1,12 @@
-"""How PRAW's requests leave this machine: one by one, paced like those of every other source.
+"""The path of PRAW's requests: one by one, and paced like those of every other source.
 
-PRAW's own manners are set aside, because they end with the process: it waits by the headers of its last answer, sleeps
-where no clock can be put in its place, tries a failed request again, and never one that was refused with 429. Here a
-request that PRAW wants to send goes through a `Gate`, which does all of that with the clocks and the budget of the
-crawl; PRAW sees good answers only, without the headers that would make it wait a second time.
+PRAW's own pacing is not used, because it ends with the process: it waits by the headers of its last answer, sleeps
+without a replaceable clock, repeats failed requests, and never repeats one that was refused with 429. Here a request of
+PRAW goes through a `Gate`, which does all of that with the clocks and the budget of the crawl. PRAW sees good answers
+only, without the headers that would make it wait again.
 
-No `praw.ini` is read, neither one in the current folder (it could name another host for the credentials) nor one of
-the user: what is needed comes from parameters or from the environment.
+No `praw.ini` is read, neither one in the current folder (it could name another host for the credentials) nor one of the
+user. All settings come from parameters or from the environment.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ API_URL, LOGIN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
 
 _VARIABLES = {one.key.removeprefix("reddit_"): one.variable for one in ROWS["reddit"].credentials}
 _ACCESS = (
-    "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). With an app of your own set "
-    f"{', '.join(_VARIABLES.values())} (your user name); without one read dump files (`import reddit-dump`) or the "
+    "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). If you have an app, set "
+    f"{', '.join(_VARIABLES.values())} (your user name). Otherwise use dump files (`import reddit-dump`) or the "
     "archive (`crawl arctic-shift`)."
 )
 
@@ -72,18 +72,18 @@ class Credentials:
         user_agent: str | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Credentials:
-        """What is given, and what is not from SHP_MINER_REDDIT_*. Raises NotAllowed where something is missing."""
+        """Return the credentials; those not given come from SHP_MINER_REDDIT_*. Raises NotAllowed if one is missing."""
         given = {"client_id": client_id, "client_secret": client_secret, "user_agent": user_agent}
         found = {name: environ.get(_VARIABLES[name]) if value is None else value for name, value in given.items()}
         missing = [
             _VARIABLES[name] for name, value in found.items() if value is None or not (value or "secret" in name)
         ]
         if missing:
-            raise NotAllowed(f"Reddit is read with credentials only, and {' and '.join(missing)} is not set.", _ACCESS)
+            raise NotAllowed(f"Reddit requires credentials. Not set: {', '.join(missing)}.", _ACCESS)
         return cls(**{name: (value or "").strip() for name, value in found.items()})
 
     def header(self) -> str:
-        """The User-Agent in the form that Reddit asks for. Raises NotAllowed where it would be none."""
+        """Return the User-Agent in the form that Reddit asks for. Raises NotAllowed if it would not be one."""
         user = _USER.fullmatch(self.user_agent)
         if user:
             return f"{sys.platform}:shp-miner:v{version('shp-miner')} (by /u/{user[1]})"
@@ -93,7 +93,7 @@ class Credentials:
 
 
 class Refused(Instead, Exception):
-    """An answer that is none: Reddit's word for the reason where it gives one ("private"), and what was asked for."""
+    """A refusal: Reddit's word for the reason if it gives one ("private"), and the request."""
 
     def __init__(self, answer: Answer, path: str) -> None:
         self.status, self.body, self.path = answer.status, answer.body, path
@@ -110,14 +110,14 @@ class Refused(Instead, Exception):
 
 
 class TokenExpired(Exception):
-    """The token is good no longer; a new one has to be asked for."""
+    """The token has expired; a new one is needed."""
 
 
 class Gate:
-    """Sends requests to the two hosts of Reddit, the API and the one that gives out tokens.
+    """Sends requests to the two hosts of Reddit: the API, and the host that gives out tokens.
 
-    `requests` counts what was sent. Redirects are not followed, answers have a largest size, nothing waits for ever,
-    and where a name stands for a private address it is not asked unless `allow_private`.
+    `requests` counts the requests sent. Redirects are not followed, answers have a maximum size, and every wait has a
+    limit. A name that resolves to a private address is not requested unless `allow_private`.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Gate:
         self._hosts: dict[str, tuple[Pace, httpx2.Client]] = {}
         for url in map(httpx2.URL, (api_url, login_url)):
             if url.scheme != "https" and not allow_private:
-                raise BadInput("Reddit's address does not start with https://.", "Credentials go over TLS only.")
+                raise BadInput("Reddit's address does not start with https://.", "Credentials are sent over TLS only.")
             pace = Pace(url.netloc.decode("ascii"), limits, clocks=clocks, clock=clock, budget=budget)
             client = httpx2.Client(transport=transport(url, allow_private), trust_env=False)
             self._hosts.setdefault(_origin(url), (pace, client))
@@ -149,7 +149,7 @@ class Gate:
             client.close()
 
     def send(self, method: str, url: str, **kwargs: Any) -> requests.Response:
-        """The good answer to a request. Raises Refused, TokenExpired, BadInput, TryLater and OverBudget."""
+        """Return the good answer to a request. Raises Refused, TokenExpired, BadInput, TryLater and OverBudget."""
         address = httpx2.URL(url)
         if _origin(address) not in self._hosts:
             raise BadInput("A request to Reddit was about to go to another host.", "Please report this.")
@@ -172,7 +172,7 @@ class Gate:
         if answer is None:
             raise BadInput(
                 f"{host} answered {path} with more than {self.limits.max_bytes:,} bytes.",
-                "Leave this thread out, or take it from a dump.",
+                "Leave this thread out, or import it from a dump.",
             )
         wait = pace.after("", answer.status, answer.headers, answer.body, number)
         if wait is not None:
@@ -183,7 +183,7 @@ class Gate:
 
 
 class GatedRequestor(prawcore.Requestor):
-    """PRAW's way out, through a gate."""
+    """Sends PRAW's requests through a gate."""
 
     def __init__(self, *, gate: Gate, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -191,7 +191,7 @@ class GatedRequestor(prawcore.Requestor):
         self._name = f"{kwargs['user_agent']} prawcore/{prawcore.__version__}"
 
     def request(self, *args: Any, timeout: float | None = None, **kwargs: Any) -> requests.Response:  # noqa: ARG002
-        """Send as the gate thinks right. PRAW's time limit is not among its rules, and files are never sent."""
+        """Send through the gate, by its rules. PRAW's time limit is not used, and files are never sent."""
         method, url = args
         headers = {"User-Agent": self._name, **(kwargs.get("headers") or {})}
         if auth := kwargs.get("auth"):
@@ -201,7 +201,7 @@ class GatedRequestor(prawcore.Requestor):
 
 
 def connect(credentials: Credentials, gate: Gate, *, api_url: str, login_url: str) -> praw.Reddit:
-    """PRAW, reading only, configured by nothing but these. Sends nothing yet."""
+    """Return a read-only PRAW, configured by these parameters only. Sends nothing yet."""
     with _packaged_settings():
         return praw.Reddit(
             "DEFAULT",
@@ -245,7 +245,7 @@ def _failed(answer: Answer) -> str:
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except msgspec.DecodeError:
-        return "answered with what is not JSON"
+        return "sent an answer that is not JSON"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The sources by name, and how each is opened. Libraries of the one that is asked for are imported, and no others."""
+"""The sources by name, and how to open each. Only the libraries of the opened source are imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Access", "Guarded", "Module", "module", "open_source", "require_cred
 
 
 class Module(Protocol):
-    """What the module of every platform holds."""
+    """The functions of every platform's module."""
 
     #: How a site is asked.
     LIMITS: Limits
@@ -28,7 +28,7 @@ class Module(Protocol):
 
 
 class Guarded(Module, Protocol):
-    """What the module of a platform that needs credentials holds besides."""
+    """The additional functions of a platform's module that needs credentials."""
 
     def require_credentials(self, environment: Mapping[str, str]) -> None:
         """Raise NotAllowed where credentials are missing in the environment, or cannot be right."""
@@ -44,11 +44,11 @@ def module(name: str) -> Module:
 
 
 def open_source(name: str, access: Access) -> AbstractContextManager[Source]:
-    """A source, ready to be asked. Raises UsageError for an unknown name or no site, NotAllowed without credentials."""
+    """Open a source. Raises UsageError for an unknown name or a missing site, NotAllowed without credentials."""
     return module(name).opened(access)
 
 
 def require_credentials(name: str, environment: Mapping[str, str]) -> None:
-    """Raise NotAllowed where a platform needs credentials that the environment has not."""
+    """Raise NotAllowed if the environment lacks credentials that a platform needs."""
     if ROWS[name].needs_credentials:
         cast("Guarded", module(name)).require_credentials(environment)

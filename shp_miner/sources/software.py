@@ -1,4 +1,4 @@
-"""Which software a site runs, asked only where it does not answer as the one that was named."""
+"""Finding out which software a site runs, after an answer that does not fit the named platform."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _NodeInfo(msgspec.Struct):
 
 
 def other_software(http: Http, site: str, wanted: str, refused: Error | None) -> BadInput:
-    """What to say of a site that does not answer as `wanted` ("lemmy"): which software it runs, where it tells.
+    """Return the error for a site that does not answer as `wanted` ("lemmy"), with its software if known.
 
     `refused` is its answer. Sends two requests at most.
     """
@@ -53,12 +53,12 @@ def other_software(http: Http, site: str, wanted: str, refused: Error | None) ->
     other = next((one for one in ROWS.values() if one.software == name.lower()), None)
     if other is not None:
         return BadInput(
-            f"{site} runs {other.title}, not {row.title}.", f"Crawl it as such: shp-miner crawl {other.name}."
+            f"{site} runs {other.title}, not {row.title}.", f"Use the source for it: shp-miner crawl {other.name}."
         )
     shown = _OTHERS.get(name.lower(), name)
     return BadInput(
         f"{site} runs {shown}, not {row.title}.",
-        f"No source of shp-miner reads {shown}: its API is another one. Choose a site that runs {row.title}.",
+        f"No source of shp-miner reads {shown}: its API is different. Choose a site that runs {row.title}.",
     )
 
 

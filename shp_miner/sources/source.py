@@ -1,4 +1,4 @@
-"""What a crawler needs of a platform. One class per platform has this shape; the crawl itself knows no platform."""
+"""The interface of a platform for a crawler. Each platform has one class of this shape; the crawl knows no platform."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Items(msgspec.Struct, frozen=True):
-    """Items read again by id. What was asked for and is not here could not be read; see `Source.looks_up`."""
+    """Items read again by id. Requested items that are not here could not be read; see `Source.looks_up`."""
 
     posts: list[Post]
     answers: list[Answer]
@@ -47,7 +47,7 @@ Evidence = Literal["missing", "forbidden", "closed", "wall"]
 
 
 class Unreadable(Exception):
-    """The thread could not be read, and nothing says for sure that it is gone. `why` is a sentence for people."""
+    """The thread could not be read, without proof that it is gone. `why` is a sentence for people."""
 
     def __init__(self, evidence: Evidence, why: str) -> None:
         super().__init__(evidence, why)
@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
 
 class Gone(Exception):
-    """The platform's own flag says that the thread is gone: `state` is "deleted" or "removed"."""
+    """The platform's own flag marks the thread as gone: `state` is "deleted" or "removed"."""
 
     def __init__(self, state: Literal["deleted", "removed"]) -> None:
         super().__init__(state)
@@ -93,28 +93,28 @@ class Source(Protocol):
     tells_the_past: bool
 
     def verify(self, community: str) -> str:
-        """The community's name as the platform writes it, or a sentence on why it cannot be read."""
+        """Return the community's name as the platform writes it, or raise an error that says why it cannot be read."""
         ...
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
-        """A page of the community's threads, from `since` (microseconds, inclusive) if the platform can do that."""
+        """Return a page of the community's threads, from `since` (microseconds, inclusive) if the platform can."""
         ...
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """The post and all its direct replies. Raises Gone and Unreadable."""
+        """Return the post and all its direct replies. Raises Gone and Unreadable."""
         ...
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
-        """Items by id, at most `ids_per_request` together; answers are (post_id, answer_id)."""
+        """Return items by id, at most `ids_per_request` together; answers are (post_id, answer_id)."""
         ...
 
 
 @runtime_checkable
 class ManyThreads(Protocol):
-    """A source whose platform hands out several threads with one request: a better way beside `thread`."""
+    """A source whose platform returns several threads per request, in addition to `thread`."""
 
     threads_per_request: int
 
     def threads(self, community: str, post_ids: Sequence[str]) -> list[Thread]:
-        """The threads that are there, at most `threads_per_request` at a time."""
+        """Return the threads that exist, at most `threads_per_request` at a time."""
         ...

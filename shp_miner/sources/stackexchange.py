@@ -1,7 +1,7 @@
 """Stack Exchange: a site's questions and answers through API 2.3, with a key (10,000 requests a day) or without (300).
 
-The API answers for many ids at once, so `threads` reads a hundred questions in a few requests. What is deleted is
-absent. Requests go by method ("/questions/{ids}") because the API asks for pauses by method.
+The API answers for many ids at once, so `threads` reads a hundred questions in a few requests. Deleted items are
+absent. Requests are grouped by method ("/questions/{ids}") because the API asks for pauses by method.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _AVAILABLE_IN = re.compile(r"available in (\d+) second")
 
 
 def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) -> Wait | None:  # noqa: ARG001
-    """What a body asks for: `backoff` holds for the method, a used up quota until midnight UTC, a throttle its time."""
+    """Read a wait from a body: `backoff` for the method, an empty quota until midnight UTC, a throttle for its time."""
     try:
         wrapper = _WRAPPER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -78,11 +78,11 @@ def signals(body: bytes, headers: Mapping[str, str], status: int, now: float) ->
     if wrapper.error_name == "throttle_violation":
         told = _AVAILABLE_IN.search(wrapper.error_message or "")
         if told:
-            return Wait(now + float(told[1]), "says that this address has asked too often (throttle)", retry=True)
+            return Wait(now + float(told[1]), "reports too many requests from this address (throttle)", retry=True)
         # Without a time it is the quota of the day.
-        return Wait(_next_midnight(now), "says that the quota of the day is used up", retry=True)
+        return Wait(_next_midnight(now), "reports that the daily quota is used up", retry=True)
     if wrapper.quota_remaining is not None and wrapper.quota_remaining <= 0:
-        return Wait(_next_midnight(now), "says that the quota of the day is used up", retry=status >= 400)
+        return Wait(_next_midnight(now), "reports that the daily quota is used up", retry=status >= 400)
     if wrapper.backoff is not None and wrapper.backoff > 0:
         why = f"asks for a pause of {wrapper.backoff:.0f} s (backoff)"
         return Wait(now + wrapper.backoff, why, method_only=True, retry=status >= 400)
@@ -100,7 +100,7 @@ LIMITS = Limits(requests=120, interval_s=60, burst=5, pause_s=0.1, signals=signa
 
 @contextmanager
 def opened(access: Access) -> Iterator[StackExchange]:
-    """A site, ready to be asked, with the key for more requests a day if there is one. See registry.Module."""
+    """Open a site, with the key for more requests a day if there is one. See registry.Module."""
     site, _ = site_and_url(StackExchange.name, access)
     key = os.environ.get(KEY) or None
     with http_of(access.url or URL, LIMITS, access, [key] if key else []) as http:
@@ -188,16 +188,16 @@ class StackExchange:
         self._key = key
 
     def verify(self, community: str) -> str:
-        """The tag, or the site's host for the whole site, as dumps have it. BadInput for what has no question."""
+        """Return the tag, or the site's host for the whole site, as in dumps. BadInput if there is no question."""
         tag = self._tag(community)
         found = self._ask("/questions", _Changed, {"tagged": tag, "pagesize": 1})
         if not found.items:
-            what = f"a question tagged {tag}" if tag else "any question"
-            raise BadInput(f"There is not {what} on {self.site}.", f"https://{self.site}/tags lists the tags.")
+            of = f" tagged {tag}" if tag else "s"
+            raise BadInput(f"{self.site} has no question{of}.", f"https://{self.site}/tags lists the tags.")
         return tag or self.site
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
-        """A page of questions by their last activity, oldest first. Questions of one second may be listed twice."""
+        """Return a page of questions by last activity, oldest first. Questions of one second may be listed twice."""
         since_s, number = map(int, token.split(":")) if token else ((since or 0) // _US, 1)
         place: Params = {"sort": "activity", "order": "asc", "min": since_s, "page": number, "pagesize": _PAGE_SIZE}
         page = self._ask("/questions", _Changed, {**place, "tagged": self._tag(community)})
@@ -210,7 +210,7 @@ class StackExchange:
         return Listing(listed, f"{last_s}:1" if last_s > since_s else f"{since_s}:{number + 1}")
 
     def thread(self, community: str, post_id: str) -> Thread:
-        """A question with its answers. `threads` does this for many in as many requests."""
+        """Return a question with its answers. `threads` does this for many in as many requests."""
         with reading(MEANINGS):
             found = self.threads(community, [post_id])
         if not found:
@@ -218,9 +218,9 @@ class StackExchange:
         return found[0]
 
     def threads(self, community: str, post_ids: Sequence[str]) -> list[Thread]:  # noqa: ARG002
-        """Questions with all their answers, in the order asked for, a few requests for every hundred of them.
+        """Return questions with all their answers, in the requested order, in a few requests per hundred.
 
-        What is not here could not be read.
+        A question that is missing could not be read.
         """
         questions = self._by_ids("/questions/{ids}", post_ids, _Question)
         answers: dict[int, dict[int, _Answer]] = defaultdict(dict)
@@ -238,7 +238,7 @@ class StackExchange:
         ]
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
-        """Items by id, in one request for questions and one for answers. What is not here is none to the API."""
+        """Return items by id, in one request for questions and one for answers. The API does not know missing items."""
         questions = self._by_ids("/questions/{ids}", post_ids, _Question)
         answers = self._by_ids("/answers/{ids}", [answer_id for _, answer_id in answer_ids], _Answer)
         return Items([self._post(question) for question in questions], [self._answer(answer) for answer in answers])
@@ -276,16 +276,16 @@ class StackExchange:
         said = _refusal(error.body)
         if said.error_id in _KEY_ERRORS or "`key`" in said.error_message:
             return NotAllowed(
-                f"The Stack Exchange API refuses this ({said.error_name}).",
-                "Check the key; stackapps.com gives one to everybody who registers an application.",
+                f"The Stack Exchange API refused the request ({said.error_name}).",
+                "Check the key; register an application at stackapps.com to get one.",
             )
         if said.error_id == _UNKNOWN or "site found" in said.error_message:
             return BadInput(
-                f"The Stack Exchange API knows no site {self.site}.",
+                f"The Stack Exchange API has no site {self.site}.",
                 "Give the host of a site, such as cooking.stackexchange.com; stackexchange.com/sites lists them.",
             )
         if said.error_id in _BAD_MOMENT:
-            return TryLater(f"The Stack Exchange API is not well ({said.error_name}).", "Run the same command later.")
+            return TryLater(f"The Stack Exchange API failed ({said.error_name}).", "Run the same command later.")
         return at_the_door(error, MEANINGS) or error
 
     def _tag(self, community: str) -> str | None:

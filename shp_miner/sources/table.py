@@ -18,7 +18,7 @@ from shp_miner.platforms.sites import REDDIT, site_of
 
 @dataclass(frozen=True)
 class Costs:
-    """Requests of a crawl: `start` to begin with, one for `page` threads in a listing, `thread` for each thread read.
+    """Requests of a crawl: `start` at the beginning, one per `page` threads in a listing, `thread` per thread read.
 
     docs/crawling.md has the measurements.
     """
@@ -45,7 +45,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class Quota:
-    """Requests answered in a day, which ends at midnight UTC: without a key, and with the key of `credential`."""
+    """Requests answered per day, which ends at midnight UTC: without a key, and with the key of `credential`."""
 
     without_key: int
     with_key: int
@@ -90,7 +90,7 @@ class Row:
 
     @property
     def runs_on_many(self) -> bool:
-        """Whether a crawl must be told which site."""
+        """Whether a crawl needs the name of a site."""
         return not self.site
 
 
@@ -112,7 +112,7 @@ _ALL = (
             Credential("reddit_user_agent", "Reddit user name of the app's owner.", "${REDDIT_USER}"),
         ),
         needs_credentials=True,
-        preparation="Reddit wants an app of your own: docs/crawling.md says how to get one, and what to set",
+        preparation="Reddit requires an app of your own: see docs/crawling.md for how to get one and what to set",
     ),
     Row(
         name="arctic-shift",

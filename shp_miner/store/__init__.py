@@ -1,6 +1,6 @@
 """The store: two append-only Delta tables, posts and answers. A row is one observation; the newest wins.
 
-What needs no tables is imported without them: they take a second.
+Modules that need no tables are imported without them: they take a second.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The store's small memory, in SQLite beside the tables: what crawls remember and what runs did."""
+"""The store's SQLite file beside the tables: the memory of crawls, and the log of runs."""
 
 from __future__ import annotations
 
@@ -105,9 +105,9 @@ GIVEN_UP = f"error IS NOT NULL AND retry_at IN (0, {NEVER})"
 
 
 def opened(folder: Path) -> sqlite3.Connection:
-    """The file in a store's folder, made or brought forward where it must be.
+    """Open the file in a store's folder; create or migrate it if needed.
 
-    Raises BadInput where it is damaged or from a newer version.
+    Raises BadInput if it is damaged or from a newer version.
     """
     path = folder / FILE
     try:
@@ -122,7 +122,7 @@ def opened(folder: Path) -> sqlite3.Connection:
     except (sqlite3.DatabaseError, OSError) as error:
         raise from_os_error(error, f"opening {path}") or BadInput(
             f"{path} cannot be read: {error}.",
-            "`shp-miner doctor --repair` sets it aside; a crawl then starts from anew.",
+            "Run `shp-miner doctor --repair` to set the file aside; the next crawl then starts anew.",
         ) from error
     if version > len(SCHEMAS):
         database.close()
@@ -131,7 +131,7 @@ def opened(folder: Path) -> sqlite3.Connection:
 
 
 def newer(path: Path, version: int) -> BadInput:
-    """What to say of a file of a schema that this version does not know."""
+    """Return the error for a file whose schema this version does not know."""
     return BadInput(f"{path} has schema {version}; this version reads {len(SCHEMAS)}.", "Install the newest shp-miner.")
 
 
@@ -146,9 +146,9 @@ def _brought_forward(database: sqlite3.Connection) -> int:
 
 
 def shrink(folder: Path) -> None:
-    """Take what was written ahead over into the file, so that no log grows beside it.
+    """Merge the write-ahead log into the file, so that no log grows beside it.
 
-    Rows hardly ever go, so the file itself has nothing to give back. Does nothing where no crawl or run has made it.
+    Rows are hardly ever deleted, so the file itself has no free space. Does nothing if no crawl or run has created it.
     """
     if (folder / FILE).exists():
         with closing(opened(folder)) as database:

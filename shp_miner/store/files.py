@@ -1,4 +1,4 @@
-"""Writing the files of the store: data files, what the table's log says of them, and files that replace others."""
+"""Writing the files of the store: data files, their entries for the log, and files that replace others."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ COMPRESSION_LEVEL = 1
 
 
 def write_file(folder: Path, table: pa.Table) -> AddAction:
-    """Write `table` under a new name in `folder`, and return the log's word on it. Raises OSError.
+    """Write `table` under a new name in `folder`, and return its entry for the log. Raises OSError.
 
-    The file is on the disk, and nobody reads it until the log names it, so what a crash leaves does no harm.
+    The file is on the disk, and nobody reads it until the log names it, so a file left by a crash does no harm.
     """
     return write_tables(folder, table.schema, [table])
 
@@ -68,7 +68,7 @@ def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
 
 
 class Ends:
-    """Least and greatest values of the columns that have statistics, over the parts of a file."""
+    """Least and greatest values of the columns with statistics, over the parts of a file."""
 
     def __init__(self) -> None:
         self._rows = 0
@@ -91,7 +91,7 @@ class Ends:
                     kept[name] = choose(kept.get(name, plain), plain)
 
     def statistics(self) -> dict[str, Any]:
-        """What the Delta protocol calls per-file statistics."""
+        """Return the per-file statistics of the Delta protocol."""
         return {"numRecords": self._rows, "minValues": self._least, "maxValues": self._most, "nullCount": self._nulls}
 
 

@@ -1,8 +1,8 @@
-"""Taking items out of the tables, so that none of their bytes is left: not in data files, old versions or the log.
+"""Removing items from the tables, so that none of their bytes is left: in data files, old versions or the log.
 
-A request is written to the list first (`forgotten`), as pending. From then on nothing of it comes in again, and
-whatever ends the work, the next run completes it. Rows stay as tombstones, with ids, times and scores, so that their
-items are never fetched in again.
+A request is first written to the list (`forgotten`), as pending. From then on its content cannot come in again, and if
+the work is interrupted, the next run completes it. Rows stay as tombstones, with ids, times and scores, so that their
+items are never read in again.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ _PROFILES = ("u_", "u_\U0010ffff")
 
 
 def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: int) -> int:
-    """Note that items are gone, as seen at `observed_at` (microseconds since 1970); the number of them in the store.
+    """Note that items are gone, as seen at `observed_at` (microseconds since 1970); return how many are in the store.
 
-    Each gets an observation of that state without text or author, which wins over all others, and stands on the list
-    as pending: `forgetting.forget.purge` takes its text out of every copy. The platform ends that by showing an item
-    again, later than this.
+    Each gets an observation of that state without text or author, which wins over all others, and is pending on the
+    list: `forgetting.forget.purge` removes its text from every copy. The deletion ends when the platform shows the item
+    again later.
     """
     wanted = of_items(items, state, observed_at)
     if wanted.is_empty():
         return 0
     store.create()
-    with shared(store.path, "noting what is gone"):
+    with shared(store.path, "recording deleted items"):
         known = Forgotten.load(store.path).restored_at(wanted)
         newest = _newest(store, wanted)
         # Clocks differ; a tombstone is the last word whatever the others say.
@@ -65,15 +65,15 @@ def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: in
 
 
 def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
-    """Note that nobody could read items at `observed_at` (microseconds since 1970); how many of them that hides.
+    """Note that items were unreadable at `observed_at` (microseconds since 1970); return how many that hides.
 
     Each that is in the store and was readable gets an observation "unreadable" without text or author, which wins over
-    those before. Nothing is purged, and the next live observation takes its place.
+    those before. Nothing is purged, and the next live observation replaces it.
     """
     wanted = of_items(items, "removed", observed_at)
     if wanted.is_empty() or not store.exists:
         return 0
-    with shared(store.path, "noting what cannot be read"):
+    with shared(store.path, "recording unreadable items"):
         newest = {name: rows.filter(pl.col("state") == "live") for name, rows in _newest(store, wanted).items()}
         after = pl.concat(rows.select(*ITEM_KEY, at=pl.col("seen") + 1) for rows in newest.values())
         at = pl.max_horizontal("at", pl.lit(observed_at))
@@ -82,7 +82,7 @@ def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
 
 
 def items_of_threads(store: Store, site: str, post_ids: Sequence[str]) -> list[Item]:
-    """The items that the store has of threads of a site, whoever brought them."""
+    """Return the store's items of threads of a site, from any source."""
     if not (post_ids and store.exists):
         return []
     wanted = of_items([Item(site, post_id) for post_id in post_ids], "removed", 0)
@@ -96,7 +96,7 @@ def items_of_threads(store: Store, site: str, post_ids: Sequence[str]) -> list[I
 
 
 def noted_away(store: Store, items: Sequence[Item]) -> dict[Item, int]:
-    """Those of the items whose newest observation says that they are gone or unreadable, and when that was."""
+    """Return the items whose newest observation is gone or unreadable, with the time of that observation."""
     wanted = of_items(items, "removed", 0)
     if wanted.is_empty():
         return {}
@@ -147,18 +147,18 @@ def _noted(newest: Mapping[str, pl.DataFrame], state: str, at: pl.DataFrame) -> 
 
 
 class Found(msgspec.Struct):
-    """What a look through the store found: lines for the list, and the digests of people and pages that were met."""
+    """What a search of the store found: lines for the list, and the digests of people and pages that occurred."""
 
     lines: pl.DataFrame
     digests: set[str]
 
 
 def look_for_people(store: Store, wanted: Forgotten) -> Found:
-    """Items and accounts of the people and pages on a list, from a look at every row, one row group at a time."""
+    """Find the items and accounts of people and pages on a list: read every row, one row group at a time."""
     found = Found(wanted.lines.clear(), set())
     if not wanted.names_people:
         return found
-    with explained(f"looking through the store {store.path}"):
+    with explained(f"searching the store {store.path}"):
         files = [(n, unquote(p)) for n in TABLES for p in _entries(DeltaTable(str(store.path / n)))["path"]]
         for name, path in files:
             for group in _key_columns(store.path / name / path):
@@ -170,7 +170,7 @@ def look_for_people(store: Store, wanted: Forgotten) -> Found:
 
 
 class Purged(msgspec.Struct):
-    """What taking items out of one table did, or would do: rows emptied, files written anew, items that were there."""
+    """The result of purging one table (or of a trial): rows emptied, files rewritten, items that were there."""
 
     rows: int = 0
     files: int = 0
@@ -178,9 +178,9 @@ class Purged(msgspec.Struct):
 
 
 def purge_table(store: Store, name: str, wanted: Forgotten, *, dry_run: bool = False) -> Purged:
-    """Rewrite the files of a table that hold anything of the items on the list, in one commit.
+    """Rewrite the files of a table that contain anything of the items on the list, in one commit.
 
-    Memory holds one row group at a time. The files before are still there until `clean`.
+    Memory holds one row group at a time. The old files remain until `clean`.
     """
     folder = store.path / name
     done = Purged()
@@ -253,9 +253,9 @@ def _key_columns(path: Path) -> Iterator[pl.DataFrame]:
 
 
 def clean(store: Store, name: str) -> int:
-    """End every earlier version of a table: the files that only they need, and the log up to now; the files deleted.
+    """Delete every earlier version of a table: the files that only they need, and the log so far; return those files.
 
-    Old entries of the log say what old files held. Only under the exclusive lock.
+    Old log entries contain values of old files. Only under the exclusive lock.
     """
     with explained(f"cleaning the store {store.path}"):
         return end_before(store.path / name).files

@@ -1,7 +1,7 @@
-"""What was forgotten, held against rows: what is on the list does not come back, and what is left of a row that is.
+"""Applying the list of the forgotten to rows: forgotten content does not come back.
 
-What a person wanted gone stays out for ever. What a platform deleted stays out as it was seen up to then: a row that
-was seen live later ends the deletion, and is let in.
+A person's request holds for ever. A platform's deletion covers what was seen up to its time: a row that was seen live
+later ends the deletion, and is stored.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _PERSON = ["site", "author", "author_id", "author_url"]
 
 
 class Forgotten:
-    """The list, or a part of it, ready to be held against rows.
+    """The list, or a part of it, ready to be applied to rows.
 
-    `lines` is a frame of LINE. Where `folder` (the list's own) is given, what is met of forgotten people, and what a
-    platform shows again, joins it. Of a part of the list, `restored` are the lines of that kind in the whole of it.
-
-    `items` are, by table, the items to be looked for: those that are gone now, and of a part of the list all in it.
+    `lines` is a frame of LINE. If `folder` (the list's own) is given, new items of forgotten people, and items that a
+    platform shows again, are added to the list there. For a part of the list, `restored` are the lines of that kind in
+    the whole list. `items` are, by table, the items to search for: those gone now, and for a part of the list all in
+    it.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class Forgotten:
 
     @property
     def names_people(self) -> bool:
-        """Whether rows must be looked at for people or pages, and not for ids alone."""
+        """Whether rows must be checked for people or pages, and not only for ids."""
         return bool(self._people)
 
     # -- reading and writing the list ---------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, store: Path, *, pending: bool | None = None) -> Forgotten:
-        """The list of a store, or with `pending` the part of it that is, or is not, pending.
+        """Load the list of a store, or with `pending` the part of it that is, or is not, pending.
 
-        Costs one look into a folder that mostly is not there. Raises BadInput where a file is damaged, or the salt of
+        Costs one look into a folder that mostly does not exist. Raises BadInput if a file is damaged, or the salt of
         people is lost.
         """
         folder = store / FOLDER
@@ -92,7 +92,7 @@ class Forgotten:
         return known[1]
 
     def digest(self, kind: str, value: str) -> str:
-        """The salted hash under which a name, account or page stands in the list."""
+        """Return the salted hash of a name, account or page on the list."""
         plain = unicodedata.normalize("NFC", value).strip()
         if kind == "name":
             plain = plain.casefold()
@@ -104,20 +104,20 @@ class Forgotten:
         return hashlib.blake2b(f"{kind}\0{plain}".encode(), key=self._salt, digest_size=16).hexdigest()
 
     def extended(self, lines: pl.DataFrame) -> Forgotten:
-        """The same list with more lines, without writing them."""
+        """Return the list with more lines, without writing them."""
         return Forgotten(pl.concat([self.lines, lines]), self._salt, self._folder, self._restored)
 
     def part(self, lines: pl.DataFrame) -> Forgotten:
-        """Only these lines, by the same salt."""
+        """Return a list of only these lines, with the same salt."""
         return Forgotten(lines, self._salt)
 
     # -- holding it against rows --------------------------------------------------------------------------------------
 
     def filter(self, chunk: Chunk) -> Chunk:
-        """The chunk as it may go into the store: what is on the list keeps its ids and loses what anybody wrote.
+        """Return the chunk as it may be stored: items on the list keep their ids and lose all text and names.
 
-        New items of forgotten people, met here for the first time, join the list, and so does what the platform shows
-        again. Both are on the disk when this returns, before a row of theirs is.
+        Items of forgotten people that are new here are added to the list, and so are items that the platform shows
+        again. Both are on the disk when this returns, before any of their rows.
         """
         if self.lines.is_empty():
             return chunk
@@ -140,9 +140,9 @@ class Forgotten:
         return self.extended(new)
 
     def shown_again(self, rows: pl.DataFrame, name: str) -> pl.DataFrame:
-        """Lines for the list: what the platform had deleted, and what rows (their `key_columns`) show live since then.
+        """Return lines for the list: items that the platform had deleted and that rows show live later.
 
-        A row of which nobody knows when it was seen ends nothing.
+        `rows` have the `key_columns` of the table. A row without a known time ends no deletion.
         """
         gone = self.items[name].filter(~pl.col("person"))
         if gone.is_empty() or not self._has_thread_of(rows):
@@ -158,14 +158,14 @@ class Forgotten:
         return pl.concat([pl.DataFrame(schema=LINE), found], how="diagonal")
 
     def restored_at(self, lines: pl.DataFrame) -> pl.DataFrame:
-        """When the items of some lines were last shown again after a deletion: ITEM_KEY and `seen`."""
+        """Return when items of some lines were last shown again after a deletion: ITEM_KEY and `seen`."""
         known = pl.concat(self._known.values()).filter(pl.col("back").is_not_null())
         return known.join(lines, on=ITEM_KEY, how="semi", nulls_equal=True).select(*ITEM_KEY, seen="back")
 
     def met(self, rows: pl.DataFrame, name: str) -> tuple[pl.DataFrame, set[str]]:
-        """What rows of "posts" or "answers" (their `key_columns`) have of people and pages on the list.
+        """Find people and pages of the list in rows of "posts" or "answers" (their `key_columns`).
 
-        Lines for the list, of items and accounts that are not on it yet, and the digests that were found.
+        Returns lines for the list, of items and accounts that are not on it yet, and the digests that were found.
         """
         hits: dict[tuple[Any, ...], list[str]] = {}
         people = rows.select(_PERSON).unique()
@@ -195,10 +195,10 @@ class Forgotten:
         return filled, {digest for found in hits.values() for digest in found} | set(pages.values())
 
     def emptied(self, table: pa.Table, name: str) -> tuple[pa.Table, int]:
-        """The rows of POST or ANSWER without what is on the list, and how many of them had any of it.
+        """Return the rows of POST or ANSWER without listed content, and how many of them had any.
 
-        A row whose item is gone keeps ids, times, scores and state, which is no longer "live". Pages of answers to a
-        gone post are left out as well, since they are called after its title.
+        The row of a gone item keeps ids, times, scores and state, which is no longer "live". The pages of answers to a
+        gone post are removed as well, because their addresses contain its title.
         """
         gone = self._gone(_columns(table), name)
         if gone is None:
@@ -226,18 +226,18 @@ class Forgotten:
         return after, int(_differs(rows, after).sum())
 
     def holds(self, rows: pl.DataFrame, name: str) -> pl.DataFrame:
-        """Those of the rows' items (their `key_columns`) that are on the list."""
+        """Return the items of the rows (their `key_columns`) that are on the list."""
         key = _KEY[name]
         if not self._has_thread_of(rows):
             return self.items[name].select(key).clear()
         return self.items[name].select(key).join(rows.select(key), on=key, how="semi")
 
     def touches(self, rows: pl.DataFrame, name: str) -> bool:
-        """Whether any of the rows (their `key_columns`) may have to be emptied."""
+        """Whether any of the rows (their `key_columns`) may need emptying."""
         return self._gone(rows, name) is not None
 
     def is_profile(self, community: str) -> bool:
-        """Whether a community is called after somebody on the list."""
+        """Whether a community has the name of somebody on the list."""
         return community.startswith(PROFILE) and bool(self._is("name", community.removeprefix(PROFILE)))
 
     def _gone(self, rows: pl.DataFrame, name: str) -> pl.DataFrame | None:
@@ -286,7 +286,7 @@ class Forgotten:
 
 
 def key_columns(names: Collection[str]) -> list[str]:
-    """Those of a table's columns that rows are held against the list by."""
+    """Return the columns of a table by which rows are compared with the list."""
     columns = ("thread_hash", *_KEY["answers"], *_PERSON[1:], "url", "community", "state", "observed_at")
     return [name for name in columns if name in names]
 

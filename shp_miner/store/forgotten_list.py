@@ -1,11 +1,11 @@
-"""The list of what was forgotten, as it lies in a store: small Parquet files, and the salt of its hashes.
+"""The list of the forgotten as it lies in a store: small Parquet files, and the salt of its hashes.
 
-It holds the ids of items, which stay so that nothing is fetched in again, and of people only hashes under a salt of the
-store's own: no file of it names anybody. A file is written once and never changed; one that is still "pending" is a
-request that has not reached every copy yet.
+It keeps the ids of items, so that they are never read in again. Of people it has only hashes, under a salt of the
+store's own: no file of the list names anybody. A file is written once and never changed. A "pending" file is a request
+that has not reached every copy yet.
 
-A person's request never ends. A platform's deletion has a time: it ends when the platform shows the item again later,
-and what was seen up to that time stays out even then.
+A person's request never ends. A platform's deletion has a time and ends when the platform shows the item again later.
+Content seen up to that time stays out even then.
 """
 
 from __future__ import annotations
@@ -60,17 +60,17 @@ Line = dict[str, str | int | None]
 
 
 def line(kind: str, *, site: str | None, digest: str) -> Line:
-    """One line of the list, of a person or a page."""
+    """Return one line of the list, for a person or a page."""
     return {**dict.fromkeys(LINE), "kind": kind, "site": site, "digest": digest}
 
 
 def item_line(item: Item) -> Line:
-    """One line of the list, of an item that a person wants gone."""
+    """Return one line of the list, for an item that a person wants gone."""
     return {**_line_of(item), "state": "deleted", "by": "person"}
 
 
 def of_items(items: Iterable[Item], state: State, at: int) -> pl.DataFrame:
-    """Lines for items that the platform said are gone `at` that time (microseconds since 1970)."""
+    """Return lines for items that the platform reported as gone `at` that time (microseconds since 1970)."""
     told: Line = {"state": state, "by": "platform", "at": at}
     return pl.DataFrame([_line_of(item) | told for item in items], schema=LINE).unique()
 
@@ -81,11 +81,12 @@ def _line_of(item: Item) -> Line:
 
 
 def in_effect(lines: pl.DataFrame, restored: pl.DataFrame | None = None) -> pl.DataFrame:
-    """What the lines (and lines of kind "restored" that stand elsewhere) say of each item, one row an item.
+    """Return the combined effect of lines on each item, one row per item.
 
-    Columns: ITEM_KEY, `thread_hash`, `state`, `person` (a person's request is among them), `at` (the latest deletion by
-    the platform, null without one), `back` (when the platform last showed it again) and `over`: whether that was later,
-    so that the deletion has ended. A person's request is never over.
+    The lines of kind "restored" may be in other files of the list. Columns: ITEM_KEY, `thread_hash`, `state`, `person`
+    (a person's request is among them), `at` (the latest deletion by the platform, null without one), `back` (when the
+    platform last showed it again) and `over`: whether that was later, so that the deletion has ended. A person's
+    request is never over.
     """
     again = [lines.filter(pl.col("kind") == "restored"), *([restored] if restored is not None else [])]
     back = pl.concat(again).group_by(ITEM_KEY).agg(pl.col("at").max().alias("back"))
@@ -132,7 +133,9 @@ def add(store: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
 
 
 def settle(store: Path, done: set[str]) -> None:
-    """Make one settled file of the whole list: every copy has been reached. Pages in `done` are known as items now.
+    """Merge the whole list into one settled file, because every copy was reached.
+
+    Pages in `done` are known as items now.
 
     Only under the exclusive lock.
     """
@@ -150,17 +153,17 @@ def settle(store: Path, done: set[str]) -> None:
 
 
 def names(store: Path) -> tuple[str, ...]:
-    """The names of the list's files. They are other names when anything on it has changed."""
+    """Return the names of the list's files. They change with every change of the list."""
     return part_names(store / FOLDER)
 
 
 def has_pending(store: Path) -> bool:
-    """Whether something is to be forgotten that has not reached every copy yet."""
+    """Whether a forget request has not reached every copy yet."""
     return look_noted(store) or any(name.endswith(PENDING) for name in part_names(store / FOLDER))
 
 
 def pending_since(store: Path) -> float | None:
-    """Since when something is to be forgotten that has not reached every copy, in seconds since 1970."""
+    """Return since when a forget request has not reached every copy, in seconds since 1970."""
     times = []
     for name in (*names(store), _TO_LOOK):
         if name.endswith(PENDING) or name == _TO_LOOK:
@@ -170,9 +173,9 @@ def pending_since(store: Path) -> float | None:
 
 
 def note_look(store: Path, version: str) -> None:
-    """Note, before rows are committed, that they are to be looked through for deletions; `version` is before them.
+    """Note, before rows are committed, that they must be searched for deletions; `version` is the one before them.
 
-    Under the shared lock, with the commit: who looks takes the note away, and is alone with the store.
+    Under the shared lock, with the commit: the search deletes the note under the exclusive lock.
     """
     folder = store / FOLDER
     folder.mkdir(exist_ok=True)
@@ -183,33 +186,33 @@ def note_look(store: Path, version: str) -> None:
 
 
 def look_noted(store: Path) -> bool:
-    """Whether rows have come in that are to be looked through for deletions."""
+    """Whether new rows must be searched for deletions."""
     return (store / FOLDER / _TO_LOOK).exists()
 
 
 def noted_version(store: Path) -> str:
-    """The version before the rows that are to be looked through, as "posts.answers". A damaged note says nothing."""
+    """Return the version before the rows to search, as "posts.answers". A damaged note counts as none."""
     version = (store / FOLDER / _TO_LOOK).read_bytes()
     return version.decode() if re.fullmatch(rb"[0-9]+\.[0-9]+", version) else ""
 
 
 def looked_through(store: Path) -> None:
-    """Take the note away: what the rows told is on the list. Only under the exclusive lock."""
+    """Delete the note: all deletions in the rows are on the list. Only under the exclusive lock."""
     (store / FOLDER / _TO_LOOK).unlink(missing_ok=True)
     sync(store / FOLDER)
 
 
 def ahead(store: Path, now: int) -> list[str]:
-    """The list's files with times later than `now` (microseconds since 1970): a clock was ahead."""
+    """Return the list's files with times later than `now` (microseconds since 1970): a clock was ahead."""
     folder = store / FOLDER
     late = pl.col("at") > now + SKEW_US
     return [name for name in part_names(folder) if read_part(folder / name).filter(late).height]
 
 
 def set_back_list(store: Path, now: int) -> int:
-    """Have what a clock that was ahead noted count as noted `now`; the number of files concerned.
+    """Set times that a clock ahead has noted to `now`; return the number of files concerned.
 
-    What was shown again after a deletion still was. Only under the exclusive lock; it may be ended and done again.
+    Items shown again after a deletion stay so. Only under the exclusive lock. An interrupted call can be repeated.
     """
     folder, late = store / FOLDER, ahead(store, now)
     if not late:
@@ -226,7 +229,7 @@ def set_back_list(store: Path, now: int) -> int:
 
 
 def make_salt(store: Path) -> None:
-    """Give the list its salt, if it has none. Only under the exclusive lock. Raises BadInput where it was lost."""
+    """Create the list's salt if there is none. Only under the exclusive lock. Raises BadInput if it was lost."""
     folder = store / FOLDER
     if heal_salt(folder) is None:
         if names_people(read_list(folder, part_names(folder))):
@@ -235,17 +238,17 @@ def make_salt(store: Path) -> None:
 
 
 def names_people(lines: pl.DataFrame) -> bool:
-    """Whether lines of the list are of people or pages, and not of ids alone."""
+    """Whether lines of the list name people or pages, and not only ids."""
     return lines["digest"].null_count() < lines.height
 
 
 def read_list(folder: Path, names: Iterable[str]) -> pl.DataFrame:
-    """The lines of several files of a list."""
+    """Return the lines of several files of a list."""
     return pl.concat([pl.DataFrame(schema=LINE), *(read_part(folder / name) for name in names)])
 
 
 def part_names(folder: Path) -> tuple[str, ...]:
-    """The names of a list's files, in order."""
+    """Return the names of a list's files, in order."""
     try:
         names = os.listdir(folder)  # noqa: PTH208  (names are all that is wanted, at every append)
     except FileNotFoundError:
@@ -255,11 +258,11 @@ def part_names(folder: Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=10_000)
 def read_part(path: Path) -> pl.DataFrame:
-    """The lines of a file of the list, a frame of LINE. Raises BadInput where it is damaged."""
+    """Return the lines of a file of the list, a frame of LINE. Raises BadInput if it is damaged."""
     try:
         return _completed(pl.read_parquet(path, glob=False), path).cast(dict(LINE))  # type: ignore[arg-type]
     except (pl.exceptions.PolarsError, OSError) as error:
-        hint = "Restore it from a backup. Without one, `shp-miner doctor --repair`, and name again who was forgotten."
+        hint = "Restore it from a backup. Else run `shp-miner doctor --repair` and repeat every `shp-miner forget`."
         raise BadInput(f"{path} is damaged.", hint) from error
 
 

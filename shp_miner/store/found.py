@@ -1,4 +1,4 @@
-"""What a check of a store finds, and the folder for what is damaged."""
+"""Findings of a store's checks, and the folder for damaged files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ YOUNG_S = 3600.0
 
 
 class Found(Struct, frozen=True):
-    """Something that is wrong: in a sentence, and what is done about it, or if it cannot be repaired, what to do.
+    """A fault of a store, in a sentence, with its repair; or what to do if it cannot be repaired.
 
-    What is `harmless` only takes room.
+    A `harmless` fault only takes up room.
     """
 
     fault: str
@@ -28,7 +28,7 @@ class Found(Struct, frozen=True):
     harmless: bool = False
 
     def sentence(self) -> str:
-        """Both in one line."""
+        """Return the fault and its repair in one line."""
         if self.fixed:
             return f"{self.fault} Repaired: {self.remedy}."
         if self.fixable:
@@ -37,7 +37,7 @@ class Found(Struct, frozen=True):
 
 
 def is_young(path: Path) -> bool:
-    """Whether somebody may still be writing to a file, or about to name it."""
+    """Whether a process may still be writing to a file, or may be about to name it."""
     try:
         return time.time() - path.stat().st_mtime < YOUNG_S
     except FileNotFoundError:
@@ -45,7 +45,7 @@ def is_young(path: Path) -> bool:
 
 
 def aside(folder: Path, path: Path, *, prefix: str = "") -> Path:
-    """The place for a damaged file of the store in `folder`, under a name with the time that is not taken."""
+    """Return a free path for a damaged file of the store in `folder`, with the time in its name."""
     place = folder / ASIDE
     place.mkdir(exist_ok=True)
     name = f"{prefix}{path.name}-{datetime.now(UTC):%Y-%m-%dT%H%M%S}"

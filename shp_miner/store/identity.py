@@ -1,11 +1,11 @@
-"""Which store a folder holds: the store itself, wherever it was moved to, or a copy of it that is a store of its own.
+"""The identity of a store: the original, wherever it was moved, or a copy that becomes a store of its own.
 
-A copy has every byte of the first one, its list of exports too, and those are not the copy's to change. So each store
-has an id, and notes where its folder is and which folder. Who opens it for writing at another place looks at the noted
-one: if that still holds the same id in another folder, this one is a copy, takes a new id and drops the list. If it
-does not, and this is the very folder that was noted, it was moved. Else nobody can tell: it may have been moved to
-another disk, or be a copy of a store whose disk is away. Then it keeps the list, and every export on it is left alone
-until somebody says whose it is.
+A copy has every byte of the original, its list of exports too, and the copy must not change those exports. So each
+store has an id, and notes the path of its folder and which folder it is. On the first opening for writing at another
+path, the noted path is checked. If it still holds the same id in another folder, this store is a copy: it takes a new
+id and drops the list. If it does not, and this is the very folder that was noted, the store was moved. Otherwise it is
+unknown: the store may have been moved to another disk, or be a copy of a store whose disk is away. Then it keeps the
+list, and every export on it stays unchanged until a user says whose it is.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ EXPORTS = "exports"
 
 
 class Identity(msgspec.Struct):
-    """A store's `id`, and the `path` of its folder and which `folder` that is, when it was last opened for writing.
+    """A store's `id`, the `path` of its folder and which `folder` that is, as of the last opening for writing.
 
-    Of a copy: the path of the store that it is a copy of, and that store's exports that nobody has been told of yet.
+    For a copy: the path of its original, and the original's exports that no user was told about yet.
     """
 
     id: str
@@ -47,15 +47,15 @@ class _Path(msgspec.Struct):
 
 
 def is_copy(folder: Path) -> bool:
-    """Whether a store is a copy that nobody has opened for writing yet. Changes nothing."""
+    """Whether a store is a copy that was not opened for writing yet. Changes nothing."""
     known = _read(folder)
     return known is not None and known.path != os.path.realpath(folder) and _holds_another(folder, known)
 
 
 def may_be_copy_of(folder: Path) -> str:
-    """The place of the store that this one is, or is a copy of, where nobody can tell which; else empty.
+    """Return the path of the store that this one is, or is a copy of, if it is unknown which; else empty.
 
-    Of a store that nobody has opened for writing in its place yet. Changes nothing.
+    For a store that was not opened for writing at its path yet. Changes nothing.
     """
     known = _read(folder)
     if known is None or known.path == os.path.realpath(folder) or _holds_another(folder, known):
@@ -64,9 +64,9 @@ def may_be_copy_of(folder: Path) -> str:
 
 
 def settle_identity(folder: Path) -> None:
-    """Give the store in `folder` an id if it has none, and note where it is now. Raises OSError.
+    """Give the store in `folder` an id if it has none, and note its path. Raises OSError.
 
-    A copy becomes a store of its own. It may be ended at any moment and is then done again.
+    A copy becomes a store of its own. An interrupted call is repeated.
     """
     here, which = os.path.realpath(folder), _which(folder)
     known = _read(folder)
@@ -89,7 +89,7 @@ def settle_identity(folder: Path) -> None:
 
 
 def damage(folder: Path) -> BadInput | None:
-    """What is wrong with a store's note of which store it is, and what to do; None where nothing is."""
+    """Return the fault of a store's identity file, and what to do; None without a fault."""
     try:
         _read(folder)
     except BadInput as error:
@@ -98,7 +98,7 @@ def damage(folder: Path) -> BadInput | None:
 
 
 def take_theirs(folder: Path, *, look_only: bool = False) -> tuple[str, list[str]]:
-    """The store that this one is a copy of and the exports left to it; they are told once."""
+    """Return the original of this copy and the exports left to it; they are reported once."""
     known = _read(folder)
     if known is None or not known.theirs:
         return "", []
@@ -183,9 +183,9 @@ def _read(folder: Path) -> Identity | None:
         return None
     except msgspec.DecodeError as error:
         raise BadInput(
-            f"{folder / FILE} is damaged: it does not say which store this is.",
-            "Restore it from a backup. Without one, delete it: the store then counts as itself, not as a copy. "
-            f"If it is a copy, delete {folder / EXPORTS} first, or the first store's exports are changed.",
+            f"{folder / FILE} is damaged: the identity of this store is unknown.",
+            "Restore it from a backup. Without one, delete it: the store then counts as an original, not as a copy. "
+            f"If it is a copy, delete {folder / EXPORTS} first, or commands change the original's exports.",
         ) from error
 
 

@@ -1,7 +1,7 @@
 """Writing the store: creating, appending, compacting, and opening it as it is or as it was.
 
-Posts are committed before answers, so at any moment what can be read is valid: an answer may wait for its post (it is
-counted as such), never the other way round.
+Posts are committed before their answers, so the store is valid at every moment. An answer without a post is counted as
+such.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _COMPACTED_FILE_BYTES = 256_000_000
 class Store:
     """A folder with the tables. Opening creates nothing; the first append does.
 
-    `path` is the folder. Raises BadInput where something else lies there.
+    `path` is the folder. Raises BadInput if the folder has something else in it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -81,7 +81,8 @@ class Store:
         """Raise BadInput if nothing has been written."""
         if not self.exists:
             raise BadInput(
-                f"There is no store at {self.path}.", "Import something first, or name another with --store."
+                f"There is no store at {self.path}.",
+                "Import or crawl something first, or name another store with --store.",
             )
 
     def writer(self, *, look: bool = False) -> StoreWriter:
@@ -89,10 +90,10 @@ class Store:
         return StoreWriter(self, look=look)
 
     def append(self, chunk: Chunk, *, look: bool = False) -> None:
-        """Commit the rows of `chunk`, posts first, without what is on the list of the forgotten.
+        """Commit the rows of `chunk`, posts first, without content on the list of the forgotten.
 
-        When this returns they are on the disk: a crawl, or an import, then notes that it need not read them again.
-        With `look` the next purge looks whether they tell of deletions of what the store has text of.
+        When this returns they are on the disk: a crawl or an import then notes that it need not read them again. With
+        `look` the next purge checks whether the rows report deletions of items whose text is in the store.
         """
         self.create()
         with explained(f"writing to the store {self.path}"), shared(self.path, "writing rows"):
@@ -133,7 +134,7 @@ class Store:
                     sync_log(folder, before)
 
     def compact_if_due(self) -> bool:
-        """Compact if so many appends have made so many files that reading has become slow; whether it was so."""
+        """Compact if many appends have made so many files that reading is slow; return whether it was done."""
         due = self.exists and max(self.file_counts().values()) > _FILES_BEFORE_COMPACTION
         if due:
             self.compact()
@@ -142,8 +143,8 @@ class Store:
     def vacuum(self, keep_s: float = KEEP_S, *, now_s: float | None = None, wait_s: float = 10.0) -> Ended:
         """Delete the files that only versions older than `keep_s` seconds need. No row and no version number changes.
 
-        Nobody may use the store meanwhile; raises TryLater if somebody still does after `wait_s` seconds. `now_s` is
-        the time in seconds since 1970, the machine's where it is not given.
+        Nobody may use the store meanwhile. Raises TryLater if it is still in use after `wait_s` seconds. `now_s` is the
+        time in seconds since 1970, by default the machine's.
         """
         self.require()
         self.create()
@@ -159,7 +160,7 @@ class Store:
         return done
 
     def complete_vacuum(self) -> None:
-        """Complete a vacuum that was ended between two steps. Raises as `vacuum`."""
+        """Complete a vacuum that was interrupted between two steps. Raises as `vacuum`."""
         if vacuum.is_unfinished(self.path):
             moment = vacuum.begun(self.path)
             if moment is None:  # not even a full disk loses more than the note
@@ -168,7 +169,7 @@ class Store:
                 self.vacuum(0.0, now_s=moment.timestamp())
 
     def content(self) -> str:
-        """Says whether the rows are the same: it changes with every row added or emptied, and not by compaction."""
+        """Return a value that changes with every row added or emptied, and not by compaction."""
         # Rows are never taken away, and are emptied only for what is on the list of the forgotten.
         return msgspec.json.encode((self.snapshot().counted(), names(self.path))).decode()
 
@@ -181,7 +182,7 @@ class Store:
         refused = sorted(_REFUSED & set(str(self.path.absolute())))
         if refused:
             raise BadInput(
-                f"A store cannot lie in a folder with {' '.join(refused)} in its path: {self.path}.",
+                f"The path of a store cannot contain {' '.join(refused)}: {self.path}.",
                 "Choose a path without it.",
             )
         try:
@@ -195,7 +196,7 @@ class Store:
             foreign = schema is None and self.path.is_dir() and not all(map(_ours, self.path.iterdir()))
             if foreign and schema_of(self.path) is None:  # not made just now, by somebody else
                 raise BadInput(
-                    f"The folder {self.path} holds other things than a store.",
+                    f"The folder {self.path} is not a store and not empty.",
                     "Name the store's own folder, or an empty one for a new store.",
                 )
         except OSError as error:
@@ -212,22 +213,22 @@ class Store:
             if isinstance(version, int) and version < _oldest(log)[0]:
                 raise self._gone(name, as_of) from error
             raise UsageError(
-                f"The store {self.path} has no version {as_of!r} any more, or never had it.",
+                f"The store {self.path} has no version {as_of!r}; it may have been deleted.",
                 "`shp-miner stats` shows the newest version.",
             ) from error
 
     def _gone(self, name: str, as_of: str) -> UsageError:
         oldest, since = _oldest(self.path / name / LOG)
         return UsageError(
-            f"The store {self.path} as of {as_of} is gone: earlier versions end when they are old, or content is "
-            f"forgotten. The oldest version of its {name} is {oldest}, of {since:%Y-%m-%d %H:%M:%S} UTC.",
-            "Take the store as it is, without --as-of.",
+            f"The version {as_of} of the store {self.path} was deleted: old versions are deleted after a time, and "
+            f"with forgotten content. The oldest version of its {name} is {oldest}, of {since:%Y-%m-%d %H:%M:%S} UTC.",
+            "Leave out --as-of to use the newest version.",
         )
 
     def create(self) -> None:
-        """Make the empty tables, then the mark, so that a mark always has tables; or bring an older store forward.
+        """Create the empty tables, then the mark, so that a marked store always has tables; or migrate an older store.
 
-        Of many who want to at once one does it, and the others find it done.
+        If several processes call it at once, one does the work and the others find it done.
         """
         if self._is_settled and self.exists:
             return
@@ -249,10 +250,10 @@ class Store:
 
 
 class StoreWriter:
-    """Collects chunks and commits them in large pieces; what is left is committed on leaving the `with` statement.
+    """Collects chunks and commits them in large pieces; the rest is committed on leaving the `with` statement.
 
     A thread writes one piece while the next is collected. If the block ends with an exception nothing more is
-    committed; what was committed stays.
+    committed; committed pieces stay.
     """
 
     def __init__(self, store: Store, *, look: bool) -> None:
@@ -321,7 +322,8 @@ def _versions(as_of: str) -> dict[str, int | datetime]:
         moment = datetime.fromisoformat(as_of)
     except ValueError as error:
         raise UsageError(
-            f"{as_of!r} is neither a store version nor a time.", "Write a version such as 3.5 or 2026-01-31T12:00:00Z."
+            f"{as_of!r} is neither a store version nor a time.",
+            "Write a version such as 3.5, or a time such as 2026-01-31T12:00:00Z.",
         ) from error
     moment = moment if moment.tzinfo else moment.astimezone()
     return dict.fromkeys(TABLES, moment)
@@ -337,7 +339,7 @@ def _oldest(log: Path) -> tuple[int, datetime]:
 
 @contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turn what the system or the Delta library refuses into one of our errors."""
+    """Turn an error of the system or the Delta library into one of our errors."""
     try:
         yield
     except (OSError, DeltaError, pa.ArrowException, msgspec.DecodeError) as error:

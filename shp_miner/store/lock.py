@@ -1,7 +1,7 @@
-"""Who may change a store: many who write or read it at once, or one who takes content out and nobody else.
+"""Locks on a store: many who read or write it at once, or one alone who removes content.
 
-The lock is the system's own (flock) on a file in the store, so it ends with its process, however that ends. Beside it
-lies a note for each holder, only to tell those who must wait who that is and since when.
+The lock is the system's own (flock) on a file in the store, so it ends with its process. Each holder has a note beside
+it, only to tell waiting processes who holds the lock and since when.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _alone: ContextVar[frozenset[tuple[Path, int]]] = ContextVar("_alone", default=f
 
 
 class InUse(TryLater):
-    """Somebody else uses it now."""
+    """Another process uses it now."""
 
 
 class FileLock:
-    """The system's lock on a file, for as long as the block runs. It ends with its process, however that ends."""
+    """The system's lock on a file, for as long as the block runs. It ends with its process."""
 
     def __init__(self, file: Path, *, write: bool = True) -> None:
         """Open the file, which is made where it is missing, unless it is opened to be read. Raises OSError."""
@@ -59,7 +59,7 @@ class FileLock:
         os.close(self.handle)
 
     def take(self, *, alone: bool = True, wait_s: float = 0.0) -> bool:
-        """Hold it, alone or with others; whether that succeeded within `wait_s` seconds."""
+        """Take the lock, alone or with others; return whether that succeeded within `wait_s` seconds."""
         deadline = time.monotonic() + wait_s
         while True:
             try:
@@ -72,16 +72,16 @@ class FileLock:
                 return True
 
     def wait(self, *, alone: bool = True) -> None:
-        """Hold it, however long that takes."""
+        """Take the lock, however long that takes."""
         fcntl.flock(self.handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
 
 
 @contextmanager
 def shared(folder: Path, doing: str, *, wait_s: float = _SHARED_PATIENCE_S) -> Iterator[None]:
-    """Hold the store in `folder` together with others who write or read it. Raises TryLater after `wait_s` seconds.
+    """Hold the store in `folder` together with other readers and writers. Raises TryLater after `wait_s` seconds.
 
-    `doing` says to those who must wait what goes on, such as "writing rows". A store that cannot be written to is
-    read without a lock.
+    `doing` tells waiting processes what is going on, such as "writing rows". A store on a read-only disk is read
+    without a lock.
     """
     with _held(folder, doing, alone=False, wait_s=wait_s):
         yield
@@ -89,16 +89,16 @@ def shared(folder: Path, doing: str, *, wait_s: float = _SHARED_PATIENCE_S) -> I
 
 @contextmanager
 def exclusive(folder: Path, doing: str, *, wait_s: float = _ALONE_PATIENCE_S) -> Iterator[None]:
-    """Hold the store in `folder` alone; what is called meanwhile may still hold it shared. Otherwise as `shared`."""
+    """Hold the store in `folder` alone; functions called inside may still hold it shared. Otherwise as `shared`."""
     with _held(folder, doing, alone=True, wait_s=wait_s):
         yield
 
 
 @contextmanager
 def beside(folder: Path, name: str, first: Callable[[], None]) -> Iterator[None]:
-    """Do something in the store in `folder` beside others who do the same; `name` is its name.
+    """Do something in the store in `folder` beside others that do the same; `name` is its name.
 
-    Who finds nobody else doing it calls `first` before others may begin, to clear away what the dead have left.
+    If no other process does it, `first` is called before others may begin, to clean up after dead processes.
     """
     with FileLock(_place(folder) / name) as lock:
         if lock.take():
@@ -188,16 +188,16 @@ def _notes(place: Path) -> list[Path]:
 
 
 def dead_notes(folder: Path) -> list[Path]:
-    """The notes of processes that ended without a chance to take them away."""
+    """Return the notes of processes that ended without deleting them."""
     place = folder / LOCKS
     notes = _notes(place) if place.is_dir() else []
     return [note for note in sorted(notes) if not _runs(int(note.name.partition("-")[0]))]
 
 
 def is_busy(folder: Path, *names: str) -> bool:
-    """Whether somebody is at work on the store in `folder`: holds it now, or does something of these names beside it.
+    """Whether a process is at work on the store in `folder`: it holds the store, or does something of these names.
 
-    Only for who looks: each lock is tried for a moment, and nothing is written.
+    Only for status reports: each lock is tried for a moment, and nothing is written.
     """
     place = folder.resolve() / LOCKS
     if not place.is_dir():
@@ -230,7 +230,7 @@ def only_one(file: Path, what: str, doing: str) -> Iterator[None]:
     """Do something that only one process of this machine may do at a time. Raises TryLater if another does it.
 
     `what` names it in a sentence ("The store data/store has a run"), `doing` says what this process does. The lock is
-    the system's on `file`, which says who holds it and goes away at the end; what a killed process left blocks nobody.
+    the system's on `file`, which names its holder and is deleted at the end. A killed process blocks nobody.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with _taken(file, what) as lock:
@@ -251,7 +251,7 @@ class Holder(NamedTuple):
 
 
 def holder(file: Path) -> Holder | None:
-    """Who holds the lock of `only_one` on `file`; None if nobody does. Nobody who wants it is kept from it."""
+    """Return who holds the lock of `only_one` on `file`; None if nobody does. Blocks nobody."""
     try:
         with FileLock(file, write=False) as lock:
             return None if lock.take(alone=False) else _told(lock)  # for a moment, which `only_one` waits
@@ -266,7 +266,7 @@ def _told(lock: FileLock) -> Holder:
 
 @contextmanager
 def nobody_beside(folder: Path, name: str, what: str) -> Iterator[None]:
-    """Keep everybody from what `beside` is for while the block runs. Raises TryLater if somebody does it (`what`)."""
+    """Keep all processes out of `beside` while the block runs. Raises TryLater if one is in it (`what`)."""
     with FileLock(_place(folder) / name) as lock:
         if not lock.take():
             raise InUse(f"{what}.", _AGAIN)

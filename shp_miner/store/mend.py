@@ -1,8 +1,8 @@
-"""Rows that should never have come in: such as earlier versions let in, or a clock that was ahead once dated.
+"""Removing rows that should not be in the store: earlier versions let them in, or a clock was ahead.
 
-A row that no column's bounds allow is left out. A score that was read in the future would stand above all later ones
-until that time has come; it stays, as one of which nobody knows when it was read. The log knows which files hold such
-rows, so that looking for them costs no more than opening the table.
+A row outside a column's bounds is deleted. A score with a future reading time would win over all later ones until that
+time; it stays with an unknown reading time. The log knows which files have such rows, so the search costs no more than
+opening the table.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ IN_FUTURE = "read_in_the_future"
 
 
 def unsound_rows(folder: Path, name: str, now: int) -> Counter[str]:
-    """How many rows of a table of the store in `folder` should not be there, by reason; `now` is in microseconds."""
+    """Count the rows of a table of the store in `folder` that should not be there, by reason.
+
+    `now` is in microseconds since 1970.
+    """
     found: Counter[str] = Counter()
-    with explained(f"looking through the store {folder}"):
+    with explained(f"searching the store {folder}"):
         for entry in _suspects(DeltaTable(str(folder / name)), now):
             columns = [column for column in TABLES[name].names if column not in TEXT_COLUMNS]
             with pq.ParquetFile(folder / name / unquote(entry)) as file:
@@ -42,7 +45,7 @@ def unsound_rows(folder: Path, name: str, now: int) -> Counter[str]:
 
 
 def mend(folder: Path, name: str, now: int) -> Counter[str]:
-    """Write the files of a table anew without what should not be there, in one commit; the rows concerned, by reason.
+    """Rewrite the files of a table without unsound rows, in one commit; return their number by reason.
 
     Only under the exclusive lock.
     """
@@ -69,7 +72,7 @@ def mend(folder: Path, name: str, now: int) -> Counter[str]:
 
 def is_suspect(folder: Path, now: int) -> bool:
     """Whether any table of the store in `folder` may hold such rows."""
-    with explained(f"looking through the store {folder}"):
+    with explained(f"searching the store {folder}"):
         return any(_suspects(DeltaTable(str(folder / name)), now) for name in TABLES)
 
 

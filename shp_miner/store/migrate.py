@@ -1,7 +1,7 @@
-"""The mark of a store, which says what schema it has, and how a store of an earlier schema is brought forward.
+"""The mark of a store, which has the number of its schema, and migrations from earlier schemas.
 
-A store is brought forward by the first command that writes to it, one step after the other. Reading needs none of
-them so far: a store of any schema can be exported from a disk that nobody may write to.
+The first command that writes to a store migrates it, step by step. Reading needs no migration so far: a store of any
+schema can be exported from a read-only disk.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def schema_of(folder: Path) -> int | None:
 
 
 def first_mark(folder: Path) -> None:
-    """Mark a store that was made just now."""
+    """Mark a store that was just created."""
     now, by = _text(datetime.now(UTC)), version("shp-miner")
     write_mark(
         folder,
@@ -73,10 +73,10 @@ def restored_mark(folder: Path) -> None:
 
 
 def migrate(folder: Path) -> int:
-    """Bring a store forward to the current schema; returns the one it had. Raises TryLater while it is in use."""
+    """Migrate a store to the current schema; return its previous one. Raises TryLater while it is in use."""
     if schema_of(folder) == SCHEMA_VERSION:
         return SCHEMA_VERSION
-    with exclusive(folder, "bringing the store to a newer schema"):
+    with exclusive(folder, "migrating the store to a newer schema"):
         before = schema_of(folder) or SCHEMA_VERSION
         for number, step in enumerate(STEPS[before - 1 :], before + 1):
             mark = step(folder, _read(folder) or {})
@@ -86,7 +86,7 @@ def migrate(folder: Path) -> int:
 
 
 def write_mark(folder: Path, mark: Mark) -> None:
-    """Put a mark in the place of the present one, in one step that a loss of power does not undo."""
+    """Replace the present mark in one step that survives a loss of power."""
     replace_file(folder / MARK, msgspec.json.encode(mark), durable=True)
 
 
@@ -101,7 +101,7 @@ def _read(folder: Path) -> Mark | None:
 
 def _damaged(folder: Path) -> BadInput:
     return BadInput(
-        f"{folder / MARK} is damaged.", "`shp-miner doctor --repair` writes it anew if the tables are sound."
+        f"{folder / MARK} is damaged.", "Run `shp-miner doctor --repair`: it rewrites the file if the tables are sound."
     )
 
 

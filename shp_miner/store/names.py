@@ -1,4 +1,4 @@
-"""Sites that earlier versions stored under another name than today's, and joining them with what is stored since."""
+"""Sites that earlier versions stored under another name, and merging them with today's names."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ Renamed = tuple[str, str, str]
 
 
 def check_names(folder: Path, *, fix: bool) -> Iterator[Found]:
-    """Sites under a name that is none any more: crawls of Stack Exchange had the short one they were asked for."""
+    """Yield sites stored under an old name: crawls of Stack Exchange once used the short name."""
     found = _renamed(folder)
     for platform, old, new in found:
         if fix:
             _join(folder, (platform, old, new))
         yield Found(
-            f"The site {new} is in the store as {old}, too: its threads may be there twice.",
+            f"The site {new} is also in the store as {old}: its threads may be there twice.",
             "joined under one name",
             fixed=fix,
         )

@@ -1,7 +1,7 @@
 """The checks of one table: its log, its checkpoints and its data files.
 
-The Delta library writes without waiting for the disk, so a machine that stops may leave the newest entries of a log
-cut off or empty. An empty one is no error to readers: it takes its rows away in silence.
+The Delta library writes without waiting for the disk. A machine that stops may leave the newest entries of a log cut
+off or empty. Readers accept an empty entry without an error, and its rows are missing.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ ReadAgain = Callable[[Path, float], None]
 
 
 def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> Iterator[Found]:
-    """What is wrong with a table of the store in `folder`; see `health.repair`.
+    """Yield the faults of a table of the store in `folder`; see `health.repair`.
 
-    `read_again` is called where commits are lost.
+    `read_again` is called if commits are lost.
     """
     table = folder / name
     if not (table / LOG).is_dir():
@@ -91,8 +91,10 @@ def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> It
         read_again(folder, min(path.stat().st_mtime for _, path in bad) - _BEFORE_S)
         for one in reversed(bad):  # the newest first: whatever ends this, no entry is missing in the middle
             _set_aside(folder, name, one[1], _of_nothing(one[1]) if one in earlier else None)
-    now = f"version {first - 1} is the newest" if newest else "in its place is one that changes nothing"
-    remedy = f"set aside in {ASIDE}/; {now}, and what was read or imported since an hour before it is read again"
+    now = f"version {first - 1} is the newest" if newest else "an entry without changes replaces it"
+    remedy = (
+        f"set aside in {ASIDE}/; {now}, and everything read or imported since one hour before the damage is read again"
+    )
     yield Found(fault, f"{remedy} by the next run", fixed=fix)
 
 
@@ -112,7 +114,7 @@ def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
             bad.append(LAST)
     if not bad:
         return
-    fault = f"In the log {log} these are damaged or name what is not there: {', '.join(bad)}."
+    fault = f"Files of the log {log} are damaged or name missing files: {', '.join(bad)}."
     # An entry that is cut off is the next check's.
     ends = [path.name for _, path in entries(log) if not _is_sound(path)]
     if not _would_open(table, without=[*bad, *ends], of_nothing=()):
@@ -223,5 +225,5 @@ def _unnamed(table: Path, *, fix: bool) -> Iterator[Found]:
             for path in unnamed:
                 path.unlink()
         many = f"{len(unnamed)} files" if len(unnamed) > 1 else "1 file"
-        fault = f"{table} has {many} ({sized(size)}) of killed writers that no version needs."
+        fault = f"{table} has {many} ({sized(size)}) left by killed writers; no version needs them."
         yield Found(fault, "deleted", fixed=fix, harmless=True)

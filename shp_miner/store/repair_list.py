@@ -1,7 +1,7 @@
 """The checks of the list of the forgotten: the two copies of its salt, and its files.
 
-What is lost is said plainly: hashes of people cannot be made again without the salt or from anything else, so the
-people must be named again. Items can: rows that were emptied tell of them.
+Losses are reported plainly. Hashes of people cannot be made again without the salt or from anything else, so the people
+must be named again. Items can be found again from the rows that were emptied.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.salt import FILES, SALT, differing, has_salt, heal_salt, keep_salt, unsound_copies
 from shp_miner.transaction import transaction
 
-_AGAIN = "name everybody again who was forgotten before, with `shp-miner forget --author`"
+_AGAIN = "repeat `shp-miner forget --author` for everybody who was forgotten before"
 
 
 def check_list(folder: Path, *, fix: bool) -> Iterator[Found]:
-    """What is wrong with the list of the forgotten of the store in `folder`; see `health.repair`."""
+    """Yield the faults of the list of the forgotten of the store in `folder`; see `health.repair`."""
     yield from _parts(folder, fix=fix)
     yield from _salt(folder, fix=fix)
     yield from _ahead(folder, fix=fix)
@@ -52,7 +52,7 @@ def _parts(folder: Path, *, fix: bool) -> Iterator[Found]:
     bad = [name for name in part_names(place) if _lines(place / name) is None and (place / name).exists()]
     if not bad:
         return
-    fault = f"Of the list of the forgotten {place} this is damaged: {', '.join(bad)}."
+    fault = f"Files of the list of the forgotten {place} are damaged: {', '.join(bad)}."
     try:
         known = _emptied_items(folder)
     except Error as error:
@@ -66,7 +66,7 @@ def _parts(folder: Path, *, fix: bool) -> Iterator[Found]:
             (place / name).replace(aside(folder, place / name))
         sync(place)
         read_part.cache_clear()
-    remedy = f"set aside in {ASIDE}/, and the items that were taken out are on the list again"
+    remedy = f"set aside in {ASIDE}/, and the items that were purged are on the list again"
     yield Found(fault, f"{remedy}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
 
 
@@ -95,10 +95,10 @@ def _salt(folder: Path, *, fix: bool) -> Iterator[Found]:
         for path in damaged:
             path.replace(aside(folder, path))
         sync(place)
-    fault = f"The salt {place / SALT} is {'damaged, and its copy is no better' if damaged else 'missing'}."
+    fault = f"The salt {place / SALT} is {'damaged, and so is its copy' if damaged else 'missing'}."
     if of_people:
         count = sum(lines.filter(pl.col("digest").is_not_null()).height for lines in of_people.values())
-        lost = f"{count} lines on people mean nothing without it and are set aside in {ASIDE}/"
+        lost = f"{count} lines on people are useless without it and are set aside in {ASIDE}/"
         yield Found(fault, f"{lost}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
     else:
         yield Found(fault, f"set aside in {ASIDE}/; nobody is on the list by name", fixed=fix)
@@ -112,9 +112,11 @@ def _two_salts(folder: Path, salts: list[bytes], *, fix: bool) -> Found:
     right = salts[:1]
     if names_people(whole):
         right = [salt for salt in salts if look_for_people(Store(folder), Forgotten(whole, salt)).digests]
-    fault = f"The two copies of the salt {place / SALT} differ, and each is sound: one is another store's."
+    fault = f"The two copies of the salt {place / SALT} differ, and both are sound: one belongs to another store."
     if len(right) != 1:
-        hint = f"Nobody on the list is in the store to tell by. Restore the right one from a backup; else {_AGAIN}"
+        hint = (
+            f"Nobody on the list is in the store, so the right one is unknown. Restore it from a backup; else {_AGAIN}"
+        )
         return Found(fault, f"{hint}.", fixable=False)
     if fix:
         keep_salt(place, right[0])
@@ -128,8 +130,8 @@ def _ahead(folder: Path, *, fix: bool) -> Iterator[Found]:
         if ahead(folder, now):
             if fix:
                 set_back_list(folder, now)
-            fault = f"The list of the forgotten {folder / FOLDER} tells of times in the future: a clock was ahead."
-            yield Found(fault, "they count as now", fixed=fix)
+            fault = f"The list of the forgotten {folder / FOLDER} has times in the future: a clock was ahead."
+            yield Found(fault, "they are set to the current time", fixed=fix)
 
 
 def _set_people_aside(folder: Path, parts: dict[str, pl.DataFrame]) -> None:
@@ -155,7 +157,7 @@ def _run_lists_again(folder: Path) -> None:
 def _emptied_items(folder: Path) -> pl.DataFrame:
     """Lines for every item of the store that was taken out: gone, and without a text in any of its rows."""
     found = [pl.DataFrame(schema=LINE)]
-    with explained(f"looking through the store {folder}"):
+    with explained(f"searching the store {folder}"):
         snapshot = Store(folder).snapshot()
         for name in TABLES:
             key = ["site", "post_id", *(["answer_id"] if name == "answers" else [])]

@@ -1,7 +1,7 @@
 """Replacing a file in one step: it is written whole beside its place and renamed into it.
 
-Every file that takes the place of another, or must never be seen half-written, is written here. `store.files` passes
-these functions on; they stand in a module of their own because they need no library that is slow to import.
+Every file that replaces another, or must never be seen half-written, is written here. `store.files` passes these
+functions on. They have a module of their own because they need no library that is slow to import.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ def sync(*paths: Path) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name was to take the place of another when it is whole."""
+    """Whether a file of this name is a temporary one that was to replace another."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def temporaries(folder: Path) -> Iterator[Path]:
-    """The temporary files in a folder, which killed processes left or others write just now; none if it is missing."""
+    """Return the temporary files in a folder, left by killed processes or being written now; none if it is missing."""
     if folder.is_dir():
         yield from (path for path in sorted(folder.iterdir()) if is_temporary(path.name))

@@ -1,4 +1,4 @@
-"""What runs of pipelines did, and what need not be done again, in the store's SQLite file."""
+"""The log of pipeline runs, and of steps that need not be repeated, in the store's SQLite file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _KEPT = 1000
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run; times are microseconds since 1970. One that goes on or was killed has no `ended_at` and no `exit_code`."""
+    """A run; times are microseconds since 1970.
+
+    A run that is active or was killed has no `ended_at` and no `exit_code`.
+    """
 
     id: int
     pipeline: str
@@ -26,7 +29,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Runs:
-    """The runs of a store. Only who holds the store's run lock may begin one."""
+    """The runs of a store. Only the holder of the store's run lock may begin one."""
 
     def __init__(self, folder: Path) -> None:
         self._database = opened(folder)
@@ -38,7 +41,7 @@ class Runs:
         self._database.close()
 
     def begin(self, pipeline: str, now: int) -> int:
-        """Note that a run begins; returns its id. Runs of long ago are dropped."""
+        """Note that a run begins; return its id. Very old runs are deleted."""
         with transaction(self._database):
             run = self._database.execute(
                 "INSERT INTO runs (pipeline, started_at) VALUES (?, ?)", (pipeline, now)
@@ -56,17 +59,17 @@ class Runs:
             )
 
     def last(self, count: int) -> list[Run]:
-        """The last runs, the newest first."""
+        """Return the last runs, newest first."""
         rows = self._database.execute("SELECT * FROM runs ORDER BY id DESC LIMIT ?", (count,)).fetchall()
         return [as_run(row) for row in rows]
 
     def state_of(self, what: str) -> str | None:
-        """The state in which something was last done; None if it never was."""
+        """Return the state in which something was last done completely; None if it never was."""
         row = self._database.execute("SELECT state FROM done WHERE what = ?", (what,)).fetchone()
         return None if row is None else str(row[0])
 
     def did(self, what: str, state: str, now: int) -> None:
-        """Note that something was done whole, in a state that says whether it must be done again."""
+        """Note that something was done completely, with a state that tells whether it must be repeated."""
         with transaction(self._database):
             self._database.execute("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", (what, state, now))
 

@@ -1,6 +1,6 @@
-"""The salt of a store's hashes of people: without it nobody on the list of the forgotten is known again.
+"""The salt of a store's hashes of people. Without it, nobody on the list of the forgotten is recognised.
 
-It lies there twice, each copy with a checksum, and one that is damaged or missing is written again from the other.
+There are two copies, each with a checksum. A damaged or missing copy is written again from the other.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _CHECK_BYTES = 16
 
 
 def heal_salt(folder: Path) -> bytes | None:
-    """The salt of the list in `folder`, 16 bytes; None where no copy of it is sound.
+    """Return the salt of the list in `folder`, 16 bytes; None if no copy of it is sound.
 
-    A copy that is damaged or missing is written again from the other, where the store can be written to. Raises
-    BadInput where both are sound and differ: nobody can tell which is right.
+    A damaged or missing copy is written again from the other, if the store is writable. Raises BadInput if both are
+    sound and differ: it is unknown which is right.
     """
     if differing(folder):
         raise BadInput(
-            f"The two copies of the salt {folder / SALT} differ, and each is sound: one is another store's.",
+            f"The two copies of the salt {folder / SALT} differ, and both are sound: one belongs to another store.",
             f"Restore the right one from a backup, or delete the wrong one ({SALT} or {COPY}). "
-            "`shp-miner doctor --repair` tells which is right where somebody on the list is in the store.",
+            "`shp-miner doctor --repair` finds the right one if somebody on the list is in the store.",
         )
     salt, unsound = _look(folder)
     if salt is not None:
@@ -47,7 +47,7 @@ def heal_salt(folder: Path) -> bytes | None:
 
 
 def differing(folder: Path) -> list[bytes]:
-    """Both salts where both copies are sound and differ; else none."""
+    """Return both salts if both copies are sound and differ; else none."""
     salts = [salt for name in FILES if (salt := _checked(_bytes(folder / name))) is not None]
     return salts if len(set(salts)) > 1 else []
 
@@ -59,7 +59,7 @@ def keep_salt(folder: Path, salt: bytes) -> None:
 
 
 def unsound_copies(folder: Path) -> list[str]:
-    """The names of the copies that are cut off, changed, or missing; none where the list has no salt at all."""
+    """Return the names of copies that are cut off, changed or missing; none if the list has no salt at all."""
     return _look(folder)[1]
 
 
@@ -69,12 +69,12 @@ def has_salt(folder: Path) -> bool:
 
 
 def lost_salt(folder: Path) -> BadInput:
-    """What to say where a list names people and no copy of its salt is sound."""
+    """Return the error for a list that names people when no copy of its salt is sound."""
     there = any((folder / name).exists() for name in FILES)
     return BadInput(
-        f"{folder / SALT} is {'damaged, and its copy is no better' if there else 'missing'}.",
-        "Restore it from a backup. Without one, run `shp-miner doctor --repair`, and name everybody again who was "
-        "forgotten before: `shp-miner forget --author NAME`.",
+        f"{folder / SALT} is {'damaged, and so is its copy' if there else 'missing'}.",
+        "Restore it from a backup. Without one, run `shp-miner doctor --repair`, then repeat "
+        "`shp-miner forget --author NAME` for everybody who was forgotten before.",
     )
 
 
@@ -93,7 +93,7 @@ def _look(folder: Path) -> tuple[bytes | None, list[str]]:
 
 
 def new_salt(folder: Path) -> None:
-    """Give the list in `folder` a salt. Only where it has none, and names nobody."""
+    """Create a salt for the list in `folder`. Only for a list that has none and names nobody."""
     folder.mkdir(exist_ok=True)
     keep_salt(folder, secrets.token_bytes(_BYTES))
 

@@ -1,4 +1,4 @@
-"""Reading the store at one version: ranges of thread hashes, newest observation of each item, bodies late."""
+"""Reading the store at one version: ranges of thread hashes, the newest observation of each item, bodies last."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ EVERYTHING = HashRange(_LOWEST, _BEYOND)
 
 
 class Within(Struct, frozen=True):
-    """Some of a store: rows of any of `sites` and of any of `communities` (as stored); none of either means all.
+    """A part of a store: rows of any of `sites` and of any of `communities` (as stored); empty means all.
 
-    `places`, where there are any, are sites with some communities each (none means the whole site).
+    `places`, if not empty, are sites with some communities each (none means the whole site).
     """
 
     sites: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ EVERYWHERE = Within()
 
 
 class Snapshot:
-    """Both tables at one version each. Reading never changes, whatever is appended meanwhile."""
+    """Both tables at one version each. What it reads never changes, whatever is appended meanwhile."""
 
     def __init__(self, folder: Path, posts: DeltaTable, answers: DeltaTable) -> None:
         self._tables = {"posts": posts, "answers": answers}
@@ -94,12 +94,12 @@ class Snapshot:
         return int(self._files[name]["rows"].sum())
 
     def counted(self) -> dict[str, tuple[str, int]]:
-        """Each table's own id, which it gets when it is made, and its rows."""
+        """Return each table's own id, which it gets when it is created, and its number of rows."""
         return {name: (str(table.metadata().id), self.rows(name)) for name, table in self._tables.items()}
 
     @property
     def made_us(self) -> int:
-        """When the tables were made, in microseconds since 1970, and so before any row came in; 0 if nobody knows."""
+        """Return when the tables were created, in microseconds since 1970, before any row was added; 0 if unknown."""
         return (self._tables["posts"].metadata().created_time or 0) * 1000
 
     def size_bytes(self, name: str) -> int:
@@ -107,7 +107,7 @@ class Snapshot:
         return int(self._files[name]["bytes"].sum())
 
     def added_since(self, older: Snapshot) -> Snapshot:
-        """The same tables at the same versions, with only those files that `older` has not."""
+        """Return the same tables at the same versions, with only the files that `older` does not have."""
         added = copy(self)
         added._files = {
             name: files.join(older._files[name], on="path", how="anti") for name, files in self._files.items()
@@ -157,7 +157,7 @@ class Snapshot:
         return set(pl.concat(names)["community"].drop_nulls())
 
     def unreadable(self, name: str, part: HashRange = EVERYTHING, within: Within = EVERYWHERE) -> int:
-        """How many items of "posts" or "answers" in a range could not be read when they were last asked for."""
+        """Count the items of "posts" or "answers" in a range that could not be read when last requested."""
         key = _POST_KEY if name == "posts" else _ANSWER_KEY
         rows = self.scan(name, part).filter(within.holds())
         hidden = rows.filter(pl.col("state") == "unreadable").select(key).unique().collect(engine="streaming")
@@ -204,7 +204,10 @@ class Snapshot:
 
 
 def in_order(rows: pl.DataFrame, key: Collection[str]) -> pl.DataFrame:
-    """Observations by item; of each item's the last is the one that counts: of those of one time, that it is gone."""
+    """Return observations by item; the last one of each item counts.
+
+    That is the newest. Of several with the same time, a deletion is last.
+    """
     gone = pl.col("state").replace_strict({"live": 0, "unreadable": 1}, default=2, return_dtype=pl.Int8)
     return rows.sort(*key, "observed_at", gone, "content_hash", nulls_last=False)
 

@@ -1,8 +1,7 @@
-"""Ending old versions of a table: the log's entries on them and the data files that nobody else needs.
+"""Deleting old versions of a table: their log entries and the data files that no other version needs.
 
-What is kept is safe before anything goes: a checkpoint holds the oldest version that stays. The log is shortened
-first, oldest entry first, so whatever a kill leaves is a table without the oldest versions, and files that no entry
-names; the next time takes those.
+A checkpoint of the oldest version that stays is written first. Then the log is shortened, oldest entry first. A kill at
+any moment leaves a table without its oldest versions, and files that no entry names; the next vacuum deletes those.
 """
 
 from __future__ import annotations
@@ -39,25 +38,25 @@ KEEP_S = 7 * 86_400.0
 
 
 class Ended(msgspec.Struct):
-    """What ending old versions deleted: data files, their bytes, and files of the log."""
+    """The deletions: data files, their bytes, and files of the log."""
 
     files: int = 0
     size_bytes: int = 0
     log_files: int = 0
 
     def add(self, other: Ended) -> None:
-        """Count another table's too."""
+        """Add the deletions of another table."""
         self.files += other.files
         self.size_bytes += other.size_bytes
         self.log_files += other.log_files
 
 
 def end_before(folder: Path, moment: datetime | None = None) -> Ended:
-    """End the versions of the table in `folder` that were over before `moment`; all but the newest without one.
+    """Delete the versions of the table in `folder` that ended before `moment`; without a moment, all but the newest.
 
-    The newest version stays, and its number. Data files that no version names go too, such as a killed writer's. Only
-    under the store's exclusive lock: a writer's new file is in no log yet. Raises BadInput if files are missing, or an
-    entry of the log is empty.
+    The newest version stays, and so does its number. Data files that no version names are deleted too, such as a killed
+    writer's. Only under the store's exclusive lock: a writer's new file is in no log yet. Raises BadInput if files are
+    missing, or an entry of the log is empty.
     """
     for _, entry in entries(folder / LOG):
         if not entry.stat().st_size:  # readers take no notice, and the files it named would go for good
@@ -80,7 +79,7 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
 
 
 def needed_files(folder: Path) -> set[str]:
-    """The data files that any version needs that the log of the table in `folder` still has."""
+    """Return the data files of all versions that are still in the log of the table in `folder`."""
     versions = [version for version, _ in entries(folder / LOG)]
     return _needed(folder, min(versions, default=0), DeltaTable(str(folder)))
 
@@ -96,7 +95,7 @@ def entries(log: Path) -> list[tuple[int, Path]]:
 
 
 def lines(entry: Path) -> Iterator[dict[str, Any]]:
-    """What an entry of the log says. Raises msgspec.DecodeError where it is damaged."""
+    """Return the actions of a log entry. Raises msgspec.DecodeError if it is damaged."""
     for line in entry.read_bytes().splitlines():
         yield msgspec.json.decode(line, type=dict[str, Any])
 
@@ -138,9 +137,9 @@ def _needed(folder: Path, oldest: int, table: DeltaTable) -> set[str]:
 
 
 def checkpoint(folder: Path, version: int) -> None:
-    """Write a version's state as a checkpoint, safe from a loss of power: what is deleted next is not needed for it.
+    """Write a version's state as a checkpoint, safe from a loss of power, so that earlier log entries are not needed.
 
-    Raises BadInput if what was written does not hold all of the version's files.
+    Raises BadInput if the checkpoint does not name all of the version's files.
     """
     log = folder / LOG
     table = DeltaTable(str(folder), version=version)
@@ -183,7 +182,7 @@ def shorten_log(log: Path, version: int) -> int:
 
 
 def cutoff(keep_s: float, now_s: float | None = None) -> datetime:
-    """The moment `keep_s` seconds ago, by the machine's clock, which is the one that versions were stamped by."""
+    """Return the time `keep_s` seconds ago, by the machine's clock, which also stamped the versions."""
     return datetime.fromtimestamp((time.time() if now_s is None else now_s) - keep_s).astimezone()
 
 
@@ -197,7 +196,7 @@ class _Begun(msgspec.Struct):
 
 
 def begin(store: Path, moment: datetime) -> None:
-    """Note in a store that old versions are being ended. On a full disk it goes without: it is about to make room."""
+    """Note in a store that a deletion of old versions begins. Does without the note on a full disk, to make room."""
     try:
         replace_file(store / UNFINISHED, msgspec.json.encode(_Begun(moment)), durable=False)
     except OSError as error:
@@ -206,12 +205,15 @@ def begin(store: Path, moment: datetime) -> None:
 
 
 def is_unfinished(store: Path) -> bool:
-    """Whether ending old versions was begun, and is going on or was ended itself."""
+    """Whether a deletion of old versions was begun and has not finished."""
     return (store / UNFINISHED).exists()
 
 
 def begun(store: Path) -> datetime | None:
-    """The moment before which old versions were to end; None where that is not known. What is left only takes room."""
+    """Return the moment of an unfinished deletion of old versions; None if it is unknown.
+
+    Files that remain only take up room.
+    """
     try:
         return msgspec.json.decode((store / UNFINISHED).read_bytes(), type=_Begun).before
     except (FileNotFoundError, msgspec.DecodeError):
@@ -219,5 +221,5 @@ def begun(store: Path) -> datetime | None:
 
 
 def finish(store: Path) -> None:
-    """Note that old versions have ended."""
+    """Note that the deletion of old versions has finished."""
     (store / UNFINISHED).unlink(missing_ok=True)

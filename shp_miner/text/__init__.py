@@ -1,1 +1,1 @@
-"""Text: what people wrote, made sound and clean."""
+"""Text: repairing and cleaning what people wrote."""

@@ -1,4 +1,4 @@
-"""Bodies as platforms give them, made sound for storage and clean for export."""
+"""Bodies from platforms: repaired for storage and cleaned for export."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def sound(text: str) -> tuple[str, bool]:
 
 
 def visible_chars(body: str, body_format: str) -> int:
-    """How many characters a reader sees, blank ends left out. In HTML an image counts, other tags do not."""
+    """Count the characters that a reader sees, without blank ends. In HTML an image counts, other tags do not."""
     if body_format == "html":
         # What follows the last ">" holds no tag; searched for one, each "<" in it would cost a look at all of the rest.
         end = body.rfind(">") + 1

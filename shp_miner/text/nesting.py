@@ -1,8 +1,8 @@
-"""HTML held within bounds before it is converted: nesting, columns, and markup that a converter may read otherwise.
+"""Limiting HTML before its conversion: nesting, columns, and markup that a converter may misread.
 
-A converter loses what lies deeper than a thousand elements, indents each line by the lists and quotes that it stands
-in, and fills every row of a table up to its widest. All of this is bounded here, in time by the length of the text;
-tags beyond the bounds are left out, and their text stays. HTML within the bounds comes out as it was.
+A converter loses elements nested deeper than a thousand, indents each line by its lists and quotes, and fills every row
+of a table up to its widest. All of this is limited here, in time proportional to the length of the text. Tags beyond
+the limits are left out, and their text stays. HTML within the limits stays unchanged.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SPACES = re.compile(r"[^\S\n]+")
 
 
 def bounded(body: str) -> str:
-    """The HTML with no more nesting, columns and spans than a converter can take; its text stays."""
+    """Return the HTML with at most the nesting, columns and spans that a converter can take; its text stays."""
     if body.count("<") <= _NESTED and not _SPAN.search(body) and _few_holders(body):
         return body
     return _each(body, _Bounds().kept)
@@ -67,7 +67,7 @@ def _few_holders(body: str) -> bool:
 
 
 def visible(body: str) -> str:
-    """The text of HTML without its markup, for what no converter can read."""
+    """Return the text of HTML without its markup, for HTML that no converter can read."""
     shown: list[str] = []
     hidden = ""
     for text, tag in _pieces(body):

@@ -1,6 +1,6 @@
-"""Notices that platforms put in the place of a text: who took it away, and nothing of what it said.
+"""Notices that platforms put in place of a text: who removed it, and no words of it.
 
-A text counts as a notice where the whole of it is one, in any letter case and spacing. People quote notices too.
+A text is a notice only if the whole of it is one, in any letter case and spacing. People quote notices too.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _INSIDE = re.compile(r"(?<=[\[(]) | (?=[\])])")
 
 
 def notice(platform: str, text: str, *, html: bool = False) -> Gone | None:
-    """What a text says of the one that stood in its place; None where it is a text of its own."""
+    """Return the state that a notice reports for its item; None if the text is not a notice."""
     if len(text) > LONGEST or platform not in NOTICES:
         return None
     if html:

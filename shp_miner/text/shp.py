@@ -1,7 +1,7 @@
-"""Text as it stands in SHP: one line, links reduced to their words, typographic quotes made plain.
+"""Text in SHP's form: one line, links reduced to their words, typographic quotes made plain.
 
-Sources: the SHP card ("in hyperlinks, only the referring text was kept"), and the two rows its authors printed, held
-against the threads they came from (a blank line is two spaces there, and ’ is ').
+Sources: the SHP card ("in hyperlinks, only the referring text was kept"), and the two rows its authors printed,
+compared with the threads they came from (a blank line is two spaces there, and ’ is ').
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ _PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"'}
 
 
 def flatten(text: pl.Series) -> pl.Series:
-    """The texts as SHP writes them."""
+    """Return the texts as SHP writes them."""
     flat = text.str.replace_all(_LINK, "${1}").str.replace_all("\r\n|[\r\n]", " ")
     return flat.str.replace_many(_PLAIN)

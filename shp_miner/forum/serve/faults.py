@@ -1,7 +1,7 @@
-"""Misbehaviour on request: what a forum does on a bad day, each fault in the way that platforms really show it.
+"""Planned faults: how a forum behaves on a bad day, each fault as platforms really show it.
 
 `Faults.add(fault, ...)` says which requests meet it; the server asks `Faults.meet` for every request. A fault that
-answers by itself (429, 503, a login page) keeps the request from the platform's view; the others spoil its answer.
+answers by itself (429, 503, a login page) keeps the request from the platform's view; the others change its answer.
 """
 
 from __future__ import annotations
@@ -120,14 +120,14 @@ class Faults:
     ) -> Planned:
         """Plan a fault for the requests to a platform (default all) whose path fits a pattern such as `/t/*`.
 
-        `query` narrows that to those that ask with these values. Of these the first `skip` go well. Of the others all
-        meet it, or every n-th, or a share drawn from a seed; and in all no more than the `next` so many. Raises
-        UsageError for numbers that mean nothing.
+        `query` limits that to requests with these values. The first `skip` of them succeed. Of the others all meet the
+        fault, or every n-th (`every`), or a share drawn from a seed; and no more than `next` in all. Raises UsageError
+        for numbers out of range.
         """
         if skip < 0 or (every is not None and every < 1) or (next is not None and next < 0):
-            raise UsageError("A fault strikes every 1st, 2nd ... request, the next 0, 1 ... of them.", "Count from 1.")
+            raise UsageError("Invalid counts for a fault.", "Give `every` from 1, `skip` and `next` from 0.")
         if share is not None and not 0 <= share <= 1:
-            raise UsageError(f"A share of requests lies between 0 and 1, not at {share}.", "Give 0.1 for a tenth.")
+            raise UsageError(f"The share of requests is {share}; it must be from 0 to 1.", "Give 0.1 for a tenth.")
         chance = random.Random(seed)  # noqa: S311  (a test's dice, no secret)
         planned = Planned(fault, platform, path, query or {}, skip, every, next, share, chance)
         with self._lock:
@@ -135,7 +135,7 @@ class Faults:
         return planned
 
     def clear(self) -> None:
-        """Behave from now on."""
+        """Remove all planned faults."""
         with self._lock:
             self.planned.clear()
 
@@ -225,7 +225,7 @@ def expired_token() -> Fault:
 
 
 def not_json() -> Fault:
-    """Something that says it is JSON and is not."""
+    """An answer that claims to be JSON and is not."""
     headers = {"content-type": "application/json; charset=utf-8"}
     return Fault("not_json", instead=lambda _now: Response(200, b'{"items": [{"id": 1, "title": "Half a', headers))
 

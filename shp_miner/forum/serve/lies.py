@@ -1,8 +1,8 @@
-"""Records that lie: values that no honest platform sends, in the answers of any platform or the records of any file.
+"""Records with values that no honest platform sends, in the answers of any platform or the records of any file.
 
-Each lie changes values of one kind wherever they stand, by what they are and how they are called, so that it fits every
-platform and file, those that come later too. `told(NAME)` is a fault for `Faults.add`; `lying(NAME, record, dice)`
-changes one record (an object as JSON gives it).
+Each lie changes values of one kind everywhere, by their type and name, so that it fits every platform and file, later
+ones too. `told(NAME)` is a fault for `Faults.add`; `lying(NAME, record, dice)` changes one record (an object as JSON
+gives it).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Faults that stand in the place of what was asked for: refusals in a platform's own words, walls, closed doors.
+"""Faults that replace an answer: refusals in a platform's own words, walls, closed communities.
 
-They lie: what they deny is there. Plan them as any other fault, for the paths of threads and a share of the requests.
+They lie: the refused thread exists. Plan them as any other fault, for the paths of threads and a share of the requests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ROBOTS = (
 
 
 def refused(status: Status, platform: str) -> Fault:
-    """A platform's own refusal as JSON: 401, 403, 404 or 410. Raises UsageError for one without, or an unknown one."""
+    """A platform's own refusal as JSON: 401, 403, 404 or 410. Raises UsageError if the platform has none."""
     says: Callable[[Status], Response] | None = getattr(view_of(platform), "refusal", None)
     if says is None:
         raise UsageError(f"No refusal of {platform!r} is known.", "Name a platform that has its own.")
@@ -41,7 +41,7 @@ def page(status: Status = 403) -> Fault:
 
 
 def empty(status: int = 200) -> Fault:
-    """Nothing at all, with that status."""
+    """An empty body with that status."""
     return Fault("empty", instead=lambda _now: Response(status, b""))
 
 

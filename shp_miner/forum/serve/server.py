@@ -39,7 +39,7 @@ def platform(name: str) -> Callable[[Community], Platform]:
     """What makes a platform's view. Raises UsageError for an unknown name."""
     row = ROWS.get(name)
     if row is None:
-        raise UsageError(f"The forum does not speak {name!r}.", f"It speaks {', '.join(ROWS)}.")
+        raise UsageError(f"The forum has no API {name!r}.", f"Its APIs: {', '.join(ROWS)}.")
     module, _, view = row.forum.partition(":")
     make: Callable[[Community], Platform] = getattr(import_module(module), view)
     return make
@@ -94,7 +94,7 @@ class Forum:
         return f"http://127.0.0.1:{self._sites[platform].server.server_address[1]}"
 
     def requests(self, platform: str) -> list[Request]:
-        """What was asked of a platform so far, oldest first, each with the status and the faults it met."""
+        """Return the requests to a platform so far, oldest first, each with the status and the faults it met."""
         site = self._sites[platform]
         with site.lock:
             return list(site.log)
