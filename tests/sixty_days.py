@@ -87,12 +87,12 @@ def running(pipeline: Path, clock: Path, out: Path, week_s: float, file_bytes: i
     `file_bytes` is the largest file that the process may write: where no small disk can be had, as good as a full one.
     """
     from shp_miner.cli import run
+    from shp_miner.pipeline import launch
     from shp_miner.pipeline import run as room
-    from shp_miner.sources import registry
 
     patch = pytest.MonkeyPatch()
     stamped_by_the_forum(patch)
-    patch.setattr(registry, "Access", partial(registry.Access, clock=FileClock(clock)))
+    patch.setattr(launch, "Access", partial(launch.Access, clock=FileClock(clock)))
     patch.setattr(Store, "vacuum", partialmethod(Store.vacuum, week_s))
     cpu_s: Counter[str] = Counter()
     outcome = room._outcome

@@ -23,7 +23,8 @@ from shp_miner.store import Store
 
 from .crawls import bench, settled
 from .flows import run_on
-from .test_crawling import DAY_S, T0_S, Board, FakeClock, crawl, expected, recheck, stored
+from .test_crawling import DAY_S, T0_S, Board, crawl, expected, recheck, stored
+from .web import FakeClock
 
 ORIGIN = Origin("board", "board", "board.example", "talk")
 BAD = BadInput("The answer of board.example lacks the field score.", "It may be another version.")
@@ -32,7 +33,7 @@ DOWN = TryLater("board.example answered with status 500.", "Try later.")
 
 @pytest.fixture
 def clock() -> FakeClock:
-    return FakeClock()
+    return FakeClock(T0_S + 40 * DAY_S)
 
 
 @pytest.fixture

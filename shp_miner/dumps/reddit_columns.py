@@ -142,7 +142,8 @@ def _edited() -> pl.Expr:
 def _notices(raw: pl.DataFrame, column: str) -> pl.Expr:
     """What a text says of the one that stood in its place, null where it is one of its own."""
     text = pl.col(column)
-    few = raw.filter((text.str.len_chars() <= LONGEST) & text.str.contains("[", literal=True))[column].unique()
+    marked = text.str.contains("[", literal=True) | text.str.contains("(?i)removed by")
+    few = raw.filter((text.str.len_chars() <= LONGEST) & marked)[column].unique()
     found = {one: gone for one in few if (gone := notice("reddit", one))}
     if not found:
         return pl.lit(None, pl.String)

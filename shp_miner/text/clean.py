@@ -83,7 +83,12 @@ def _html_to_markdown(body: str) -> str:
     result = convert(f" {bounded(_CONTROLS.sub('', body))}", None, _READER)
     text = result.content or ""
     lost = any("depth" in str(warning.kind) for warning in result.warnings)
-    return visible(body) if lost or not text.strip() else text
+    nothing = not text.strip() and not _HIDDEN.search(body)
+    return visible(body) if lost or nothing else text
+
+
+#: Where an element says that nobody sees it, nothing is no loss.
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|<[^>]*\shidden[\s=>]", re.IGNORECASE)
 
 
 class _Reader:
