@@ -88,7 +88,7 @@ def _html_to_markdown(body: str) -> str:
 
 
 #: Where an element says that nobody sees it, nothing is no loss.
-_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|<[^>]*\shidden[\s=>]", re.IGNORECASE)
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|\shidden[\s=>]", re.IGNORECASE)
 
 
 class _Reader:
