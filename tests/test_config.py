@@ -329,7 +329,7 @@ def test_a_run_stops_before_the_disk_is_full(at: Bench) -> None:
     ran = run_on(at, pipeline(at, limits={"min_free": "60MB"}), free_bytes=lambda _: free[0])
     assert ran.exit_code == 75
     assert {said for ended in steps(ran).values() for said, _ in ended} == {
-        "Only 0.1 GB free; limits.min_free is 0.1 GB: free some space, or lower limits.min_free."
+        "Only 50.0 MB free; limits.min_free is 60.0 MB: free some space, or lower limits.min_free."
     }
     assert at.requests == []
     ran = run_on(at, pipeline(at, limits={"min_free": "40MB"}), free_bytes=lambda _: free[0])
@@ -539,7 +539,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "is not valid UTF-8: invalid start byte at byte 9. Save the file" in said(5)
     (tmp_path / "p.toml").unlink()
     (tmp_path / "p.toml").mkdir()
-    assert "is a folder. Name the pipeline file" in said(5)
+    assert "is a folder, not a pipeline file. Name the pipeline file" in said(5)
     (tmp_path / "p.toml").rmdir()
     (tmp_path / "p.toml").symlink_to("p.toml")
     assert "cannot be read: Too many levels of symbolic links. Correct" in said(5)

@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schedule": ("schedule", "Run a pipeline regularly with cron or systemd."),
     "forget": ("forget", "Remove a person's content from a store and its exports."),
     "vacuum": ("vacuum", "Delete files that only old versions of a store need."),
-    "status": ("status", "Show a store's runs, failures and overdue work; made for monitoring."),
+    "status": ("status", "Monitor a store: its runs, failures and overdue work."),
     "stats": ("stats", "Show a store's communities, sizes and version."),
     "lab": ("lab", "Measure how often the labels of each rule are right."),
     "forum": ("forum", "Serve a simulated forum on this machine, to test crawling."),
