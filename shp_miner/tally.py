@@ -61,7 +61,7 @@ LOST = frozenset(HINTS)
 
 _EXAMPLES_KEPT = 5
 
-#: At most so many communities of a site are named; with more, the whole site is noted.
+#: Up to this many communities of a site are named; with more, the whole site is noted.
 _PLACES_NAMED = 100
 #: The reason under which a folder's files of another kind are counted, and how many of them are named.
 NOT_THIS_KIND = "not_this_kind"

@@ -91,7 +91,7 @@ def test_a_vacuum_is_completed_by_any_command(name: str, store: Store, dumps: li
     before = content(store)
     killed(vacuumed, store.path, "shp_miner.store.vacuum:shorten_log after 1")
     assert is_unfinished(store.path)
-    says = "A vacuum was ended before it was done"
+    says = "A vacuum was interrupted"
     assert not any(says in one.fault for one in look(store.path)), "it may be going on"
     os.utime(store.path / UNFINISHED, (1, 1))
     assert look(store.path)[-1].fault.startswith(says)
@@ -130,7 +130,7 @@ def test_who_is_in_the_way_or_cannot_write_is_left_in_peace(
     out = str(store.path.parent / "fresh")
     capsys.readouterr()
     assert run(["export", out, "--rule", "votes", "--store", str(copied.path), "--quiet"]) == 0
-    assert "What an earlier run left" not in capsys.readouterr().err
+    assert "The unfinished work of an earlier run" not in capsys.readouterr().err
 
 
 def test_what_cannot_be_completed_is_said_and_keeps_nobody_from_the_rest(
@@ -143,7 +143,7 @@ def test_what_cannot_be_completed_is_said_and_keeps_nobody_from_the_rest(
     capsys.readouterr()
     assert run(["vacuum", "--store", str(store.path), "--quiet"]) == 0
     said = capsys.readouterr().err
-    assert f"What an earlier run left is not completed: {damaged} is damaged." in said
+    assert f"The unfinished work of an earlier run was not completed: {damaged} is damaged." in said
     assert run(["doctor", "--store", str(store.path), "--quiet"]) == 5
     assert run(COMMANDS["run"](store, dumps)) == 5
 

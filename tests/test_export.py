@@ -539,7 +539,7 @@ def test_nothing_is_published_if_a_check_fails(store: Path, tmp_path: Path, monk
             "empty answer1",
         ),
         (lambda now: {"answer1": now["answer1"].laid_out().str.replace_all(".", "")}, "empty answer1"),
-        (lambda now: {"answer1": now["answer2"]}, "two answers are equal"),
+        (lambda now: {"answer1": now["answer2"]}, "two equal answers"),
         (lambda now: {"preferred": now["preferred"].clip(1, 1)}, "sides are not fair"),
     ]
     for change, words in changes:
@@ -569,7 +569,7 @@ def test_an_error_ends_an_export_at_once(store: Path, tmp_path: Path, monkeypatc
 
 def test_a_thread_in_the_wrong_split_is_found(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, "SPLITS", ("test", "train", "validation"))
-    with pytest.raises(CheckFailedError, match="another split than its own"):
+    with pytest.raises(CheckFailedError, match="in a split that is not its own"):
         export_dataset(store, tmp_path / "o")
     assert not (tmp_path / "o").exists()
 
@@ -720,5 +720,5 @@ def test_load_explains_what_is_wrong(store: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no format kto"):
         shp_miner.load(out, format="kto")
     next(out.rglob("*.parquet")).unlink()
-    with pytest.raises(BadInput, match="lacks the file"):
+    with pytest.raises(BadInput, match="does not have the file"):
         shp_miner.load(out)

@@ -271,10 +271,10 @@ def test_a_page_called_after_a_gone_title_goes_with_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({}, UsageError, "Nothing was named"),
-        ({"ids": ["p1"]}, UsageError, "names no post or answer"),
-        ({"ids": ["a/b/c/d"]}, UsageError, "names no post or answer"),
-        *(({"authors": [text]}, UsageError, "without a name") for text in ("  ", "@", "u/", "/u/", "/user/", "@@")),
+        ({}, UsageError, "names no author and no item"),
+        ({"ids": ["p1"]}, UsageError, "is not the id of a post or answer"),
+        ({"ids": ["a/b/c/d"]}, UsageError, "is not the id of a post or answer"),
+        *(({"authors": [text]}, UsageError, "has no name") for text in ("  ", "@", "u/", "/u/", "/user/", "@@")),
         ({"file": "missing.txt"}, BadInput, "cannot be read"),
         ({"file": "bad.txt"}, UsageError, "line 2: 'a//b'"),
         ({"exports": ["."], "authors": ["x"]}, BadInput, "is not an export"),
@@ -417,7 +417,7 @@ def test_an_export_put_back_from_a_backup_is_held_against_the_whole_list(store: 
         (out / "manifest.json").write_text((out / "manifest.json").read_text() + "\n")
     (done,) = [one for one in forget(store, ids=["x.example/1"]).exports if one.path == str(out)]
     assert (done.outcome, done.open) == ("away", True), "this store never wrote such a manifest"
-    assert "Another export is in its place" in done.why
+    assert "Another export is in this folder" in done.why
     found = [one for one in forget(store, exports=[out]).exports if one.path == str(out)]
     assert [one.outcome for one in found] == ["away", "rewritten"], "nobody can tell whether it is the one waited for"
     assert forget(store, drop_exports=[out]).finished
@@ -484,7 +484,8 @@ def test_the_command_says_what_it_did_or_would_do(
     assert run(arguments) == 0
     captured = capsys.readouterr()
     did = json.loads(captured.out)
-    assert "Not in the store: 1 of what was named. They are remembered" in captured.err
+    says = "Not found in the store: 1 of the given authors and ids. Later imports and crawls will leave them out."
+    assert says in captured.err
     assert NAME not in captured.out
     assert did["tables"] == would["tables"]
     assert (

@@ -89,7 +89,7 @@ def is_open(cli: Run, path: Path, says: str) -> None:
     code, out, _ = cli("doctor", "--json")
     (problem,) = json.loads(out)["problems"]
     assert code == 5
-    assert f"A forget request is not finished yet, it has not reached {path}. " in problem
+    assert f"A forget request is not finished yet: it has not reached {path}. " in problem
     assert says in problem
 
 
@@ -113,19 +113,19 @@ def test_an_export_that_was_away_is_cleaned_when_it_is_back(again: str, cli: Run
     code, said, errors = cli("forget", "--author", ALICE)
     assert code == 3
     assert "away" in said
-    assert f"! {out}: The folder is not there. Bring it back:" in errors
+    assert f"! {out}: The folder does not exist. Bring it back:" in errors
     assert f"--drop-export {out}" in errors
     assert "A forget request is not finished yet: 1 export not reached." in errors
     assert seen(store, ALICE, TEXT) == []
     version = Store(store).snapshot().version
     for _ in range(2):
         assert cli("forget")[0] == 3
-        is_open(cli, out, "The folder is not there.")
+        is_open(cli, out, "The folder does not exist.")
     assert Store(store).snapshot(version).version == version, "waiting ends no version"
     disk.rmdir()
     away.rename(disk)
     assert seen(out, TEXT)
-    is_open(cli, out, "It is there again, and not cleaned yet.")
+    is_open(cli, out, "It is back, and not cleaned yet.")
     match again:
         case "other name":
             assert cli("forget", "--author", "nobody2")[0] == 0
@@ -134,7 +134,10 @@ def test_an_export_that_was_away_is_cleaned_when_it_is_back(again: str, cli: Run
             assert (code, "rewritten" in said) == (0, True)
         case "repair":
             code, said, _ = cli("doctor", "--repair")
-            assert (code, f"A forget request had not reached {out}. Repaired: it has now." in said) == (0, True)
+            assert (code, f"A forget request had not reached {out}. Repaired: content removed from it." in said) == (
+                0,
+                True,
+            )
         case "export":
             exported(cli, tmp_path / "other")
         case "recheck":
@@ -160,7 +163,7 @@ def test_a_run_says_what_it_waits_for(
         capsys.readouterr()
         assert run(["run", str(tmp_path / "p.toml")]) == 3
         said = capsys.readouterr().err
-        assert f"tidy forget requests: not finished yet: {out} was not reached. The folder is not there." in said
+        assert f"tidy forget requests: not finished yet: {out} was not reached. The folder does not exist." in said
     assert cli("forget", "--drop-export", out)[0] == 0
     assert run(["run", str(tmp_path / "p.toml")]) == 0
 
@@ -169,11 +172,11 @@ def test_only_dropping_it_by_name_ends_the_wait_for_a_deleted_export(cli: Run, t
     out = exported(cli, tmp_path / "ex")
     shutil.rmtree(out)
     assert cli("forget", "--author", ALICE)[0] == 3
-    is_open(cli, out, "The folder is not there.")
+    is_open(cli, out, "The folder does not exist.")
     code, _, said = cli("forget", "--drop-export", tmp_path / "xe")
-    assert (code, f"knows no export {tmp_path / 'xe'}" in said, str(out) in said) == (2, True, True)
+    assert (code, f"has no registered export {tmp_path / 'xe'}" in said, str(out) in said) == (2, True, True)
     assert outcomes(cli, "--drop-export", out, "--dry-run") == {"ex": "dropped"}
-    is_open(cli, out, "The folder is not there.")
+    is_open(cli, out, "The folder does not exist.")
     assert outcomes(cli, "--drop-export", out) == {"ex": "dropped"}
     is_finished(cli)
 
@@ -182,7 +185,7 @@ def test_what_is_dropped_and_still_there_is_left_alone_and_said(cli: Run, tmp_pa
     out = exported(cli, tmp_path / "ex")
     before = tree(out)
     code, said, _ = cli("forget", "--author", ALICE, "--drop-export", out)
-    assert (code, "It is still there, unchanged: delete it yourself." in said) == (0, True)
+    assert (code, "The folder still exists, unchanged: delete it yourself." in said) == (0, True)
     assert tree(out) == before
 
 
@@ -190,9 +193,9 @@ def test_a_moved_export_is_named_at_its_new_place(cli: Run, store: Path, tmp_pat
     out, moved = exported(cli, tmp_path / "ex"), tmp_path / "moved"
     out.rename(moved)
     assert outcomes(cli, "--author", ALICE) == {"ex": "away"}
-    is_open(cli, out, "The folder is not there.")
+    is_open(cli, out, "The folder does not exist.")
     assert seen(moved, TEXT)
-    assert f"forget --export NEW-PLACE --drop-export {out}`" in cli("forget")[2]
+    assert f"forget --export NEW-PATH --drop-export {out}`" in cli("forget")[2]
     assert outcomes(cli, "--export", moved, "--drop-export", out) == {"ex": "dropped", "moved": "rewritten"}
     is_finished(cli, moved)
     assert [one.path for one in known_exports(Store(store))] == [str(moved)]
@@ -216,7 +219,7 @@ def test_an_export_that_is_named_never_ends_the_wait_for_one_that_is_away(
     assert str(out) in [one.path for one in known_exports(Store(store))]
     if named == "moved":
         assert cli("forget", "--drop-export", tmp_path / "B")[0] == 3
-    is_open(cli, out, "The folder is not there.")
+    is_open(cli, out, "The folder does not exist.")
     disk.rename(out.parent)
     assert cli("forget")[0] == 0
     is_finished(cli, out, other)
@@ -230,7 +233,7 @@ def test_a_copy_that_is_named_does_not_end_the_wait_for_another_export(cli: Run,
     assert outcomes(cli, "--author", ALICE, "--export", copy) == {
         "ex": "rewritten", "copy": "rewritten", "other": "away"
     }  # fmt: skip
-    is_open(cli, other, "The folder is not there.")
+    is_open(cli, other, "The folder does not exist.")
 
 
 @pytest.mark.parametrize("how", ["export", "another store"])
@@ -250,7 +253,7 @@ def test_an_export_made_in_the_place_of_one_that_is_waited_for_does_not_end_the_
         exported(lambda *words: cli(*words, on=other), out)
     before = tree(out)
     assert cli("forget")[0] == 3
-    is_open(cli, out, "Another export is in its place")
+    is_open(cli, out, "Another export is in this folder")
     assert tree(out) == before
     shutil.rmtree(out)
     away.rename(out)
@@ -274,7 +277,7 @@ def test_dropped_rows_that_are_away_are_waited_for(cli: Run, tmp_path: Path) -> 
     assert seen(rows, ALICE)
     rows.rename(tmp_path / "away")
     assert outcomes(cli, "--author", ALICE) == {"ex": "rewritten", "rows": "away"}
-    is_open(cli, rows, "The folder with dropped rows is not there.")
+    is_open(cli, rows, "The folder with dropped rows does not exist.")
     (tmp_path / "away").rename(rows)
     assert outcomes(cli)["rows"] == "rewritten"
     is_finished(cli, out, rows)
@@ -294,10 +297,10 @@ def test_dropped_rows_on_a_disk_that_is_not_mounted_are_waited_for(
     rows.rename(tmp_path / "away")
     rows.mkdir()  # as the place of a disk that is not mounted
     assert outcomes(cli, "--author", ALICE) == {"ex": "rewritten", "mnt": "away"}
-    is_open(cli, rows, "The folder with dropped rows is empty, as that of a disk that is not mounted.")
+    is_open(cli, rows, "The folder with dropped rows is empty: its disk may not be mounted.")
     rows.rmdir()
     (tmp_path / "away").rename(rows)
-    is_open(cli, rows, "It is there again, and not cleaned yet.")
+    is_open(cli, rows, "It is back, and not cleaned yet.")
     assert outcomes(cli)["mnt"] == "rewritten"
     is_finished(cli, out, rows)
 
@@ -335,20 +338,20 @@ def test_what_a_killed_export_left_on_a_disk_that_is_away_is_waited_for(
     if between == "its place is named":
         cli("forget", "--export", out)
     assert cli("forget", "--author", ALICE)[0] == 3
-    why = "The folder around it is empty, as that of a disk" if is_mount_point else "The folder around it is not there."
-    is_open(cli, out, why if between == "nothing" else "What was left there when it was killed is not there any more.")
+    why = "Its parent folder is empty: its disk" if is_mount_point else "Its parent folder does not exist."
+    is_open(cli, out, why if between == "nothing" else "The files that the killed export left there are missing.")
     if between != "nothing":
         assert seen(mnt, TEXT) == []
         mnt.rename(tmp_path / "second")
     elif is_mount_point:
         mnt.rmdir()
     disk.rename(mnt)
-    is_open(cli, out, "It is there again, and not cleaned yet.")
+    is_open(cli, out, "It is back, and not cleaned yet.")
     if between == "nothing":
         assert cli("recheck")[0] == 0
     else:  # now the other one is away
         assert cli("forget")[0] == 3
-        is_open(cli, out, "The folder is not there.")
+        is_open(cli, out, "The folder does not exist.")
         mnt.rename(disk)
         (tmp_path / "second").rename(mnt)
         assert cli("forget")[0] == 0
@@ -369,7 +372,7 @@ def test_an_export_made_where_another_disk_was_mounted_leaves_the_first_known(
     (tmp_path / "disk2").rename(mnt)
     assert len(known_exports(Store(store))) == 3
     code, _, said = cli("forget", "--author", ALICE)
-    assert (code, said.count(f"! {out}: Another export is in its place"), "2 exports not reached" in said) == (
+    assert (code, said.count(f"! {out}: Another export is in this folder"), "2 exports not reached" in said) == (
         3,
         2,
         True,
@@ -400,14 +403,14 @@ def test_an_export_of_a_store_that_cannot_be_written_to_says_that_forget_will_no
     code, said, errors = cli("export", out, "--rule", "votes", "--json", on=there)
     assert (code, json.loads(said)["registered"]) == (0, False)
     assert (
-        "`forget` will not know of this export, since the store cannot be written to. "
-        f"Name it then: `shp-miner forget --export {out}`." in errors
+        "This export is not registered, because the store is not writable: `forget` does not find it by itself. "
+        f"Give it to each forget request: `shp-miner forget --export {out}`." in errors
     )
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     assert outcomes(lambda *words: cli(*words, on=there), "--author", ALICE, "--export", out) == {"ex": "rewritten"}
     assert seen(out, TEXT) == []
     code, said, errors = cli("export", tmp_path / "other", "--rule", "votes", "--json", on=there)
-    assert (json.loads(said)["registered"], "will not know" in errors) == (True, False)
+    assert (json.loads(said)["registered"], "is not registered" in errors) == (True, False)
 
 
 # -- there, and not reached -------------------------------------------------------------------------------------------
@@ -423,9 +426,9 @@ def test_an_export_without_a_readable_manifest_is_not_taken_for_gone(how: str, c
     manifest.write_bytes(whole[:100]) if how == "cut" else manifest.unlink()
     code, _, said = cli("forget", "--author", ALICE)
     assert code == 3
-    assert f"{place} cannot be read as an export: it has no readable manifest.json." in said
+    assert f"{place} is not a readable export: it has no readable manifest.json." in said
     assert "Restore its manifest.json" in said
-    is_open(cli, out, "cannot be read as an export")
+    is_open(cli, out, "is not a readable export")
     assert seen(place, TEXT), "nothing of it was deleted"
     manifest.write_bytes(whole)
     assert outcomes(cli) == {"ex": "rewritten"}
@@ -446,7 +449,7 @@ def test_an_export_that_cannot_be_made_again_is_kept_and_waited_for(
         subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
         why = "read-only"
     code, said, errors = cli("forget", "--author", ALICE)
-    assert (code, why in errors, "Put that right" in errors) == (3, True, True)
+    assert (code, why in errors, "Correct this" in errors) == (3, True, True)
     assert "failed" in said
     assert tree(out) == before
     assert seen(other, TEXT) == [], "one that fails keeps no other from being cleaned"
@@ -601,7 +604,7 @@ def test_a_place_that_cannot_be_used_is_not_registered(cli: Run, store: Path, tm
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
     for out, says in (
-        (Path("/"), "An export cannot be written to /: that folder has no name."),
+        (Path("/"), "An export cannot be written to /: it is the top folder."),
         (tmp_path / ("x" * 252), "the name is too long."),
         (tmp_path / ("x" * 300), "the name is too long."),
         (tmp_path / "file", "exists and is not an export."),
@@ -695,7 +698,7 @@ def test_a_copied_store_never_touches_the_exports_of_the_first(cli: Run, store: 
     assert outcomes(lambda *words: cli(*words, on=copy), "--author", ALICE, "--dry-run") == {}
     assert is_copy(copy)
     code, said, _ = cli("forget", "--author", ALICE, "--json", on=copy)
-    assert (code, f"It belongs to the store {store}, of which this one is a copy." in said) == (0, True)
+    assert (code, f"It belongs to the store {store}; this store is a copy of that one." in said) == (0, True)
     assert "It belongs" not in cli("forget", "--author", "x", on=copy)[1], "it is listed once"
     assert seen(copy, ALICE, TEXT) == []
     assert tree(out) == before
@@ -767,11 +770,11 @@ def test_where_nobody_can_tell_a_copy_from_a_moved_store_no_export_is_touched(
     code, _, said = on_other("forget", "--author", ALICE)
     assert code == 3
     assert (
-        f"! {out}: The store {first} made it. Whether this one is that store, moved, or a copy of it cannot be told. "
+        f"! {out}: The store {first} made it; this store may be that one, moved, or a copy of it. "
         f"If this is that store, run `shp-miner forget --export {out}`; "
         f"if it is a copy, `shp-miner forget --drop-export {out}`." in said
     )
-    is_open(on_other, out, "Whether this one is that store")
+    is_open(on_other, out, "this store may be that one")
     assert tree(out) | tree(rows) == before
     if it_is == "that store":
         assert outcomes(on_other, "--export", out) == {"ex": "rewritten", "rows": "rewritten"}
@@ -855,7 +858,7 @@ def test_what_no_command_reaches_is_named_in_one_line(
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     exported(cli, tmp_path / "MyExport")
     said = cli("forget", "--author", ALICE)[1]
-    assert "Delete by hand what no command reaches: copies of exports, pushed data sets, trained models." in said
+    assert "Delete other copies yourself: copies of exports, pushed data sets, trained models." in said
     cache = tmp_path / "hf" / "datasets" / "my_export"
     cache.mkdir(parents=True)
     assert f"copies of exports, the cache of `datasets` ({cache}), pushed" in cli("forget", "--author", "x")[1]

@@ -71,7 +71,7 @@ def test_empty_answers_take_what_is_offered_or_are_asked_again(
         {"kind": "discourse", "site": "meta.discourse.org", "communities": ["latest"]},
     ]
     assert settings()["export"][0]["out"] == "data/meta-discourse-org"
-    assert "Nothing was answered" in capsys.readouterr().out
+    assert "The answer is empty" in capsys.readouterr().out
 
 
 def test_a_wrong_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -518,7 +518,7 @@ def test_the_command_writes_tables_charts_and_all_numbers(tmp_path: Path, capsys
     ("arguments", "words"),
     [
         (["out", "--world", "bose"], ("no world 'bose'", "Did you mean 'base'?")),
-        (["out", "--world", "zzz"], ("no world 'zzz'", "Known here: base, low-traffic, ")),
+        (["out", "--world", "zzz"], ("no world 'zzz'", "Known: base, low-traffic, ")),
         (["taken"], ("taken exists and was not made by the lab", "empty that one")),
         (["file"], ("file exists and was not made by the lab",)),
         (["out", "--world", "base", "--store", "s"], ("--world is for simulated forums",)),

@@ -429,7 +429,7 @@ def test_an_export_is_not_written_where_datasets_would_not_find_it(
 ) -> None:
     store = store_of(tmp_path, [numbered_thread(number) for number in range(4)])
     assert run(["export", str(tmp_path / "[x]" / "out"), "--store", str(store)]) == 2
-    assert "does not load from a path with brackets" in capsys.readouterr().err
+    assert "cannot load from a path with brackets" in capsys.readouterr().err
     assert not (tmp_path / "[x]").exists()
 
 

@@ -206,10 +206,10 @@ def test_a_seventh_platform_in_a_pipeline(forum: Forum, tmp_path: Path) -> None:
     )
     steps = {one["step"]: one for one in json.loads(dry[1])["steps"]}
     assert steps["crawl"]["about"] == "toy forum.example workbench"
-    assert "1 to begin with, 1 for 10 threads listed, 1 a thread" in steps["crawl"]["would"]
+    assert "1 requests at the start, 1 per 10 listed threads, 1 per thread" in steps["crawl"]["would"]
     assert ran[0] == 0, ran[2]
     assert len(list((tmp_path / "out").glob("**/*.parquet"))) > 0
-    assert "needs 2 requests a run, and answers 200 a day without a key" in often[2]
+    assert "needs 2 requests per run, and takes 200 a day without a key" in often[2]
     assert "Toy answers 200 requests a day without a key" in paid[2] + paid[1]
     assert misspelt[0] == 5
     assert "source.1.kind: invalid enum value 'tooy'." in misspelt[2]

@@ -250,7 +250,7 @@ def test_a_damaged_crawls_file_is_set_aside(how: str, store: Store) -> None:
                 database.execute("DROP TABLE windows")
     damaged = file.read_bytes()
     (said,) = repaired(store)
-    assert "crawls start anew" in said
+    assert "crawls read everything again" in said
     (kept,) = (store.path / "damaged").glob("crawl.sqlite-2*")
     assert kept.read_bytes() == damaged
     with State(store.path) as state:
@@ -317,7 +317,7 @@ def test_an_older_store_is_brought_forward(store: Store) -> None:
     (store.path / MARK).write_text('{"schema": 1}')
     assert examine(store.path)["problems"] == []
     (said,) = repaired(store)
-    assert said.endswith("Repaired: brought forward.")
+    assert said.endswith("Repaired: updated.")
     assert json.loads((store.path / MARK).read_bytes())["schema"] == 2
 
 
@@ -375,7 +375,7 @@ def test_an_export_that_goes_on_elsewhere_is_left_alone(store: Store, tmp_path: 
 def test_what_is_to_be_forgotten_is_completed(store: Store) -> None:
     tombstone(store, [Item("reddit.com", "p1")], "deleted", 1)
     (said,) = repaired(store)
-    assert "taken out of the rest" in said
+    assert "content removed from the store and the exports" in said
 
 
 def test_what_was_set_aside_goes_when_something_is_forgotten(store: Store) -> None:
@@ -392,7 +392,7 @@ def test_it_waits_for_nobody_and_disturbs_nobody(store: Store, monkeypatch: pyte
     entry(store, 7).write_bytes(b"")
     with only_one(store.path / LOCK, "It has a run", "me"), pytest.raises(TryLater, match="has a run already"):
         repair(store.path)
-    with beside(store.path, "crawl", lambda: None), pytest.raises(TryLater, match="A crawl into"):
+    with beside(store.path, "crawl", lambda: None), pytest.raises(TryLater, match="in use by a crawl"):
         repair(store.path)
     monkeypatch.setattr("shp_miner.health.repair._PATIENCE_S", 0.1)
     with shared(store.path, "writing rows"), pytest.raises(TryLater, match="writing rows"):

@@ -364,7 +364,7 @@ def test_ratio_is_undefined_without_a_positive_base() -> None:
     ("name", "overrides", "words"),
     [
         ("shpp", {}, "Did you mean 'shp'?"),
-        ("zzz", {}, "Known here: shp, shp-strict, "),
+        ("zzz", {}, "Known: shp, shp-strict, "),
         ("shp", {"min_rato": 2}, "Did you mean 'min_ratio'"),
         ("shp", {"min_ratio": 0.5}, "A rule's min_ratio: Expected `float` >= 1.0."),
         ("shp", {"order": "newest"}, "order"),

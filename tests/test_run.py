@@ -406,7 +406,7 @@ def test_a_dry_run_asks_nobody_changes_nothing_and_knows_the_cost(
     at.pass_time(40 * 86_400)
     (visit,) = plan(whole, only=["recheck"], clock=at.clock)
     ran = run_on(at, whole, only=["recheck"])
-    assert visit.would == f"visit {ran.changed} threads that are due"
+    assert visit.would == f"visit {ran.changed} due threads"
     assert ran.changed > 0
     assert [one.step for one in plan(whole, only=["export"])] == ["export"]
 
@@ -559,7 +559,7 @@ def test_of_two_runs_one_works_and_the_other_says_who_has_the_store(tmp_path: Pa
         assert time.monotonic() - begin < 20, "it does not wait"
         os.kill(first.process.pid, signal.SIGCONT)
         holder = f": running p.toml (process {first.process.pid}, since 20"
-        assert f"has a run already{holder}" in second.errors
+        assert f"is in use by a run already{holder}" in second.errors
         assert (second.lines[-1]["event"], second.lines[-1]["exit_code"]) == ("error", 75)
         assert first.end() == 0
         assert first.said["new"] == 12
@@ -655,7 +655,7 @@ def test_a_lock_is_one_persons_and_goes_away(tmp_path: Path) -> None:
 
 def test_a_store_has_one_run(at: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def second(*_: Any, **__: Any) -> Any:
-        with pytest.raises(TryLater, match=r"has a run already: running test\.toml"):
+        with pytest.raises(TryLater, match=r"is in use by a run already: running test\.toml"):
             run_on(at)
         return []
 

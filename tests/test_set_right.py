@@ -58,7 +58,7 @@ def test_doctor_mends_a_store_with_promoted_posts(
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
     assert "cannot be used (1 no_community)" in problem
     assert run(["doctor", *at, "--repair", "--json"]) == 0
-    assert "left out of the table" in json.loads(capsys.readouterr().out)["repaired"][0]
+    assert "removed from the table" in json.loads(capsys.readouterr().out)["repaired"][0]
     assert store.snapshot().rows("posts") == 2
     assert run(["doctor", *at, "--quiet"]) == 0
     assert run(["export", str(tmp_path / "after"), *at, "--quiet"]) == 0

@@ -373,7 +373,7 @@ def compare(at: Machine, calm: Calm) -> None:
     assert not has_pending(at.store.path)
     with Runs(at.store.path) as runs:
         assert runs.last(1)[0].exit_code == 0
-    assert [one for one in examine(at.store.path)["problems"] if "free on the store" not in one] == []
+    assert [one for one in examine(at.store.path)["problems"] if "free on the store's disk" not in one] == []
 
 
 def assert_waited(log: list[tuple[float, tuple[str, ...]]]) -> None:

@@ -86,7 +86,7 @@ def test_a_store_without_a_run_or_a_crawl_is_fine(store: Store, capsys: pytest.C
     file = next((store.path / "posts").glob("*.parquet"))
     assert posts.bytes == posts.disk_bytes == file.stat().st_size
     assert run(["status", "--store", str(store.path), "--min-free", "0GB"]) == 0
-    assert "Nothing has been wrong for longer than 2 d." in capsys.readouterr().out
+    assert "No problem has lasted longer than 2 d." in capsys.readouterr().out
     with pytest.raises(BadInput, match="no store"):
         status(store.path.parent / "nowhere")
 
@@ -189,7 +189,7 @@ def test_the_command_for_machines_and_for_people(store: Store, capsys: pytest.Ca
     assert told["failing_longest"]["since"] == "2026-05-19T20:26:40Z"
     assert run(arguments) == 3
     shown = capsys.readouterr().out
-    for part in ("eli5.toml", "forum.example is down.", "Wrong for longer than 2 d: runs, retries, visits."):
+    for part in ("eli5.toml", "forum.example is down.", "Problems, exit code 3: runs, retries, visits."):
         assert part in shown
     assert run([*arguments, "--quiet"]) == 3
     assert capsys.readouterr().out == ""
@@ -201,7 +201,7 @@ def test_the_command_for_machines_and_for_people(store: Store, capsys: pytest.Ca
 
 def test_a_run_that_goes_on_is_named_and_not_taken_for_a_killed_one(store: Store) -> None:
     noted(store, (-1, None, None))
-    with only_one(store.path / LOCK, "The store has a run", "running eli5.toml"):
+    with only_one(store.path / LOCK, "The store is in use by a run", "running eli5.toml"):
         found = seen(store)
         assert found.running
         assert (found.running["process"], found.running["doing"]) == (os.getpid(), "running eli5.toml")
@@ -218,7 +218,7 @@ from shp_miner.store.lock import only_one
 from shp_miner.store.runs import Runs
 from shp_miner.pipeline.run import LOCK
 store = Path(sys.argv[1])
-with only_one(store / LOCK, "The store has a run", "running p.toml"), Runs(store) as runs:
+with only_one(store / LOCK, "The store is in use by a run", "running p.toml"), Runs(store) as runs:
     runs.begin("p.toml", int(sys.argv[2]))
     print("begun", flush=True)
     time.sleep(60)

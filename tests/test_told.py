@@ -73,7 +73,7 @@ def test_a_quiet_run_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixt
     forget = {"store": "store", "forget": {"file": "nowhere.txt"}}
     assert cli.run(["run", str(written(tmp_path / "p.toml", forget)), "--quiet"]) == 5
     failed, summary = lines(capsys)
-    assert "There is no list" in failed["said"]
+    assert "The forget list" in failed["said"]
     assert failed["level"] == summary["level"] == "warning"
 
 
@@ -88,7 +88,8 @@ def test_metrics_that_cannot_be_written_are_a_failure_that_status_knows(
     assert steps == {"import": 0, "export": 0, "metrics": 5}
     *_, failed, summary = [json.loads(line) for line in output.err.splitlines()]
     assert (
-        "file/shp.prom: The file for Prometheus cannot be written: File exists. Correct `log.metrics`" in failed["said"]
+        f"The metrics file {tmp_path}/file/shp.prom cannot be written: File exists. Correct `log.metrics`"
+        in failed["said"]
     )
     assert (summary["event"], summary["exit_code"]) == ("summary", 5)
     with Runs(tmp_path / "store") as runs:

@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schedule": ("schedule", "Run a pipeline regularly with cron or systemd."),
     "forget": ("forget", "Remove a person's content from a store and its exports."),
     "vacuum": ("vacuum", "Delete files that only old versions of a store need."),
-    "status": ("status", "Show a store's runs, failures and overdue work; made for monitoring."),
+    "status": ("status", "Monitor a store: its runs, failures and overdue work."),
     "stats": ("stats", "Show a store's communities, sizes and version."),
     "lab": ("lab", "Measure how often the labels of each rule are right."),
     "forum": ("forum", "Serve a simulated forum on this machine, to test crawling."),
@@ -116,13 +116,13 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         shown = StringIO()
         error.show(shown)
-        with suppress(OSError):  # nobody can be told
+        with suppress(OSError):  # nobody reads the message
             say(*shown.getvalue().rstrip().split("\n"), err=True)
         return error.exit_code
     except SystemExit:
-        # What click and rich make of a reader of our output who went away; there is nobody left to tell.
+        # click and rich exit so when the reader of our output has gone; nobody reads a message.
         return 0
-    except BaseException as error:  # the last place where a person can be told
+    except BaseException as error:  # the last place that can print a message
         words = in_words(KeyboardInterrupt() if isinstance(error, click.Abort) else error)
         if words is None:
             raise
@@ -134,7 +134,7 @@ def _say(error: Error, verbose: bool) -> int:
     if verbose:
         say(*traceback.format_exc().rstrip().split("\n"), err=True)
     if not error.told:
-        with suppress(OSError):  # nobody can be told
+        with suppress(OSError):  # nobody reads the message
             say(f"Error: {error.message}", err=True)
             if error.hint:
                 say(error.hint, err=True)

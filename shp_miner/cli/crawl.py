@@ -128,8 +128,9 @@ def recheck_command(
 ) -> int:
     """Visit threads again at set ages: scores change, and people delete posts.
 
-    The ages are 6 hours, 1, 3, 7 and 30 days; after that, the time between visits doubles. Deleted content is
-    deleted from the store. Content that cannot be read is left out of exports and requested again later.
+    The ages are 6 hours, 1, 3, 7 and 30 days; after that, the time between visits doubles. Content that
+    was deleted on the site is deleted from the store. Content that cannot be read is left out of exports and requested
+    again later.
     """
     if everything and older_than is not None:
         raise UsageError("--all and --older-than cannot be used together.", "Give one of them.")

@@ -165,6 +165,6 @@ def _waiting(path: Path) -> list[str]:
     store = Store(path)
     if not waiting(store):
         return []
-    with suppress(Error, OSError):  # somebody uses the store, or nobody may write to it: `status` says that it waits
+    with suppress(Error, OSError):  # the store is in use or read-only: `status` reports the open request
         purge(store)
     return [f"A forget request is not finished yet: it has not reached {one.path}. {one.why}" for one in waiting(store)]

@@ -173,7 +173,7 @@ def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:
     from shp_miner.dumps.pipes import is_read_once
 
     if any(is_read_once(path) for path in paths):
-        return 0  # nobody knows how much comes
+        return 0  # the size is not known
     if kind == "stackexchange-dump":
         from shp_miner.dumps.stackexchange import size_bytes
 

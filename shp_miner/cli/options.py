@@ -41,7 +41,7 @@ class FilePath(click.Path):
 
 
 class Duration(click.ParamType[float]):
-    """A length of time such as 90s, 15m, 24h, 3d or 2w, in seconds. Options named after a unit need none."""
+    """A duration in seconds, written 90s, 15m, 24h, 3d or 2w. Options named after a unit need no unit."""
 
     name = "duration"
 
@@ -71,7 +71,7 @@ class Moment(click.ParamType[datetime]):
 
 
 class Size(click.ParamType[int]):
-    """An amount of memory such as 500MB or 2GiB, in bytes."""
+    """A size in bytes, written 500MB or 2GiB."""
 
     name = "size"
 

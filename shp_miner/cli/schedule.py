@@ -89,7 +89,7 @@ def command(
         nearest = written(interval.nearest(every, bound))
         raise UsageError(
             f"A crontab line cannot express every {written(every)} exactly.",
-            f"Use --every {nearest}, the nearest interval that it can, or --as systemd, which takes any.",
+            f"The nearest interval that it can express is --every {nearest}; --as systemd takes any.",
         )
     if install and len(kinds) > 1:
         raise UsageError("Neither `crontab` nor `systemctl` is installed.", "Install cron, or leave --install out.")
@@ -109,7 +109,7 @@ def command(
     }
     if install:
         {"cron": cron, "systemd": systemd}[kinds[0]].install(job)
-        # One schedule is enough: a run that starts while another goes on does nothing.
+        # One schedule is enough: a run that starts during another one does nothing.
         for other in set(KINDS) - set(kinds):
             with suppress(Error):
                 _take_away(other, job.pipeline)
@@ -180,6 +180,6 @@ def _remove(pipeline: Path, kind: str | None, *, as_json: bool, quiet: bool) -> 
     path = schedule.absolute(pipeline)
     places = [kind] if kind else [one for one, name in _programs() if programs.there(name)]
     removed = [one for one in places if _take_away(one, path)]
-    told = f"Removed from {' and '.join(removed)}." if removed else f"No schedule was installed for {path}."
-    show({"pipeline": str(path), "removed": removed}, lambda: say(told), as_json=as_json, quiet=quiet)
+    said = f"Removed from {' and '.join(removed)}." if removed else f"No schedule was installed for {path}."
+    show({"pipeline": str(path), "removed": removed}, lambda: say(said), as_json=as_json, quiet=quiet)
     return 0

@@ -14,7 +14,7 @@ from shp_miner.model import EXPORT_TIMESTAMP
 from shp_miner.rules.pairs import between
 from shp_miner.text.shp import flatten
 
-#: What stands between title and body, and what a prompt of plain text ends in: trainers put nothing between prompt and
+#: The text between title and body, and the end of a prompt of plain text: trainers put nothing between prompt and
 #: answer. One line break after a visible character is a token of its own in GPT-2's and Llama's vocabularies, so the
 #: prompt's tokens stay the same when an answer follows; with two, trainers cut the prompt short.
 PARAGRAPH = "\n\n"
@@ -37,7 +37,7 @@ class Format:
     """A format and the conditions on its rows.
 
     rows(threads, rule_name) gives the columns of `schema` and `post_row`. `texts` are the columns that may not be
-    empty; `answers` the two that hold the answers of a pair; `balance` the column that tells which side won and its
+    empty; `answers` the two columns with the answers of a pair; `balance` the column of the winning side and its
     value for the first side. `same_text` says whether pairs of equal texts are in it: trainers learn nothing from them.
     """
 

@@ -332,7 +332,10 @@ def _selection(settings: Any, whole: Forgotten) -> Selection:
     try:
         selection = msgspec.convert(settings, Selection)
     except msgspec.ValidationError as error:
-        raise BadInput(f"This version does not understand the settings in its {MANIFEST}: {error}.") from error
+        raise BadInput(
+            f"This version does not understand the settings in its {MANIFEST}: {error}.",
+            "Export it again with this version.",
+        ) from error
     communities = _of_nobody(selection.communities, whole)
     places = [(site, names, _of_nobody(names, whole)) for site, names in selection.places or ()]
     kept = tuple((site, left) for site, names, left in places if left or not names)
