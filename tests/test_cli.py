@@ -440,7 +440,7 @@ def test_what_cannot_be_crawled_is_said_and_makes_no_store(
 ) -> None:
     monkeypatch.delenv("SHP_MINER_REDDIT_CLIENT_ID", raising=False)
     assert "requires credentials" in output(capsys, "crawl", "reddit", "askacademia", code=4)[1]
-    assert "Which site?" in output(capsys, "crawl", "lemmy", "asklemmy", code=2)[1]
+    assert "No site given" in output(capsys, "crawl", "lemmy", "asklemmy", code=2)[1]
     assert "There is no store" in output(capsys, "recheck", code=5)[1]
     with Forum(Community(world=World(threads=1)), ["lemmy"]) as forum:
         arguments = ["crawl", "discourse", "latest", "--site", "forum.example", "--url", forum.url("lemmy")]

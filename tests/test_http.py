@@ -191,7 +191,7 @@ def test_a_long_wait_is_not_waited_for_but_remembered(site: Site, clock: FakeClo
 
 def test_a_site_that_never_stops_refusing_is_given_up(site: Site, clock: FakeClock) -> None:
     site.will(Reply(status=429, headers={"Retry-After": "0"}))
-    with pytest.raises(TryLater, match=r"127.0.0.1:\d+ says that we ask too often"):
+    with pytest.raises(TryLater, match=r"127.0.0.1:\d+ reports too many requests"):
         ask(site, clock).get("/x", Answer)
     assert len(site.seen) == FREE.attempts
 

@@ -200,7 +200,7 @@ def test_damage_keeps_what_lies_before_it(tmp_path: Path, now: datetime) -> None
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"id": 1, "topic_id": 1, "likes": 3}\n', "has no Discourse topics"),
+        ('{"id": 1, "topic_id": 1, "likes": 3}\n', "no Discourse topics"),
         ('[{"post_stream": {}}]', "is one JSON array"),
         ("<html>post_stream</html>", "is a web page"),
     ],
@@ -217,7 +217,7 @@ def test_other_files_are_refused_before_anything_is_written(
 
 
 def test_folders_without_topics_and_sites_without_a_name(tmp_path: Path, now: datetime) -> None:
-    with pytest.raises(BadInput, match="has no Discourse topics"):
+    with pytest.raises(BadInput, match="no Discourse topics"):
         load(tmp_path, now=now)
     with pytest.raises(BadInput, match="There is no file"):
         load(tmp_path / "nowhere.json", now=now)
@@ -269,7 +269,7 @@ def test_a_real_topic_by_hand(real: Frames) -> None:
 
 def test_real_likes_keep_the_times_when_they_were_seen(shared_data: Path, tmp_path: Path, now: datetime) -> None:
     source = shared_data / "discourse" / "delving_like_snapshots.ndjson.zst"
-    with pytest.raises(BadInput, match="has no Discourse topics"):
+    with pytest.raises(BadInput, match="no Discourse topics"):
         load(source, now=now)
     # The file holds likes and no texts; made into topics as they would have been saved at each of those times.
     seen: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)

@@ -392,7 +392,7 @@ def test_a_missing_file_and_an_empty_folder_are_refused(tmp_path: Path, now: dat
     with pytest.raises(BadInput, match="no file"):
         next(reddit.read([tmp_path / "nowhere"], Tally(), now=now))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match="holds no dump files"):
+    with pytest.raises(BadInput, match="contains no dump files"):
         next(reddit.read([tmp_path / "empty"], Tally(), now=now))
 
 

@@ -205,7 +205,7 @@ CONTAINERS: dict[str, tuple[Callable[[Kind], bytes], str, str]] = {
     "rar": (lambda _: b"Rar!\x1a\x07\x01\x00" + b"x" * 99, "is a RAR archive", "Unpack it"),
     "git lfs": (
         lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
-        "is a pointer of Git LFS",
+        "is a Git LFS pointer",
         "git lfs pull",
     ),
     "utf-16": (lambda kind: kind.text.decode().encode("utf-16"), "is UTF-16 text", "iconv -f UTF-16"),

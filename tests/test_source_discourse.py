@@ -385,7 +385,7 @@ def test_another_software_is_recognised(stack: ExitStack) -> None:
 
 def test_unknown_private_and_whole_communities(stack: ExitStack) -> None:
     site = Site(stack, grown(2))
-    with pytest.raises(BadInput, match="no category 'workbank' that the public can read") as caught:
+    with pytest.raises(BadInput, match="no public category 'workbank'") as caught:
         site.source.verify("workbank")
     assert "workbench" in caught.value.hint
     assert site.source.verify("Latest") == "latest"

@@ -225,7 +225,7 @@ def test_a_community_that_cannot_be_read_is_a_sentence(view: View) -> None:
     private = refusal(view(Community(world=WORLD, private=True)))
     assert (private.exit_code, "private" in private.message) == (4, True)
     elsewhere = refusal(view(Community(world=WORLD)), "!workbench@lemmy.example")
-    assert (elsewhere.exit_code, "lives on lemmy.example" in elsewhere.message) == (5, True)
+    assert (elsewhere.exit_code, "belongs to lemmy.example" in elsewhere.message) == (5, True)
 
 
 class Written:
@@ -366,7 +366,7 @@ def test_an_answer_of_another_shape_names_the_field(
         ({"removed": True}, BadInput, "closed by the instance's administrators"),
         ({"deleted": True}, BadInput, "closed by its moderators"),
         ({"visibility": "LocalOnly"}, NotAllowed, "members only"),
-        ({"local": False, "actor_id": "https://home.example/c/workbench"}, BadInput, "lives on home.example"),
+        ({"local": False, "actor_id": "https://home.example/c/workbench"}, BadInput, "belongs to home.example"),
     ],
 )
 def test_a_closed_or_foreign_community_is_told_apart(community: dict[str, Any], kind: type[Error], says: str) -> None:

@@ -373,10 +373,10 @@ def test_an_answer_between_two_pages_costs_no_second_reading(stack: ExitStack) -
 
 def test_unknown_ambiguous_and_private_categories(stack: ExitStack) -> None:
     site = Site(stack, grown(2))
-    with pytest.raises(BadInput, match="no category 'workbank' that the public can read") as caught:
+    with pytest.raises(BadInput, match="no public category 'workbank'") as caught:
         site.source.verify("workbank")
     assert CATEGORY in caught.value.hint
-    with pytest.raises(BadInput, match="no category '99'"):
+    with pytest.raises(BadInput, match="no public category '99'"):
         site.source.verify("99")
     site.community.private = True
     with pytest.raises(NotAllowed, match="does not show this category to the public"):

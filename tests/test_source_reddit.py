@@ -457,7 +457,7 @@ def test_scores_that_reddit_hides_are_null() -> None:
 
 
 def test_nothing_is_asked_without_credentials() -> None:
-    with pytest.raises(NotAllowed, match=r"CLIENT_ID and SHP_MINER_REDDIT_CLIENT_SECRET") as error:
+    with pytest.raises(NotAllowed, match=r"CLIENT_ID, SHP_MINER_REDDIT_CLIENT_SECRET") as error:
         Credentials.find(user_agent="me", environ={})
     assert "arctic-shift" in error.value.hint
     environ = {f"SHP_MINER_REDDIT_{name}": f"{name}-x" for name in ("CLIENT_ID", "CLIENT_SECRET", "USER_AGENT")}
