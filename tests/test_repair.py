@@ -290,7 +290,7 @@ def test_a_damaged_mark_is_written_anew_if_the_tables_are_sound(store: Store) ->
     before = content(store)
     (store.path / MARK).write_bytes(b"")
     (said,) = repaired(store)
-    assert "written anew" in said
+    assert "written again from the tables" in said
     assert content(Store(store.path)) == before
     (store.path / MARK).write_bytes(b"{")
     shutil.rmtree(store.path / "posts")
@@ -390,7 +390,7 @@ def test_what_was_set_aside_goes_when_something_is_forgotten(store: Store) -> No
 
 def test_it_waits_for_nobody_and_disturbs_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     entry(store, 7).write_bytes(b"")
-    with only_one(store.path / LOCK, "It has a run", "me"), pytest.raises(TryLater, match="has a run already"):
+    with only_one(store.path / LOCK, "It has a run", "me"), pytest.raises(TryLater, match="in use by a run already"):
         repair(store.path)
     with beside(store.path, "crawl", lambda: None), pytest.raises(TryLater, match="in use by a crawl"):
         repair(store.path)

@@ -120,7 +120,7 @@ def test_status_and_doctor_with_a_visit_beyond_the_calendar(tmp_path: Path, caps
             assert run(["status", "--store", str(at.store.path), *form]) in (0, 3)
         assert "9999-12-31" in capsys.readouterr().out
         assert run(["doctor", "--store", str(at.store.path), "--json"]) == 5
-        assert "tells of times in the future" in capsys.readouterr().out
+        assert "has times in the future" in capsys.readouterr().out
         assert run(["doctor", "--repair", "--store", str(at.store.path), "--quiet"]) == 0
         with closing(sqlite3.connect(at.store.path / "crawl.sqlite")) as database:
             (due,) = database.execute("SELECT max(due_at) FROM threads").fetchone()
