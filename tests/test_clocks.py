@@ -58,7 +58,7 @@ def test_a_damaged_file_is_begun_anew_with_a_wait_for_everybody(
         assert anew.until("slow.example") == NOW + 900
         assert anew.take("late.example", NOW + 100, 2.0, 1) == NOW + 100, "after a minute all is as ever"
     assert path.with_name("hosts.sqlite.damaged").read_bytes() == damaged
-    assert "was set aside as hosts.sqlite.damaged: every host is asked again in 60 seconds" in caplog.text
+    assert "was set aside as hosts.sqlite.damaged: requests to all hosts wait 60 seconds" in caplog.text
     caplog.clear()
     with closing(clocks(path, NOW + 5)) as again:
         assert again.until("any.example") == NOW + 66

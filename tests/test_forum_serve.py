@@ -295,7 +295,7 @@ def test_a_closed_forum_hangs_up(community: Community) -> None:
 def test_every_platform_is_found_by_its_name(community: Community) -> None:
     for name in ROWS:
         assert platform(name)(community).platform == name
-    with pytest.raises(UsageError, match="does not speak 'lobsters'"):
+    with pytest.raises(UsageError, match="has no API 'lobsters'"):
         Forum(community, ["lobsters"])
 
 
@@ -487,9 +487,9 @@ def test_the_command_serves_until_it_is_stopped() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--serve", "lobsters"], "does not speak 'lobsters'"),
-        ([], "--serve is missing"),
-        (["--serve", "--day-length", "0s"], "must be longer than 0"),
+        (["--serve", "lobsters"], "has no API 'lobsters'"),
+        ([], "nothing to do without --serve"),
+        (["--serve", "--day-length", "0s"], "takes some time"),
         (["--serve", "--threads", "0"], "--threads"),
     ],
 )

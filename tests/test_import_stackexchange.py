@@ -157,7 +157,7 @@ def test_site_names(name: str, host: str | None) -> None:
 def test_site_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder(tmp_path / "beer", {"Posts.xml": POSTS})
     for unclear in (path, path / "Posts.xml", archive(tmp_path / "beer.7z", ALL)):
-        with pytest.raises(UsageError, match="does not tell") as error:
+        with pytest.raises(UsageError, match="does not show its") as error:
             read_all(unclear)
         assert "--site HOST" in error.value.hint
         assert read_all(unclear, site="conlang.meta")[0]["1"]["site"] == "conlang.meta.stackexchange.com"

@@ -519,7 +519,7 @@ def test_the_command_writes_tables_charts_and_all_numbers(tmp_path: Path, capsys
     [
         (["out", "--world", "bose"], ("no world 'bose'", "Did you mean 'base'?")),
         (["out", "--world", "zzz"], ("no world 'zzz'", "Known: base, low-traffic, ")),
-        (["taken"], ("taken exists and was not made by the lab", "empty that one")),
+        (["taken"], ("taken exists and was not made by the lab", "empty this one")),
         (["file"], ("file exists and was not made by the lab",)),
         (["out", "--world", "base", "--store", "s"], ("--world is for simulated forums",)),
         (["out", "--threads", "9", "--store", "s"], ("--threads is for simulated forums",)),
