@@ -12,7 +12,7 @@ from shp_miner.crawling import recheck
 from shp_miner.crawling.community import Crawl
 from shp_miner.crawling.result import Crawled
 from shp_miner.crawling.run import _until_stopped
-from shp_miner.crawling.state import FILE, State
+from shp_miner.crawling.state import FILE, CrawlState
 from shp_miner.errors import NotAllowed, TryLater
 from shp_miner.forum.serve import refusals
 from shp_miner.platforms.items import Origin
@@ -48,7 +48,7 @@ def test_a_closed_category_keeps_no_other_from_its_visits(tmp_path: Path) -> Non
 def run(tmp_path: Path) -> Crawl:
     store = Store(tmp_path)
     store.create()
-    return Crawl(Board("newest", activity=True, ids=0), store, State(tmp_path), clock=FakeClock())
+    return Crawl(Board("newest", activity=True, ids=0), store, CrawlState(tmp_path), clock=FakeClock())
 
 
 def outcome(community: str, **told: object) -> Crawled:
@@ -87,7 +87,7 @@ def test_a_budget_ends_all(run: Crawl) -> None:
 
 def test_who_waited_longest_comes_first(tmp_path: Path) -> None:
     Store(tmp_path).create()
-    with State(tmp_path) as state:
+    with CrawlState(tmp_path) as state:
         for community in "abc":
             state.listed(Origin("board", "board", "board.example", community), [Listed(f"p{community}", 1)])
         with closing(sqlite3.connect(tmp_path / FILE)) as database, database:

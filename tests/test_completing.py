@@ -17,7 +17,7 @@ from shp_miner.forgetting.complete import complete_pending
 from shp_miner.forgetting.forget import forget
 from shp_miner.health.repair import look, repair
 from shp_miner.store import Store
-from shp_miner.store.forget import Item, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import shared
@@ -121,7 +121,7 @@ def test_a_vacuum_keeps_what_it_was_told_to_keep(tmp_path: Path) -> None:
 def test_who_is_in_the_way_or_cannot_write_is_left_in_peace(
     store: Store, small_disk: Path, dumps: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tombstone(store, [Item("reddit.com", "p1", "hers")], "removed", 1)
+    tombstone(store, [ForgottenItem("reddit.com", "p1", "hers")], "removed", 1)
     with shared(store.path, "writing rows"):
         assert run([*COMMANDS["import"](store, dumps), "--quiet"]) == 0
     assert has_pending(store.path)
@@ -136,7 +136,7 @@ def test_who_is_in_the_way_or_cannot_write_is_left_in_peace(
 def test_what_cannot_be_completed_is_said_and_keeps_nobody_from_the_rest(
     store: Store, dumps: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tombstone(store, [Item("reddit.com", "p1", "hers")], "removed", 1)
+    tombstone(store, [ForgottenItem("reddit.com", "p1", "hers")], "removed", 1)
     store = Store(shutil.copytree(store.path, store.path.parent / "other"))  # its files were never read
     (damaged,) = (store.path / "forgotten").glob("*.parquet")
     damaged.write_bytes(b"")

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from shp_miner import export_dataset
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import Error
 from shp_miner.forgetting.forget import forget
 from shp_miner.forum.serve import faults
@@ -535,7 +535,7 @@ def test_what_a_crash_left_unmarked_is_missed_when_it_is_gone(tmp_path: Path) ->
         one, other = (ask(at, number, WORDS[0]) for number in range(2))
         at.pass_time(3600)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(State, "read", interrupted)
+            patch.setattr(CrawlState, "read", interrupted)
             for _ in range(2):
                 assert at.crawl(limit=1).stopped == "interrupted"
                 at.community.answer(one, "Later.")

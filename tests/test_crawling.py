@@ -13,7 +13,7 @@ import pytest
 
 from shp_miner.crawling.community import Crawl
 from shp_miner.crawling.result import VISITS_S, Crawled
-from shp_miner.crawling.state import FILE, State
+from shp_miner.crawling.state import FILE, CrawlState
 from shp_miner.errors import BadInput, TryLater
 from shp_miner.platforms.items import Answer, Origin, Post, Thread
 from shp_miner.sources.http import OverBudget
@@ -152,22 +152,22 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
+def state(tmp_path: Path) -> Iterator[CrawlState]:
     store = Store(tmp_path)
     store.create()
-    with State(tmp_path) as state:
+    with CrawlState(tmp_path) as state:
         yield state
 
 
-def crawl(board: Board, state: State, clock: FakeClock, limit: int | None = None) -> Crawled:
+def crawl(board: Board, state: CrawlState, clock: FakeClock, limit: int | None = None) -> Crawled:
     return Crawl(board, Store(state.path.parent), state, clock=clock, limit=limit).run("talk")
 
 
-def recheck(board: Board, state: State, clock: FakeClock) -> Crawled:
+def recheck(board: Board, state: CrawlState, clock: FakeClock) -> Crawled:
     return Crawl(board, Store(state.path.parent), state, clock=clock).recheck("talk")
 
 
-def stored(state: State) -> dict[str, set[str]]:
+def stored(state: CrawlState) -> dict[str, set[str]]:
     """The live answers of each live post. Those of a post that cannot be read go with it, as in exports."""
     snapshot = Store(state.path.parent).snapshot()
     posts, answers = snapshot.posts(EVERYTHING)[0], snapshot.answers(EVERYTHING)[0]
@@ -183,7 +183,9 @@ def expected(board: Board) -> dict[str, set[str]]:
     return {post_id: set(board._there(post_id)) for post_id in board.created if post_id not in board.gone}
 
 
-def test_a_first_crawl_reads_all_and_a_second_only_what_is_new(board: Board, state: State, clock: FakeClock) -> None:
+def test_a_first_crawl_reads_all_and_a_second_only_what_is_new(
+    board: Board, state: CrawlState, clock: FakeClock
+) -> None:
     done = crawl(board, state, clock)
     assert done.complete
     assert (done.fresh, done.read, done.answers) == (30, 30, 90)
@@ -201,7 +203,9 @@ def test_a_first_crawl_reads_all_and_a_second_only_what_is_new(board: Board, sta
         assert stored(state) == expected(board)
 
 
-def test_any_number_of_requests_a_run_leads_to_the_same_store(board: Board, state: State, clock: FakeClock) -> None:
+def test_any_number_of_requests_a_run_leads_to_the_same_store(
+    board: Board, state: CrawlState, clock: FakeClock
+) -> None:
     for run in range(60):
         board.allowed = 1 + run % 4
         done = crawl(board, state, clock)
@@ -216,14 +220,16 @@ def test_any_number_of_requests_a_run_leads_to_the_same_store(board: Board, stat
     assert board.count("thread") == len(board.created)
 
 
-def test_pages_that_repeat_and_change_their_order_double_nothing(board: Board, state: State, clock: FakeClock) -> None:
+def test_pages_that_repeat_and_change_their_order_double_nothing(
+    board: Board, state: CrawlState, clock: FakeClock
+) -> None:
     board.duplicating = True
     assert crawl(board, state, clock).read == 30
     assert stored(state) == expected(board)
     assert board.count("thread") == 30
 
 
-def test_what_fails_waits_for_a_later_run(board: Board, state: State, clock: FakeClock) -> None:
+def test_what_fails_waits_for_a_later_run(board: Board, state: CrawlState, clock: FakeClock) -> None:
     board.broken = {
         "p05": BadInput("The answer of board.example lacks the field score.", "It may be another version."),
         "p11": TryLater("board.example is down.", "Try later."),
@@ -241,7 +247,7 @@ def test_what_fails_waits_for_a_later_run(board: Board, state: State, clock: Fak
     assert stored(state) == expected(board)
 
 
-def test_a_site_that_is_down_ends_the_run(board: Board, state: State, clock: FakeClock) -> None:
+def test_a_site_that_is_down_ends_the_run(board: Board, state: CrawlState, clock: FakeClock) -> None:
     board.broken = {f"p{n:02}": TryLater("board.example is down.", "Try later.") for n in range(30)}
     done = crawl(board, state, clock)
     assert board.count("thread") == 3
@@ -249,7 +255,7 @@ def test_a_site_that_is_down_ends_the_run(board: Board, state: State, clock: Fak
     assert done.waiting == 30
 
 
-def test_ctrl_c_ends_with_a_true_summary(board: Board, state: State, clock: FakeClock) -> None:
+def test_ctrl_c_ends_with_a_true_summary(board: Board, state: CrawlState, clock: FakeClock) -> None:
     board.broken = {"p07": KeyboardInterrupt()}  # type: ignore[dict-item]
     done = crawl(board, state, clock)
     assert done.stopped == "interrupted"
@@ -259,14 +265,14 @@ def test_ctrl_c_ends_with_a_true_summary(board: Board, state: State, clock: Fake
     assert crawl(board, state, clock).read == done.waiting
 
 
-def test_a_limit_reads_so_many_and_the_next_run_the_others(board: Board, state: State, clock: FakeClock) -> None:
+def test_a_limit_reads_so_many_and_the_next_run_the_others(board: Board, state: CrawlState, clock: FakeClock) -> None:
     sizes = [crawl(board, state, clock, limit=8).read for _ in range(5)]
     assert sizes[:3] == [8, 8, 8]
     assert sum(sizes) == 30
     assert stored(state) == expected(board)
 
 
-def test_threads_are_visited_again_at_their_ages(board: Board, state: State, clock: FakeClock) -> None:
+def test_threads_are_visited_again_at_their_ages(board: Board, state: CrawlState, clock: FakeClock) -> None:
     clock.time = T0_S + 29 * 3600 + 60
     crawl(board, state, clock)
     read: list[int] = []
@@ -283,7 +289,7 @@ def test_threads_are_visited_again_at_their_ages(board: Board, state: State, clo
     assert observed.filter(observed["answer_id"] == "p29a0").height >= 4
 
 
-def test_a_visit_that_failed_is_still_to_be_made(state: State, clock: FakeClock) -> None:
+def test_a_visit_that_failed_is_still_to_be_made(state: CrawlState, clock: FakeClock) -> None:
     board = Board("newest", activity=True, ids=0)
     for number in range(3):
         board.post(f"p{number}", T0_S + 39.9 * DAY_S)
@@ -302,7 +308,7 @@ def test_a_visit_that_failed_is_still_to_be_made(state: State, clock: FakeClock)
     assert (done.read, done.waiting, done.complete) == (1, 0, True)
 
 
-def test_a_visit_asks_for_many_items_at_once(state: State, clock: FakeClock) -> None:
+def test_a_visit_asks_for_many_items_at_once(state: CrawlState, clock: FakeClock) -> None:
     board = Board("oldest", activity=True, ids=100)
     for n in range(30):
         board.post(f"p{n:02}", clock.time - 3600)
@@ -315,7 +321,7 @@ def test_a_visit_asks_for_many_items_at_once(state: State, clock: FakeClock) -> 
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_a_visit_that_saw_a_change_is_not_made_twice(tells: bool, state: State, clock: FakeClock) -> None:
+def test_a_visit_that_saw_a_change_is_not_made_twice(tells: bool, state: CrawlState, clock: FakeClock) -> None:
     board = Board("newest", activity=True, ids=0)
     board.tells = tells
     for n in range(4):
@@ -334,7 +340,7 @@ def test_a_visit_that_saw_a_change_is_not_made_twice(tells: bool, state: State, 
     assert stored(state) == expected(board)
 
 
-def read_half_a_day_ago(state: State, clock: FakeClock) -> Board:
+def read_half_a_day_ago(state: CrawlState, clock: FakeClock) -> Board:
     """A forum with the thread p, which is due for a visit."""
     board = Board("newest", activity=True, ids=0)
     board.post("p", clock.time - 3600)
@@ -343,7 +349,7 @@ def read_half_a_day_ago(state: State, clock: FakeClock) -> Board:
     return board
 
 
-def test_a_thread_that_says_it_changed_in_the_future_hides_nothing(state: State, clock: FakeClock) -> None:
+def test_a_thread_that_says_it_changed_in_the_future_hides_nothing(state: CrawlState, clock: FakeClock) -> None:
     board = read_half_a_day_ago(state, clock)
     listed, board.changed["p"] = board.changed["p"], clock.time + 400 * DAY_S
     recheck(board, state, clock)
@@ -354,7 +360,7 @@ def test_a_thread_that_says_it_changed_in_the_future_hides_nothing(state: State,
     assert stored(state) == expected(board)
 
 
-def test_what_comes_in_the_second_of_a_visit_is_not_taken_for_read(state: State, clock: FakeClock) -> None:
+def test_what_comes_in_the_second_of_a_visit_is_not_taken_for_read(state: CrawlState, clock: FakeClock) -> None:
     board = read_half_a_day_ago(state, clock)
     board.answer("p", clock.time)
     recheck(board, state, clock)
@@ -364,7 +370,9 @@ def test_what_comes_in_the_second_of_a_visit_is_not_taken_for_read(state: State,
     assert stored(state) == expected(board)
 
 
-def test_a_visit_by_id_does_not_stand_for_the_answers_that_a_listing_announced(state: State, clock: FakeClock) -> None:
+def test_a_visit_by_id_does_not_stand_for_the_answers_that_a_listing_announced(
+    state: CrawlState, clock: FakeClock
+) -> None:
     board = Board("oldest", activity=True, ids=100)
     board.post("p", clock.time - 3600)
     crawl(board, state, clock)
@@ -379,7 +387,7 @@ def test_a_visit_by_id_does_not_stand_for_the_answers_that_a_listing_announced(s
 
 
 def test_what_the_platform_flags_is_gone_at_once_and_what_is_absent_hidden(
-    board: Board, state: State, clock: FakeClock
+    board: Board, state: CrawlState, clock: FakeClock
 ) -> None:
     clock.time = T0_S + 30 * 3600
     crawl(board, state, clock)
@@ -390,7 +398,7 @@ def test_what_the_platform_flags_is_gone_at_once_and_what_is_absent_hidden(
     assert stored(state) == expected(board)
 
 
-def test_times_in_the_future_hide_nothing(board: Board, state: State, clock: FakeClock) -> None:
+def test_times_in_the_future_hide_nothing(board: Board, state: CrawlState, clock: FakeClock) -> None:
     board.post("future", clock.time + 400 * DAY_S)
     crawl(board, state, clock)
     clock.time += 3600
@@ -399,8 +407,8 @@ def test_times_in_the_future_hide_nothing(board: Board, state: State, clock: Fak
     assert "later" in stored(state)
 
 
-def test_two_crawls_at_once_share_the_work(board: Board, state: State, clock: FakeClock, tmp_path: Path) -> None:
-    with State(tmp_path) as other:
+def test_two_crawls_at_once_share_the_work(board: Board, state: CrawlState, clock: FakeClock, tmp_path: Path) -> None:
+    with CrawlState(tmp_path) as other:
         crawls = [Crawl(board, Store(tmp_path), one, clock=clock, limit=3) for one in (state, other)]
         rng = random.Random(4)
         for _ in range(30):
@@ -424,7 +432,7 @@ def test_who_comes_alone_clears_up_after_the_dead(tmp_path: Path) -> None:
         assert calls == ["first", "other", "third"]
 
 
-def test_claims_of_a_dead_run_are_given_back(board: Board, state: State, clock: FakeClock) -> None:
+def test_claims_of_a_dead_run_are_given_back(board: Board, state: CrawlState, clock: FakeClock) -> None:
     origin = Origin("board", "board", "board.example", "talk")
     state.listed(origin, [Listed("p00", 1)])
     now = _us(clock.now())
@@ -440,7 +448,7 @@ def test_the_state_waits_for_another_run_that_makes_it(tmp_path: Path) -> None:
     other.execute("CREATE TABLE soon (gone)")
     timer = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
     timer.start()
-    with State(tmp_path) as state:
+    with CrawlState(tmp_path) as state:
         assert state.sites() == []
     timer.join()
     other.close()

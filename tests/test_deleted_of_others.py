@@ -14,7 +14,7 @@ import pytest
 from shp_miner import import_dump
 from shp_miner.cli import run
 from shp_miner.crawling import recheck
-from shp_miner.crawling.state import FILE, State
+from shp_miner.crawling.state import FILE, CrawlState
 from shp_miner.forgetting.forget import purge
 from shp_miner.health.doctor import examine
 from shp_miner.store import Store
@@ -110,7 +110,7 @@ def test_one_source_purges_what_another_read(tmp_path: Path) -> None:
 
 
 def _append_and_die(folder: Path) -> None:
-    crawl(stub_board(), State(folder), clock_of(50))
+    crawl(stub_board(), CrawlState(folder), clock_of(50))
 
 
 def stub_board() -> Board:
@@ -141,7 +141,7 @@ def imported(folder: Path, *post_ids: str) -> Store:
     [
         "shp_miner.store.lake:note_look after 1",
         "shp_miner.store.lake:Store.append after 2",
-        "shp_miner.crawling.state:State.noted after 2",
+        "shp_miner.crawling.state:CrawlState.noted after 2",
         "shp_miner.crawling.gone:Doubtful.settle before 1",
     ],
 )
@@ -150,7 +150,7 @@ def test_whatever_ends_the_run_the_next_one_takes_it_out(moment: str, tmp_path: 
     killed(_append_and_die, store.path, moment)
     purge(store)
     clock = clock_of(51)
-    with State(store.path) as state:
+    with CrawlState(store.path) as state:
         crawl(stub_board(), state, clock)
         daily(1, stub_board(), state, clock)
         assert not text_of(state, "p01")
@@ -160,7 +160,7 @@ def test_whatever_ends_the_run_the_next_one_takes_it_out(moment: str, tmp_path: 
 
 def test_the_brake_holds_what_the_crawl_read_itself(tmp_path: Path) -> None:
     store, board, clock = imported(tmp_path / "store", "p90"), board_of(20), clock_of(1)
-    with State(store.path) as state:
+    with CrawlState(store.path) as state:
         crawl(board, state, clock)
         board.post("p90", T0_S + 2 * DAY_S)
         board.stubs |= {"p90", *(f"p{n:02}" for n in range(20))}
@@ -175,7 +175,7 @@ def test_the_brake_holds_what_the_crawl_read_itself(tmp_path: Path) -> None:
 
 def test_a_thread_that_is_flagged_as_a_whole_goes_with_the_answers_of_an_import(tmp_path: Path) -> None:
     store, board, clock = imported(tmp_path / "store", "p01", "p02"), board_of(3), clock_of(50)
-    with State(store.path) as state:
+    with CrawlState(store.path) as state:
         crawl(board, state, clock, limit=1)
         board.gone.add("p01")
         crawl(board, state, clock)

@@ -30,7 +30,7 @@ from shp_miner.health.doctor import examine
 from shp_miner.mining.mine import Selection
 from shp_miner.store import HashRange, Store
 from shp_miner.store.files import write_file
-from shp_miner.store.forget import Item, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone
 from shp_miner.store.lock import exclusive, shared
 
 from .build import READ, T0, answer_row, chunk, post_row, submission, thread, tree, write_month
@@ -296,7 +296,11 @@ def test_what_cannot_be_understood_changes_nothing(
 
 
 def test_a_tombstone_wins_and_its_purge_leaves_no_byte(store: Store, dump: list[Path], now: datetime) -> None:
-    items = [Item("reddit.com", "p1"), Item("reddit.com", "p2", "p2c2"), Item("reddit.com", "p2", "never seen")]
+    items = [
+        ForgottenItem("reddit.com", "p1"),
+        ForgottenItem("reddit.com", "p2", "p2c2"),
+        ForgottenItem("reddit.com", "p2", "never seen"),
+    ]
     # The clock that saw it gone is behind the one that saw it there.
     assert tombstone(store, items, "removed", T0 * 1_000_000) == 2
     gone = newest(store, "posts").filter(post_id="p1")

@@ -18,7 +18,7 @@ from shp_miner.cli import run
 from shp_miner.export.registered import KnownExport, known_exports, write_export
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.store import Store
-from shp_miner.store.forget import Item, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone
 from shp_miner.store.identity import FILE as IDENTITY
 from shp_miner.store.identity import _which, is_copy
 
@@ -146,7 +146,7 @@ def test_an_export_that_was_away_is_cleaned_when_it_is_back(again: str, cli: Run
             (tmp_path / "p.toml").write_text(f'store = "{store}"\n')
             assert run(["run", str(tmp_path / "p.toml")]) == 0
         case "purge":
-            tombstone(Store(store), [Item("reddit.com", "p0", "p0c1")], "deleted", 1)
+            tombstone(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
             assert purge(store).finished
     is_finished(cli, out)
     assert cli("forget")[0] == 2, "nothing is left to do"
@@ -628,7 +628,7 @@ def test_places_that_an_earlier_version_noted_and_that_cannot_be_do_no_harm(
     good = exported(cli, tmp_path / "good")
     for path in ("/", str(tmp_path / ("x" * 252)), str(tmp_path / ("x" * 300))):
         write_export(Store(store), KnownExport(path))
-    tombstone(Store(store), [Item("reddit.com", "p0", "p0c1")], "deleted", 1)
+    tombstone(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
     assert cli("doctor", "--repair")[0] == 0
     assert cli("forget", "--author", ALICE)[0] == 0
     assert [one.path for one in known_exports(Store(store))] == [str(good)]

@@ -29,7 +29,7 @@ from shp_miner.forgetting.forget import purge
 from shp_miner.health.repair import look
 from shp_miner.store import Store
 from shp_miner.store.files import write_file
-from shp_miner.store.forget import Item, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone
 from shp_miner.store.forgotten_list import has_pending, names
 from shp_miner.store.lake import TABLES
 from shp_miner.store.runs import Runs
@@ -45,7 +45,7 @@ TITLE, BODY, ANSWER, DELETED = "Xylotitle", "Wvubody", "Yttanswer", "Quondamtext
 SECRETS = (NAME, TITLE, BODY, ANSWER, DELETED)
 
 #: What the platform deleted: a post with its title and text, and an answer.
-GONE = [Item("reddit.com", "gone"), Item("reddit.com", "p2", "p2gone")]
+GONE = [ForgottenItem("reddit.com", "gone"), ForgottenItem("reddit.com", "p2", "p2gone")]
 #: What the person wrote.
 THEIRS = {("p1", None), ("p3", "p3hers"), ("p4", "p4hers")}
 

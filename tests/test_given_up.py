@@ -13,7 +13,7 @@ from shp_miner.crawling.community import Crawl
 from shp_miner.crawling.result import Crawled
 from shp_miner.crawling.retries import GIVE_UP_S, GIVE_UP_TRIES
 from shp_miner.crawling.run import recheck as recheck_all
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import BadInput, TryLater
 from shp_miner.forum.serve import faults
 from shp_miner.health.status import Status, status
@@ -37,9 +37,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
+def state(tmp_path: Path) -> Iterator[CrawlState]:
     Store(tmp_path).create()
-    with State(tmp_path) as state:
+    with CrawlState(tmp_path) as state:
         yield state
 
 
@@ -50,15 +50,15 @@ def board_of(threads: int = 8, *, activity: bool = True, ids: int = 0) -> Board:
     return board
 
 
-def shown(state: State, clock: FakeClock) -> Status:
+def shown(state: CrawlState, clock: FakeClock) -> Status:
     return status(state.path.parent, now_s=clock.time, free_bytes=lambda _: 10**12)
 
 
-def wrong(state: State, clock: FakeClock) -> list[str]:
+def wrong(state: CrawlState, clock: FakeClock) -> list[str]:
     return [one.what for one in shown(state, clock).wrong]
 
 
-def days(count: int, board: Board, state: State, clock: FakeClock, step_s: float = DAY_S) -> list[Crawled]:
+def days(count: int, board: Board, state: CrawlState, clock: FakeClock, step_s: float = DAY_S) -> list[Crawled]:
     """A crawl at once, and one after each day."""
     done = [crawl(board, state, clock)]
     for _ in range(count):
@@ -68,7 +68,9 @@ def days(count: int, board: Board, state: State, clock: FakeClock, step_s: float
 
 
 @pytest.mark.parametrize("error", [BAD, DOWN], ids=["bad", "down"])
-def test_it_calls_for_twelve_days_and_is_then_counted_only(error: Exception, state: State, clock: FakeClock) -> None:
+def test_it_calls_for_twelve_days_and_is_then_counted_only(
+    error: Exception, state: CrawlState, clock: FakeClock
+) -> None:
     board = board_of()
     board.broken = {"p3": error}
     called, complete = [], []
@@ -88,7 +90,7 @@ def test_it_calls_for_twelve_days_and_is_then_counted_only(error: Exception, sta
     assert found.plain()["given_up_last"][0]["since"] == "2023-12-24T22:13:20Z"
 
 
-def test_what_is_new_still_calls(state: State, clock: FakeClock) -> None:
+def test_what_is_new_still_calls(state: CrawlState, clock: FakeClock) -> None:
     board = board_of()
     board.broken = {"p3": BAD}
     days(20, board, state, clock)
@@ -101,14 +103,14 @@ def test_what_is_new_still_calls(state: State, clock: FakeClock) -> None:
     assert (found.failing_longest.post_id, found.failing, found.given_up) == ("q", 1, 1)
 
 
-def test_who_crawls_once_a_week_makes_as_many_tries(state: State, clock: FakeClock) -> None:
+def test_who_crawls_once_a_week_makes_as_many_tries(state: CrawlState, clock: FakeClock) -> None:
     board = board_of()
     board.broken = {"p3": BAD}
     done = days(GIVE_UP_TRIES, board, state, clock, 7 * DAY_S)
     assert [one.given_up for one in done] == [0] * (GIVE_UP_TRIES - 1) + [1, 1]
 
 
-def test_tries_that_are_close_together_are_not_enough(state: State, clock: FakeClock) -> None:
+def test_tries_that_are_close_together_are_not_enough(state: CrawlState, clock: FakeClock) -> None:
     board = board_of()
     board.broken = {"p3": BAD}
     days(round(GIVE_UP_S / 3600) - 1, board, state, clock, 3600.0)
@@ -118,7 +120,7 @@ def test_tries_that_are_close_together_are_not_enough(state: State, clock: FakeC
     assert state.given_up(ORIGIN) == 1
 
 
-def test_a_site_that_is_down_is_no_fault_of_its_threads(state: State, clock: FakeClock) -> None:
+def test_a_site_that_is_down_is_no_fault_of_its_threads(state: CrawlState, clock: FakeClock) -> None:
     board = board_of()
     days(0, board, state, clock)
     for n in range(4):
@@ -134,7 +136,7 @@ def test_a_site_that_is_down_is_no_fault_of_its_threads(state: State, clock: Fak
 
 
 def test_three_that_stand_in_front_of_all_others_are_given_up_after_a_look_at_another(
-    state: State, clock: FakeClock
+    state: CrawlState, clock: FakeClock
 ) -> None:
     board = board_of()
     crawl(board, state, clock)
@@ -152,7 +154,7 @@ def test_three_that_stand_in_front_of_all_others_are_given_up_after_a_look_at_an
     assert stored(state) == expected(board)
 
 
-def test_it_is_given_up_though_the_budget_of_every_run_is_used_up(state: State, clock: FakeClock) -> None:
+def test_it_is_given_up_though_the_budget_of_every_run_is_used_up(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(60)
     board.broken = {"p0": DOWN}
     for _ in range(15):
@@ -166,7 +168,7 @@ def test_it_is_given_up_though_the_budget_of_every_run_is_used_up(state: State, 
 
 
 @pytest.mark.parametrize("ids", [0, 100])
-def test_a_visit_is_given_up_too(ids: int, state: State, clock: FakeClock) -> None:
+def test_a_visit_is_given_up_too(ids: int, state: CrawlState, clock: FakeClock) -> None:
     board = Board("newest", activity=False, ids=ids)
     for n in range(4):
         board.post(f"p{n}", clock.time - 3600)
@@ -196,7 +198,7 @@ def test_a_visit_is_given_up_too(ids: int, state: State, clock: FakeClock) -> No
     assert wrong(state, clock) == []
 
 
-def test_what_has_changed_is_tried_once_more(state: State, clock: FakeClock) -> None:
+def test_what_has_changed_is_tried_once_more(state: CrawlState, clock: FakeClock) -> None:
     board = board_of()
     board.broken = {"p3": BAD}
     days(15, board, state, clock)
@@ -222,7 +224,7 @@ def test_what_has_changed_is_tried_once_more(state: State, clock: FakeClock) -> 
 
 
 @pytest.mark.parametrize(("activity", "ids"), [(True, 100), (False, 0)])
-def test_what_is_asked_for_is_read_whole(activity: bool, ids: int, state: State, clock: FakeClock) -> None:
+def test_what_is_asked_for_is_read_whole(activity: bool, ids: int, state: CrawlState, clock: FakeClock) -> None:
     board = board_of(activity=activity, ids=ids)
     board.broken = {"p3": BAD}
     days(15, board, state, clock)
@@ -239,7 +241,7 @@ def test_what_is_asked_for_is_read_whole(activity: bool, ids: int, state: State,
     assert stored(state) == expected(board)
 
 
-def test_a_run_that_is_told_to_end_asks_for_nothing_more(state: State, clock: FakeClock) -> None:
+def test_a_run_that_is_told_to_end_asks_for_nothing_more(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(4)
     board.broken = {"p0": DOWN}
     days(13, board, state, clock)

@@ -13,7 +13,7 @@ from shp_miner.crawling.community import Crawl
 from shp_miner.crawling.gone import ALONE_US, BRAKED_US
 from shp_miner.crawling.result import Crawled
 from shp_miner.crawling.run import _tidy
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.health.status import status
 from shp_miner.platforms.items import Origin
 from shp_miner.sources.http import OverBudget
@@ -47,13 +47,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
+def state(tmp_path: Path) -> Iterator[CrawlState]:
     Store(tmp_path).create()
-    with State(tmp_path) as state:
+    with CrawlState(tmp_path) as state:
         yield state
 
 
-def daily(days: int, board: Board, state: State, clock: FakeClock) -> list[Crawled]:
+def daily(days: int, board: Board, state: CrawlState, clock: FakeClock) -> list[Crawled]:
     """A visit to what is due, once a day, and the purge after each."""
     found = []
     for _ in range(days):
@@ -63,7 +63,7 @@ def daily(days: int, board: Board, state: State, clock: FakeClock) -> list[Crawl
     return found
 
 
-def text_of(state: State, item_id: str) -> bool:
+def text_of(state: CrawlState, item_id: str) -> bool:
     """Whether the store holds any text of a post or an answer."""
     snapshot = Store(state.path.parent).snapshot()
     key = {"posts": "post_id", "answers": "answer_id"}
@@ -76,7 +76,9 @@ def hidden(board: Board, *post_ids: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("evidence", get_args(Evidence))
-def test_one_answer_hides_and_purges_nothing(evidence: Evidence, board: Board, state: State, clock: FakeClock) -> None:
+def test_one_answer_hides_and_purges_nothing(
+    evidence: Evidence, board: Board, state: CrawlState, clock: FakeClock
+) -> None:
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
     board.refused["p07"] = evidence
@@ -97,7 +99,9 @@ def test_one_answer_hides_and_purges_nothing(evidence: Evidence, board: Board, s
 
 
 @pytest.mark.parametrize("evidence", get_args(Evidence))
-def test_only_confirmations_over_days_purge(evidence: Evidence, board: Board, state: State, clock: FakeClock) -> None:
+def test_only_confirmations_over_days_purge(
+    evidence: Evidence, board: Board, state: CrawlState, clock: FakeClock
+) -> None:
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
     board.refused["p07"] = evidence
@@ -110,7 +114,7 @@ def test_only_confirmations_over_days_purge(evidence: Evidence, board: Board, st
     assert stored(state) == hidden(board, "p07")
 
 
-def test_asking_often_confirms_nothing(state: State, clock: FakeClock) -> None:
+def test_asking_often_confirms_nothing(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -122,7 +126,7 @@ def test_asking_often_confirms_nothing(state: State, clock: FakeClock) -> None:
     assert text_of(state, "p07")
 
 
-def test_a_second_look_up_by_id_confirms(state: State, clock: FakeClock) -> None:
+def test_a_second_look_up_by_id_confirms(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8, ids=100)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -134,7 +138,7 @@ def test_a_second_look_up_by_id_confirms(state: State, clock: FakeClock) -> None
 
 
 def test_an_answer_that_slipped_between_two_pages_is_looked_up_or_waited_for(
-    board: Board, state: State, clock: FakeClock
+    board: Board, state: CrawlState, clock: FakeClock
 ) -> None:
     crawl(board, state, clock)
     clock.time += 1800
@@ -152,7 +156,7 @@ def test_an_answer_that_slipped_between_two_pages_is_looked_up_or_waited_for(
     assert text_of(state, "p03a1")
 
 
-def test_an_answer_that_stays_away_is_purged(state: State, clock: FakeClock) -> None:
+def test_an_answer_that_stays_away_is_purged(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     crawl(board, state, clock)
     clock.time += 40 * DAY_S
@@ -164,7 +168,7 @@ def test_an_answer_that_stays_away_is_purged(state: State, clock: FakeClock) -> 
 
 
 @pytest.mark.parametrize("evidence", get_args(Evidence))
-def test_a_site_that_refuses_all_loses_nothing(evidence: Evidence, state: State, clock: FakeClock) -> None:
+def test_a_site_that_refuses_all_loses_nothing(evidence: Evidence, state: CrawlState, clock: FakeClock) -> None:
     board = board_of(12)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -181,7 +185,7 @@ def test_a_site_that_refuses_all_loses_nothing(evidence: Evidence, state: State,
     assert stored(state) == expected(board)
 
 
-def test_a_site_that_knows_nothing_any_more_is_believed_after_two_weeks(state: State, clock: FakeClock) -> None:
+def test_a_site_that_knows_nothing_any_more_is_believed_after_two_weeks(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(2)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -192,7 +196,7 @@ def test_a_site_that_knows_nothing_any_more_is_believed_after_two_weeks(state: S
     assert not text_of(state, "p00")
 
 
-def test_the_brake_hides_flags_and_waits(state: State, clock: FakeClock) -> None:
+def test_the_brake_hides_flags_and_waits(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(20)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -209,7 +213,7 @@ def test_the_brake_hides_flags_and_waits(state: State, clock: FakeClock) -> None
     assert not text_of(state, "p02"), "what the platform goes on flagging is purged, alone or after a week"
 
 
-def test_the_brake_is_off_after_a_week_of_the_same_word(state: State, clock: FakeClock) -> None:
+def test_the_brake_is_off_after_a_week_of_the_same_word(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(20)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -221,7 +225,7 @@ def test_the_brake_is_off_after_a_week_of_the_same_word(state: State, clock: Fak
 
 @pytest.mark.parametrize("what", ["p07", "p07a1"])
 def test_what_is_restored_comes_back_whether_purged_or_not(
-    what: str, board: Board, state: State, clock: FakeClock
+    what: str, board: Board, state: CrawlState, clock: FakeClock
 ) -> None:
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -236,7 +240,7 @@ def test_what_is_restored_comes_back_whether_purged_or_not(
     assert text_of(state, what)
 
 
-def test_what_is_restored_and_answered_anew_is_read_by_the_next_crawl(state: State, clock: FakeClock) -> None:
+def test_what_is_restored_and_answered_anew_is_read_by_the_next_crawl(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     crawl(board, state, clock)
     board.gone.add("p07")
@@ -249,7 +253,7 @@ def test_what_is_restored_and_answered_anew_is_read_by_the_next_crawl(state: Sta
     assert stored(state) == expected(board)
 
 
-def test_a_community_for_members_from_the_start_is_read_when_it_opens(state: State, clock: FakeClock) -> None:
+def test_a_community_for_members_from_the_start_is_read_when_it_opens(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     board.refused = dict.fromkeys(board.created, "closed")
     for _ in range(3):
@@ -263,7 +267,7 @@ def test_a_community_for_members_from_the_start_is_read_when_it_opens(state: Sta
     assert stored(state) == expected(board)
 
 
-def test_visits_never_end(state: State, clock: FakeClock) -> None:
+def test_visits_never_end(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     clock.time = T0_S + 400 * DAY_S
     crawl(board, state, clock)
@@ -280,7 +284,7 @@ def test_visits_never_end(state: State, clock: FakeClock) -> None:
     assert found.oldest_unchecked is not None
 
 
-def test_a_full_pass_and_one_by_the_time_of_the_last_reading(board: Board, state: State, clock: FakeClock) -> None:
+def test_a_full_pass_and_one_by_the_time_of_the_last_reading(board: Board, state: CrawlState, clock: FakeClock) -> None:
     clock.time = T0_S + 400 * DAY_S
     crawl(board, state, clock)
     clock.time += 10 * DAY_S
@@ -292,13 +296,13 @@ def test_a_full_pass_and_one_by_the_time_of_the_last_reading(board: Board, state
     assert visit(board, state, clock, older_than_s=0).read == 40
 
 
-def visit(board: Board, state: State, clock: FakeClock, *, older_than_s: float) -> Crawled:
+def visit(board: Board, state: CrawlState, clock: FakeClock, *, older_than_s: float) -> Crawled:
     run = Crawl(board, Store(state.path.parent), state, clock=clock)
     return run.recheck("talk", unseen_since=round((clock.time - older_than_s) * 1e6))
 
 
 def test_a_run_killed_before_its_end_hides_with_the_next(
-    state: State, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    state: CrawlState, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = board_of(8)
     crawl(board, state, clock)
@@ -314,7 +318,7 @@ def test_a_run_killed_before_its_end_hides_with_the_next(
     assert "p07" not in stored(state)
 
 
-def test_a_closed_door_calls_for_somebody(state: State, clock: FakeClock) -> None:
+def test_a_closed_door_calls_for_somebody(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -325,7 +329,7 @@ def test_a_closed_door_calls_for_somebody(state: State, clock: FakeClock) -> Non
     assert "board.example answers with a web page" in found.wrong[0].says
 
 
-def test_what_is_refused_alone_ends_no_run(state: State, clock: FakeClock) -> None:
+def test_what_is_refused_alone_ends_no_run(state: CrawlState, clock: FakeClock) -> None:
     """Deleted threads of a platform that refuses them keep nobody from the others, however many they are."""
     board = board_of(20)
     crawl(board, state, clock)
@@ -335,7 +339,7 @@ def test_what_is_refused_alone_ends_no_run(state: State, clock: FakeClock) -> No
     assert (done.read, done.unreadable, done.stopped) == (12, 8, None)
 
 
-def test_a_brake_holds_over_runs_that_each_see_little(state: State, clock: FakeClock) -> None:
+def test_a_brake_holds_over_runs_that_each_see_little(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(30)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -350,7 +354,7 @@ def test_a_brake_holds_over_runs_that_each_see_little(state: State, clock: FakeC
     assert stored(state) == expected(board)
 
 
-def test_a_thread_that_costs_more_than_the_budget_holds_nobody_up(state: State, clock: FakeClock) -> None:
+def test_a_thread_that_costs_more_than_the_budget_holds_nobody_up(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(6)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -361,7 +365,7 @@ def test_a_thread_that_costs_more_than_the_budget_holds_nobody_up(state: State, 
     assert board.count("thread p05") == 2
 
 
-def test_a_full_pass_asks_for_what_was_gone_whatever_was_planned(state: State, clock: FakeClock) -> None:
+def test_a_full_pass_asks_for_what_was_gone_whatever_was_planned(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -376,7 +380,7 @@ def test_a_full_pass_asks_for_what_was_gone_whatever_was_planned(state: State, c
     assert stored(state) == expected(board)
 
 
-def test_a_thread_that_is_back_as_a_stub_is_in_doubt_no_longer(state: State, clock: FakeClock) -> None:
+def test_a_thread_that_is_back_as_a_stub_is_in_doubt_no_longer(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     crawl(board, state, clock)
     clock.time += 30 * DAY_S
@@ -388,7 +392,7 @@ def test_a_thread_that_is_back_as_a_stub_is_in_doubt_no_longer(state: State, clo
     assert not state.doubts.about(Origin("board", "board", board.site, "talk"), "p07")
 
 
-def test_visits_that_a_limit_leaves_are_said(state: State, clock: FakeClock) -> None:
+def test_visits_that_a_limit_leaves_are_said(state: CrawlState, clock: FakeClock) -> None:
     board = board_of(8)
     crawl(board, state, clock)
     clock.time += DAY_S
@@ -398,7 +402,9 @@ def test_visits_that_a_limit_leaves_are_said(state: State, clock: FakeClock) -> 
 
 
 @pytest.mark.parametrize("evidence", ["closed", "wall"])
-def test_when_a_door_opens_all_behind_it_is_read_at_once(evidence: Evidence, state: State, clock: FakeClock) -> None:
+def test_when_a_door_opens_all_behind_it_is_read_at_once(
+    evidence: Evidence, state: CrawlState, clock: FakeClock
+) -> None:
     board = board_of(12)
     crawl(board, state, clock)
     board.refused = dict.fromkeys(board.created, evidence)

@@ -11,7 +11,7 @@ import pytest
 from shp_miner.crawling import keeping
 from shp_miner.crawling.community import Crawl
 from shp_miner.crawling.result import Crawled
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import NotAllowed, TryLater
 from shp_miner.platforms.items import Thread
 from shp_miner.platforms.rows import Chunk
@@ -40,9 +40,9 @@ class Slow(Board):
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
+def state(tmp_path: Path) -> Iterator[CrawlState]:
     Store(tmp_path).create()
-    with State(tmp_path) as state:
+    with CrawlState(tmp_path) as state:
         yield state
 
 
@@ -60,29 +60,31 @@ def appended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-def crawl(board: Slow, state: State) -> Crawled:
+def crawl(board: Slow, state: CrawlState) -> Crawled:
     return Crawl(board, Store(state.path.parent), state, clock=board.clock).run("talk")
 
 
-def test_threads_are_stored_together(state: State, appended: list[int]) -> None:
+def test_threads_are_stored_together(state: CrawlState, appended: list[int]) -> None:
     board = Slow(FakeClock(), 0, 70)
     assert crawl(board, state).read == 70
     assert appended == [1, 2, 4, 8, 16, 20, 19]
     assert stored(state) == expected(board)
 
 
-def test_no_thread_waits_long_to_be_stored(state: State, appended: list[int]) -> None:
+def test_no_thread_waits_long_to_be_stored(state: CrawlState, appended: list[int]) -> None:
     crawl(Slow(FakeClock(), 16, 12), state)
     assert appended == [1, 2, 3, 3, 3]
 
 
-def test_long_threads_wait_for_few_others(state: State, appended: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_threads_wait_for_few_others(
+    state: CrawlState, appended: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(keeping, "_ANSWERS_TOGETHER", 9)
     crawl(Slow(FakeClock(), 0, 12), state)
     assert appended == [1, 2, 3, 3, 3]
 
 
-def test_each_thread_is_observed_when_it_was_read(state: State) -> None:
+def test_each_thread_is_observed_when_it_was_read(state: CrawlState) -> None:
     board = Slow(FakeClock(), 3, 12)
     crawl(board, state)
     for table in ("posts", "answers"):
@@ -95,7 +97,7 @@ def test_each_thread_is_observed_when_it_was_read(state: State) -> None:
     [OverBudget("The requests of this run are used up."), KeyboardInterrupt(), NotAllowed("No longer.")],
     ids=["budget", "interrupted", "refused"],
 )
-def test_what_was_read_before_the_end_is_stored(end: BaseException, state: State, appended: list[int]) -> None:
+def test_what_was_read_before_the_end_is_stored(end: BaseException, state: CrawlState, appended: list[int]) -> None:
     board, store = Slow(FakeClock(), 0, 30), Store(state.path.parent)
     order = sorted(board.created)  # the oldest first
     board.broken[order[12]] = end  # type: ignore[assignment]
@@ -110,22 +112,22 @@ def test_what_was_read_before_the_end_is_stored(end: BaseException, state: State
     assert doubled(store) == []
 
 
-def test_a_bug_loses_nothing_that_was_read(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_loses_nothing_that_was_read(state: CrawlState, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Slow(FakeClock(), 0, 30)
-    original = State.known
+    original = CrawlState.known
 
-    def broken(self: State, origin: Any, post_ids: Any) -> Any:
+    def broken(self: CrawlState, origin: Any, post_ids: Any) -> Any:
         return 1 / 0 if post_ids == ["p12"] else original(self, origin, post_ids)
 
     with monkeypatch.context() as patch:
-        patch.setattr(State, "known", broken)
+        patch.setattr(CrawlState, "known", broken)
         with pytest.raises(ZeroDivisionError):
             crawl(board, state)
     assert len(marked(Store(state.path.parent))) == 12
     assert crawl(board, state).read == 18
 
 
-def test_what_cannot_be_stored_is_free_at_once(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_stored_is_free_at_once(state: CrawlState, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Slow(FakeClock(), 0, 30)
     original = Store.append
 
@@ -143,17 +145,17 @@ def test_what_cannot_be_stored_is_free_at_once(state: State, monkeypatch: pytest
     assert stored(state) == expected(board)
 
 
-def test_what_was_stored_and_not_marked_is_read_again(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_stored_and_not_marked_is_read_again(state: CrawlState, monkeypatch: pytest.MonkeyPatch) -> None:
     board, store = Slow(FakeClock(), 0, 30), Store(state.path.parent)
-    original = State.read
+    original = CrawlState.read
 
-    def killed(self: State, origin: Any, thread: Thread, *times: Any) -> None:
+    def killed(self: CrawlState, origin: Any, thread: Thread, *times: Any) -> None:
         if thread.post.post_id == "p09":
             raise KeyboardInterrupt
         original(self, origin, thread, *times)
 
     with monkeypatch.context() as patch:
-        patch.setattr(State, "read", killed)
+        patch.setattr(CrawlState, "read", killed)
         assert crawl(board, state).read == 9
     assert (len(marked(store)), len(stored(state))) == (9, 15)
     assert crawl(board, state).read == 21

@@ -18,7 +18,7 @@ from shp_miner.export.registered import remember_export
 from shp_miner.forgetting.forget import forget
 from shp_miner.health.repair import look, repair
 from shp_miner.store import Store
-from shp_miner.store.forget import Item, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone
 from shp_miner.store.forgotten import Forgotten, _loaded
 from shp_miner.store.forgotten_list import names, read_part
 from shp_miner.store.lake import TABLES
@@ -154,7 +154,7 @@ def test_a_store_that_may_only_be_read_is_read_with_one_copy(small_disk: Path, s
 def test_a_damaged_salt_that_no_line_needs_stops_nobody(tmp_path: Path, dumps: list[Path], later: list[str]) -> None:
     where = str(tmp_path / "s")
     assert run(["import", "reddit-dump", *map(str, dumps), "--store", where, "--quiet"]) == 0
-    tombstone(Store(where), [Item("reddit.com", "p1")], "removed", 1)
+    tombstone(Store(where), [ForgottenItem("reddit.com", "p1")], "removed", 1)
     (tmp_path / "s" / "forgotten" / SALT).write_bytes(b"")
     assert run(["import", "reddit-dump", *later, "--store", where, "--quiet"]) == 0
     assert run(["forget", "--author", NAME, "--store", where, "--quiet"]) == 0
@@ -184,7 +184,7 @@ def test_a_damaged_file_of_the_list(
     pending: bool, how: str, store: Store, later: list[str], dumps: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     if pending:
-        tombstone(store, [Item("reddit.com", "p0")], "removed", 1)
+        tombstone(store, [ForgottenItem("reddit.com", "p0")], "removed", 1)
     (path,) = [store.path / "forgotten" / name for name in names(store.path) if ("pending" in name) == pending]
     match how:
         case "empty":

@@ -14,12 +14,12 @@ import pytest
 
 from shp_miner import BadInput, TryLater, export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.forgetting.forget import forget
 from shp_miner.platforms.items import Origin
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
-from shp_miner.store.forget import Item, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone
 from shp_miner.store.lock import exclusive, shared
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate
 from shp_miner.store.replacing import temporaries
@@ -84,7 +84,7 @@ def test_whoever_writes_brings_it_forward(how: str, old: Path, tmp_path: Path, n
         case "append":
             store.append(chunk([], [answer_row("a")]))
         case "tombstone":
-            tombstone(store, [Item("reddit.com", "p1")], "deleted", 1)
+            tombstone(store, [ForgottenItem("reddit.com", "p1")], "deleted", 1)
         case "forget":
             forget(store, ids=["reddit.com/p1"])
         case "import":
@@ -202,7 +202,7 @@ def test_a_full_disk_leaves_the_old_mark(old: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_crawls_file_of_the_first_schema_keeps_all_it_knows(old: Path) -> None:
-    with State(old) as state:
+    with CrawlState(old) as state:
         assert state.sites() == [("discourse", "forum.example", "http://127.0.0.1:8000", True)]
         assert state.complete_to(ORIGIN) == 500
         assert state.due_communities("discourse", "forum.example", 600) == ["c1"]
@@ -219,7 +219,7 @@ def test_a_crawls_file_of_the_first_schema_keeps_all_it_knows(old: Path) -> None
 
 
 def opened_state(folder: Path) -> None:
-    State(folder).close()
+    CrawlState(folder).close()
 
 
 @pytest.mark.parametrize("moment", ["before 1", "after 1"])

@@ -20,7 +20,7 @@ import pytest
 
 from shp_miner import TryLater, export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.export.registered import remember_export
 from shp_miner.forgetting.forget import forget
 from shp_miner.health.doctor import examine
@@ -30,7 +30,7 @@ from shp_miner.sources.source import Listed
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
 from shp_miner.store.files import write_file
-from shp_miner.store.forget import Item, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone
 from shp_miner.store.lock import LOCK, beside, only_one, shared
 from shp_miner.store.migrate import MARK
 from shp_miner.store.runs import Runs
@@ -144,7 +144,7 @@ def test_an_entry_under_a_checkpoint_is_not_needed(store: Store) -> None:
 def test_what_was_noted_and_lost_is_read_and_imported_again(store: Store) -> None:
     now = round(time.time() * 1_000_000)
     hours = 3_600_000_000
-    with State(store.path) as state, Runs(store.path) as runs:
+    with CrawlState(store.path) as state, Runs(store.path) as runs:
         for post_id, ago in (("early", 3), ("late", 0)):
             state.listed(ORIGIN, [Listed(post_id, 5)])
             state.read(ORIGIN, bare(post_id), now - ago * hours, now + hours)
@@ -153,7 +153,7 @@ def test_what_was_noted_and_lost_is_read_and_imported_again(store: Store) -> Non
     entry(store, 7).write_bytes(b"")
     (said,) = repaired(store)
     assert "read again by the next run" in said
-    with State(store.path) as state, Runs(store.path) as runs:
+    with CrawlState(store.path) as state, Runs(store.path) as runs:
         assert state.claim_waiting(ORIGIN, now, now + 1, 9) == ["late"]
         assert (runs.state_of("import:early"), runs.state_of("import:late")) == ("whole", None)
 
@@ -233,7 +233,7 @@ def test_files_of_killed_writers_go_when_they_are_old(store: Store) -> None:
 
 @pytest.mark.parametrize("how", ["garbage", "header", "page", "tables"])
 def test_a_damaged_crawls_file_is_set_aside(how: str, store: Store) -> None:
-    with State(store.path) as state:
+    with CrawlState(store.path) as state:
         for number in range(300):
             state.listed(ORIGIN, [Listed(f"p{number}", 5)])
     file = store.path / FILE
@@ -253,7 +253,7 @@ def test_a_damaged_crawls_file_is_set_aside(how: str, store: Store) -> None:
     assert "crawls read everything again" in said
     (kept,) = (store.path / "damaged").glob("crawl.sqlite-2*")
     assert kept.read_bytes() == damaged
-    with State(store.path) as state:
+    with CrawlState(store.path) as state:
         assert state.waiting(ORIGIN) == 0
     with Runs(store.path) as runs:
         assert runs.last(1) == []
@@ -261,7 +261,7 @@ def test_a_damaged_crawls_file_is_set_aside(how: str, store: Store) -> None:
 
 def test_a_sound_store_on_a_disk_that_is_only_read_is_sound(small_disk: Path) -> None:
     store = filled(small_disk / "s", 2)
-    State(store.path).close()
+    CrawlState(store.path).close()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     assert look(store.path) == []
 
@@ -280,7 +280,7 @@ def test_everything_at_once(store: Store) -> None:
 
 
 def test_a_newer_crawls_file_is_not_taken_for_a_damaged_one(store: Store) -> None:
-    State(store.path).close()
+    CrawlState(store.path).close()
     with closing(sqlite3.connect(store.path / FILE)) as database:
         database.execute("PRAGMA user_version = 99")
     assert repair(store.path) == []
@@ -373,7 +373,7 @@ def test_an_export_that_goes_on_elsewhere_is_left_alone(store: Store, tmp_path: 
 
 
 def test_what_is_to_be_forgotten_is_completed(store: Store) -> None:
-    tombstone(store, [Item("reddit.com", "p1")], "deleted", 1)
+    tombstone(store, [ForgottenItem("reddit.com", "p1")], "deleted", 1)
     (said,) = repaired(store)
     assert "content removed from the store and the exports" in said
 
@@ -408,12 +408,12 @@ def test_it_waits_for_nobody_and_disturbs_nobody(store: Store, monkeypatch: pyte
         "shp_miner.store.repair:_set_aside after 1",
         "shp_miner.store.repair:shutil.copy2 after 1",
         "shp_miner.store.repair:_set_aside after 2",
-        "shp_miner.crawling.state:State.read_again after 1",
+        "shp_miner.crawling.state:CrawlState.read_again after 1",
     ],
 )
 def test_a_repair_that_is_killed_is_completed_by_the_next(moment: str, store: Store) -> None:
     rows = len(content(store)[1])
-    State(store.path).close()
+    CrawlState(store.path).close()
     for version in (5, 7):
         entry(store, version).write_bytes(b"")
     killed(repair, store.path, moment)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shp_miner import export_dataset, import_dump
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.store import Store
-from shp_miner.store.forget import Item, hide, tombstone
+from shp_miner.store.forget import ForgottenItem, hide, tombstone
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import FOLDER, PENDING, has_pending, part_names, read_part
 from shp_miner.store.snapshot import EVERYTHING
@@ -24,7 +24,7 @@ from shp_miner.store.snapshot import EVERYTHING
 from .build import READ, answer_row, chunk, post_row, thread, tree, write_month
 from .test_forget import seen
 
-A = Item("reddit.com", "p1", "a")
+A = ForgottenItem("reddit.com", "p1", "a")
 
 
 def us(day: float) -> int:
@@ -83,7 +83,7 @@ def test_deleted_purged_restored_and_deleted_again(store: Store) -> None:
     assert now_shown(store) == ("deleted", "")
     assert lines(store) == [("item", "platform", us(3))], "the list is as short as can be"
     shown(store, 4, "Qzvxkfourth")
-    tombstone(store, [Item("reddit.com", "p1", "b")], "removed", us(4))
+    tombstone(store, [ForgottenItem("reddit.com", "p1", "b")], "removed", us(4))
     purge(store)
     assert now_shown(store) == ("live", "Qzvxkfourth")
     assert lines(store) == [
@@ -93,7 +93,7 @@ def test_deleted_purged_restored_and_deleted_again(store: Store) -> None:
 
 @pytest.mark.parametrize("day", [-1, 1, None])
 def test_what_was_seen_before_the_deletion_or_nobody_knows_when_stays_out(day: float | None, store: Store) -> None:
-    tombstone(store, [A, Item("reddit.com", "p1", "c")], "removed", us(1))
+    tombstone(store, [A, ForgottenItem("reddit.com", "p1", "c")], "removed", us(1))
     shown(store, day, "Qzvxkold")
     at = None if day is None else us(day)
     store.append(chunk([], [answer_row("c", body="Xkjqzold", observed_at=at)]))  # it was not there at all
@@ -143,7 +143,7 @@ def test_what_a_person_wanted_gone_never_comes_back(
     purge(store)
     for day in (2, 3):
         shown(store, day, "Qzvxkback", **theirs | again)
-        tombstone(store, [Item("reddit.com", "p1", "b")], "removed", us(day))
+        tombstone(store, [ForgottenItem("reddit.com", "p1", "b")], "removed", us(day))
         purge(store)
     assert now_shown(store)[1] == ""
     assert seen(store.path, "qzvxk") == []
@@ -164,7 +164,7 @@ def test_a_new_text_of_a_person_met_on_a_platforms_line_stays_out(store: Store) 
 def test_restored_before_the_purge_ran(store: Store) -> None:
     page = "https://forum.example/t/Xylotitle/17"
     store.append(chunk([post_row(title="Xylotitle", url=page)], [answer_row("b", url=f"{page}/2")]))
-    tombstone(store, [Item("reddit.com", "p1"), A], "removed", us(1))
+    tombstone(store, [ForgottenItem("reddit.com", "p1"), A], "removed", us(1))
     store.append(chunk([], [answer_row("late", url=f"{page}/3", observed_at=us(1.5))]))
     shown(store, 2, "Qzvxksecond")
     new = "https://forum.example/t/Newtitle/17"
@@ -209,7 +209,7 @@ def test_a_kill_between_the_list_and_the_row_leaves_a_tombstone_that_is_asked_ag
 def test_lists_of_earlier_versions(store: Store) -> None:
     items = [("a", "removed"), ("b", "deleted")]
     store.append(chunk([], [answer_row("b", body="Wqjzkfirst")]))
-    tombstone(store, [A, Item("reddit.com", "p1", "b")], "removed", us(1))
+    tombstone(store, [A, ForgottenItem("reddit.com", "p1", "b")], "removed", us(1))
     folder = store.path / FOLDER
     (now,) = part_names(folder)
     old = read_part(folder / now).drop("by", "at").sort("answer_id")
@@ -233,7 +233,7 @@ def test_only_exports_with_what_is_gone_now_are_made_again(tmp_path: Path, now: 
     store, out = Store(tmp_path / "store"), tmp_path / "out"
     import_dump("reddit-dump", write_month(tmp_path / "dump", thread("p1", (3, 9, 5))), store, now=now)
     export_dataset(store, out)
-    item, other = Item("reddit.com", "p1", "p1c2"), Item("reddit.com", "q1", "q1c1")
+    item, other = ForgottenItem("reddit.com", "p1", "p1c2"), ForgottenItem("reddit.com", "q1", "q1c1")
     tombstone(store, [item], "removed", us(1))
     purge(store)
     assert seen(out, "Answer p1c2") == []

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from shp_miner import cli
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import TryLater
 from shp_miner.export import dataset as flow
 from shp_miner.export.dataset import export_dataset
@@ -121,7 +121,7 @@ def test_what_is_due_and_has_changed_is_read_once(name: str, tmp_path: Path, mon
         before, out = content(at.store), tree(out_of(at))
         assert before["answers"].filter(post_id=post).height == 3
         assert load(out_of(at)).to_polars().filter(post_id=post).height == 1
-        with State(at.store.path) as state:
+        with CrawlState(at.store.path) as state:
             state.read_again(round((at.clock.time - 3600) * 1e6))
         again = run_on(at, whole)
         assert (again.changed, again.pairs) == (1, ran.pairs), "it is read once more, and exported anew"

@@ -19,13 +19,13 @@ import pytest
 
 from shp_miner import BadInput, TryLater
 from shp_miner.cli import run
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.health.status import Status, status
 from shp_miner.platforms.items import Origin
 from shp_miner.sources.source import Listed
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
-from shp_miner.store.forget import Item, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone
 from shp_miner.store.lock import LOCK, beside, holder, only_one, shared
 from shp_miner.store.runs import Runs
 
@@ -68,7 +68,7 @@ def noted(store: Store, *runs: tuple[float, float | None, int | None]) -> None:
 
 
 def crawled(store: Store, post_id: str, *, due: float | None, failed: float | None = None) -> None:
-    with State(store.path) as state:
+    with CrawlState(store.path) as state:
         state.asked_at("discourse", "forum.example", None, allow_private=False)
         state.listed(ORIGIN, [Listed(post_id, us(-30))], us(-1))
         if due is not None:
@@ -159,13 +159,13 @@ def test_a_thread_that_was_read_does_not_fail_any_more(store: Store) -> None:
     crawled(store, "p1", due=1)
     assert wrong(seen(store)) == []
     crawled(store, "p1", due=None, failed=-9)
-    with State(store.path) as state:
+    with CrawlState(store.path) as state:
         state.gone(ORIGIN, "p1", us(0), us(9))
     assert wrong(seen(store)) == []
 
 
 def test_forgetting_and_the_disk(store: Store) -> None:
-    tombstone(store, [Item("reddit.com", "p1")], "deleted", us(-9))
+    tombstone(store, [ForgottenItem("reddit.com", "p1")], "deleted", us(-9))
     (pending,) = (store.path / "forgotten").glob("*.pending.parquet")
     for days, expected in ((-1, []), (-3, ["forgetting"])):
         os.utime(pending, (NOW_S + days * DAY_S,) * 2)

@@ -15,7 +15,7 @@ from shp_miner.cli.saying import say
 from shp_miner.units import rounded, sized
 
 if TYPE_CHECKING:
-    from shp_miner.crawling.look import Thread
+    from shp_miner.crawling.look import ThreadSeen
     from shp_miner.health.status import RunShown, Status
 
 #: The counts shown of the threads of a community.
@@ -93,7 +93,7 @@ def _people(found: Status) -> None:
 def _now(
     found: Status, ago: Callable[[datetime | None], str], at: Callable[[int | None], str]
 ) -> list[tuple[str, str]]:
-    def thread(one: Thread | None) -> str:
+    def thread(one: ThreadSeen | None) -> str:
         return "-" if one is None else f"{one.post_id} of {one.community} ({one.site}), since {at(one.since)}"
 
     going, failing = found.running, found.failing_longest

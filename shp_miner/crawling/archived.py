@@ -12,11 +12,11 @@ from typing import TypeVar
 
 from msgspec import structs
 
-from shp_miner.crawling.state import Known, State
+from shp_miner.crawling.state import CrawlState, Known
 from shp_miner.platforms.items import Answer, Origin, Post
 from shp_miner.store import Store
 from shp_miner.store.forget import noted_away
-from shp_miner.store.forgotten_list import Item
+from shp_miner.store.forgotten_list import ForgottenItem
 
 #: The time of a hiding or a tombstone that follows at once upon what was last observed of an item.
 AT_ONCE = 0
@@ -25,7 +25,7 @@ Shown = TypeVar("Shown", Post, Answer)
 
 
 def after_what_is_known(
-    store: Store, state: State, origin: Origin, threads: Iterable[Known], items: Sequence[Shown]
+    store: Store, state: CrawlState, origin: Origin, threads: Iterable[Known], items: Sequence[Shown]
 ) -> list[Shown]:
     """Return the items. An item that was noted as gone and is shown again gets a time just after that note."""
     doubtful = {known.post_id for known in threads if _was_away(state, origin, known)}
@@ -34,13 +34,13 @@ def after_what_is_known(
     return [_later(one, away.get(_item(origin, one))) for one in items]
 
 
-def _was_away(state: State, origin: Origin, known: Known) -> bool:
+def _was_away(state: CrawlState, origin: Origin, known: Known) -> bool:
     gone = known.gone_at is not None or known.post_gone or bool(known.gone_answers)
     return gone or state.doubts.about(origin, known.post_id)
 
 
-def _item(origin: Origin, item: Post | Answer) -> Item:
-    return Item(origin.site, item.post_id, item.answer_id if isinstance(item, Answer) else None)
+def _item(origin: Origin, item: Post | Answer) -> ForgottenItem:
+    return ForgottenItem(origin.site, item.post_id, item.answer_id if isinstance(item, Answer) else None)
 
 
 def _later(item: Shown, away_at: int | None) -> Shown:

@@ -15,7 +15,7 @@ import msgspec
 from shp_miner.crawling.state import Known
 from shp_miner.errors import BadInput, Error, unforeseen
 from shp_miner.model import SKEW_US
-from shp_miner.platforms.items import AnItem, Answer, Origin, Post, State, Thread, check_item
+from shp_miner.platforms.items import AnItem, Answer, ItemState, Origin, Post, Thread, check_item
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.losing import lose, losing
 from shp_miner.sources.source import Gone, Listed, Listing, ManyThreads, Source, Unreadable
@@ -36,8 +36,8 @@ class Seen(msgspec.Struct):
 
     posts: list[Post]
     answers: list[Answer]
-    post_states: dict[str, State]
-    answer_states: dict[tuple[str, str], State]
+    post_states: dict[str, ItemState]
+    answer_states: dict[tuple[str, str], ItemState]
     whole: bool
 
 

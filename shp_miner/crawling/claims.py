@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 from shp_miner.crawling.result import Did
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import TryLater
 from shp_miner.platforms.items import Origin
 from shp_miner.units import microseconds
@@ -32,7 +32,7 @@ class Claims:
     `answered` if the site does not answer.
     """
 
-    def __init__(self, state: State, origin: Origin, now: Callable[[], int], limit: int | None) -> None:
+    def __init__(self, state: CrawlState, origin: Origin, now: Callable[[], int], limit: int | None) -> None:
         self._state, self._origin, self._now, self._left = state, origin, now, limit
         self.shut, self.answered = "", True
         self.cut_off: str | None = None

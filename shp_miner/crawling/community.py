@@ -19,7 +19,7 @@ from shp_miner.crawling.lookup import LookUp
 from shp_miner.crawling.reading import Reading
 from shp_miner.crawling.result import VISITS_S, Crawled, Did
 from shp_miner.crawling.retries import Retries
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.crawling.visits import Visits
 from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.sources.http import Clock, OverBudget
@@ -52,7 +52,7 @@ class Crawl:
         self,
         source: Source,
         store: Store,
-        state: State,
+        state: CrawlState,
         *,
         clock: Clock,
         visits_s: Sequence[float] = VISITS_S,

@@ -10,7 +10,7 @@ from shp_miner.crawling.claims import Claims
 from shp_miner.crawling.gone import Doubtful
 from shp_miner.crawling.lookup import LookUp
 from shp_miner.crawling.retries import Retries
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.platforms.items import Origin
 from shp_miner.store import Store
 
@@ -25,7 +25,7 @@ class Context:
     origin: Origin
     source: Asking
     store: Store
-    state: State
+    state: CrawlState
     now: Callable[[], int]
     visits_s: Sequence[float]
     limit: int | None

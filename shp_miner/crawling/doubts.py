@@ -13,7 +13,7 @@ import msgspec
 
 from shp_miner.platforms.items import Origin
 from shp_miner.sources.source import Evidence
-from shp_miner.store.forgotten_list import State
+from shp_miner.store.forgotten_list import GoneState
 from shp_miner.transaction import transaction
 
 #: What is known against an item: what a source says (`sources.source.Evidence`), or "flag": the platform's own.
@@ -42,7 +42,7 @@ class Doubt(msgspec.Struct, frozen=True):
     answer_id: str | None
     whole: bool
     against: Against
-    state: State
+    state: GoneState
     since: int
     askings: int
     first_asked: int | None
@@ -62,7 +62,7 @@ class Doubts:
         *,
         whole: bool,
         against: Against,
-        state: State,
+        state: GoneState,
         now: int,
     ) -> Doubt:
         """Note evidence against an item. Return all evidence against it so far."""

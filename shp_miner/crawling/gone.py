@@ -17,12 +17,11 @@ import msgspec
 
 from shp_miner.crawling.archived import AT_ONCE
 from shp_miner.crawling.doubts import CLOSED, Against, Doubt
-from shp_miner.crawling.state import Known, State
-from shp_miner.platforms.items import Answer, Origin, Post
-from shp_miner.platforms.items import State as Shown
+from shp_miner.crawling.state import CrawlState, Known
+from shp_miner.platforms.items import Answer, ItemState, Origin, Post
 from shp_miner.store import Store
 from shp_miner.store.forget import hide, items_of_threads, tombstone
-from shp_miner.store.forgotten_list import Item
+from shp_miner.store.forgotten_list import ForgottenItem
 
 _HOUR_US = 3600 * 1_000_000
 _DAY_US = 24 * _HOUR_US
@@ -72,7 +71,7 @@ class Doubtful:
     """
 
     def __init__(
-        self, store: Store, state: State, origin: Origin, now: Callable[[], int], *, at_once: bool = False
+        self, store: Store, state: CrawlState, origin: Origin, now: Callable[[], int], *, at_once: bool = False
     ) -> None:
         self._store, self._state, self._origin, self._now = store, state, origin, now
         self._noted_at: Callable[[], int] = (lambda: AT_ONCE) if at_once else now
@@ -99,7 +98,9 @@ class Doubtful:
         times = self._state.times_unreadable(origin, known.post_id)
         self._state.unreadable(origin, known.post_id, times + 1, now + _wait_us(times))
 
-    def parts(self, known: Known, post: Shown, answers: Mapping[str, Shown], absent: Against | None) -> int | None:
+    def parts(
+        self, known: Known, post: ItemState, answers: Mapping[str, ItemState], absent: Against | None
+    ) -> int | None:
         """Note the missing parts of a thread that was read: its post, absent answers, and stubs.
 
         `absent` is the evidence against an absent answer, None if there is none. Returns when to request the thread
@@ -205,7 +206,7 @@ class Doubtful:
         # A site that refuses all it has may have closed; one that knows nothing any more may be broken for a while.
         return flagged or not doubt.whole or vouched() or (doubt.against == "missing" and span >= ALONE_US)
 
-    def _items_of(self, doubts: Sequence[Doubt]) -> list[Item]:
+    def _items_of(self, doubts: Sequence[Doubt]) -> list[ForgottenItem]:
         """What a purge takes: of a whole thread what this crawl read, and what the store has from others."""
         site = self._origin.site
         whole = [doubt.post_id for doubt in doubts if doubt.whole]
@@ -214,9 +215,9 @@ class Doubtful:
             known = self._known[doubt.post_id]
             if known.created_at is None:
                 continue
-            items.append(Item(site, doubt.post_id, doubt.answer_id))
+            items.append(ForgottenItem(site, doubt.post_id, doubt.answer_id))
             if doubt.whole:
-                items += [Item(site, doubt.post_id, answer_id) for answer_id, _ in known.answers]
+                items += [ForgottenItem(site, doubt.post_id, answer_id) for answer_id, _ in known.answers]
         return list(dict.fromkeys(items))
 
     def _hide(self) -> None:
@@ -224,7 +225,11 @@ class Doubtful:
         doubts = self._state.doubts.unhidden(self._origin)
         for start in range(0, len(doubts), _HELD):
             some = doubts[start : start + _HELD]
-            hide(self._store, [Item(self._origin.site, one.post_id, one.answer_id) for one in some], self._noted_at())
+            hide(
+                self._store,
+                [ForgottenItem(self._origin.site, one.post_id, one.answer_id) for one in some],
+                self._noted_at(),
+            )
             self._state.doubts.hid(self._origin, some)
 
     def _sentence(self, braked: bool) -> str | None:
@@ -252,7 +257,7 @@ def tells_of_unknown(threads: Iterable[Known], posts: Iterable[Post], answers: I
     return not gone <= read
 
 
-def _is_gone(state: Shown) -> TypeGuard[Tombstone]:
+def _is_gone(state: ItemState) -> TypeGuard[Tombstone]:
     return state in ("deleted", "removed")
 
 

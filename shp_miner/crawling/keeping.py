@@ -17,7 +17,7 @@ from shp_miner.crawling.context import Context
 from shp_miner.crawling.gone import tells_of_unknown
 from shp_miner.crawling.result import Did, next_visit, restored
 from shp_miner.crawling.state import Known
-from shp_miner.platforms.items import Answer, Post, State, Thread, to_chunk
+from shp_miner.platforms.items import Answer, ItemState, Post, Thread, to_chunk
 from shp_miner.sources.source import Evidence
 from shp_miner.units import microseconds
 
@@ -40,7 +40,7 @@ class ReadThread(msgspec.Struct):
     thread: Thread
     known: Known
     read_at: int
-    states: dict[str, State]
+    states: dict[str, ItemState]
     absent: Evidence | None
     found: list[Answer] = []
     certain: list[str] = []
@@ -111,7 +111,7 @@ class Keeping:
 
 
 def looked_up(
-    context: Context, known: Known, shown: Mapping[str, State], absent: Evidence | None
+    context: Context, known: Known, shown: Mapping[str, ItemState], absent: Evidence | None
 ) -> tuple[list[Answer], list[str]]:
     """Return the known answers that are absent now: those found by id, and the ids of those not found.
 

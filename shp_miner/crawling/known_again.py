@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 from shp_miner.store.lake import explained
@@ -21,7 +21,7 @@ _ROWS_EACH = 500_000
 _THREAD = ("source", "site", "post_id")
 
 
-def know_again(store: Store, state: State, now: int) -> int:
+def know_again(store: Store, state: CrawlState, now: int) -> int:
     """Register the threads in the store that crawls wrote, if the state knows no site; return their number.
 
     All threads are due at once. A thread without a known reading time counts as read `now` (microseconds since 1970).

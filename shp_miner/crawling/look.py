@@ -43,7 +43,7 @@ class Cursor(Struct, frozen=True):
     unreadable: int
 
 
-class Thread(Struct, frozen=True):
+class ThreadSeen(Struct, frozen=True):
     """A thread that waits since `since`, and the reason if it is known."""
 
     source: str
@@ -114,18 +114,18 @@ class Look:
         )
         return [Cursor(*row) for row in rows]
 
-    def failing(self) -> Thread | None:
+    def failing(self) -> ThreadSeen | None:
         """Return the thread that has failed for longest, with its last error; given up threads do not count."""
         return self._first(f"{self._since}, error FROM threads WHERE {_FAILING}", self._since)
 
-    def given_up(self, count: int = -1) -> list[Thread]:
+    def given_up(self, count: int = -1) -> list[ThreadSeen]:
         """Return the given up threads, newest first, with the time of their first failure and the last error."""
         if not self._schema:
             return []
         what = f"SELECT source, site, community, post_id, {self._since}, error FROM threads WHERE {_GIVEN_UP}"
-        return [Thread(*row) for row in self._rows(f"{what} ORDER BY {self._since} DESC, post_id LIMIT ?", count)]
+        return [ThreadSeen(*row) for row in self._rows(f"{what} ORDER BY {self._since} DESC, post_id LIMIT ?", count)]
 
-    def overdue(self, now: int) -> Thread | None:
+    def overdue(self, now: int) -> ThreadSeen | None:
         """Return the thread whose visit is overdue for longest, and since when; given up threads do not count.
 
         The visit of an old thread is overdue if its delay is as long as the planned interval.
@@ -135,11 +135,11 @@ class Look:
             f"{overdue}, error FROM threads WHERE {overdue} <= ? AND NOT gone AND NOT ({GIVEN_UP})", overdue, now
         )
 
-    def oldest_unchecked(self) -> Thread | None:
+    def oldest_unchecked(self) -> ThreadSeen | None:
         """Return the thread that was not read for longest, and its last reading time; gone threads do not count."""
         return self._first("read_at, error FROM threads WHERE NOT gone AND read_at IS NOT NULL", "read_at")
 
-    def shut_out(self, now: int) -> Thread | None:
+    def shut_out(self, now: int) -> ThreadSeen | None:
         """Return the thread that a closed community or a wall has hidden for longest, since when, and which of the two.
 
         After a month the thread is not reported any more: the community counts as closed.
@@ -159,11 +159,11 @@ class Look:
         value: int | None = self._rows(query, now)[0][0]
         return value
 
-    def _first(self, rest: str, order: str, *values: Any) -> Thread | None:
+    def _first(self, rest: str, order: str, *values: Any) -> ThreadSeen | None:
         if not self._schema:
             return None
         rows = self._rows(f"SELECT source, site, community, post_id, {rest} ORDER BY {order}, post_id LIMIT 1", *values)
-        return Thread(*rows[0]) if rows else None
+        return ThreadSeen(*rows[0]) if rows else None
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         assert self._database is not None

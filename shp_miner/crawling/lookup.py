@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shp_miner.crawling.ask import Asking, Seen
-from shp_miner.crawling.state import Known, State
+from shp_miner.crawling.state import CrawlState, Known
 from shp_miner.errors import BadInput, NotAllowed, TryLater
 from shp_miner.platforms.items import Answer, Origin
 from shp_miner.sources.http import OverBudget
@@ -18,7 +18,7 @@ class LookUp:
     An item counts as missing only if the same answer contains another item, which shows that the site works.
     """
 
-    def __init__(self, source: Asking, state: State) -> None:
+    def __init__(self, source: Asking, state: CrawlState) -> None:
         self._source, self._state = source, state
 
     def misses(self, origin: Origin, known: Known) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from shp_miner.crawling.state import Known
-from shp_miner.platforms.items import State as Shown
+from shp_miner.platforms.items import ItemState
 from shp_miner.tally import counted
 from shp_miner.units import microseconds
 
@@ -104,7 +104,7 @@ def next_visit(created_at: int, first_read_at: int, now: int, visits_s: Sequence
     )
 
 
-def restored(known: Known, post: Shown, shown: Mapping[str, Shown]) -> int:
+def restored(known: Known, post: ItemState, shown: Mapping[str, ItemState]) -> int:
     """Count the items that were gone and are shown again; a whole thread counts once."""
     if known.gone_at is not None:
         return 1

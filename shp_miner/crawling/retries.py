@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.platforms.items import Origin
 
 #: First wait before a failed thread is tried again; it doubles up to a day.
@@ -22,7 +22,7 @@ GIVE_UP_S = 14 * 86_400.0
 class Retries:
     """The failed threads in a crawl's state. `now` gives the time in microseconds since 1970."""
 
-    def __init__(self, state: State, now: Callable[[], int]) -> None:
+    def __init__(self, state: CrawlState, now: Callable[[], int]) -> None:
         self._state, self._now = state, now
         self._hopeless: defaultdict[Origin, list[str]] = defaultdict(list)
 

@@ -14,7 +14,7 @@ from shp_miner.crawling.community import INTERRUPTED, Crawl
 from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.result import VISITS_S, Crawled
 from shp_miner.crawling.set_back import set_back
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.forgetting.forget import purge
 from shp_miner.sources.access import Access, shared
@@ -72,7 +72,7 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
             return [Crawled(source.name, source.site, communities[0], stopped=str(end) or INTERRUPTED)]
         lake.create()
         _set_right(lake, access)
-        with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+        with CrawlState(lake.path) as state, beside(lake.path, _NAME, state.release_all):
             know_again(lake, state, microseconds(access.clock.now()))
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
             run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
@@ -115,7 +115,7 @@ def _visited(
     done: list[Crawled] = []
     refused: list[Error] = []
     _set_right(lake, access)
-    with State(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+    with CrawlState(lake.path) as state, beside(lake.path, _NAME, state.release_all):
         if given_up:
             state.take_up_again()
         begun = access.clock.now()

@@ -19,7 +19,7 @@ from shp_miner.sources.source import Listed
 from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened
 from shp_miner.transaction import transaction
 
-__all__ = ["FILE", "Known", "State"]
+__all__ = ["FILE", "CrawlState", "Known"]
 
 #: Sites round times to the second, and clocks differ a little: a change as young as this when a thread was read may not
 #: be the last of that second. One in the future is a mistake, and would hide every change up to it.
@@ -55,7 +55,7 @@ class Known(msgspec.Struct, frozen=True):
     first_read_at: int | None = None
 
 
-class State(Queues):
+class CrawlState(Queues):
     """The crawl's memory in a store's folder. Raises BadInput if the file is damaged or from a newer version."""
 
     def __init__(self, folder: Path) -> None:
@@ -67,7 +67,7 @@ class State(Queues):
         """Close the file."""
         self._database.close()
 
-    def __enter__(self) -> State:
+    def __enter__(self) -> CrawlState:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ from queue import Empty, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
-Item = TypeVar("Item")
+T = TypeVar("T")
 
 
 class _Failed:
@@ -18,12 +18,12 @@ class _Failed:
         self.error = error
 
 
-def ahead(source: Generator[Item, None, None], items: int) -> Iterator[Item]:
+def ahead(source: Generator[T, None, None], items: int) -> Iterator[T]:
     """Yield the same items, made in a thread up to `items` ahead. Decoders and parsers let other threads run meanwhile.
 
     An exception of `source` is raised here. Leaving early stops the thread.
     """
-    ready: Queue[Item | _Failed | None] = Queue(maxsize=items)
+    ready: Queue[T | _Failed | None] = Queue(maxsize=items)
     stopped = Event()
 
     def make() -> None:

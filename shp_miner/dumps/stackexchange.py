@@ -24,7 +24,7 @@ from shp_miner.dumps.compressed import Advance, ignore
 from shp_miner.dumps.stackexchange_paths import sources_by_site
 from shp_miner.dumps.stackexchange_values import WHOLE, identity, text_of, time_us, whole
 from shp_miner.dumps.stackexchange_votes import Votes
-from shp_miner.dumps.stackexchange_xml import Meter, Row, Source, rows
+from shp_miner.dumps.stackexchange_xml import DumpFile, Meter, Row, rows
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST
 from shp_miner.platforms.records import alone, latest_allowed_us
@@ -92,7 +92,7 @@ def size_bytes(paths: Sequence[Path], site: str | None = None) -> int:
     return sum(source.path.stat().st_size for sources in sources_by_site(paths, site).values() for source in sources)
 
 
-def _chunks(sites: dict[str, list[Source]], tally: Tally, *how: Any) -> Iterator[Chunk]:
+def _chunks(sites: dict[str, list[DumpFile]], tally: Tally, *how: Any) -> Iterator[Chunk]:
     for host, sources in sites.items():
         with alone(host, tally):
             yield from _site_chunks(host, sources, tally, *how)
@@ -100,7 +100,7 @@ def _chunks(sites: dict[str, list[Source]], tally: Tally, *how: Any) -> Iterator
 
 def _site_chunks(  # noqa: PLR0917 - what `read` was told
     host: str,
-    sources: list[Source],
+    sources: list[DumpFile],
     tally: Tally,
     latest_us: int,
     observed_us: int | None,
@@ -129,10 +129,10 @@ def _site_chunks(  # noqa: PLR0917 - what `read` was told
         yield collector.take()
 
 
-_Step = tuple[Source, Sequence[str]]
+_Step = tuple[DumpFile, Sequence[str]]
 
 
-def _plan(sources: Sequence[Source], besides: Sequence[str]) -> tuple[list[_Step], list[_Step]]:
+def _plan(sources: Sequence[DumpFile], besides: Sequence[str]) -> tuple[list[_Step], list[_Step]]:
     """Which tables to read from which file, in the first and in the second pass.
 
     All posts come before all users, of whom only those who posted are kept. Where the last file with posts holds them

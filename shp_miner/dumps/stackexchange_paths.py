@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shp_miner.dumps.inputs import NotOurs, in_folder, nothing_in, refuse_container
 from shp_miner.dumps.stackexchange_7z import MAGIC_7Z, list_archive
-from shp_miner.dumps.stackexchange_xml import Source
+from shp_miner.dumps.stackexchange_xml import DumpFile
 from shp_miner.errors import BadInput, Error, UsageError, from_os_error
 from shp_miner.platforms.sites import site_of
 from shp_miner.platforms.stackexchange import site_name
@@ -32,12 +32,12 @@ _SNIFFED_BYTES = 4096
 
 
 #: A part of what a path stands for: itself, its files, and the site that its name tells.
-_Unit = tuple[Path, list[Source], str | None]
+_Unit = tuple[Path, list[DumpFile], str | None]
 
 
 def sources_by_site(
     paths: Sequence[Path], site: str | None = None, tally: Tally | None = None
-) -> dict[str, list[Source]]:
+) -> dict[str, list[DumpFile]]:
     """Check all `paths` and group their files by site, each file once, in the given order.
 
     A folder may have archives and folders of several sites; other files in it are counted in `tally`. `site` overrides
@@ -45,7 +45,7 @@ def sources_by_site(
     show the site, or one `site` for paths of several sites.
     """
     override = _override(site)
-    found: dict[str, dict[Path, Source]] = {}
+    found: dict[str, dict[Path, DumpFile]] = {}
     told: dict[str, Path] = {}
     tally = Tally() if tally is None else tally
     for path, sources, named in (unit for given in paths for unit in _units(given, tally)):
@@ -79,7 +79,7 @@ def _override(site: str | None) -> str | None:
     return host
 
 
-def _require_posts(found: Mapping[str, Mapping[Path, Source]]) -> None:
+def _require_posts(found: Mapping[str, Mapping[Path, DumpFile]]) -> None:
     for host, sources in found.items():
         if not any("posts" in source.tables for source in sources.values()):
             names = ", ".join(str(source.path) for source in sources.values())
@@ -115,7 +115,7 @@ def _unit(path: Path) -> _Unit:
         stem = re.sub(r"\.7z$", "", path.name, flags=re.IGNORECASE)
         split = _SPLIT.fullmatch(stem)
         if split and split[2].lower() in _OTHER_TABLES:
-            return path, [Source(path, {}, is_archive=True)], site_name(split[1])
+            return path, [DumpFile(path, {}, is_archive=True)], site_name(split[1])
         sources = [_archive_source(path)]
         if split and split[2].lower() == "posts":
             wanted = {f"{split[1]}-{table}.7z".lower() for table in ("users", "votes")}
@@ -133,7 +133,7 @@ def _folder_site(folder: Path) -> str | None:
     return site_name(folder.absolute().name) or site_name(folder.resolve().name)
 
 
-def _folder_sources(folder: Path) -> Iterator[Source]:
+def _folder_sources(folder: Path) -> Iterator[DumpFile]:
     """The tables in a folder, of which Posts.xml is one."""
     files = {entry.name.lower(): entry for entry in sorted(folder.iterdir(), reverse=True)}
     for table in TABLES:
@@ -143,7 +143,7 @@ def _folder_sources(folder: Path) -> Iterator[Source]:
                 yield _xml_source(entry, file.read(_SNIFFED_BYTES))
 
 
-def _xml_source(path: Path, start: bytes) -> Source:
+def _xml_source(path: Path, start: bytes) -> DumpFile:
     match = _ROOT.match(start)
     root = match[1].decode() if match else ""
     if root == "!DOCTYPE":
@@ -158,13 +158,13 @@ def _xml_source(path: Path, start: bytes) -> Source:
             f"{path} {kind}.",
             "Give a .7z as published, the folder it was unpacked to, or its Posts.xml.",
         )
-    return Source(path, {root: ""} if root in TABLES else {})
+    return DumpFile(path, {root: ""} if root in TABLES else {})
 
 
-def _archive_source(path: Path) -> Source:
+def _archive_source(path: Path) -> DumpFile:
     names = list_archive(path)
     if names is None:
-        return Source(path, dict.fromkeys(TABLES, ""), is_archive=True, listed=False)
+        return DumpFile(path, dict.fromkeys(TABLES, ""), is_archive=True, listed=False)
     tables: dict[str, str] = {}
     known = False
     for name in names:
@@ -181,7 +181,7 @@ def _archive_source(path: Path) -> Source:
             f"{path} contains no Posts.xml and no other table of a Stack Exchange dump.",
             "Give an archive of one site as published, for example beer.stackexchange.com.7z.",
         )
-    return Source(path, tables, is_archive=True)
+    return DumpFile(path, tables, is_archive=True)
 
 
 def _refused(path: Path, error: OSError) -> Error:

@@ -32,7 +32,7 @@ _PIECE = 1 << 14
 
 
 @dataclass(frozen=True)
-class Source:
+class DumpFile:
     """A file with one or more tables of a site.
 
     `tables` gives the name of each table's member in an archive, in the archive's order, or "" for a plain XML file.
@@ -74,7 +74,7 @@ class _RefusedError(Exception):
 
 
 def rows(
-    source: Source, wanted: Collection[str], tally: Tally, meter: Meter, uncounted: Collection[str] = ()
+    source: DumpFile, wanted: Collection[str], tally: Tally, meter: Meter, uncounted: Collection[str] = ()
 ) -> Iterator[tuple[str, list[Row]]]:
     """Yield (table, some of its rows) for the `wanted` tables of `source`, in the file's order.
 
@@ -304,7 +304,7 @@ def _note(tally: Tally, damage: Damage) -> None:
         tally.damages.append(damage)
 
 
-def _xml_blocks(source: Source, meter: Meter) -> Iterator[tuple[str, bytes | None]]:
+def _xml_blocks(source: DumpFile, meter: Meter) -> Iterator[tuple[str, bytes | None]]:
     table = next(iter(source.tables))
     with source.path.open("rb") as file:
         try:

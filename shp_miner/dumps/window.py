@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TypeVar
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 Span = tuple[int, int]
 
 #: A smaller window is not worth a thread.
@@ -43,7 +43,7 @@ class WindowToucher:
         self._decoded: SimpleQueue[int | None] = SimpleQueue()
         self._thread: Thread | None = None
 
-    def watch(self, begin: Callable[[], Found]) -> Found:
+    def watch(self, begin: Callable[[], T]) -> T:
         """Return the result of `begin`, in which the decoder allocates its window. Its pages are touched after that."""
         if sys.platform != "linux":
             return begin()

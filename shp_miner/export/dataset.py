@@ -17,7 +17,7 @@ from shp_miner.export.card import card
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
-from shp_miner.export.manifest import Source, manifest, to_json
+from shp_miner.export.manifest import SourceCount, manifest, to_json
 from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.pieces import shares
 from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing, published
@@ -282,7 +282,7 @@ def _finish(
     balance.check(FORMATS[name], mined.tally)
     # Communities without a pair are left out: their names may be people's own, and no file of the export has them.
     fits = [one for one in calibration.fits.to_dicts() if one["community"] in mined.pairs]
-    source = Source(mined.digest, mined.newest_us, fits)
+    source = SourceCount(mined.digest, mined.newest_us, fits)
     data = manifest(FORMATS[name], selection, mined.tally, source, shards)
     text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))
     (folder / README).write_text(text, encoding="utf-8")

@@ -25,7 +25,7 @@ LAYOUT = 1
 _LIBRARIES = ("shp-miner", "polars", "pyarrow")
 
 
-class Source(Struct, frozen=True):
+class SourceCount(Struct, frozen=True):
     """The input of an export.
 
     digest: the sum of the content hashes of all posts and answers read; it identifies the input in any order of import.
@@ -39,7 +39,7 @@ class Source(Struct, frozen=True):
 
 
 def manifest(
-    form: Format, selection: Selection, tally: Tally, source: Source, shards: Sequence[Shard]
+    form: Format, selection: Selection, tally: Tally, source: SourceCount, shards: Sequence[Shard]
 ) -> dict[str, Any]:
     """Return the manifest of one format as plain data."""
     rows: Counter[str] = Counter()

@@ -13,7 +13,7 @@ from shp_miner.errors import BadInput, UsageError
 from shp_miner.platforms.people import Page, person_page
 from shp_miner.platforms.sites import site_of
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import LINE, Item, Line, item_line, line
+from shp_miner.store.forgotten_list import LINE, ForgottenItem, Line, item_line, line
 
 #: Prefixes of names on platforms.
 _PREFIXES = ("u/", "/u/", "user/", "/user/")
@@ -30,7 +30,7 @@ class Asked(msgspec.Struct, frozen=True):
     `unclear` is an address that is not a person's page on any known platform: only the store can tell whose it is.
     """
 
-    item: Item | None = None
+    item: ForgottenItem | None = None
     told: tuple[tuple[str, str | None, str], ...] = ()
     unclear: str = ""
 
@@ -72,7 +72,7 @@ def item(text: str) -> Asked:
     parts = text.split("/")
     if len(parts) not in (2, 3) or not all(parts):
         raise UsageError(f"{text!r} is not the id of a post or answer.", _ITEM_HINT)
-    return Asked(item=Item(site_of(parts[0]), *parts[1:]))
+    return Asked(item=ForgottenItem(site_of(parts[0]), *parts[1:]))
 
 
 def from_file(path: Path) -> list[Asked]:

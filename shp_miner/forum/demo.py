@@ -17,7 +17,7 @@ import polars as pl
 
 from shp_miner.crawling.community import Crawl
 from shp_miner.crawling.result import Crawled
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import Error, UsageError
 from shp_miner.export.dataset import export_dataset
 from shp_miner.export.load import load
@@ -178,7 +178,7 @@ def _source(community: Community) -> Iterator[Reddit]:
 def _crawled(community: Community, world: World, store: Store, say: Callable[[str], None]) -> tuple[list[Day], int]:
     """Let the forum live and crawl it on the way; gives what each day did, and how much was deleted by people."""
     done, deleted = [], 0
-    with _source(community) as source, State(store.path) as state:
+    with _source(community) as source, CrawlState(store.path) as state:
         say(f"Crawling it over {_DAYS[-1]} days of its life, through Reddit's API")
         name = source.verify(COMMUNITY)
         crawl = Crawl(source, store, state, clock=_ForumClock(community))

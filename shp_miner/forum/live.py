@@ -19,12 +19,12 @@ import numpy as np
 
 from shp_miner.errors import UsageError
 from shp_miner.forum.dump import truth
-from shp_miner.forum.live_items import LiveAnswer, LiveItem, LiveThread, State
+from shp_miner.forum.live_items import LiveAnswer, LiveItem, LiveState, LiveThread
 from shp_miner.forum.people import Afterlife, Person, person
 from shp_miner.forum.simulate import PEOPLE, SimulatedThread, simulate
 from shp_miner.forum.world import World
 
-__all__ = ["Community", "LiveAnswer", "LiveItem", "LiveThread", "Order", "State"]
+__all__ = ["Community", "LiveAnswer", "LiveItem", "LiveState", "LiveThread", "Order"]
 
 Order = Literal["created", "activity"]
 
@@ -45,7 +45,7 @@ class _Item:
     up_s: list[float] = field(default_factory=list)
     down_s: list[float] = field(default_factory=list)
     edited_s: int | None = None
-    state: State = "live"
+    state: LiveState = "live"
     purged: bool = False
     restored: bool = False
     children: list[_Item] = field(default_factory=list)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from shp_miner.forum.people import Role
 
-State = Literal["live", "deleted", "removed"]
+LiveState = Literal["live", "deleted", "removed"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LiveItem:
     body: str
     created_s: int
     edited_s: int | None
-    state: State
+    state: LiveState
     up: int
     down: int
     restored: bool

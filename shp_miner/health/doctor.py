@@ -14,7 +14,7 @@ from shp_miner.errors import Error
 from shp_miner.health import repair as repairing
 from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
-from shp_miner.store.found import Found
+from shp_miner.store.found import Fault
 from shp_miner.store.lake import TABLES
 from shp_miner.store.migrate import MARK
 from shp_miner.units import sized
@@ -70,7 +70,7 @@ def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
     }
 
 
-def _checked(path: Path, *, repair: bool) -> list[Found]:
+def _checked(path: Path, *, repair: bool) -> list[Fault]:
     if not any((path / name).exists() for name in (MARK, *TABLES)):
         if repair:
             Store(path).snapshot()  # raises: there is no store to repair

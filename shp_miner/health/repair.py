@@ -20,7 +20,7 @@ from deltalake.exceptions import DeltaError
 from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.look import open_to_look
 from shp_miner.crawling.set_back import is_ahead, set_back
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import BadInput, Error
 from shp_miner.export.publish import clear_leftovers, is_place, leftovers, lock_of
 from shp_miner.export.registered import all_exports, note_cleared, waiting
@@ -28,7 +28,7 @@ from shp_miner.forgetting.forget import purge
 from shp_miner.store import Store, identity
 from shp_miner.store.database import FILE, SCHEMAS
 from shp_miner.store.forgotten_list import has_pending
-from shp_miner.store.found import ASIDE, Found, aside, is_young
+from shp_miner.store.found import ASIDE, Fault, aside, is_young
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import LOCK, InUse, dead_notes, exclusive, holder, nobody_beside, only_one
 from shp_miner.store.mend import IN_FUTURE, mend, unsound_rows
@@ -49,12 +49,12 @@ _EARLIER = ((".", f"{MARK}.*"), ("exports", "*.[0-9]*"), ("forgotten", ".*"), ("
 _PATIENCE_S = 10.0
 
 
-def look(folder: Path) -> list[Found]:
+def look(folder: Path) -> list[Fault]:
     """Return the faults of the store in `folder`. Changes nothing, blocks nobody, and may be called at any time."""
     return list(_all(folder, fix=False))
 
 
-def repair(folder: Path) -> list[Found]:
+def repair(folder: Path) -> list[Fault]:
     """Return the faults of the store after repairing what can be repaired. Raises TryLater while it is in use."""
     found = list(_left_by_the_dead(folder, fix=True))
     with (
@@ -66,7 +66,7 @@ def repair(folder: Path) -> list[Found]:
     return found
 
 
-def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _all(folder: Path, *, fix: bool) -> Iterator[Fault]:
     if not fix:
         yield from _left_by_the_dead(folder, fix=False)
     for found in _mark(folder, fix=fix):
@@ -74,7 +74,7 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
         if not found.fixed:
             return  # without the mark, the other files cannot be understood
     if (damaged := identity.damage(folder)) is not None:
-        yield Found(damaged.message, damaged.hint, fixable=False)
+        yield Fault(damaged.message, damaged.hint, fixable=False)
         return  # it is not known whose exports are on the list
     lost = list(_crawls_file(folder, fix=fix))  # before the tables, whose losses are noted there
     yield from lost
@@ -101,7 +101,7 @@ def _all(folder: Path, *, fix: bool) -> Iterator[Found]:
 # -- the mark ---------------------------------------------------------------------------------------------------------
 
 
-def _mark(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _mark(folder: Path, *, fix: bool) -> Iterator[Fault]:
     path = folder / MARK
     try:
         schema_of(folder)
@@ -111,15 +111,15 @@ def _mark(folder: Path, *, fix: bool) -> Iterator[Found]:
         except (msgspec.DecodeError, KeyError, TypeError):
             pass
         else:
-            yield Found(error.message, error.hint, fixable=False)  # a newer store
+            yield Fault(error.message, error.hint, fixable=False)  # a newer store
             return
         if not all(_is_ours(folder / name, name) for name in TABLES):
-            yield Found(error.message, "Its tables are damaged too: restore the store from a backup.", fixable=False)
+            yield Fault(error.message, "Its tables are damaged too: restore the store from a backup.", fixable=False)
             return
         if fix:
             path.replace(aside(folder, path))
             restored_mark(folder)
-        yield Found(error.message, f"moved to {ASIDE}/ and written again from the tables", fixed=fix)
+        yield Fault(error.message, f"moved to {ASIDE}/ and written again from the tables", fixed=fix)
 
 
 def _is_ours(table: Path, name: str) -> bool:
@@ -130,16 +130,16 @@ def _is_ours(table: Path, name: str) -> bool:
     return names == list(TABLES[name].names)
 
 
-def _older(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _older(folder: Path, *, fix: bool) -> Iterator[Fault]:
     schema = schema_of(folder)
     if schema is not None and schema < SCHEMA_VERSION:
         if fix:
             migrate(folder)
         fault = f"The store has schema {schema}; the next command that writes to it updates it to {SCHEMA_VERSION}."
-        yield Found(fault, "updated", fixed=fix, harmless=True)
+        yield Fault(fault, "updated", fixed=fix, harmless=True)
 
 
-def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _pending(folder: Path, *, fix: bool) -> Iterator[Fault]:
     store = Store(folder)
     before = waiting(store)
     is_request = has_pending(folder)
@@ -150,20 +150,20 @@ def _pending(folder: Path, *, fix: bool) -> Iterator[Found]:
         if fix:
             purge(folder)
     except Error as error:
-        yield Found(fault, f"{error.message} {error.hint}", fixable=False)
+        yield Fault(fault, f"{error.message} {error.hint}", fixable=False)
         return
     left = waiting(store)
     if is_request:
-        yield Found(fault, "content removed from the store and the exports", fixed=fix)
+        yield Fault(fault, "content removed from the store and the exports", fixed=fix)
     for one in left:
-        yield Found(
+        yield Fault(
             f"A forget request is not finished yet: it has not reached {one.path}. {one.why}", one.hint, fixable=False
         )
     for path in dict.fromkeys(one.path for one in before if one not in left and not is_request):
-        yield Found(f"A forget request had not reached {path}.", "content removed from it", fixed=True)
+        yield Fault(f"A forget request had not reached {path}.", "content removed from it", fixed=True)
 
 
-def _vacuum(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _vacuum(folder: Path, *, fix: bool) -> Iterator[Fault]:
     if not is_unfinished(folder) or (not fix and is_young(folder / UNFINISHED)):
         return  # none, or one that may be going on
     fault = "A vacuum was interrupted; the next command that writes to the store completes it."
@@ -171,22 +171,22 @@ def _vacuum(folder: Path, *, fix: bool) -> Iterator[Found]:
         if fix:
             Store(folder).complete_vacuum()
     except Error as error:
-        yield Found(fault, f"{error.message} {error.hint}", fixable=False)
+        yield Fault(fault, f"{error.message} {error.hint}", fixable=False)
     else:
-        yield Found(fault, "completed", fixed=fix, harmless=True)
+        yield Fault(fault, "completed", fixed=fix, harmless=True)
 
 
-def _unsound_rows(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
+def _unsound_rows(folder: Path, name: str, *, fix: bool) -> Iterator[Fault]:
     """Yield the faults of rows that no import or crawl of this version writes."""
     now = time.time_ns() // 1000
     found = mend(folder, name, now) if fix else unsound_rows(folder, name, now)
     late = found.pop(IN_FUTURE, 0)
     if found:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found.items()))
-        yield Found(f"Rows of {folder / name} cannot be used ({reasons}).", "removed from the table", fixed=fix)
+        yield Fault(f"Rows of {folder / name} cannot be used ({reasons}).", "removed from the table", fixed=fix)
     if late:
         fault = f"{late:,} rows of {folder / name} have a reading time in the future: a clock was ahead."
-        yield Found(fault, "their reading time set to unknown", fixed=fix)
+        yield Fault(fault, "their reading time set to unknown", fixed=fix)
 
 
 # -- the crawl's file -------------------------------------------------------------------------------------------------
@@ -195,17 +195,17 @@ def _unsound_rows(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
 def _read_again(folder: Path, since_s: float) -> None:
     """Let the next crawls read again the threads that were read since `since_s`, if the store has crawls."""
     if (folder / FILE).exists():
-        with State(folder) as state:
+        with CrawlState(folder) as state:
             state.read_again(round(since_s * 1_000_000))
 
 
 def _know_again(folder: Path) -> None:
     """Let the next visits find items that were deleted since the crawl's file was lost."""
-    with State(folder) as state:
+    with CrawlState(folder) as state:
         know_again(Store(folder), state, time.time_ns() // 1000)
 
 
-def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Fault]:
     path = folder / FILE
     if not path.exists():
         return
@@ -217,15 +217,15 @@ def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Found]:
         for one in sorted(folder.glob(f"{FILE}*")):
             one.replace(aside(folder, one))
     remedy = f"moved to {ASIDE}/; crawls read everything again, and every export is written again"
-    yield Found(f"{path} is damaged: {reason}.", remedy, fixed=fix)
+    yield Fault(f"{path} is damaged: {reason}.", remedy, fixed=fix)
 
 
-def _ahead(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _ahead(folder: Path, *, fix: bool) -> Iterator[Fault]:
     now = time.time_ns() // 1000
     if is_ahead(folder, now):
         if fix:
             set_back(folder, now)
-        yield Found(
+        yield Fault(
             f"{folder / FILE} has times in the future: a clock was ahead.",
             "times corrected; the next run visits these threads",
             fixed=fix,
@@ -250,7 +250,7 @@ def _damage(path: Path) -> str | None:
 # -- leftovers of killed processes -------------------------------------------------------------------------------------
 
 
-def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Yield notes and locks of killed processes; they block nobody."""
     notes = dead_notes(folder)
     if notes:
@@ -258,7 +258,7 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Found]:
             for note in notes:
                 note.unlink(missing_ok=True)
         many = f"{len(notes)} notes" if len(notes) > 1 else "A note"
-        yield Found(
+        yield Fault(
             f"{many} of killed processes {'are' if len(notes) > 1 else 'is'} left in {folder / 'locks'}.",
             "deleted",
             fixed=fix,
@@ -269,10 +269,10 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Found]:
         if fix:
             with suppress(InUse), only_one(run, "", "clearing what a killed run left"):
                 pass
-        yield Found(f"A killed run left its lock {run}, which blocks nobody.", "deleted", fixed=fix, harmless=True)
+        yield Fault(f"A killed run left its lock {run}, which blocks nobody.", "deleted", fixed=fix, harmless=True)
 
 
-def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _half_written(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Yield half-written files and folders of killed processes."""
     places = [folder, *(path for path in sorted(folder.iterdir()) if path.is_dir())]
     left = {path for place in (*places, *(folder / name / LOG for name in TABLES)) for path in temporaries(place)}
@@ -282,10 +282,10 @@ def _half_written(folder: Path, *, fix: bool) -> Iterator[Found]:
             continue
         if fix:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        yield Found(f"A killed process left {path} half-written.", "deleted", fixed=fix, harmless=True)
+        yield Fault(f"A killed process left {path} half-written.", "deleted", fixed=fix, harmless=True)
 
 
-def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _exports(folder: Path, *, fix: bool) -> Iterator[Fault]:
     store = Store(folder)
     for known in all_exports(store)[0]:
         out = Path(known.path)
@@ -294,11 +294,11 @@ def _exports(folder: Path, *, fix: bool) -> Iterator[Found]:
         try:
             left = _left_beside(out, fix=fix)
         except OSError as error:
-            yield Found(f"{out} cannot be read: {error.strerror}.", "Give your user access to it.", fixable=False)
+            yield Fault(f"{out} cannot be read: {error.strerror}.", "Give your user access to it.", fixable=False)
             continue
         if left:
             fault = f"A killed export to {out} left {', '.join(left)} beside it."
-            yield Found(fault, "deleted", fixed=fix, harmless=True)
+            yield Fault(fault, "deleted", fixed=fix, harmless=True)
             if fix and not leftovers(out):
                 note_cleared(store, known)
 

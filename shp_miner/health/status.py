@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from shp_miner.crawling.look import Cursor, Look, Thread
+from shp_miner.crawling.look import Cursor, Look, ThreadSeen
 from shp_miner.export.registered import Waiting, waiting
 from shp_miner.store import Store
 from shp_miner.store.forgotten_list import pending_since
@@ -83,12 +83,12 @@ class Status(Struct, frozen=True):
     due: int
     waiting: int
     failing: int
-    failing_longest: Thread | None
-    unchecked_longest: Thread | None
-    oldest_unchecked: Thread | None
+    failing_longest: ThreadSeen | None
+    unchecked_longest: ThreadSeen | None
+    oldest_unchecked: ThreadSeen | None
     unreadable: int
     given_up: int
-    given_up_last: list[Thread]
+    given_up_last: list[ThreadSeen]
     next_visit: datetime | None
     forgetting_since: datetime | None
     forgetting_waits: list[Waiting]
@@ -201,7 +201,7 @@ def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> 
 
 
 def _wrong_with_threads(
-    failing: Thread | None, overdue: Thread | None, shut_out: Thread | None, before: int
+    failing: ThreadSeen | None, overdue: ThreadSeen | None, shut_out: ThreadSeen | None, before: int
 ) -> Iterator[Wrong]:
     if failing is not None and failing.since < before:
         says = f"thread {failing.post_id} of {failing.community} ({failing.site}) cannot be read: {failing.error}"

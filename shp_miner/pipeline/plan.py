@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
-from shp_miner.crawling.state import State
+from shp_miner.crawling.state import CrawlState
 from shp_miner.dumps.importing import matching
 from shp_miner.pipeline.config import credentials, rule_of
 from shp_miner.pipeline.keys import Pipeline, RecheckKeys, SourceKeys
@@ -37,7 +37,7 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
     for one in pipeline.imports:
         files = matching(one.paths)
         parts.append(Planned("import", one.kind, f"import new and changed files of {len(files)} files and folders"))
-    state = State(store.path) if (store.path / FILE).exists() else None
+    state = CrawlState(store.path) if (store.path / FILE).exists() else None
     try:
         if pipeline.recheck.enabled:
             parts += _visits(state, round(clock.now() * 1_000_000), pipeline.recheck)
@@ -69,7 +69,7 @@ def require_credentials(
         registry.require_credentials(name, given)
 
 
-def _visits(state: State | None, now: int, keys: RecheckKeys) -> list[Planned]:
+def _visits(state: CrawlState | None, now: int, keys: RecheckKeys) -> list[Planned]:
     if state is None:
         return []
     parts = []
@@ -82,7 +82,7 @@ def _visits(state: State | None, now: int, keys: RecheckKeys) -> list[Planned]:
     return parts
 
 
-def _crawl(state: State | None, keys: SourceKeys, community: str) -> Planned:
+def _crawl(state: CrawlState | None, keys: SourceKeys, community: str) -> Planned:
     """Return the plan of a crawl: waiting threads and one request of the listing; only the site knows the new ones."""
     row = ROWS[keys.kind]
     start, page, each = row.costs.start, row.costs.page, row.costs.thread

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from shp_miner.platforms.items import Answer, Post, Role, State, Thread
+from shp_miner.platforms.items import Answer, ItemState, Post, Role, Thread
 from shp_miner.text.notices import notice
 from shp_miner.units import to_us
 
@@ -198,7 +198,7 @@ def _score(topic: Topic, post: TopicPost) -> int | None:
     return sum(action.count for action in post.actions_summary if action.id == _LIKE)
 
 
-def _state(post: TopicPost) -> State:
+def _state(post: TopicPost) -> ItemState:
     if post.user_deleted:
         return "deleted"
     # Hidden means that the community flagged it.

@@ -13,7 +13,7 @@ from shp_miner.text.clean import sound, visible_chars
 
 BodyFormat = Literal["markdown", "html", "text", "reddit"]
 Role = Literal["member", "moderator", "admin", "bot"]
-State = Literal["live", "deleted", "removed", "unreadable"]
+ItemState = Literal["live", "deleted", "removed", "unreadable"]
 
 
 class Item(msgspec.Struct, kw_only=True):
@@ -36,7 +36,7 @@ class Item(msgspec.Struct, kw_only=True):
     author_role: Role = "member"
     url: str | None = None
     license: str | None = None
-    state: State = "live"
+    state: ItemState = "live"
     edited: bool = False
     stickied: bool = False
     observed_at: int | None = None
@@ -79,7 +79,7 @@ class Thread(msgspec.Struct):
     answers: list[Answer]
     missing: int = 0
     changed_at: int | None = None
-    unusable: dict[str, State] = {}
+    unusable: dict[str, ItemState] = {}
 
 
 class Origin(msgspec.Struct, frozen=True):

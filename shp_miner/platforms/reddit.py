@@ -54,7 +54,7 @@ class Meta(msgspec.Struct):
     removal_type: str | None = None
 
 
-class Item(msgspec.Struct, kw_only=True):
+class RedditItem(msgspec.Struct, kw_only=True):
     """The fields that submissions and comments share, in every type that files have had."""
 
     id: str
@@ -70,7 +70,7 @@ class Item(msgspec.Struct, kw_only=True):
     meta: Meta | None = msgspec.field(default=None, name="_meta")
 
 
-class Comment(Item, kw_only=True):
+class Comment(RedditItem, kw_only=True):
     """A line of an RC file."""
 
     body: str
@@ -80,7 +80,7 @@ class Comment(Item, kw_only=True):
     score_hidden: bool | None = None
 
 
-class Submission(Item, kw_only=True):
+class Submission(RedditItem, kw_only=True):
     """A line of an RS file."""
 
     title: str
@@ -96,7 +96,7 @@ class Submission(Item, kw_only=True):
 #: A file may hold both kinds: what archives give of one account, or files that somebody joined.
 OTHER_KIND = {"post": "answer", "answer": "post"}
 
-_TYPES: dict[str, type[Item]] = {"answer": Comment, "post": Submission}
+_TYPES: dict[str, type[RedditItem]] = {"answer": Comment, "post": Submission}
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(item) for kind, item in _TYPES.items()}
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.platforms.communities import bare
-from shp_miner.platforms.items import Answer, Post, Role, State, Thread
+from shp_miner.platforms.items import Answer, ItemState, Post, Role, Thread
 from shp_miner.sources.access import Access, http_of, site_and_url
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.http import Http, Refused, Unexpected
@@ -344,7 +344,7 @@ def _shared(item: LemmyPost | Comment, creator: Person) -> dict[str, Any]:
     }
 
 
-def _state(item: LemmyPost | Comment) -> State:
+def _state(item: LemmyPost | Comment) -> ItemState:
     if item.deleted or item.removed:
         return "deleted" if item.deleted else "removed"
     text = item.content if isinstance(item, Comment) else item.body or ""

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
-from shp_miner.platforms.items import Answer, Post, State, Thread
+from shp_miner.platforms.items import Answer, ItemState, Post, Thread
 from shp_miner.sources.access import Access, address, http_of, site_and_url
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
 from shp_miner.sources.limits import Limits
@@ -356,7 +356,7 @@ def _answers(post: _Post, first: _Post) -> bool:
     return post.to_pid in (None, "", 0, "0") or str(post.to_pid) == str(first.pid)
 
 
-def _state(post: _Post) -> State:
+def _state(post: _Post) -> ItemState:
     if not post.deleted:
         return notice("nodebb", post.content or "", html=True) or "live"
     by_other = post.deleter not in (None, "", 0) and str(post.deleter) != str(post.uid)

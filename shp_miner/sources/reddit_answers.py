@@ -14,7 +14,7 @@ import msgspec
 
 from shp_miner.errors import BadInput
 from shp_miner.platforms.communities import bare
-from shp_miner.platforms.items import Answer, Post, Role, State
+from shp_miner.platforms.items import Answer, ItemState, Post, Role
 from shp_miner.platforms.records import converted, epoch_us
 from shp_miner.platforms.reddit import BOT_NAME, GONE_AUTHORS, ROLES, SITE
 from shp_miner.sources.losing import each
@@ -181,7 +181,7 @@ def stubs(things: Iterable[Thing], fullname: str) -> list[More]:
     return [more for more in found if more.parent_id == fullname]
 
 
-def _shared(item: _Shared, body: str, state: State, latest_us: int) -> dict[str, Any]:
+def _shared(item: _Shared, body: str, state: ItemState, latest_us: int) -> dict[str, Any]:
     """What submissions and comments have in common. No more is kept of an author than what dumps hold: the name."""
     gone = (item.author or "") in GONE_AUTHORS
     role: Role = "member"
@@ -201,7 +201,7 @@ def _shared(item: _Shared, body: str, state: State, latest_us: int) -> dict[str,
     }
 
 
-def _state(body: str, removed_by: str | None = None, title: str = "") -> State:
+def _state(body: str, removed_by: str | None = None, title: str = "") -> ItemState:
     gone = notice("reddit", body) or notice("reddit", title)
     if gone is None and removed_by is None:
         return "live"

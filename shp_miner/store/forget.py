@@ -23,13 +23,13 @@ from deltalake.transaction import RemoveAction
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.store.files import write_tables
 from shp_miner.store.forgotten import Forgotten, key_columns
-from shp_miner.store.forgotten_list import ITEM_KEY, Item, State, add, of_items
+from shp_miner.store.forgotten_list import ITEM_KEY, ForgottenItem, GoneState, add, of_items
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.lock import shared
 from shp_miner.store.snapshot import HashRange, in_order
 from shp_miner.store.vacuum import end_before
 
-__all__ = ["Found", "Item", "Purged", "clean", "hide", "look_for_people", "purge_table", "tombstone"]
+__all__ = ["ForgottenItem", "Matched", "Purged", "clean", "hide", "look_for_people", "purge_table", "tombstone"]
 
 #: When items were last seen, in microseconds since 1970.
 _SEEN = pl.Schema({**dict.fromkeys(ITEM_KEY, pl.String), "seen": pl.Int64})
@@ -40,7 +40,7 @@ _KEY = {"posts": ITEM_KEY[:2], "answers": ITEM_KEY}
 _PROFILES = ("u_", "u_\U0010ffff")
 
 
-def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: int) -> int:
+def tombstone(store: Store, items: Sequence[ForgottenItem], state: GoneState, observed_at: int) -> int:
     """Note that items are gone, as seen at `observed_at` (microseconds since 1970); return how many are in the store.
 
     Each gets an observation of that state without text or author, which wins over all others, and is pending on the
@@ -64,7 +64,7 @@ def tombstone(store: Store, items: Sequence[Item], state: State, observed_at: in
     return int(noted.posts.num_rows + noted.answers.num_rows)
 
 
-def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
+def hide(store: Store, items: Sequence[ForgottenItem], observed_at: int) -> int:
     """Note that items were unreadable at `observed_at` (microseconds since 1970); return how many that hides.
 
     Each that is in the store and was readable gets an observation "unreadable" without text or author, which wins over
@@ -81,28 +81,28 @@ def hide(store: Store, items: Sequence[Item], observed_at: int) -> int:
     return int(hidden.posts.num_rows + hidden.answers.num_rows)
 
 
-def items_of_threads(store: Store, site: str, post_ids: Sequence[str]) -> list[Item]:
+def items_of_threads(store: Store, site: str, post_ids: Sequence[str]) -> list[ForgottenItem]:
     """Return the store's items of threads of a site, from any source."""
     if not (post_ids and store.exists):
         return []
-    wanted = of_items([Item(site, post_id) for post_id in post_ids], "removed", 0)
+    wanted = of_items([ForgottenItem(site, post_id) for post_id in post_ids], "removed", 0)
     hashes, snapshot = wanted["thread_hash"].implode(), store.snapshot()
     found = []
     for name in TABLES:
         rows = snapshot.scan(name).filter(pl.col("thread_hash").is_in(hashes)).select(_KEY[name]).unique().collect()
         theirs = rows.join(wanted.select("site", "post_id"), on=["site", "post_id"], how="semi")
-        found += [Item(*row) for row in theirs.sort(_KEY[name]).iter_rows()]
+        found += [ForgottenItem(*row) for row in theirs.sort(_KEY[name]).iter_rows()]
     return found
 
 
-def noted_away(store: Store, items: Sequence[Item]) -> dict[Item, int]:
+def noted_away(store: Store, items: Sequence[ForgottenItem]) -> dict[ForgottenItem, int]:
     """Return the items whose newest observation is gone or unreadable, with the time of that observation."""
     wanted = of_items(items, "removed", 0)
     if wanted.is_empty():
         return {}
     away = [rows.filter(pl.col("state") != "live") for rows in _newest(store, wanted).values()]
     rows = pl.concat(one.select(*ITEM_KEY, "seen") for one in away).iter_rows()
-    return {Item(site, post_id, answer_id): seen or 0 for site, post_id, answer_id, seen in rows}
+    return {ForgottenItem(site, post_id, answer_id): seen or 0 for site, post_id, answer_id, seen in rows}
 
 
 def _newest(store: Store, wanted: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -146,16 +146,16 @@ def _noted(newest: Mapping[str, pl.DataFrame], state: str, at: pl.DataFrame) -> 
     return Chunk(*tables)
 
 
-class Found(msgspec.Struct):
+class Matched(msgspec.Struct):
     """What a search of the store found: lines for the list, and the digests of people and pages that occurred."""
 
     lines: pl.DataFrame
     digests: set[str]
 
 
-def look_for_people(store: Store, wanted: Forgotten) -> Found:
+def look_for_people(store: Store, wanted: Forgotten) -> Matched:
     """Find the items and accounts of people and pages on a list: read every row, one row group at a time."""
-    found = Found(wanted.lines.clear(), set())
+    found = Matched(wanted.lines.clear(), set())
     if not wanted.names_people:
         return found
     with explained(f"searching the store {store.path}"):

@@ -34,7 +34,7 @@ _SETTLED = ".parquet"
 #: Rows have come in, and nobody has looked yet whether they tell of deletions. Imports alone left it once.
 _TO_LOOK = "imported"
 
-State = Literal["deleted", "removed"]
+GoneState = Literal["deleted", "removed"]
 
 #: A line of the list. kind "item": `site`, `post_id`, `answer_id` (null for a post), the state it is left in, and `by`
 #: whom: a "person", or the "platform", which said so `at` that time (microseconds since 1970; null for persons). kind
@@ -48,7 +48,7 @@ LINE = pl.Schema({**dict.fromkeys(_TEXTS, pl.String), "thread_hash": pl.Int64, "
 ITEM_KEY = ("site", "post_id", "answer_id")
 
 
-class Item(msgspec.Struct, frozen=True):
+class ForgottenItem(msgspec.Struct, frozen=True):
     """A post, or with `answer_id` one of its answers."""
 
     site: str
@@ -64,18 +64,18 @@ def line(kind: str, *, site: str | None, digest: str) -> Line:
     return {**dict.fromkeys(LINE), "kind": kind, "site": site, "digest": digest}
 
 
-def item_line(item: Item) -> Line:
+def item_line(item: ForgottenItem) -> Line:
     """Return one line of the list, for an item that a person wants gone."""
     return {**_line_of(item), "state": "deleted", "by": "person"}
 
 
-def of_items(items: Iterable[Item], state: State, at: int) -> pl.DataFrame:
+def of_items(items: Iterable[ForgottenItem], state: GoneState, at: int) -> pl.DataFrame:
     """Return lines for items that the platform reported as gone `at` that time (microseconds since 1970)."""
     told: Line = {"state": state, "by": "platform", "at": at}
     return pl.DataFrame([_line_of(item) | told for item in items], schema=LINE).unique()
 
 
-def _line_of(item: Item) -> Line:
+def _line_of(item: ForgottenItem) -> Line:
     named: Line = {"site": item.site, "post_id": item.post_id, "answer_id": item.answer_id}
     return {**dict.fromkeys(LINE), "kind": "item", **named, "thread_hash": thread_hash(item.site, item.post_id)}
 

@@ -15,7 +15,7 @@ ASIDE = "damaged"
 YOUNG_S = 3600.0
 
 
-class Found(Struct, frozen=True):
+class Fault(Struct, frozen=True):
     """A fault of a store, in a sentence, with its repair; or what to do if it cannot be repaired.
 
     A `harmless` fault only takes up room.

@@ -21,7 +21,7 @@ from shp_miner.store.database import FILE, opened
 from shp_miner.store.files import write_tables
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import add
-from shp_miner.store.found import Found
+from shp_miner.store.found import Fault
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.transaction import transaction
 
@@ -33,13 +33,13 @@ _OF_COMMUNITIES = ("windows", "threads", "doubts")
 Renamed = tuple[str, str, str]
 
 
-def check_names(folder: Path, *, fix: bool) -> Iterator[Found]:
+def check_names(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Yield sites stored under an old name: crawls of Stack Exchange once used the short name."""
     found = _renamed(folder)
     for platform, old, new in found:
         if fix:
             _join(folder, (platform, old, new))
-        yield Found(
+        yield Fault(
             f"The site {new} is also in the store as {old}: its threads may be there twice.",
             "joined under one name",
             fixed=fix,

@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from shp_miner.store.files import replace_file, sync
-from shp_miner.store.found import ASIDE, Found, aside, is_young
+from shp_miner.store.found import ASIDE, Fault, aside, is_young
 from shp_miner.store.vacuum import LAST, LOG, checkpoint, entries, lines, needed_files
 from shp_miner.units import sized
 
@@ -38,14 +38,14 @@ _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
 ReadAgain = Callable[[Path, float], None]
 
 
-def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> Iterator[Found]:
+def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> Iterator[Fault]:
     """Yield the faults of a table of the store in `folder`; see `health.repair`.
 
     `read_again` is called if commits are lost.
     """
     table = folder / name
     if not (table / LOG).is_dir():
-        yield Found(f"The store {folder} lacks its table {name}.", _RESTORE, fixable=False)
+        yield Fault(f"The store {folder} lacks its table {name}.", _RESTORE, fixable=False)
         return
     for damage in (_checkpoints(folder, name, fix=fix), _entries(folder, name, read_again, fix=fix)):
         for found in damage:
@@ -55,7 +55,7 @@ def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) ->
     try:
         delta = DeltaTable(str(table))
     except (DeltaError, OSError) as error:
-        yield Found(f"The log of {table} cannot be read: {_short(error)}.", _RESTORE, fixable=False)
+        yield Fault(f"The log of {table} cannot be read: {_short(error)}.", _RESTORE, fixable=False)
         return
     if any(_missing(table, delta)):  # or somebody has rewritten them since it was opened
         yield from _missing(table, DeltaTable(str(table)))
@@ -66,7 +66,7 @@ def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) ->
 # -- the log ----------------------------------------------------------------------------------------------------------
 
 
-def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> Iterator[Found]:
+def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> Iterator[Fault]:
     """Entries of the log that are cut off or empty: the newest are taken away, earlier ones come to say nothing."""
     table = folder / name
     log = table / LOG
@@ -85,7 +85,7 @@ def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> It
     versions = ", ".join(str(version) for version, _ in bad)
     fault = f"Entry {versions} of the log {log} is empty or cut off: the machine stopped while it was written."
     if first == 0 or not _would_open(table, without=[path.name for _, path in newest], of_nothing=earlier):
-        yield Found(fault, _RESTORE, fixable=False)
+        yield Fault(fault, _RESTORE, fixable=False)
         return
     if fix:
         read_again(folder, min(path.stat().st_mtime for _, path in bad) - _BEFORE_S)
@@ -95,10 +95,10 @@ def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> It
     remedy = (
         f"set aside in {ASIDE}/; {now}, and everything read or imported since one hour before the damage is read again"
     )
-    yield Found(fault, f"{remedy} by the next run", fixed=fix)
+    yield Fault(fault, f"{remedy} by the next run", fixed=fix)
 
 
-def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
+def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Fault]:
     """A checkpoint that cannot be read, or is named and not there, though the log would do without."""
     table = folder / name
     log = table / LOG
@@ -118,23 +118,23 @@ def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Found]:
     # An entry that is cut off is the next check's.
     ends = [path.name for _, path in entries(log) if not _is_sound(path)]
     if not _would_open(table, without=[*bad, *ends], of_nothing=()):
-        yield Found(fault, _RESTORE, fixable=False)
+        yield Fault(fault, _RESTORE, fixable=False)
         return
     if fix:
         for one in bad:
             _set_aside(folder, name, log / one)
         if not ends:
             checkpoint(table, DeltaTable(str(table)).version())
-    yield Found(fault, f"set aside in {ASIDE}/, and a new checkpoint was written", fixed=fix)
+    yield Fault(fault, f"set aside in {ASIDE}/, and a new checkpoint was written", fixed=fix)
 
 
-def _slow(table: Path, delta: DeltaTable, *, fix: bool) -> Iterator[Found]:
+def _slow(table: Path, delta: DeltaTable, *, fix: bool) -> Iterator[Fault]:
     last = max(_checkpointed(table / LOG), default=0)
     count = delta.version() - last
     if count > _MANY:
         if fix:
             checkpoint(table, delta.version())
-        yield Found(
+        yield Fault(
             f"The log of {table} has {count} entries without a checkpoint.", "one was written", fixed=fix, harmless=True
         )
 
@@ -202,7 +202,7 @@ def _short(error: Exception) -> str:
 # -- data files -------------------------------------------------------------------------------------------------------
 
 
-def _missing(table: Path, delta: DeltaTable) -> Iterator[Found]:
+def _missing(table: Path, delta: DeltaTable) -> Iterator[Fault]:
     """Data files that are named and not there, or not whole."""
     lost = []
     for path, size in pl.DataFrame(delta.get_add_actions()).select("path", "size_bytes").iter_rows():
@@ -211,10 +211,10 @@ def _missing(table: Path, delta: DeltaTable) -> Iterator[Found]:
             lost.append(file.name)
     if lost:
         count = "A data file" if len(lost) == 1 else f"{len(lost)} data files"
-        yield Found(f"{count} of {table} missing or cut off, such as {lost[0]}.", _RESTORE, fixable=False)
+        yield Fault(f"{count} of {table} missing or cut off, such as {lost[0]}.", _RESTORE, fixable=False)
 
 
-def _unnamed(table: Path, *, fix: bool) -> Iterator[Found]:
+def _unnamed(table: Path, *, fix: bool) -> Iterator[Fault]:
     """Data files that no version names: a killed writer's."""
     needed = needed_files(table)
     unnamed = [path for path in sorted(table.iterdir()) if path.is_file() and path.name not in needed]
@@ -226,4 +226,4 @@ def _unnamed(table: Path, *, fix: bool) -> Iterator[Found]:
                 path.unlink()
         many = f"{len(unnamed)} files" if len(unnamed) > 1 else "1 file"
         fault = f"{table} has {many} ({sized(size)}) left by killed writers; no version needs them."
-        yield Found(fault, "deleted", fixed=fix, harmless=True)
+        yield Fault(fault, "deleted", fixed=fix, harmless=True)

@@ -22,7 +22,7 @@ from shp_miner.store.forgotten_list import (
     FOLDER,
     LINE,
     PENDING,
-    Item,
+    ForgottenItem,
     ahead,
     item_line,
     names_people,
@@ -31,7 +31,7 @@ from shp_miner.store.forgotten_list import (
     set_back_list,
     write_part,
 )
-from shp_miner.store.found import ASIDE, Found, aside
+from shp_miner.store.found import ASIDE, Fault, aside
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.salt import FILES, SALT, differing, has_salt, heal_salt, keep_salt, unsound_copies
 from shp_miner.transaction import transaction
@@ -39,14 +39,14 @@ from shp_miner.transaction import transaction
 _AGAIN = "repeat `shp-miner forget --author` for everybody who was forgotten before"
 
 
-def check_list(folder: Path, *, fix: bool) -> Iterator[Found]:
+def check_list(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Yield the faults of the list of the forgotten of the store in `folder`; see `health.repair`."""
     yield from _parts(folder, fix=fix)
     yield from _salt(folder, fix=fix)
     yield from _ahead(folder, fix=fix)
 
 
-def _parts(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _parts(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Files of the list that cannot be read."""
     place = folder / FOLDER
     bad = [name for name in part_names(place) if _lines(place / name) is None and (place / name).exists()]
@@ -56,7 +56,7 @@ def _parts(folder: Path, *, fix: bool) -> Iterator[Found]:
     try:
         known = _emptied_items(folder)
     except Error as error:
-        yield Found(fault, f"{error.message} Restore the store from a backup.", fixable=False)
+        yield Fault(fault, f"{error.message} Restore the store from a backup.", fixable=False)
         return
     if fix:
         _run_lists_again(folder)
@@ -67,10 +67,10 @@ def _parts(folder: Path, *, fix: bool) -> Iterator[Found]:
         sync(place)
         read_part.cache_clear()
     remedy = f"set aside in {ASIDE}/, and the items that were purged are on the list again"
-    yield Found(fault, f"{remedy}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
+    yield Fault(fault, f"{remedy}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
 
 
-def _salt(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _salt(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Copies of the salt that are damaged or missing."""
     place = folder / FOLDER
     if salts := differing(place):
@@ -83,7 +83,7 @@ def _salt(folder: Path, *, fix: bool) -> Iterator[Found]:
             if fix:
                 heal_salt(place)
             fault = f"The copy {place / unsound[0]} of the salt is {'missing' if harmless else 'damaged'}."
-            yield Found(fault, "written again from the other copy", fixed=fix, harmless=harmless)
+            yield Fault(fault, "written again from the other copy", fixed=fix, harmless=harmless)
         return
     parts = {name: lines for name in part_names(place) if (lines := _lines(place / name)) is not None}
     of_people = {name: lines for name, lines in parts.items() if names_people(lines)}
@@ -99,12 +99,12 @@ def _salt(folder: Path, *, fix: bool) -> Iterator[Found]:
     if of_people:
         count = sum(lines.filter(pl.col("digest").is_not_null()).height for lines in of_people.values())
         lost = f"{count} lines on people are useless without it and are set aside in {ASIDE}/"
-        yield Found(fault, f"{lost}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
+        yield Fault(fault, f"{lost}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
     else:
-        yield Found(fault, f"set aside in {ASIDE}/; nobody is on the list by name", fixed=fix)
+        yield Fault(fault, f"set aside in {ASIDE}/; nobody is on the list by name", fixed=fix)
 
 
-def _two_salts(folder: Path, salts: list[bytes], *, fix: bool) -> Found:
+def _two_salts(folder: Path, salts: list[bytes], *, fix: bool) -> Fault:
     """Two sound copies that differ: the right one is that by which somebody on the list is found in the store."""
     place = folder / FOLDER
     lines = [known for name in part_names(place) if (known := _lines(place / name)) is not None]
@@ -117,13 +117,13 @@ def _two_salts(folder: Path, salts: list[bytes], *, fix: bool) -> Found:
         hint = (
             f"Nobody on the list is in the store, so the right one is unknown. Restore it from a backup; else {_AGAIN}"
         )
-        return Found(fault, f"{hint}.", fixable=False)
+        return Fault(fault, f"{hint}.", fixable=False)
     if fix:
         keep_salt(place, right[0])
-    return Found(fault, "the one that the list was made with is kept", fixed=fix)
+    return Fault(fault, "the one that the list was made with is kept", fixed=fix)
 
 
-def _ahead(folder: Path, *, fix: bool) -> Iterator[Found]:
+def _ahead(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Files of the list with times in the future: what was shown again since then would stay away until they come."""
     now = time.time_ns() // 1000
     with suppress(BadInput):  # damaged: said above
@@ -131,7 +131,7 @@ def _ahead(folder: Path, *, fix: bool) -> Iterator[Found]:
             if fix:
                 set_back_list(folder, now)
             fault = f"The list of the forgotten {folder / FOLDER} has times in the future: a clock was ahead."
-            yield Found(fault, "they are set to the current time", fixed=fix)
+            yield Fault(fault, "they are set to the current time", fixed=fix)
 
 
 def _set_people_aside(folder: Path, parts: dict[str, pl.DataFrame]) -> None:
@@ -164,7 +164,9 @@ def _emptied_items(folder: Path) -> pl.DataFrame:
             texts = pl.any_horizontal(pl.col("body") != "", *([pl.col("title") != ""] if name == "posts" else []))
             items = snapshot.scan(name).group_by(key).agg(live=((pl.col("state") == "live") | texts).any())
             rows = items.filter(~pl.col("live")).select(key).collect(engine="streaming").iter_rows()
-            lines = [item_line(Item(*row)) for row in rows]  # whoever asked: what may be a person's wish never ends
+            lines = [
+                item_line(ForgottenItem(*row)) for row in rows
+            ]  # whoever asked: what may be a person's wish never ends
             found.append(pl.DataFrame(lines, schema=LINE))
     return pl.concat(found)
 

@@ -30,7 +30,7 @@ _BUDGET, _WINDOW_S = 2000, 60
 _FIRST_SCORE = 1
 _STUB = {"deleted": "[deleted]", "removed": "[removed]"}
 
-Item = TypeVar("Item", LiveThread, LiveAnswer)
+Live = TypeVar("Live", LiveThread, LiveAnswer)
 
 
 class ArcticShiftApi:
@@ -94,7 +94,7 @@ class ArcticShiftApi:
         return [answer for answer in thread.walk() if answer.parent_id == parent]
 
     def _page(
-        self, request: Request, items: Iterable[Item], row: Callable[[Item], dict[str, Any]]
+        self, request: Request, items: Iterable[Live], row: Callable[[Live], dict[str, Any]]
     ) -> list[dict[str, Any]]:
         after, before = (_seconds(request.first(name)) for name in ("after", "before"))
         there = [
