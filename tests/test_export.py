@@ -717,7 +717,7 @@ def test_load_explains_what_is_wrong(store: Path, tmp_path: Path) -> None:
         shp_miner.load(tmp_path)
     with pytest.raises(UsageError, match="no rows of nobody"):
         shp_miner.load(out, "nobody")
-    with pytest.raises(UsageError, match="no format kto"):
+    with pytest.raises(UsageError, match="no format 'kto'"):
         shp_miner.load(out, format="kto")
     next(out.rglob("*.parquet")).unlink()
     with pytest.raises(BadInput, match="does not have the file"):
