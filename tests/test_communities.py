@@ -133,7 +133,7 @@ def test_a_pipeline_names_what_its_export_asks_for_and_the_store_has_not(tmp_pat
     ]
     _, both, none = _run(tmp_path, **{"import": imports, "export": exports})
     assert both.exit_code == 0
-    assert "pairs of 1 posts. The store has no community 'asktets'." in both.said
+    assert "pairs from 1 posts. The store has no community 'asktets'." in both.said
     assert none.exit_code == 3
     assert none.said.startswith("The store has no community 'asktets'.")
 

@@ -488,8 +488,8 @@ def test_the_command_serves_until_it_is_stopped() -> None:
     ("arguments", "says"),
     [
         (["--serve", "lobsters"], "has no API 'lobsters'"),
-        ([], "nothing to do without --serve"),
-        (["--serve", "--day-length", "0s"], "takes some time"),
+        ([], "--serve is missing"),
+        (["--serve", "--day-length", "0s"], "must be longer than 0"),
         (["--serve", "--threads", "0"], "--threads"),
     ],
 )

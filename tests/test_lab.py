@@ -521,9 +521,9 @@ def test_the_command_writes_tables_charts_and_all_numbers(tmp_path: Path, capsys
         (["out", "--world", "zzz"], ("no world 'zzz'", "Known: base, low-traffic, ")),
         (["taken"], ("taken exists and was not made by the lab", "empty this one")),
         (["file"], ("file exists and was not made by the lab",)),
-        (["out", "--world", "base", "--store", "s"], ("--world is for simulated forums",)),
-        (["out", "--threads", "9", "--store", "s"], ("--threads is for simulated forums",)),
-        (["out", "--workers", "1", "--store", "s"], ("--workers is for simulated forums",)),
+        (["out", "--world", "base", "--store", "s"], ("--world has no effect with --store",)),
+        (["out", "--threads", "9", "--store", "s"], ("--threads has no effect with --store",)),
+        (["out", "--workers", "1", "--store", "s"], ("--workers has no effect with --store",)),
         (["out", "--threads", "0"], ("--threads",)),
     ],
 )

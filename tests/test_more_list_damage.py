@@ -150,7 +150,7 @@ def test_a_format_that_is_away_is_waited_for(tmp_path: Path, capsys: pytest.Capt
     assert command(store, "export", str(out), "--rule", "votes", *formats) == 0
     (out / "trl").rename(tmp_path / "away")
     assert command(store, "forget", "--author", NAME) == 3
-    assert "trl is not there" in capsys.readouterr().err
+    assert "trl does not exist" in capsys.readouterr().err
     assert command(store, "status") == 3
     assert command(store, "doctor") != 0
     (tmp_path / "away").rename(out / "trl")

@@ -180,7 +180,7 @@ def test_a_seventh_platform_through_the_command_line(forum: Forum, tmp_path: Pat
     assert "'nodebb', 'toy'" in wrong[2]
     assert siteless[0] == 2
     assert "--site is missing." in siteless[2]
-    assert "nodebb or toy: each serves" in " ".join(served[1].split())
+    assert "nodebb or toy. Each platform serves" in " ".join(served[1].split())
     assert json.loads(examined[1])["credentials"]["Toy"] is False
 
 
@@ -210,7 +210,7 @@ def test_a_seventh_platform_in_a_pipeline(forum: Forum, tmp_path: Path) -> None:
     assert ran[0] == 0, ran[2]
     assert len(list((tmp_path / "out").glob("**/*.parquet"))) > 0
     assert "needs 2 requests per run, and takes 200 a day without a key" in often[2]
-    assert "Toy answers 200 requests a day without a key" in paid[2] + paid[1]
+    assert "Toy takes 200 requests a day without a key" in paid[2] + paid[1]
     assert misspelt[0] == 5
     assert "source.1.kind: invalid enum value 'tooy'." in misspelt[2]
     assert "Did you mean 'toy'?" in misspelt[2]
