@@ -69,6 +69,16 @@ def test_two_communities_in_a_row_without_an_answer_end_the_sites_run(run: Crawl
     assert [one.read for one in done] == [0, 3, 0, 0], "what was done is not lost"
 
 
+def test_communities_that_are_refused_end_no_other_s_run(run: Crawl) -> None:
+    def step(community: str) -> Crawled:
+        if community == "open":
+            return outcome(community, read=3)
+        raise NotAllowed("Members only.", "")
+
+    done = _until_stopped(run, Board("newest", activity=True, ids=0), ["a", "b", "c", "open"], step)
+    assert [one.read for one in done] == [0, 0, 0, 3]
+
+
 def test_where_nothing_could_be_done_that_is_raised(run: Crawl) -> None:
     def step(_: str) -> Crawled:
         raise NotAllowed("Members only.", "")

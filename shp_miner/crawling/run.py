@@ -174,13 +174,15 @@ def _until_stopped(
     errors: list[Error] = []
     silent = 0
     for community in communities:
+        refused = False
         try:
             done.append(step(community))
         except (NotAllowed, BadInput, TryLater) as error:
             errors.append(error)
             done.append(Crawled(source.name, source.site, community, stopped=error.message))
+            refused = not isinstance(error, TryLater)  # which is an answer
         last = done[-1]
-        silent = silent + 1 if last.stopped and not (last.listed or last.read or last.unreadable) else 0
+        silent = 0 if refused or not last.stopped or last.listed or last.read or last.unreadable else silent + 1
         if run.ended or silent >= _SILENT:
             break
     if errors and len(errors) == len(done):
