@@ -164,7 +164,7 @@ def test_every_world_and_parameter_of_the_lab_is_documented() -> None:
 
 def test_the_reference_pages_are_as_the_code_is() -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / ".ci" / "reference", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / ".ci" / "pages", "--check"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 
