@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import traceback
 from collections.abc import Callable
 from contextlib import closing
@@ -19,7 +20,7 @@ from shp_miner import export_dataset
 from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import Error
 from shp_miner.forgetting.forget import forget
-from shp_miner.forum.serve import faults
+from shp_miner.forum.serve import faults, lies
 from shp_miner.forum.serve.faults import Delivery, Fault
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.sources import stackexchange
@@ -528,6 +529,24 @@ def test_a_listing_that_breaks_off_holds_nothing_back(tmp_path: Path) -> None:
         at.forum.faults.clear()
         done = at.crawl()
         assert (done.complete, done.read) == (True, THREADS - 3)
+
+
+@pytest.mark.parametrize("honest_after_days", [3, 8])
+def test_records_lost_of_a_listing_are_listed_again_for_a_week(honest_after_days: int, tmp_path: Path) -> None:
+    def is_complete(at: Bench) -> bool:
+        with closing(sqlite3.connect(at.store.path / "crawl.sqlite")) as database:
+            return bool(database.execute("SELECT count(complete_to) FROM windows").fetchone()[0])
+
+    with bench("reddit", tmp_path / "store", settled(5), small_pages=True) as at:
+        at.forum.faults.add(lies.told("score-a-text"))
+        assert at.crawl().listed == 2
+        at.pass_time(honest_after_days * DAY_S)
+        assert (at.crawl().listed, is_complete(at)) == (2, honest_after_days > 7)
+        at.forum.faults.clear()
+        at.pass_time(DAY_S)
+        # After a week the listing is taken as it is: it is not read from its beginning for ever.
+        assert (at.crawl().listed == 5) == (honest_after_days < 7)
+        assert is_complete(at)
 
 
 def test_what_a_crash_left_unmarked_is_missed_when_it_is_gone(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_full_disk_leaves_the_old_mark(old: Path, monkeypatch: pytest.MonkeyPa
 def test_a_crawls_file_of_the_first_schema_keeps_all_it_knows(old: Path) -> None:
     with CrawlState(old) as state:
         assert state.sites() == [("discourse", "forum.example", "http://127.0.0.1:8000", True)]
-        assert state.complete_to(ORIGIN) == 500
+        assert state.windows.complete_to(ORIGIN) == 500
         assert state.due_communities("discourse", "forum.example", 600) == ["c1"]
         assert state.known(ORIGIN, ["1"])[0].answers == [("a", 100)]
         assert state.failures(ORIGIN, "2") == (2, 1800)

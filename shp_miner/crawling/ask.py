@@ -64,7 +64,8 @@ class Asking:
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
         """Return a page; see Source. A thread with a time in the future gets no time of change."""
         with self._guarded(f"The listing of {community}"):
-            page = self._source.listing(community, since=since, token=token)
+            with losing() as lost:
+                page = self._source.listing(community, since=since, token=token)
             latest = self._now() + SKEW_US
             threads = []
             for thread in page.threads:
@@ -73,7 +74,7 @@ class Asking:
                     threads.append(Listed(thread.post_id, 0, pinned=True))
                 else:
                     threads.append(thread)
-        return Listing(_latest(threads), page.next, page.capped)
+        return Listing(_latest(threads), page.next, page.capped, lossy=bool(lost))
 
     def thread(self, community: str, post_id: str) -> Thread:
         """Return the requested thread with the answers that can be stored; see Source."""

@@ -37,7 +37,7 @@ _STATEMENTS = (
     f"due_at = CASE WHEN due_at IS NOT NULL THEN :now END, claimed_until = 0, "
     f"retry_at = CASE WHEN retry_at = {NEVER} THEN retry_at ELSE 0 END WHERE {_AHEAD}",
     # Listed again from the beginning: nobody knows how far it was read.
-    "DELETE FROM windows WHERE complete_to > :late",
+    "DELETE FROM windows WHERE complete_to > :late OR lossy_since > :late",
     "UPDATE doubts SET since = min(since, :now), first_asked = min(first_asked, :now), "
     "asked_at = min(asked_at, :now) WHERE since > :late OR first_asked > :late OR asked_at > :late",
     "UPDATE runs SET started_at = min(started_at, :now), ended_at = min(ended_at, :now) "
@@ -70,5 +70,7 @@ def is_ahead(folder: Path, now: int) -> bool:
         if schema != len(SCHEMAS):
             return False  # what an earlier version noted is looked at when it was brought forward
         (threads,) = database.execute(f"SELECT count(*) FROM threads WHERE {_AHEAD}", far).fetchone()
-        (windows,) = database.execute("SELECT count(*) FROM windows WHERE complete_to > :late", far).fetchone()
+        (windows,) = database.execute(
+            "SELECT count(*) FROM windows WHERE complete_to > :late OR lossy_since > :late", far
+        ).fetchone()
     return bool(threads or windows)

@@ -14,6 +14,7 @@ import msgspec
 
 from shp_miner.crawling.doubts import Doubts
 from shp_miner.crawling.queues import ONCE_MORE, Queues, place
+from shp_miner.crawling.windows import Windows
 from shp_miner.platforms.items import Answer, Origin, Thread
 from shp_miner.sources.source import Listed
 from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened
@@ -62,6 +63,7 @@ class CrawlState(Queues):
         self.path = folder / FILE
         self._database = opened(folder)
         self.doubts = Doubts(self._database)
+        self.windows = Windows(self._database)
 
     def close(self) -> None:
         """Close the file."""
@@ -110,13 +112,6 @@ class CrawlState(Queues):
 
     # -- listings -----------------------------------------------------------------------------------------------------
 
-    def complete_to(self, origin: Origin) -> int | None:
-        """Return the time up to which the listing is stored completely; None before the first complete listing."""
-        row = self._database.execute(
-            "SELECT complete_to FROM windows WHERE source = ? AND site = ? AND community = ?", place(origin)
-        ).fetchone()
-        return None if row is None else row[0]
-
     def listed(self, origin: Origin, threads: Iterable[Listed], complete_to: int | None = None) -> int:
         """Store a page of a listing and how far the listing is complete; return the number of new or changed threads.
 
@@ -135,11 +130,7 @@ class CrawlState(Queues):
                     (origin.source, origin.site, thread.post_id, origin.community, thread.changed_at, NEVER),
                 ).rowcount
             if complete_to is not None:
-                self._database.execute(
-                    "INSERT INTO windows VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                    "SET complete_to = max(complete_to, excluded.complete_to)",
-                    (*place(origin), complete_to),
-                )
+                self.windows.complete(origin, complete_to)
         return fresh
 
     # -- reading ------------------------------------------------------------------------------------------------------

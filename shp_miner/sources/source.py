@@ -24,12 +24,14 @@ class Listed(msgspec.Struct, frozen=True):
 class Listing(msgspec.Struct, frozen=True):
     """One page of a listing. `next` asks for the page after it, null at the end.
 
-    `capped` is a sentence where the platform ends its listing before all threads are listed.
+    `capped` is a sentence where the platform ends its listing before all threads are listed. `lossy` says that records
+    of the page could not be used.
     """
 
     threads: list[Listed]
     next: str | None = None
     capped: str | None = None
+    lossy: bool = False
 
 
 class Items(msgspec.Struct, frozen=True):

@@ -17,7 +17,8 @@ FILE = "crawl.sqlite"
 #:
 #: All times are microseconds since 1970.
 #: sites: where a source's site was last asked, so that later visits ask there too.
-#: windows: everything the listing holds up to `complete_to` has been taken over.
+#: windows: everything the listing holds up to `complete_to` has been taken over. `lossy_since`: listings since then had
+#:   records that could not be used, so `complete_to` stays where it was.
 #: threads: `changed_at` as last listed, `read_change` up to which change it was read; what changed later is waiting.
 #:   `due_at` is the next visit by age, `claimed_until` keeps two processes from reading the same thread.
 #:   `post_gone`: only a stub of its post is left. `failed_since`: reading it has failed since then, null if it has not.
@@ -85,6 +86,9 @@ UPDATE threads SET due_at = read_at + 2592000000000
     WHERE due_at IS NULL AND NOT gone AND read_at IS NOT NULL AND created_at IS NOT NULL;
 CREATE INDEX threads_again ON threads (due_at) WHERE gone OR unreadable;
 CREATE INDEX threads_seen ON threads (read_at) WHERE NOT gone;
+""",
+    """
+ALTER TABLE windows ADD COLUMN lossy_since INTEGER;
 """,
 )
 
