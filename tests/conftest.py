@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shp_miner.crawling.state import CrawlState
+from shp_miner.store import Store
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: The clock of every test.
@@ -37,6 +40,14 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[CrawlState]:
+    """The crawl file of an empty store."""
+    Store(tmp_path).create()
+    with CrawlState(tmp_path) as state:
+        yield state
 
 
 @pytest.fixture
