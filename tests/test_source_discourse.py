@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
@@ -34,12 +34,6 @@ Site = Asked[Discourse]
 def served(stack: ExitStack, community: Community, view: Any = "discourse") -> Site:
     """A forum that is served, and the source that reads it."""
     return stack.enter_context(asking(lambda http: Discourse(http, SITE), LIMITS, view, community))
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 def fixed(stack: ExitStack, bodies: dict[str, Any]) -> Site:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from html import unescape
@@ -33,12 +33,6 @@ Site = Asked[NodeBB]
 def served(stack: ExitStack, community: Community, view: Any = "nodebb") -> Site:
     """A forum that is served, and the source that reads it."""
     return stack.enter_context(asking(lambda http: NodeBB(http, SITE), LIMITS, view, community))
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 def fixed(stack: ExitStack, bodies: dict[str, Any]) -> Site:

@@ -96,24 +96,23 @@ def work(command: Command) -> Command:
     return command
 
 
-def common(command: Command) -> Command:
-    """Add --store, --json, --quiet and -v to a command."""
-    for option in reversed(
-        (
-            click.option(
-                "--store",
-                type=FilePath(),
-                default=DEFAULT_STORE,
-                show_default=True,
-                help="The store's folder.",
-            ),
-            click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines."),
-            click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
-            click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error."),
-        )
+def printing(command: Command) -> Command:
+    """Add --json, --quiet and -v to a command."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error."),
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines."),
     ):
         command = option(command)
     return command
+
+
+def common(command: Command) -> Command:
+    """Add --store, --json, --quiet and -v to a command."""
+    store = click.option(
+        "--store", type=FilePath(), default=DEFAULT_STORE, show_default=True, help="The store's folder."
+    )
+    return store(printing(command))
 
 
 def example(*lines: str) -> str:
