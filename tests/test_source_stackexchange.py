@@ -243,6 +243,11 @@ def test_a_site_tag_or_key_that_is_none_is_a_sentence() -> None:
     assert (key.exit_code, "bad-key" in key.message + key.hint) == (4, False)
 
 
+def fixed(bodies: dict[str, Any]) -> Fixed:
+    """A view that is asked for nothing else."""
+    return Fixed("stackexchange", bodies, None, always_gzip=True)
+
+
 def question(**changes: Any) -> dict[str, Any]:
     shared = {"body": "<p>Why?</p>", "score": 1, "creation_date": 1_300_000_000, "question_id": 9}
     return {**shared, "title": "Why?", "answer_count": 0, "last_activity_date": 1_300_000_000, **changes}
@@ -255,13 +260,11 @@ def answer(number: int, **changes: Any) -> dict[str, Any]:
 
 def written(asked: dict[str, Any], *answers: dict[str, Any]) -> Fixed:
     asked = question(**{"answer_count": len(answers), **asked})
-    return Fixed(
-        "stackexchange",
+    return fixed(
         {
             "/2.3/questions/9": {"items": [asked], "has_more": False, "quota_remaining": 9},
             "/2.3/questions/9/answers": {"items": list(answers), "has_more": False, "quota_remaining": 9},
-        },
-        always_gzip=True,
+        }
     )
 
 
@@ -346,6 +349,6 @@ def test_faults_of_the_forum_do_not_change_what_is_read() -> None:
 )
 def test_the_numbers_of_the_api_become_exit_codes(number: int, name: str, kind: type[Error]) -> None:
     body = {"error_id": number, "error_name": name, "error_message": "with 127.0.0.1 in it"}
-    error = refusal(Fixed("stackexchange", {"/2.3/questions": Response(400, body)}))
+    error = refusal(fixed({"/2.3/questions": Response(400, body)}))
     assert isinstance(error, kind)
     assert "127.0.0.1 in it" not in error.message

@@ -151,17 +151,21 @@ def grown(world: World | int, **options: Any) -> Community:
 
 @dataclass
 class Fixed:
-    """A view that answers each path with the JSON or the response it is told, and all others with `other`."""
+    """A view that answers each path with the JSON or the response it is told, and all others with `other`.
+
+    Without `other`, asking for one is a bug.
+    """
 
     platform: str
     bodies: dict[str, Any]
-    other: Response = field(default_factory=lambda: Response(404, b""))
+    other: Response | None = field(default_factory=lambda: Response(404, b""))
     always_gzip: bool = False
     asked: list[str] = field(default_factory=list)
 
     def respond(self, request: Request) -> Response:
         self.asked.append(request.path)
         found = self.bodies.get(request.path, self.other)
+        assert found is not None, request.path
         return found if isinstance(found, Response) else Response(200, found)
 
 
@@ -212,13 +216,16 @@ def asking(
 
 
 def walk(source: Source, community: str, since: int | None = None) -> tuple[list[Listed], int]:
-    """Every listed thread down to the first that is older than `since`, page after page, and how many pages it took."""
+    """Every listed thread, page after page, and how many pages that took.
+
+    Where the newest stand first, down to the first that is older than `since`; elsewhere the source begins there.
+    """
+    last = since if since is not None and source.order == "newest" else 0
     found: list[Listed] = []
     token, pages = None, 0
     while True:
         page = source.listing(community, since=since, token=token)
         found += page.threads
         token, pages = page.next, pages + 1
-        old = since is not None and any(one.changed_at < since and not one.pinned for one in page.threads)
-        if token is None or old:
-            return [one for one in found if since is None or one.changed_at >= since], pages
+        if token is None or any(one.changed_at < last and not one.pinned for one in page.threads):
+            return [one for one in found if one.changed_at >= last], pages
