@@ -89,10 +89,10 @@ def written(seconds: float) -> str:
     return f"{seconds / UNITS_S[unit]:.15g}{unit}"
 
 
-def rounded(seconds: float) -> str:
-    """Return a duration for people, in the largest unit of which there are two: 90 s, 15 min, 36 h, 7 d."""
+def rounded(seconds: float, least: int = 2) -> str:
+    """Return a duration for people, in the largest unit of which there are `least`: 90 s, 15 min, 36 h, 7 d."""
     size = abs(seconds)
-    unit, of_unit = next(((u, n) for u, n in (("d", 86_400), ("h", 3600), ("min", 60)) if size >= 2 * n), ("s", 1))
+    unit, of_unit = next(((u, n) for u, n in (("d", 86_400), ("h", 3600), ("min", 60)) if size >= least * n), ("s", 1))
     return f"{size / of_unit:.0f} {unit}"
 
 

@@ -32,7 +32,7 @@ from shp_miner.sources.registry import Access
 from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 
-from .web import FakeClock
+from .web import FakeClock, grown
 
 DAY_S = 86_400.0
 CREDENTIALS = {"CLIENT_ID": CLIENT_ID, "CLIENT_SECRET": CLIENT_SECRET, "USER_AGENT": "reader"}
@@ -155,8 +155,7 @@ def bench(name: str, folder: Path, community: Community, small_pages: bool = Fal
 
 def settled(threads: int, *, seed: int = 3, readers: float = 60) -> Community:
     """A community in which everything has happened."""
-    world = World(threads=threads, mean_readers=readers)
-    return Community(world=world, seed=seed, now=world.observed_at)
+    return grown(World(threads=threads, mean_readers=readers), seed=seed)
 
 
 def with_limits(*, patch: pytest.MonkeyPatch, **changes: float) -> None:

@@ -29,6 +29,7 @@ from shp_miner.store.lake import TABLES
 
 from .build import comment, submission, thread, tree, write_dump, write_month
 from .conftest import ROOT
+from .web import grown
 
 
 def output(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
@@ -405,8 +406,7 @@ def test_the_demo_replaces_no_store_but_its_own(dumps: list[str], capsys: pytest
 def test_a_crawl_that_is_ended_is_completed_by_the_next(
     signal_sent: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(threads=8)
-    community = Community(world=world, now=world.observed_at)
+    community = grown(8)
     with Forum(community, ["discourse"]) as forum:
         command = ["crawl", "discourse", community.name, "--site", "forum.example", "--allow-private"]
         command += ["--url", forum.url("discourse"), "--json"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -149,14 +149,6 @@ def board(request: pytest.FixtureRequest) -> Board:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(T0_S + 40 * DAY_S)
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[CrawlState]:
-    store = Store(tmp_path)
-    store.create()
-    with CrawlState(tmp_path) as state:
-        yield state
 
 
 def crawl(board: Board, state: CrawlState, clock: FakeClock, limit: int | None = None) -> Crawled:

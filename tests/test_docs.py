@@ -15,27 +15,25 @@ from typing import Any, get_type_hints
 import click
 import msgspec
 import pytest
-from msgspec.structs import fields
 
 from shp_miner import FORMATS, PRESETS
 from shp_miner.cli import COMMANDS, _Commands, cli
 from shp_miner.crawling import claims, keeping, listing, result, visits
 from shp_miner.crawling import retries as retrying
 from shp_miner.export.card import _TERMS
-from shp_miner.forum.live import Community
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
-from shp_miner.forum.world import World
 from shp_miner.health.status import MIN_FREE_BYTES, STALE_S, Status
 from shp_miner.lab.worlds import WORLDS, LabWorld
 from shp_miner.pipeline import metrics
 from shp_miner.pipeline.ran import STEPS, Ran
 from shp_miner.pipeline.reference import reference
 from shp_miner.platforms.items import Thread
+from shp_miner.rules.fields import fields
 from shp_miner.rules.presets import PROFILES, Rule
 from shp_miner.sources import registry
-from shp_miner.sources.registry import Access, open_source
+from shp_miner.sources.registry import open_source
 from shp_miner.sources.source import ManyThreads, Source
 from shp_miner.sources.table import ROWS
 from shp_miner.store import repair
@@ -45,7 +43,7 @@ from shp_miner.store.vacuum import KEEP_S
 from shp_miner.tally import LOST
 
 from .conftest import ROOT
-from .web import FakeClock
+from .web import access, grown, walk
 
 README = (ROOT / "README.md").read_text()
 CRAWLING = (ROOT / "docs" / "crawling.md").read_text()
@@ -58,10 +56,9 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 def test_every_rule_and_parameter_is_documented() -> None:
     for name in PRESETS:
         assert f"| `{name}`" in RULES
-    for name, hint in get_type_hints(Rule, include_extras=True).items():
+    for name, field in fields(Rule).items():
         if name not in ("name", "confounded"):
-            description = next(meta.description for meta in hint.__metadata__ if getattr(meta, "description", None))
-            assert re.search(rf"^\| `{name}` \| .* \| {re.escape(description)} \|$", RULES, re.M), name
+            assert re.search(rf"^\| `{name}` \| .* \| {re.escape(field.description)} \|$", RULES, re.M), name
 
 
 def test_every_reason_is_documented() -> None:
@@ -150,11 +147,10 @@ def test_every_world_and_parameter_of_the_lab_is_documented() -> None:
         values = {k: v for k, v in msgspec.structs.asdict(one).items() if v != base[k] and k not in ("name", "differs")}
         changed = [f"`{k}={v:g}`" if isinstance(v, float | int) else f"`{k}={v}`" for k, v in values.items()]
         assert f"| `{one.name}` | {one.differs} | {', '.join(changed) or '-'} |" in page
-    for name, hint in get_type_hints(LabWorld, include_extras=True).items():
+    for name, field in fields(LabWorld).items():
         if name not in ("name", "differs"):
-            description = next(meta.description for meta in hint.__metadata__ if getattr(meta, "description", None))
             value = base[name]
-            assert f"| `{name}` | {f'{value:g}' if isinstance(value, float) else value} | {description} |" in page
+            assert f"| `{name}` | {f'{value:g}' if isinstance(value, float) else value} | {field.description} |" in page
     for rule in PRESETS:
         assert f"\n| {rule} |" in page, "the table of what came out has every rule"
 
@@ -309,48 +305,32 @@ def test_a_run_costs_what_the_page_says(name: str, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(f"SHP_MINER_REDDIT_CLIENT_{variable}", value)
     monkeypatch.setenv("SHP_MINER_REDDIT_USER_AGENT", "visitor")
     monkeypatch.delenv("SHP_MINER_STACKEXCHANGE_KEY", raising=False)
-    world = World(threads=30)
-    community = Community(world=world, now=world.observed_at)
+    community = grown(30)
     with Forum(community, [name]) as forum:
 
         @contextmanager
         def run(costs: list[int]) -> Iterator[Source]:
             """A run as a process of its own would make it."""
             before = len(forum.requests(name))
-            site = "workbench.stackexchange.com" if name == "stackexchange" else "forum.example"
-            clock = FakeClock(community.now_s)
-            with open_source(name, Access(site=site, url=forum.url(name), allow_private=True, clock=clock)) as source:
+            with open_source(name, access(forum, name)) as source:
                 yield source
             costs.append(len(forum.requests(name)) - before)
 
         costs: list[int] = []
         with run(costs) as source:
             wanted = source.verify("all" if name == "stackexchange" else "workbench")
-            threads = _read(source, wanted, _listed(source, wanted, None))
+            threads = _read(source, wanted, [one.post_id for one in walk(source, wanted)[0]])
         assert len(threads) == 30
         assert sum(len(thread.answers) for thread in threads) == 155
         community.advance(3600)
         newest = int((community.now_s - 1) * 1_000_000)
         community.ask("Something new?", "Tell me.")
         with run(costs) as source:
-            assert len(_read(source, source.verify(wanted), _listed(source, wanted, newest))) == 1
+            (new,) = walk(source, source.verify(wanted), newest)[0]
+            assert len(_read(source, wanted, [new.post_id])) == 1
         with run(costs) as source:
             _visit(source, wanted, threads)
     assert [str(cost) for cost in costs] == table(CRAWLING, "## What a run costs")[name][:3]
-
-
-def _listed(source: Source, community: str, since: int | None) -> list[str]:
-    """The threads of a listing that changed at `since` or later, page after page as a crawl asks for them."""
-    found: dict[str, None] = {}
-    token = None
-    while True:
-        page = source.listing(community, since=since, token=token)
-        found |= {one.post_id: None for one in page.threads if since is None or one.changed_at >= since}
-        times = [one.changed_at for one in page.threads if not one.pinned]
-        passed = source.order == "newest" and since is not None and bool(times) and min(times) < since
-        if page.next is None or passed:
-            return list(found)
-        token = page.next
 
 
 def _read(source: Source, community: str, post_ids: Sequence[str]) -> list[Thread]:
@@ -377,7 +357,7 @@ HEALTH = (ROOT / "docs" / "health.md").read_text()
 
 def test_every_key_of_the_status_is_documented() -> None:
     keys = {name for cell in table(HEALTH, "## `shp-miner status`") for name in re.findall(r"\w+", cell)}
-    assert keys == {one.name for one in fields(Status)}
+    assert keys == set(Status.__struct_fields__)
 
 
 def test_everything_that_can_be_wrong_is_documented() -> None:

@@ -11,19 +11,17 @@ from typing import Any
 import pytest
 
 from shp_miner.errors import BadInput, TryLater
-from shp_miner.forum.live import Community
 from shp_miner.forum.serve.faults import Fault
 from shp_miner.forum.serve.message import Response
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET, base36
 from shp_miner.forum.serve.server import Forum
-from shp_miner.forum.world import World
 from shp_miner.sources.decode import is_login
 from shp_miner.sources.reddit_praw import Credentials
-from shp_miner.sources.registry import Access, open_source
+from shp_miner.sources.registry import open_source
 from shp_miner.sources.source import Gone, Source, Unreadable
 from shp_miner.sources.table import ROWS
 
-from .web import FakeClock
+from .web import access, grown
 
 DOCS = (Path(__file__).parents[1] / "docs" / "crawling.md").read_text()
 
@@ -78,15 +76,9 @@ def served(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Forum, 
     """A forum, the source that asks it, and the id of one of its threads."""
     credentials = Credentials(CLIENT_ID, CLIENT_SECRET, "reader")
     monkeypatch.setattr(Credentials, "find", classmethod(lambda _cls: credentials))
-    world = World(threads=5)
-    community = Community(name="workbench", world=world, now=world.observed_at)
-    view = SERVED[name][0]
-    with Forum(community, [view]) as forum:
-        site = {"stackexchange": "workbench.stackexchange.com"}.get(name, "forum.example")
-        access = Access(site=site, url=forum.url(view), allow_private=True, clock=FakeClock(community.now_s))
-        with open_source(name, access) as source:
-            post_id = community.threads()[0].post_id
-            yield forum, source, base36(int(post_id)) if name in ("reddit", "arctic-shift") else post_id
+    with Forum(grown(5), [name]) as forum, open_source(name, access(forum, name)) as source:
+        post_id = forum.community.threads()[0].post_id
+        yield forum, source, base36(int(post_id)) if name in ("reddit", "arctic-shift") else post_id
 
 
 def meaning(source: Source, community: str, post_id: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,13 +33,6 @@ DOWN = TryLater("board.example answered with status 500.", "Try later.")
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock(T0_S + 40 * DAY_S)
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[CrawlState]:
-    Store(tmp_path).create()
-    with CrawlState(tmp_path) as state:
-        yield state
 
 
 def board_of(threads: int = 8, *, activity: bool = True, ids: int = 0) -> Board:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args
 
 import polars as pl
@@ -44,13 +42,6 @@ def clock() -> FakeClock:
     clock = FakeClock()
     clock.time = T0_S + 3600
     return clock
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[CrawlState]:
-    Store(tmp_path).create()
-    with CrawlState(tmp_path) as state:
-        yield state
 
 
 def daily(days: int, board: Board, state: CrawlState, clock: FakeClock) -> list[Crawled]:

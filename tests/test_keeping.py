@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,13 +35,6 @@ class Slow(Board):
         self.clock.time += self.takes_s
         self.read_at[post_id] = self.clock.time
         return thread
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[CrawlState]:
-    Store(tmp_path).create()
-    with CrawlState(tmp_path) as state:
-        yield state
 
 
 @pytest.fixture

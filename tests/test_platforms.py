@@ -15,8 +15,6 @@ import pytest
 
 from shp_miner import crawl, recheck
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.forum import World
-from shp_miner.forum.live import Community
 from shp_miner.forum.serve.refusals import refused
 from shp_miner.forum.serve.server import Forum, platform
 from shp_miner.pipeline.keys import CredentialKeys, SourceKind
@@ -28,7 +26,7 @@ from shp_miner.store import Store
 
 from . import toy
 from .conftest import ROOT
-from .web import FakeClock
+from .web import FakeClock, access, grown
 
 THREADS = 12
 
@@ -68,14 +66,8 @@ def commands(*arguments: list[str], home: Path) -> list[tuple[int, str, str]]:
 def forum(monkeypatch: pytest.MonkeyPatch) -> Iterator[Forum]:
     """The table with the row, and the embedded forum served by the row's name."""
     monkeypatch.setitem(ROWS, "toy", toy.ROW)
-    world = World(threads=THREADS)
-    with Forum(Community(world=world, now=world.observed_at), ["toy"]) as forum:
+    with Forum(grown(THREADS), ["toy"]) as forum:
         yield forum
-
-
-def access(forum: Forum, clock: FakeClock | None = None) -> Access:
-    clock = clock or FakeClock(forum.community.now_s)
-    return Access(site="forum.example", url=forum.url("toy"), allow_private=True, clock=clock)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
@@ -113,7 +105,7 @@ def test_the_table_needs_no_library() -> None:
 
 def test_an_unknown_source_is_refused_with_those_there_are(forum: Forum) -> None:
     with pytest.raises(UsageError, match="There is no source 'tov'") as told:
-        crawl("tov", ["workbench"], "store", access(forum))
+        crawl("tov", ["workbench"], "store", access(forum, "toy"))
     assert told.value.hint.endswith("nodebb, toy.")
 
 
@@ -121,25 +113,25 @@ def test_an_unknown_source_is_refused_with_those_there_are(forum: Forum) -> None
 
 
 def test_a_seventh_platform_is_crawled_and_visited_again(forum: Forum, tmp_path: Path) -> None:
-    (done,) = crawl("toy", ["workbench"], tmp_path / "store", access(forum))
+    (done,) = crawl("toy", ["workbench"], tmp_path / "store", access(forum, "toy"))
     assert (done.read, done.failed, done.complete, done.site) == (THREADS, 0, True, "forum.example")
     posts = Store(tmp_path / "store").snapshot().scan("posts").collect()
     assert posts.select(pl.col("platform", "source").unique()).rows() == [("toy", "toy")]
     asked = len(forum.requests("toy"))
-    visited = recheck(tmp_path / "store", access(forum, FakeClock(forum.community.now_s + 40 * 86_400.0)))
+    visited = recheck(tmp_path / "store", access(forum, "toy", FakeClock(forum.community.now_s + 40 * 86_400.0)))
     assert sum(one.read for one in visited) == THREADS == len(forum.requests("toy")) - asked
 
 
 def test_a_seventh_platform_is_asked_at_its_own_pace(forum: Forum, tmp_path: Path) -> None:
     clock = FakeClock(forum.community.now_s)
-    crawl("toy", ["workbench"], tmp_path / "store", access(forum, clock))
+    crawl("toy", ["workbench"], tmp_path / "store", access(forum, "toy", clock))
     requests = len(forum.requests("toy"))
     assert sum(clock.slept) == pytest.approx((requests - 1) * 60 / 1200, rel=0.1)
 
 
 def test_a_seventh_platform_refuses_in_its_own_words(forum: Forum, tmp_path: Path) -> None:
     forum.faults.add(refused(403, "toy"), path="/topic/*", next=1)
-    (done,) = crawl("toy", ["workbench"], tmp_path / "store", access(forum))
+    (done,) = crawl("toy", ["workbench"], tmp_path / "store", access(forum, "toy"))
     assert (done.read, done.unreadable, done.failed) == (THREADS - 1, 1, 0)
 
 
@@ -150,13 +142,13 @@ def test_a_seventh_platform_must_be_told_its_site(forum: Forum, tmp_path: Path) 
 
 
 def test_other_sources_know_the_software_of_a_seventh_platform(forum: Forum) -> None:
-    with open_source("discourse", access(forum)) as source, pytest.raises(BadInput) as told:
+    with open_source("discourse", access(forum, "toy")) as source, pytest.raises(BadInput) as told:
         source.verify("latest")
     assert (told.value.message, told.value.hint) == (
         "forum.example runs Toy, not Discourse.",
         "Use the source for it: shp-miner crawl toy.",
     )
-    with open_source("toy", access(forum)) as source, pytest.raises(BadInput, match="like a Toy playground"):
+    with open_source("toy", access(forum, "toy")) as source, pytest.raises(BadInput, match="like a Toy playground"):
         source.verify("elsewhere")
 
 

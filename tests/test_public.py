@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import shp_miner
-from shp_miner.forum import World
-from shp_miner.forum.live import Community
 from shp_miner.forum.serve.server import Forum
 from shp_miner.sources.clocks import default_path
 
-WORLD = World(threads=3)
+from .web import grown
 
 
 def test_a_forum_is_crawled_exported_and_looked_at_in_five_calls(tmp_path: Path) -> None:
     store, out = tmp_path / "store", tmp_path / "out"
-    with Forum(Community(world=WORLD, now=WORLD.observed_at), ["discourse"]) as forum:
+    with Forum(grown(3), ["discourse"]) as forum:
         (done,) = shp_miner.crawl(
             "discourse",
             ["workbench"],
@@ -36,7 +34,7 @@ def test_a_forum_is_crawled_exported_and_looked_at_in_five_calls(tmp_path: Path)
 
 
 def test_a_pipeline_file_is_run_by_its_path(tmp_path: Path) -> None:
-    with Forum(Community(world=WORLD, now=WORLD.observed_at), ["discourse"]) as forum:
+    with Forum(grown(3), ["discourse"]) as forum:
         file = tmp_path / "p.toml"
         file.write_text(
             f"""

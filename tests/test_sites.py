@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from shp_miner.cli import run
 from shp_miner.forum.serve import lemmy as lemmy_api
 from shp_miner.forum.serve.discourse import DiscourseApi
 from shp_miner.forum.serve.lemmy import LemmyApi
-from shp_miner.forum.serve.message import Platform, Request, Response
+from shp_miner.forum.serve.message import Platform, Response
 from shp_miner.forum.serve.server import Forum
 from shp_miner.sources import connect
 from shp_miner.store import Store
 
 from .crawls import settled, with_limits
+from .web import Fixed
 
 Said = tuple[int, str]
 
@@ -36,19 +37,6 @@ def crawl(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
         return code, capfd.readouterr().err
 
     return crawled
-
-
-class Fixed:
-    """A site that answers each path with the JSON it is told, and all others as its platform does."""
-
-    def __init__(self, platform: str, bodies: Mapping[str, Any], other: Response) -> None:
-        self.platform, self.bodies, self.other = platform, bodies, other
-        self.asked: list[str] = []
-
-    def respond(self, request: Request) -> Response:
-        self.asked.append(request.path)
-        found = self.bodies.get(request.path, self.other)
-        return found if isinstance(found, Response) else Response(200, found)
 
 
 def stored() -> Sequence[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -15,59 +14,41 @@ from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.arctic_shift import ArcticShiftApi
 from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.reddit import base36
-from shp_miner.forum.serve.server import Forum
 from shp_miner.platforms.items import Origin, to_chunk
 from shp_miner.sources.arctic_shift import LIMITS, ArcticShift
-from shp_miner.sources.http import Http, MemoryClocks
+from shp_miner.sources.http import MemoryClocks
 from shp_miner.sources.source import Listed, Unreadable
 from shp_miner.text.clean import to_markdown
 
-from .web import CommunityClock
+from .web import Asked, CommunityClock, asking, grown, walk
 
 WORLD = World(threads=30, mean_readers=150)
 NOBODY = World(threads=0)
 HOUR_S = 3_600
 
 
-class Bench:
+def archive(community: Community | None = None, view: Any = None) -> AbstractContextManager[Asked[ArcticShift]]:
     """A forum that speaks as the archive does, and a source that reads it."""
-
-    def __init__(self, forum: Forum, http: Http, clock: CommunityClock) -> None:
-        self.forum, self.http, self.clock = forum, http, clock
-        self.community = forum.community
-        self.source = ArcticShift(http, clock=clock)
-
-    def asked(self, since: int = 0) -> list[str]:
-        return [one.path for one in self.forum.requests("arctic-shift")[since:]]
-
-    def listed(self, since: int | None = None) -> list[Listed]:
-        """Every page of a listing."""
-        page = self.source.listing("workbench", since=since, token=None)
-        listed = list(page.threads)
-        while page.next:
-            page = self.source.listing("workbench", since=since, token=page.next)
-            listed += page.threads
-        return listed
-
-
-@contextmanager
-def archive(community: Community | None = None, view: Any = None) -> Iterator[Bench]:
-    community = community or Community(world=WORLD, now=WORLD.observed_at)
+    community = community or grown(WORLD)
     clock = CommunityClock(community)
-    with Forum(community, [view or ArcticShiftApi(community)]) as forum:
-        url = forum.url("arctic-shift")
-        with Http(url, limits=LIMITS, clocks=MemoryClocks(), clock=clock, allow_private=True) as http:
-            yield Bench(forum, http, clock)
+    view = view or ArcticShiftApi(community)
+    return asking(
+        lambda http: ArcticShift(http, clock=clock), LIMITS, view, community, clock=clock, clocks=MemoryClocks()
+    )
+
+
+def listed(bench: Asked[ArcticShift], since: int | None = None) -> list[Listed]:
+    return walk(bench.source, "workbench", since)[0]
 
 
 def test_a_first_crawl_asks_once_a_thread_and_a_second_only_for_what_is_new() -> None:
     with archive() as bench:
         source, there = bench.source, bench.community.threads()[::-1]
         assert source.verify("r/WorkBench") == "workbench"
-        listed = bench.listed()
-        threads = [source.thread("workbench", one.post_id) for one in listed]
+        found = listed(bench)
+        threads = [source.thread("workbench", one.post_id) for one in found]
         assert bench.http.requests == len(bench.asked()) == 1 + 1 + 30
-        assert [one.post_id for one in listed] == [base36(int(one.post_id)) for one in there]
+        assert [one.post_id for one in found] == [base36(int(one.post_id)) for one in there]
         for thread, expected in zip(threads, there, strict=True):
             assert (thread.post.title, thread.post.body) == (expected.title, expected.body)
             assert (thread.post.score, thread.post.author, thread.missing) == (expected.score, expected.author, 0)
@@ -76,11 +57,11 @@ def test_a_first_crawl_asks_once_a_thread_and_a_second_only_for_what_is_new() ->
         assert sum(len(thread.answers) for thread in threads) > 50
 
         # A closed start: the newest known is listed again, and nothing before it.
-        newest = max(one.changed_at for one in listed)
+        newest = max(one.changed_at for one in found)
         new = bench.community.ask("Newest?", "A & B < C")
         sent = len(bench.asked())
-        fresh = bench.listed(since=newest)
-        assert [one.post_id for one in fresh] == [listed[-1].post_id, base36(int(new))]
+        fresh = listed(bench, since=newest)
+        assert [one.post_id for one in fresh] == [found[-1].post_id, base36(int(new))]
         thread = source.thread("workbench", fresh[-1].post_id)
         assert (thread.post.body, thread.post.body_format) == ("A &amp; B &lt; C", "reddit")
         assert len(bench.asked(sent)) == 2
@@ -127,9 +108,7 @@ class Forgetful(ArcticShiftApi):
 
 
 def test_without_a_time_of_reading_there_is_no_score() -> None:
-    with archive(
-        view=Forgetful(community := Community(world=WORLD, now=WORLD.observed_at)), community=community
-    ) as bench:
+    with archive(view=Forgetful(community := grown(WORLD)), community=community) as bench:
         thread = bench.source.thread("workbench", base36(int(community.threads()[0].post_id)))
         assert (thread.post.score, thread.post.observed_at) == (None, None)
         assert {one.score for one in thread.answers} <= {None}
@@ -173,8 +152,8 @@ def test_many_answers_and_many_posts_take_pages() -> None:
             community.answer(answer_id, "A reply to a reply.")
         community.advance(number % 2)
     with archive(community) as bench:
-        listed = bench.listed()
-        assert {one.post_id for one in listed} == {base36(int(one.post_id)) for one in community.threads()}
+        found = listed(bench)
+        assert {one.post_id for one in found} == {base36(int(one.post_id)) for one in community.threads()}
         assert len(bench.asked()) == 3
         thread = bench.source.thread("workbench", base36(int(post_id)))
         assert len(thread.answers) == 560
@@ -213,7 +192,7 @@ class Busy(ArcticShiftApi):
 
 
 def test_errors_in_good_answers_are_waited_out() -> None:
-    community = Community(world=WORLD, now=WORLD.observed_at)
+    community = grown(WORLD)
     view = Busy(community)
     with archive(community, view) as bench:
         before = community.now_s
@@ -255,16 +234,16 @@ class Refusing(ArcticShiftApi):
 
 
 def test_bad_answers_are_sentences() -> None:
-    community = Community(world=WORLD, now=WORLD.observed_at)
+    community = grown(WORLD)
     with archive(community, Refusing(community)) as bench, pytest.raises(BadInput, match="is scriptbad"):
-        bench.listed()
+        listed(bench)
     with archive(community) as bench:
         bench.forum.faults.add(faults.changed_types("created_utc"), next=1)
         with pytest.raises(BadInput, match="missing required field `created_utc`"):
-            bench.listed()
+            listed(bench)
         bench.forum.faults.add(faults.html_login(), next=1)
         with pytest.raises(BadInput, match="a login page"):
-            bench.listed()
+            listed(bench)
 
     class Behind(CommunityClock):
         def now(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
@@ -15,14 +15,12 @@ from shp_miner.forum.live import Community, LiveThread
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.discourse import DiscourseApi
 from shp_miner.forum.serve.message import Request, Response
-from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.platforms.items import Answer, Thread
 from shp_miner.sources.discourse import LIMITS, Discourse
-from shp_miner.sources.http import Http
-from shp_miner.sources.source import Gone, Listed, Unreadable
+from shp_miner.sources.source import Gone, Unreadable
 
-from .web import FakeClock, walk
+from .web import Asked, Fixed, asking, grown, walk
 
 SITE = "forum.example"
 CATEGORY = "workbench"
@@ -30,53 +28,19 @@ T0 = "2024-03-01T10:00:00.000Z"
 T0_US = 1_709_287_200_000_000
 
 
-class Site:
+Site = Asked[Discourse]
+
+
+def served(stack: ExitStack, community: Community, view: Any = "discourse") -> Site:
     """A forum that is served, and the source that reads it."""
-
-    def __init__(
-        self, stack: ExitStack, community: Community, view: Any = "discourse", serve: str = "discourse"
-    ) -> None:
-        self.community, self.serve, self.clock = community, serve, FakeClock()
-        self.forum = stack.enter_context(Forum(community, [view]))
-        http = Http(self.forum.url(serve), limits=LIMITS, clock=self.clock, allow_private=True)
-        self.source = Discourse(stack.enter_context(http), SITE)
-
-    def asked(self) -> list[str]:
-        return [request.path for request in self.forum.requests(self.serve)]
-
-    def walk(self, since: int | None = None) -> list[Listed]:
-        return walk(self.source, CATEGORY, since)
+    return stack.enter_context(asking(lambda http: Discourse(http, SITE), LIMITS, view, community))
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
-
-
-def grown(threads: int, **options: Any) -> Community:
-    """A community with so many threads, long after the last."""
-    world = World(threads=threads)
-    return Community(name=CATEGORY, world=world, now=world.observed_at, **options)
-
-
-class Fixed:
+def fixed(stack: ExitStack, bodies: dict[str, Any]) -> Site:
     """A site that answers each path with the JSON it is told."""
-
-    platform = "discourse"
-
-    def __init__(self, bodies: Mapping[str, Any]) -> None:
-        self.bodies = bodies
-
-    def respond(self, request: Request) -> Response:
-        found = self.bodies.get(request.path)
-        if found is None:
-            return Response(404, {"errors": ["Gone?"], "error_type": "not_found"})
-        return found if isinstance(found, Response) else Response(200, found)
-
-
-def fixed(stack: ExitStack, bodies: Mapping[str, Any]) -> Site:
-    return Site(stack, grown(0), Fixed(bodies))
+    return served(
+        stack, grown(0), Fixed("discourse", bodies, Response(404, {"errors": ["Gone?"], "error_type": "not_found"}))
+    )
 
 
 def post(number: int, **changes: Any) -> dict[str, Any]:
@@ -128,9 +92,9 @@ def further_pages(thread: LiveThread) -> int:
 
 
 def test_a_first_crawl_reads_all_threads_with_the_fewest_requests(stack: ExitStack) -> None:
-    site = Site(stack, grown(30))
+    site = served(stack, grown(30))
     assert site.source.verify("WorkBench") == CATEGORY
-    listed = site.walk()
+    listed = walk(site.source, CATEGORY)[0]
     live = {thread.post_id: thread for thread in site.community.threads()}
     assert {one.post_id for one in listed} == set(live)
     assert len(live) == 30
@@ -161,8 +125,8 @@ def test_where_readers_vote_on_posts_votes_are_the_score(stack: ExitStack) -> No
 
 
 def test_later_only_what_is_new_or_answered_is_listed(stack: ExitStack) -> None:
-    site = Site(stack, grown(70))
-    first = site.walk()
+    site = served(stack, grown(70))
+    first = walk(site.source, CATEGORY)[0]
     assert len(first) == 70
     mark = max(one.changed_at for one in first)
     site.community.advance(3600)
@@ -171,7 +135,7 @@ def test_later_only_what_is_new_or_answered_is_listed(stack: ExitStack) -> None:
     site.community.vote(liked, up=5)
     asked = site.community.ask("Something new?", "Tell me.")
     before = len(site.asked())
-    changed = [one.post_id for one in site.walk(since=mark + 1)]
+    changed = [one.post_id for one in walk(site.source, CATEGORY, since=mark + 1)[0]]
     assert sorted(changed) == sorted([oldest, asked])
     assert len(site.asked()) - before == 1
     assert "A late answer." in [answer.body for answer in site.source.thread(CATEGORY, oldest).answers]
@@ -182,7 +146,7 @@ def test_later_only_what_is_new_or_answered_is_listed(stack: ExitStack) -> None:
 
 
 def test_a_second_visit_shows_edits_likes_and_deletions(stack: ExitStack) -> None:
-    site = Site(stack, grown(5))
+    site = served(stack, grown(5))
     thread = max(site.community.threads(), key=lambda one: len(one.answers))
     first, second, third = [answer.answer_id for answer in thread.answers if answer.state == "live"][:3]
     before = {answer.answer_id: answer for answer in site.source.thread(CATEGORY, thread.post_id).answers}
@@ -202,7 +166,7 @@ def test_a_second_visit_shows_edits_likes_and_deletions(stack: ExitStack) -> Non
 
 @pytest.mark.parametrize("by", ["author", "moderator"])
 def test_a_topic_that_is_not_there_is_missing_and_the_door_is_looked_at(by: Any, stack: ExitStack) -> None:
-    site = Site(stack, grown(3))
+    site = served(stack, grown(3))
     post_id = site.community.threads()[0].post_id
     site.source.verify(CATEGORY)
     site.community.delete(post_id, by=by)
@@ -223,7 +187,7 @@ def evidence(site: Site, post_id: str, community: str = CATEGORY) -> str:
 
 @pytest.mark.parametrize("change", ["private", "banned"])
 def test_a_category_that_closes_is_not_taken_for_deletions(change: str, stack: ExitStack) -> None:
-    site = Site(stack, grown(3))
+    site = served(stack, grown(3))
     site.source.verify(CATEGORY)
     setattr(site.community, change, True)
     first, second, third = (thread.post_id for thread in site.community.threads())
@@ -302,7 +266,7 @@ def test_addresses_are_those_of_the_site_as_it_was_asked_for(stack: ExitStack) -
 
 
 def test_long_topics_come_in_twenties_and_in_the_order_of_their_stream(stack: ExitStack) -> None:
-    site = Site(stack, Community(name=CATEGORY, world=World(threads=0)))
+    site = served(stack, Community(name=CATEGORY, world=World(threads=0)))
     post_id = site.community.ask("How?", "Say.")
     answers = []
     for number in range(50):
@@ -332,7 +296,7 @@ def test_posts_that_are_listed_and_not_handed_out_are_counted(stack: ExitStack) 
     community = Community(name=CATEGORY, world=World(threads=0))
     post_id = community.ask("How?", "Say.")
     answers = [community.answer(post_id, f"Answer {number}.") for number in range(30)]
-    thread = Site(stack, community, Withholding(community)).source.thread("latest", post_id)
+    thread = served(stack, community, Withholding(community)).source.thread("latest", post_id)
     assert thread.missing == 3
     assert [answer.answer_id for answer in thread.answers] == answers[:19] + answers[22:]
 
@@ -344,7 +308,7 @@ def test_a_topic_too_long_for_a_list_of_its_posts_is_incomplete(stack: ExitStack
 
 
 def test_a_pause_that_the_body_asks_for_is_kept(stack: ExitStack) -> None:
-    site = Site(stack, grown(3))
+    site = served(stack, grown(3))
     site.forum.faults.add(faults.too_many("discourse", wait_s=24), next=1)
     started = site.clock.time
     assert site.source.verify(CATEGORY) == CATEGORY
@@ -365,7 +329,7 @@ def test_a_pause_that_the_body_asks_for_is_kept(stack: ExitStack) -> None:
 def test_answers_of_another_shape_say_what_is_wrong(
     spoil: Callable[[], faults.Fault], says: str, stack: ExitStack
 ) -> None:
-    site = Site(stack, grown(2))
+    site = served(stack, grown(2))
     site.forum.faults.add(spoil())
     post_id = site.community.threads()[0].post_id
     ask = (
@@ -377,14 +341,14 @@ def test_answers_of_another_shape_say_what_is_wrong(
 
 
 def test_another_software_is_recognised(stack: ExitStack) -> None:
-    site = Site(stack, grown(2), "nodebb", serve="nodebb")
+    site = served(stack, grown(2), "nodebb")
     for community in (CATEGORY, "latest"):
         with pytest.raises(BadInput, match=r"forum\.example does not answer like a Discourse forum"):
             site.source.verify(community)
 
 
 def test_unknown_private_and_whole_communities(stack: ExitStack) -> None:
-    site = Site(stack, grown(2))
+    site = served(stack, grown(2))
     with pytest.raises(BadInput, match="no public category 'workbank'") as caught:
         site.source.verify("workbank")
     assert "workbench" in caught.value.hint

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
@@ -14,13 +14,12 @@ from shp_miner.forum.live import Community, LiveThread
 from shp_miner.forum.serve.faults import html_login
 from shp_miner.forum.serve.lemmy import LemmyApi, LemmyOldApi
 from shp_miner.forum.serve.message import Platform, Request, Response
-from shp_miner.forum.serve.server import Forum
 from shp_miner.platforms.items import Thread
-from shp_miner.sources.http import Http
 from shp_miner.sources.lemmy import LIMITS, Lemmy
-from shp_miner.sources.source import Listed, Source, Unreadable
+from shp_miner.sources.source import Listed, Unreadable
 
-from .web import FakeClock
+from . import web
+from .web import Asked, Fixed, walk
 
 WORLD = World(name="lemmy", threads=30, mean_readers=200)
 ALL = WORLD.observed_at
@@ -36,41 +35,8 @@ class V3OfNew(LemmyApi):
 View = Callable[[Community], Platform]
 
 
-class Asked:
-    """A source, the forum it asks, and what was asked."""
-
-    def __init__(self, forum: Forum, source: Lemmy) -> None:
-        self.forum, self.source, self._before = forum, source, 0
-
-    def paths(self) -> list[str]:
-        """What was asked since the last time."""
-        log = self.forum.requests("lemmy")
-        new, self._before = log[self._before :], len(log)
-        return [request.path for request in new]
-
-
-@contextmanager
-def asking(view: Platform) -> Iterator[Asked]:
-    community = getattr(view, "community", None) or Community(world=World(threads=1))
-    with (
-        Forum(community, [view]) as forum,
-        Http(forum.url("lemmy"), limits=LIMITS, clock=FakeClock(), allow_private=True) as http,
-    ):
-        yield Asked(forum, Lemmy(http, "forum.example"))
-
-
-def listed(source: Source, community: str = "workbench") -> tuple[list[Listed], int]:
-    """All pages of the listing, and how many there were."""
-    threads: list[Listed] = []
-    token: str | None = None
-    pages = 0
-    while True:
-        page = source.listing(community, since=None, token=token)
-        threads += page.threads
-        pages += 1
-        token = page.next
-        if token is None:
-            return threads, pages
+def asking(view: Any) -> AbstractContextManager[Asked[Lemmy]]:
+    return web.asking(lambda http: Lemmy(http, "forum.example"), LIMITS, view)
 
 
 def assert_same(seen: Thread, real: LiveThread) -> None:
@@ -94,11 +60,11 @@ def test_a_first_crawl_reads_every_thread_in_two_requests(view: View) -> None:
         assert asked.source.verify("Workbench@Forum.Example") == "workbench"
         version = "v4" if view is LemmyApi else "v3"
         probes = ["/api/v4/site"] if view is LemmyApi else ["/api/v4/site", "/api/v3/site"]
-        assert asked.paths() == [*probes, f"/api/{version}/community"]
+        assert [request.path for request in asked.new()] == [*probes, f"/api/{version}/community"]
 
-        threads, pages = listed(asked.source)
+        threads, pages = walk(asked.source, "workbench")
         assert pages == 1
-        assert asked.paths() == [f"/api/{version}/post/list"]
+        assert [request.path for request in asked.new()] == [f"/api/{version}/post/list"]
         assert {one.post_id: one.changed_at for one in threads} == {
             thread.post_id: thread.created_s * 1_000_000 for thread in community.threads()
         }
@@ -110,7 +76,7 @@ def test_a_first_crawl_reads_every_thread_in_two_requests(view: View) -> None:
             real = community.thread(one.post_id)
             assert real is not None
             assert_same(asked.source.thread("workbench", one.post_id), real)
-        assert len(asked.paths()) == 60
+        assert len(asked.new()) == 60
         nested = sum(bool(answer.replies) for thread in community.threads() for answer in thread.answers)
         assert nested > 20
 
@@ -119,7 +85,7 @@ def test_a_first_crawl_reads_every_thread_in_two_requests(view: View) -> None:
 def test_a_long_listing_is_paged_and_new_threads_stand_first(view: View) -> None:
     community = Community(world=World(name="busy", threads=130, mean_readers=3))
     with asking(view(community)) as asked:
-        before, pages = listed(asked.source)
+        before, pages = walk(asked.source, "workbench")
         assert len(before) == len({one.post_id for one in before}) == len(community.threads())
         assert pages == len(before) // 50 + 1
         community.advance(86_400 * 8)
@@ -158,14 +124,14 @@ def test_what_is_edited_deleted_or_removed_shows_when_it_is_read_again(view: Vie
         with pytest.raises(Unreadable) as unreadable:
             asked.source.thread("workbench", other.post_id)
         assert unreadable.value.evidence == "missing"
-        assert other.post_id not in [listed.post_id for listed in listed(asked.source)[0]]
+        assert other.post_id not in [listed.post_id for listed in walk(asked.source, "workbench")[0]]
 
-        asked.paths()
+        asked.new()
         pairs = [(one.post_id, edited), (other.post_id, "1"), (third.post_id, third.answers[0].answer_id)]
         found = asked.source.again([one.post_id, other.post_id], pairs)
         assert [post.post_id for post in found.posts] == [one.post_id]
         assert [answer.answer_id for answer in found.answers] == [edited, third.answers[0].answer_id]
-        assert len(asked.paths()) == 5
+        assert len(asked.new()) == 5
 
 
 CAP_CASES = [
@@ -199,7 +165,7 @@ def test_a_thread_beyond_the_cap_is_complete_or_says_what_is_missing(
     community.delete(ids[7])
     with asking(view(community)) as asked:
         thread = asked.source.thread("workbench", post_id)
-        paths = [path for path in asked.paths() if path.endswith("comment/list")]
+        paths = [path for path in asked.asked() if path.endswith("comment/list")]
         assert {path: paths.count(path) for path in paths} == requests
         assert thread.missing == missing
         found = [answer.answer_id for answer in thread.answers]
@@ -207,7 +173,7 @@ def test_a_thread_beyond_the_cap_is_complete_or_says_what_is_missing(
         assert set(found) <= set(ids)
 
 
-def refusal(view: Platform, community: str = "workbench") -> Error:
+def refusal(view: Any, community: str = "workbench") -> Error:
     with asking(view) as asked, pytest.raises(Error) as caught:
         asked.source.verify(community)
     return caught.value
@@ -228,19 +194,6 @@ def test_a_community_that_cannot_be_read_is_a_sentence(view: View) -> None:
     assert (elsewhere.exit_code, "belongs to lemmy.example" in elsewhere.message) == (5, True)
 
 
-class Written:
-    """Answers by path, as written here."""
-
-    platform: ClassVar[str] = "lemmy"
-
-    def __init__(self, answers: dict[str, Any]) -> None:
-        self.answers = answers
-
-    def respond(self, request: Request) -> Response:
-        answer = self.answers.get(request.path, Response(404, b""))
-        return answer if isinstance(answer, Response) else Response(200, answer)
-
-
 SITE = {"version": "0.19.5", "site_view": {"local_site": {"private_instance": False}}}
 NEW_SITE = {**SITE, "version": "1.0.0"}
 
@@ -255,7 +208,7 @@ def group(v4: bool, **changes: Any) -> dict[str, Any]:
     return {"id": 1, "name": "workbench", "removed": False, "deleted": False, "local": True, **address, **changes}
 
 
-def written(v4: bool, post: dict[str, Any], *comments: dict[str, Any]) -> Written:
+def written(v4: bool, post: dict[str, Any], *comments: dict[str, Any]) -> Fixed:
     """A post and its comments; `creator` and `view` in them change what stands beside, `counts` the counts."""
     api, later = ("v4", "_at") if v4 else ("v3", "")
 
@@ -281,13 +234,14 @@ def written(v4: bool, post: dict[str, Any], *comments: dict[str, Any]) -> Writte
     ]
     votes = {"score": 2, "upvotes": 3, "downvotes": 1, "comments": len(replies)}
     found = view("post", page, votes, {**post, "view": {"community": group(v4)}})
-    return Written(
+    return Fixed(
+        "lemmy",
         {
             f"/api/{api}/site": NEW_SITE if v4 else SITE,
             f"/api/{api}/post": {"post_view": found},
             f"/api/{api}/post/list": {"items" if v4 else "posts": [found], "next_page": None},
             f"/api/{api}/comment/list": {"items" if v4 else "comments": replies},
-        }
+        },
     )
 
 
@@ -354,7 +308,7 @@ def test_an_answer_of_another_shape_names_the_field(
     v4: bool, path: str, spoil: Callable[[Any], Any], says: str
 ) -> None:
     view = written(v4, {}, {})
-    spoil(view.answers[f"/api/{'v4' if v4 else 'v3'}/{path}"])
+    spoil(view.bodies[f"/api/{'v4' if v4 else 'v3'}/{path}"])
     with asking(view) as asked, pytest.raises(BadInput) as caught:
         asked.source.thread("workbench", "9")
     assert says in caught.value.message
@@ -371,25 +325,25 @@ def test_an_answer_of_another_shape_names_the_field(
 )
 def test_a_closed_or_foreign_community_is_told_apart(community: dict[str, Any], kind: type[Error], says: str) -> None:
     answer = {"community_view": {"community": group(False, **community)}}
-    error = refusal(Written({"/api/v3/site": SITE, "/api/v3/community": answer}))
+    error = refusal(Fixed("lemmy", {"/api/v3/site": SITE, "/api/v3/community": answer}))
     assert isinstance(error, kind)
     assert says in error.message
 
 
 def test_another_software_is_not_taken_for_lemmy() -> None:
-    nothing = refusal(Written({}))
+    nothing = refusal(Fixed("lemmy", {}))
     assert (nothing.exit_code, "does not answer like a Lemmy instance" in nothing.message) == (5, True)
     page = Response(200, "<!doctype html><html><title>Welcome</title></html>")
-    pages = refusal(Written({"/api/v4/site": page, "/api/v3/site": page}))
+    pages = refusal(Fixed("lemmy", {"/api/v4/site": page, "/api/v3/site": page}))
     assert (pages.exit_code, "web page" in pages.message) == (5, True)
     # A site that answers every unknown path with a page still speaks v3.
     view = written(False, {}, {})
-    view.answers["/api/v4/site"] = page
+    view.bodies["/api/v4/site"] = page
     with asking(view) as asked:
         assert len(asked.source.thread("workbench", "9").answers) == 1
-    guarded = refusal(Written({"/api/v4/site": Response(403, "<html>no</html>")}))
+    guarded = refusal(Fixed("lemmy", {"/api/v4/site": Response(403, "<html>no</html>")}))
     assert (guarded.exit_code, "a web page" in guarded.message) == (75, True)
-    guarded = refusal(Written({"/api/v4/site": Response(401, {"error": "not_logged_in"})}))
+    guarded = refusal(Fixed("lemmy", {"/api/v4/site": Response(401, {"error": "not_logged_in"})}))
     assert guarded.exit_code == 4
 
 
@@ -409,7 +363,7 @@ def test_another_software_is_not_taken_for_lemmy() -> None:
 )
 def test_only_the_word_of_lemmy_is_one_on_a_post(answer: Response, evidence: str) -> None:
     view = written(False, {}, {})
-    view.answers["/api/v3/post"] = answer
+    view.bodies["/api/v3/post"] = answer
     with asking(view) as asked:
         with pytest.raises(Unreadable) as unreadable:
             asked.source.thread("", "9")
@@ -433,7 +387,7 @@ def test_a_notice_is_no_text() -> None:
 
 def test_another_404_is_no_word_at_all() -> None:
     view = written(False, {}, {})
-    view.answers["/api/v3/post"] = Response(404, {"error": "rate_limit"})
+    view.bodies["/api/v3/post"] = Response(404, {"error": "rate_limit"})
     with asking(view) as asked, pytest.raises(BadInput):
         asked.source.thread("workbench", "9")
 
@@ -453,7 +407,7 @@ def test_a_count_that_is_off_does_not_make_a_thread_incomplete() -> None:
     with asking(written(False, {"counts": {"comments": 5}}, {})) as asked:
         thread = asked.source.thread("workbench", "9")
         assert (len(thread.answers), thread.missing) == (1, 0)
-        assert asked.paths().count("/api/v3/comment/list") == 2
+        assert asked.asked().count("/api/v3/comment/list") == 2
 
 
 def test_posts_of_another_community_stop_the_listing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from html import unescape
@@ -15,65 +15,29 @@ from shp_miner.forum.live import Community, LiveThread
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.nodebb import NodebbApi
-from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
 from shp_miner.platforms.items import Answer, Thread
-from shp_miner.sources.http import Http
 from shp_miner.sources.nodebb import LIMITS, NodeBB
 from shp_miner.sources.source import Gone, Listed, Unreadable
 
-from .web import FakeClock, walk
+from .web import Asked, Fixed, asking, grown, walk
 
 SITE = "forum.example"
 CATEGORY = "2/workbench"
 T0_MS = 1_709_287_200_000
 
 
-class Site:
+Site = Asked[NodeBB]
+
+
+def served(stack: ExitStack, community: Community, view: Any = "nodebb") -> Site:
     """A forum that is served, and the source that reads it."""
-
-    def __init__(self, stack: ExitStack, community: Community, view: Any = "nodebb", serve: str = "nodebb") -> None:
-        self.community, self.serve = community, serve
-        self.forum = stack.enter_context(Forum(community, [view]))
-        http = Http(self.forum.url(serve), limits=LIMITS, clock=FakeClock(), allow_private=True)
-        self.source = NodeBB(stack.enter_context(http), SITE)
-
-    def asked(self) -> list[str]:
-        return [request.path for request in self.forum.requests(self.serve)]
-
-    def walk(self, since: int | None = None) -> list[Listed]:
-        return walk(self.source, CATEGORY, since)
+    return stack.enter_context(asking(lambda http: NodeBB(http, SITE), LIMITS, view, community))
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
-
-
-def grown(threads: int) -> Community:
-    """A community with so many threads, long after the last."""
-    world = World(threads=threads)
-    return Community(name="workbench", world=world, now=world.observed_at)
-
-
-class Fixed:
+def fixed(stack: ExitStack, bodies: dict[str, Any]) -> Site:
     """A site that answers each path with the JSON it is told."""
-
-    platform = "nodebb"
-
-    def __init__(self, bodies: Mapping[str, Any]) -> None:
-        self.bodies = bodies
-
-    def respond(self, request: Request) -> Response:
-        found = self.bodies.get(request.path)
-        if found is None:
-            return Response(404, {"path": "/api", "loggedIn": False})
-        return found if isinstance(found, Response) else Response(200, found)
-
-
-def fixed(stack: ExitStack, bodies: Mapping[str, Any]) -> Site:
-    return Site(stack, grown(0), Fixed(bodies))
+    return served(stack, grown(0), Fixed("nodebb", bodies, Response(404, {"path": "/api", "loggedIn": False})))
 
 
 def post(pid: int, **changes: Any) -> dict[str, Any]:
@@ -113,9 +77,9 @@ def read(answers: list[Answer]) -> dict[str, tuple[int | None, str]]:
 
 
 def test_a_first_crawl_reads_all_threads_with_the_fewest_requests(stack: ExitStack) -> None:
-    site = Site(stack, grown(30))
+    site = served(stack, grown(30))
     assert site.source.verify("Workbench") == CATEGORY
-    listed = site.walk()
+    listed = walk(site.source, CATEGORY)[0]
     live = {thread.post_id: thread for thread in site.community.threads()}
     assert sorted(one.post_id for one in listed) == sorted(live)
     assert len(live) == 30
@@ -137,8 +101,8 @@ def test_a_first_crawl_reads_all_threads_with_the_fewest_requests(stack: ExitSta
 
 
 def test_later_only_what_is_new_or_answered_is_listed(stack: ExitStack) -> None:
-    site = Site(stack, grown(45))
-    first = site.walk()
+    site = served(stack, grown(45))
+    first = walk(site.source, CATEGORY)[0]
     assert len(first) == 45
     mark = max(one.changed_at for one in first)
     site.community.advance(3600)
@@ -147,7 +111,7 @@ def test_later_only_what_is_new_or_answered_is_listed(stack: ExitStack) -> None:
     site.community.vote(liked, up=5)
     asked = site.community.ask("Something new?", "Tell me.")
     before = len(site.asked())
-    assert sorted(one.post_id for one in site.walk(since=mark + 1)) == sorted([oldest, asked])
+    assert sorted(one.post_id for one in walk(site.source, CATEGORY, since=mark + 1)[0]) == sorted([oldest, asked])
     assert len(site.asked()) - before == 1
     # Votes move nothing: they are found when the thread is read again by its age.
     now = site.community.thread(liked)
@@ -156,7 +120,7 @@ def test_later_only_what_is_new_or_answered_is_listed(stack: ExitStack) -> None:
 
 
 def test_a_second_visit_shows_edits_votes_and_deletions(stack: ExitStack) -> None:
-    site = Site(stack, grown(5))
+    site = served(stack, grown(5))
     thread = max(site.community.threads(), key=lambda one: len(one.answers))
     first, second, third = [answer.answer_id for answer in thread.answers if answer.state == "live"][:3]
     before = {answer.answer_id: answer for answer in site.source.thread(CATEGORY, thread.post_id).answers}
@@ -180,7 +144,7 @@ def evidence(site: Site, post_id: str) -> str:
 
 
 def test_a_topic_that_is_not_there_is_missing_and_the_door_is_looked_at(stack: ExitStack) -> None:
-    site = Site(stack, grown(3))
+    site = served(stack, grown(3))
     post_id = site.community.threads()[0].post_id
     site.community.delete(post_id)
     assert evidence(site, post_id) == "missing"
@@ -191,7 +155,7 @@ def test_a_topic_that_is_not_there_is_missing_and_the_door_is_looked_at(stack: E
 
 @pytest.mark.parametrize("change", ["private", "banned"])
 def test_a_category_that_closes_is_not_taken_for_deletions(change: str, stack: ExitStack) -> None:
-    site = Site(stack, grown(3))
+    site = served(stack, grown(3))
     setattr(site.community, change, True)
     assert {evidence(site, thread.post_id) for thread in site.community.threads()} == {"closed"}
 
@@ -252,7 +216,7 @@ def test_a_check_for_robots_before_a_category_is_not_called_closed(stack: ExitSt
 
 
 def test_long_topics_come_page_by_page(stack: ExitStack) -> None:
-    site = Site(stack, Community(name="workbench", world=World(threads=0)))
+    site = served(stack, Community(name="workbench", world=World(threads=0)))
     post_id = site.community.ask("How?", "Say.")
     answers = []
     for number in range(50):
@@ -281,7 +245,7 @@ def test_posts_that_are_counted_and_not_handed_out_are_missing(stack: ExitStack)
     post_id = community.ask("How?", "Say.")
     for number in range(44):
         community.answer(post_id, f"Answer {number}.")
-    thread = Site(stack, community, Shrinking(community)).source.thread(CATEGORY, post_id)
+    thread = served(stack, community, Shrinking(community)).source.thread(CATEGORY, post_id)
     assert (len(thread.answers), thread.missing) == (39, 5)
 
 
@@ -297,7 +261,7 @@ def test_posts_that_are_counted_and_not_handed_out_are_missing(stack: ExitStack)
 def test_answers_of_another_shape_say_what_is_wrong(
     spoil: Callable[[], faults.Fault], says: str, stack: ExitStack
 ) -> None:
-    site = Site(stack, grown(2))
+    site = served(stack, grown(2))
     site.forum.faults.add(spoil())
     read_it = partial(site.source.thread, CATEGORY, site.community.threads()[0].post_id)
     ask: Callable[[], Any] = partial(site.source.verify, "2") if "NodeBB" in says else read_it
@@ -308,14 +272,14 @@ def test_answers_of_another_shape_say_what_is_wrong(
 
 @pytest.mark.parametrize("community", ["workbench", "2", "2/workbench"])
 def test_another_software_is_recognised(community: str, stack: ExitStack) -> None:
-    site = Site(stack, grown(2), "discourse", serve="discourse")
+    site = served(stack, grown(2), "discourse")
     with pytest.raises(BadInput, match=r"forum\.example does not answer like a NodeBB forum"):
         site.source.verify(community)
 
 
 @pytest.mark.parametrize(("asked", "requests"), [("2", 1), ("2/workbench", 1), ("WORKBENCH", 1)])
 def test_categories_are_found_by_id_or_slug(asked: str, requests: int, stack: ExitStack) -> None:
-    site = Site(stack, grown(2))
+    site = served(stack, grown(2))
     assert site.source.verify(asked) == CATEGORY
     assert len(site.asked()) == requests
 
@@ -351,7 +315,7 @@ def test_posts_that_slip_between_two_pages_are_read_again_or_counted(
     purges: tuple[int, ...], requests: int, missing: int, answered: bool, stack: ExitStack
 ) -> None:
     forum = Slipping(*purges, answered=answered)
-    site = Site(stack, grown(0), forum)
+    site = served(stack, grown(0), forum)
     thread = site.source.thread(CATEGORY, "7")
     assert len(site.asked()) == requests
     assert thread.missing == missing
@@ -367,12 +331,12 @@ def test_an_answer_between_two_pages_costs_no_second_reading(stack: ExitStack) -
                 self.pids.append(1001)
             return super().respond(request)
 
-    site = Site(stack, grown(0), Growing(answered=False))
+    site = served(stack, grown(0), Growing(answered=False))
     assert (len(site.source.thread(CATEGORY, "7").answers), len(site.asked())) == (45, 3)
 
 
 def test_unknown_ambiguous_and_private_categories(stack: ExitStack) -> None:
-    site = Site(stack, grown(2))
+    site = served(stack, grown(2))
     with pytest.raises(BadInput, match="no public category 'workbank'") as caught:
         site.source.verify("workbank")
     assert CATEGORY in caught.value.hint

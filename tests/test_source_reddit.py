@@ -24,7 +24,7 @@ from shp_miner.sources.reddit import Reddit
 from shp_miner.sources.reddit_praw import Credentials
 from shp_miner.sources.source import Unreadable
 
-from .web import CommunityClock
+from .web import CommunityClock, grown
 
 WORLD = World(threads=30, mean_readers=150)
 NOBODY = World(threads=0)
@@ -54,7 +54,7 @@ class Bench:
 
 @contextmanager
 def reddit(community: Community | None = None, view: Any = None, **options: Any) -> Iterator[Bench]:
-    community = community or Community(world=WORLD, now=WORLD.observed_at)
+    community = community or grown(WORLD)
     view = view or RedditApi(community)
     with Forum(community, [view]) as forum, ExitStack() as stack:
         yield Bench(stack, forum, view, **options)

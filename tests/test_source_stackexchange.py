@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -14,65 +13,32 @@ from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.forum import World
 from shp_miner.forum.live import Community, LiveAnswer, LiveThread
 from shp_miner.forum.serve.faults import backoff, changed_types, duplicated, html_login, reordered, too_many
-from shp_miner.forum.serve.message import Platform, Request, Response
-from shp_miner.forum.serve.server import Forum
+from shp_miner.forum.serve.message import Response
 from shp_miner.forum.serve.stackexchange import QUOTA, StackExchangeApi
 from shp_miner.platforms.items import Answer, Thread
-from shp_miner.sources.http import Http
 from shp_miner.sources.pace import MemoryClocks
-from shp_miner.sources.source import Listed, Source, Unreadable
+from shp_miner.sources.source import Unreadable
 from shp_miner.sources.stackexchange import LIMITS, StackExchange
 
-from .web import FakeClock
+from . import web
+from .web import Asked, FakeClock, Fixed, walk
 
 SITE = "workbench.stackexchange.com"
 WORLD = World(name="stackexchange", threads=30, mean_readers=200)
 ALL = WORLD.observed_at
 
 
-class Asked:
-    """A source, the forum it asks, and what was asked."""
-
-    def __init__(self, forum: Forum, http: Http, clock: FakeClock, key: str | None) -> None:
-        self.forum, self.http, self.clock, self._before = forum, http, clock, 0
-        self.source = StackExchange(http, SITE, key)
-
-    def new(self) -> list[Request]:
-        """What was asked since the last time."""
-        log = self.forum.requests("stackexchange")
-        new, self._before = log[self._before :], len(log)
-        return new
-
-    def long_waits(self) -> list[float]:
-        """Waits beyond the gaps that limits make, in seconds."""
-        return [round(seconds) for seconds in self.clock.slept if seconds > 2]
-
-
-@contextmanager
 def asking(
-    view: Platform, *, key: str | None = None, clocks: MemoryClocks | None = None, clock: FakeClock | None = None
-) -> Iterator[Asked]:
+    view: Any, *, key: str | None = None, clocks: MemoryClocks | None = None, clock: FakeClock | None = None
+) -> AbstractContextManager[Asked[StackExchange]]:
     community = getattr(view, "community", None) or Community(world=World(threads=1))
-    clock = clock or FakeClock(community.now.timestamp())
-    with (
-        Forum(community, [view]) as forum,
-        Http(forum.url("stackexchange"), limits=LIMITS, clock=clock, clocks=clocks, allow_private=True) as http,
-    ):
-        yield Asked(forum, http, clock, key)
+    clock = clock or FakeClock(community.now_s)
+    return web.asking(lambda http: StackExchange(http, SITE, key), LIMITS, view, community, clock=clock, clocks=clocks)
 
 
-def listed(source: Source, *, since: int | None = None, community: str = "all") -> tuple[list[Listed], int]:
-    """All pages of the listing from a time on, and how many there were."""
-    threads: list[Listed] = []
-    token: str | None = None
-    pages = 0
-    while True:
-        page = source.listing(community, since=since, token=token)
-        threads += page.threads
-        pages += 1
-        token = page.next
-        if token is None:
-            return threads, pages
+def long_waits(asked: Asked[StackExchange]) -> list[float]:
+    """Waits beyond the gaps that limits make, in seconds."""
+    return [round(seconds) for seconds in asked.clock.slept if seconds > 2]
 
 
 def live(real: LiveThread) -> dict[str, LiveAnswer]:
@@ -104,7 +70,7 @@ def test_a_first_crawl_reads_thirty_threads_in_six_requests() -> None:
     with asking(StackExchangeApi(community)) as asked:
         assert asked.source.verify("all") == SITE
         assert asked.source.verify("Workbench") == "workbench"
-        threads, pages = listed(asked.source)
+        threads, pages = walk(asked.source, "all")
         assert pages == 1
         times = [one.changed_at for one in threads]
         assert times == sorted(times)
@@ -132,14 +98,14 @@ def test_a_first_crawl_reads_thirty_threads_in_six_requests() -> None:
 def test_an_incremental_crawl_asks_from_the_cursor_on_and_meets_what_changed() -> None:
     community = Community(world=WORLD, now=ALL)
     with asking(StackExchangeApi(community)) as asked:
-        before, _ = listed(asked.source)
+        before, _ = walk(asked.source, "all")
         mark = before[-1].changed_at
         community.advance(3600)
         quiet = community.threads()[-1]
         community.answer(quiet.post_id, "late but new")
         new = community.ask("A new one", "How?")
         asked.new()
-        after, pages = listed(asked.source, since=mark)
+        after, pages = walk(asked.source, "all", since=mark)
         # Closed at the start: what stood at the cursor is listed again.
         assert [one.post_id for one in after] == [before[-1].post_id, quiet.post_id, new]
         assert pages == 1
@@ -226,9 +192,9 @@ def test_a_backoff_holds_for_its_method_only_and_outlives_the_process() -> None:
         asked.forum.faults.add(backoff(30), path="/2.3/questions", next=1)
         asked.source.listing("all", since=None, token=None)
         asked.source.threads("all", [community.threads()[0].post_id])
-        assert asked.long_waits() == []
+        assert long_waits(asked) == []
         asked.source.listing("all", since=None, token=None)
-        assert asked.long_waits() in ([29], [30])
+        assert long_waits(asked) in ([29], [30])
         asked.forum.faults.add(backoff(100), path="/2.3/questions", next=1)
         asked.source.listing("all", since=None, token=None)
         # The next process has another port here, so it is told under which name the clocks stand.
@@ -243,7 +209,7 @@ def test_a_throttle_is_waited_for_or_put_off_and_the_quota_is_for_a_day(caplog: 
     with asking(StackExchangeApi(community), key=key) as asked:
         asked.forum.faults.add(too_many("stackexchange", wait_s=20), next=2)
         assert len(asked.source.listing("all", since=None, token=None).threads) == 30
-        assert asked.long_waits() == [20, 20]
+        assert long_waits(asked) == [20, 20]
         asked.forum.faults.add(too_many("stackexchange", wait_s=60_000), next=1)
         with pytest.raises(TryLater) as later:
             asked.source.listing("all", since=None, token=None)
@@ -260,7 +226,7 @@ def test_a_throttle_is_waited_for_or_put_off_and_the_quota_is_for_a_day(caplog: 
         assert asked.http.requests == 1
 
 
-def refusal(view: Platform, community: str = "all", key: str | None = None) -> Error:
+def refusal(view: Any, community: str = "all", key: str | None = None) -> Error:
     with asking(view, key=key) as asked, pytest.raises(Error) as caught:
         asked.source.verify(community)
     return caught.value
@@ -277,18 +243,9 @@ def test_a_site_tag_or_key_that_is_none_is_a_sentence() -> None:
     assert (key.exit_code, "bad-key" in key.message + key.hint) == (4, False)
 
 
-class Written:
-    """Answers by path, as written here."""
-
-    platform: ClassVar[str] = "stackexchange"
-    always_gzip = True
-
-    def __init__(self, answers: dict[str, Any]) -> None:
-        self.answers = answers
-
-    def respond(self, request: Request) -> Response:
-        answer = self.answers[request.path]
-        return answer if isinstance(answer, Response) else Response(200, answer)
+def fixed(bodies: dict[str, Any]) -> Fixed:
+    """A view that is asked for nothing else."""
+    return Fixed("stackexchange", bodies, None, always_gzip=True)
 
 
 def question(**changes: Any) -> dict[str, Any]:
@@ -301,9 +258,9 @@ def answer(number: int, **changes: Any) -> dict[str, Any]:
     return {**shared, "answer_id": number, "is_accepted": False, **changes}
 
 
-def written(asked: dict[str, Any], *answers: dict[str, Any]) -> Written:
+def written(asked: dict[str, Any], *answers: dict[str, Any]) -> Fixed:
     asked = question(**{"answer_count": len(answers), **asked})
-    return Written(
+    return fixed(
         {
             "/2.3/questions/9": {"items": [asked], "has_more": False, "quota_remaining": 9},
             "/2.3/questions/9/answers": {"items": list(answers), "has_more": False, "quota_remaining": 9},
@@ -392,6 +349,6 @@ def test_faults_of_the_forum_do_not_change_what_is_read() -> None:
 )
 def test_the_numbers_of_the_api_become_exit_codes(number: int, name: str, kind: type[Error]) -> None:
     body = {"error_id": number, "error_name": name, "error_message": "with 127.0.0.1 in it"}
-    error = refusal(Written({"/2.3/questions": Response(400, body)}))
+    error = refusal(fixed({"/2.3/questions": Response(400, body)}))
     assert isinstance(error, kind)
     assert "127.0.0.1 in it" not in error.message

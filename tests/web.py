@@ -1,4 +1,4 @@
-"""A web site on this machine that answers from a script, and a clock that only moves when somebody waits."""
+"""Sites on this machine: one that answers from a script, embedded forums that sources read, and clocks for both."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from shp_miner.forum import World
 from shp_miner.forum.live import Community
+from shp_miner.forum.serve.message import Request, Response
+from shp_miner.forum.serve.server import Forum
+from shp_miner.sources.access import Access
+from shp_miner.sources.http import Clocks, Http
+from shp_miner.sources.limits import Limits
 from shp_miner.sources.source import Listed, Source
+
+Reads = TypeVar("Reads", bound=Source)
 
 #: 2026-01-01 14:02:58 UTC.
 START = 1767276178.0
@@ -117,29 +125,107 @@ def serve() -> Iterator[Site]:
         thread.join()
 
 
-class CommunityClock:
+class CommunityClock(FakeClock):
     """Time is an embedded community's; waiting lets it pass."""
 
     def __init__(self, community: Community) -> None:
+        super().__init__()
         self.community = community
-        self.waits: list[str] = []
 
     def now(self) -> float:
         return self.community.now_s
 
     def sleep(self, seconds: float, why: str) -> None:
-        self.waits.append(why)
+        super().sleep(seconds, why)
         self.community.advance(seconds)
 
 
-def walk(source: Source, community: str, since: int | None = None) -> list[Listed]:
-    """Every listed thread down to the first that is older than `since`, page after page."""
+# -- embedded forums and sources that read them ------------------------------------------------------------------------
+
+
+def grown(world: World | int, **options: Any) -> Community:
+    """A community in which everything has happened; a number is one of threads."""
+    world = World(threads=world) if isinstance(world, int) else world
+    return Community(world=world, now=world.observed_at, **options)
+
+
+@dataclass
+class Fixed:
+    """A view that answers each path with the JSON or the response it is told, and all others with `other`.
+
+    Without `other`, asking for one is a bug.
+    """
+
+    platform: str
+    bodies: dict[str, Any]
+    other: Response | None = field(default_factory=lambda: Response(404, b""))
+    always_gzip: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def respond(self, request: Request) -> Response:
+        self.asked.append(request.path)
+        found = self.bodies.get(request.path, self.other)
+        assert found is not None, request.path
+        return found if isinstance(found, Response) else Response(200, found)
+
+
+def access(forum: Forum, platform: str, clock: FakeClock | None = None) -> Access:
+    """What a source needs to ask a platform of an embedded forum, where time stands still."""
+    site = "workbench.stackexchange.com" if platform == "stackexchange" else "forum.example"
+    clock = clock or FakeClock(forum.community.now_s)
+    return Access(site=site, url=forum.url(platform), allow_private=True, clock=clock)
+
+
+class Asked(Generic[Reads]):
+    """An embedded forum, the source that reads it, and what was asked."""
+
+    def __init__(self, forum: Forum, platform: str, http: Http, source: Reads, clock: FakeClock) -> None:
+        self.forum, self.community, self.http, self.source, self.clock = forum, forum.community, http, source, clock
+        self._platform, self._before = platform, 0
+
+    def asked(self, since: int = 0) -> list[str]:
+        """The paths of all requests but the first `since`."""
+        return [request.path for request in self.forum.requests(self._platform)[since:]]
+
+    def new(self) -> list[Request]:
+        """What was asked since the last time."""
+        log = self.forum.requests(self._platform)
+        new, self._before = log[self._before :], len(log)
+        return new
+
+
+@contextmanager
+def asking(
+    source: Callable[[Http], Reads],
+    limits: Limits,
+    view: Any,
+    community: Community | None = None,
+    *,
+    clock: FakeClock | None = None,
+    clocks: Clocks | None = None,
+) -> Iterator[Asked[Reads]]:
+    """A source that reads a view (or a platform's own) of a community, without one the view's."""
+    community = community or getattr(view, "community", None) or Community(world=World(threads=1))
+    clock = clock or FakeClock()
+    platform = view if isinstance(view, str) else view.platform
+    with (
+        Forum(community, [view]) as forum,
+        Http(forum.url(platform), limits=limits, clock=clock, clocks=clocks, allow_private=True) as http,
+    ):
+        yield Asked(forum, platform, http, source(http), clock)
+
+
+def walk(source: Source, community: str, since: int | None = None) -> tuple[list[Listed], int]:
+    """Every listed thread, page after page, and how many pages that took.
+
+    Where the newest stand first, down to the first that is older than `since`; elsewhere the source begins there.
+    """
+    last = since if since is not None and source.order == "newest" else 0
     found: list[Listed] = []
-    token = None
+    token, pages = None, 0
     while True:
         page = source.listing(community, since=since, token=token)
         found += page.threads
-        token = page.next
-        old = since is not None and any(one.changed_at < since and not one.pinned for one in page.threads)
-        if token is None or old:
-            return [one for one in found if since is None or one.changed_at >= since]
+        token, pages = page.next, pages + 1
+        if token is None or any(one.changed_at < last and not one.pinned for one in page.threads):
+            return [one for one in found if one.changed_at >= last], pages

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from shp_miner.cli.options import FilePath, example
+from shp_miner.cli.options import FilePath, example, printing
 from shp_miner.cli.output import show, table
 from shp_miner.cli.saying import say
 
@@ -25,9 +25,7 @@ _SHOWN_CHARS = 70
     show_default=True,
     help="Seed of the simulated forum; another number makes another forum.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@printing
 def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
     """Try every step on a simulated forum: no network, no keys.
 

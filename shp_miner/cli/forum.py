@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shp_miner.cli.options import Duration, example
+from shp_miner.cli.options import Duration, example, printing
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
@@ -63,9 +63,7 @@ reaches the present; meanwhile people post, answer and vote.
     show_default=True,
     help="Port of the first platform; the others get the next ports. 0 takes free ports.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@printing
 def command(
     serve: bool,
     platforms: tuple[str, ...],

@@ -9,7 +9,7 @@ from typing import get_args
 
 import click
 
-from shp_miner.cli.options import DEFAULT_STORE, FilePath, example
+from shp_miner.cli.options import DEFAULT_STORE, FilePath, example, printing
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
@@ -44,9 +44,7 @@ from shp_miner.sources.table import ROWS
 )
 @click.option("--out", help="The export's folder. [data/COMMUNITY]")
 @click.option("--store", default=str(DEFAULT_STORE), show_default=True, help="The store's folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@printing
 def command(
     pipeline: Path,
     source: str | None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from shp_miner.cli.options import FilePath, example
+from shp_miner.cli.options import FilePath, example, printing
 from shp_miner.cli.output import progress, show, table
 from shp_miner.cli.saying import say
 
@@ -20,9 +20,7 @@ from shp_miner.cli.saying import say
 @click.option("--store", type=FilePath(), help="Check the rules on this store instead of simulating.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--workers", type=click.IntRange(min=1), help="Use at most N processes. [the number of cores]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@printing
 def command(
     out: Path,
     worlds: tuple[str, ...],

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TypeVar
 
 import click
 
-from shp_miner.rules.presets import PRESETS, Rule, length
+from shp_miner.rules.fields import PARAMETERS, Field
+from shp_miner.rules.presets import length
 from shp_miner.units import Duration as Length
 from shp_miner.units import Seconds
 from shp_miner.units import Size as Amount
@@ -95,24 +96,23 @@ def work(command: Command) -> Command:
     return command
 
 
-def common(command: Command) -> Command:
-    """Add --store, --json, --quiet and -v to a command."""
-    for option in reversed(
-        (
-            click.option(
-                "--store",
-                type=FilePath(),
-                default=DEFAULT_STORE,
-                show_default=True,
-                help="The store's folder.",
-            ),
-            click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines."),
-            click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
-            click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error."),
-        )
+def printing(command: Command) -> Command:
+    """Add --json, --quiet and -v to a command."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error."),
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines."),
     ):
         command = option(command)
     return command
+
+
+def common(command: Command) -> Command:
+    """Add --store, --json, --quiet and -v to a command."""
+    store = click.option(
+        "--store", type=FilePath(), default=DEFAULT_STORE, show_default=True, help="The store's folder."
+    )
+    return store(printing(command))
 
 
 def example(*lines: str) -> str:
@@ -122,61 +122,31 @@ def example(*lines: str) -> str:
 
 def rule_parameters(command: Command) -> Command:
     """Add an option for each parameter of a rule, with the default of `shp`; without it, the rule's value counts."""
-    for name, hint in reversed(get_type_hints(Rule, include_extras=True).items()):
-        if name not in ("name", "confounded"):
-            command = _rule_option(name, hint)(command)
+    for field in reversed(PARAMETERS.values()):
+        command = _rule_option(field)(command)
     return command
 
 
-def _rule_option(name: str, hint: object) -> Callable[[Command], Command]:
-    described, *_ = (meta for meta in get_args(hint)[1:] if getattr(meta, "description", None))
-    kind, flag = _option_type(name, hint)
-    shown = name.removesuffix("_s").replace("_", "-")
+def _rule_option(field: Field) -> Callable[[Command], Command]:
+    shown = field.key.replace("_", "-")
+    flag = field.kind is bool
     declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
-    default = getattr(PRESETS["shp"], name)
-    note = "" if default is None or flag else f" [{length(default) if name.endswith('_s') else default}]"
-    return click.option(declaration, name, type=kind, default=None, help=described.description + note)
+    default = length(field.default) if isinstance(field.default, Length) else field.default
+    note = "" if default is None or flag else f" [{default}]"
+    return click.option(declaration, field.name, type=_option_type(field), default=None, help=field.description + note)
 
 
-def _option_type(name: str, hint: object) -> tuple[_Type, bool]:
-    """The click type of a parameter, and whether it is a flag."""
-    inner = get_args(hint)[0]
-    parts = [_plain(part) for part in _members(inner)]
-    if name.endswith("_s"):
-        return Duration(), False
-    if datetime in parts:
-        return Moment(), False
-    if bool in parts:
-        return bool, True
-    choices = [value for part in _members(inner) if get_origin(part) is Literal for value in get_args(part)]
-    if choices:
-        return click.Choice(choices), False
-    bounds = [meta for part in (hint, *_members(inner)) for meta in getattr(part, "__metadata__", ())]
-    return _number(float in parts, bounds), False
-
-
-def _number(fraction: bool, bounds: Sequence[object]) -> _Type:
-    """Return the click type of a number; whole numbers have a lower bound at most."""
-    at_least, above, below = (
-        next((value for one in bounds if (value := getattr(one, name, None)) is not None), None)
-        for name in ("ge", "gt", "lt")
-    )
-    if not fraction:
-        return int if at_least is None else click.IntRange(min=at_least)
-    if above is not None or below is not None:
-        return click.FloatRange(min=above, max=below, min_open=True, max_open=True)
-    return float if at_least is None else click.FloatRange(min=at_least)
-
-
-def _members(hint: object) -> list[object]:
-    """The members of a union, or the one type."""
-    origin = get_origin(hint)
-    return (
-        list(get_args(hint))
-        if origin is not None and origin is not Literal and not hasattr(hint, "__metadata__")
-        else [hint]
-    )
-
-
-def _plain(hint: object) -> object:
-    return get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+def _option_type(field: Field) -> _Type:
+    """The click type of a parameter; whole numbers have a lower bound at most."""
+    if field.choices:
+        return click.Choice(field.choices)
+    if field.kind is Length:
+        return Duration()
+    if field.kind is datetime:
+        return Moment()
+    low = field.above if field.at_least is None else field.at_least
+    if low is None:
+        return field.kind
+    if field.kind is int:
+        return click.IntRange(min=int(low))
+    return click.FloatRange(low, field.below, min_open=field.at_least is None, max_open=True)

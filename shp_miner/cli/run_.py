@@ -10,7 +10,7 @@ import click
 
 from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
-from shp_miner.cli.options import Duration, FilePath, example
+from shp_miner.cli.options import Duration, FilePath, example, printing
 from shp_miner.cli.output import show, table
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
 @click.option("--dry-run", is_flag=True, help="Show the plan and its cost in requests; send none and change nothing.")
 @click.option("--max-seconds", type=Duration(), help="Override limits.max_seconds of the file (for example 20m).")
 @click.option("--max-requests", type=click.IntRange(min=0), help="Override limits.max_requests of the file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@printing
 @ended_by_sigterm()
 def command(
     pipeline: Path,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import click
 
-from shp_miner.cli.options import Duration, FilePath, example
+from shp_miner.cli.options import Duration, FilePath, example, printing
 from shp_miner.cli.output import show
 from shp_miner.cli.saying import say
 from shp_miner.units import written
@@ -53,9 +53,7 @@ class _Parts(TypedDict):
 @click.option("--as", "kind", type=click.Choice(KINDS), help="cron or systemd; default: cron if available.")
 @click.option("--install", is_flag=True, help="Install it for your user (as root with systemd: for the machine).")
 @click.option("--remove", is_flag=True, help="Remove the installed schedule.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@printing
 def command(
     pipeline: Path,
     every: float,

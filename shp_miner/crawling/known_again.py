@@ -15,9 +15,6 @@ from shp_miner.store import Store
 from shp_miner.store.lake import explained
 from shp_miner.store.snapshot import HashRange, Snapshot, in_order
 
-#: Rows looked at together: their ids and times take about 200 bytes each in memory.
-_ROWS_EACH = 500_000
-
 _THREAD = ("source", "site", "post_id")
 
 
@@ -35,7 +32,7 @@ def know_again(store: Store, state: CrawlState, now: int) -> int:
         theirs = pl.col("source").is_in(list(ROWS))
         if snapshot.scan("posts").filter(theirs).select("source").head(1).collect().is_empty():
             return 0
-        for part in snapshot.ranges(_ROWS_EACH):
+        for part in snapshot.ranges():
             posts = _items(snapshot, "posts", part, ["post_id"])
             answers = _items(snapshot, "answers", part, ["post_id", "answer_id"])
             answers = answers.join(posts.select(_THREAD), on=_THREAD, how="semi")

@@ -30,9 +30,6 @@ from shp_miner.store.forgotten_list import (
 from shp_miner.store.lake import TABLES, Store, explained
 from shp_miner.store.snapshot import HashRange, Snapshot, in_order
 
-#: Rows checked at a time: their ids and times take about 200 bytes each in memory.
-_ROWS_EACH = 500_000
-
 _GONE = pl.col("state").is_in(["deleted", "removed"])
 
 
@@ -50,7 +47,7 @@ def look_for_deletions(store: Store, *, now_us: int | None = None) -> int:
         snapshot = store.snapshot()
         now_us = time.time_ns() // 1000 if now_us is None else now_us
         look = _Look(snapshot, _before(store), store.path, now_us)
-        parts = snapshot.ranges(_ROWS_EACH)
+        parts = snapshot.ranges()
         found = [look.gone_with_text(name, part) for name in TABLES for part in parts]
         lines = _undoubted(pl.concat([pl.DataFrame(schema=LINE), *found]), store.path)
         if lines.height:

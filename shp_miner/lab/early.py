@@ -11,6 +11,7 @@ from msgspec import structs
 from shp_miner.lab.table import Table
 from shp_miner.lab.threads import KEY, Shares, Threads, side
 from shp_miner.rules.presets import DAY_S, PRESETS, Rule
+from shp_miner.units import rounded
 
 #: Ages of an answer, in seconds, at which its score is taken: the first reading made between so old and twice so old.
 AGES_S = (3600, DAY_S // 4, DAY_S, 3 * DAY_S, 7 * DAY_S, 30 * DAY_S)
@@ -53,7 +54,7 @@ def early_table(threads: Threads, seed: int) -> Table:
         found = _rows(threads, early, age_s, seed) if early.height else []
         rows += found
         if not found:
-            without.append(_length(age_s))
+            without.append(rounded(age_s, least=1))
     note = _NOTE
     if not readings.height:
         note = "Not possible: no answer of the store was read more than once."
@@ -101,10 +102,10 @@ def _rows(threads: Threads, early: pl.DataFrame, age_s: int, seed: int) -> list[
         tied[name] = pairs.height - later.pairs(name)
     if not any(later.pairs(name) for name in tied):
         return []
-    median = _length(float(np.median(early["last_s"].to_numpy())))
+    median = rounded(float(np.median(early["last_s"].to_numpy())), least=1)
     return [
         [
-            _length(age_s),
+            rounded(age_s, least=1),
             name,
             later.pairs(name) + tied[name],
             later.threads(name),
@@ -123,9 +124,3 @@ def _rows(threads: Threads, early: pl.DataFrame, age_s: int, seed: int) -> list[
 def _read_at(rule: Rule, age_s: int) -> Rule:
     """The rule for scores read at the same age and not at the same time."""
     return structs.replace(rule, max_read_gap_s=math.inf, min_score_age_s=min(rule.min_score_age_s, age_s))
-
-
-def _length(seconds: float) -> str:
-    """Seconds as people write them."""
-    hours = seconds / 3600
-    return f"{hours:.0f} h" if hours < 24 else f"{hours / 24:.0f} d"

@@ -11,19 +11,17 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest
 from shp_miner.pipeline.keys import CredentialKeys, ForgetKeys, Pipeline
+from shp_miner.rules.fields import PARAMETERS, fields
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.sources.table import ROWS
 from shp_miner.units import Duration, Seconds, Size
-
-#: Keys of a rule that only a preset sets.
-_NOT_SET = ("name", "confounded")
 
 _SEE = "docs/pipelines.md lists the values of each key."
 
@@ -97,15 +95,11 @@ def rule_of(*tables: Mapping[str, Any]) -> Rule:
         raise UsageError(f"its name is {name!r}, not a string.", "")
     values = {}
     for key, value in merged.items():
-        parameter = RULE_KEYS.get(key)
-        if parameter is None:
-            raise UsageError(f"there is no key {key!r}.", nearest(key, ["name", *RULE_KEYS]))
-        values[parameter] = float(Duration.parse(value)) if parameter.endswith("_s") else _with_zone(value)
+        if key not in PARAMETERS:
+            raise UsageError(f"there is no key {key!r}.", nearest(key, ["name", *PARAMETERS]))
+        parameter = PARAMETERS[key]
+        values[parameter.name] = float(Duration.parse(value)) if parameter.kind is Duration else _with_zone(value)
     return preset(name, **values)
-
-
-#: The keys of [rule] and the parameters they set: lengths of time drop the unit, as the command's options do.
-RULE_KEYS = {name.removesuffix("_s"): name for name in Rule.__struct_fields__ if name not in _NOT_SET}
 
 
 def _with_zone(value: Any) -> Any:
@@ -134,22 +128,16 @@ def credentials(pipeline: Pipeline, environment: Mapping[str, str] = os.environ)
 # -- inside ----------------------------------------------------------------------------------------------------------
 
 
-def struct_in(hint: Any) -> type[Struct] | None:
-    """Return the struct of a table or of a list of tables; None for a plain value."""
-    parts = [hint, *get_args(hint)]
-    return next((part for part in parts if isinstance(part, type) and issubclass(part, Struct)), None)
-
-
 def _known(data: Any, struct: type[Struct], where: str, path: str = "") -> None:
     """Raise BadInput for a key that `struct` does not have; the hint names the nearest key."""
     if not isinstance(data, Mapping):
         return  # the conversion says so
-    fields = {one.encode_name: one for one in msgspec.structs.fields(struct)}
+    there = fields(struct)
     for key, value in data.items():
-        if key not in fields:
+        if key not in there:
             place = f"[{path}] has" if path else "there is"
-            raise BadInput(f"{where}: {place} no key {key!r}.", nearest(key, fields))
-        inner = struct_in(fields[key].type)
+            raise BadInput(f"{where}: {place} no key {key!r}.", nearest(key, there))
+        inner = there[key].table
         if inner is not None:
             for number, one in enumerate(value if isinstance(value, list) else [value], 1):
                 many = f".{number}" if isinstance(value, list) else ""
@@ -198,8 +186,8 @@ def _fits(pipeline: Pipeline, where: str) -> None:
 
 def _brackets(data: Mapping[str, Any]) -> str:
     """Return a hint if a list of tables is written as a single table, else ""."""
-    lists = [one.encode_name for one in msgspec.structs.fields(Pipeline) if get_origin(one.type) is list]
-    wrong = next((name for name in lists if isinstance(data.get(name), Mapping)), None)
+    lists = (key for key, field in fields(Pipeline).items() if field.many)
+    wrong = next((key for key in lists if isinstance(data.get(key), Mapping)), None)
     return f"Write [[{wrong}]] with two brackets: a file may have several." if wrong else ""
 
 
@@ -226,17 +214,9 @@ def _choices(place: str, reason: str) -> str:
     if wrong is None:
         return ""
     table, *keys = [part for part in place.rstrip(": ").split(".") if not part.isdigit()]
-    fields = {one.encode_name: one.type for one in msgspec.structs.fields(Pipeline)}
-    struct = struct_in(fields[table])
+    struct = fields(Pipeline)[table].table
     assert struct is not None
-    hint = next(one.type for one in msgspec.structs.fields(struct) if one.encode_name == keys[-1])
-    return nearest(wrong[1], _literals(hint))
-
-
-def _literals(hint: Any) -> list[str]:
-    if get_origin(hint) is Literal:
-        return list(get_args(hint))
-    return [value for part in get_args(hint) if not isinstance(part, Meta | str) for value in _literals(part)]
+    return nearest(wrong[1], fields(struct)[keys[-1]].choices)
 
 
 def _at(pipeline: Pipeline, folder: Path) -> Pipeline:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from datetime import date, datetime
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from shp_miner.pipeline.config import RULE_KEYS, struct_in
 from shp_miner.pipeline.keys import Pipeline
-from shp_miner.rules.presets import PRESETS, Rule
+from shp_miner.rules.fields import PARAMETERS, Field, fields
+from shp_miner.rules.presets import PRESETS
 from shp_miner.units import Duration, Seconds, Size, written
 
 
@@ -26,93 +25,64 @@ class Key(Struct, frozen=True):
     description: str
 
 
+#: The types of values in words.
+_KINDS = {
+    str: "string", bool: "true or false", int: "whole number", float: "number", dict: "table", datetime: "time",
+    Duration: "duration", Seconds: "duration", Size: "size",
+}  # fmt: skip
+
 #: Examples for keys of [rule] that have no default to show.
 _RULE_EXAMPLES = {
-    "min_post_score": "5",
-    "keep_edited_posts": "true",
-    "since": "2022-01-01",
-    "until": "2023-01-01",
-    "min_answer_score": "1",
-    "observe_at": '"2d"',
-    "max_apart": '"1h"',
-    "min_ratio": "2.0",
-    "min_confidence": "0.8",
-    "max_pairs_per_post": "5",
+    "min_post_score": 5,
+    "keep_edited_posts": True,
+    "since": date(2022, 1, 1),
+    "until": date(2023, 1, 1),
+    "min_answer_score": 1,
+    "observe_at": "2d",
+    "max_apart": "1h",
+    "min_ratio": 2.0,
+    "min_confidence": 0.8,
+    "max_pairs_per_post": 5,
 }
 
 
 def tables() -> dict[str, str]:
     """Return the description of each table of the file, by its heading; "" is the top."""
     found = {"": "The top of the file."}
-    for one in msgspec.structs.fields(Pipeline):
-        inner = struct_in(one.type)
-        heading = f"[[{one.encode_name}]]" if get_origin(one.type) is list else f"[{one.encode_name}]"
-        if inner is not None:
-            found[heading] = (inner.__doc__ or "").strip()
-        elif one.encode_name == "rule":
-            found[heading] = "The rule that prefers one of two answers, and its parameters."
+    for field in fields(Pipeline).values():
+        if field.table is not None:
+            found[_heading(field)] = (field.table.__doc__ or "").strip()
+        elif field.key == "rule":
+            found["[rule]"] = "The rule that prefers one of two answers, and its parameters."
     return found
 
 
 def reference() -> list[Key]:
     """Return every key of the file, in order."""
     keys = []
-    for name, hint in get_type_hints(Pipeline, include_extras=True).items():
-        shown = {"sources": "source", "imports": "import", "exports": "export"}.get(name, name)
-        inner = struct_in(hint)
-        if inner is not None:
-            table = f"[[{shown}]]" if get_origin(hint) is list else f"[{shown}]"
-            keys += list(_keys_of(inner, table))
-        elif name == "rule":
+    for field in fields(Pipeline).values():
+        if field.table is not None:
+            keys += [_key(_heading(field), inner, inner.example) for inner in fields(field.table).values()]
+        elif field.key == "rule":
             keys.append(Key("[rule]", "name", "one of " + ", ".join(PRESETS), '"shp"', '"calibrated"', "The rule."))
-            keys += list(_rule_reference())
+            keys += [_key("[rule]", inner, _RULE_EXAMPLES.get(inner.key)) for inner in PARAMETERS.values()]
         else:
-            keys.append(_key("", shown, hint, getattr(Pipeline(), name)))
+            keys.append(_key("", field, field.example))
     return keys
 
 
-def _keys_of(struct: type[Struct], table: str) -> Iterator[Key]:
-    defaults = {one.name: one for one in msgspec.structs.fields(struct)}
-    for name, hint in get_type_hints(struct, include_extras=True).items():
-        one = defaults[name]
-        default = one.default_factory() if callable(one.default_factory) else one.default
-        yield _key(table, name, hint, default)
+def _heading(field: Field) -> str:
+    return f"[[{field.key}]]" if field.many else f"[{field.key}]"
 
 
-def _rule_reference() -> Iterator[Key]:
-    shp = PRESETS["shp"]
-    for key, parameter in RULE_KEYS.items():
-        hint = get_type_hints(Rule, include_extras=True)[parameter]
-        described = next(meta.description for meta in hint.__metadata__ if getattr(meta, "description", None))
-        default = getattr(shp, parameter)
-        if parameter.endswith("_s"):
-            kind, default = "duration", None if default is None else Duration(default)
-        else:
-            kind = _type(hint)
-        yield Key("[rule]", key, kind, _toml(default), _RULE_EXAMPLES.get(key, ""), described)
+def _key(table: str, field: Field, example: Any) -> Key:
+    return Key(table, field.key, _type(field), _toml(field.default), _toml(example), field.description)
 
 
-def _key(table: str, name: str, hint: Any, default: Any) -> Key:
-    metas = [meta for meta in getattr(hint, "__metadata__", ()) if getattr(meta, "description", None)]
-    example = _toml(metas[0].examples[0])
-    return Key(table, name, _type(hint), _toml(default), example, metas[0].description)
-
-
-def _type(hint: Any) -> str:
-    if hasattr(hint, "__metadata__"):
-        return _type(get_args(hint)[0])
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_type(part) for part in get_args(hint) if part is not type(None))
-    if origin is Literal:
-        return "one of " + ", ".join(get_args(hint))
-    if origin is list:
-        part = _type(get_args(hint)[0])
-        return f"list out of {part.removeprefix('one of ')}" if part.startswith("one of ") else f"list of {part}s"
-    if origin is dict:
-        return "table"
-    names = {str: "string", bool: "true or false", int: "whole number", float: "number", Seconds: "duration"}
-    return names.get(hint, getattr(hint, "__name__", "time").lower().replace("datetime", "time"))
+def _type(field: Field) -> str:
+    if field.choices:
+        return ("list out of " if field.many else "one of ") + ", ".join(field.choices)
+    return f"list of {_KINDS[field.kind]}s" if field.many else _KINDS[field.kind]
 
 
 def _toml(value: Any) -> str:

@@ -21,6 +21,9 @@ SCHEMAS = {"posts": frame_schema(POST), "answers": frame_schema(ANSWER)}
 
 _FILE_COLUMNS = {"path": pl.String, "rows": pl.Int64, "bytes": pl.Int64, "lowest": pl.Int64, "highest": pl.Int64}
 
+#: Rows of which ids and times are looked at together: they take about 200 bytes each in memory.
+ROWS_EACH = 500_000
+
 _POST_KEY = ("thread_hash", "site", "post_id")
 _ANSWER_KEY = (*_POST_KEY, "answer_id")
 
@@ -114,7 +117,7 @@ class Snapshot:
         }
         return added
 
-    def ranges(self, rows_each: int, within: Within = EVERYWHERE) -> list[HashRange]:
+    def ranges(self, rows_each: int = ROWS_EACH, within: Within = EVERYWHERE) -> list[HashRange]:
         """Equal parts of the hash space, of about `rows_each` rows: hashes are uniform, so the parts are too.
 
         Rows outside of `within` do not count. Fewer parts are read faster, since a part's ends cut row groups.
