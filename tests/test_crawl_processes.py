@@ -40,7 +40,7 @@ PROCESSES.set_forkserver_preload(
 
 @dataclass
 class Timed:
-    """A platform that notes when it was asked for which threads. With `most` it answers so many requests and no more."""
+    """A platform that notes when it was asked for which threads. It answers `most` requests, if set, and no more."""
 
     views: tuple[Platform, ...]
     platform: ClassVar[str] = "timed"
