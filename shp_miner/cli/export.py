@@ -167,4 +167,6 @@ def _waiting(path: Path) -> list[str]:
         return []
     with suppress(Error, OSError):  # the store is in use or read-only: `status` reports the open request
         purge(store)
-    return [f"A forget request is not finished yet: it has not reached {one.path}. {one.why}" for one in waiting(store)]
+    return [
+        f"A forget request is not finished yet: it has not reached {copy.path}. {copy.why}" for copy in waiting(store)
+    ]

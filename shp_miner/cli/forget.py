@@ -94,12 +94,14 @@ def command(
         complete(store)
 
     def people() -> None:
-        rows = [(name, one.items, one.rows, one.files) for name, one in done.tables.items()]
+        rows = [(name, counts.items, counts.rows, counts.files) for name, counts in done.tables.items()]
         title = "Would be removed from" if dry_run else "Removed from"
         table(f"{title} {store}", ("table", "items", "observations", "files rewritten"), rows)
         if done.exports:
             table(
-                "Exports", ("folder", "outcome", "reason"), [(one.path, one.outcome, one.why) for one in done.exports]
+                "Exports",
+                ("folder", "outcome", "reason"),
+                [(export.path, export.outcome, export.why) for export in done.exports],
             )
             say(_beyond(done.exports))
         if not dry_run:
@@ -109,9 +111,9 @@ def command(
     if done.unknown:
         after = "" if dry_run else " Later imports and crawls will leave them out."
         say(f"Not found in the store: {done.unknown:,} of the given authors and ids.{after}", err=True)
-    waits = [one for one in done.exports if one.open]
-    for one in waits:
-        say(f"! {one.path}: {one.why} {one.hint}", err=True)
+    waits = [export for export in done.exports if export.open]
+    for export in waits:
+        say(f"! {export.path}: {export.why} {export.hint}", err=True)
     if dry_run or not waits:
         return 0
     say(f"A forget request is not finished yet: {counted(len(waits), 'export')} not reached.", err=True)
@@ -134,7 +136,7 @@ def _caches(exports: Sequence[ExportDone]) -> list[Path]:
 
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
     cache = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
-    names = {name for one in exports for name in (Path(one.path).name, *FORMATS, "parquet")}
+    names = {name for export in exports for name in (Path(export.path).name, *FORMATS, "parquet")}
     # As `datasets` makes them of the names of folders.
     folders = {re.sub(r"([A-Z]+)([A-Z][a-z])|([a-z\d])(?=[A-Z])", r"\1\3_\2", name).lower() for name in names}
     return [cache / name for name in sorted(folders) if (cache / name).is_dir()]

@@ -135,7 +135,7 @@ def _import(
     tally = done.tally
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
     show(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
-    for sentence in [*_passed(tally), *(one.sentence() for one in [*tally.damages, *tally.examples])]:
+    for sentence in [*_passed(tally), *(damage.sentence() for damage in [*tally.damages, *tally.examples])]:
         say(sentence, err=True)
     if not tally.complete:
         for sentence in [_incomplete(tally.lost, len(tally.damages)), *tally.hints]:

@@ -60,8 +60,8 @@ def command(
     tables = write_report(out, results, charts)
 
     def people() -> None:
-        for one in tables[:2]:
-            table(one.title, one.columns, one.shown())
+        for report_table in tables[:2]:
+            table(report_table.title, report_table.columns, report_table.shown())
         say(f"More measures: {out / 'lab.md'}. This is a simulation; docs/lab.md lists its assumptions.")
 
     show(to_dict(results), people, as_json=as_json, quiet=quiet)
@@ -87,11 +87,16 @@ def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) 
         tables = check_store(store, out, seed=seed, advance=advance)
 
     def people() -> None:
-        for one in tables:
-            if one.rows:
-                table(one.title, one.columns, one.shown())
+        for report_table in tables:
+            if report_table.rows:
+                table(report_table.title, report_table.columns, report_table.shown())
             else:
-                say(one.title, "", f" {one.note}", "")
+                say(report_table.title, "", f" {report_table.note}", "")
         say(f"How to read these: {out / 'checks.md'}. None proves that a label is right; see docs/real-checks.md.")
 
-    show({"out": str(out), "tables": [one.to_dict() for one in tables]}, people, as_json=as_json, quiet=quiet)
+    show(
+        {"out": str(out), "tables": [report_table.to_dict() for report_table in tables]},
+        people,
+        as_json=as_json,
+        quiet=quiet,
+    )

@@ -67,7 +67,7 @@ def command(
         log.log(
             level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}
         )
-    steps = [(one.step, one.about, one.said, one.exit_code) for one in ran.steps]
+    steps = [(step.step, step.about, step.said, step.exit_code) for step in ran.steps]
     data = msgspec.to_builtins(ran)
     show(
         data, lambda: table(f"Ran {pipeline}", ("step", "what", "outcome", "code"), steps), as_json=as_json, quiet=quiet
@@ -92,7 +92,7 @@ def _planned(read: Pipeline, pipeline: Path, only: tuple[str, ...], *, as_json: 
     from shp_miner.pipeline.plan import plan, require_credentials
 
     found = plan(read, only=only)
-    rows = [(one.step, one.about, one.would, one.requests) for one in found]
+    rows = [(part.step, part.about, part.would, part.requests) for part in found]
     data = {"pipeline": str(pipeline), "store": read.store, "steps": msgspec.to_builtins(found)}
     columns = ("step", "what", "would", "requests")
     show(data, lambda: table(f"{pipeline} would", columns, rows), as_json=as_json, quiet=quiet)

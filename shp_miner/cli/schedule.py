@@ -84,7 +84,9 @@ def command(
 
     read = config.read(pipeline)
     bound = interval.check(read, every, os.environ)
-    kinds = [kind] if kind else next(([one] for one, name in _programs() if programs.there(name)), list(KINDS))
+    kinds = (
+        [kind] if kind else next(([scheduler] for scheduler, name in _programs() if programs.there(name)), list(KINDS))
+    )
     if "cron" in kinds and cron.expression(every, 0) is None:
         nearest = written(interval.nearest(every, bound))
         raise UsageError(
@@ -94,10 +96,10 @@ def command(
     if install and len(kinds) > 1:
         raise UsageError("Neither `crontab` nor `systemctl` is installed.", "Install cron, or leave --install out.")
     job = schedule.job(pipeline, read, every, socket.gethostname())
-    parts = {one: _parts(one, job) for one in kinds}
+    parts = {scheduler: _parts(scheduler, job) for scheduler in kinds}
     notes = [
         *interval.notes(read, every, os.environ),
-        *(note for one in kinds for note in _credentials(one, job)),
+        *(note for scheduler in kinds for note in _credentials(scheduler, job)),
     ]
     data = {
         "pipeline": str(job.pipeline),
@@ -178,8 +180,8 @@ def _remove(pipeline: Path, kind: str | None, *, as_json: bool, quiet: bool) -> 
     from shp_miner.schedule import programs
 
     path = schedule.absolute(pipeline)
-    places = [kind] if kind else [one for one, name in _programs() if programs.there(name)]
-    removed = [one for one in places if _take_away(one, path)]
+    places = [kind] if kind else [scheduler for scheduler, name in _programs() if programs.there(name)]
+    removed = [scheduler for scheduler in places if _take_away(scheduler, path)]
     said = f"Removed from {' and '.join(removed)}." if removed else f"No schedule was installed for {path}."
     show({"pipeline": str(path), "removed": removed}, lambda: say(said), as_json=as_json, quiet=quiet)
     return 0

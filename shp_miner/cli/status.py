@@ -58,20 +58,26 @@ def _people(found: Status) -> None:
         return "-" if microseconds is None else ago(moment(microseconds))
 
     runs = [
-        (one.pipeline, ago(one.started_at), _took(one), one.outcome, one.exit_code, *one.counts.values())
-        for one in found.runs
+        (run.pipeline, ago(run.started_at), _took(run), run.outcome, run.exit_code, *run.counts.values())
+        for run in found.runs
     ]
     if runs:
         table("Last runs", ("pipeline", "started", "took", "outcome", "code", *found.runs[0].counts), runs)
     crawled = [
-        (one.source, one.site, one.community, at(one.complete_to), *(getattr(one, name) for name in _THREADS))
-        for one in found.cursors
+        (
+            cursor.source,
+            cursor.site,
+            cursor.community,
+            at(cursor.complete_to),
+            *(getattr(cursor, name) for name in _THREADS),
+        )
+        for cursor in found.cursors
     ]
     if crawled:
         columns = ("source", "site", "community", "complete to", *(name.replace("_", " ") for name in _THREADS))
         table("Crawled", columns, crawled)
     if found.given_up_last:
-        rows = [(one.post_id, one.community, one.site, at(one.since), one.error) for one in found.given_up_last]
+        rows = [(seen.post_id, seen.community, seen.site, at(seen.since), seen.error) for seen in found.given_up_last]
         title = f"Given up, the last {len(rows)} of {found.given_up:,}"
         table(title, ("thread", "community", "site", "failing since", "reason"), rows)
     tables = []
@@ -87,14 +93,14 @@ def _people(found: Status) -> None:
     if not found.wrong:
         say(f"No problem has lasted longer than {rounded(found.stale_s)}.")
     else:
-        say(f"Problems, exit code 3: {', '.join(one.what for one in found.wrong)}.")
+        say(f"Problems, exit code 3: {', '.join(problem.what for problem in found.wrong)}.")
 
 
 def _now(
     found: Status, ago: Callable[[datetime | None], str], at: Callable[[int | None], str]
 ) -> list[tuple[str, str]]:
-    def thread(one: ThreadSeen | None) -> str:
-        return "-" if one is None else f"{one.post_id} of {one.community} ({one.site}), since {at(one.since)}"
+    def thread(seen: ThreadSeen | None) -> str:
+        return "-" if seen is None else f"{seen.post_id} of {seen.community} ({seen.site}), since {at(seen.since)}"
 
     going, failing = found.running, found.failing_longest
     return [

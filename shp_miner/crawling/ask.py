@@ -108,14 +108,14 @@ class Asking:
         with self._guarded(f"{len(post_ids) + len(answer_ids)} items") as lost:
             found = self._source.again(post_ids, answer_ids)
             asked_posts, asked_answers = set(post_ids), set(answer_ids)
-            posts = [one for one in found.posts if one.post_id in asked_posts]
-            answers = [one for one in found.answers if (one.post_id, one.answer_id) in asked_answers]
+            posts = [post for post in found.posts if post.post_id in asked_posts]
+            answers = [answer for answer in found.answers if (answer.post_id, answer.answer_id) in asked_answers]
             whole = not lost
             return Seen(
                 self._usable(origin, posts),
                 self._usable(origin, answers),
-                {one.post_id: one.state for one in posts},
-                {(one.post_id, one.answer_id): one.state for one in answers},
+                {post.post_id: post.state for post in posts},
+                {(answer.post_id, answer.answer_id): answer.state for answer in answers},
                 whole,
             )
 
@@ -165,7 +165,7 @@ class Asking:
             lose("other_thread")
         thread.answers = self._usable(origin, own)
         kept = {answer.answer_id for answer in thread.answers}
-        thread.unusable = {one.answer_id: one.state for one in own if one.answer_id not in kept}
+        thread.unusable = {answer.answer_id: answer.state for answer in own if answer.answer_id not in kept}
         return thread
 
     def _usable(self, origin: Origin, items: Sequence[AnItem]) -> list[AnItem]:

@@ -177,7 +177,7 @@ class Doubtful:
 
     def _braked(self) -> bool:
         """Whether more is gone at once than is believed without another look."""
-        new = [one for one in self._doubts.values() if one.against not in CLOSED and self._was_read(one)]
+        new = [doubt for doubt in self._doubts.values() if doubt.against not in CLOSED and self._was_read(doubt)]
         threads = sum(doubt.whole for doubt in new)
         return _too_many(threads, self._threads, FEW_THREADS) or _too_many(len(new) - threads, self._items, FEW_ITEMS)
 
@@ -227,7 +227,7 @@ class Doubtful:
             some = doubts[start : start + _HELD]
             hide(
                 self._store,
-                [ForgottenItem(self._origin.site, one.post_id, one.answer_id) for one in some],
+                [ForgottenItem(self._origin.site, doubt.post_id, doubt.answer_id) for doubt in some],
                 self._noted_at(),
             )
             self._state.doubts.hid(self._origin, some)

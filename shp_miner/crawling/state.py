@@ -290,11 +290,13 @@ class CrawlState(Queues):
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
         with transaction(self._database):
-            for one in answer_ids:
-                if one is None:
+            for answer_id in answer_ids:
+                if answer_id is None:
                     self._database.execute(f"UPDATE threads SET post_gone = 1 WHERE {where}", key)
                 else:
-                    self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", (*key, one))
+                    self._database.execute(
+                        f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", (*key, answer_id)
+                    )
 
     def failed(self, origin: Origin, post_id: str, error: str, retry_at: int, now: int) -> None:
         """Schedule a thread for a later retry. `error` contains no name of a person and no secret."""
@@ -359,8 +361,15 @@ class CrawlState(Queues):
         self._database.executemany(
             "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [
-                (origin.source, origin.site, one.post_id, one.answer_id, one.created_at, int(one.state != "live"))
-                for one in answers
+                (
+                    origin.source,
+                    origin.site,
+                    answer.post_id,
+                    answer.answer_id,
+                    answer.created_at,
+                    int(answer.state != "live"),
+                )
+                for answer in answers
             ],
         )
 

@@ -56,7 +56,12 @@ class Imported(Struct):
         """Return a line that reports how many files were imported."""
         kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items())) or "nothing"
         lost = f", {counted(self.tally.lost, 'record')} could not be used" if self.tally.lost else ""
-        told = [*(one.sentence() for one in self.tally.damages), *self.tally.passed, *self.tally.hints, self.missing]
+        told = [
+            *(damage.sentence() for damage in self.tally.damages),
+            *self.tally.passed,
+            *self.tally.hints,
+            self.missing,
+        ]
         about = " ".join(filter(None, told))
         return ". ".join(filter(None, [f"{kept} of {counted(files, 'file')}{lost}", about]))
 
@@ -138,7 +143,7 @@ def matching(patterns: list[str]) -> list[Path]:
 
 def state_of_files(path: Path) -> str:
     """Return a value that changes when the file, or any file in a folder, has changed since its import."""
-    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    files = sorted(inside for inside in path.rglob("*") if inside.is_file()) if path.is_dir() else [path]
     sizes = []
     for file in files:
         with suppress(FileNotFoundError):
@@ -208,13 +213,13 @@ def import_jobs(whole: ImportJob, workers: int, tally: Tally) -> tuple[list[Impo
     # What is wrong with any file is said before the first is read, and only once what is passed over in a folder.
     files = [file for file, _ in dump_files(whole.paths, tally)]
     whole = structs.replace(whole, paths=files)
-    each = max((_window(file) for file in files), default=0) + _WORKER_BYTES
+    worker_bytes = max((_window(file) for file in files), default=0) + _WORKER_BYTES
     # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
     readers = workers if whole.options.get("communities") else workers // 2
     if readers <= 1 or all(file.stat().st_size < _SHARED_FILE_BYTES for file in files):
-        return [whole], each
+        return [whole], worker_bytes
     largest_first = sorted(files, key=lambda path: -path.stat().st_size)
-    return [structs.replace(whole, paths=[file]) for file in largest_first], each
+    return [structs.replace(whole, paths=[file]) for file in largest_first], worker_bytes
 
 
 def reader(kind: str) -> Reader:

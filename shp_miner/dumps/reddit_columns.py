@@ -144,7 +144,7 @@ def _notices(raw: pl.DataFrame, column: str) -> pl.Expr:
     text = pl.col(column)
     marked = text.str.contains("[", literal=True) | text.str.contains("(?i)removed by")
     few = raw.filter((text.str.len_chars() <= LONGEST) & marked)[column].unique()
-    found = {one: gone for one in few if (gone := notice("reddit", one))}
+    found = {body: gone for body in few if (gone := notice("reddit", body))}
     if not found:
         return pl.lit(None, pl.String)
     return text.replace_strict(found, default=None, return_dtype=pl.String)

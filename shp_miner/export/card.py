@@ -68,9 +68,9 @@ def _front_matter(shards: Sequence[Shard], rows: int, licenses: Sequence[str]) -
     for shard in shards:
         for name in (ALL, shard.config):
             configs.setdefault(name, {}).setdefault(shard.split, []).append(shard.path)
-    one = licenses[0].lower().replace(" ", "-") if len(licenses) == 1 else ""
+    license_name = licenses[0].lower().replace(" ", "-") if len(licenses) == 1 else ""
     content = "".join(shard.sha256 for shard in shards)
-    return front_matter(configs, ALL, rows, one if one.startswith("cc-") else "other", content)
+    return front_matter(configs, ALL, rows, license_name if license_name.startswith("cc-") else "other", content)
 
 
 def front_matter(

@@ -79,8 +79,8 @@ def check_table(form: Format, table: pa.Table) -> Balance:
             raise CheckFailedError(f"Format {form.name} has an empty {column}.")
     balance = Balance(table.num_rows)
     if form.answers:
-        one, two = (_texts(table, column).laid_out() for column in form.answers)
-        balance.same = int((one == two).sum())
+        left, right = (_texts(table, column).laid_out() for column in form.answers)
+        balance.same = int((left == right).sum())
     if form.balance:
         column, first = form.balance
         balance.first = int((from_arrow(table[column].combine_chunks()).laid_out() == first).sum())

@@ -228,10 +228,10 @@ def _written(
 def _fitting(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
     """Return how many of the `workers` threads fit into `memory` bytes, and how many rows each may mine at a time."""
     rows, size = (sum(count(name) for name in ("posts", "answers")) for count in (snapshot.rows, snapshot.size_bytes))
-    each = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
+    row_bytes = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
     left = memory - _BASE_BYTES
-    fitting = fitting_workers(workers, left, _LEAST_ROWS * each)
-    fitting_rows = max(min(left // fitting, _RANGE_BYTES) // each, _LEAST_ROWS)
+    fitting = fitting_workers(workers, left, _LEAST_ROWS * row_bytes)
+    fitting_rows = max(min(left // fitting, _RANGE_BYTES) // row_bytes, _LEAST_ROWS)
     return fitting, min(fitting_rows, ROWS_PER_RANGE)
 
 
@@ -253,13 +253,13 @@ class _Steps:
 def _sum(results: Any) -> RangeResult:
     """Return the sums over all ranges; they do not depend on the order or number of ranges."""
     out = RangeResult(Tally(), 0, None, {}, {}, set(), set())
-    for one in results:
-        out.tally.merge(one.tally)
-        out.digest = (out.digest + one.digest) % (1 << 64)
-        out.newest_us = max((t for t in (out.newest_us, one.newest_us) if t is not None), default=None)
-        out.platforms |= one.platforms
-        out.licenses |= one.licenses
-        for mine, theirs in ((out.posts, one.posts), (out.pairs, one.pairs)):
+    for result in results:
+        out.tally.merge(result.tally)
+        out.digest = (out.digest + result.digest) % (1 << 64)
+        out.newest_us = max((t for t in (out.newest_us, result.newest_us) if t is not None), default=None)
+        out.platforms |= result.platforms
+        out.licenses |= result.licenses
+        for mine, theirs in ((out.posts, result.posts), (out.pairs, result.pairs)):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
     return out
@@ -281,7 +281,7 @@ def _finish(
         balance.add(part.balance)
     balance.check(FORMATS[name], mined.tally)
     # Communities without a pair are left out: their names may be people's own, and no file of the export has them.
-    fits = [one for one in calibration.fits.to_dicts() if one["community"] in mined.pairs]
+    fits = [fit for fit in calibration.fits.to_dicts() if fit["community"] in mined.pairs]
     source = SourceCount(mined.digest, mined.newest_us, fits)
     data = manifest(FORMATS[name], selection, mined.tally, source, shards)
     text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))

@@ -73,8 +73,8 @@ def _questions(posts: pl.DataFrame, ending: str = "") -> pl.Series:
 def _sides(threads: Threads) -> tuple[pl.Series, pl.Series]:
     """Return the rows of the first and the second answer of every pair."""
     first = pl.when("winner_first")
-    one, two = first.then("winner").otherwise("loser"), first.then("loser").otherwise("winner")
-    sides = threads.pairs.select(first=one, second=two)
+    first_row, second_row = first.then("winner").otherwise("loser"), first.then("loser").otherwise("winner")
+    sides = threads.pairs.select(first=first_row, second=second_row)
     return sides["first"], sides["second"]
 
 

@@ -108,7 +108,7 @@ class KnownExport(msgspec.Struct):
 
     def add_made(self, hashes: set[str]) -> None:
         """Add manifest hashes, the newest last."""
-        self.made = [*(one for one in self.made if one not in hashes), *sorted(hashes)][-_MANIFESTS:]
+        self.made = [*(digest for digest in self.made if digest not in hashes), *sorted(hashes)][-_MANIFESTS:]
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -153,13 +153,13 @@ def waiting(store: Store) -> list[Waiting]:
     for file in damaged:
         with suppress(FileNotFoundError):
             found.append(Waiting(str(file), file.stat().st_mtime, DAMAGED, HINTS["damaged"]))
-    return sorted(found, key=lambda one: (one.path, one.since))
+    return sorted(found, key=lambda copy: (copy.path, copy.since))
 
 
 def is_back(store: Store) -> bool:
     """Return whether the folder of a copy that a forget request waits for exists, so that it can be tried again."""
-    known = [(one, path) for one in all_exports(store)[0] for path in one.owes]
-    return any(Path(path).exists() or one.is_back(path) for one, path in known)
+    known = [(export, path) for export in all_exports(store)[0] for path in export.owes]
+    return any(Path(path).exists() or export.is_back(path) for export, path in known)
 
 
 # -- while an export is written ---------------------------------------------------------------------------------------
@@ -285,13 +285,13 @@ def _to_replace(store: Store, path: str) -> KnownExport:
     """
     _read(_place(store, KnownExport(path)))  # raises if damaged, before anything is written
     # Earlier versions noted paths through links.
-    known = [one for one in all_exports(store)[0] if path in (one.path, str(place_of(Path(one.path))))]
-    for one in known:
-        if one.is_there():
-            return one
-    for one in known:
-        if one.stage == "gone" or (one.stage in ("begun", "publishing") and leftovers(Path(path))):
-            return one
+    known = [export for export in all_exports(store)[0] if path in (export.path, str(place_of(Path(export.path))))]
+    for export in known:
+        if export.is_there():
+            return export
+    for export in known:
+        if export.stage == "gone" or (export.stage in ("begun", "publishing") and leftovers(Path(path))):
+            return export
     return KnownExport(path, stage="begun", key=uuid4().hex if known else "")
 
 
@@ -314,7 +314,7 @@ def adopt_export(store: Store, folder: Path) -> None:
 def is_known(store: Store, out: Path) -> bool:
     """Return whether the folder `out` has a registered export, which `forget` reaches."""
     path = str(place_of(out))
-    return any(one.path == path and one.is_there() for one in all_exports(store)[0])
+    return any(export.path == path and export.is_there() for export in all_exports(store)[0])
 
 
 def known_exports(store: Store) -> list[KnownExport]:

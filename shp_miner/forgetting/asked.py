@@ -117,4 +117,4 @@ def _of_page(page: Page, text: str) -> tuple[tuple[str, str | None, str], ...]:
 
 def as_lines(asked: Iterable[Asked], known: Forgotten) -> pl.DataFrame:
     """Return the lines of all requests, for the list `known`."""
-    return pl.DataFrame([one for each in asked for one in each.lines(known)], schema=LINE).unique()
+    return pl.DataFrame([line for request in asked for line in request.lines(known)], schema=LINE).unique()

@@ -78,7 +78,7 @@ def reach_export(
     looked = [_tried(known.path, partial(_reached, store, known, wanted, whole, dry_run=dry_run))]
     for path in known.dropped:
         looked.append(_tried(path, partial(_dropped_reached, Path(path), whole, dry_run=dry_run)))
-    done = [one for one in looked if one is not None]
+    done = [outcome for outcome in looked if outcome is not None]
     if not dry_run:
         _note(store, known, done, anything=not whole.lines.is_empty())
     return done
@@ -105,12 +105,12 @@ def _sentence(error: Exception) -> str:
 def _note(store: Store, known: KnownExport, done: list[ExportDone], *, anything: bool) -> None:
     """Note in the store which paths of an export are waited for."""
     owes: dict[str, Owed] = {}
-    for one in done:
-        if one.open and anything:
-            since = known.owes[one.path].since if one.path in known.owes else time.time()
-            owes[one.path] = Owed(since, cast("Kept", one.outcome), one.why)
+    for outcome in done:
+        if outcome.open and anything:
+            since = known.owes[outcome.path].since if outcome.path in known.owes else time.time()
+            owes[outcome.path] = Owed(since, cast("Kept", outcome.outcome), outcome.why)
     known.owes = owes
-    if known.stage in ("begun", "gone") and not known.dropped and not any(one.open for one in done):
+    if known.stage in ("begun", "gone") and not known.dropped and not any(outcome.open for outcome in done):
         drop_export(store, known)
     else:
         write_export(store, known)
@@ -300,7 +300,7 @@ def _made_again(store: Store, known: KnownExport, formats: Mapping[str, Path], w
     folder = Path(known.path)
     settings = {name: read_manifest(place)["configuration"] for name, place in formats.items()}
     first = next(iter(settings.values()))
-    if is_export(folder) and all(one == first for one in settings.values()):
+    if is_export(folder) and all(setting == first for setting in settings.values()):
         parts = [(folder, dict(formats), first)]
     else:  # exports that were made one by one, or have something else beside them
         parts = [(place, {name: place}, settings[name]) for name, place in formats.items()]

@@ -136,7 +136,7 @@ class Community:
             now_s = self._now.timestamp()
             shown = [self._picture(post) for post in self._posts if post.created_s <= now_s and not post.purged]
         when = attrgetter("activity_s" if by == "activity" else "created_s")
-        return sorted(shown, key=lambda one: (when(one), int(one.post_id)), reverse=True)
+        return sorted(shown, key=lambda thread: (when(thread), int(thread.post_id)), reverse=True)
 
     def thread(self, post_id: str) -> LiveThread | None:
         """A thread, None where there is none (yet)."""
@@ -364,7 +364,7 @@ def _times(thread: SimulatedThread, index: int) -> tuple[list[float], list[float
 
 
 def _live_times(answers: tuple[LiveAnswer, ...]) -> Iterator[int]:
-    return (one.created_s for answer in answers for one in answer.walk() if one.state == "live")
+    return (item.created_s for answer in answers for item in answer.walk() if item.state == "live")
 
 
 def _views(thread: SimulatedThread | None, now_s: float) -> int:

@@ -155,11 +155,13 @@ def _pending(folder: Path, *, fix: bool) -> Iterator[Fault]:
     left = waiting(store)
     if is_request:
         yield Fault(fault, "content removed from the store and the exports", fixed=fix)
-    for one in left:
+    for copy in left:
         yield Fault(
-            f"A forget request is not finished yet: it has not reached {one.path}. {one.why}", one.hint, fixable=False
+            f"A forget request is not finished yet: it has not reached {copy.path}. {copy.why}",
+            copy.hint,
+            fixable=False,
         )
-    for path in dict.fromkeys(one.path for one in before if one not in left and not is_request):
+    for path in dict.fromkeys(copy.path for copy in before if copy not in left and not is_request):
         yield Fault(f"A forget request had not reached {path}.", "content removed from it", fixed=True)
 
 
@@ -214,8 +216,8 @@ def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Fault]:
         yield from _ahead(folder, fix=fix)
         return
     if fix:
-        for one in sorted(folder.glob(f"{FILE}*")):
-            one.replace(aside(folder, one))
+        for file in sorted(folder.glob(f"{FILE}*")):
+            file.replace(aside(folder, file))
     remedy = f"moved to {ASIDE}/; crawls read everything again, and every export is written again"
     yield Fault(f"{path} is damaged: {reason}.", remedy, fixed=fix)
 

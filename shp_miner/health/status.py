@@ -133,7 +133,7 @@ def status(
         next_visit, given_up = look.next_visit(now), look.given_up(_GIVEN_UP)
         unchecked, shut_out = look.oldest_unchecked(), look.shut_out(now)
     pending, waits, free = pending_since(path), waiting(store), free_bytes(path)
-    forgetting = min([*(one.since for one in waits), *([] if pending is None else [pending])], default=None)
+    forgetting = min([*(copy.since for copy in waits), *([] if pending is None else [pending])], default=None)
     shown = [_shown(run, is_last=number == 0, runs_now=runs_now) for number, run in enumerate(runs)]
     wrong = [
         *_wrong_with_runs(shown, success, now - round(stale_s * 1_000_000)),
@@ -151,14 +151,14 @@ def status(
         running=_running(runs_now),
         runs=shown,
         cursors=cursors,
-        due=sum(one.due for one in cursors),
-        waiting=sum(one.waiting for one in cursors),
-        failing=sum(one.failing for one in cursors),
+        due=sum(cursor.due for cursor in cursors),
+        waiting=sum(cursor.waiting for cursor in cursors),
+        failing=sum(cursor.failing for cursor in cursors),
         failing_longest=failing,
         unchecked_longest=overdue,
         oldest_unchecked=unchecked,
-        unreadable=sum(one.unreadable for one in cursors),
-        given_up=sum(one.given_up for one in cursors),
+        unreadable=sum(cursor.unreadable for cursor in cursors),
+        given_up=sum(cursor.given_up for cursor in cursors),
         given_up_last=given_up,
         next_visit=None if next_visit is None else moment(next_visit),
         forgetting_since=None if forgetting is None else moment(forgetting * 1_000_000),
@@ -221,9 +221,9 @@ def _wrong_with_forgetting(path: Path, pending: float | None, waits: list[Waitin
     if pending is not None and (pending < before_s or not is_busy(path, LOCK.name, "crawl")):
         says = "a forget request is not finished yet: run `shp-miner forget`."
         yield Wrong("forgetting", moment(pending * 1_000_000), says)
-    for one in waits:
-        says = f"a forget request is not finished yet: it has not reached {one.path}. {one.why} {one.hint}"
-        yield Wrong("forgetting", moment(one.since * 1_000_000), says)
+    for copy in waits:
+        says = f"a forget request is not finished yet: it has not reached {copy.path}. {copy.why} {copy.hint}"
+        yield Wrong("forgetting", moment(copy.since * 1_000_000), says)
 
 
 def _tables(store: Store) -> dict[str, TableShown]:

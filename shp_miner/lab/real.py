@@ -56,7 +56,9 @@ def check_store(
     tables += words_tables(threads, pairs, seed)
     about = _about(threads)
     write_markdown(Path(out) / "checks.md", "Checks of labels", [about, *tables])
-    write_json(Path(out) / "checks.json", {"about": about, "seed": seed, "tables": [one.to_dict() for one in tables]})
+    write_json(
+        Path(out) / "checks.json", {"about": about, "seed": seed, "tables": [table.to_dict() for table in tables]}
+    )
     advance(1 / _STEPS)
     return tables
 

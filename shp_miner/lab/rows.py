@@ -91,7 +91,7 @@ def _table(schema: pa.Schema, frame: pl.DataFrame, **columns: pl.Expr | bool) ->
             state=pl.lit("live"),
             edited=pl.lit(value=False),
             stickied=pl.lit(value=False),
-            **{name: pl.lit(one) if isinstance(one, bool) else one for name, one in columns.items()},
+            **{name: pl.lit(value) if isinstance(value, bool) else value for name, value in columns.items()},
         )
     )
     return rows.take()

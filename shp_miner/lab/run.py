@@ -100,7 +100,7 @@ class WorldResult(Struct, frozen=True, kw_only=True):
 
     def rule(self, name: str) -> RuleResult:
         """The result of the named rule."""
-        return next(one for one in self.rules if one.rule == name)
+        return next(result for result in self.rules if result.rule == name)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def claim(out: Path) -> None:
 def chosen(names: Sequence[str]) -> list[LabWorld]:
     """The named worlds in the order of the tables; all if none is named. Raises UsageError."""
     wanted = {world(name).name for name in names} or set(WORLDS)
-    return [one for one in WORLDS.values() if one.name in wanted]
+    return [lab_world for lab_world in WORLDS.values() if lab_world.name in wanted]
 
 
 def steps(worlds: Sequence[LabWorld]) -> int:
@@ -148,7 +148,7 @@ def run_worlds(
 
     `found` is called for each result that was already there.
     """
-    jobs = [Job(out / "worlds" / f"{one.name}.json", one, seed, threads) for one in worlds]
+    jobs = [Job(out / "worlds" / f"{lab_world.name}.json", lab_world, seed, threads) for lab_world in worlds]
     results = {job.world.name: kept for job in jobs if (kept := _kept(job)) is not None}
     for result in results.values():
         found(result)
@@ -157,7 +157,7 @@ def run_worlds(
     with Engine(workers or cores()) as engine:
         for result in engine.run(run_world, todo, advance):
             results[result.world.name] = result
-    return [results[one.name] for one in worlds]
+    return [results[lab_world.name] for lab_world in worlds]
 
 
 def run_world(job: Job, advance: Advance) -> WorldResult:
@@ -249,7 +249,7 @@ def known_looks(posts: Any, answers: Any, threads: Threads, world: LabWorld) -> 
 def _normal(z: Floats) -> Floats:
     """The distribution function of the standard normal."""
     known, where = np.unique(z, return_inverse=True)
-    return np.array([NormalDist().cdf(one) for one in known.tolist()])[where]
+    return np.array([NormalDist().cdf(value) for value in known.tolist()])[where]
 
 
 def _open(rule: Rule) -> Rule:

@@ -99,7 +99,7 @@ class Shares:
         drawn = self._draw()
         values = drawn[name] - (drawn[against] if against else 0)
         known = values[np.isfinite(values)]
-        few = min(self.threads(one) for one in (name, against or name)) < 2
+        few = min(self.threads(column) for column in (name, against or name)) < 2
         if few or len(known) < self._replicates // 2 or not np.ptp(known):
             return None
         return float(known.std(ddof=1))

@@ -124,10 +124,10 @@ def words_tables(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) ->
         {name: round(np.mean([len(rows) for rows in folds])) for name, folds in of.items()} for of in (chosen, fewer)
     ]
     rows = [
-        [name, *(cell for one, count in zip(shares, counts, strict=True) for cell in _cells(name, count, one))]
+        [name, *(cell for share, count in zip(shares, counts, strict=True) for cell in _cells(name, count, share))]
         for name in names
     ]
-    others = [[name, *(cell for one in variants for cell in _cells(name, None, one)[1:])] for name in names]
+    others = [[name, *(cell for variant in variants for cell in _cells(name, None, variant)[1:])] for name in names]
     return [
         Table(_TITLE, _note(tests), _COLUMNS, rows),
         Table(_VARIANTS, _VARIANTS_NOTE.format(int(clear.sum())), _VARIANT_COLUMNS, others),

@@ -207,7 +207,7 @@ def _crawled(results: list[Crawled]) -> Outcome | None:
     if any(result.stopped == INTERRUPTED for result in results):
         said, exit_code = INTERRUPTED, Incomplete.exit_code
     else:
-        reasons = (why for one in results for why in (one.stopped, one.refused, one.lost_in_words()) if why)
+        reasons = (why for result in results for why in (result.stopped, result.refused, result.lost_in_words()) if why)
         left = f", {failed:,} failed, {waits:,} waiting" if failed or waits else ""
         left += f", {hidden:,} threads unreadable" if hidden else ""
         said = f"{read:,} threads read, {gone:,} items gone{left}. {' '.join(dict.fromkeys(reasons))}".strip()

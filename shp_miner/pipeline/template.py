@@ -52,7 +52,7 @@ def starting_text(
 def default_out(communities: Sequence[str], site: str | None) -> str:
     """Return the default folder of an export: it has the community's name, or the site's."""
     whole = [row.whole_site for row in ROWS.values() if row.whole_site]
-    named = [one for one in communities if one.lower() not in whole]
+    named = [community for community in communities if community.lower() not in whole]
     name = bare(named[0]) if named else (site or communities[0]).partition("://")[2] or site or "dataset"
     return "data/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-").lower() or "dataset")
 

@@ -47,8 +47,8 @@ def meant(asked: Iterable[str], there: Collection[str]) -> tuple[list[str], list
     names that differ only in letter case match.
     """
     folded: dict[str, list[str]] = {}
-    for one in there:
-        folded.setdefault(one.casefold(), []).append(one)
+    for stored in there:
+        folded.setdefault(stored.casefold(), []).append(stored)
     found: set[str] = set()
     missing: set[str] = set()
     for name in asked:
@@ -74,9 +74,9 @@ def near(missing: Sequence[str], there: Collection[str]) -> str:
     """Return a sentence with the nearest existing names, or with some of all."""
     if not there:
         return "It has no communities at all."
-    spelled = {one.casefold(): one for one in sorted(there)}
+    spelled = {stored.casefold(): stored for stored in sorted(there)}
     found = (get_close_matches(name.casefold(), spelled, n=_NEAR, cutoff=0.5) for name in missing)
-    close = [spelled[one] for names in found for one in names]
+    close = [spelled[spelling] for names in found for spelling in names]
     if close:
         return f"The nearest names: {', '.join(dict.fromkeys(close))}."
     first = sorted(there)[:_NEAR]

@@ -83,7 +83,7 @@ def _mark(pipeline: Path) -> str:
 def _without(table: bytes, pipeline: Path) -> list[bytes]:
     """Return the lines of a crontab without the pipeline's own, byte for byte."""
     mark = b" " + _mark(pipeline).encode(errors="surrogateescape")
-    return [one for one in table.splitlines(keepends=True) if not one.rstrip(b"\r\n").endswith(mark)]
+    return [line for line in table.splitlines(keepends=True) if not line.rstrip(b"\r\n").endswith(mark)]
 
 
 def _read() -> bytes:

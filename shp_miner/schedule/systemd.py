@@ -126,7 +126,7 @@ def units(job: Job) -> dict[Path, str]:
     environment = "".join(f"\nEnvironment={_word(f'{name}={value}')}" for name, value in job.environment.items())
     places = [*job.writes, *job.exported]
     seen = (job.pipeline, job.program, *job.reads, *places)
-    temporary = [one for one in _TEMPORARY if any(place.is_relative_to(one) for place in seen)]
+    temporary = [path for path in _TEMPORARY if any(place.is_relative_to(path) for place in seen)]
     disks = " ".join(_path(place, prefix="") for place in (job.pipeline, *job.writes))
     # A folder that is gone must not keep a run from starting.
     writes = " ".join(_path(place) for place in dict.fromkeys([*places, *temporary]))

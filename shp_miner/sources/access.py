@@ -57,9 +57,9 @@ def site_and_url(name: str, access: Access) -> tuple[str, str]:
 
 def address(name: str, site: str, *asked: str | None) -> str:
     """Return the address of a site for people, as it was requested: http:// only for a site without TLS."""
-    for one in asked:
-        parts = urlsplit(one or "")
-        if parts.scheme and ROWS[name].site_of(one or "") == site:
+    for url in asked:
+        parts = urlsplit(url or "")
+        if parts.scheme and ROWS[name].site_of(url or "") == site:
             return f"{parts.scheme}://{site}"
     return f"https://{site}"
 

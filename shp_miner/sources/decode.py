@@ -114,10 +114,10 @@ def _without_the_bad(value: Any, kind: msgspec.inspect.Type, strict: bool) -> An
     Where no record of a list is of its kind, all are left: it is the answer that is another.
     """
     if isinstance(kind, msgspec.inspect.UnionType):
-        for one in kind.types:
-            value = _without_the_bad(value, one, strict)
+        for member in kind.types:
+            value = _without_the_bad(value, member, strict)
     elif isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
-        inside = {one.encode_name: one.type for one in kind.fields}
+        inside = {field.encode_name: field.type for field in kind.fields}
         return {
             name: _without_the_bad(part, inside[name], strict) if name in inside else part
             for name, part in value.items()
@@ -125,8 +125,8 @@ def _without_the_bad(value: Any, kind: msgspec.inspect.Type, strict: bool) -> An
     elif isinstance(kind, msgspec.inspect.ListType) and isinstance(value, list):
         if not isinstance(kind.item_type, msgspec.inspect.StructType):
             return value
-        pruned = [_without_the_bad(one, kind.item_type, strict) for one in value]
-        sound = [one for one in pruned if _is(one, kind.item_type.cls, strict)]
+        pruned = [_without_the_bad(record, kind.item_type, strict) for record in value]
+        sound = [record for record in pruned if _is(record, kind.item_type.cls, strict)]
         if sound:
             for _ in range(len(value) - len(sound)):
                 lose("wrong_type")

@@ -155,7 +155,10 @@ class Discourse:
             raise BadInput(f"{self.site} no longer has a public category {community!r}.")
         topics = found.topic_list.topics
         return Listing(
-            [Listed(str(one.id), to_us(one.bumped_at), bool(one.pinned or one.pinned_globally)) for one in topics],
+            [
+                Listed(str(topic.id), to_us(topic.bumped_at), bool(topic.pinned or topic.pinned_globally))
+                for topic in topics
+            ],
             str(page + 1) if topics and found.topic_list.more_topics_url else None,
         )
 
@@ -234,7 +237,9 @@ class Discourse:
             # Sites with very many categories leave them out of the first answer.
             listed = self._ask("/categories.json", Categories, include_subcategories=True)
             tops = listed.category_list.categories if listed else []
-            self._categories |= {one.id: one for top in tops for one in (top, *(top.subcategory_list or ()))}
+            self._categories |= {
+                category.id: category for top in tops for category in (top, *(top.subcategory_list or ()))
+            }
 
     def _ask(self, path: str, kind: type[_T], **params: str | int | None) -> _T | None:
         try:

@@ -56,7 +56,10 @@ def reading(meanings: Meanings) -> Iterator[None]:
     try:
         yield
     except (Refused, Unexpected, TryLater) as error:
-        answer = next((one for one in (error, error.__cause__) if isinstance(one, (Refused, Unexpected, Silent))), None)
+        answer = next(
+            (refusal for refusal in (error, error.__cause__) if isinstance(refusal, (Refused, Unexpected, Silent))),
+            None,
+        )
         evidence = None if answer is None else meanings.of(answer)
         if evidence is None:
             raise
@@ -129,7 +132,7 @@ class Door:
             threads = self._listed(community)
         except (NotAllowed, BadInput) as error:
             return Unreadable(_behind(error), error.message)
-        others = [one.post_id for one in threads if one.post_id != post_id][:_WITNESSES]
+        others = [thread.post_id for thread in threads if thread.post_id != post_id][:_WITNESSES]
         for other in others:
             try:
                 self._thread(community, other)

@@ -204,9 +204,9 @@ class NodeBB:
         return Listing(
             # Stubs of deleted topics stay in the list; whoever knows the topic finds out when reading it again.
             [
-                Listed(str(one.tid), one.lastposttime * 1000, bool(one.pinned))
-                for one in found.topics
-                if not one.deleted
+                Listed(str(topic.tid), topic.lastposttime * 1000, bool(topic.pinned))
+                for topic in found.topics
+                if not topic.deleted
             ],
             str(number + 1) if number < found.pagination.page_count else None,
         )
@@ -234,7 +234,9 @@ class NodeBB:
         if page is not None and not page.privileges.may_read:
             raise self._closed()
         return (
-            [] if page is None else [Listed(str(one.tid), one.lastposttime) for one in page.topics if not one.deleted]
+            []
+            if page is None
+            else [Listed(str(topic.tid), topic.lastposttime) for topic in page.topics if not topic.deleted]
         )
 
     def _listed(self, community: str, number: int) -> _CategoryPage | None:

@@ -170,14 +170,14 @@ def is_direct(data: Any) -> bool:
 
 def direct(things: Iterable[Thing], latest_us: int) -> list[Answer]:
     """The direct replies to a post among the things; replies to replies are left out."""
-    comments = [one.data for one in things if one.kind == ANSWER_KIND]
+    comments = [thing.data for thing in things if thing.kind == ANSWER_KIND]
     found = each(comments, lambda data: answer(data, latest_us) if is_direct(data) else None)
-    return [one for one in found if one is not None]
+    return [reply for reply in found if reply is not None]
 
 
 def stubs(things: Iterable[Thing], fullname: str) -> list[More]:
     """The stubs that hide direct replies to the post of this full name ("t3_...")."""
-    found = each((one.data for one in things if one.kind == MORE_KIND), lambda data: converted(data, More))
+    found = each((thing.data for thing in things if thing.kind == MORE_KIND), lambda data: converted(data, More))
     return [more for more in found if more.parent_id == fullname]
 
 

@@ -42,7 +42,7 @@ from shp_miner.sources.table import ROWS
 
 API_URL, LOGIN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
 
-_VARIABLES = {one.key.removeprefix("reddit_"): one.variable for one in ROWS["reddit"].credentials}
+_VARIABLES = {credential.key.removeprefix("reddit_"): credential.variable for credential in ROWS["reddit"].credentials}
 _ACCESS = (
     "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). If you have an app, set "
     f"{', '.join(_VARIABLES.values())} (your user name). Otherwise use dump files (`import reddit-dump`) or the "

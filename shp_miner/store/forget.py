@@ -101,7 +101,7 @@ def noted_away(store: Store, items: Sequence[ForgottenItem]) -> dict[ForgottenIt
     if wanted.is_empty():
         return {}
     away = [rows.filter(pl.col("state") != "live") for rows in _newest(store, wanted).values()]
-    rows = pl.concat(one.select(*ITEM_KEY, "seen") for one in away).iter_rows()
+    rows = pl.concat(rows_away.select(*ITEM_KEY, "seen") for rows_away in away).iter_rows()
     return {ForgottenItem(site, post_id, answer_id): seen or 0 for site, post_id, answer_id, seen in rows}
 
 

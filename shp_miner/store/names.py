@@ -57,7 +57,7 @@ def _renamed(folder: Path) -> list[Renamed]:
         for platform, site in snapshot.scan(name).select("platform", "site").unique().drop_nulls().collect().rows()
     }
     today = {(platform, site, site_of(site, stackexchange=platform == "stackexchange")) for platform, site in seen}
-    return sorted(one for one in today if one[1] != one[2])
+    return sorted(site for site in today if site[1] != site[2])
 
 
 def _join(folder: Path, renamed: Renamed) -> None:

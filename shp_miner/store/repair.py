@@ -76,11 +76,11 @@ def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> It
         return
     covered = max(_checkpointed(log), default=-1)
     newest: list[tuple[int, Path]] = []
-    for one in reversed(everything):
-        if one not in bad or one[0] <= covered:
+    for entry in reversed(everything):
+        if entry not in bad or entry[0] <= covered:
             break
-        newest.append(one)
-    earlier = [one for one in bad if one not in newest]
+        newest.append(entry)
+    earlier = [entry for entry in bad if entry not in newest]
     first = min((version for version, _ in newest), default=everything[-1][0] + 1)
     versions = ", ".join(str(version) for version, _ in bad)
     fault = f"Entry {versions} of the log {log} is empty or cut off: the machine stopped while it was written."
@@ -89,8 +89,8 @@ def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> It
         return
     if fix:
         read_again(folder, min(path.stat().st_mtime for _, path in bad) - _BEFORE_S)
-        for one in reversed(bad):  # the newest first: whatever ends this, no entry is missing in the middle
-            _set_aside(folder, name, one[1], _of_nothing(one[1]) if one in earlier else None)
+        for entry in reversed(bad):  # the newest first: whatever ends this, no entry is missing in the middle
+            _set_aside(folder, name, entry[1], _of_nothing(entry[1]) if entry in earlier else None)
     now = f"version {first - 1} is the newest" if newest else "an entry without changes replaces it"
     remedy = (
         f"set aside in {ASIDE}/; {now}, and everything read or imported since one hour before the damage is read again"
@@ -121,8 +121,8 @@ def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Fault]:
         yield Fault(fault, _RESTORE, fixable=False)
         return
     if fix:
-        for one in bad:
-            _set_aside(folder, name, log / one)
+        for damaged in bad:
+            _set_aside(folder, name, log / damaged)
         if not ends:
             checkpoint(table, DeltaTable(str(table)).version())
     yield Fault(fault, f"set aside in {ASIDE}/, and a new checkpoint was written", fixed=fix)

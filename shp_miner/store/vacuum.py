@@ -145,7 +145,7 @@ def checkpoint(folder: Path, version: int) -> None:
     table = DeltaTable(str(folder), version=version)
     table.create_checkpoint()
     made = sorted(log.glob(f"{version:020d}.checkpoint*.parquet"))
-    paths = [path for one in made for path in _checkpointed(one)]
+    paths = [path for file in made for path in _checkpointed(file)]
     if not made or {unquote(path) for path in paths if path} != live_files(table):
         raise BadInput(f"The log {log} has no checkpoint of version {version} that names its files.", _REPAIR)
     if _pointed_to(log) != version:

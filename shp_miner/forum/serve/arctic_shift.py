@@ -68,7 +68,7 @@ class ArcticShiftApi:
     def _found(self, request: Request) -> list[dict[str, Any]] | None:
         match [part for part in request.path.split("/") if part]:
             case ["api", "posts", "search"]:
-                posts = [one for one in self.community.threads() if one.category is None]
+                posts = [thread for thread in self.community.threads() if thread.category is None]
                 return self._page(request, posts if self._is_ours(request) else [], self._post)
             case ["api", "comments", "search"]:
                 return self._page(request, self._comments(request), self._comment)

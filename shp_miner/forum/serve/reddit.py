@@ -219,8 +219,8 @@ class RedditApi:
         things = []
         for answer in thread.walk():
             if answer.answer_id in wanted and (answer.state == "live" or answer.replies):
-                for one in [answer] if only else answer.walk():
-                    things.append(self._comment(thread, one, ""))
+                for shown in [answer] if only else answer.walk():
+                    things.append(self._comment(thread, shown, ""))
         return Response(200, {"json": {"errors": [], "data": {"things": things}}})
 
     def _post(self, thread: LiveThread) -> dict[str, Any]:

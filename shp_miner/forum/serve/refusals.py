@@ -76,5 +76,5 @@ def left_out(share: float = 0.3, seed: int = 0) -> Fault:
 def _id(item: Mapping[str, Any]) -> object:
     """The id of an item as the platforms write it: at its top or one level down."""
     names = ("answer_id", "pid", "question_id", "id")
-    insides = [one for name in ("data", "comment", "post") if isinstance(one := item.get(name), dict)]
-    return next((one[name] for one in (item, *insides) for name in names if name in one), None)
+    insides = [inside for name in ("data", "comment", "post") if isinstance(inside := item.get(name), dict)]
+    return next((level[name] for level in (item, *insides) for name in names if name in level), None)

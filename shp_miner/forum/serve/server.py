@@ -63,7 +63,7 @@ class Forum:
     ) -> None:
         self.community = community
         self.faults = faults or Faults()
-        views = [platform(one)(community) if isinstance(one, str) else one for one in platforms]
+        views = [platform(wanted)(community) if isinstance(wanted, str) else wanted for wanted in platforms]
         self._sites: dict[str, _Site] = {}
         for number, view in enumerate(views):
             try:
