@@ -137,7 +137,7 @@ def main() -> None:
         work("text")  # what is loaded late is loaded
         worst = max(PIECES, key=lambda piece: seconds(work, repeated(piece, LENGTHS[0])))
         took = [min(seconds(work, repeated(worst, length)) for _ in range(2)) for length in LENGTHS]
-        cells = " | ".join(f"{one:.2f}" for one in took)
+        cells = " | ".join(f"{time_s:.2f}" for time_s in took)
         print(f"| {name} | `{worst!r}` | {cells} | {took[-1] / took[-2]:.1f} |", flush=True)
 
 

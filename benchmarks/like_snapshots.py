@@ -65,8 +65,8 @@ def threads(topics: dict[int, dict[int, list[Reading]]], site: str) -> Iterator[
             }
 
 
-def _seen(one: Reading) -> Reading:
-    return {"created_at": one["created_at"], "score": one["likes"], "observed_at": one["observed_at"]}
+def _seen(reading: Reading) -> Reading:
+    return {"created_at": reading["created_at"], "score": reading["likes"], "observed_at": reading["observed_at"]}
 
 
 def main() -> int:

@@ -100,9 +100,9 @@ def test_confidence_does_not_depend_on_the_rule_that_made_the_pair() -> None:
         for name in ("shp", "votes", "shp-strict")
         if (pairs := made(posts, answers, rule=name)).height
     }
-    for one, two in itertools.combinations(of, 2):
-        for key in of[one].keys() & of[two].keys():
-            assert of[one][key] == of[two][key]
+    for rule, other in itertools.combinations(of, 2):
+        for key in of[rule].keys() & of[other].keys():
+            assert of[rule][key] == of[other][key]
     assert of["shp"].keys() & of["votes"].keys()
 
 

@@ -116,8 +116,8 @@ def _run(tmp_path: Path, **tables: Any) -> list[Any]:
 def test_a_pipeline_says_once_that_a_file_has_nothing_of_its_communities(tmp_path: Path) -> None:
     file = write_dump(tmp_path / "RC_1", [comment("c1")])
     keys = {"kind": "reddit-dump", "paths": [str(file)], "communities": ["/r/asktets"]}
-    (one,) = _run(tmp_path, **{"import": [keys]})
-    assert (one.said, one.exit_code) == (
+    (step,) = _run(tmp_path, **{"import": [keys]})
+    assert (step.said, step.exit_code) == (
         "The dump has no community 'asktets'. The nearest names: asktest.",
         5,
     )
@@ -182,7 +182,7 @@ def test_a_pipeline_exports_what_it_imports_in_its_letter_case(asked: list[str],
     file = _threads(tmp_path / "t.jsonl", "Board A")
     keys = {"import": [{"kind": "threads", "paths": [str(file)]}]}
     steps = _run(tmp_path, **keys, export=[{"out": str(tmp_path / "out"), "communities": asked}])
-    assert [one.exit_code for one in steps] == [0, 0]
+    assert [step.exit_code for step in steps] == [0, 0]
     assert set(load(tmp_path / "out")["community"]) == {"Board A"}
 
 

@@ -92,7 +92,7 @@ def test_a_vacuum_is_completed_by_any_command(name: str, store: Store, dumps: li
     killed(vacuumed, store.path, "shp_miner.store.vacuum:shorten_log after 1")
     assert is_unfinished(store.path)
     says = "A vacuum was interrupted"
-    assert not any(says in one.fault for one in look(store.path)), "it may be going on"
+    assert not any(says in fault.fault for fault in look(store.path)), "it may be going on"
     os.utime(store.path / UNFINISHED, (1, 1))
     assert look(store.path)[-1].fault.startswith(says)
     oldest = store.snapshot().version
@@ -201,7 +201,7 @@ def test_a_disk_that_is_full_at_any_byte_of_a_checkpoint(command: str, small_dis
         ended += code == 75
         (small_disk / "filler").unlink()
         if command == "doctor":
-            assert all(one.fixed for one in repair(where))  # the command has words on so small a disk, too
+            assert all(fault.fixed for fault in repair(where))  # the command has words on so small a disk, too
         else:
             arguments = ["vacuum", "--keep", "0s"] if command == "vacuum" else ["forget", "--id", "x.example/1"]
             assert run([*arguments, "--store", str(where), "--quiet"]) == 0

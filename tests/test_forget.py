@@ -140,8 +140,11 @@ def test_an_author_is_gone_from_every_byte_and_nobody_else_changes(
     done = forget(store, authors=[f"u/{NAME.upper()}"])
     assert seen(store.path, *SECRETS) == []
     assert seen(tmp_path / "out", *SECRETS) == []
-    assert {name: (one.items, one.rows) for name, one in done.tables.items()} == {"posts": (2, 2), "answers": (4, 6)}
-    assert {Path(one.path).name: one.outcome for one in done.exports} == dict.fromkeys(
+    assert {name: (counts.items, counts.rows) for name, counts in done.tables.items()} == {
+        "posts": (2, 2),
+        "answers": (4, 6),
+    }
+    assert {Path(export.path).name: export.outcome for export in done.exports} == dict.fromkeys(
         ("one", "many", "dropped"), "rewritten"
     )
 
@@ -388,8 +391,8 @@ def test_exports_without_the_text_are_left_alone_and_empty_ones_removed(
         exports=[moved],
         drop_exports=[tmp_path / "deleted"],
     )
-    outcome = {Path(one.path).name: one for one in done.exports}
-    assert {name: one.outcome for name, one in outcome.items()} == {
+    outcome = {Path(export.path).name: export for export in done.exports}
+    assert {name: export.outcome for name, export in outcome.items()} == {
         "clean": "rewritten", "lost": "removed", "own": "removed", "moved": "rewritten", "deleted": "dropped",
     }  # fmt: skip
     assert "No pair" in outcome["lost"].why
@@ -399,7 +402,7 @@ def test_exports_without_the_text_are_left_alone_and_empty_ones_removed(
     before = tree(tmp_path / "clean") | tree(moved)
     shutil.copytree(tmp_path / "clean", killed)
     done = forget(store, ids=["reddit.com/p0/p0c1"])
-    assert {Path(one.path).name: one.outcome for one in done.exports} == {
+    assert {Path(export.path).name: export.outcome for export in done.exports} == {
         "clean": "nothing in it", "moved": "nothing in it",
     }  # fmt: skip
     assert tree(tmp_path / "clean") | tree(moved) == before
@@ -419,11 +422,13 @@ def test_an_export_put_back_from_a_backup_is_held_against_the_whole_list(store: 
         changed = table.set_column(table.column_names.index("answer1_id"), "answer1_id", [["p3c1"] * len(ids)])
         pq.write_table(changed, shard)
         (out / "manifest.json").write_text((out / "manifest.json").read_text() + "\n")
-    (done,) = [one for one in forget(store, ids=["x.example/1"]).exports if one.path == str(out)]
+    (done,) = [export for export in forget(store, ids=["x.example/1"]).exports if export.path == str(out)]
     assert (done.outcome, done.open) == ("away", True), "this store never wrote such a manifest"
     assert "Another export is in this folder" in done.why
-    found = [one for one in forget(store, exports=[out]).exports if one.path == str(out)]
-    assert [one.outcome for one in found] == ["away", "rewritten"], "nobody can tell whether it is the one waited for"
+    found = [export for export in forget(store, exports=[out]).exports if export.path == str(out)]
+    assert [export.outcome for export in found] == ["away", "rewritten"], (
+        "nobody can tell whether it is the one waited for"
+    )
     assert forget(store, drop_exports=[out]).finished
     assert tree(out) == clean
 

@@ -233,7 +233,7 @@ class Episodes:
         assert not has_pending(self.store_path)
         assert not is_unfinished(self.store_path)
         assert seen(self.work, *SECRETS) == []
-        assert all(one.harmless or "salt" in one.fault or LAST in one.fault for one in look(self.store_path))
+        assert all(fault.harmless or "salt" in fault.fault or LAST in fault.fault for fault in look(self.store_path))
         assert self.found() == self.twin
         assert seen(self.out, *SECRETS) == []
 
@@ -255,7 +255,7 @@ def _shards(folder: Path) -> dict[str, bytes]:
 def _rows(rows: pl.DataFrame, name: str) -> tuple[list[Any], set[Any]]:
     """All observations of everything else, and what is left of what was taken out, which may be observed once more."""
     answer = pl.col("answer_id") if name == "answers" else pl.lit(None, pl.String)
-    keys = [{"post_id": post, "answer_id": one} for post, one in THEIRS]
+    keys = [{"post_id": post, "answer_id": answer_id} for post, answer_id in THEIRS]
     keys += [{"post_id": item.post_id, "answer_id": item.answer_id} for item in GONE]
     taken = pl.DataFrame(keys, schema={"post_id": pl.String, "answer_id": pl.String})
     rows = rows.with_columns(answer.alias("answer_id"))

@@ -142,7 +142,7 @@ def test_threads_hold_together(threads: list[SimulatedThread]) -> None:
 
 
 def test_votes_happen_in_time(threads: list[SimulatedThread]) -> None:
-    thread = max(threads, key=lambda one: len(one.answers))
+    thread = max(threads, key=lambda candidate: len(candidate.answers))
     end = DEFAULT.observed_at
     earlier = [thread.at(end - timedelta(days=days)) for days in range(80, -1, -1)]
     assert [len(seen.answers) for seen in earlier] == sorted(len(seen.answers) for seen in earlier)

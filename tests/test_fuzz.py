@@ -66,7 +66,7 @@ def spoilt(data: bytes, dice: random.Random) -> bytes:
 def of_file(kind: str, dice: random.Random, folder: Path) -> None:
     (folder / "dump").mkdir()
     given = FILES[kind](folder / "dump", "score-null")
-    for path in [one for one in (folder / "dump").rglob("*") if one.is_file()]:
+    for path in [file for file in (folder / "dump").rglob("*") if file.is_file()]:
         path.write_bytes(spoilt(path.read_bytes(), dice))
     store = str(folder / "s")
     assert run(["import", kind, *given, "--store", store, "--quiet"]) in (0, 2, 3, 5)

@@ -170,10 +170,10 @@ def test_votes_in_memory_and_in_files_give_what_counting_gives(run: int) -> None
             (20 + age + 1) * DAY_US for age in (1, 2, 3, 7, 14, 30, 90)
         ]
         for reading in found:
-            before = [kind for one, kind, day in cast if one == post and day * DAY_US < reading.observed_us]
+            before = [kind for voted, kind, day in cast if voted == post and day * DAY_US < reading.observed_us]
             assert reading.score == sum(worth.get(kind, 0) for kind in before)
             assert reading.accepted == ("1" in before)
-        assert votes.total(post) == sum(worth.get(kind, 0) for one, kind, _ in cast if one == post)
+        assert votes.total(post) == sum(worth.get(kind, 0) for voted, kind, _ in cast if voted == post)
 
 
 def test_a_real_site(shared_data: Path) -> None:

@@ -171,10 +171,10 @@ def test_the_worlds_differ_from_the_base_in_what_they_say() -> None:
     assert next(iter(WORLDS)) == "base"
     assert len(WORLDS) == 17
     default = msgspec.structs.asdict(BASE)
-    for one in WORLDS.values():
-        changed = {name for name, value in msgspec.structs.asdict(one).items() if value != default[name]}
-        assert len(changed - {"name", "differs"}) == (one.name != "base"), one.name
-        assert msgspec.convert(msgspec.structs.asdict(one), LabWorld) == one, "within the bounds of its fields"
+    for world in WORLDS.values():
+        changed = {name for name, value in msgspec.structs.asdict(world).items() if value != default[name]}
+        assert len(changed - {"name", "differs"}) == (world.name != "base"), world.name
+        assert msgspec.convert(msgspec.structs.asdict(world), LabWorld) == world, "within the bounds of its fields"
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_pairs_are_held_against_the_truth() -> None:
     asked = 1 + threads.post_up - threads.post_down
     expected = []
     score, delay_s, quality, length = (
-        one.tolist() for one in (threads.score, threads.delay_s, threads.quality, threads.length)
+        column.tolist() for column in (threads.score, threads.delay_s, threads.quality, threads.length)
     )
     for number in np.flatnonzero(asked >= 10).tolist():
         for w, el in itertools.permutations(np.flatnonzero(threads.thread == number).tolist(), 2):
@@ -230,7 +230,7 @@ def labels(right: str, confidence: list[float], thread: list[int] | None = None)
     """'1' for a right label."""
     return Labels(
         np.array(thread if thread is not None else range(len(right)), np.int64),
-        np.array([one == "1" for one in right], dtype=bool),
+        np.array([digit == "1" for digit in right], dtype=bool),
         np.array(confidence, np.float64),
     )
 
@@ -333,7 +333,7 @@ def test_the_bootstrap_knows_how_far_a_multiple_varies() -> None:
 
     spread = np.std([multiple(*data(seed)) for seed in range(40)])
     said = [multiple_error(*data(seed), 1000, 0) for seed in range(5)]
-    assert 0.6 * spread < np.mean([one for one in said if one]) < 1.6 * spread
+    assert 0.6 * spread < np.mean([error for error in said if error]) < 1.6 * spread
 
 
 def test_curves_end_at_the_whole() -> None:
@@ -368,7 +368,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def test_a_run_that_was_stopped_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
     whole = run_few(tmp_path / "whole")
-    assert [one.world.name for one in whole] == list(FEW)
+    assert [result.world.name for result in whole] == list(FEW)
     count = 0
 
     def stop(steps: int) -> None:
@@ -381,7 +381,7 @@ def test_a_run_that_was_stopped_goes_on_and_comes_out_the_same(tmp_path: Path) -
         run_few(tmp_path / "stopped", advance=stop)
     assert [path.name for path in (tmp_path / "stopped" / "worlds").iterdir()] == ["base.json"]
     found: list[str] = []
-    assert run_few(tmp_path / "stopped", found=lambda one: found.append(one.world.name)) == whole
+    assert run_few(tmp_path / "stopped", found=lambda result: found.append(result.world.name)) == whole
     assert found == ["base"]
     for out in ("whole", "stopped"):
         write_report(tmp_path / out, run_few(tmp_path / out), [])
@@ -446,7 +446,7 @@ def test_the_numbers_are_those_of_the_pairs(results: list[run.WorldResult]) -> N
         one = results[0].rule(name)
         assert (one.pairs, one.accuracy) == (len(right), pytest.approx(np.mean(right), abs=1e-6))
         assert one.pairs_per_thread == pytest.approx(len(right) / 60, abs=1e-6)
-    assert [one.rule for one in results[0].rules] == list(PRESETS)
+    assert [rule.rule for rule in results[0].rules] == list(PRESETS)
 
 
 def test_more_is_known_of_more_pairs(tmp_path: Path) -> None:
@@ -475,12 +475,12 @@ def ranked(result: run.WorldResult) -> run.WorldResult:
         "shp": {"ranked_pairs": 0, "multiple": None, "multiple_se": None, "accuracy_at_shp": None,
                 "calibration_error": None, "reliability": [], "coverage": []},
     }  # fmt: skip
-    rules = [msgspec.structs.replace(one, **changes.get(one.rule, {})) for one in result.rules]
+    rules = [msgspec.structs.replace(rule, **changes.get(rule.rule, {})) for rule in result.rules]
     return msgspec.structs.replace(result, rules=rules)
 
 
 def test_the_report_says_where_there_is_no_confidence(results: list[run.WorldResult], tmp_path: Path) -> None:
-    both = [ranked(one) for one in results]
+    both = [ranked(result) for result in results]
     rows = {row["rule"]: row for row in summary(both).to_dict()["rows"]}
     assert rows["votes"]["multiple"] == pytest.approx(2.5)
     assert rows["votes"]["worlds with 2 or more"] == "3 of 3"
@@ -511,7 +511,7 @@ def test_the_command_writes_tables_charts_and_all_numbers(tmp_path: Path, capsys
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads(Path("out/lab.json").read_text())
     assert list(printed["worlds"]) == ["base", "low-traffic"]
-    assert {one["rule"] for one in printed["worlds"]["base"]["rules"]} == set(PRESETS)
+    assert {rule["rule"] for rule in printed["worlds"]["base"]["rules"]} == set(PRESETS)
 
 
 @pytest.mark.parametrize(

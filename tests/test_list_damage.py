@@ -200,9 +200,9 @@ def test_a_damaged_file_of_the_list(
     said = capsys.readouterr().err
     assert f"Error: {path} is damaged." in said
     assert "Restore it from a backup. Else run `shp-miner doctor --repair`" in said
-    assert any(not one.fixed and path.name in one.fault for one in look(store.path))
+    assert any(not fault.fixed and path.name in fault.fault for fault in look(store.path))
     found = repair(store.path)
-    assert all(one.fixed for one in found)
+    assert all(fault.fixed for fault in found)
     assert "for everybody who was forgotten" in found[0].remedy
     assert look(store.path) == []
     # The dump of before brings nothing back: what was taken out is known by its ids.

@@ -151,10 +151,10 @@ def test_two_at_once_bring_it_forward_once(old: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(module, "STEPS", (slow,))
     both = [threading.Thread(target=migrate, args=(old,)) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join()
+    for worker in both:
+        worker.start()
+    for worker in both:
+        worker.join()
     assert len(taken) == 1
 
 

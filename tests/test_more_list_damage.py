@@ -120,7 +120,7 @@ def test_a_clock_that_was_ahead_keeps_nothing_away(tmp_path: Path) -> None:
     store.append(chunk([post_row()], [answer_row("b")]))
     shown(store, 0, "Qzvxkfirst")
     assert command(store.path, "forget", "--author", "nobody") == 0
-    a, b = (ForgottenItem("reddit.com", "p1", one) for one in "ab")
+    a, b = (ForgottenItem("reddit.com", "p1", answer_id) for answer_id in "ab")
     tombstone(store, [a, b], "deleted", us(30))
     clock = FakeClock()
     clock.time = us(1) / 1e6

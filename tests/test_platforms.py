@@ -87,7 +87,9 @@ def test_a_row_and_its_modules_say_the_same(name: str) -> None:
     assert isinstance(module.LIMITS, Limits)
     assert callable(module.opened)
     source: Any
-    (source,) = {one for one in vars(module).values() if isclass(one) and getattr(one, "name", None) == name}
+    (source,) = {
+        member for member in vars(module).values() if isclass(member) and getattr(member, "name", None) == name
+    }
     assert getattr(platform(name), "platform") == name  # noqa: B009  (it is declared as a function)
     assert bool(row.site) != bool(row.example_site)
     if row.site:
@@ -98,7 +100,7 @@ def test_a_row_and_its_modules_say_the_same(name: str) -> None:
 
 def test_keys_of_pipelines_are_those_of_the_table() -> None:
     assert get_args(SourceKind) == tuple(ROWS)
-    keys = [one.key for row in ROWS.values() for one in row.credentials]
+    keys = [credential.key for row in ROWS.values() for credential in row.credentials]
     assert list(CredentialKeys.__struct_fields__) == keys
 
 
@@ -127,7 +129,7 @@ def test_a_seventh_platform_is_crawled_and_visited_again(forum: Forum, tmp_path:
     assert posts.select(pl.col("platform", "source").unique()).rows() == [("toy", "toy")]
     asked = len(forum.requests("toy"))
     visited = recheck(tmp_path / "store", access(forum, FakeClock(forum.community.now_s + 40 * 86_400.0)))
-    assert sum(one.read for one in visited) == THREADS == len(forum.requests("toy")) - asked
+    assert sum(result.read for result in visited) == THREADS == len(forum.requests("toy")) - asked
 
 
 def test_a_seventh_platform_is_asked_at_its_own_pace(forum: Forum, tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ def test_a_seventh_platform_in_a_pipeline(forum: Forum, tmp_path: Path) -> None:
         ["run", str(near)],
         home=tmp_path,
     )
-    steps = {one["step"]: one for one in json.loads(dry[1])["steps"]}
+    steps = {step["step"]: step for step in json.loads(dry[1])["steps"]}
     assert steps["crawl"]["about"] == "toy forum.example workbench"
     assert "1 requests at the start, 1 per 10 listed threads, 1 per thread" in steps["crawl"]["would"]
     assert ran[0] == 0, ran[2]

@@ -84,8 +84,8 @@ def test_every_confidence_is_that_of_the_formulas(both: Path, tmp_path: Path) ->
     export_dataset(both, tmp_path / "votes", rule="votes")
     rows = load(tmp_path / "votes").to_polars().select("post_id", "answer1_id", "answer2_id", "preferred", "confidence")
     assert rows.height > 100_000
-    for post, one, two, preferred, confidence in rows.iter_rows():
-        winner, loser = (one, two) if preferred == 1 else (two, one)
+    for post, first, second, preferred, confidence in rows.iter_rows():
+        winner, loser = (first, second) if preferred == 1 else (second, first)
         assert abs(confidence - expected["reddit.com", post, winner, loser]) < 1e-6
 
 

@@ -62,13 +62,13 @@ def aged(path: Path) -> Path:
 
 def repaired(store: Store) -> list[str]:
     """Repair; what was done, one sentence each. All must have been put right, and a second time finds nothing."""
-    before = [one.fault for one in look(store.path)]
+    before = [fault.fault for fault in look(store.path)]
     found = repair(store.path)
-    assert all(one.fixed for one in found), [one.sentence() for one in found]
-    assert [one.fault for one in found] == before, "it says beforehand what is wrong"
+    assert all(fault.fixed for fault in found), [fault.sentence() for fault in found]
+    assert [fault.fault for fault in found] == before, "it says beforehand what is wrong"
     assert repair(store.path) == []
     assert examine(store.path)["problems"] == []
-    return [one.sentence() for one in found]
+    return [fault.sentence() for fault in found]
 
 
 def set_aside(store: Store) -> list[str]:
@@ -273,7 +273,7 @@ def test_everything_at_once(store: Store) -> None:
         entry(store, 7, name).write_bytes(b"")
     (store.path / "posts" / "_delta_log" / "_last_checkpoint").write_text("{")
     found = repair(store.path)
-    assert all(one.fixed for one in found)
+    assert all(fault.fixed for fault in found)
     assert len(found) == 5
     assert repair(store.path) == []
     assert store.snapshot().version == "6.6"
@@ -439,7 +439,7 @@ def test_a_real_writer_killed_leaves_a_store_that_doctor_finds_sound(store: Stor
         process.send_signal(signal.SIGKILL)
         process.communicate()
         found: Any = repair(store.path)
-        assert all(one.fixed and one.harmless for one in found)
+        assert all(fault.fixed and fault.harmless for fault in found)
     for name in ("posts", "answers"):
         for path in (store.path / name).glob("*.parquet"):
             aged(path)

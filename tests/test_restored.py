@@ -243,10 +243,10 @@ def test_only_exports_with_what_is_gone_now_are_made_again(tmp_path: Path, now: 
     assert seen(out, "Answer p1c2")
     before = tree(out)
     tombstone(store, [other], "removed", us(3))
-    assert [one.outcome for one in purge(store).exports] == ["nothing in it"]
+    assert [export.outcome for export in purge(store).exports] == ["nothing in it"]
     assert tree(out) == before
     tombstone(store, [item], "removed", us(3))
-    assert [one.outcome for one in purge(store).exports] == ["rewritten"]
+    assert [export.outcome for export in purge(store).exports] == ["rewritten"]
     assert seen(out, "Answer p1c2") == []
 
 

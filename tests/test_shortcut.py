@@ -328,8 +328,8 @@ def test_a_window_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.
     everything = ImportJob("reddit-dump", [wide, narrow], tmp_path / "s", NOW, {})
     # A reader of everything keeps two cores busy.
     assert [len(import_jobs(everything, workers, Tally())[0]) for workers in (1, 3, 4)] == [1, 1, 2]
-    jobs, each = import_jobs(everything, 4, Tally())
-    assert each > 1 << 31
+    jobs, worker_bytes = import_jobs(everything, 4, Tally())
+    assert worker_bytes > 1 << 31
     assert [job.paths for job in jobs] == [[file] for file in sorted([wide, narrow], key=lambda f: -f.stat().st_size)]
     filtered = ImportJob("reddit-dump", [wide, narrow], tmp_path / "s", NOW, {"communities": ("x",)})
     assert len(import_jobs(filtered, 2, Tally())[0]) == 2

@@ -34,8 +34,8 @@ DAY_US = 86_400_000_000
 
 def filled(path: Path, *chunks: Chunk) -> Store:
     store = Store(path)
-    for each in chunks:
-        store.append(each)
+    for rows in chunks:
+        store.append(rows)
     return store
 
 
@@ -324,7 +324,10 @@ def test_what_cannot_be_read_hides_what_was_until_it_is_read_again(tmp_path: Pat
     assert hidden["observed_at"].timestamp() == READ + 1e-6, "later than what it hides, whatever the clock says"
     assert [snapshot.unreadable(name) for name in ("posts", "answers")] == [1, 1]
     assert snapshot.unreadable("answers", WHOLE, Within(communities=("elsewhere",))) == 0
-    assert {name: one["unreadable"] for name, one in stats(snapshot)["tables"].items()} == {"posts": 1, "answers": 1}
+    assert {name: counts["unreadable"] for name, counts in stats(snapshot)["tables"].items()} == {
+        "posts": 1,
+        "answers": 1,
+    }
     kept = snapshot.answers(WHOLE, keep_unreadable=True)[0].sort("answer_id")
     assert kept["state"].to_list() == ["live", "live", "removed"]
     assert snapshot.bodies("answers", WHOLE, kept)["body"].to_list() == ["Answer a.", "Answer b.", ""]

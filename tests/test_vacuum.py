@@ -53,11 +53,11 @@ def age(store: Store, days: list[float]) -> float:
     """Say in the log that version n of each table was made `days[n]` days ago; returns what time it is now."""
     now_s = time.time()
     for name in TABLES:
-        for each, (_, entry) in zip(days, entries(store.path / name / "_delta_log"), strict=False):
+        for day, (_, entry) in zip(days, entries(store.path / name / "_delta_log"), strict=False):
             told = [json.loads(line) for line in entry.read_text().splitlines()]
             for line in told:
                 if "commitInfo" in line:
-                    line["commitInfo"]["timestamp"] = round((now_s - each * DAY_S) * 1000)
+                    line["commitInfo"]["timestamp"] = round((now_s - day * DAY_S) * 1000)
             entry.write_text("".join(json.dumps(line) + "\n" for line in told))
     return now_s
 
@@ -272,7 +272,7 @@ def pipeline(tmp_path: Path, now: datetime) -> Any:
 
 
 def outcomes(ran: Ran) -> dict[str, str]:
-    return {one.step: one.said for one in ran.steps}
+    return {step.step: step.said for step in ran.steps}
 
 
 def test_a_run_compacts_and_vacuums_about_daily_and_exports_stay_up_to_date(
