@@ -19,7 +19,7 @@ from shp_miner.platforms.items import Answer, Origin, Post, Thread
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.source import Evidence, Gone, Items, Listed, Listing, Unreadable
 from shp_miner.store import Store
-from shp_miner.store.lock import beside
+from shp_miner.store.lock import working_beside
 from shp_miner.store.snapshot import EVERYTHING
 
 from .web import FakeClock
@@ -435,12 +435,12 @@ def _us(seconds: float) -> int:
 
 def test_who_comes_alone_clears_up_after_the_dead(tmp_path: Path) -> None:
     calls: list[str] = []
-    with beside(tmp_path, "crawl", lambda: calls.append("first")):
-        with beside(tmp_path, "crawl", lambda: calls.append("second")):
+    with working_beside(tmp_path, "crawl", lambda: calls.append("first")):
+        with working_beside(tmp_path, "crawl", lambda: calls.append("second")):
             assert calls == ["first"]
-        with beside(tmp_path, "other", lambda: calls.append("other")):
+        with working_beside(tmp_path, "other", lambda: calls.append("other")):
             assert calls == ["first", "other"]
-    with beside(tmp_path, "crawl", lambda: calls.append("third")):
+    with working_beside(tmp_path, "crawl", lambda: calls.append("third")):
         assert calls == ["first", "other", "third"]
 
 

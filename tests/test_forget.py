@@ -30,8 +30,8 @@ from shp_miner.health.doctor import examine
 from shp_miner.mining.mine import Selection
 from shp_miner.store import HashRange, Store
 from shp_miner.store.files import write_file
-from shp_miner.store.forget import ForgottenItem, tombstone
-from shp_miner.store.lock import exclusive, shared
+from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.lock import exclusive_lock, shared_lock
 
 from .build import READ, T0, answer_row, chunk, post_row, submission, thread, tree, write_month
 from .conftest import NOW
@@ -305,7 +305,7 @@ def test_a_tombstone_wins_and_its_purge_leaves_no_byte(store: Store, dump: list[
         ForgottenItem("reddit.com", "p2", "never seen"),
     ]
     # The clock that saw it gone is behind the one that saw it there.
-    assert tombstone(store, items, "removed", T0 * 1_000_000) == 2
+    assert tombstone_items(store, items, "removed", T0 * 1_000_000) == 2
     gone = newest(store, "posts").filter(post_id="p1")
     assert gone.select("state", "title", "body", "author", "score").row(0) == ("removed", "", "", None, None)
     assert seen(store.path, BODY), "the text lies there until it is purged"
@@ -458,22 +458,22 @@ def test_what_a_user_put_beside_an_export_stays(store: Store, tmp_path: Path) ->
 
 
 def test_a_writer_and_who_forgets_wait_for_each_other_and_say_for_whom(store: Store) -> None:
-    with shared(store.path, "writing an export"):
+    with shared_lock(store.path, "writing an export"):
         store.append(chunk([], []))
         says = r"is in use: writing an export \(process \d+, since 20"
-        with pytest.raises(TryLater, match=says), exclusive(store.path, "forgetting", wait_s=0.1):
+        with pytest.raises(TryLater, match=says), exclusive_lock(store.path, "forgetting", wait_s=0.1):
             pass
-    with exclusive(store.path, "forgetting"):
-        with shared(store.path, "what it calls"):
+    with exclusive_lock(store.path, "forgetting"):
+        with shared_lock(store.path, "what it calls"):
             pass
         code = (
             "import sys, pathlib, shp_miner.store.lock as lock\n"
-            "with lock.shared(pathlib.Path(sys.argv[1]), 'writing', wait_s=0.1): pass"
+            "with lock.shared_lock(pathlib.Path(sys.argv[1]), 'writing', wait_s=0.1): pass"
         )
         command = [sys.executable, "-c", code, str(store.path)]
         other = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "forgetting (process" in other.stderr
-    with exclusive(store.path, "forgetting", wait_s=0):
+    with exclusive_lock(store.path, "forgetting", wait_s=0):
         assert len(list((store.path / "locks").iterdir())) == 3
     assert sorted(path.name for path in (store.path / "locks").iterdir()) == ["identity", "lock"]
 
@@ -504,7 +504,7 @@ def test_the_command_says_what_it_did_or_would_do(
     )
     assert did["finished"]
     assert (did["dry_run"], would["dry_run"], did["unknown"]) == (False, True, 1)
-    with exclusive(store.path, "compacting"):
+    with exclusive_lock(store.path, "compacting"):
         pass
     assert run(["forget", "--store", str(store.path)]) == 2
     assert run(["forget", "--author", "x", "--store", str(tmp_path / "nowhere")]) == 5
@@ -529,17 +529,17 @@ def killed(store: Path, moment: str) -> None:
 
 
 MOMENTS = [
-    "forgetting.add.before.1",
-    pytest.param("forgetting.add.after.1", marks=pytest.mark.slow),
-    "forgetting.add.after.2",
+    "forgetting.add_lines.before.1",
+    pytest.param("forgetting.add_lines.after.1", marks=pytest.mark.slow),
+    "forgetting.add_lines.after.2",
     "tables.write_tables.after.1",
     pytest.param("forgetting.purge_table.after.1", marks=pytest.mark.slow),
     "forgetting.purge_table.after.2",
-    pytest.param("forgetting.clean.after.1", marks=pytest.mark.slow),
+    pytest.param("forgetting.delete_earlier_versions.after.1", marks=pytest.mark.slow),
     "vacuum.shorten_log.before.2",
     pytest.param("again.make_export_again.before.1", marks=pytest.mark.slow),
     "again.make_export_again.after.1",
-    pytest.param("forgetting.settle.before.1", marks=pytest.mark.slow),
+    pytest.param("forgetting.settle_list.before.1", marks=pytest.mark.slow),
 ]
 
 

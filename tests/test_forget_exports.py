@@ -18,7 +18,7 @@ from shp_miner.cli import run
 from shp_miner.export.registered import KnownExport, known_exports, write_export
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.store import Store
-from shp_miner.store.forget import ForgottenItem, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone_items
 from shp_miner.store.identity import FILE as IDENTITY
 from shp_miner.store.identity import _which, is_copy
 
@@ -146,7 +146,7 @@ def test_an_export_that_was_away_is_cleaned_when_it_is_back(again: str, cli: Run
             (tmp_path / "p.toml").write_text(f'store = "{store}"\n')
             assert run(["run", str(tmp_path / "p.toml")]) == 0
         case "purge":
-            tombstone(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
+            tombstone_items(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
             assert purge(store).finished
     is_finished(cli, out)
     assert cli("forget")[0] == 2, "nothing is left to do"
@@ -560,8 +560,8 @@ def test_killed_while_an_export_is_removed_it_is_completed(moment: str, cli: Run
     [
         "shp_miner.forgetting.exports:write_export before 1",
         "shp_miner.forgetting.exports:write_export after 1",
-        "shp_miner.forgetting.forget:settle before 1",
-        "shp_miner.forgetting.forget:settle after 1",
+        "shp_miner.forgetting.forget:settle_list before 1",
+        "shp_miner.forgetting.forget:settle_list after 1",
     ],
 )
 def test_killed_while_one_is_away_the_request_is_still_open(moment: str, cli: Run, store: Path, tmp_path: Path) -> None:
@@ -628,7 +628,7 @@ def test_places_that_an_earlier_version_noted_and_that_cannot_be_do_no_harm(
     good = exported(cli, tmp_path / "good")
     for path in ("/", str(tmp_path / ("x" * 252)), str(tmp_path / ("x" * 300))):
         write_export(Store(store), KnownExport(path))
-    tombstone(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
+    tombstone_items(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
     assert cli("doctor", "--repair")[0] == 0
     assert cli("forget", "--author", ALICE)[0] == 0
     assert [export.path for export in known_exports(Store(store))] == [str(good)]

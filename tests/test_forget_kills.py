@@ -24,13 +24,13 @@ import pytest
 
 from shp_miner import export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.export.publish import leftovers
+from shp_miner.export.publish import export_leftovers
 from shp_miner.forgetting.forget import purge
 from shp_miner.health.repair import look
 from shp_miner.store import Store
 from shp_miner.store.files import write_file
-from shp_miner.store.forget import ForgottenItem, tombstone
-from shp_miner.store.forgotten_list import has_pending, names
+from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.forgotten_list import has_pending, list_names
 from shp_miner.store.lake import TABLES
 from shp_miner.store.runs import Runs
 from shp_miner.store.salt import COPY
@@ -97,7 +97,7 @@ def forgets(folder: Path) -> None:
 
 
 def purges(folder: Path) -> None:
-    tombstone(Store(folder), GONE, "removed", round(NOW.timestamp() * 1_000_000))
+    tombstone_items(Store(folder), GONE, "removed", round(NOW.timestamp() * 1_000_000))
     purge(folder)
 
 
@@ -212,16 +212,16 @@ class Episodes:
             what = self.rng.choice(list(WORK))
             if what == "repair":
                 self.damage(asked)
-            before = names(self.store_path)
+            before = list_names(self.store_path)
             # A command completes what the one before left, and is to be killed while it does its own work, too.
             longest_s = self.takes_s[what] + (self.takes_s["purge"] if has_pending(self.store_path) else 0.0)
             was_killed, _ = doing(what, self.store_path, self.rng.uniform(0.0, 1.05) * longest_s)
             self.kills[what] += was_killed
-            if what in ("forget", "purge") and names(self.store_path) != before:
+            if what in ("forget", "purge") and list_names(self.store_path) != before:
                 asked.add(what)  # it is on the list: from here on it is for us to complete
             self.left["pending"] += was_killed and has_pending(self.store_path)
             self.left["vacuum"] += was_killed and is_unfinished(self.store_path)
-            self.left["export"] += was_killed and bool(leftovers(self.work / "out"))
+            self.left["export"] += was_killed and bool(export_leftovers(self.work / "out"))
         for what in sorted({"forget", "purge"} - asked):
             WORK[what](self.store_path)
         self.finish(self.rng.choice(FINISHING))

@@ -30,7 +30,7 @@ from shp_miner.forum import World, simulate
 from shp_miner.forum.live import Community, LiveThread
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.message import Request, Response
-from shp_miner.forum.serve.server import Forum, platform
+from shp_miner.forum.serve.server import Forum, view_of
 from shp_miner.sources.table import ROWS
 
 SMALL = World(threads=30, mean_readers=200)
@@ -294,7 +294,7 @@ def test_a_closed_forum_hangs_up(community: Community) -> None:
 
 def test_every_platform_is_found_by_its_name(community: Community) -> None:
     for name in ROWS:
-        assert platform(name)(community).platform == name
+        assert view_of(name)(community).platform == name
     with pytest.raises(UsageError, match="has no API 'lobsters'"):
         Forum(community, ["lobsters"])
 

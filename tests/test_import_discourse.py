@@ -14,7 +14,7 @@ import zstandard
 
 from shp_miner import BadInput, import_dump
 from shp_miner.cli import run
-from shp_miner.dumps.compressed import lines
+from shp_miner.dumps.compressed import decompressed_lines
 from shp_miner.dumps.discourse import read
 from shp_miner.errors import UsageError
 from shp_miner.store import Store
@@ -273,7 +273,7 @@ def test_real_likes_keep_the_times_when_they_were_seen(shared_data: Path, tmp_pa
         load(source, now=now)
     # The file holds likes and no texts; made into topics as they would have been saved at each of those times.
     seen: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    for _, line in lines(source, Tally()):
+    for _, line in decompressed_lines(source, Tally()):
         row = json.loads(line)
         if row["topic_id"] <= 40:
             seen[row["topic_id"], row["observed_at"]].append(row)

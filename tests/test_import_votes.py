@@ -16,7 +16,7 @@ from shp_miner.dumps.stackexchange import read
 from shp_miner.dumps.stackexchange_votes import AGES_DAYS, Votes
 from shp_miner.errors import BadInput
 from shp_miner.forgetting.forget import forget
-from shp_miner.mining.mine import Selection, judge
+from shp_miner.mining.mine import Selection, judge_threads
 from shp_miner.model import POST, TEXT_COLUMNS
 from shp_miner.store import HashRange, Store
 from shp_miner.tally import Tally
@@ -125,7 +125,7 @@ def test_every_answer_has_a_score_at_ages_from_two_days_on(tmp_path: Path, days:
     import_dump("stackexchange-dump", [path], tmp_path / "store", now=NOW, vote_history=True)
     snapshot = Store(tmp_path / "store").snapshot()
     rule = preset("votes", observe_at_s=days * 86_400.0, min_answer_score=0)
-    judged = judge(snapshot, WHOLE, Selection(rule=rule)).answers
+    judged = judge_threads(snapshot, WHOLE, Selection(rule=rule)).answers
     assert judged.height == 22
     assert judged["reason"].null_count() == 22
 

@@ -18,7 +18,7 @@ from shp_miner.errors import BadInput, UsageError
 from shp_miner.forum import World
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.refusals import refused
-from shp_miner.forum.serve.server import Forum, platform
+from shp_miner.forum.serve.server import Forum, view_of
 from shp_miner.pipeline.keys import CredentialKeys, SourceKind
 from shp_miner.sources import registry
 from shp_miner.sources.limits import Limits
@@ -90,7 +90,7 @@ def test_a_row_and_its_modules_say_the_same(name: str) -> None:
     (source,) = {
         member for member in vars(module).values() if isclass(member) and getattr(member, "name", None) == name
     }
-    assert getattr(platform(name), "platform") == name  # noqa: B009  (it is declared as a function)
+    assert getattr(view_of(name), "platform") == name  # noqa: B009  (it is declared as a function)
     assert bool(row.site) != bool(row.example_site)
     if row.site:
         assert source.site == row.site

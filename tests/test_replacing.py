@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from shp_miner.health.repair import look, repair
-from shp_miner.store.replacing import is_temporary, replace_file, temporaries
+from shp_miner.store.replacing import is_temporary, replace_file, temporary_files
 
 from .conftest import ROOT
 from .killing import killed
@@ -111,7 +111,7 @@ def test_what_a_killed_process_leaves_is_known_by_its_name_and_cleared_away(tmp_
     store = filled(tmp_path / "s", 2)
     (store.path / "exports").mkdir()
     killed(replaced, store.path, "pathlib:Path.replace before 1")
-    (left,) = temporaries(store.path / "exports")
+    (left,) = temporary_files(store.path / "exports")
     assert is_temporary(left.name)
     assert look(store.path) == [], "somebody may be writing it"
     places = [store.path, store.path / "forgotten", store.path / "posts" / "_delta_log"]

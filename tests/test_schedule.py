@@ -192,7 +192,7 @@ STACK = source("stackexchange", site="cooking.stackexchange.com")
 def test_the_least_interval(keys: dict[str, Any], seconds: float, shortest: str) -> None:
     found = bound(**keys)
     assert found.seconds == pytest.approx(seconds)
-    assert interval.written(interval.sensible(found)) == shortest
+    assert interval.written_duration(interval.sensible(found)) == shortest
 
 
 def test_a_stackexchange_key_allows_more() -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from shp_miner.cli import run
-from shp_miner.model import ANSWER, POST, Check, empty
+from shp_miner.model import ANSWER, POST, Check, empty_table
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.store import Store
 
@@ -41,7 +41,7 @@ def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def _chunk(posts: Rows) -> Chunk:
-    return Chunk(posts.take(), empty(ANSWER))
+    return Chunk(posts.take(), empty_table(ANSWER))
 
 
 def test_doctor_mends_a_store_with_promoted_posts(

@@ -25,8 +25,8 @@ from shp_miner.platforms.items import Origin
 from shp_miner.sources.source import Listed
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
-from shp_miner.store.forget import ForgottenItem, tombstone
-from shp_miner.store.lock import LOCK, beside, holder, only_one, shared
+from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.lock import LOCK, lock_holder, only_one, shared_lock, working_beside
 from shp_miner.store.runs import Runs
 
 from .build import answer_row, chunk, post_row
@@ -165,13 +165,13 @@ def test_a_thread_that_was_read_does_not_fail_any_more(store: Store) -> None:
 
 
 def test_forgetting_and_the_disk(store: Store) -> None:
-    tombstone(store, [ForgottenItem("reddit.com", "p1")], "deleted", us(-9))
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1")], "deleted", us(-9))
     (pending,) = (store.path / "forgotten").glob("*.pending.parquet")
     for days, expected in ((-1, []), (-3, ["forgetting"])):
         os.utime(pending, (NOW_S + days * DAY_S,) * 2)
-        with beside(store.path, "crawl", lambda: None):  # which purges when it ends
+        with working_beside(store.path, "crawl", lambda: None):  # which purges when it ends
             assert wrong(seen(store)) == expected
-        with shared(store.path, "writing an export"):
+        with shared_lock(store.path, "writing an export"):
             assert wrong(seen(store)) == expected
         assert wrong(seen(store)) == ["forgetting"], "nobody is about to finish it"
     pending.unlink()
@@ -254,7 +254,7 @@ def test_nobody_is_locked_out_by_who_only_looks(store: Store) -> None:
 
     def look() -> None:
         while not stop.is_set():
-            holder(store.path / LOCK)
+            lock_holder(store.path / LOCK)
             looks.append(seen(store).wrong)
 
     thread = threading.Thread(target=look)

@@ -22,7 +22,7 @@ from shp_miner.health.stats import stats
 from shp_miner.model import ANSWER, GONE, POST, thread_hash
 from shp_miner.platforms.rows import Chunk
 from shp_miner.store import HashRange, Store, Within, lake
-from shp_miner.store.forget import ForgottenItem, hide, tombstone
+from shp_miner.store.forget import ForgottenItem, hide_items, tombstone_items
 from shp_miner.store.lake import TABLES
 from shp_miner.store.migrate import MARK
 
@@ -309,13 +309,13 @@ def test_what_is_not_live_says_neither_who_nor_what(state: str, tmp_path: Path) 
 
 def test_what_cannot_be_read_hides_what_was_until_it_is_read_again(tmp_path: Path) -> None:
     store = filled(tmp_path / "s", chunk([post_row()], [answer_row("a"), answer_row("b"), answer_row("c")]))
-    tombstone(store, [ForgottenItem("reddit.com", "p1", "c")], "removed", READ * 1_000_000)
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1", "c")], "removed", READ * 1_000_000)
     items = [
         ForgottenItem("reddit.com", "p1"),
         *(ForgottenItem("reddit.com", "p1", name) for name in ("a", "c", "never seen")),
     ]
-    assert hide(store, items, 0) == 2
-    assert hide(store, items, (READ + 60) * 1_000_000) == 0, "once is enough"
+    assert hide_items(store, items, 0) == 2
+    assert hide_items(store, items, (READ + 60) * 1_000_000) == 0, "once is enough"
     snapshot = store.snapshot()
     rows = snapshot.answers(WHOLE)[0].sort("answer_id")
     assert rows["state"].to_list() == ["unreadable", "live", "removed"]

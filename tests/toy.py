@@ -16,7 +16,7 @@ from shp_miner.forum.live import Community, LiveItem
 from shp_miner.forum.serve.message import Request, Response, Status
 from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.sources.access import Access, http_of, site_and_url
-from shp_miner.sources.evidence import Meanings, reading
+from shp_miner.sources.evidence import Meanings, refusals_as_evidence
 from shp_miner.sources.http import Http
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.software import other_software
@@ -112,7 +112,7 @@ class Toy:
 
     def thread(self, community: str, post_id: str) -> Thread:
         """See Source."""
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             topic = self._http.get_or_none(f"/topic/{post_id}", _Topic)
         if topic is None:
             raise Unreadable("missing", f"{self.site} has no topic {post_id}.")

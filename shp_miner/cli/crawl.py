@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from shp_miner.cli.options import Command, Duration, common, example
-from shp_miner.cli.output import complete, show, table
+from shp_miner.cli.output import complete_unfinished, print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.sources.table import ROWS
@@ -97,7 +97,7 @@ def command(
     from shp_miner.crawling.run import crawl
     from shp_miner.sources.registry import Access
 
-    complete(store)
+    complete_unfinished(store)
     wanted = Access(site=site, url=url, allow_private=allow_private)
     access = _asked(wanted, **budget)
     with ended_by_sigterm():
@@ -134,13 +134,13 @@ def recheck_command(
     """
     if everything and older_than is not None:
         raise UsageError("--all and --older-than cannot be used together.", "Give one of them.")
-    complete(store)
+    complete_unfinished(store)
     unseen = 0.0 if everything else older_than
     done = _recheck(store, given_up=given_up, older_than_s=unseen, limit=limit, quiet=quiet, **budget)
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
 
-def revisit(store: Path, *, quiet: bool) -> bool:
+def revisit_due(store: Path, *, quiet: bool) -> bool:
     """Return whether every due thread was visited."""
     return all(result.complete for result in _recheck(store, quiet=quiet, max_requests=None, max_seconds=None))
 
@@ -202,7 +202,7 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
     numbers = ("listed", "fresh", "read", "answers", "gone", "restored", "unreadable", "failed", "waiting")
     columns = ("community", "site", *(name.replace("fresh", "new or changed") for name in numbers))
     rows = [(result.community, result.site, *(getattr(result, name) for name in numbers)) for result in done]
-    show(data, lambda: table(f"Crawled into {store}", columns, rows), as_json=as_json, quiet=quiet)
+    show_result(data, lambda: print_table(f"Crawled into {store}", columns, rows), as_json=as_json, quiet=quiet)
     for result in done:
         for sentence in (result.capped, result.stopped, result.refused):
             if sentence:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shp_miner.cli.options import FilePath, common, example
-from shp_miner.cli.output import complete, show, table
+from shp_miner.cli.output import complete_unfinished, print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.tally import counted
 
@@ -91,14 +91,14 @@ def command(
     )
 
     if not dry_run:
-        complete(store)
+        complete_unfinished(store)
 
     def people() -> None:
         rows = [(name, counts.items, counts.rows, counts.files) for name, counts in done.tables.items()]
         title = "Would be removed from" if dry_run else "Removed from"
-        table(f"{title} {store}", ("table", "items", "observations", "files rewritten"), rows)
+        print_table(f"{title} {store}", ("table", "items", "observations", "files rewritten"), rows)
         if done.exports:
-            table(
+            print_table(
                 "Exports",
                 ("folder", "outcome", "reason"),
                 [(export.path, export.outcome, export.why) for export in done.exports],
@@ -107,7 +107,7 @@ def command(
         if not dry_run:
             say(f"The store's oldest version is now {done.version}.")
 
-    show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
+    show_result({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     if done.unknown:
         after = "" if dry_run else " Later imports and crawls will leave them out."
         say(f"Not found in the store: {done.unknown:,} of the given authors and ids.{after}", err=True)

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
-from shp_miner.rules.presets import PRESETS, Rule, length
+from shp_miner.rules.presets import PRESETS, Rule, duration_text
 from shp_miner.units import Duration as Length
 from shp_miner.units import Seconds
 from shp_miner.units import Size as Amount
@@ -134,7 +134,7 @@ def _rule_option(name: str, hint: object) -> Callable[[Command], Command]:
     shown = name.removesuffix("_s").replace("_", "-")
     declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
     default = getattr(PRESETS["shp"], name)
-    note = "" if default is None or flag else f" [{length(default) if name.endswith('_s') else default}]"
+    note = "" if default is None or flag else f" [{duration_text(default) if name.endswith('_s') else default}]"
     return click.option(declaration, name, type=kind, default=None, help=described.description + note)
 
 

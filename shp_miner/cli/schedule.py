@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import click
 
 from shp_miner.cli.options import Duration, FilePath, example
-from shp_miner.cli.output import show
+from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
-from shp_miner.units import written
+from shp_miner.units import written_duration
 
 if TYPE_CHECKING:
     from shp_miner.schedule import Job
@@ -88,9 +88,9 @@ def command(
         [kind] if kind else next(([scheduler] for scheduler, name in _programs() if programs.there(name)), list(KINDS))
     )
     if "cron" in kinds and cron.expression(every, 0) is None:
-        nearest = written(interval.nearest(every, bound))
+        nearest = written_duration(interval.nearest(every, bound))
         raise UsageError(
-            f"A crontab line cannot express every {written(every)} exactly.",
+            f"A crontab line cannot express every {written_duration(every)} exactly.",
             f"The nearest interval that it can express is --every {nearest}; --as systemd takes any.",
         )
     if install and len(kinds) > 1:
@@ -115,7 +115,7 @@ def command(
         for other in set(KINDS) - set(kinds):
             with suppress(Error):
                 _take_away(other, job.pipeline)
-    show(data, lambda: _people(job, parts, notes, install), as_json=as_json, quiet=quiet)
+    show_result(data, lambda: _people(job, parts, notes, install), as_json=as_json, quiet=quiet)
     return 0
 
 
@@ -149,7 +149,7 @@ def _credentials(kind: str, job: Job) -> list[str]:
 
 def _people(job: Job, parts: Mapping[str, _Parts], notes: Sequence[str], installed: bool) -> None:
     """Print the parts on stdout, to be piped on, and notes about them on stderr."""
-    flag = shlex.join(["shp-miner", "schedule", str(job.pipeline), "--every", written(job.every_s)])
+    flag = shlex.join(["shp-miner", "schedule", str(job.pipeline), "--every", written_duration(job.every_s)])
     for kind, part in parts.items():
         if "line" in part:
             say(part["line"])
@@ -183,5 +183,5 @@ def _remove(pipeline: Path, kind: str | None, *, as_json: bool, quiet: bool) -> 
     places = [kind] if kind else [scheduler for scheduler, name in _programs() if programs.there(name)]
     removed = [scheduler for scheduler in places if _take_away(scheduler, path)]
     said = f"Removed from {' and '.join(removed)}." if removed else f"No schedule was installed for {path}."
-    show({"pipeline": str(path), "removed": removed}, lambda: say(said), as_json=as_json, quiet=quiet)
+    show_result({"pipeline": str(path), "removed": removed}, lambda: say(said), as_json=as_json, quiet=quiet)
     return 0

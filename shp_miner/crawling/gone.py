@@ -20,7 +20,7 @@ from shp_miner.crawling.doubts import CLOSED, Against, Doubt
 from shp_miner.crawling.state import CrawlState, Known
 from shp_miner.platforms.items import Answer, ItemState, Origin, Post
 from shp_miner.store import Store
-from shp_miner.store.forget import hide, items_of_threads, tombstone
+from shp_miner.store.forget import hide_items, items_of_threads, tombstone_items
 from shp_miner.store.forgotten_list import ForgottenItem
 
 _HOUR_US = 3600 * 1_000_000
@@ -139,7 +139,7 @@ class Doubtful:
         for how in states:
             items = self._items_of([doubt for doubt in ripe if doubt.state == how])
             for start in range(0, len(items), _HELD):
-                tombstone(self._store, items[start : start + _HELD], how, self._noted_at())
+                tombstone_items(self._store, items[start : start + _HELD], how, self._noted_at())
         now = self._now()
         for doubt in ripe:
             done.gone += 1
@@ -225,7 +225,7 @@ class Doubtful:
         doubts = self._state.doubts.unhidden(self._origin)
         for start in range(0, len(doubts), _HELD):
             some = doubts[start : start + _HELD]
-            hide(
+            hide_items(
                 self._store,
                 [ForgottenItem(self._origin.site, doubt.post_id, doubt.answer_id) for doubt in some],
                 self._noted_at(),

@@ -15,7 +15,7 @@ from msgspec import structs
 from shp_miner.crawling.archived import after_what_is_known
 from shp_miner.crawling.context import Context
 from shp_miner.crawling.gone import tells_of_unknown
-from shp_miner.crawling.result import Did, next_visit, restored
+from shp_miner.crawling.result import Did, count_restored, next_visit
 from shp_miner.crawling.state import Known
 from shp_miner.platforms.items import Answer, ItemState, Post, Thread, to_chunk
 from shp_miner.sources.source import Evidence
@@ -81,7 +81,7 @@ class Keeping:
             # Noted first: what is in the store is always known in the state, and so missed when it goes away.
             for read_thread in held:
                 self._context.state.noted(self._context.origin, read_thread.thread)
-            append(
+            append_items(
                 self._context,
                 [read_thread.known for read_thread in held],
                 [read_thread.thread.post for read_thread in held],
@@ -106,7 +106,7 @@ class Keeping:
         return Did(
             read=1,
             new=int(known.created_at is None),
-            restored=restored(known, thread.post.state, read_thread.states),
+            restored=count_restored(known, thread.post.state, read_thread.states),
             answers=len(thread.answers),
             incomplete=int(thread.missing > 0),
         )
@@ -124,7 +124,7 @@ def looked_up(
     return context.look_up.answers(context.origin, known, lost)
 
 
-def append(
+def append_items(
     context: Context, threads: Sequence[Known], posts: list[Post], answers: list[Answer], read_at: Mapping[str, int]
 ) -> None:
     """Store the items that a source showed of some threads.

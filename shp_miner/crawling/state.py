@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from shp_miner.crawling.doubts import Doubts
-from shp_miner.crawling.queues import ONCE_MORE, Queues, place
+from shp_miner.crawling.queues import ONCE_MORE, Queues, community_key
 from shp_miner.platforms.items import Answer, Origin, Thread
 from shp_miner.sources.source import Listed
-from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened
+from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened_database
 from shp_miner.transaction import transaction
 
 __all__ = ["FILE", "CrawlState", "Known"]
@@ -60,7 +60,7 @@ class CrawlState(Queues):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._database = opened(folder)
+        self._database = opened_database(folder)
         self.doubts = Doubts(self._database)
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class CrawlState(Queues):
     def complete_to(self, origin: Origin) -> int | None:
         """Return the time up to which the listing is stored completely; None before the first complete listing."""
         row = self._database.execute(
-            "SELECT complete_to FROM windows WHERE source = ? AND site = ? AND community = ?", place(origin)
+            "SELECT complete_to FROM windows WHERE source = ? AND site = ? AND community = ?", community_key(origin)
         ).fetchone()
         return None if row is None else row[0]
 
@@ -138,7 +138,7 @@ class CrawlState(Queues):
                 self._database.execute(
                     "INSERT INTO windows VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
                     "SET complete_to = max(complete_to, excluded.complete_to)",
-                    (*place(origin), complete_to),
+                    (*community_key(origin), complete_to),
                 )
         return fresh
 
@@ -171,7 +171,7 @@ class CrawlState(Queues):
             self._database.execute(
                 "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
                 f"AND {AWAY} AND coalesce(read_at, 0) < ?",
-                (*place(origin), before),
+                (*community_key(origin), before),
             )
 
     def door_opened(self, origin: Origin) -> None:
@@ -181,7 +181,7 @@ class CrawlState(Queues):
                 "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
                 "AND unreadable AND post_id IN (SELECT post_id FROM doubts WHERE source = ? AND site = ? AND whole "
                 "AND against IN ('closed', 'wall'))",
-                (*place(origin), origin.source, origin.site),
+                (*community_key(origin), origin.source, origin.site),
             )
 
     def claim_once_more(self, origin: Origin, now: int, until: int, count: int) -> list[str]:

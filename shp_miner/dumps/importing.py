@@ -15,12 +15,12 @@ import msgspec
 import zstandard
 from msgspec import Struct, structs
 
-from shp_miner.dumps.compressed import Advance, compression, ignore
+from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
 from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.platforms.communities import meant, nowhere
-from shp_miner.tally import Tally, counted, total
+from shp_miner.platforms.communities import meant_communities, no_such_community
+from shp_miner.tally import Tally, counted, total_tally
 
 if TYPE_CHECKING:
     from shp_miner.platforms.rows import Chunk
@@ -72,7 +72,7 @@ def import_dump(
     store: Store | str | os.PathLike[str],
     *,
     now: datetime | None = None,
-    advance: Advance = ignore,
+    advance: Advance = ignore_progress,
     workers: int | None = None,
     memory: int | None = None,
     **options: Any,
@@ -103,13 +103,13 @@ def import_dump(
 
 def _missing(job: ImportJob, tally: Tally) -> str:
     """A sentence on communities that were asked for and not met. Raises NoSuchCommunity where none was."""
-    missing = meant(job.options.get("communities") or (), tally.met)[1]
+    missing = meant_communities(job.options.get("communities") or (), tally.met)[1]
     if not missing:
         return ""
     from shp_miner.dumps.reddit import communities_in, dump_files  # noqa: PLC0415
 
     there = communities_in([file for file, _ in dump_files(job.paths, Tally())])
-    none = nowhere(missing, there | tally.met, "The dump has")
+    none = no_such_community(missing, there | tally.met, "The dump has")
     if not tally.met:
         raise none
     return f"{none.message} {none.hint}"
@@ -124,13 +124,13 @@ def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
         # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
         # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
         parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(job.store))
-        return total([before, *parts])
+        return total_tally([before, *parts])
     _store(job.store)
     with Engine(fitting) as engine:
-        return total([before, *engine.run(import_part, jobs, advance)])
+        return total_tally([before, *engine.run(import_part, jobs, advance)])
 
 
-def matching(patterns: list[str]) -> list[Path]:
+def matching_paths(patterns: list[str]) -> list[Path]:
     """Return files and folders in the order of their names. A path without a wildcard must exist."""
     found: list[Path] = []
     for pattern in patterns:
@@ -249,7 +249,7 @@ def reader(kind: str) -> Reader:
 
 def _window(file: Path) -> int:
     """Bytes that decoding the file needs by itself: the window of its first zstd frame."""
-    if compression(file) != "zst":
+    if compression_of(file) != "zst":
         return 0
     try:
         with file.open("rb") as opened:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.errors import BadInput, UsageError, nearest
+from shp_miner.errors import BadInput, UsageError, nearest_name
 from shp_miner.export.owned import formats_in
 from shp_miner.export.publish import check_place, place_of
 from shp_miner.export.registered import (
@@ -24,22 +24,22 @@ from shp_miner.export.registered import (
     drop_export,
     is_back,
     read_again,
-    waiting,
+    waiting_copies,
     write_export,
 )
-from shp_miner.forgetting.asked import Asked, as_lines, author, from_file, item
+from shp_miner.forgetting.asked import Asked, as_lines, author_request, from_file, item_request
 from shp_miner.forgetting.exports import ExportDone, not_reached, reach_export
 from shp_miner.forgetting.told_gone import look_for_deletions
 from shp_miner.mining.calibrate import drop_fits
 from shp_miner.platforms.people import FORMS
 from shp_miner.store import Store
-from shp_miner.store.forget import Purged, clean, look_for_people, purge_table
+from shp_miner.store.forget import Purged, delete_earlier_versions, look_for_people, purge_table
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import add, has_pending, make_salt, settle
+from shp_miner.store.forgotten_list import add_lines, has_pending, make_salt, settle_list
 from shp_miner.store.found import ASIDE
 from shp_miner.store.identity import settle_identity, take_theirs
 from shp_miner.store.lake import TABLES
-from shp_miner.store.lock import exclusive
+from shp_miner.store.lock import exclusive_lock
 
 Path_ = str | os.PathLike[str]
 
@@ -90,10 +90,14 @@ def forget(
     TryLater while somebody uses the store, and UsageError for requests that are not valid.
     """
     store = _existing(store)
-    asked = [*map(author, authors), *map(item, ids), *(from_file(Path(file)) if file is not None else [])]
+    asked = [
+        *map(author_request, authors),
+        *map(item_request, ids),
+        *(from_file(Path(file)) if file is not None else []),
+    ]
     more = [_export(Path(folder)) for folder in exports]
     dropping = [_registered(store, Path(folder)) for folder in drop_exports]
-    if not (asked or more or dropping or has_pending(store.path) or waiting(store)):
+    if not (asked or more or dropping or has_pending(store.path) or waiting_copies(store)):
         raise UsageError("The request names no author and no item.", "Name them with --author, --id or --file.")
     _check_registered(store, dropping)
     if dry_run:
@@ -102,7 +106,7 @@ def forget(
         wanted = known.extended(as_lines(asked, known))
         found = [KnownExport(str(folder)) for folder in more]
         return _purge(store, wanted, asked, found, dropping=dropping, dry_run=True)
-    with exclusive(store.path, _DOING):
+    with exclusive_lock(store.path, _DOING):
         settle_identity(store.path)
         make_salt(store.path)
         look_for_deletions(store)
@@ -111,7 +115,7 @@ def forget(
         for folder in more:
             adopt_export(store, folder)
         if lines.height:
-            add(store.path, lines, pending=True)
+            add_lines(store.path, lines, pending=True)
         return _purge(store, Forgotten.load(store.path, pending=True), asked, dropping=dropping)
 
 
@@ -136,7 +140,7 @@ def purge(store: Store | Path_) -> Forgot:
     store = _existing(store)
     if not (has_pending(store.path) or is_back(store)):
         return _done(store, _waited_for(all_exports(store)[0]))
-    with exclusive(store.path, _DOING):
+    with exclusive_lock(store.path, _DOING):
         settle_identity(store.path)
         look_for_deletions(store)
         if not (has_pending(store.path) or is_back(store)):
@@ -164,7 +168,7 @@ def _purge(
         met |= found.digests
         if found.lines.height and not dry_run:
             # Rewritten rows no longer have their author.
-            add(store.path, found.lines, pending=True)
+            add_lines(store.path, found.lines, pending=True)
         wanted, whole = wanted.extended(found.lines), whole.extended(found.lines)
         # An account with this name may have had other names.
         looking = bool((found.lines["kind"] == "account").any())
@@ -175,10 +179,10 @@ def _purge(
         drop_fits(store.path)
         shutil.rmtree(store.path / ASIDE, ignore_errors=True)  # names of communities are in it, too
         for name in TABLES:
-            clean(store, name)
+            delete_earlier_versions(store, name)
     reached = _every_export(store, wanted, whole, more, dropping, dry_run=dry_run)
     if is_request and not dry_run:
-        settle(store.path, met)
+        settle_list(store.path, met)
     tables = {name: TableDone(len(purged.keys), purged.rows, purged.files) for name, purged in done.items()}
     unknown = sum(not _is_known(request, whole, done, met) for request in asked)
     return _done(store, reached, tables=tables, unknown=unknown, dry_run=dry_run)
@@ -229,7 +233,7 @@ def _check_registered(store: Store, dropping: Sequence[str]) -> None:
     known = {path for export in all_exports(store)[0] for path in (export.path, *export.dropped)}
     for path in dropping:
         if path not in known:
-            raise UsageError(f"The store {store.path} has no registered export {path}.", nearest(path, known))
+            raise UsageError(f"The store {store.path} has no registered export {path}.", nearest_name(path, known))
 
 
 def _drop(store: Store, exports: list[KnownExport], path: str, *, dry_run: bool) -> ExportDone:

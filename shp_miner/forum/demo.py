@@ -95,7 +95,7 @@ class Demo:
     worse: str
 
 
-def run(
+def run_demo(
     folder: Path, *, seed: int = SEED, world: World | None = None, say: Callable[[str], None] = lambda _: None
 ) -> Demo:
     """Run the demo in `folder` (store, exports). The same seed and world give the same exports.

@@ -18,9 +18,9 @@ from typing import Any, Literal
 import numpy as np
 
 from shp_miner.errors import UsageError
-from shp_miner.forum.dump import truth
+from shp_miner.forum.dump import known_quality
 from shp_miner.forum.live_items import LiveAnswer, LiveItem, LiveState, LiveThread
-from shp_miner.forum.people import Afterlife, Person, person
+from shp_miner.forum.people import Afterlife, Person, simulated_person
 from shp_miner.forum.simulate import PEOPLE, SimulatedThread, simulate
 from shp_miner.forum.world import World
 
@@ -156,7 +156,7 @@ class Community:
 
     def truth(self) -> dict[tuple[str, str], float]:
         """The quality of every simulated answer (in standard deviations) by (post_id, answer_id)."""
-        return truth(self._simulated)
+        return known_quality(self._simulated)
 
     # What people do
 
@@ -245,13 +245,13 @@ class Community:
         """Take a simulated thread in, with the replies that the simulation does not know."""
         votes = [_times(thread, index) for index in range(-1, len(thread.answers))]
         post = _Post(
-            thread.post_id, thread.post_id, None, person(thread.author), thread.body, thread.created_s, *votes[0],
-            title=thread.title, simulated=thread,
+            thread.post_id, thread.post_id, None, simulated_person(thread.author), thread.body,
+            thread.created_s, *votes[0], title=thread.title, simulated=thread,
         )  # fmt: skip
         self._add(post)
         accepted = after.accepted()
         for answer, cast in zip(thread.answers, votes[1:], strict=True):
-            author = person(answer.author)
+            author = simulated_person(answer.author)
             item = _Item(answer.answer_id, post.item_id, post.item_id, author, answer.text, answer.created_s, *cast)
             self._add(item)
             if accepted and accepted[0] is answer:

@@ -50,7 +50,7 @@ def require_matplotlib() -> None:
         )
 
 
-def draw(out: Path, results: Sequence[WorldResult]) -> list[str]:
+def draw_charts(out: Path, results: Sequence[WorldResult]) -> list[str]:
     """Write the charts as PNG into `out`; gives their names. No reliability where no rule gave a confidence."""
     charts = [_COVERAGE]
     _coverage(results, out / _COVERAGE)
@@ -60,7 +60,7 @@ def draw(out: Path, results: Sequence[WorldResult]) -> list[str]:
     return charts
 
 
-def remove(out: Path) -> None:
+def remove_charts(out: Path) -> None:
     """Take the charts out of `out`, if there are any."""
     for name in (_COVERAGE, _RELIABILITY):
         (out / name).unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import polars as pl
 from msgspec import structs
 
 from shp_miner.lab.table import Table
-from shp_miner.lab.threads import KEY, Shares, Threads, side
+from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
 from shp_miner.rules.presets import DAY_S, PRESETS, Rule
 
 #: Ages of an answer, in seconds, at which its score is taken: the first reading made between so old and twice so old.
@@ -93,7 +93,7 @@ def _rows(threads: Threads, early: pl.DataFrame, age_s: int, seed: int) -> list[
     tied: dict[str, int] = {}
     for name, rule in PRESETS.items():
         pairs = threads.pairs(_read_at(rule, age_s), answers)
-        winner, loser = (side(pairs, of, early) for of in ("winner", "loser"))
+        winner, loser = (pair_side(pairs, of, early) for of in ("winner", "loser"))
         for shares, column in ((later, "last_score"), (between, "gain")):
             apart = winner[column] - loser[column]
             untied = apart != 0

@@ -29,12 +29,12 @@ from shp_miner.lab.measures import (
     multiple,
     multiple_error,
     reliability,
-    share,
+    share_with_error,
 )
-from shp_miner.lab.rows import places, tables
+from shp_miner.lab.rows import answer_positions, reddit_tables
 from shp_miner.lab.simulate import Threads, simulate
 from shp_miner.lab.table import write_json
-from shp_miner.lab.worlds import WORLDS, LabWorld, world
+from shp_miner.lab.worlds import WORLDS, LabWorld, named_world
 from shp_miner.rules.pairs import make_pairs
 from shp_miner.rules.presets import PRESETS, Rule
 
@@ -113,7 +113,7 @@ class Job:
     threads: int
 
 
-def claim(out: Path) -> None:
+def claim_folder(out: Path) -> None:
     """Mark `out` as the lab's folder. Raises UsageError if the folder has other content."""
     if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
@@ -123,13 +123,13 @@ def claim(out: Path) -> None:
     (out / _MARK).touch()
 
 
-def chosen(names: Sequence[str]) -> list[LabWorld]:
+def chosen_worlds(names: Sequence[str]) -> list[LabWorld]:
     """The named worlds in the order of the tables; all if none is named. Raises UsageError."""
-    wanted = {world(name).name for name in names} or set(WORLDS)
+    wanted = {named_world(name).name for name in names} or set(WORLDS)
     return [lab_world for lab_world in WORLDS.values() if lab_world.name in wanted]
 
 
-def steps(worlds: Sequence[LabWorld]) -> int:
+def count_steps(worlds: Sequence[LabWorld]) -> int:
     """Return how often `run_worlds` advances by one."""
     return len(worlds) * len(PRESETS)
 
@@ -163,7 +163,7 @@ def run_worlds(
 def run_world(job: Job, advance: Advance) -> WorldResult:
     """Simulate one world, measure every rule and keep the result."""
     threads = simulate(job.world, job.seed, job.threads)
-    posts, answers = tables(threads, job.world)
+    posts, answers = reddit_tables(threads, job.world)
     reference = _pairs(posts, answers, PRESETS[REFERENCE], threads).labels
     rules = []
     for rule in PRESETS.values():
@@ -224,7 +224,7 @@ class _Pairs:
 
 def _pairs(posts: Any, answers: Any, rule: Rule, threads: Threads) -> _Pairs:
     made = make_pairs(posts, answers, rule)
-    winner, loser = places(threads, made["winner_id"]), places(threads, made["loser_id"])
+    winner, loser = answer_positions(threads, made["winner_id"]), answer_positions(threads, made["loser_id"])
     right = threads.quality[winner] > threads.quality[loser]
     confidence = made["confidence"].to_numpy(zero_copy_only=False).astype(np.float64)
     won, lost = threads.length[winner], threads.length[loser]
@@ -261,7 +261,7 @@ def _measured(rule: Rule, every: _Pairs, reference: Labels, job: Job) -> RuleRes
     """The measures of a rule, given its pairs without a bound on the confidence."""
     bound = rule.min_confidence
     own = every if bound is None else every.only(every.labels.confidence >= bound)
-    accuracy, accuracy_se = share(own.labels.right, own.labels.thread)
+    accuracy, accuracy_se = share_with_error(own.labels.right, own.labels.thread)
     bias, bias_se = length_bias(own.longer_won, own.longer_better, own.labels.thread)
     ranked = every.labels
     return RuleResult(

@@ -51,7 +51,7 @@ class Threads:
         return pl.DataFrame(table)
 
 
-def side(pairs: pl.DataFrame, of: str, values: pl.DataFrame) -> pl.DataFrame:
+def pair_side(pairs: pl.DataFrame, of: str, values: pl.DataFrame) -> pl.DataFrame:
     """The rows of `values` (with KEY) of each pair's "winner" or "loser", in the order of the pairs."""
     keys = pairs.select(*KEY[:3], pl.col(f"{of}_id").alias("answer_id"))
     return keys.join(values, on=KEY, how="left", maintain_order="left")

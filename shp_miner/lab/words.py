@@ -16,10 +16,10 @@ import polars as pl
 
 from shp_miner.errors import UsageError
 from shp_miner.lab.table import Cell, Table
-from shp_miner.lab.threads import KEY, Shares, Threads, side
-from shp_miner.rules.hashing import mix, sample_keys
+from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
+from shp_miner.rules.hashing import mix_bits, sample_keys
 from shp_miner.rules.presets import Rule
-from shp_miner.text.clean import clean
+from shp_miner.text.clean import clean_bodies
 
 #: What the test pairs are: eligible answers of one thread, written within an hour of each other.
 TEST = Rule(name="within-an-hour", order="any", max_apart_s=3600, confounded=True)
@@ -163,7 +163,7 @@ def _texts(threads: Threads, tables: list[pl.DataFrame]) -> pl.DataFrame:
     ]
     wanted = threads.answers.join(pl.concat(keys).unique(), on=KEY, how="semi", maintain_order="left")
     bodies = threads.snapshot.bodies("answers", threads.part, wanted)
-    text = clean(bodies["body"], bodies["body_format"]).alias("text")
+    text = clean_bodies(bodies["body"], bodies["body_format"]).alias("text")
     return bodies.select(KEY).with_columns(text).with_row_index("row")
 
 
@@ -184,9 +184,9 @@ def _matrix(texts: pl.Series) -> Any:
 
 
 def _rows_of(pairs: pl.DataFrame, texts: pl.DataFrame, seed: int) -> _Pairs:
-    winner, loser = (side(pairs, of, texts)["row"].to_numpy().astype(np.int64) for of in ("winner", "loser"))
-    key = mix(np.array([seed], np.uint64))
-    fold = mix(pairs["thread_hash"].to_numpy().view(np.uint64) ^ key) % np.uint64(_FOLDS)
+    winner, loser = (pair_side(pairs, of, texts)["row"].to_numpy().astype(np.int64) for of in ("winner", "loser"))
+    key = mix_bits(np.array([seed], np.uint64))
+    fold = mix_bits(pairs["thread_hash"].to_numpy().view(np.uint64) ^ key) % np.uint64(_FOLDS)
     return _Pairs(winner, loser, pairs["thread_hash"], fold, sample_keys(pairs["pair_hash"].to_numpy(), seed))
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest
+from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest_name
 from shp_miner.pipeline.keys import CredentialKeys, ForgetKeys, Pipeline
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.sources.table import ROWS
@@ -99,7 +99,7 @@ def rule_of(*tables: Mapping[str, Any]) -> Rule:
     for key, value in merged.items():
         parameter = RULE_KEYS.get(key)
         if parameter is None:
-            raise UsageError(f"there is no key {key!r}.", nearest(key, ["name", *RULE_KEYS]))
+            raise UsageError(f"there is no key {key!r}.", nearest_name(key, ["name", *RULE_KEYS]))
         values[parameter] = float(Duration.parse(value)) if parameter.endswith("_s") else _with_zone(value)
     return preset(name, **values)
 
@@ -148,7 +148,7 @@ def _known(data: Any, struct: type[Struct], where: str, path: str = "") -> None:
     for key, value in data.items():
         if key not in fields:
             place = f"[{path}] has" if path else "there is"
-            raise BadInput(f"{where}: {place} no key {key!r}.", nearest(key, fields))
+            raise BadInput(f"{where}: {place} no key {key!r}.", nearest_name(key, fields))
         inner = struct_in(fields[key].type)
         if inner is not None:
             for number, one in enumerate(value if isinstance(value, list) else [value], 1):
@@ -230,7 +230,7 @@ def _choices(place: str, reason: str) -> str:
     struct = struct_in(fields[table])
     assert struct is not None
     hint = next(one.type for one in msgspec.structs.fields(struct) if one.encode_name == keys[-1])
-    return nearest(wrong[1], _literals(hint))
+    return nearest_name(wrong[1], _literals(hint))
 
 
 def _literals(hint: Any) -> list[str]:

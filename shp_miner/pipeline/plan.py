@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct
 
 from shp_miner.crawling.state import CrawlState
-from shp_miner.dumps.importing import matching
+from shp_miner.dumps.importing import matching_paths
 from shp_miner.pipeline.config import credentials, rule_of
 from shp_miner.pipeline.keys import Pipeline, RecheckKeys, SourceKeys
 from shp_miner.pipeline.ran import STEPS
@@ -35,7 +35,7 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
     if pipeline.forget.file is not None:
         parts.append(Planned("forget", pipeline.forget.file, "forget the items of the list, if it has changed"))
     for import_keys in pipeline.imports:
-        files = matching(import_keys.paths)
+        files = matching_paths(import_keys.paths)
         parts.append(
             Planned("import", import_keys.kind, f"import new and changed files of {len(files)} files and folders")
         )

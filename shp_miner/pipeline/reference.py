@@ -12,7 +12,7 @@ from msgspec import Struct
 from shp_miner.pipeline.config import RULE_KEYS, struct_in
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.rules.presets import PRESETS, Rule
-from shp_miner.units import Duration, Seconds, Size, written
+from shp_miner.units import Duration, Seconds, Size, written_duration
 
 
 class Key(Struct, frozen=True):
@@ -125,7 +125,7 @@ def _toml(value: Any) -> str:
         case bool():
             return str(value).lower()
         case Duration():
-            text = f'"{written(value)}"'
+            text = f'"{written_duration(value)}"'
         case Size():
             text = f'"{value / 1e9:g}GB"'
         case list():

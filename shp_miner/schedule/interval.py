@@ -12,7 +12,7 @@ from shp_miner.errors import UsageError
 from shp_miner.pipeline.keys import Pipeline, SourceKeys
 from shp_miner.sources.registry import module
 from shp_miner.sources.table import ROWS, Quota
-from shp_miner.units import UNITS_S, written
+from shp_miner.units import UNITS_S, written_duration
 
 #: The intervals that a crontab line can express exactly, in seconds. Two days are not among them, because the field of
 #: days starts again with each month.
@@ -37,8 +37,8 @@ def check(pipeline: Pipeline, every_s: float, environment: Mapping[str, str]) ->
     if every_s < EVEN_S[0] or every_s <= bound.seconds:
         why = bound.why if every_s >= EVEN_S[0] else "the shortest interval of a schedule is 1 minute"
         raise UsageError(
-            f"Every {written(every_s)} is too often: {why}.",
-            f"Use the shortest sensible interval of this pipeline: --every {written(shortest_s)}.",
+            f"Every {written_duration(every_s)} is too often: {why}.",
+            f"Use the shortest sensible interval of this pipeline: --every {written_duration(shortest_s)}.",
         )
     return bound
 
@@ -48,7 +48,7 @@ def least(pipeline: Pipeline, environment: Mapping[str, str]) -> Bound:
     bounds = [Bound(0.0, "")]
     limit = pipeline.limits
     if pipeline.sources and limit.max_seconds is not None:
-        text = f"a run may send requests for {written(limit.max_seconds)} (limits.max_seconds)"
+        text = f"a run may send requests for {written_duration(limit.max_seconds)} (limits.max_seconds)"
         bounds.append(Bound(limit.max_seconds, text))
     if pipeline.sources and limit.max_requests is not None:
         pace_s = max(_pace_s(source.kind) for source in pipeline.sources)

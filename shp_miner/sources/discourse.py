@@ -23,12 +23,12 @@ from shp_miner.platforms.discourse import (
     Site,
     Topic,
     TopicPost,
-    names,
+    category_names,
     to_thread,
 )
 from shp_miner.platforms.items import Thread
-from shp_miner.sources.access import Access, address, http_of, site_and_url
-from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
+from shp_miner.sources.access import Access, http_of, site_address, site_and_url
+from shp_miner.sources.evidence import Door, Meanings, at_the_door, refusals_as_evidence
 from shp_miner.sources.limits import Limits, Wait
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
@@ -87,7 +87,7 @@ def opened(access: Access) -> Iterator[Discourse]:
     """Open a forum. See registry.Module."""
     site, url = site_and_url(Discourse.name, access)
     with http_of(url, LIMITS, access) as http:
-        yield Discourse(http, site, address(Discourse.name, site, access.site, url))
+        yield Discourse(http, site, site_address(Discourse.name, site, access.site, url))
 
 
 class _ListedTopic(msgspec.Struct, kw_only=True):
@@ -137,7 +137,7 @@ class Discourse:
             self.listing(WHOLE_SITE, since=None, token=None)
             return WHOLE_SITE
         number = self._category(community)
-        return names(self._categories.values())[number]
+        return category_names(self._categories.values())[number]
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
         """Return a page of topics by activity; `since` is not supported."""
@@ -171,7 +171,7 @@ class Discourse:
         self._door.opened(community)
         if topic.deleted_at is not None:
             raise Gone("removed")
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             posts, missing = self._posts(topic)
         thread = to_thread(topic, posts, self._address, missing)
         if thread is None:
@@ -179,7 +179,7 @@ class Discourse:
         return thread
 
     def _topic(self, community: str, post_id: str) -> Topic:  # noqa: ARG002  (the site's ids need none)
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             return self._http.get(f"/t/{post_id}.json", Topic, params={"include_raw": 1})
 
     @property
@@ -215,7 +215,7 @@ class Discourse:
         if not matches:
             self._load(wanted)
             matches = _matching(self._categories, wanted)
-        known = names(self._categories.values())
+        known = category_names(self._categories.values())
         if len(matches) > 1:
             named = " and ".join(sorted(known[number] for number in matches))
             raise BadInput(f"{self.site} has several categories {wanted!r}: {named}.", "Name one by its full path.")
@@ -249,7 +249,7 @@ class Discourse:
 
     def _path(self, number: int) -> str:
         """The category in an address: its slugs and its id, which alone counts, but other slugs cost a redirect."""
-        slugs = names(self._categories.values())[number]
+        slugs = category_names(self._categories.values())[number]
         plain = all(_PLAIN_SLUG.fullmatch(slug) for slug in slugs.split("/"))
         return f"{slugs}/{number}" if plain else str(number)
 
@@ -264,7 +264,7 @@ class Discourse:
 
 def _matching(categories: Mapping[int, Category], wanted: str) -> list[int]:
     """The ids of the categories that are meant: by id, by whole path, or by the last slug alone."""
-    known = names(categories.values())
+    known = category_names(categories.values())
     number = wanted.rsplit("/", 1)[-1]
     if number.isdecimal() and int(number) in known:
         return [int(number)]

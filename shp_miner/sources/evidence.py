@@ -14,7 +14,7 @@ from types import MappingProxyType
 import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
-from shp_miner.sources.decode import Instead, code
+from shp_miner.sources.decode import Instead, refusal_code
 from shp_miner.sources.http import Refused, Silent, Unexpected
 from shp_miner.sources.source import Evidence, Listed, Unreadable
 
@@ -47,11 +47,11 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
             return "closed"
         if not self.spoken(answer):
             return "wall"
-        return self.words.get(code(answer.body) if word is None else word, self.statuses.get(answer.status))
+        return self.words.get(refusal_code(answer.body) if word is None else word, self.statuses.get(answer.status))
 
 
 @contextmanager
-def reading(meanings: Meanings) -> Iterator[None]:
+def refusals_as_evidence(meanings: Meanings) -> Iterator[None]:
     """Raise Unreadable instead of a refusal or a wall (`at_the_door`) that is evidence of something."""
     try:
         yield

@@ -32,10 +32,10 @@ from shp_miner.sources.access import Access
 from shp_miner.sources.attempts import Silent
 from shp_miner.sources.evidence import Meanings
 from shp_miner.sources.limits import Limits
-from shp_miner.sources.losing import each
+from shp_miner.sources.losing import each_record
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks
 from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing, plain_name
-from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect
+from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect_praw
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 from shp_miner.tally import Lost
 
@@ -126,7 +126,7 @@ class Reddit:
         self._gate = Gate(
             **self._urls, limits=limits, clocks=clocks, clock=clock, budget=budget, allow_private=allow_private
         )
-        self._praw = connect(credentials, self._gate, **self._urls)
+        self._praw = connect_praw(credentials, self._gate, **self._urls)
 
     def __enter__(self) -> Reddit:
         return self
@@ -291,7 +291,7 @@ class Reddit:
     def _each(self, path: str, things: Iterable[Thing], kind: str, decode: Callable[[Any, int], T]) -> list[T]:
         latest_us = self._latest_us()
         found = [thing.data for thing in things if thing.kind == kind]
-        return _decoded(path, lambda: each(found, lambda data: decode(data, latest_us)))
+        return _decoded(path, lambda: each_record(found, lambda data: decode(data, latest_us)))
 
     def _latest_us(self) -> int:
         return int((self._clock.now() + CLOCK_SKEW.total_seconds()) * 1_000_000)
@@ -309,7 +309,7 @@ class Reddit:
             return self._answer(method, path, **kwargs)
         except TokenExpired:
             # A fresh PRAW asks for a token first. Its own renewal would sleep on a clock that nobody can set.
-            self._praw = connect(self._credentials, self._gate, **self._urls)
+            self._praw = connect_praw(self._credentials, self._gate, **self._urls)
         try:
             return self._answer(method, path, **kwargs)
         except TokenExpired:

@@ -145,7 +145,9 @@ class Faults:
             return [plan.fault for plan in self.planned if plan.strikes(platform, request)]
 
 
-def delivered(faults: list[Fault], now: datetime, respond: Callable[[], Response]) -> tuple[Delivery, tuple[str, ...]]:
+def delivered_answer(
+    faults: list[Fault], now: datetime, respond: Callable[[], Response]
+) -> tuple[Delivery, tuple[str, ...]]:
     """The answer to a request that meets these faults, and the names of those that happened.
 
     Of faults that answer in place of the platform the first is heard, and a fault that had nothing to spoil (no items

@@ -12,8 +12,7 @@ from typing import Any
 from shp_miner.errors import UsageError
 from shp_miner.forum.serve.faults import HTML, Fault, change_body, change_items
 from shp_miner.forum.serve.message import WORDS, Response, Status
-from shp_miner.forum.serve.server import LOGIN_PATH
-from shp_miner.forum.serve.server import platform as view_of
+from shp_miner.forum.serve.server import LOGIN_PATH, view_of
 
 _ROBOTS = (
     "<!DOCTYPE html><html lang=en-US><head><title>Just a moment...</title><meta name=robots content=noindex></head>"
