@@ -19,7 +19,7 @@ from pathlib import Path
 
 from shp_miner.cli import run
 from shp_miner.errors import Error
-from shp_miner.platforms.communities import plain
+from shp_miner.platforms.communities import stored_name
 from shp_miner.platforms.sites import site_of
 from shp_miner.sources.decode import page_kind
 from shp_miner.text.clean import to_markdown, visible_chars
@@ -107,7 +107,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "characters that show in HTML": lambda text: visible_chars(text, "html"),
     "Reddit's escapes": lambda text: to_markdown(text, "reddit"),
     "an error page": lambda text: page_kind(text.encode()),
-    "the name of a community": plain,
+    "the name of a community": stored_name,
     "the name of a site": lambda text: _refused(lambda: site_of(text)),
     "import reddit-dump": imported(of_reddit),
     "import reddit-dump, no records": imported(lines),
@@ -137,7 +137,7 @@ def main() -> None:
         work("text")  # what is loaded late is loaded
         worst = max(PIECES, key=lambda piece: seconds(work, repeated(piece, LENGTHS[0])))
         took = [min(seconds(work, repeated(worst, length)) for _ in range(2)) for length in LENGTHS]
-        cells = " | ".join(f"{one:.2f}" for one in took)
+        cells = " | ".join(f"{time_s:.2f}" for time_s in took)
         print(f"| {name} | `{worst!r}` | {cells} | {took[-1] / took[-2]:.1f} |", flush=True)
 
 

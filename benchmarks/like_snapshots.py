@@ -22,7 +22,7 @@ from typing import Any
 
 import zstandard
 
-from shp_miner.dumps.compressed import ignore, lines
+from shp_miner.dumps.compressed import decompressed_lines, ignore_progress
 from shp_miner.tally import Tally
 
 #: The store needs some text; all are alike, so that nothing can be learned of it.
@@ -34,7 +34,7 @@ Reading = dict[str, Any]
 def readings(path: Path, tally: Tally) -> dict[int, dict[int, list[Reading]]]:
     """The readings in the order of time, by topic and post number; one for each time."""
     topics: dict[int, dict[int, dict[int, Reading]]] = {}
-    for _, line in lines(path, tally, ignore):
+    for _, line in decompressed_lines(path, tally, ignore_progress):
         one = json.loads(line)
         topics.setdefault(one["topic_id"], {}).setdefault(one["post_number"], {})[one["observed_at"]] = one
     return {
@@ -65,8 +65,8 @@ def threads(topics: dict[int, dict[int, list[Reading]]], site: str) -> Iterator[
             }
 
 
-def _seen(one: Reading) -> Reading:
-    return {"created_at": one["created_at"], "score": one["likes"], "observed_at": one["observed_at"]}
+def _seen(reading: Reading) -> Reading:
+    return {"created_at": reading["created_at"], "score": reading["likes"], "observed_at": reading["observed_at"]}
 
 
 def main() -> int:

@@ -92,7 +92,7 @@ def _agree(contender: Contender, out: Path, result: Result) -> None:
     command = [sys.executable, "-m", "benchmarks.evidence", kind, place.replace("{out}", str(out))]
     said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found: dict[str, Any] = json.loads(said)
-    groups = {one.name: one.group for one in result.case.contenders}
+    groups = {timed.name: timed.group for timed in result.case.contenders}
     for other, what in result.evidence.items():
         if groups[other] == contender.group and what != found:
             raise click.ClickException(

@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from shp_miner.dumps.compressed import blocks
-from shp_miner.dumps.lines import Lines, all_lines, joined
+from shp_miner.dumps.compressed import decompressed_blocks
+from shp_miner.dumps.lines import Lines, all_lines, joined_lines
 from shp_miner.dumps.reddit import kind_of
 from shp_miner.dumps.reddit_columns import LEFT_OUT, to_frame
 from shp_miner.dumps.shortcut import Shortcut
@@ -46,7 +46,7 @@ class Stages:
 
 def batches(path: Path, kind: str, stages: Stages) -> Iterator[Lines]:
     """What is to be parsed, as the import finds it."""
-    source, offset, held = blocks(path, Tally()), 0, list[Lines]()
+    source, offset, held = decompressed_blocks(path, Tally()), 0, list[Lines]()
     shortcut: Shortcut | None = None
     while True:
         with stages.timed("decompress"):
@@ -58,12 +58,12 @@ def batches(path: Path, kind: str, stages: Stages) -> Iterator[Lines]:
             found = shortcut.candidates(offset, text)
             held.append(all_lines(offset, text) if found is None else found)
             offset += len(text)
-            batch = joined(held) if sum(map(len, held)) >= LINES else None
+            batch = joined_lines(held) if sum(map(len, held)) >= LINES else None
         if batch:
             yield batch
             held = []
     if held:
-        yield joined(held)
+        yield joined_lines(held)
 
 
 def run(path: Path, folder: Path) -> tuple[Stages, int]:

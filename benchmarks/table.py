@@ -75,11 +75,11 @@ def together(measures: Sequence[Measure]) -> Measure:
         return max(known) if known else None
 
     return Measure(
-        wall_s=sum(one.wall_s for one in measures),
-        cpu_s=sum(one.cpu_s for one in measures),
-        peak_rss_bytes=highest([one.peak_rss_bytes for one in measures]),
-        peak_pss_bytes=highest([one.peak_pss_bytes for one in measures]),
-        largest_bytes=max(one.largest_bytes for one in measures),
+        wall_s=sum(measure.wall_s for measure in measures),
+        cpu_s=sum(measure.cpu_s for measure in measures),
+        peak_rss_bytes=highest([measure.peak_rss_bytes for measure in measures]),
+        peak_pss_bytes=highest([measure.peak_pss_bytes for measure in measures]),
+        largest_bytes=max(measure.largest_bytes for measure in measures),
         exit_code=measures[-1].exit_code,
         output="",
         error="",
@@ -151,7 +151,7 @@ def _numbers(run: Measure) -> dict[str, Any]:
 
 def _section(result: Result) -> str:
     case = result.case
-    references = [one for one in map(result.total, case.references) if one]
+    references = [total for total in map(result.total, case.references) if total]
     unit = "MB/s" if case.raw_bytes else "pairs/s"
     heads = [
         "",
@@ -185,7 +185,7 @@ def _section(result: Result) -> str:
 def _distinct(result: Result) -> list[tuple[str, dict[str, Any]]]:
     seen: list[tuple[str, dict[str, Any]]] = []
     for name, what in result.evidence.items():
-        if what not in [one for _, one in seen]:
+        if what not in [already for _, already in seen]:
             seen.append((name if result.case.name == "scale" else "", what))
     return seen
 
@@ -228,8 +228,8 @@ def _claims(result: Result) -> list[str]:
     lines = []
     for what, above, below, figure in found:
         if above and below and above.median(figure) and below.median(figure):
-            each = [a / b for a, b in zip(above.values(figure), below.values(figure), strict=True)]
-            lines.append(f"| {what} | {_ratio(above, below, figure)} | {min(each):.2f} to {max(each):.2f} |")
+            ratios = [a / b for a, b in zip(above.values(figure), below.values(figure), strict=True)]
+            lines.append(f"| {what} | {_ratio(above, below, figure)} | {min(ratios):.2f} to {max(ratios):.2f} |")
     return lines
 
 

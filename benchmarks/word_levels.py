@@ -18,8 +18,8 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner.lab import words
-from shp_miner.lab.threads import KEY, Threads, side
-from shp_miner.rules.hashing import mix
+from shp_miner.lab.threads import KEY, Threads, pair_side
+from shp_miner.rules.hashing import mix_bits
 from shp_miner.rules.presets import PRESETS
 from shp_miner.store import Store
 
@@ -43,7 +43,7 @@ class Levels:
         self.test = words._rows_of(self.tests, self.texts, SEED)
         self.chosen = words._chosen(self.training)
         created = threads.answers.select(*KEY, "created_at")
-        winner, loser = (side(self.tests, of, created)["created_at"].dt.epoch("s") for of in ("winner", "loser"))
+        winner, loser = (pair_side(self.tests, of, created)["created_at"].dt.epoch("s") for of in ("winner", "loser"))
         self.later_s = (winner - loser).to_numpy()
 
     def hits(self, chosen: Folds | None = None) -> dict[str, Floats]:
@@ -57,7 +57,7 @@ class Levels:
     def of_threads(self, parts: int) -> Folds:
         """The pairs to train on of one in so many threads, a random sample."""
         of_part = {
-            name: mix(pairs.thread.to_numpy().view(np.uint64)) % np.uint64(parts) == 0
+            name: mix_bits(pairs.thread.to_numpy().view(np.uint64)) % np.uint64(parts) == 0
             for name, pairs in self.training.items()
         }
         return {name: [rows[of_part[name][rows]] for rows in folds] for name, folds in self.chosen.items()}

@@ -93,10 +93,10 @@ def in_words(error: BaseException) -> Error | None:
         # An argument, a variable or a file name with bytes that are not text.
         return UsageError(f"Not valid UTF-8: {error.object!r}.", "Use a name in UTF-8 and run again.")
     bug = Error(f"{type(error).__name__}: {error}", "This is a bug: please report it with the output of -v.")
-    return refused(error, "running the command") or bug
+    return refused_by_os(error, "running the command") or bug
 
 
-def unforeseen(error: Exception, what: str) -> BadInput:
+def unforeseen_error(error: Exception, what: str) -> BadInput:
     """Return an unexpected error that was raised while `what` was read as BadInput, so that only this reading ends.
 
     The exception's own text is shown with `-v` only: people may have written it.
@@ -105,7 +105,7 @@ def unforeseen(error: Exception, what: str) -> BadInput:
     return BadInput(f"{what} could not be read: {type(error).__name__}.", "Please report this with the output of -v.")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return the hint for an unknown name: the nearest known name, or all known names."""
     known = list(known)
     close = get_close_matches(name, known, n=1, cutoff=0.5)
@@ -124,7 +124,7 @@ _FOR_A_WHILE = (
 )  # fmt: skip
 
 
-def refused(error: BaseException, doing: str) -> Error | None:
+def refused_by_os(error: BaseException, doing: str) -> Error | None:
     """Return the same as `from_os_error`, and an error for every other refusal of the operating system."""
     known = from_os_error(error, doing) if isinstance(error, Exception) else None
     number = getattr(error, "errno", None)

@@ -158,7 +158,7 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def empty(schema: pa.Schema) -> pa.Table:
+def empty_table(schema: pa.Schema) -> pa.Table:
     """A table without rows."""
     # pyarrow's own empty_table imports pandas, which takes longer than all the rest of a start.
     return pa.Table.from_batches([], schema=schema)
@@ -166,7 +166,7 @@ def empty(schema: pa.Schema) -> pa.Table:
 
 def frame_schema(schema: pa.Schema) -> pl.Schema:
     """The schema as polars has it."""
-    frame = pl.from_arrow(empty(schema))
+    frame = pl.from_arrow(empty_table(schema))
     assert isinstance(frame, pl.DataFrame)
     return frame.schema
 

@@ -173,7 +173,7 @@ def nested(counts: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
     return out
 
 
-def total(tallies: Iterable[Tally]) -> Tally:
+def total_tally(tallies: Iterable[Tally]) -> Tally:
     """Return one tally with the counts of all."""
     out = Tally()
     for tally in tallies:

@@ -83,13 +83,13 @@ def microseconds(seconds: float) -> int:
     return round(seconds * 1_000_000)
 
 
-def written(seconds: float) -> str:
+def written_duration(seconds: float) -> str:
     """Return a duration as options and keys take it, in the largest exact unit: 90s, 15m, 6h, 30d."""
     unit = next((unit for unit in "dhm" if seconds and seconds % UNITS_S[unit] == 0), "s")
     return f"{seconds / UNITS_S[unit]:.15g}{unit}"
 
 
-def rounded(seconds: float, least: int = 2) -> str:
+def rounded_duration(seconds: float, least: int = 2) -> str:
     """Return a duration for people, in the largest unit of which there are `least`: 90 s, 15 min, 36 h, 7 d."""
     size = abs(seconds)
     unit, of_unit = next(((u, n) for u, n in (("d", 86_400), ("h", 3600), ("min", 60)) if size >= least * n), ("s", 1))

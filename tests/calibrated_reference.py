@@ -30,11 +30,11 @@ def confidences(posts: pd.DataFrame, answers: pd.DataFrame) -> dict[Pair, float]
             for row, (x1, x2) in zip(rows, x, strict=True):
                 expected = mean_y + 0.7 * (b[0] * (x1 - mean_1) + b[1] * (x2 - mean_2))
                 row["theta"] = row["y"] - max(expected, 0)
-            for one, two in itertools.permutations(rows, 2):
-                s = (1 / (abs(one["v"]) + 1) + 1 / (abs(two["v"]) + 1)) / 2
-                z = (one["theta"] - two["theta"]) * math.sqrt(0.6 * variance / 2)
+            for answer, other in itertools.permutations(rows, 2):
+                s = (1 / (abs(answer["v"]) + 1) + 1 / (abs(other["v"]) + 1)) / 2
+                z = (answer["theta"] - other["theta"]) * math.sqrt(0.6 * variance / 2)
                 z /= math.sqrt((0.4 * variance + s) * (variance + s))
-                result[site, post, one["id"], two["id"]] = NormalDist().cdf(z)
+                result[site, post, answer["id"], other["id"]] = NormalDist().cdf(z)
     return result
 
 
@@ -45,10 +45,14 @@ def pairs(posts: pd.DataFrame, answers: pd.DataFrame, p_min: float = 0.8) -> Res
     for own in _threads(posts, answers).values():
         for site, post, rows in own:
             best = sorted(rows, key=lambda r: (-r["v"], r["created"], r["id"]))[:50]
-            for one, two in itertools.permutations(best, 2):
-                key = (site, post, one["id"], two["id"])
+            for winner, loser in itertools.permutations(best, 2):
+                key = (site, post, winner["id"], loser["id"])
                 # Six decimals are what the product keeps; a label may not hang on the seventh.
-                if one["v"] > two["v"] and round(sure[key], 6) >= p_min and not read_apart(one["row"], two["row"]):
+                if (
+                    winner["v"] > loser["v"]
+                    and round(sure[key], 6) >= p_min
+                    and not read_apart(winner["row"], loser["row"])
+                ):
                     result.pairs.add(key)
     return result
 

@@ -124,7 +124,7 @@ class Story:
 
     @property
     def complete(self) -> bool:
-        return not self.refused and all(one.complete for one in self.ran)
+        return not self.refused and all(result.complete for result in self.ran)
 
     # -- lies ---------------------------------------------------------------------------------------------------------
 
@@ -156,12 +156,12 @@ class Story:
     @property
     def lied(self) -> int:
         """How many requests met a lie."""
-        return sum(one.struck for one in self.planned)
+        return sum(fault.struck for fault in self.planned)
 
     @property
     def knocked(self) -> bool:
         """Whether a thread was asked for by itself and lied about: a lie about many ids can be got over one by one."""
-        return any(one.struck for one in self.about_threads)
+        return any(fault.struck for fault in self.about_threads)
 
     def _asked_for(self, post_id: str) -> list[tuple[str, Mapping[str, str]]]:
         shown = self.shown(post_id)
@@ -189,7 +189,7 @@ class Story:
             if (thread.closed and kind != "arctic-shift") or (thread.state != "live" and not stubs):
                 continue
             items: list[LiveThread | LiveAnswer] = [thread, *thread.answers]
-            found |= {_id(one) for one in items if one.state == "live"}
+            found |= {_id(item) for item in items if item.state == "live"}
         return found & self.words.keys()
 
     def readable(self) -> set[str]:

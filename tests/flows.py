@@ -64,9 +64,9 @@ def written(path: Path, data: Tables) -> Path:
     lines += [f"{name} = {_value(value)}" for name, value in plain.items()]
     for name, value in data.items():
         if name not in plain:
-            for one in value if isinstance(value, list) else [value]:
+            for entry in value if isinstance(value, list) else [value]:
                 lines += [f"\n[[{name}]]" if isinstance(value, list) else f"\n[{name}]"]
-                lines += [f"{key} = {_value(part)}" for key, part in one.items()]
+                lines += [f"{key} = {_value(part)}" for key, part in entry.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -78,15 +78,15 @@ def _tables(value: Any) -> bool:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_value(one)}" for name, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{name} = {_value(part)}" for name, part in value.items()) + " }"
     return json.dumps(value)
 
 
 def steps(ran: Ran) -> dict[str, list[tuple[str, int]]]:
     """How the parts of each step ended: (what was said, exit code)."""
     found: dict[str, list[tuple[str, int]]] = {}
-    for one in ran.steps:
-        found.setdefault(one.step, []).append((one.said, one.exit_code))
+    for step in ran.steps:
+        found.setdefault(step.step, []).append((step.said, step.exit_code))
     return found
 
 

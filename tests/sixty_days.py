@@ -174,7 +174,7 @@ class People:
 
     def _visit(self, thread: LiveThread, rate: float) -> None:
         """What happens in a thread: `rate` is how many answers are to be expected now."""
-        chance, live = self._chance, [one for one in thread.answers if one.state == "live"]
+        chance, live = self._chance, [answer for answer in thread.answers if answer.state == "live"]
         for _ in range(chance.poisson(rate)):
             above = live[chance.integers(len(live))].answer_id if live and chance.random() < 0.2 else thread.post_id
             text, word = self._text()
@@ -184,7 +184,7 @@ class People:
                 self.community.vote(thread.post_id, up=1)
             else:
                 # Better ones are liked more often, and what stands first is seen by more.
-                weight = np.array([np.exp(self._quality.get(one.answer_id, 0)) for one in live])
+                weight = np.array([np.exp(self._quality.get(answer.answer_id, 0)) for answer in live])
                 weight /= np.sqrt(1 + np.arange(len(live)))
                 liked = live[chance.choice(len(live), p=weight / weight.sum())]
                 self.community.vote(liked.answer_id, up=1)
@@ -209,8 +209,8 @@ class People:
         read_s = max([item.created_s, *(end for start, end in self.blind if start - SLOT_S <= item.created_s < end)])
         if now_s - read_s < DAY_S or not later or thread.post_id == self.away:
             return
-        for one in [item] if isinstance(item, LiveAnswer) else [item, *item.walk()]:
-            self.deleted += self.words[_id(one)]
+        for part in [item] if isinstance(item, LiveAnswer) else [item, *item.walk()]:
+            self.deleted += self.words[_id(part)]
         self.community.delete(_id(item), by="moderator" if self._chance.random() < 0.3 else "author")
         self.done["threads deleted" if isinstance(item, LiveThread) else "answers deleted"] += 1
 
@@ -220,7 +220,7 @@ class People:
         ages = {
             thread.post_id: now_s - thread.created_s for thread in self.community.threads() if thread.state == "live"
         }
-        self.away = min((one for one in ages if ages[one] > 1.5 * DAY_S), key=lambda one: ages[one])
+        self.away = min((post_id for post_id in ages if ages[post_id] > 1.5 * DAY_S), key=lambda post_id: ages[post_id])
         self.community.delete(self.away, by="moderator")
         self.done["threads taken away"] += 1
 
@@ -354,7 +354,7 @@ def growth(
 ) -> float:
     """How many times the first third's average the last third's is, of runs that nothing disturbed."""
     third = len(figures) // 3
-    first, last = (average([value(one) for one in part if one.calm]) for part in (figures[:third], figures[-third:]))
+    first, last = (average([value(run) for run in part if run.calm]) for part in (figures[:third], figures[-third:]))
     return float(last / first)
 
 
@@ -366,25 +366,25 @@ def table(figures: Sequence[Figures]) -> str:
     def row(what: str, value: Callable[[Figures], float], digits: int, calm: bool = False) -> str:
         cells = []
         for part in (first, last):
-            values = [value(one) for one in part if one.calm or not calm]
+            values = [value(run) for run in part if run.calm or not calm]
             cells += [f"{np.median(values):,.{digits}f}", f"{max(values):,.{digits}f}"]
         ratio = float(cells[2].replace(",", "")) / max(float(cells[0].replace(",", "")), 1e-9)
         return f"| {what} | {' | '.join(cells)} | {ratio:.2f} |"
 
     rows = [
-        row("threads in the store", lambda one: one.threads, 0),
-        row("requests of a slot", lambda one: one.requests, 0),
-        row("wall time of a run, s", lambda one: one.wall_s, 2, calm=True),
-        row("CPU time of a run, s", lambda one: one.cpu_s, 2, calm=True),
-        row("... of recheck and crawl, s", lambda one: one.cpu_s - one.steps.get("export", 0), 2, calm=True),
-        row("... of the exports, s", lambda one: one.steps.get("export", 0), 2, calm=True),
-        row("peak memory of a run, MB", lambda one: one.rss_mb, 0, calm=True),
-        row("data files, newest version", lambda one: one.live_files, 0),
-        row("data files on the disk", lambda one: one.files, 0),
-        row("files of the tables' logs", lambda one: one.logs, 0),
-        row("store, MB", lambda one: one.store_mb, 2),
-        row("crawl.sqlite, kB", lambda one: one.sqlite_kb, 0),
-        row("exports, kB", lambda one: one.export_kb, 0),
+        row("threads in the store", lambda run: run.threads, 0),
+        row("requests of a slot", lambda run: run.requests, 0),
+        row("wall time of a run, s", lambda run: run.wall_s, 2, calm=True),
+        row("CPU time of a run, s", lambda run: run.cpu_s, 2, calm=True),
+        row("... of recheck and crawl, s", lambda run: run.cpu_s - run.steps.get("export", 0), 2, calm=True),
+        row("... of the exports, s", lambda run: run.steps.get("export", 0), 2, calm=True),
+        row("peak memory of a run, MB", lambda run: run.rss_mb, 0, calm=True),
+        row("data files, newest version", lambda run: run.live_files, 0),
+        row("data files on the disk", lambda run: run.files, 0),
+        row("files of the tables' logs", lambda run: run.logs, 0),
+        row("store, MB", lambda run: run.store_mb, 2),
+        row("crawl.sqlite, kB", lambda run: run.sqlite_kb, 0),
+        row("exports, kB", lambda run: run.export_kb, 0),
     ]
     head = "| | first third: median | most | last third: median | most | ratio |\n|---|---:|---:|---:|---:|---:|"
     return "\n".join([head, *rows])

@@ -17,7 +17,15 @@ from shp_miner import Store, UsageError, export_dataset, make_pairs, preset
 from shp_miner.model import ANSWER, PAIR, POST
 from shp_miner.platforms.rows import Chunk
 from shp_miner.rules import PRESETS
-from shp_miner.rules.calibrated import add_up, calibrate, fit, measure, merge_sums, with_log_shares, with_theta
+from shp_miner.rules.calibrated import (
+    add_up,
+    calibrate,
+    fit_communities,
+    measure_answers,
+    merge_sums,
+    with_log_shares,
+    with_theta,
+)
 from shp_miner.rules.delays import CELL_STARTS_US, count_delays, delay_cells, log_shares, merge_delays
 from shp_miner.rules.eligibility import judge_answers, judge_posts
 from shp_miner.rules.pairs import ANSWER_KEY
@@ -100,9 +108,9 @@ def test_confidence_does_not_depend_on_the_rule_that_made_the_pair() -> None:
         for name in ("shp", "votes", "shp-strict")
         if (pairs := made(posts, answers, rule=name)).height
     }
-    for one, two in itertools.combinations(of, 2):
-        for key in of[one].keys() & of[two].keys():
-            assert of[one][key] == of[two][key]
+    for rule, other in itertools.combinations(of, 2):
+        for key in of[rule].keys() & of[other].keys():
+            assert of[rule][key] == of[other][key]
     assert of["shp"].keys() & of["votes"].keys()
 
 
@@ -157,14 +165,14 @@ def test_any_partition_of_the_threads_gives_the_same_fit(seed: int, parts: int, 
     whole = calibrate(rows)
     place = {post: random.randrange(parts) for post in posts["post_id"]}
     pieces = [
-        measure(rows.filter(pl.col("post_id").is_in([post for post, where in place.items() if where == part])))
+        measure_answers(rows.filter(pl.col("post_id").is_in([post for post, where in place.items() if where == part])))
         for part in range(parts)
     ]
     random.shuffle(pieces)
     shares = log_shares(merge_delays([count_delays(piece) for piece in pieces]))
     sums = merge_sums([add_up(with_log_shares(piece, shares)) for piece in pieces])
     assert shares.equals(whole.shares)
-    assert fit(sums).equals(whole.fits)  # to the last bit
+    assert fit_communities(sums).equals(whole.fits)  # to the last bit
 
 
 def test_delays_have_cells_of_one_doubling_sixteenth() -> None:

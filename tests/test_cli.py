@@ -20,7 +20,7 @@ import pytest
 
 from shp_miner import FORMATS, PRESETS, UsageError, preset
 from shp_miner.cli import COMMANDS, _Commands, cli, run
-from shp_miner.cli.output import table
+from shp_miner.cli.output import print_table
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
@@ -148,7 +148,7 @@ def test_a_narrow_terminal_cuts_nothing_and_breaks_no_word(
         monkeypatch.setenv(name, value)
     columns = ("pipeline", "started", "took", "outcome", "code", "new", "changed", "deleted", "pairs", "requests")
     row = ("meta.toml", "2026-11-26 03:27 (17 min ago)", "6 s", "in part", 3, 1_234, 56, 7, 90_123, 4_567)
-    table("Last runs", columns, [row] * 2)
+    print_table("Last runs", columns, [row] * 2)
     out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     for word in (*columns, "meta.toml", "2026-11-26", "03:27", "(17", "ago)", "1,234", "90,123", "4,567"):
         assert re.search(rf"(^|\s){re.escape(word)}(\s|$)", out, re.M), word

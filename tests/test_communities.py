@@ -15,7 +15,7 @@ from shp_miner import load
 from shp_miner.cli import run
 from shp_miner.pipeline import config
 from shp_miner.pipeline import run as running
-from shp_miner.platforms.communities import bare, meant, plain
+from shp_miner.platforms.communities import meant_communities, stored_name, undecorated_name
 from shp_miner.sources.reddit_answers import plain_name
 from shp_miner.store import Store
 
@@ -51,13 +51,13 @@ SPELLINGS = [
     ],
 )
 def test_what_people_write_is_one_name(written: str, name: str) -> None:
-    assert plain(written) == name
+    assert stored_name(written) == name
 
 
 @given(st.text(max_size=12))
 def test_a_name_that_is_read_reads_as_itself(text: str) -> None:
-    assert bare(bare(text)) == bare(text) or "/" in bare(text)
-    assert meant([text], {text.strip().lower()})[1] == []
+    assert undecorated_name(undecorated_name(text)) == undecorated_name(text) or "/" in undecorated_name(text)
+    assert meant_communities([text], {text.strip().lower()})[1] == []
 
 
 @pytest.mark.parametrize("written", SPELLINGS[4::2])
@@ -116,8 +116,8 @@ def _run(tmp_path: Path, **tables: Any) -> list[Any]:
 def test_a_pipeline_says_once_that_a_file_has_nothing_of_its_communities(tmp_path: Path) -> None:
     file = write_dump(tmp_path / "RC_1", [comment("c1")])
     keys = {"kind": "reddit-dump", "paths": [str(file)], "communities": ["/r/asktets"]}
-    (one,) = _run(tmp_path, **{"import": [keys]})
-    assert (one.said, one.exit_code) == (
+    (step,) = _run(tmp_path, **{"import": [keys]})
+    assert (step.said, step.exit_code) == (
         "The dump has no community 'asktets'. The nearest names: asktest.",
         5,
     )
@@ -182,7 +182,7 @@ def test_a_pipeline_exports_what_it_imports_in_its_letter_case(asked: list[str],
     file = _threads(tmp_path / "t.jsonl", "Board A")
     keys = {"import": [{"kind": "threads", "paths": [str(file)]}]}
     steps = _run(tmp_path, **keys, export=[{"out": str(tmp_path / "out"), "communities": asked}])
-    assert [one.exit_code for one in steps] == [0, 0]
+    assert [step.exit_code for step in steps] == [0, 0]
     assert set(load(tmp_path / "out")["community"]) == {"Board A"}
 
 
@@ -195,5 +195,5 @@ def test_a_pipeline_that_finds_nothing_of_what_it_imported_says_so_and_ends_with
 
 def test_a_name_takes_time_by_its_length() -> None:
     start = time.process_time()
-    assert len(plain("n" * 1_000_000)) == 1_000_000
+    assert len(stored_name("n" * 1_000_000)) == 1_000_000
     assert time.process_time() - start < 2

@@ -32,14 +32,14 @@ def test_a_closed_category_keeps_no_other_from_its_visits(tmp_path: Path) -> Non
         shut = [post for post, _ in threads[3:]]
         with closing(sqlite3.connect(at.store.path / FILE)) as database, database:
             database.executemany(
-                "UPDATE threads SET community = 'aaa', due_at = 1 WHERE post_id = ?", [(one,) for one in shut]
+                "UPDATE threads SET community = 'aaa', due_at = 1 WHERE post_id = ?", [(post_id,) for post_id in shut]
             )
-        for one in shut:
-            at.forum.faults.add(refusals.to_login(), path=f"/t/{one}.json")
+        for post_id in shut:
+            at.forum.faults.add(refusals.to_login(), path=f"/t/{post_id}.json")
         at.community.delete(threads[0][1][1])
         at.pass_time(DAY_S)
         done = recheck(at.store, at.access())
-        assert [bool(one.stopped) for one in done] == [True, False]
+        assert [bool(result.stopped) for result in done] == [True, False]
         assert done[1].read == 3
         assert seen(at.store.path, word(0, 1)) == []
 
@@ -66,7 +66,7 @@ def test_two_communities_in_a_row_without_an_answer_end_the_sites_run(run: Crawl
 
     done = _until_stopped(run, Board("newest", activity=True, ids=0), ["x", "read", "a", "b", "c"], step)
     assert asked == ["x", "read", "a", "b"]
-    assert [one.read for one in done] == [0, 3, 0, 0], "what was done is not lost"
+    assert [result.read for result in done] == [0, 3, 0, 0], "what was done is not lost"
 
 
 def test_communities_that_are_refused_end_no_other_s_run(run: Crawl) -> None:
@@ -76,7 +76,7 @@ def test_communities_that_are_refused_end_no_other_s_run(run: Crawl) -> None:
         raise NotAllowed("Members only.", "")
 
     done = _until_stopped(run, Board("newest", activity=True, ids=0), ["a", "b", "c", "open"], step)
-    assert [one.read for one in done] == [0, 0, 0, 3]
+    assert [result.read for result in done] == [0, 0, 0, 3]
 
 
 def test_where_nothing_could_be_done_that_is_raised(run: Crawl) -> None:

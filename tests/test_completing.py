@@ -17,11 +17,11 @@ from shp_miner.forgetting.complete import complete_pending
 from shp_miner.forgetting.forget import forget
 from shp_miner.health.repair import look, repair
 from shp_miner.store import Store
-from shp_miner.store.forget import ForgottenItem, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone_items
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lake import TABLES
-from shp_miner.store.lock import shared
-from shp_miner.store.vacuum import LAST, LOG, UNFINISHED, checkpoint, entries, is_unfinished, needed_files
+from shp_miner.store.lock import shared_lock
+from shp_miner.store.vacuum import LAST, LOG, UNFINISHED, is_unfinished, log_entries, needed_files, write_checkpoint
 
 from .build import comment, thread, write_month
 from .flows import written
@@ -92,14 +92,14 @@ def test_a_vacuum_is_completed_by_any_command(name: str, store: Store, dumps: li
     killed(vacuumed, store.path, "shp_miner.store.vacuum:shorten_log after 1")
     assert is_unfinished(store.path)
     says = "A vacuum was interrupted"
-    assert not any(says in one.fault for one in look(store.path)), "it may be going on"
+    assert not any(says in fault.fault for fault in look(store.path)), "it may be going on"
     os.utime(store.path / UNFINISHED, (1, 1))
     assert look(store.path)[-1].fault.startswith(says)
     oldest = store.snapshot().version
     assert run([*COMMANDS[name](store, dumps), "--quiet"] if name != "run" else COMMANDS[name](store, dumps)) == 0
     assert not is_unfinished(store.path)
     for table, version in zip(TABLES, oldest.split("."), strict=True):
-        assert entries(store.path / table / LOG)[0][0] >= int(version)
+        assert log_entries(store.path / table / LOG)[0][0] >= int(version)
         assert data_files(store, table) == needed_files(store.path / table)
     if name != "import":
         assert content(store) == before
@@ -110,19 +110,19 @@ def test_a_vacuum_keeps_what_it_was_told_to_keep(tmp_path: Path) -> None:
     (store.path / UNFINISHED).write_text('{"before":"2020-01-01T00:00:00Z"}')
     assert complete_pending(store.path) is None
     assert not is_unfinished(store.path)
-    assert len(entries(store.path / "answers" / LOG)) == 8
+    assert len(log_entries(store.path / "answers" / LOG)) == 8
     for text in ("", "{", '{"before":3}'):
         (store.path / UNFINISHED).write_text(text)
         assert complete_pending(store.path) is None
         assert not is_unfinished(store.path)
-    assert len(entries(store.path / "answers" / LOG)) == 8
+    assert len(log_entries(store.path / "answers" / LOG)) == 8
 
 
 def test_who_is_in_the_way_or_cannot_write_is_left_in_peace(
     store: Store, small_disk: Path, dumps: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tombstone(store, [ForgottenItem("reddit.com", "p1", "hers")], "removed", 1)
-    with shared(store.path, "writing rows"):
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1", "hers")], "removed", 1)
+    with shared_lock(store.path, "writing rows"):
         assert run([*COMMANDS["import"](store, dumps), "--quiet"]) == 0
     assert has_pending(store.path)
     copied = Store(shutil.copytree(store.path, small_disk / "s"))
@@ -136,7 +136,7 @@ def test_who_is_in_the_way_or_cannot_write_is_left_in_peace(
 def test_what_cannot_be_completed_is_said_and_keeps_nobody_from_the_rest(
     store: Store, dumps: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tombstone(store, [ForgottenItem("reddit.com", "p1", "hers")], "removed", 1)
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1", "hers")], "removed", 1)
     store = Store(shutil.copytree(store.path, store.path.parent / "other"))  # its files were never read
     (damaged,) = (store.path / "forgotten").glob("*.parquet")
     damaged.write_bytes(b"")
@@ -171,7 +171,7 @@ POINTER: dict[str, Callable[[Path], object]] = {
 def test_a_checkpoint_that_nothing_points_to(how: str, command: str, tmp_path: Path) -> None:
     store = filled(tmp_path / "s")
     folder = store.path / "answers"
-    checkpoint(folder, 3)
+    write_checkpoint(folder, 3)
     before = (folder / LOG / LAST).read_bytes()
     DeltaTable(str(folder)).create_checkpoint()
     POINTER[how](folder / LOG / LAST) if how in POINTER else (folder / LOG / LAST).write_bytes(before)
@@ -182,7 +182,7 @@ def test_a_checkpoint_that_nothing_points_to(how: str, command: str, tmp_path: P
     assert run(["vacuum", "--keep", "0s", "--store", str(store.path), "--quiet"]) == 0
     assert content(store) == rows
     assert json.loads((folder / LOG / LAST).read_bytes())["version"] == 7
-    assert len(entries(folder / LOG)) == 1
+    assert len(log_entries(folder / LOG)) == 1
     assert look(store.path) == []
 
 
@@ -201,7 +201,7 @@ def test_a_disk_that_is_full_at_any_byte_of_a_checkpoint(command: str, small_dis
         ended += code == 75
         (small_disk / "filler").unlink()
         if command == "doctor":
-            assert all(one.fixed for one in repair(where))  # the command has words on so small a disk, too
+            assert all(fault.fixed for fault in repair(where))  # the command has words on so small a disk, too
         else:
             arguments = ["vacuum", "--keep", "0s"] if command == "vacuum" else ["forget", "--id", "x.example/1"]
             assert run([*arguments, "--store", str(where), "--quiet"]) == 0
@@ -220,4 +220,4 @@ def test_a_checkpoint_that_does_not_come_ends_it_before_anything_goes(
     monkeypatch.setattr(DeltaTable, "create_checkpoint", lambda table: None)
     assert run(["vacuum", "--keep", "0s", "--store", str(store.path), "--quiet"]) == 5
     assert data_files(store) == before
-    assert len(entries(store.path / "answers" / LOG)) == 8
+    assert len(log_entries(store.path / "answers" / LOG)) == 8

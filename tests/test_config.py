@@ -48,7 +48,7 @@ def proves(*keys: str) -> Callable[[Test], Test]:
 
 
 def test_every_key_of_the_reference_has_a_test_here() -> None:
-    keys = {".".join(filter(None, (one.table.strip("[]"), one.name))) for one in reference()}
+    keys = {".".join(filter(None, (key.table.strip("[]"), key.name))) for key in reference()}
     assert keys == PROVED.keys()
 
 
@@ -85,7 +85,7 @@ def test_the_kind_and_the_address_say_what_is_asked_and_where(at: Bench) -> None
 @proves("source.communities")
 def test_each_community_is_asked_for(at: Bench) -> None:
     crawled(at, communities=["latest", "workbench"])
-    paths = [one.path for one in at.requests]
+    paths = [request.path for request in at.requests]
     assert "/latest.json" in paths
     assert any(path.startswith("/c/workbench/") for path in paths)
 
@@ -298,7 +298,7 @@ def test_an_export_takes_its_sites_alone(at: Bench) -> None:
 def test_the_shares_of_the_splits(at: Bench) -> None:
     def split_of(**shares: float) -> set[str]:
         run_on(at, pipeline(at, export=[{"out": str(out_of(at)), **shares}]))
-        return {one["path"].split("/")[-1].split("-")[0] for one in manifest(out_of(at))["files"]}
+        return {file["path"].split("/")[-1].split("-")[0] for file in manifest(out_of(at))["files"]}
 
     assert split_of(validation=0, test=0) == {"train"}
     assert "validation" in split_of(validation=0.9, test=0)
@@ -374,7 +374,7 @@ def test_the_form_of_the_lines(at: Bench, capsys: pytest.CaptureFixture[str], tm
     assert "threads new" in human[-1]
     for form in ("json", "auto"):  # here is no terminal
         parsed = [json.loads(line) for line in lines_of(at, capsys, tmp_path, format=form)]
-        assert all({"at", "level", "said"} <= one.keys() for one in parsed)
+        assert all({"at", "level", "said"} <= line.keys() for line in parsed)
         counts = {"new", "changed", "deleted", "pairs", "requests", "waited_s", "seconds", "exit_code"}
         assert counts | {"event", "pipeline"} <= parsed[-1].keys()
 
@@ -562,7 +562,7 @@ def test_relative_paths_start_at_the_files_folder(tmp_path: Path, monkeypatch: p
     assert whole.forget.file == str(tmp_path / "deep" / "forget.txt")
     assert whole.log.metrics == str(tmp_path / "m.prom")
     assert whole.imports[0].paths == [str(tmp_path / "deep" / "*.zst")]
-    assert [one.out for one in whole.exports] == ["/somebody/sets", "/srv/sets"]
+    assert [export.out for export in whole.exports] == ["/somebody/sets", "/srv/sets"]
 
 
 def test_lengths_and_sizes_as_people_write_them() -> None:
@@ -592,7 +592,7 @@ def test_what_is_no_length_is_refused_in_a_sentence(text: Any) -> None:
 
 
 #: Every key that takes a length or a size, but for those whose name says the unit.
-UNITLESS = [one for one in reference() if one.type in ("duration", "list of durations", "size")]
+UNITLESS = [key for key in reference() if key.type in ("duration", "list of durations", "size")]
 
 
 @pytest.mark.parametrize("key", UNITLESS, ids=lambda key: f"{key.table}.{key.name}")
@@ -662,4 +662,4 @@ def _whole(table: str, name: str, text: str) -> str:
 
 def test_the_words_of_the_command_are_those_of_the_room() -> None:
     assert run_.STEPS == running.STEPS
-    assert len({(one.table, one.name) for one in reference()}) == len(reference())
+    assert len({(key.table, key.name) for key in reference()}) == len(reference())

@@ -136,9 +136,9 @@ def test_it_ends_with_every_thread_once_or_says_what_is_missing(
     if fault == "slow":
         request.getfixturevalue("impatient")
     with bench(name, tmp_path / "store", settled(THREADS), small_pages=True) as at:
-        planned = [at.forum.faults.add(one, **plan) for one, plan in FAULTS[fault](name)]
+        planned = [at.forum.faults.add(made, **plan) for made, plan in FAULTS[fault](name)]
         whole = run_once(at)
-        assert any(one.struck for one in planned)
+        assert any(struck.struck for struck in planned)
         assert whole or fault not in BY_ITSELF
         at.forum.faults.clear()
         if not whole:
@@ -192,8 +192,8 @@ def asked_for(name: str, sizes: list[int], *, listed: int | None) -> int:
             return (0 if listed is None else 1 + pages(listed + 150, 250)) + len(sizes)
         case "stackexchange":  # a question of the tag; pages that overlap by one; 100 questions at once; their answers
             hundreds = [sizes[start : start + 100] for start in range(0, len(sizes), 100)]
-            each = sum(1 + pages(sum(some), 100) * (sum(some) > 0) for some in hundreds)
-            return (0 if listed is None else 1 + pages(listed - 1, 99)) + each
+            per_thread = sum(1 + pages(sum(some), 100) * (sum(some) > 0) for some in hundreds)
+            return (0 if listed is None else 1 + pages(listed - 1, 99)) + per_thread
         case "lemmy-v4" | "lemmy-v3":  # the version; the community; pages of 50, a full one promises another
             version = 1 if name == "lemmy-v4" else 2
             return version + (0 if listed is None else 1 + pages(listed + 1, 50)) + 2 * len(sizes)
@@ -237,7 +237,9 @@ def test_a_first_crawl_an_incremental_one_and_a_visit_ask_no_more_than_they_must
 
         at.pass_time(12 * DAY_S)
         at.community.vote(new, up=7)
-        due = [one.post_id for one in at.community.threads() if one.post_id == new or is_due(at, one.created_s)]
+        due = [
+            thread.post_id for thread in at.community.threads() if thread.post_id == new or is_due(at, thread.created_s)
+        ]
         done, visit = at.asked(at.recheck)
         assert (done.complete, done.read) == (True, len(due))
         assert 5 < len(due) < 31
@@ -264,7 +266,7 @@ def is_due(at: Bench, created_s: int) -> bool:
 
 def visited(name: str, at: Bench, due: list[str]) -> int:
     """What visiting threads costs: by ids where the platform takes them (a hundred, five hundred), else whole."""
-    items = len(due) + sum(len(one.answers) for one in at.community.threads() if one.post_id in due)
+    items = len(due) + sum(len(thread.answers) for thread in at.community.threads() if thread.post_id in due)
     items -= 1 if name in ("reddit", "arctic-shift") and _unlisted(at, due) else 0
     match name:
         case "reddit":
@@ -281,9 +283,9 @@ def _unlisted(at: Bench, due: list[str]) -> bool:
     """Whether an answer to one of the threads came after it was read and was announced by no listing."""
     return any(
         answer.author == "latecomer"
-        for one in at.community.threads()[1:]
-        if one.post_id in due
-        for answer in one.answers
+        for thread in at.community.threads()[1:]
+        if thread.post_id in due
+        for answer in thread.answers
     )
 
 

@@ -287,8 +287,8 @@ def test_two_crawls_of_one_community_share_its_threads_and_the_limit(tmp_path: P
             process.join(60)
         assert {process.exitcode for process in both} <= {0, 3}
         said = [at.said(number) for number in (1, 2)]
-        assert sum(one["read"] for one in said) == 30
-        assert min(one["read"] for one in said) > 0
+        assert sum(summary["read"] for summary in said) == 30
+        assert min(summary["read"] for summary in said) > 0
         assert doubled(at.store) == []
         assert set(Counter(at.view.threads()).values()) == {1}
         kept([moment for moment, _ in at.view.asked])

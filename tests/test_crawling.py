@@ -19,7 +19,7 @@ from shp_miner.platforms.items import Answer, Origin, Post, Thread
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.source import Evidence, Gone, Items, Listed, Listing, Unreadable
 from shp_miner.store import Store
-from shp_miner.store.lock import beside
+from shp_miner.store.lock import working_beside
 from shp_miner.store.snapshot import EVERYTHING
 
 from .web import FakeClock
@@ -88,19 +88,29 @@ class Board:
             raise Gone("deleted")
         if post_id in self.refused:
             raise Unreadable(self.refused[post_id], f"board.example refuses {post_id}.")
-        answers = [self._answer(post_id, one) for one in self._there(post_id) if one not in self.slipped]
+        answers = [
+            self._answer(post_id, answer_id) for answer_id in self._there(post_id) if answer_id not in self.slipped
+        ]
         return Thread(self._post(post_id), answers, changed_at=_us(self.changed[post_id]) if self.tells else None)
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
         self._ask(f"again {len(post_ids) + len(answer_ids)}")
         assert len(post_ids) + len(answer_ids) <= self.ids_per_request
         return Items(
-            [self._post(one) for one in post_ids if one not in {*self.gone, *self.refused, *self.slipped}],
-            [self._answer(post_id, one) for post_id, one in answer_ids if one in self._there(post_id)],
+            [self._post(post_id) for post_id in post_ids if post_id not in {*self.gone, *self.refused, *self.slipped}],
+            [
+                self._answer(post_id, answer_id)
+                for post_id, answer_id in answer_ids
+                if answer_id in self._there(post_id)
+            ],
         )
 
     def _there(self, post_id: str) -> list[str]:
-        return [] if post_id in self.gone else [one for one in self.answers[post_id] if one not in self.gone]
+        return (
+            []
+            if post_id in self.gone
+            else [answer_id for answer_id in self.answers[post_id] if answer_id not in self.gone]
+        )
 
     def _post(self, post_id: str) -> Post:
         return Post(
@@ -131,7 +141,7 @@ class Board:
         self.asked.append(what)
 
     def count(self, what: str) -> int:
-        return sum(one.startswith(what) for one in self.asked)
+        return sum(request.startswith(what) for request in self.asked)
 
 
 KINDS = [("newest", True, 0), ("newest", False, 10), ("oldest", True, 100), ("oldest", False, 0)]
@@ -208,7 +218,9 @@ def test_any_number_of_requests_a_run_leads_to_the_same_store(
     board.allowed = float("inf")
     assert crawl(board, state, clock).complete
     assert stored(state) == expected(board)
-    assert {one for one in board.asked if one.startswith("thread")} == {f"thread {p}" for p in board.created}
+    assert {request for request in board.asked if request.startswith("thread")} == {
+        f"thread {p}" for p in board.created
+    }
     assert board.count("thread") == len(board.created)
 
 
@@ -401,7 +413,7 @@ def test_times_in_the_future_hide_nothing(board: Board, state: CrawlState, clock
 
 def test_two_crawls_at_once_share_the_work(board: Board, state: CrawlState, clock: FakeClock, tmp_path: Path) -> None:
     with CrawlState(tmp_path) as other:
-        crawls = [Crawl(board, Store(tmp_path), one, clock=clock, limit=3) for one in (state, other)]
+        crawls = [Crawl(board, Store(tmp_path), own_state, clock=clock, limit=3) for own_state in (state, other)]
         rng = random.Random(4)
         for _ in range(30):
             rng.choice(crawls).run("talk")
@@ -415,12 +427,12 @@ def _us(seconds: float) -> int:
 
 def test_who_comes_alone_clears_up_after_the_dead(tmp_path: Path) -> None:
     calls: list[str] = []
-    with beside(tmp_path, "crawl", lambda: calls.append("first")):
-        with beside(tmp_path, "crawl", lambda: calls.append("second")):
+    with working_beside(tmp_path, "crawl", lambda: calls.append("first")):
+        with working_beside(tmp_path, "crawl", lambda: calls.append("second")):
             assert calls == ["first"]
-        with beside(tmp_path, "other", lambda: calls.append("other")):
+        with working_beside(tmp_path, "other", lambda: calls.append("other")):
             assert calls == ["first", "other"]
-    with beside(tmp_path, "crawl", lambda: calls.append("third")):
+    with working_beside(tmp_path, "crawl", lambda: calls.append("third")):
         assert calls == ["first", "other", "third"]
 
 

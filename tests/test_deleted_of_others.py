@@ -60,8 +60,8 @@ def own_threads(at: Bench, threads: list[tuple[str, list[str]]], folder: Path) -
             "site": "forum.example", "community": "workbench", "post_id": post, "title": f"Is it {word(n)}?",
             "body": f"It is {word(n)}.", "score": 20, "observed_at": iso(now), **common,
             "answers": [
-                {"answer_id": one, "body": f"Say {word(n, k)}.", "score": 9 * k, "author": f"writer{n}{k}", **common}
-                for k, one in enumerate(answers)
+                {"answer_id": answer, "body": f"Say {word(n, k)}.", "score": 9 * k, "author": f"writer{n}{k}", **common}
+                for k, answer in enumerate(answers)
             ],
         }
         for n, (post, answers) in enumerate(threads)
@@ -129,7 +129,10 @@ def imported(folder: Path, *post_ids: str) -> Store:
     """Text of the board's posts, by somebody's own file."""
     common = {"site": Board.site, "community": "talk", "created_at": T0_S, "score": 9, "observed_at": T0_S + DAY_S}
     answers = [{"answer_id": "own", "body": "Qzvxkanswer.", "score": 1, "created_at": T0_S + 60}]
-    records = [{**common, "post_id": one, "title": one, "body": f"Qzvxk{one}.", "answers": answers} for one in post_ids]
+    records = [
+        {**common, "post_id": post_id, "title": post_id, "body": f"Qzvxk{post_id}.", "answers": answers}
+        for post_id in post_ids
+    ]
     path = folder.parent / f"{folder.name}.jsonl"
     path.write_text("\n".join(map(json.dumps, records)))
     import_dump("threads", [path], folder)

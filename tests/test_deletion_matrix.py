@@ -128,7 +128,12 @@ def counted(told: Story, folder: Path) -> Counted:
     kept = told.bytes_of(told.words.keys() - public, told.at.store.path, folder / "out")
     was_gone = told.was_gone & away
     if away or kept:
-        print("\naway:", sorted(told.words[one] for one in away), "kept:", sorted(told.words[one] for one in kept))
+        print(
+            "\naway:",
+            sorted(told.words[item_id] for item_id in away),
+            "kept:",
+            sorted(told.words[item_id] for item_id in kept),
+        )
     return Counted(len(away - was_gone), len(kept), len(was_gone))
 
 

@@ -137,16 +137,18 @@ def test_the_source_archive_has_what_the_readme_names() -> None:
     assert {".ci/run", ".ci/pin", "constraints.txt", "docs/rules.md"} <= named
     for name in named:
         assert (ROOT / name).exists(), name
-        assert any(name == one or name.startswith(f"{one}/") for one in built), name
+        assert any(name == path or name.startswith(f"{path}/") for path in built), name
 
 
 def test_every_world_and_parameter_of_the_lab_is_documented() -> None:
     page = (ROOT / "docs" / "lab.md").read_text()
     base = msgspec.structs.asdict(WORLDS["base"])
-    for one in WORLDS.values():
-        values = {k: v for k, v in msgspec.structs.asdict(one).items() if v != base[k] and k not in ("name", "differs")}
+    for world in WORLDS.values():
+        values = {
+            k: v for k, v in msgspec.structs.asdict(world).items() if v != base[k] and k not in ("name", "differs")
+        }
         changed = [f"`{k}={v:g}`" if isinstance(v, float | int) else f"`{k}={v}`" for k, v in values.items()]
-        assert f"| `{one.name}` | {one.differs} | {', '.join(changed) or '-'} |" in page
+        assert f"| `{world.name}` | {world.differs} | {', '.join(changed) or '-'} |" in page
     for name, field in fields(LabWorld).items():
         if name not in ("name", "differs"):
             value = base[name]
@@ -245,7 +247,7 @@ def test_every_option_of_a_crawl_is_documented() -> None:
     for name in ("crawl", "recheck"):
         command = _Commands().get_command(click.Context(cli), name)
         assert command is not None
-        options = {one.opts[-1] for one in command.params if isinstance(one, click.Option)}
+        options = {option.opts[-1] for option in command.params if isinstance(option, click.Option)}
         others = {"crawl": {"--given-up", "--all", "--older-than"}, "recheck": {"--site", "--url", "--allow-private"}}
         assert options == documented - others[name]
 
@@ -253,9 +255,14 @@ def test_every_option_of_a_crawl_is_documented() -> None:
 def test_the_pace_is_that_of_the_code() -> None:
     kept = {name: registry.module(name).LIMITS for name in ROWS}
     rows = table(CRAWLING, "## Politeness")
-    for name, one in kept.items():
-        assert [float(cell) for cell in rows[name]] == [one.requests, one.interval_s, one.burst, one.max_wait_s], name
-        assert (one.attempts, one.max_bytes >> 20, one.total_s) == (5, 32, 120)
+    for name, limits in kept.items():
+        assert [float(cell) for cell in rows[name]] == [
+            limits.requests,
+            limits.interval_s,
+            limits.burst,
+            limits.max_wait_s,
+        ], name
+        assert (limits.attempts, limits.max_bytes >> 20, limits.total_s) == (5, 32, 120)
 
 
 def test_the_times_of_a_run_are_those_of_the_code() -> None:
@@ -284,7 +291,7 @@ def test_reddits_policy_stands_where_people_read() -> None:
 
 
 def test_every_fault_of_the_forum_is_documented() -> None:
-    found = {name for name, one in vars(faults).items() if inspect.isfunction(one) and not name.startswith("_")}
+    found = {name for name, member in vars(faults).items() if inspect.isfunction(member) and not name.startswith("_")}
     made = {name for name in found if get_type_hints(getattr(faults, name)).get("return") is faults.Fault}
     documented = {name.strip("` ") for cell in table(FORUM, "## Misbehaviour") for name in cell.split(",")}
     assert documented == made
@@ -383,5 +390,5 @@ def test_the_numbers_of_the_health_page_are_those_of_the_code() -> None:
     for name, option in (("status", "--stale"), ("vacuum", "--keep")):
         command = _Commands().get_command(click.Context(cli), name)
         assert command is not None
-        (default,) = [one.default for one in command.params if option in one.opts]
+        (default,) = [parameter.default for parameter in command.params if option in parameter.opts]
         assert default == {"--stale": "2d", "--keep": "7d"}[option]

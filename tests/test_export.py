@@ -30,7 +30,7 @@ from shp_miner.export.columns import Columns, Repeated, to_arrow
 from shp_miner.export.dataset import _LEAST_ROWS, ROWS_PER_RANGE, _fitting
 from shp_miner.export.shards import folder_name
 from shp_miner.mining.mine import Threads
-from shp_miner.store.forget import ForgottenItem, hide
+from shp_miner.store.forget import ForgottenItem, hide_items
 
 from .build import READ, T0, answer_row, chunk, comment, post_row, submission, thread, tree, write_dump, write_month
 
@@ -492,7 +492,7 @@ def test_what_cannot_be_read_is_left_out_or_as_it_was_last_read(tmp_path: Path, 
     store = Store(tmp_path / "store")
     whole = {rule: export_dataset(store, tmp_path / "whole" / rule, rule=rule) for rule in ("shp", "calibrated")}
     later = (READ + 86_400) * 1_000_000
-    assert hide(store, [ForgottenItem("reddit.com", "p1", "p1c2"), ForgottenItem("reddit.com", "p2")], later) == 2
+    assert hide_items(store, [ForgottenItem("reddit.com", "p1", "p1c2"), ForgottenItem("reddit.com", "p2")], later) == 2
     hidden = export_dataset(store, tmp_path / "hidden")
     assert hidden.pairs == {"asktest": 1}
     assert hidden.tally.dropped["answer", "unreadable"] == hidden.tally.dropped["post", "unreadable"] == 1
@@ -510,7 +510,7 @@ def test_what_cannot_be_read_is_left_out_or_as_it_was_last_read(tmp_path: Path, 
     assert export_dataset(store, tmp_path / "age", rule=structs.replace(age, keep_unreadable=True)).pairs == {
         "asktest": 4
     }
-    hide(store, [ForgottenItem("reddit.com", "p1")], later)
+    hide_items(store, [ForgottenItem("reddit.com", "p1")], later)
     with pytest.raises(BadInput, match="unreadable") as nothing:
         export_dataset(store, tmp_path / "nothing")
     assert "--keep-unreadable" in nothing.value.hint

@@ -32,10 +32,10 @@ def lie(field: str, value: Any, *, only: Callable[[dict[str, Any]], bool]) -> Fa
 
     def change(body: Any) -> Any:
         if isinstance(body, list):
-            return [change(one) for one in body]
+            return [change(part) for part in body]
         if not isinstance(body, dict):
             return body
-        changed = {name: change(one) for name, one in body.items()}
+        changed = {name: change(part) for name, part in body.items()}
         return {**changed, field: value} if field in changed and only(body) else changed
 
     return Fault(f"{field} is {value!r:.20}", spoil=change_body(change))
@@ -91,7 +91,7 @@ def test_numbers_of_discourse_that_cannot_be(tmp_path: Path) -> None:
         there = rows(at.store, "answers")
         first = there["answer_id"].sort()[0]
     with bench("discourse", tmp_path / "lied", settled(4)) as at:
-        at.forum.faults.add(lie("posts_count", 2**70, only=lambda one: "post_stream" in one))
+        at.forum.faults.add(lie("posts_count", 2**70, only=lambda body: "post_stream" in body))
         at.forum.faults.add(lie("created_at", "0001-01-01T00:00:00.000Z", only=is_answer(first)))
         done = at.crawl()
         assert (done.read, done.failed, done.stopped) == (4, 0, None)
@@ -115,7 +115,7 @@ def test_a_thread_that_no_reader_understands_fails_alone(
     from shp_miner.crawling import ask as asking
 
     with bench(name, tmp_path / "store", settled(4)) as at:
-        bad = sorted(one.post_id for one in at.community.threads())[1]
+        bad = sorted(thread.post_id for thread in at.community.threads())[1]
         real = asking.check_item
 
         def check(origin: Any, item: Any, now: int) -> None:
@@ -130,8 +130,8 @@ def test_a_thread_that_no_reader_understands_fails_alone(
 
 def test_a_topic_that_answers_with_another_id_is_given_up(tmp_path: Path) -> None:
     with bench("discourse", tmp_path / "store", settled(4)) as at:
-        bad = sorted((one.post_id for one in at.community.threads()), key=int)[0]
-        at.forum.faults.add(lie("id", 987654, only=lambda one: str(one.get("id")) == bad and "post_stream" in one))
+        bad = sorted((thread.post_id for thread in at.community.threads()), key=int)[0]
+        at.forum.faults.add(lie("id", 987654, only=lambda body: str(body.get("id")) == bad and "post_stream" in body))
         done = at.crawl()
         assert (done.read, done.failed, done.waiting) == (3, 1, 1)
         assert done.lost == {"other_thread": 1}
@@ -173,8 +173,8 @@ def test_promoted_posts_without_a_subreddit_are_left_out(
     promoted = submission("ad1", promoted=True)
     del promoted["subreddit"]
     records = [*thread("p1"), promoted, submission("ad2", subreddit=None), submission("ad3", subreddit="")]
-    posts = write_dump(tmp_path / "RS_2016-05", [one for one in records if "title" in one])
-    answers = write_dump(tmp_path / "RC_2016-05", [one for one in records if "title" not in one])
+    posts = write_dump(tmp_path / "RS_2016-05", [record for record in records if "title" in record])
+    answers = write_dump(tmp_path / "RC_2016-05", [record for record in records if "title" not in record])
     code, said = imported(tmp_path, "reddit-dump", str(posts), str(answers), *option, capsys=capsys)
     assert (code, said["dropped"]["post"]) == (0, {"no_community": 3})
     assert run(["stats", "--store", str(tmp_path / "store"), "--quiet"]) == 0

@@ -30,8 +30,8 @@ from shp_miner.health.doctor import examine
 from shp_miner.mining.mine import Selection
 from shp_miner.store import HashRange, Store
 from shp_miner.store.files import write_file
-from shp_miner.store.forget import ForgottenItem, tombstone
-from shp_miner.store.lock import exclusive, shared
+from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.lock import exclusive_lock, shared_lock
 
 from .build import READ, T0, answer_row, chunk, post_row, submission, thread, tree, write_month
 from .conftest import NOW
@@ -140,8 +140,11 @@ def test_an_author_is_gone_from_every_byte_and_nobody_else_changes(
     done = forget(store, authors=[f"u/{NAME.upper()}"])
     assert seen(store.path, *SECRETS) == []
     assert seen(tmp_path / "out", *SECRETS) == []
-    assert {name: (one.items, one.rows) for name, one in done.tables.items()} == {"posts": (2, 2), "answers": (4, 6)}
-    assert {Path(one.path).name: one.outcome for one in done.exports} == dict.fromkeys(
+    assert {name: (counts.items, counts.rows) for name, counts in done.tables.items()} == {
+        "posts": (2, 2),
+        "answers": (4, 6),
+    }
+    assert {Path(export.path).name: export.outcome for export in done.exports} == dict.fromkeys(
         ("one", "many", "dropped"), "rewritten"
     )
 
@@ -302,7 +305,7 @@ def test_a_tombstone_wins_and_its_purge_leaves_no_byte(store: Store, dump: list[
         ForgottenItem("reddit.com", "p2", "never seen"),
     ]
     # The clock that saw it gone is behind the one that saw it there.
-    assert tombstone(store, items, "removed", T0 * 1_000_000) == 2
+    assert tombstone_items(store, items, "removed", T0 * 1_000_000) == 2
     gone = newest(store, "posts").filter(post_id="p1")
     assert gone.select("state", "title", "body", "author", "score").row(0) == ("removed", "", "", None, None)
     assert seen(store.path, BODY), "the text lies there until it is purged"
@@ -388,8 +391,8 @@ def test_exports_without_the_text_are_left_alone_and_empty_ones_removed(
         exports=[moved],
         drop_exports=[tmp_path / "deleted"],
     )
-    outcome = {Path(one.path).name: one for one in done.exports}
-    assert {name: one.outcome for name, one in outcome.items()} == {
+    outcome = {Path(export.path).name: export for export in done.exports}
+    assert {name: export.outcome for name, export in outcome.items()} == {
         "clean": "rewritten", "lost": "removed", "own": "removed", "moved": "rewritten", "deleted": "dropped",
     }  # fmt: skip
     assert "No pair" in outcome["lost"].why
@@ -399,7 +402,7 @@ def test_exports_without_the_text_are_left_alone_and_empty_ones_removed(
     before = tree(tmp_path / "clean") | tree(moved)
     shutil.copytree(tmp_path / "clean", killed)
     done = forget(store, ids=["reddit.com/p0/p0c1"])
-    assert {Path(one.path).name: one.outcome for one in done.exports} == {
+    assert {Path(export.path).name: export.outcome for export in done.exports} == {
         "clean": "nothing in it", "moved": "nothing in it",
     }  # fmt: skip
     assert tree(tmp_path / "clean") | tree(moved) == before
@@ -419,11 +422,13 @@ def test_an_export_put_back_from_a_backup_is_held_against_the_whole_list(store: 
         changed = table.set_column(table.column_names.index("answer1_id"), "answer1_id", [["p3c1"] * len(ids)])
         pq.write_table(changed, shard)
         (out / "manifest.json").write_text((out / "manifest.json").read_text() + "\n")
-    (done,) = [one for one in forget(store, ids=["x.example/1"]).exports if one.path == str(out)]
+    (done,) = [export for export in forget(store, ids=["x.example/1"]).exports if export.path == str(out)]
     assert (done.outcome, done.open) == ("away", True), "this store never wrote such a manifest"
     assert "Another export is in this folder" in done.why
-    found = [one for one in forget(store, exports=[out]).exports if one.path == str(out)]
-    assert [one.outcome for one in found] == ["away", "rewritten"], "nobody can tell whether it is the one waited for"
+    found = [export for export in forget(store, exports=[out]).exports if export.path == str(out)]
+    assert [export.outcome for export in found] == ["away", "rewritten"], (
+        "nobody can tell whether it is the one waited for"
+    )
     assert forget(store, drop_exports=[out]).finished
     assert tree(out) == clean
 
@@ -453,22 +458,22 @@ def test_what_a_user_put_beside_an_export_stays(store: Store, tmp_path: Path) ->
 
 
 def test_a_writer_and_who_forgets_wait_for_each_other_and_say_for_whom(store: Store) -> None:
-    with shared(store.path, "writing an export"):
+    with shared_lock(store.path, "writing an export"):
         store.append(chunk([], []))
         says = r"is in use: writing an export \(process \d+, since 20"
-        with pytest.raises(TryLater, match=says), exclusive(store.path, "forgetting", wait_s=0.1):
+        with pytest.raises(TryLater, match=says), exclusive_lock(store.path, "forgetting", wait_s=0.1):
             pass
-    with exclusive(store.path, "forgetting"):
-        with shared(store.path, "what it calls"):
+    with exclusive_lock(store.path, "forgetting"):
+        with shared_lock(store.path, "what it calls"):
             pass
         code = (
             "import sys, pathlib, shp_miner.store.lock as lock\n"
-            "with lock.shared(pathlib.Path(sys.argv[1]), 'writing', wait_s=0.1): pass"
+            "with lock.shared_lock(pathlib.Path(sys.argv[1]), 'writing', wait_s=0.1): pass"
         )
         command = [sys.executable, "-c", code, str(store.path)]
         other = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "forgetting (process" in other.stderr
-    with exclusive(store.path, "forgetting", wait_s=0):
+    with exclusive_lock(store.path, "forgetting", wait_s=0):
         assert len(list((store.path / "locks").iterdir())) == 3
     assert sorted(path.name for path in (store.path / "locks").iterdir()) == ["identity", "lock"]
 
@@ -499,7 +504,7 @@ def test_the_command_says_what_it_did_or_would_do(
     )
     assert did["finished"]
     assert (did["dry_run"], would["dry_run"], did["unknown"]) == (False, True, 1)
-    with exclusive(store.path, "compacting"):
+    with exclusive_lock(store.path, "compacting"):
         pass
     assert run(["forget", "--store", str(store.path)]) == 2
     assert run(["forget", "--author", "x", "--store", str(tmp_path / "nowhere")]) == 5
@@ -524,17 +529,17 @@ def killed(store: Path, moment: str) -> None:
 
 
 MOMENTS = [
-    "forgetting.add.before.1",
-    pytest.param("forgetting.add.after.1", marks=pytest.mark.slow),
-    "forgetting.add.after.2",
+    "forgetting.add_lines.before.1",
+    pytest.param("forgetting.add_lines.after.1", marks=pytest.mark.slow),
+    "forgetting.add_lines.after.2",
     "tables.write_tables.after.1",
     pytest.param("forgetting.purge_table.after.1", marks=pytest.mark.slow),
     "forgetting.purge_table.after.2",
-    pytest.param("forgetting.clean.after.1", marks=pytest.mark.slow),
+    pytest.param("forgetting.delete_earlier_versions.after.1", marks=pytest.mark.slow),
     "vacuum.shorten_log.before.2",
     pytest.param("again.make_export_again.before.1", marks=pytest.mark.slow),
     "again.make_export_again.after.1",
-    pytest.param("forgetting.settle.before.1", marks=pytest.mark.slow),
+    pytest.param("forgetting.settle_list.before.1", marks=pytest.mark.slow),
 ]
 
 

@@ -18,7 +18,7 @@ from shp_miner.cli import run
 from shp_miner.export.registered import KnownExport, known_exports, write_export
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.store import Store
-from shp_miner.store.forget import ForgottenItem, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone_items
 from shp_miner.store.identity import FILE as IDENTITY
 from shp_miner.store.identity import _which, is_copy
 
@@ -73,7 +73,7 @@ def exported(cli: Run, out: Path, *options: str) -> Path:
 
 def outcomes(cli: Run, *words: object) -> dict[str, str]:
     data = json.loads(cli("forget", *words, "--json")[1])
-    return {Path(one["path"]).name: one["outcome"] for one in data["exports"]}
+    return {Path(export["path"]).name: export["outcome"] for export in data["exports"]}
 
 
 def is_open(cli: Run, path: Path, says: str) -> None:
@@ -81,7 +81,7 @@ def is_open(cli: Run, path: Path, says: str) -> None:
     code, out, _ = cli("status", "--json")
     data = json.loads(out)
     assert code == 3
-    assert [(one["what"], str(path) in one["says"]) for one in data["wrong"]] == [("forgetting", True)]
+    assert [(wrong["what"], str(path) in wrong["says"]) for wrong in data["wrong"]] == [("forgetting", True)]
     (waits,) = data["forgetting_waits"]
     assert (waits["path"], says in waits["why"]) == (str(path), True), waits
     assert waits["since"] == data["forgetting_since"]
@@ -146,7 +146,7 @@ def test_an_export_that_was_away_is_cleaned_when_it_is_back(again: str, cli: Run
             (tmp_path / "p.toml").write_text(f'store = "{store}"\n')
             assert run(["run", str(tmp_path / "p.toml")]) == 0
         case "purge":
-            tombstone(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
+            tombstone_items(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
             assert purge(store).finished
     is_finished(cli, out)
     assert cli("forget")[0] == 2, "nothing is left to do"
@@ -198,7 +198,7 @@ def test_a_moved_export_is_named_at_its_new_place(cli: Run, store: Path, tmp_pat
     assert f"forget --export NEW-PATH --drop-export {out}`" in cli("forget")[2]
     assert outcomes(cli, "--export", moved, "--drop-export", out) == {"ex": "dropped", "moved": "rewritten"}
     is_finished(cli, moved)
-    assert [one.path for one in known_exports(Store(store))] == [str(moved)]
+    assert [export.path for export in known_exports(Store(store))] == [str(moved)]
 
 
 @pytest.mark.parametrize("named", ["export of the same bytes", "copy", "moved"])
@@ -216,7 +216,7 @@ def test_an_export_that_is_named_never_ends_the_wait_for_one_that_is_away(
     out.parent.rename(disk)
     assert outcomes(cli, "--author", ALICE, "--export", other)["A"] == "away"
     assert seen(other, TEXT) == []
-    assert str(out) in [one.path for one in known_exports(Store(store))]
+    assert str(out) in [export.path for export in known_exports(Store(store))]
     if named == "moved":
         assert cli("forget", "--drop-export", tmp_path / "B")[0] == 3
     is_open(cli, out, "The folder does not exist.")
@@ -356,7 +356,7 @@ def test_what_a_killed_export_left_on_a_disk_that_is_away_is_waited_for(
         (tmp_path / "second").rename(mnt)
         assert cli("forget")[0] == 0
         assert seen(disk, TEXT) == []
-    assert {tuple(one.dropped) for one in known_exports(Store(store))} >= {(str(tmp_path / "rows"),)}
+    assert {tuple(export.dropped) for export in known_exports(Store(store))} >= {(str(tmp_path / "rows"),)}
     is_finished(cli, mnt, tmp_path / "rows")
 
 
@@ -387,7 +387,7 @@ def test_an_export_made_where_another_disk_was_mounted_leaves_the_first_known(
         mnt.rename(disk)
     (tmp_path / "disk2").rename(mnt)
     assert cli("forget", "--drop-export", out)[0] == 0
-    assert [one.is_there() for one in known_exports(Store(store))] == [True], (
+    assert [export.is_there() for export in known_exports(Store(store))] == [True], (
         "only those that are not there are dropped"
     )
     is_finished(cli, mnt)
@@ -525,7 +525,7 @@ def test_an_export_with_no_pair_left_loses_only_files_of_its_own(cli: Run, store
     alone = exported(cli, tmp_path / "alone", "--community", "only")
     (out / "kto" / "notes.txt").write_text("mine")
     data = json.loads(cli("forget", "--author", ALICE, "--json")[1])
-    assert {one["outcome"] for one in data["exports"]} == {"removed"}
+    assert {export["outcome"] for export in data["exports"]} == {"removed"}
     assert "No pair of answers" in data["exports"][0]["why"]
     assert tree(out) == {"kto": None, "kto/notes.txt": b"mine"} or list(tree(out)) == ["kto/notes.txt"]
     assert not alone.exists()
@@ -560,8 +560,8 @@ def test_killed_while_an_export_is_removed_it_is_completed(moment: str, cli: Run
     [
         "shp_miner.forgetting.exports:write_export before 1",
         "shp_miner.forgetting.exports:write_export after 1",
-        "shp_miner.forgetting.forget:settle before 1",
-        "shp_miner.forgetting.forget:settle after 1",
+        "shp_miner.forgetting.forget:settle_list before 1",
+        "shp_miner.forgetting.forget:settle_list after 1",
     ],
 )
 def test_killed_while_one_is_away_the_request_is_still_open(moment: str, cli: Run, store: Path, tmp_path: Path) -> None:
@@ -615,9 +615,9 @@ def test_a_place_that_cannot_be_used_is_not_registered(cli: Run, store: Path, tm
         assert code in (2, 5), (out, said)
         assert says in said
         assert "bug" not in said
-        assert [one.path for one in known_exports(Store(store))] == [str(good)], out
+        assert [export.path for export in known_exports(Store(store))] == [str(good)], out
     assert cli("export", tmp_path / "none", "--community", "nowhere")[0] == 5
-    assert [one.path for one in known_exports(Store(store))] == [str(good)], "nothing was written there"
+    assert [export.path for export in known_exports(Store(store))] == [str(good)], "nothing was written there"
     assert cli("forget", "--author", ALICE)[0] == 0
     is_finished(cli, good)
 
@@ -628,10 +628,10 @@ def test_places_that_an_earlier_version_noted_and_that_cannot_be_do_no_harm(
     good = exported(cli, tmp_path / "good")
     for path in ("/", str(tmp_path / ("x" * 252)), str(tmp_path / ("x" * 300))):
         write_export(Store(store), KnownExport(path))
-    tombstone(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
+    tombstone_items(Store(store), [ForgottenItem("reddit.com", "p0", "p0c1")], "deleted", 1)
     assert cli("doctor", "--repair")[0] == 0
     assert cli("forget", "--author", ALICE)[0] == 0
-    assert [one.path for one in known_exports(Store(store))] == [str(good)]
+    assert [export.path for export in known_exports(Store(store))] == [str(good)]
     is_finished(cli, good)
 
 
@@ -727,7 +727,7 @@ def test_whoever_writes_to_a_copy_makes_it_a_store_of_its_own(
             assert cli("doctor", "--repair", on=copy)[0] == 0
         case "vacuum":
             assert cli("vacuum", on=copy)[0] == 0
-    assert [Path(one.path).name for one in known_exports(Store(copy))] == ["own"] * (command == "export")
+    assert [Path(export.path).name for export in known_exports(Store(copy))] == ["own"] * (command == "export")
     before = tree(out)
     assert cli("forget", "--author", ALICE, on=copy)[0] == 0
     assert tree(out) == before

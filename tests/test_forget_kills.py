@@ -24,13 +24,13 @@ import pytest
 
 from shp_miner import export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.export.publish import leftovers
+from shp_miner.export.publish import export_leftovers
 from shp_miner.forgetting.forget import purge
 from shp_miner.health.repair import look
 from shp_miner.store import Store
 from shp_miner.store.files import write_file
-from shp_miner.store.forget import ForgottenItem, tombstone
-from shp_miner.store.forgotten_list import has_pending, names
+from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.forgotten_list import has_pending, list_names
 from shp_miner.store.lake import TABLES
 from shp_miner.store.runs import Runs
 from shp_miner.store.salt import COPY
@@ -97,7 +97,7 @@ def forgets(folder: Path) -> None:
 
 
 def purges(folder: Path) -> None:
-    tombstone(Store(folder), GONE, "removed", round(NOW.timestamp() * 1_000_000))
+    tombstone_items(Store(folder), GONE, "removed", round(NOW.timestamp() * 1_000_000))
     purge(folder)
 
 
@@ -212,16 +212,16 @@ class Episodes:
             what = self.rng.choice(list(WORK))
             if what == "repair":
                 self.damage(asked)
-            before = names(self.store_path)
+            before = list_names(self.store_path)
             # A command completes what the one before left, and is to be killed while it does its own work, too.
             longest_s = self.takes_s[what] + (self.takes_s["purge"] if has_pending(self.store_path) else 0.0)
             was_killed, _ = doing(what, self.store_path, self.rng.uniform(0.0, 1.05) * longest_s)
             self.kills[what] += was_killed
-            if what in ("forget", "purge") and names(self.store_path) != before:
+            if what in ("forget", "purge") and list_names(self.store_path) != before:
                 asked.add(what)  # it is on the list: from here on it is for us to complete
             self.left["pending"] += was_killed and has_pending(self.store_path)
             self.left["vacuum"] += was_killed and is_unfinished(self.store_path)
-            self.left["export"] += was_killed and bool(leftovers(self.work / "out"))
+            self.left["export"] += was_killed and bool(export_leftovers(self.work / "out"))
         for what in sorted({"forget", "purge"} - asked):
             WORK[what](self.store_path)
         self.finish(self.rng.choice(FINISHING))
@@ -233,7 +233,7 @@ class Episodes:
         assert not has_pending(self.store_path)
         assert not is_unfinished(self.store_path)
         assert seen(self.work, *SECRETS) == []
-        assert all(one.harmless or "salt" in one.fault or LAST in one.fault for one in look(self.store_path))
+        assert all(fault.harmless or "salt" in fault.fault or LAST in fault.fault for fault in look(self.store_path))
         assert self.found() == self.twin
         assert seen(self.out, *SECRETS) == []
 
@@ -255,7 +255,7 @@ def _shards(folder: Path) -> dict[str, bytes]:
 def _rows(rows: pl.DataFrame, name: str) -> tuple[list[Any], set[Any]]:
     """All observations of everything else, and what is left of what was taken out, which may be observed once more."""
     answer = pl.col("answer_id") if name == "answers" else pl.lit(None, pl.String)
-    keys = [{"post_id": post, "answer_id": one} for post, one in THEIRS]
+    keys = [{"post_id": post, "answer_id": answer_id} for post, answer_id in THEIRS]
     keys += [{"post_id": item.post_id, "answer_id": item.answer_id} for item in GONE]
     taken = pl.DataFrame(keys, schema={"post_id": pl.String, "answer_id": pl.String})
     rows = rows.with_columns(answer.alias("answer_id"))

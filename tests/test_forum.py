@@ -14,7 +14,7 @@ import pytest
 from shp_miner.dumps.threads import read
 from shp_miner.errors import UsageError
 from shp_miner.forum import SimulatedThread, World, accuracy, simulate
-from shp_miner.forum.dump import truth, write_threads
+from shp_miner.forum.dump import known_quality, write_threads
 from shp_miner.forum.simulate import wilson
 from shp_miner.model import PAIR
 from shp_miner.tally import Tally
@@ -47,7 +47,7 @@ def pairs(threads: list[SimulatedThread], rule: Rule) -> pa.Table:
 
 def accuracies(world: World, seed: int, *names: str) -> dict[str, float]:
     threads = simulate(world, seed)
-    known = truth(threads)
+    known = known_quality(threads)
     return {name: accuracy(pairs(threads, RULES[name]), known) for name in names or RULES}
 
 
@@ -95,7 +95,7 @@ def test_display_orders_share_their_threads_and_differ_in_who_profits() -> None:
     for order in ("best", "top", "new", "old", "random"):
         shown = simulate(replace(world, display_order=order), 0)  # type: ignore[arg-type]
         assert [t.title for t in shown] == [t.title for t in base]
-        assert truth(shown) == truth(base)
+        assert known_quality(shown) == known_quality(base)
         seen = [t.at().answers for t in shown if len(t.answers) > 4]
         share_of_the_oldest[order] = float(np.mean([items[0].up / sum(item.up for item in items) for items in seen]))
     ranked = sorted(share_of_the_oldest, key=share_of_the_oldest.__getitem__)
@@ -120,7 +120,7 @@ def test_no_rates_are_absurd(threads: list[SimulatedThread]) -> None:
     up = sum(item.up for thread in threads for item in thread.at().answers)
     down = sum(item.down for thread in threads for item in thread.at().answers)
     assert 0.01 < down / (up + down) < 0.15
-    quality = np.array(list(truth(threads).values()))
+    quality = np.array(list(known_quality(threads).values()))
     assert abs(quality.mean()) < 0.1
     assert abs(quality.std() - 1) < 0.1
 
@@ -142,7 +142,7 @@ def test_threads_hold_together(threads: list[SimulatedThread]) -> None:
 
 
 def test_votes_happen_in_time(threads: list[SimulatedThread]) -> None:
-    thread = max(threads, key=lambda one: len(one.answers))
+    thread = max(threads, key=lambda candidate: len(candidate.answers))
     end = DEFAULT.observed_at
     earlier = [thread.at(end - timedelta(days=days)) for days in range(80, -1, -1)]
     assert [len(seen.answers) for seen in earlier] == sorted(len(seen.answers) for seen in earlier)
@@ -188,7 +188,7 @@ def test_the_forum_imports_with_no_loss(threads: list[SimulatedThread], tmp_path
     assert not tally.notes
     assert tally.read["post"] == len(threads)
     rows = pa.concat_tables(chunk.answers for chunk in chunks).to_pylist()
-    known = truth(threads)
+    known = known_quality(threads)
     assert {(row["post_id"], row["answer_id"]) for row in rows} == set(known)
     scores = {item.answer.answer_id: item.score for thread in threads for item in thread.at().answers}
     assert {row["answer_id"]: row["score"] for row in rows} == scores

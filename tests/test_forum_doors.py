@@ -71,14 +71,14 @@ class Guest:
 
     def reads(self, post_id: str) -> tuple[bool, bool]:
         """Whether the question's and the answer's text is handed out."""
-        text = "".join(json.dumps(one.body) for one in self.thread(post_id))
+        text = "".join(json.dumps(response.body) for response in self.thread(post_id))
         return POST in text, ANSWER in text
 
     def lists(self, post_id: str) -> bool:
         """Whether the listing names the thread as one that can be read."""
         body: Any = self.listing().body
         if self.name.startswith("nodebb"):
-            return any(one["tid"] == int(post_id) and not one["deleted"] for one in body["topics"])
+            return any(topic["tid"] == int(post_id) and not topic["deleted"] for topic in body["topics"])
         return "Is it a Xylotitle?" in json.dumps(body)
 
 
@@ -155,7 +155,7 @@ def test_a_deleted_topic_of_nodebb_is_a_stub_in_the_list(community: Community, t
         guest = Guest(name, community)
         (topic,) = guest.listing().body["topics"]
         assert (topic["deleted"], topic["title"]) == (1, "[[topic:topic-is-deleted]]")
-        assert [one.status for one in guest.thread(thread[0])] == [status]
+        assert [response.status for response in guest.thread(thread[0])] == [status]
 
 
 #: What a thread is answered with that guests may not read: by its listing it is there, or in a closed category.

@@ -30,7 +30,7 @@ from shp_miner.forum import World, simulate
 from shp_miner.forum.live import Community, LiveThread
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.message import Request, Response
-from shp_miner.forum.serve.server import Forum, platform
+from shp_miner.forum.serve.server import Forum, view_of
 from shp_miner.sources.table import ROWS
 
 SMALL = World(threads=30, mean_readers=200)
@@ -48,7 +48,7 @@ class TinyApi:
         kind, _, rest = request.path.strip("/").partition("/")
         if kind == "threads":
             shown = self.community.threads()[: int(request.first("limit", "10"))]
-            items = [{"id": int(one.post_id), "score": one.score, "author": one.author} for one in shown]
+            items = [{"id": int(listed.post_id), "score": listed.score, "author": listed.author} for listed in shown]
             return Response(200, {"items": items, "has_more": False}, {"X-Tiny": "yes"})
         if kind == "thread":
             thread = self.community.thread(rest)
@@ -103,13 +103,13 @@ def test_a_community_is_its_world_at_its_time() -> None:
     assert 5 < half < 25
     for _ in range(2):
         there = community.threads()
-        assert {one.post_id for one in there} == {
+        assert {shown.post_id for shown in there} == {
             name for name, thread in simulated.items() if thread.created_s <= community.now_s
         }
-        for one in there:
-            then = simulated[one.post_id].at(community.now)
-            assert (one.up, one.down) == (then.up, then.down)
-            assert [(a.answer_id, a.up, a.down, a.body) for a in one.answers] == [
+        for shown in there:
+            then = simulated[shown.post_id].at(community.now)
+            assert (shown.up, shown.down) == (then.up, then.down)
+            assert [(a.answer_id, a.up, a.down, a.body) for a in shown.answers] == [
                 (a.answer.answer_id, a.up, a.down, a.answer.text) for a in then.answers
             ]
         community.now = SMALL.observed_at
@@ -119,13 +119,13 @@ def test_a_community_is_its_world_at_its_time() -> None:
 
 
 def test_threads_stand_newest_first_by_post_or_by_activity(community: Community) -> None:
-    created = [one.created_s for one in community.threads()]
-    active = [one.activity_s for one in community.threads("activity")]
+    created = [thread.created_s for thread in community.threads()]
+    active = [thread.activity_s for thread in community.threads("activity")]
     assert created == sorted(created, reverse=True)
     assert active == sorted(active, reverse=True)
-    assert [one.post_id for one in community.threads() if one.pinned] == [community.threads()[-1].post_id]
-    for one in community.threads():
-        assert one.activity_s == max(item.created_s for item in (one, *one.walk()))
+    assert [thread.post_id for thread in community.threads() if thread.pinned] == [community.threads()[-1].post_id]
+    for thread in community.threads():
+        assert thread.activity_s == max(item.created_s for item in (thread, *thread.walk()))
     old = community.threads()[-2].post_id
     community.answer(old, "Still true.")
     assert community.threads("activity")[0].post_id == old
@@ -165,7 +165,7 @@ def test_replies_names_and_ids_are_there_and_stay_the_same(community: Community)
 
 
 def test_what_people_do_shows_at_once_and_pictures_stay(community: Community) -> None:
-    before = next(one for one in community.threads() if len(one.answers) > 1 and one.author)
+    before = next(thread for thread in community.threads() if len(thread.answers) > 1 and thread.author)
     first, second = (answer.answer_id for answer in before.answers[:2])
     community.edit(before.post_id, "Another question 🙂")
     community.delete(first)
@@ -176,16 +176,16 @@ def test_what_people_do_shows_at_once_and_pictures_stay(community: Community) ->
     assert (after.body, after.edited_s) == ("Another question 🙂", int(community.now_s))
     assert (after.up, after.down) == (before.up + 3, before.down + 1)
     gone = after.answers[:2]
-    assert [(one.state, one.body) for one in gone] == [("deleted", ""), ("removed", "")]
-    assert [one.author for one in gone] == [one.author for one in before.answers[:2]]
-    assert all(one.body and one.state == "live" for one in before.answers)
+    assert [(answer.state, answer.body) for answer in gone] == [("deleted", ""), ("removed", "")]
+    assert [answer.author for answer in gone] == [answer.author for answer in before.answers[:2]]
+    assert all(answer.body and answer.state == "live" for answer in before.answers)
     community.delete_account(before.author or "")
     after = community.thread(before.post_id)
     assert after
-    mine = [one for one in (after, *after.walk()) if one.author_id == before.author_id]
-    assert {one.author for one in mine} == {None}
+    mine = [item for item in (after, *after.walk()) if item.author_id == before.author_id]
+    assert {item.author for item in mine} == {None}
     assert after.body == "Another question 🙂"
-    assert {one.author for one in after.walk() if one not in mine}.isdisjoint({None, before.author})
+    assert {item.author for item in after.walk() if item not in mine}.isdisjoint({None, before.author})
     with pytest.raises(KeyError):
         community.edit(first, "again")
 
@@ -198,7 +198,7 @@ def test_new_questions_answers_and_replies(community: Community) -> None:
     deeper = community.answer(reply, "Ah.")
     thread = community.thread(post)
     assert thread == community.threads()[0]
-    assert [one.answer_id for one in thread.walk()] == [answer, reply, deeper]
+    assert [shown_answer.answer_id for shown_answer in thread.walk()] == [answer, reply, deeper]
     assert thread.answers[0].replies[0].author_id == thread.author_id != thread.answers[0].author_id
     assert thread.activity_s == thread.created_s + 60
     community.delete(deeper)
@@ -206,7 +206,7 @@ def test_new_questions_answers_and_replies(community: Community) -> None:
     seen = community.thread(post)
     assert seen
     assert (seen.state, seen.activity_s) == ("deleted", seen.created_s)
-    assert post in {one.post_id for one in community.threads()}
+    assert post in {listed.post_id for listed in community.threads()}
 
 
 def test_what_is_not_there_yet_cannot_be_seen_or_changed(community: Community) -> None:
@@ -241,7 +241,7 @@ def test_a_community_may_be_read_while_it_lives(community: Community) -> None:
 def test_each_platform_has_a_port_and_a_log(forum: Forum, community: Community) -> None:
     assert forum.url("tiny") != forum.url("zipped")
     seen = get(forum, "/threads?limit=3", headers={"User-Agent": "me"})
-    assert [item["id"] for item in seen.json()["items"]] == [int(one.post_id) for one in community.threads()[:3]]
+    assert [item["id"] for item in seen.json()["items"]] == [int(thread.post_id) for thread in community.threads()[:3]]
     assert seen.headers["x-tiny"] == "yes"
     assert parsedate_to_datetime(seen.headers["date"]) == community.now.replace(microsecond=0)
     missing = get(forum, "/no%20such")
@@ -249,7 +249,7 @@ def test_each_platform_has_a_port_and_a_log(forum: Forum, community: Community) 
     sent = CLIENT.post(f"{forum.url('tiny')}/echo?a=1&a=2&b=", data={"name": "שלום 🌻"})
     assert sent.json() == {"form": {"name": "שלום 🌻"}, "query": {"a": ["1", "2"], "b": [""]}, "method": "POST"}
     log = forum.requests("tiny")
-    assert [(one.method, one.path, one.status) for one in log] == [
+    assert [(request.method, request.path, request.status) for request in log] == [
         ("GET", "/threads", 200),
         ("GET", "/no such", 404),
         ("POST", "/echo", 201),
@@ -294,7 +294,7 @@ def test_a_closed_forum_hangs_up(community: Community) -> None:
 
 def test_every_platform_is_found_by_its_name(community: Community) -> None:
     for name in ROWS:
-        assert platform(name)(community).platform == name
+        assert view_of(name)(community).platform == name
     with pytest.raises(UsageError, match="has no API 'lobsters'"):
         Forum(community, ["lobsters"])
 
@@ -319,8 +319,8 @@ def test_too_many(forum: Forum, signal_: Any, status: int, headers: dict[str, st
     assert {name: value for name, value in refused.headers.items() if name.startswith(("retry", "x-"))} == headers
     assert refused.json().items() >= body.items()
     assert get(forum, "/threads").status_code == 200
-    assert [one.faults for one in forum.requests("tiny")] == [("too_many",), ()]
-    assert [one.status for one in forum.requests("tiny")] == [status, 200]
+    assert [request.faults for request in forum.requests("tiny")] == [("too_many",), ()]
+    assert [request.status for request in forum.requests("tiny")] == [status, 200]
     assert planned.struck == 1
 
 
@@ -365,8 +365,8 @@ def test_spoilt_pages(forum: Forum) -> None:
     for fault, items in (
         (faults.duplicated(), good + good),
         (faults.reordered(), good[::-1]),
-        (faults.changed_types(), [{**one, "id": str(one["id"]), "score": str(one["score"])} for one in good]),
-        (faults.changed_types(missing="author"), [{"id": one["id"], "score": one["score"]} for one in good]),
+        (faults.changed_types(), [{**item, "id": str(item["id"]), "score": str(item["score"])} for item in good]),
+        (faults.changed_types(missing="author"), [{"id": item["id"], "score": item["score"]} for item in good]),
     ):
         forum.faults.clear()
         forum.faults.add(fault)
@@ -416,7 +416,7 @@ def test_which_requests_meet_a_fault(forum: Forum) -> None:
         before = len(forum.requests("tiny"))
         for _ in range(count):
             get(forum, paths)
-        return [index for index, one in enumerate(forum.requests("tiny")[before:]) if one.faults]
+        return [index for index, request in enumerate(forum.requests("tiny")[before:]) if request.faults]
 
     def plan(**when: Any) -> None:
         forum.faults.clear()

@@ -21,7 +21,7 @@ import pytest
 from shp_miner.cli import run
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.forum.serve import lies
-from shp_miner.platforms.communities import bare, plain
+from shp_miner.platforms.communities import stored_name, undecorated_name
 from shp_miner.platforms.sites import site_of
 from shp_miner.store import Store
 from shp_miner.text.clean import to_markdown
@@ -66,7 +66,7 @@ def spoilt(data: bytes, dice: random.Random) -> bytes:
 def of_file(kind: str, dice: random.Random, folder: Path) -> None:
     (folder / "dump").mkdir()
     given = FILES[kind](folder / "dump", "score-null")
-    for path in [one for one in (folder / "dump").rglob("*") if one.is_file()]:
+    for path in [file for file in (folder / "dump").rglob("*") if file.is_file()]:
         path.write_bytes(spoilt(path.read_bytes(), dice))
     store = str(folder / "s")
     assert run(["import", kind, *given, "--store", store, "--quiet"]) in (0, 2, 3, 5)
@@ -93,8 +93,8 @@ def of_text(name: str, dice: random.Random, folder: Path) -> None:
 def of_name(name: str, dice: random.Random, folder: Path) -> None:
     written = spoilt(dice.choice([b"r/AskCulinary", b"u/somebody", b"!a@b.example", b"https://x.example/c/y"]), dice)
     given = written.decode(errors="replace")
-    assert plain(given) == plain(given).lower()
-    assert isinstance(bare(given), str)
+    assert stored_name(given) == stored_name(given).lower()
+    assert isinstance(undecorated_name(given), str)
     with suppress(UsageError, BadInput):
         assert site_of(given) == site_of(given).lower()
 

@@ -47,7 +47,7 @@ def shown(state: CrawlState, clock: FakeClock) -> Status:
 
 
 def wrong(state: CrawlState, clock: FakeClock) -> list[str]:
-    return [one.what for one in shown(state, clock).wrong]
+    return [problem.what for problem in shown(state, clock).wrong]
 
 
 def days(count: int, board: Board, state: CrawlState, clock: FakeClock, step_s: float = DAY_S) -> list[Crawled]:
@@ -78,7 +78,7 @@ def test_it_calls_for_twelve_days_and_is_then_counted_only(
     found = shown(state, clock)
     (cursor,) = found.cursors
     assert (found.given_up, cursor.given_up, found.failing, found.waiting, found.wrong) == (1, 1, 0, 0, [])
-    assert [(one.post_id, one.error) for one in found.given_up_last] == [("p3", str(error))]
+    assert [(seen.post_id, seen.error) for seen in found.given_up_last] == [("p3", str(error))]
     assert found.plain()["given_up_last"][0]["since"] == "2023-12-24T22:13:20Z"
 
 
@@ -99,7 +99,7 @@ def test_who_crawls_once_a_week_makes_as_many_tries(state: CrawlState, clock: Fa
     board = board_of()
     board.broken = {"p3": BAD}
     done = days(GIVE_UP_TRIES, board, state, clock, 7 * DAY_S)
-    assert [one.given_up for one in done] == [0] * (GIVE_UP_TRIES - 1) + [1, 1]
+    assert [result.given_up for result in done] == [0] * (GIVE_UP_TRIES - 1) + [1, 1]
 
 
 def test_tries_that_are_close_together_are_not_enough(state: CrawlState, clock: FakeClock) -> None:

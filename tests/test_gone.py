@@ -99,7 +99,7 @@ def test_only_confirmations_over_days_purge(
     board.looks_up = False
     done = daily(4, board, state, clock)
     sure = evidence in SURE
-    assert [one.gone for one in done] == [0, 0, int(sure), 0]
+    assert [result.gone for result in done] == [0, 0, int(sure), 0]
     assert text_of(state, "p07") != sure
     assert text_of(state, "p07a1") != sure
     assert stored(state) == hidden(board, "p07")
@@ -153,7 +153,7 @@ def test_an_answer_that_stays_away_is_purged(state: CrawlState, clock: FakeClock
     clock.time += 40 * DAY_S
     board.gone.add("p03a1")
     done = daily(4, board, state, clock)
-    assert [one.gone for one in done] == [0, 0, 1, 0]
+    assert [result.gone for result in done] == [0, 0, 1, 0]
     assert not text_of(state, "p03a1")
     assert stored(state) == expected(board)
 
@@ -226,7 +226,7 @@ def test_what_is_restored_comes_back_whether_purged_or_not(
     assert stored(state) == expected(board)
     board.gone.clear()
     done = daily(60, board, state, clock)
-    assert sum(one.restored for one in done) == 1
+    assert sum(result.restored for result in done) == 1
     assert stored(state) == expected(board)
     assert text_of(state, what)
 
@@ -316,7 +316,7 @@ def test_a_closed_door_calls_for_somebody(state: CrawlState, clock: FakeClock) -
     board.refused["p07"] = "wall"
     daily(4, board, state, clock)
     found = status(state.path.parent, now_s=clock.time, free_bytes=lambda _: 10**12)
-    assert ([one.what for one in found.wrong], found.unreadable) == (["closed"], 1)
+    assert ([problem.what for problem in found.wrong], found.unreadable) == (["closed"], 1)
     assert "board.example answers with a web page" in found.wrong[0].says
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.cli import run
-from shp_miner.cli.saying import harmless
+from shp_miner.cli.saying import harmless_text
 from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.server import Forum
 
@@ -134,7 +134,7 @@ def test_there_is_no_other_way_to_a_terminal() -> None:
 
 @given(st.text(st.characters(codec=None)))
 def test_what_is_harmless_is_one_line_that_can_be_encoded(text: str) -> None:
-    shown = harmless(text)
+    shown = harmless_text(text)
     shown.encode()
     assert ACTS.search(shown) is None
     assert "\n" not in shown

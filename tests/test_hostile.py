@@ -68,25 +68,25 @@ def test_a_site_that_lies_costs_its_lies_and_is_read_when_it_is_honest(name: str
 
 
 def of_reddit(folder: Path, lie: str) -> list[str]:
-    records = [one for number in range(6) for one in thread(f"p{number}", (3, 9, 5))]
-    lied = [lies.lying(lie, one) for number in range(6, 12) for one in thread(f"p{number}", (3, 9, 5))]
-    posts = [one for one in records + lied if "selftext" in one]
-    answers = [one for one in records + lied if "selftext" not in one]
+    records = [record for number in range(6) for record in thread(f"p{number}", (3, 9, 5))]
+    lied = [lies.lying(lie, record) for number in range(6, 12) for record in thread(f"p{number}", (3, 9, 5))]
+    posts = [record for record in records + lied if "selftext" in record]
+    answers = [record for record in records + lied if "selftext" not in record]
     for name, some in (("RS_2024-01", posts), ("RC_2024-01", answers)):
-        (folder / name).write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in some))
+        (folder / name).write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in some))
     return [str(folder)]
 
 
 def of_threads(folder: Path, lie: str) -> list[str]:
     records = [own_thread(str(number)) for number in range(6)]
     records += [lies.lying(lie, own_thread(str(number))) for number in range(6, 12)]
-    (folder / "threads.jsonl").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in records))
+    (folder / "threads.jsonl").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
     return [str(folder / "threads.jsonl")]
 
 
 def of_discourse(folder: Path, lie: str) -> list[str]:
     records = [topic(number) for number in range(1, 7)] + [lies.lying(lie, topic(number)) for number in range(7, 13)]
-    (folder / "topics.ndjson").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in records))
+    (folder / "topics.ndjson").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
     return [str(folder / "topics.ndjson"), "--site", "forum.example"]
 
 
@@ -99,14 +99,16 @@ def of_stackexchange(folder: Path, lie: str) -> list[str]:
         told += [
             {**head, "Id": 100 * number + n, "PostTypeId": 2, "ParentId": number, "Score": 2 + n} for n in range(3)
         ]
-        told = told if number <= 6 else [lies.lying(lie, one) for one in told]
-        rows += [element(**{key: _text(value) for key, value in one.items() if value is not None}) for one in told]
+        told = told if number <= 6 else [lies.lying(lie, record) for record in told]
+        rows += [
+            element(**{key: _text(value) for key, value in record.items() if value is not None}) for record in told
+        ]
     return [str(xml_folder(folder / "plain.stackexchange.com", {"Posts.xml": xml_table("posts", *rows)}))]
 
 
 def _text(value: object) -> str:
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return "".join(one for one in text if one.isprintable())
+    return "".join(character for character in text if character.isprintable())
 
 
 FILES = {
@@ -141,7 +143,7 @@ def test_a_file_that_lies_costs_its_lies(
     )
     assert run(["stats", "--store", store]) == 0
     said = capsys.readouterr()
-    assert not any(one in said.out + said.err for one in ("\x1b]", "\x07", "\x1b[31m", "bug"))
+    assert not any(trace in said.out + said.err for trace in ("\x1b]", "\x07", "\x1b[31m", "bug"))
     assert time.process_time() - start < 30
 
 

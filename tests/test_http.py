@@ -25,8 +25,8 @@ from shp_miner.errors import BadInput, NotAllowed, TryLater, UsageError
 from shp_miner.sources import connect, discourse, stackexchange
 from shp_miner.sources.http import Budget, Http, Limits, MemoryClocks, OverBudget, Pace, Params, Refused, Unexpected
 from shp_miner.sources.limits import LONGEST_WAIT_S
-from shp_miner.sources.losing import losing
-from shp_miner.sources.pace import place
+from shp_miner.sources.losing import counting_lost
+from shp_miner.sources.pace import next_place
 
 from .web import START, FakeClock, Reply, Site, serve
 
@@ -391,7 +391,7 @@ class Nested(msgspec.Struct):
 def test_a_record_of_another_shape_costs_only_itself(site: Site, clock: FakeClock) -> None:
     for bad in ({"ok": "1"}, {}, None, [], 2**70, "x"):
         site.will(Reply({"inner": {"posts": [{"ok": 1}, bad, {"ok": 3}]}}))
-        with losing() as lost:
+        with counting_lost() as lost:
             assert ask(site, clock).get("/x", Nested) == Nested(Inner([Answer(1), Answer(3)]))
         assert lost == {"wrong_type": 1}
     # A list of ids is not one of records: without one of them it says something else.
@@ -673,7 +673,7 @@ def test_no_window_holds_more_than_the_limit() -> None:
     now, until, granted = 0.0, 0.0, []
     for _ in range(600):
         now += chance.expovariate(3)
-        at, until = place(until, now, interval_s / requests, burst)
+        at, until = next_place(until, now, interval_s / requests, burst)
         assert at >= now
         granted.append(now := at)
     most = max(sum(start <= at < start + interval_s for at in granted) for start in granted)

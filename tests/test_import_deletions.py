@@ -20,7 +20,7 @@ from shp_miner.health.doctor import examine
 from shp_miner.store import Store
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import FOLDER, has_pending, look_noted, pending_since
-from shp_miner.store.lock import exclusive
+from shp_miner.store.lock import exclusive_lock
 from shp_miner.store.snapshot import EVERYTHING
 
 from .build import READ, answer_row, chunk, comment, post_row, submission, thread, tree, write_month
@@ -250,7 +250,9 @@ def test_the_text_of_rows_that_said_deleted_in_earlier_versions_goes(
 
 def test_while_somebody_uses_the_store_it_waits_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = imported(tmp_path / "store", said())
-    monkeypatch.setattr("shp_miner.forgetting.forget.exclusive", lambda path, doing: exclusive(path, doing, wait_s=0))
+    monkeypatch.setattr(
+        "shp_miner.forgetting.forget.exclusive_lock", lambda path, doing: exclusive_lock(path, doing, wait_s=0)
+    )
     handle = get_context("forkserver").Process(target=_hold, args=(store.path, tmp_path / "held", tmp_path / "end"))
     handle.start()
     while not (tmp_path / "held").exists():
@@ -267,9 +269,9 @@ def test_while_somebody_uses_the_store_it_waits_and_is_told(tmp_path: Path, monk
 
 
 def _hold(store: Path, held: Path, end: Path) -> None:
-    from shp_miner.store.lock import shared
+    from shp_miner.store.lock import shared_lock
 
-    with shared(store, "writing an export"):
+    with shared_lock(store, "writing an export"):
         held.touch()
         while not end.exists():
             time.sleep(0.01)
@@ -283,7 +285,7 @@ def killed(store: Path, moment: str) -> None:
 MOMENTS = [
     "shp_miner.store.lake:note_look after 1",
     "shp_miner.store.lake:sync_log after 1",
-    "shp_miner.forgetting.told_gone:add before 1",
+    "shp_miner.forgetting.told_gone:add_lines before 1",
     "shp_miner.forgetting.told_gone:looked_through before 1",
     "shp_miner.forgetting.told_gone:looked_through after 1",
     "shp_miner.forgetting.forget:purge_table after 2",

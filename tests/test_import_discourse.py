@@ -14,7 +14,7 @@ import zstandard
 
 from shp_miner import BadInput, import_dump
 from shp_miner.cli import run
-from shp_miner.dumps.compressed import lines
+from shp_miner.dumps.compressed import decompressed_lines
 from shp_miner.dumps.discourse import read
 from shp_miner.errors import UsageError
 from shp_miner.store import Store
@@ -53,7 +53,7 @@ def post(number: int, topic_id: int = 7, likes: int = 0, **changes: Any) -> dict
 
 def topic(topic_id: int = 7, posts: list[Any] | None = None, **changes: Any) -> dict[str, Any]:
     posts = [post(number, topic_id, likes=number) for number in (1, 2, 3)] if posts is None else posts
-    stream = {"posts": posts, "stream": [one["id"] for one in posts if isinstance(one, dict)]}
+    stream = {"posts": posts, "stream": [item["id"] for item in posts if isinstance(item, dict)]}
     head = {"title": f"Topic {topic_id}", "slug": f"topic-{topic_id}", "posts_count": len(posts), "category_id": 4}
     return {"post_stream": stream, "id": topic_id} | head | changes
 
@@ -75,8 +75,8 @@ def test_lines_and_folders_of_files_give_the_same_rows(suffix: str, tmp_path: Pa
     assert tally.complete
     # The folder's name tells the site.
     from_folder = load(tmp_path / "mirror", now=now, site=None)
-    for one, other in zip((posts, answers), from_folder[:2], strict=True):
-        assert one.sort("content_hash").equals(other.sort("content_hash"))
+    for rows, other in zip((posts, answers), from_folder[:2], strict=True):
+        assert rows.sort("content_hash").equals(other.sort("content_hash"))
     assert from_folder[2].dropped == {("file", "not_this_kind"): 2}
 
 
@@ -273,7 +273,7 @@ def test_real_likes_keep_the_times_when_they_were_seen(shared_data: Path, tmp_pa
         load(source, now=now)
     # The file holds likes and no texts; made into topics as they would have been saved at each of those times.
     seen: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    for _, line in lines(source, Tally()):
+    for _, line in decompressed_lines(source, Tally()):
         row = json.loads(line)
         if row["topic_id"] <= 40:
             seen[row["topic_id"], row["observed_at"]].append(row)

@@ -467,7 +467,7 @@ def test_decimals_of_databases_are_numbers(tmp_path: Path) -> None:
     posts, answers, tally = load(tmp_path / "a")
     (row,) = posts.to_pylist()
     assert (row["post_id"], row["score"], row["upvote_ratio"], row["author_id"]) == ("17", 12, 0.5, "4")
-    assert [(one["answer_id"], one["score"]) for one in answers.to_pylist()] == [("3", 3), ("4", 4)]
+    assert [(shown["answer_id"], shown["score"]) for shown in answers.to_pylist()] == [("3", 3), ("4", 4)]
     assert tally.dropped["post", "bad_score"] == 1
 
 

@@ -16,7 +16,7 @@ from shp_miner.dumps.stackexchange import read
 from shp_miner.dumps.stackexchange_votes import AGES_DAYS, Votes
 from shp_miner.errors import BadInput
 from shp_miner.forgetting.forget import forget
-from shp_miner.mining.mine import Selection, judge
+from shp_miner.mining.mine import Selection, judge_threads
 from shp_miner.model import POST, TEXT_COLUMNS
 from shp_miner.store import HashRange, Store
 from shp_miner.tally import Tally
@@ -125,7 +125,7 @@ def test_every_answer_has_a_score_at_ages_from_two_days_on(tmp_path: Path, days:
     import_dump("stackexchange-dump", [path], tmp_path / "store", now=NOW, vote_history=True)
     snapshot = Store(tmp_path / "store").snapshot()
     rule = preset("votes", observe_at_s=days * 86_400.0, min_answer_score=0)
-    judged = judge(snapshot, WHOLE, Selection(rule=rule)).answers
+    judged = judge_threads(snapshot, WHOLE, Selection(rule=rule)).answers
     assert judged.height == 22
     assert judged["reason"].null_count() == 22
 
@@ -170,10 +170,10 @@ def test_votes_in_memory_and_in_files_give_what_counting_gives(run: int) -> None
             (20 + age + 1) * DAY_US for age in (1, 2, 3, 7, 14, 30, 90)
         ]
         for reading in found:
-            before = [kind for one, kind, day in cast if one == post and day * DAY_US < reading.observed_us]
+            before = [kind for voted, kind, day in cast if voted == post and day * DAY_US < reading.observed_us]
             assert reading.score == sum(worth.get(kind, 0) for kind in before)
             assert reading.accepted == ("1" in before)
-        assert votes.total(post) == sum(worth.get(kind, 0) for one, kind, _ in cast if one == post)
+        assert votes.total(post) == sum(worth.get(kind, 0) for voted, kind, _ in cast if voted == post)
 
 
 def test_a_real_site(shared_data: Path) -> None:

@@ -156,11 +156,11 @@ def test_every_table_and_key_stands_in_the_file_with_what_it_does() -> None:
     for name, about in tables().items():
         assert about
         section = TEXT.split(f"\n{name}\n" if f"\n{name}\n" in TEXT else f"\n#{name}\n")[1] if name else TEXT
-        for key in [one for one in reference() if one.table == name]:
+        for key in [row for row in reference() if row.table == name]:
             assert re.search(rf"^# {re.escape(key.description)}.*\n#?{key.name} = ", section, re.M), key
 
 
-@pytest.mark.parametrize("key", [one for one in reference() if one.table != "[[import]]"], ids=lambda one: one.name)
+@pytest.mark.parametrize("key", [key for key in reference() if key.table != "[[import]]"], ids=lambda key: key.name)
 def test_each_key_can_be_switched_on(key: Any) -> None:
     before, mark, after = TEXT.partition(f"\n{key.table}\n") if key.table else ("", "", TEXT.replace("\n\n", "\n", 1))
     section, gap, rest = after.partition("\n\n")

@@ -466,7 +466,7 @@ def test_posts_and_comments_in_one_file_are_told_record_by_record(
     answers = [comment(f"c{number}", f"p{number}") for number in range(count)]
     unusual = [submission("px", score="7", retrieved_on="1603456000"), comment("cx", "px", score=3.0)]
     kinds = (posts, answers) if first == "post" else (answers, posts)
-    mixed = [*(one for pair in zip(*kinds, strict=True) for one in pair), *kinds[0][:0], *unusual]
+    mixed = [*(record for pair in zip(*kinds, strict=True) for record in pair), *kinds[0][:0], *unusual]
     other = comment("cy", "px", parent_id="t1_cx")
     file = put(Path(), "user.jsonl", _lines(*mixed, other))
     kind = KINDS[0]._replace(options=tuple(way))

@@ -37,10 +37,10 @@ from shp_miner.lab.measures import (
     multiple,
     multiple_error,
     reliability,
-    share,
+    share_with_error,
 )
 from shp_miner.lab.report import details, geometric_mean, summary, write_report
-from shp_miner.lab.rows import answer_ids, places, tables
+from shp_miner.lab.rows import answer_ids, answer_positions, reddit_tables
 from shp_miner.lab.simulate import Threads, simulate, wilson
 from shp_miner.lab.table import Table, markdown, write_whole
 from shp_miner.lab.worlds import WORLDS, LabWorld
@@ -171,10 +171,10 @@ def test_the_worlds_differ_from_the_base_in_what_they_say() -> None:
     assert next(iter(WORLDS)) == "base"
     assert len(WORLDS) == 17
     default = msgspec.structs.asdict(BASE)
-    for one in WORLDS.values():
-        changed = {name for name, value in msgspec.structs.asdict(one).items() if value != default[name]}
-        assert len(changed - {"name", "differs"}) == (one.name != "base"), one.name
-        assert msgspec.convert(msgspec.structs.asdict(one), LabWorld) == one, "within the bounds of its fields"
+    for world in WORLDS.values():
+        changed = {name for name, value in msgspec.structs.asdict(world).items() if value != default[name]}
+        assert len(changed - {"name", "differs"}) == (world.name != "base"), world.name
+        assert msgspec.convert(msgspec.structs.asdict(world), LabWorld) == world, "within the bounds of its fields"
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_the_worlds_differ_from_the_base_in_what_they_say() -> None:
 def test_the_tables_are_those_of_the_product() -> None:
     early = WORLDS["early-snapshot"]
     threads = simulate(early, 0, 30)
-    posts, answers = tables(threads, early)
+    posts, answers = reddit_tables(threads, early)
     assert (posts.schema, answers.schema) == (POST, ANSWER)
     assert (len(posts), len(answers)) == (30, len(threads.thread))
     for table in (posts, answers):
@@ -193,7 +193,7 @@ def test_the_tables_are_those_of_the_product() -> None:
         post = by_post[row["post_id"]]
         assert row["observed_at"] == post["observed_at"] == post["created_at"] + timedelta(hours=36)
         assert post["created_at"] <= row["created_at"] < row["observed_at"]
-    at = places(threads, answers["answer_id"])
+    at = answer_positions(threads, answers["answer_id"])
     assert sorted(at.tolist()) == list(range(len(threads.thread)))
     assert answers["score"].to_pylist() == (1 + threads.up - threads.down)[at].tolist()
     assert answers["post_id"].to_pylist() == [str(n) for n in threads.thread[at]]
@@ -204,12 +204,12 @@ def test_the_tables_are_those_of_the_product() -> None:
 def test_pairs_are_held_against_the_truth() -> None:
     """Written out thread by thread and pair by pair, without the product's rules."""
     threads = simulate(SMALL, 0, 80)
-    posts, answers = tables(threads, SMALL)
+    posts, answers = reddit_tables(threads, SMALL)
     found = run._pairs(posts, answers, PRESETS["shp"], threads)
     asked = 1 + threads.post_up - threads.post_down
     expected = []
     score, delay_s, quality, length = (
-        one.tolist() for one in (threads.score, threads.delay_s, threads.quality, threads.length)
+        column.tolist() for column in (threads.score, threads.delay_s, threads.quality, threads.length)
     )
     for number in np.flatnonzero(asked >= 10).tolist():
         for w, el in itertools.permutations(np.flatnonzero(threads.thread == number).tolist(), 2):
@@ -230,7 +230,7 @@ def labels(right: str, confidence: list[float], thread: list[int] | None = None)
     """'1' for a right label."""
     return Labels(
         np.array(thread if thread is not None else range(len(right)), np.int64),
-        np.array([one == "1" for one in right], dtype=bool),
+        np.array([digit == "1" for digit in right], dtype=bool),
         np.array(confidence, np.float64),
     )
 
@@ -275,7 +275,7 @@ def test_without_confidences_nothing_is_ranked(confidence: list[float]) -> None:
     assert reliability(unranked) == coverage(unranked, 5) == []
     none = labels("", [])
     assert accuracy_at(none, 1) is multiple(none, FIVE) is multiple(FIVE, none) is None
-    assert all(map(math.isnan, share(none.right, none.thread)))
+    assert all(map(math.isnan, share_with_error(none.right, none.thread)))
 
 
 CASES = st.lists(st.tuples(st.booleans(), st.sampled_from([0.5, 0.6, 0.75, 0.9, 1.0])), min_size=1, max_size=30)
@@ -314,10 +314,10 @@ def test_confidences_that_are_right_have_no_calibration_error() -> None:
 def test_standard_errors_take_threads_as_units() -> None:
     chance = np.random.default_rng(0)
     right = chance.random(2000) < 0.8
-    alone = share(right, np.arange(2000))
+    alone = share_with_error(right, np.arange(2000))
     assert alone[0] == right.mean()
     assert alone[1] == pytest.approx(math.sqrt(0.16 / 2000), rel=0.05)
-    tenfold = share(np.repeat(right, 10), np.repeat(np.arange(2000), 10))
+    tenfold = share_with_error(np.repeat(right, 10), np.repeat(np.arange(2000), 10))
     assert tenfold == pytest.approx(alone), "ten copies of a pair say no more than the pair"
 
 
@@ -333,7 +333,7 @@ def test_the_bootstrap_knows_how_far_a_multiple_varies() -> None:
 
     spread = np.std([multiple(*data(seed)) for seed in range(40)])
     said = [multiple_error(*data(seed), 1000, 0) for seed in range(5)]
-    assert 0.6 * spread < np.mean([one for one in said if one]) < 1.6 * spread
+    assert 0.6 * spread < np.mean([error for error in said if error]) < 1.6 * spread
 
 
 def test_curves_end_at_the_whole() -> None:
@@ -358,8 +358,8 @@ FEW = ("base", "low-traffic", "top")
 
 
 def run_few(out: Path, **options: object) -> list[run.WorldResult]:
-    run.claim(out)
-    return run.run_worlds(out, run.chosen(FEW), threads=60, workers=1, **options)
+    run.claim_folder(out)
+    return run.run_worlds(out, run.chosen_worlds(FEW), threads=60, workers=1, **options)
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -368,7 +368,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def test_a_run_that_was_stopped_goes_on_and_comes_out_the_same(tmp_path: Path) -> None:
     whole = run_few(tmp_path / "whole")
-    assert [one.world.name for one in whole] == list(FEW)
+    assert [result.world.name for result in whole] == list(FEW)
     count = 0
 
     def stop(steps: int) -> None:
@@ -381,7 +381,7 @@ def test_a_run_that_was_stopped_goes_on_and_comes_out_the_same(tmp_path: Path) -
         run_few(tmp_path / "stopped", advance=stop)
     assert [path.name for path in (tmp_path / "stopped" / "worlds").iterdir()] == ["base.json"]
     found: list[str] = []
-    assert run_few(tmp_path / "stopped", found=lambda one: found.append(one.world.name)) == whole
+    assert run_few(tmp_path / "stopped", found=lambda result: found.append(result.world.name)) == whole
     assert found == ["base"]
     for out in ("whole", "stopped"):
         write_report(tmp_path / out, run_few(tmp_path / out), [])
@@ -424,8 +424,10 @@ def test_kill_in_the_middle_loses_the_current_world_alone(tmp_path: Path) -> Non
     assert not (tmp_path / "out" / "lab.json").exists()
     assert command(arguments) == 0
     assert (first.read_bytes(), first.stat().st_mtime_ns) == kept, "taken, not made again"
-    run.claim(tmp_path / "whole")
-    write_report(tmp_path / "whole", run.run_worlds(tmp_path / "whole", run.chosen(FEW), threads=100, workers=1), [])
+    run.claim_folder(tmp_path / "whole")
+    write_report(
+        tmp_path / "whole", run.run_worlds(tmp_path / "whole", run.chosen_worlds(FEW), threads=100, workers=1), []
+    )
     stopped, whole = contents(tmp_path / "out"), contents(tmp_path / "whole")
     assert {name: content for name, content in stopped.items() if not name.endswith(".part")} == whole
 
@@ -437,7 +439,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[run.WorldResult]:
 
 def test_the_numbers_are_those_of_the_pairs(results: list[run.WorldResult]) -> None:
     threads = simulate(BASE, 0, 60)
-    posts, answers = tables(threads, BASE)
+    posts, answers = reddit_tables(threads, BASE)
     assert (results[0].answers, results[0].votes) == (len(answers), int((threads.up + threads.down).sum()))
     for name in ("shp", "votes", "older-winner"):
         made = make_pairs(posts, answers, PRESETS[name])
@@ -446,12 +448,12 @@ def test_the_numbers_are_those_of_the_pairs(results: list[run.WorldResult]) -> N
         one = results[0].rule(name)
         assert (one.pairs, one.accuracy) == (len(right), pytest.approx(np.mean(right), abs=1e-6))
         assert one.pairs_per_thread == pytest.approx(len(right) / 60, abs=1e-6)
-    assert [one.rule for one in results[0].rules] == list(PRESETS)
+    assert [rule.rule for rule in results[0].rules] == list(PRESETS)
 
 
 def test_more_is_known_of_more_pairs(tmp_path: Path) -> None:
     """What the lab is for, in small: confidence gains pairs over SHP, and knowing the looks gains more."""
-    run.claim(tmp_path)
+    run.claim_folder(tmp_path)
     (result,) = run.run_worlds(tmp_path, [BASE], threads=250, workers=1)
     calibrated = result.rule("calibrated")
     assert calibrated.ranked_pairs > calibrated.pairs, "measured with all pairs above a coin's confidence"
@@ -475,12 +477,12 @@ def ranked(result: run.WorldResult) -> run.WorldResult:
         "shp": {"ranked_pairs": 0, "multiple": None, "multiple_se": None, "accuracy_at_shp": None,
                 "calibration_error": None, "reliability": [], "coverage": []},
     }  # fmt: skip
-    rules = [msgspec.structs.replace(one, **changes.get(one.rule, {})) for one in result.rules]
+    rules = [msgspec.structs.replace(rule, **changes.get(rule.rule, {})) for rule in result.rules]
     return msgspec.structs.replace(result, rules=rules)
 
 
 def test_the_report_says_where_there_is_no_confidence(results: list[run.WorldResult], tmp_path: Path) -> None:
-    both = [ranked(one) for one in results]
+    both = [ranked(result) for result in results]
     rows = {row["rule"]: row for row in summary(both).to_dict()["rows"]}
     assert rows["votes"]["multiple"] == pytest.approx(2.5)
     assert rows["votes"]["worlds with 2 or more"] == "3 of 3"
@@ -490,7 +492,7 @@ def test_the_report_says_where_there_is_no_confidence(results: list[run.WorldRes
     by_title = {table.title: table.to_dict()["rows"][0] for table in details(both)}
     assert by_title["Multiple of SHP's pairs at SHP's accuracy"]["votes"] == "2.50 ± 0.10"
     assert by_title["Calibration error"]["shp"] == "no confidence"
-    assert charts.draw(tmp_path, both) == ["coverage.png", "reliability.png"]
+    assert charts.draw_charts(tmp_path, both) == ["coverage.png", "reliability.png"]
     for name in ("coverage.png", "reliability.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
@@ -511,7 +513,7 @@ def test_the_command_writes_tables_charts_and_all_numbers(tmp_path: Path, capsys
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads(Path("out/lab.json").read_text())
     assert list(printed["worlds"]) == ["base", "low-traffic"]
-    assert {one["rule"] for one in printed["worlds"]["base"]["rules"]} == set(PRESETS)
+    assert {rule["rule"] for rule in printed["worlds"]["base"]["rules"]} == set(PRESETS)
 
 
 @pytest.mark.parametrize(
@@ -585,13 +587,13 @@ def test_tables_as_markdown_and_json(tmp_path: Path) -> None:
 
 def test_claim_takes_its_own_and_empty_folders(tmp_path: Path) -> None:
     for _ in range(2):
-        run.claim(tmp_path / "new" / "lab")
+        run.claim_folder(tmp_path / "new" / "lab")
     (tmp_path / "empty").mkdir()
-    run.claim(tmp_path / "empty")
+    run.claim_folder(tmp_path / "empty")
     (tmp_path / "empty" / "lab.md").write_text("ours")
-    run.claim(tmp_path / "empty")
+    run.claim_folder(tmp_path / "empty")
     with pytest.raises(UsageError, match="was not made by the lab"):
-        run.claim(tmp_path)
+        run.claim_folder(tmp_path)
 
 
 def test_null_confidences_come_out_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -601,7 +603,7 @@ def test_null_confidences_come_out_as_unknown(monkeypatch: pytest.MonkeyPatch) -
         return made.set_column(at, "confidence", pa.nulls(len(made), pa.float64()))
 
     threads = simulate(SMALL, 0, 60)
-    posts, answers = tables(threads, SMALL)
+    posts, answers = reddit_tables(threads, SMALL)
     known = run._pairs(posts, answers, PRESETS["votes"], threads)
     monkeypatch.setattr(run, "make_pairs", without)
     unknown = run._pairs(posts, answers, PRESETS["votes"], threads)

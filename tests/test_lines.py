@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shp_miner.dumps.compressed import split_lines
-from shp_miner.dumps.lines import all_lines, bounds, cut, joined, positions
+from shp_miner.dumps.lines import all_lines, cut_lines, joined_lines, line_bounds, positions_of
 
 TEXTS = st.lists(st.sampled_from([b"", b" ", b"\t\r", b"a", b"bc", b"{d e}", b" f"]), min_size=1, max_size=9).map(
     b"\n".join
@@ -26,15 +26,15 @@ def test_all_lines_are_those_of_a_split(text: bytes, offset: int) -> None:
 @given(st.lists(st.tuples(st.sampled_from([b"a", b"bc", b"def"]), st.booleans()), min_size=1), st.booleans())
 def test_lines_are_cut_whether_or_not_they_are_neighbours(lines: list[tuple[bytes, bool]], ended: bool) -> None:
     text = b"\n".join(line for line, _ in lines) + b"\n" * ended
-    starts, ends = bounds(text)
+    starts, ends = line_bounds(text)
     chosen = [kept for _, kept in lines]
-    found = cut(100, text, starts[chosen], ends[chosen])
+    found = cut_lines(100, text, starts[chosen], ends[chosen])
     assert list(found) == [place for place, kept in zip(split_lines(100, text), chosen, strict=True) if kept]
 
 
 @given(st.lists(TEXTS.filter(bool), min_size=1, max_size=4), st.data())
 def test_parts_and_sums_hold_the_same_lines(texts: list[bytes], data: st.DataObject) -> None:
-    whole = joined([all_lines(1000 * number, text) for number, text in enumerate(texts)])
+    whole = joined_lines([all_lines(1000 * number, text) for number, text in enumerate(texts)])
     expected = [line for number, text in enumerate(texts) for line in split_lines(1000 * number, text)]
     assert list(whole) == expected
     first = data.draw(st.integers(0, len(expected)))
@@ -52,4 +52,4 @@ def test_positions_are_those_of_a_search(text: bytes, needle: bytes) -> None:
     while at >= 0:
         expected.append(at)
         at = text.find(needle, at + len(needle))
-    assert positions(text, needle).tolist() == expected
+    assert positions_of(text, needle).tolist() == expected

@@ -18,9 +18,9 @@ from shp_miner.export.registered import remember_export
 from shp_miner.forgetting.forget import forget
 from shp_miner.health.repair import look, repair
 from shp_miner.store import Store
-from shp_miner.store.forget import ForgottenItem, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone_items
 from shp_miner.store.forgotten import Forgotten, _loaded
-from shp_miner.store.forgotten_list import names, read_part
+from shp_miner.store.forgotten_list import list_names, read_part
 from shp_miner.store.lake import TABLES
 from shp_miner.store.runs import Runs
 from shp_miner.store.salt import COPY, SALT, has_salt, heal_salt, unsound_copies
@@ -99,7 +99,7 @@ def test_both_copies_lost_stops_everything_that_writes_and_is_mended_in_plain_wo
     for name in (SALT, COPY):
         path = store.path / "forgotten" / name
         path.unlink() if how == "lost" else path.write_bytes(DAMAGE[how](path.read_bytes()))
-    before = names(store.path)
+    before = list_names(store.path)
     capsys.readouterr()
     assert comes_in(store, later) == 5
     said = capsys.readouterr().err
@@ -107,7 +107,7 @@ def test_both_copies_lost_stops_everything_that_writes_and_is_mended_in_plain_wo
     assert "Restore it from a backup. Without one, run `shp-miner doctor --repair`, then repeat" in said
     # Another salt would make strangers of all who are on the list.
     assert run(["forget", "--author", "somebody", "--store", str(store.path)]) == 5
-    assert names(store.path) == before
+    assert list_names(store.path) == before
     assert not has_salt(store.path / "forgotten")
     with Runs(store.path) as runs:
         runs.did("forget:list.txt", "its state", 1)
@@ -154,7 +154,7 @@ def test_a_store_that_may_only_be_read_is_read_with_one_copy(small_disk: Path, s
 def test_a_damaged_salt_that_no_line_needs_stops_nobody(tmp_path: Path, dumps: list[Path], later: list[str]) -> None:
     where = str(tmp_path / "s")
     assert run(["import", "reddit-dump", *map(str, dumps), "--store", where, "--quiet"]) == 0
-    tombstone(Store(where), [ForgottenItem("reddit.com", "p1")], "removed", 1)
+    tombstone_items(Store(where), [ForgottenItem("reddit.com", "p1")], "removed", 1)
     (tmp_path / "s" / "forgotten" / SALT).write_bytes(b"")
     assert run(["import", "reddit-dump", *later, "--store", where, "--quiet"]) == 0
     assert run(["forget", "--author", NAME, "--store", where, "--quiet"]) == 0
@@ -184,8 +184,8 @@ def test_a_damaged_file_of_the_list(
     pending: bool, how: str, store: Store, later: list[str], dumps: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     if pending:
-        tombstone(store, [ForgottenItem("reddit.com", "p0")], "removed", 1)
-    (path,) = [store.path / "forgotten" / name for name in names(store.path) if ("pending" in name) == pending]
+        tombstone_items(store, [ForgottenItem("reddit.com", "p0")], "removed", 1)
+    (path,) = [store.path / "forgotten" / name for name in list_names(store.path) if ("pending" in name) == pending]
     match how:
         case "empty":
             path.write_bytes(b"")
@@ -200,9 +200,9 @@ def test_a_damaged_file_of_the_list(
     said = capsys.readouterr().err
     assert f"Error: {path} is damaged." in said
     assert "Restore it from a backup. Else run `shp-miner doctor --repair`" in said
-    assert any(not one.fixed and path.name in one.fault for one in look(store.path))
+    assert any(not fault.fixed and path.name in fault.fault for fault in look(store.path))
     found = repair(store.path)
-    assert all(one.fixed for one in found)
+    assert all(fault.fixed for fault in found)
     assert "for everybody who was forgotten" in found[0].remedy
     assert look(store.path) == []
     # The dump of before brings nothing back: what was taken out is known by its ids.
@@ -218,7 +218,9 @@ def test_a_list_on_which_nothing_is_wrong_is_left_as_it_is(store: Store) -> None
     assert tree(store.path / "forgotten") == before
 
 
-@pytest.mark.parametrize("moment", ["aside before 1", "aside before 2", "aside before 3", "write_part after 1"])
+@pytest.mark.parametrize(
+    "moment", ["path_aside before 1", "path_aside before 2", "path_aside before 3", "write_part after 1"]
+)
 def test_a_repair_of_the_list_that_is_killed_is_completed_by_the_next(
     moment: str, store: Store, later: list[str]
 ) -> None:

@@ -19,10 +19,10 @@ from shp_miner.forgetting.forget import forget
 from shp_miner.platforms.items import Origin
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
-from shp_miner.store.forget import ForgottenItem, tombstone
-from shp_miner.store.lock import exclusive, shared
-from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate
-from shp_miner.store.replacing import temporaries
+from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.lock import exclusive_lock, shared_lock
+from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate_store
+from shp_miner.store.replacing import temporary_files
 from shp_miner.store.runs import Runs
 
 from .build import answer_row, chunk, thread, tree, write_month
@@ -68,7 +68,7 @@ def mark(folder: Path) -> dict[str, object]:
 def test_an_old_store_is_read_as_it_is_and_gives_the_same_bytes(old: Path, tmp_path: Path, now: datetime) -> None:
     export_dataset(old, tmp_path / "before", rule="votes")
     assert (old / MARK).read_bytes() == MARK_1, "who only reads brings nothing forward"
-    migrate(old)
+    migrate_store(old)
     export_dataset(old, tmp_path / "after", rule="votes")
     assert tree(tmp_path / "before") == tree(tmp_path / "after")
     fresh = tmp_path / "fresh"
@@ -84,7 +84,7 @@ def test_whoever_writes_brings_it_forward(how: str, old: Path, tmp_path: Path, n
         case "append":
             store.append(chunk([], [answer_row("a")]))
         case "tombstone":
-            tombstone(store, [ForgottenItem("reddit.com", "p1")], "deleted", 1)
+            tombstone_items(store, [ForgottenItem("reddit.com", "p1")], "deleted", 1)
         case "forget":
             forget(store, ids=["reddit.com/p1"])
         case "import":
@@ -131,8 +131,8 @@ def test_a_newer_or_damaged_mark_is_refused_and_left(text: str, says: str, old: 
 
 
 def test_nobody_is_disturbed_who_uses_it(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(exclusive.__wrapped__.__kwdefaults__, "wait_s", 0.1)
-    with shared(old, "writing an export"), pytest.raises(TryLater, match="writing an export"):
+    monkeypatch.setitem(exclusive_lock.__wrapped__.__kwdefaults__, "wait_s", 0.1)
+    with shared_lock(old, "writing an export"), pytest.raises(TryLater, match="writing an export"):
         Store(old).append(chunk([], [answer_row("a")]))
     assert (old / MARK).read_bytes() == MARK_1
     Store(old).append(chunk([], [answer_row("a")]))
@@ -150,11 +150,11 @@ def test_two_at_once_bring_it_forward_once(old: Path, monkeypatch: pytest.Monkey
         return before
 
     monkeypatch.setattr(module, "STEPS", (slow,))
-    both = [threading.Thread(target=migrate, args=(old,)) for _ in range(2)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join()
+    both = [threading.Thread(target=migrate_store, args=(old,)) for _ in range(2)]
+    for worker in both:
+        worker.start()
+    for worker in both:
+        worker.join()
     assert len(taken) == 1
 
 
@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_the_old_mark(old: Path, monkeypatch: pytest.MonkeyPa
         patch.setattr("shp_miner.store.replacing.os.fsync", full)
         assert run(["vacuum", "--store", str(old)]) == 75
     assert (old / MARK).read_bytes() == MARK_1
-    assert list(temporaries(old)) == []
+    assert list(temporary_files(old)) == []
 
 
 # -- the crawl's file -------------------------------------------------------------------------------------------------

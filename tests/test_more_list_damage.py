@@ -14,7 +14,7 @@ from shp_miner.forgetting.forget import purge
 from shp_miner.platforms.people import person_page
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
-from shp_miner.store.forget import ForgottenItem, tombstone
+from shp_miner.store.forget import ForgottenItem, tombstone_items
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import FOLDER, has_pending, set_back_list
 from shp_miner.store.salt import COPY, SALT, new_salt
@@ -120,8 +120,8 @@ def test_a_clock_that_was_ahead_keeps_nothing_away(tmp_path: Path) -> None:
     store.append(chunk([post_row()], [answer_row("b")]))
     shown(store, 0, "Qzvxkfirst")
     assert command(store.path, "forget", "--author", "nobody") == 0
-    a, b = (ForgottenItem("reddit.com", "p1", one) for one in "ab")
-    tombstone(store, [a, b], "deleted", us(30))
+    a, b = (ForgottenItem("reddit.com", "p1", answer_id) for answer_id in "ab")
+    tombstone_items(store, [a, b], "deleted", us(30))
     clock = FakeClock()
     clock.time = us(1) / 1e6
     _set_right(store, Access(clock=clock))
@@ -136,7 +136,7 @@ def test_what_was_shown_again_by_the_same_clock_stays(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.append(chunk([post_row()], []))
     shown(store, 0, "Qzvxkfirst")
-    tombstone(store, [ForgottenItem("reddit.com", "p1", "a")], "deleted", us(30))
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1", "a")], "deleted", us(30))
     shown(store, 31, "Qzvxksecond")
     assert set_back_list(store.path, us(1)) == 2
     assert set_back_list(store.path, us(1)) == 0

@@ -29,7 +29,7 @@ AUTHOR = "writer-p0c1@reddit.com"
 
 @pytest.fixture
 def store(tmp_path: Path, now: datetime) -> Path:
-    records = [one for i in range(12) for one in thread(f"p{i}", subreddit="AskTest" if i % 3 else "AskMore")]
+    records = [record for i in range(12) for record in thread(f"p{i}", subreddit="AskTest" if i % 3 else "AskMore")]
     import_dump("reddit-dump", write_month(tmp_path / "dumps", records), tmp_path / "store", now=now)
     return tmp_path / "store"
 
@@ -227,13 +227,13 @@ def test_an_export_to_a_link_goes_where_it_leads(
     link.unlink()
     link.symlink_to(tmp_path / "disk" / "second")
     assert export(link) == 0
-    assert str(real) in [one.path for one in known_exports(Store(store))]
+    assert str(real) in [registered.path for registered in known_exports(Store(store))]
     assert is_text_in(real)
     assert run(["forget", "--author", AUTHOR, "--store", str(store)]) == 0
     assert not is_text_in(real)
     assert not is_text_in(link)
     assert run(["forget", "--drop-export", str(link), "--store", str(store)]) == 0
-    assert str(link.resolve()) not in [one.path for one in known_exports(Store(store))]
+    assert str(link.resolve()) not in [registered.path for registered in known_exports(Store(store))]
 
 
 def test_a_parent_may_be_a_link(export: Export, expected: dict[str, bytes], tmp_path: Path) -> None:

@@ -56,10 +56,10 @@ def test_a_dry_run_says_what_it_would_do(
         monkeypatch.setenv(variable[2:-1], "somebody")
     assert cli.run(["run", str(tmp_path / "pipelines" / f"{name}.toml"), "--dry-run", "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)["steps"]
-    assert sum(one["step"] == "crawl" for one in planned) == sum(len(one.communities) for one in whole.sources)
-    assert [one["about"] for one in planned if one["step"] == "export"] == [one.out for one in whole.exports]
+    assert sum(part["step"] == "crawl" for part in planned) == sum(len(source.communities) for source in whole.sources)
+    assert [part["about"] for part in planned if part["step"] == "export"] == [export.out for export in whole.exports]
     folder = str(tmp_path / "data")
-    assert all(one.startswith(folder) for one in (whole.store, *(export.out for export in whole.exports)))
+    assert all(path.startswith(folder) for path in (whole.store, *(export.out for export in whole.exports)))
     assert not Path(folder).exists()
 
 
@@ -76,8 +76,8 @@ def rewritten(whole: Pipeline, at: Bench) -> Pipeline:
     """The same for the bench's forum: its address, its site and its only community."""
     url = at.forum.url(at.view.platform)
     sources = [
-        structs.replace(one, url=url, site=at.kind.site, communities=[at.kind.community], allow_private=True)
-        for one in whole.sources
+        structs.replace(source, url=url, site=at.kind.site, communities=[at.kind.community], allow_private=True)
+        for source in whole.sources
     ]
     return structs.replace(whole, sources=sources)
 
@@ -92,7 +92,7 @@ def test_a_run_gives_pairs(name: str, tmp_path: Path) -> None:
         assert ran.pairs > 0
         for export in whole.exports:
             folders = [Path(export.out)] if len(export.formats) == 1 else [Path(export.out, n) for n in export.formats]
-            assert [manifest(one)["format"] for one in folders] == export.formats
+            assert [manifest(folder)["format"] for folder in folders] == export.formats
         again = run_on(at, rewritten(whole, at))
         assert (again.exit_code, again.new) == (0, 0)
         assert {said for said, _ in steps(again)["export"]} == {"up to date"}
@@ -108,7 +108,7 @@ def test_dumps_give_pairs(tmp_path: Path) -> None:
     ran = run(whole, "askacademia.toml")
     assert (ran.exit_code, steps(ran)["import"]) == (0, [("210 answers, 30 posts of 2 files", 0)])
     assert ran.pairs > 0
-    assert [manifest(Path(one.out))["format"] for one in whole.exports] == ["pairs", "trl"]
+    assert [manifest(Path(export.out))["format"] for export in whole.exports] == ["pairs", "trl"]
 
 
 def test_the_demo_reaches_the_forum_at_its_port(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from shp_miner import crawl, recheck
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.forum.serve.refusals import refused
-from shp_miner.forum.serve.server import Forum, platform
+from shp_miner.forum.serve.server import Forum, view_of
 from shp_miner.pipeline.keys import CredentialKeys, SourceKind
 from shp_miner.sources import registry
 from shp_miner.sources.limits import Limits
@@ -79,8 +79,10 @@ def test_a_row_and_its_modules_say_the_same(name: str) -> None:
     assert isinstance(module.LIMITS, Limits)
     assert callable(module.opened)
     source: Any
-    (source,) = {one for one in vars(module).values() if isclass(one) and getattr(one, "name", None) == name}
-    assert getattr(platform(name), "platform") == name  # noqa: B009  (it is declared as a function)
+    (source,) = {
+        member for member in vars(module).values() if isclass(member) and getattr(member, "name", None) == name
+    }
+    assert getattr(view_of(name), "platform") == name  # noqa: B009  (it is declared as a function)
     assert bool(row.site) != bool(row.example_site)
     if row.site:
         assert source.site == row.site
@@ -90,7 +92,7 @@ def test_a_row_and_its_modules_say_the_same(name: str) -> None:
 
 def test_keys_of_pipelines_are_those_of_the_table() -> None:
     assert get_args(SourceKind) == tuple(ROWS)
-    keys = [one.key for row in ROWS.values() for one in row.credentials]
+    keys = [credential.key for row in ROWS.values() for credential in row.credentials]
     assert list(CredentialKeys.__struct_fields__) == keys
 
 
@@ -196,7 +198,7 @@ def test_a_seventh_platform_in_a_pipeline(forum: Forum, tmp_path: Path) -> None:
         ["run", str(near)],
         home=tmp_path,
     )
-    steps = {one["step"]: one for one in json.loads(dry[1])["steps"]}
+    steps = {step["step"]: step for step in json.loads(dry[1])["steps"]}
     assert steps["crawl"]["about"] == "toy forum.example workbench"
     assert "1 requests at the start, 1 per 10 listed threads, 1 per thread" in steps["crawl"]["would"]
     assert ran[0] == 0, ran[2]

@@ -30,7 +30,7 @@ def test_a_forum_is_crawled_exported_and_looked_at_in_five_calls(tmp_path: Path)
     assert shp_miner.load(out).num_rows == sum(exported.pairs.values())
     status = shp_miner.status(store)
     assert isinstance(status, shp_miner.Status)
-    assert [one.community for one in status.cursors] == ["workbench"]
+    assert [cursor.community for cursor in status.cursors] == ["workbench"]
 
 
 def test_a_pipeline_file_is_run_by_its_path(tmp_path: Path) -> None:

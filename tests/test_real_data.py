@@ -84,20 +84,20 @@ def test_every_confidence_is_that_of_the_formulas(both: Path, tmp_path: Path) ->
     export_dataset(both, tmp_path / "votes", rule="votes")
     rows = load(tmp_path / "votes").to_polars().select("post_id", "answer1_id", "answer2_id", "preferred", "confidence")
     assert rows.height > 100_000
-    for post, one, two, preferred, confidence in rows.iter_rows():
-        winner, loser = (one, two) if preferred == 1 else (two, one)
+    for post, first, second, preferred, confidence in rows.iter_rows():
+        winner, loser = (first, second) if preferred == 1 else (second, first)
         assert abs(confidence - expected["reddit.com", post, winner, loser]) < 1e-6
 
 
 def test_files_in_another_order_and_in_pieces_give_the_same_bytes(
     both: Path, shared_data: Path, tmp_path: Path
 ) -> None:
-    from shp_miner.dumps.compressed import lines, zstd
+    from shp_miner.dumps.compressed import decompressed_lines, zstd
     from shp_miner.tally import Tally
 
     pieces = []
     for file in sorted((shared_data / "reddit-dumps").glob("R*.zst")):
-        all_lines = [line for _, line in lines(file, Tally())]
+        all_lines = [line for _, line in decompressed_lines(file, Tally())]
         for number in range(3):
             piece = tmp_path / f"{file.stem}-{number}.zst"
             piece.write_bytes(zstd.compress(b"\n".join(all_lines[number::3]) + b"\n", level=1))

@@ -30,8 +30,8 @@ from shp_miner.sources.source import Listed
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
 from shp_miner.store.files import write_file
-from shp_miner.store.forget import ForgottenItem, tombstone
-from shp_miner.store.lock import LOCK, beside, only_one, shared
+from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.lock import LOCK, only_one, shared_lock, working_beside
 from shp_miner.store.migrate import MARK
 from shp_miner.store.runs import Runs
 
@@ -62,13 +62,13 @@ def aged(path: Path) -> Path:
 
 def repaired(store: Store) -> list[str]:
     """Repair; what was done, one sentence each. All must have been put right, and a second time finds nothing."""
-    before = [one.fault for one in look(store.path)]
+    before = [fault.fault for fault in look(store.path)]
     found = repair(store.path)
-    assert all(one.fixed for one in found), [one.sentence() for one in found]
-    assert [one.fault for one in found] == before, "it says beforehand what is wrong"
+    assert all(fault.fixed for fault in found), [fault.sentence() for fault in found]
+    assert [fault.fault for fault in found] == before, "it says beforehand what is wrong"
     assert repair(store.path) == []
     assert examine(store.path)["problems"] == []
-    return [one.sentence() for one in found]
+    return [fault.sentence() for fault in found]
 
 
 def set_aside(store: Store) -> list[str]:
@@ -132,10 +132,10 @@ def test_a_lost_compaction_loses_no_row(store: Store) -> None:
 
 
 def test_an_entry_under_a_checkpoint_is_not_needed(store: Store) -> None:
-    from shp_miner.store.vacuum import checkpoint
+    from shp_miner.store.vacuum import write_checkpoint
 
     before = content(store)
-    checkpoint(store.path / "answers", 7)
+    write_checkpoint(store.path / "answers", 7)
     entry(store, 7).write_bytes(b"")
     repaired(store)
     assert (content(store), store.snapshot().version) == (before, "7.7")
@@ -171,10 +171,10 @@ def test_a_log_that_cannot_be_saved_is_left_with_what_to_do(store: Store, capsys
 
 
 def test_a_damaged_checkpoint_that_the_log_can_do_without(store: Store) -> None:
-    from shp_miner.store.vacuum import checkpoint
+    from shp_miner.store.vacuum import write_checkpoint
 
     before = content(store)
-    checkpoint(store.path / "answers", 7)
+    write_checkpoint(store.path / "answers", 7)
     (file,) = (store.path / "answers" / "_delta_log").glob("*.checkpoint.parquet")
     file.write_bytes(file.read_bytes()[:100])
     (said,) = repaired(store)
@@ -273,7 +273,7 @@ def test_everything_at_once(store: Store) -> None:
         entry(store, 7, name).write_bytes(b"")
     (store.path / "posts" / "_delta_log" / "_last_checkpoint").write_text("{")
     found = repair(store.path)
-    assert all(one.fixed for one in found)
+    assert all(fault.fixed for fault in found)
     assert len(found) == 5
     assert repair(store.path) == []
     assert store.snapshot().version == "6.6"
@@ -373,7 +373,7 @@ def test_an_export_that_goes_on_elsewhere_is_left_alone(store: Store, tmp_path: 
 
 
 def test_what_is_to_be_forgotten_is_completed(store: Store) -> None:
-    tombstone(store, [ForgottenItem("reddit.com", "p1")], "deleted", 1)
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1")], "deleted", 1)
     (said,) = repaired(store)
     assert "content removed from the store and the exports" in said
 
@@ -392,10 +392,10 @@ def test_it_waits_for_nobody_and_disturbs_nobody(store: Store, monkeypatch: pyte
     entry(store, 7).write_bytes(b"")
     with only_one(store.path / LOCK, "It has a run", "me"), pytest.raises(TryLater, match="in use by a run already"):
         repair(store.path)
-    with beside(store.path, "crawl", lambda: None), pytest.raises(TryLater, match="in use by a crawl"):
+    with working_beside(store.path, "crawl", lambda: None), pytest.raises(TryLater, match="in use by a crawl"):
         repair(store.path)
     monkeypatch.setattr("shp_miner.health.repair._PATIENCE_S", 0.1)
-    with shared(store.path, "writing rows"), pytest.raises(TryLater, match="writing rows"):
+    with shared_lock(store.path, "writing rows"), pytest.raises(TryLater, match="writing rows"):
         repair(store.path)
     assert entry(store, 7).exists()
     repaired(store)
@@ -404,7 +404,7 @@ def test_it_waits_for_nobody_and_disturbs_nobody(store: Store, monkeypatch: pyte
 @pytest.mark.parametrize(
     "moment",
     [
-        "shp_miner.store.repair:aside before 1",
+        "shp_miner.store.repair:path_aside before 1",
         "shp_miner.store.repair:_set_aside after 1",
         "shp_miner.store.repair:shutil.copy2 after 1",
         "shp_miner.store.repair:_set_aside after 2",
@@ -439,7 +439,7 @@ def test_a_real_writer_killed_leaves_a_store_that_doctor_finds_sound(store: Stor
         process.send_signal(signal.SIGKILL)
         process.communicate()
         found: Any = repair(store.path)
-        assert all(one.fixed and one.harmless for one in found)
+        assert all(fault.fixed and fault.harmless for fault in found)
     for name in ("posts", "answers"):
         for path in (store.path / name).glob("*.parquet"):
             aged(path)

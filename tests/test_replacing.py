@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from shp_miner.health.repair import look, repair
-from shp_miner.store.replacing import is_temporary, replace_file, temporaries
+from shp_miner.store.replacing import is_temporary, replace_file, temporary_files
 
 from .conftest import ROOT
 from .killing import killed
@@ -79,7 +79,7 @@ def test_what_fails_leaves_the_file_before_and_nothing_else(tmp_path: Path) -> N
     with pytest.raises(FileNotFoundError):
         replace_file(tmp_path / "missing" / "file", b"after", durable=True)
     assert path.read_bytes() == b"before"
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_what_is_durable_waits_for_the_disk_in_the_right_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_what_a_killed_process_leaves_is_known_by_its_name_and_cleared_away(tmp_
     store = filled(tmp_path / "s", 2)
     (store.path / "exports").mkdir()
     killed(replaced, store.path, "pathlib:Path.replace before 1")
-    (left,) = temporaries(store.path / "exports")
+    (left,) = temporary_files(store.path / "exports")
     assert is_temporary(left.name)
     assert look(store.path) == [], "somebody may be writing it"
     places = [store.path, store.path / "forgotten", store.path / "posts" / "_delta_log"]
@@ -120,9 +120,9 @@ def test_what_a_killed_process_leaves_is_known_by_its_name_and_cleared_away(tmp_
         place.mkdir(exist_ok=True)
         (place / f".{number:032x}.tmp").write_bytes(b"half")
         aged(place / f".{number:032x}.tmp")
-    said = [one.sentence() for one in repair(store.path)]
+    said = [fault.sentence() for fault in repair(store.path)]
     assert len(said) == 4
-    assert all(re.search(r"A killed process left .* half-written. Repaired: deleted.$", one) for one in said)
+    assert all(re.search(r"A killed process left .* half-written. Repaired: deleted.$", sentence) for sentence in said)
     assert look(store.path) == []
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shp_miner import export_dataset, import_dump
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.store import Store
-from shp_miner.store.forget import ForgottenItem, hide, tombstone
+from shp_miner.store.forget import ForgottenItem, hide_items, tombstone_items
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import FOLDER, PENDING, has_pending, part_names, read_part
 from shp_miner.store.snapshot import EVERYTHING
@@ -63,7 +63,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_deleted_purged_restored_and_deleted_again(store: Store) -> None:
-    tombstone(store, [A], "removed", us(1))
+    tombstone_items(store, [A], "removed", us(1))
     purge(store)
     assert seen(store.path, "qzvxkfirst") == []
     shown(store, 2, "Qzvxksecond")
@@ -75,7 +75,7 @@ def test_deleted_purged_restored_and_deleted_again(store: Store) -> None:
     scores = store.snapshot().scan("answers").filter(pl.col("answer_id") == "a").collect().sort("observed_at")
     assert scores["score"].to_list() == [5, None, 5, 5], "scores of all readings stay"
 
-    tombstone(store, [A], "deleted", us(3))
+    tombstone_items(store, [A], "deleted", us(3))
     assert now_shown(store) == ("deleted", "")
     done = purge(store)
     assert (done.tables["answers"].items, done.tables["answers"].rows) == (1, 2)
@@ -83,7 +83,7 @@ def test_deleted_purged_restored_and_deleted_again(store: Store) -> None:
     assert now_shown(store) == ("deleted", "")
     assert lines(store) == [("item", "platform", us(3))], "the list is as short as can be"
     shown(store, 4, "Qzvxkfourth")
-    tombstone(store, [ForgottenItem("reddit.com", "p1", "b")], "removed", us(4))
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1", "b")], "removed", us(4))
     purge(store)
     assert now_shown(store) == ("live", "Qzvxkfourth")
     assert lines(store) == [
@@ -93,7 +93,7 @@ def test_deleted_purged_restored_and_deleted_again(store: Store) -> None:
 
 @pytest.mark.parametrize("day", [-1, 1, None])
 def test_what_was_seen_before_the_deletion_or_nobody_knows_when_stays_out(day: float | None, store: Store) -> None:
-    tombstone(store, [A, ForgottenItem("reddit.com", "p1", "c")], "removed", us(1))
+    tombstone_items(store, [A, ForgottenItem("reddit.com", "p1", "c")], "removed", us(1))
     shown(store, day, "Qzvxkold")
     at = None if day is None else us(day)
     store.append(chunk([], [answer_row("c", body="Xkjqzold", observed_at=at)]))  # it was not there at all
@@ -109,10 +109,10 @@ def test_what_was_seen_before_the_deletion_or_nobody_knows_when_stays_out(day: f
 
 
 def test_what_is_shown_as_gone_or_cannot_be_read_ends_nothing(store: Store) -> None:
-    tombstone(store, [A], "deleted", us(1))
+    tombstone_items(store, [A], "deleted", us(1))
     for state in ("removed", "unreadable"):
         shown(store, 2, "Zzzstub", state=state)
-    assert hide(store, [A], us(3)) == 0
+    assert hide_items(store, [A], us(3)) == 0
     assert lines(store) == [("item", "platform", us(1))]
     assert seen(store.path, "zzzstub") == []
 
@@ -135,15 +135,15 @@ def test_what_a_person_wanted_gone_never_comes_back(
     theirs = {"author_id": "77", "author_url": "https://x.example/u/7", "url": "https://x.example/t/1"}
     shown(store, 0.5, "Qzvxkhers", **theirs)
     if first == "platform":
-        tombstone(store, [A], "removed", us(1))
+        tombstone_items(store, [A], "removed", us(1))
         forget(store, **asked)
     else:
         forget(store, **asked)
-        tombstone(store, [A], "removed", us(1))
+        tombstone_items(store, [A], "removed", us(1))
     purge(store)
     for day in (2, 3):
         shown(store, day, "Qzvxkback", **theirs | again)
-        tombstone(store, [ForgottenItem("reddit.com", "p1", "b")], "removed", us(day))
+        tombstone_items(store, [ForgottenItem("reddit.com", "p1", "b")], "removed", us(day))
         purge(store)
     assert now_shown(store)[1] == ""
     assert seen(store.path, "qzvxk") == []
@@ -152,7 +152,7 @@ def test_what_a_person_wanted_gone_never_comes_back(
 
 
 def test_a_new_text_of_a_person_met_on_a_platforms_line_stays_out(store: Store) -> None:
-    tombstone(store, [A], "removed", us(1))
+    tombstone_items(store, [A], "removed", us(1))
     purge(store)  # nobody knows any more whose it was
     forget(store, authors=["writer-a"])
     shown(store, 2, "Qzvxkback")
@@ -164,7 +164,7 @@ def test_a_new_text_of_a_person_met_on_a_platforms_line_stays_out(store: Store) 
 def test_restored_before_the_purge_ran(store: Store) -> None:
     page = "https://forum.example/t/Xylotitle/17"
     store.append(chunk([post_row(title="Xylotitle", url=page)], [answer_row("b", url=f"{page}/2")]))
-    tombstone(store, [ForgottenItem("reddit.com", "p1"), A], "removed", us(1))
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1"), A], "removed", us(1))
     store.append(chunk([], [answer_row("late", url=f"{page}/3", observed_at=us(1.5))]))
     shown(store, 2, "Qzvxksecond")
     new = "https://forum.example/t/Newtitle/17"
@@ -180,9 +180,9 @@ def test_restored_before_the_purge_ran(store: Store) -> None:
 
 
 def test_clocks_that_differ_do_not_keep_a_deletion_from_being_the_last_word(store: Store) -> None:
-    tombstone(store, [A], "removed", us(1))
+    tombstone_items(store, [A], "removed", us(1))
     shown(store, 9, "Qzvxkahead")  # a clock that is ahead
-    tombstone(store, [A], "removed", us(2))
+    tombstone_items(store, [A], "removed", us(2))
     assert now_shown(store) == ("removed", "")
     purge(store)
     assert seen(store.path, "qzvxk") == []
@@ -190,7 +190,7 @@ def test_clocks_that_differ_do_not_keep_a_deletion_from_being_the_last_word(stor
 
 
 def test_a_kill_between_the_list_and_the_row_leaves_a_tombstone_that_is_asked_again(store: Store) -> None:
-    tombstone(store, [A], "removed", us(1))
+    tombstone_items(store, [A], "removed", us(1))
     purge(store)
     back = chunk([], [answer_row("a", observed_at=us(2), body="Qzvxksecond")])
     assert Forgotten.load(store.path).filter(back).answers.equals(back.answers)
@@ -198,7 +198,7 @@ def test_a_kill_between_the_list_and_the_row_leaves_a_tombstone_that_is_asked_ag
     assert seen(store.path, "qzvxk") == []
     # Gone again before anybody asked: its end was earlier.
     copy = Store(shutil.copytree(store.path, store.path.with_name("copy")))
-    tombstone(copy, [A], "removed", us(1.5))
+    tombstone_items(copy, [A], "removed", us(1.5))
     shown(copy, 1.8, "Qzvxkold")
     purge(copy)
     assert seen(copy.path, "qzvxkold") == []
@@ -209,7 +209,7 @@ def test_a_kill_between_the_list_and_the_row_leaves_a_tombstone_that_is_asked_ag
 def test_lists_of_earlier_versions(store: Store) -> None:
     items = [("a", "removed"), ("b", "deleted")]
     store.append(chunk([], [answer_row("b", body="Wqjzkfirst")]))
-    tombstone(store, [A, ForgottenItem("reddit.com", "p1", "b")], "removed", us(1))
+    tombstone_items(store, [A, ForgottenItem("reddit.com", "p1", "b")], "removed", us(1))
     folder = store.path / FOLDER
     (now,) = part_names(folder)
     old = read_part(folder / now).drop("by", "at").sort("answer_id")
@@ -234,7 +234,7 @@ def test_only_exports_with_what_is_gone_now_are_made_again(tmp_path: Path, now: 
     import_dump("reddit-dump", write_month(tmp_path / "dump", thread("p1", (3, 9, 5))), store, now=now)
     export_dataset(store, out)
     item, other = ForgottenItem("reddit.com", "p1", "p1c2"), ForgottenItem("reddit.com", "q1", "q1c1")
-    tombstone(store, [item], "removed", us(1))
+    tombstone_items(store, [item], "removed", us(1))
     purge(store)
     assert seen(out, "Answer p1c2") == []
     back = thread("p1", (3, 9, 5), retrieved_on=READ + 2 * 86_400)
@@ -242,11 +242,11 @@ def test_only_exports_with_what_is_gone_now_are_made_again(tmp_path: Path, now: 
     export_dataset(store, out)
     assert seen(out, "Answer p1c2")
     before = tree(out)
-    tombstone(store, [other], "removed", us(3))
-    assert [one.outcome for one in purge(store).exports] == ["nothing in it"]
+    tombstone_items(store, [other], "removed", us(3))
+    assert [export.outcome for export in purge(store).exports] == ["nothing in it"]
     assert tree(out) == before
-    tombstone(store, [item], "removed", us(3))
-    assert [one.outcome for one in purge(store).exports] == ["rewritten"]
+    tombstone_items(store, [item], "removed", us(3))
+    assert [export.outcome for export in purge(store).exports] == ["rewritten"]
     assert seen(out, "Answer p1c2") == []
 
 
@@ -314,10 +314,10 @@ def test_in_any_order_the_store_holds_what_the_words_say(
             else:
                 model.rows.append((-1 - len(steps) + number, "gone", ""))
         elif what == "deleted":
-            tombstone(store, [A], "removed", at)
+            tombstone_items(store, [A], "removed", at)
             model.gone(at)
         elif what == "unreadable":
-            hide(store, [A], at)
+            hide_items(store, [A], at)
             model.hidden(at)
         elif what == "person":
             forget(store, ids=["reddit.com/p1/a"])

@@ -27,7 +27,7 @@ def dump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_stale_block_refuses_to_be_read(dump: Path) -> None:
     taken = []
-    for number, block in enumerate(compressed.blocks(dump, Tally())):
+    for number, block in enumerate(compressed.decompressed_blocks(dump, Tally())):
         assert isinstance(block, memoryview | bytes)
         assert len(block) > 0
         taken.append(block)
@@ -46,7 +46,7 @@ def test_whole_lines_refuse_to_be_read_when_the_next_are_taken(dump: Path) -> No
 
 def test_a_part_that_is_held_is_never_overwritten(dump: Path) -> None:
     held = []
-    for block in compressed.blocks(dump, Tally()):
+    for block in compressed.decompressed_blocks(dump, Tally()):
         part, array = block[1:9], np.frombuffer(block, np.uint8)
         held.append((bytes(block), part, array))
     assert all((bytes(part), array.tobytes()) == (text[1:9], text) for text, part, array in held)

@@ -16,9 +16,9 @@ from shp_miner import UsageError, preset
 from shp_miner.rules import PRESETS, PROFILES
 from shp_miner.rules.calibrated import calibrate, with_theta
 from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
-from shp_miner.rules.hashing import answer_hashes, pair_hashes, splits, winner_is_first
-from shp_miner.rules.pairs import Pairs, form_pairs, sample
-from shp_miner.rules.presets import SUMMARIES, Rule, named, summary
+from shp_miner.rules.hashing import answer_hashes, pair_hashes, thread_splits, winner_is_first
+from shp_miner.rules.pairs import Pairs, form_pairs, sample_pairs
+from shp_miner.rules.presets import SUMMARIES, Rule, named_rule, rule_summary
 from shp_miner.tally import Tally
 
 from . import reference
@@ -35,7 +35,7 @@ def mined(posts: pl.DataFrame, answers: pl.DataFrame, rule: Rule, tally: Tally |
         for reason in frame[REASON].drop_nulls():
             tally.drop("item", reason)
     eligible = with_theta(judged, calibrate(judged)).filter(pl.col(REASON).is_null())
-    return sample(form_pairs(eligible, rule, tally), rule, tally)
+    return sample_pairs(form_pairs(eligible, rule, tally), rule, tally)
 
 
 def keys(pairs: Pairs) -> set[tuple[str, str, str, str]]:
@@ -134,7 +134,7 @@ def test_every_candidate_is_kept_or_counted_once(rows: tuple[list[Any], list[Any
     judged = judge_answers(answers, judge_posts(posts, rule), rule)
     eligible = with_theta(judged, calibrate(judged)).filter(pl.col(REASON).is_null())
     sizes = eligible.group_by("site").len()["len"]
-    kept = len(sample(form_pairs(eligible, rule, tally), rule, tally))
+    kept = len(sample_pairs(form_pairs(eligible, rule, tally), rule, tally))
     dropped = sum(count for (kind, _), count in tally.dropped.items() if kind == "pair")
     assert kept + dropped == sum(n * (n - 1) // 2 for n in sizes)
 
@@ -190,7 +190,7 @@ def test_sides_and_split_of_the_printed_rows(row: dict[str, Any]) -> None:
     pairs = mined(posts, answers, preset("shp"))
     first = winner_is_first(pairs.pair_hash, pairs.answer_hash[pairs.winner], pairs.answer_hash[pairs.loser], 0)
     assert first.tolist() == [row["winner"] == "A"]
-    assert splits(posts["thread_hash"].to_numpy(), 0.05, 0.05).tolist() == [0]
+    assert thread_splits(posts["thread_hash"].to_numpy(), 0.05, 0.05).tolist() == [0]
 
 
 # -- each condition ---------------------------------------------------------------------------------------------------
@@ -379,8 +379,8 @@ def test_a_wrong_rule_is_explained(name: str, overrides: dict[str, Any], words: 
 
 def test_only_the_contrasts_are_marked_as_confounded() -> None:
     assert {name for name, rule in PRESETS.items() if rule.confounded} == {"votes", "older-winner"}
-    assert {name: named(rule) for name, rule in PRESETS.items()} == PRESETS
-    assert {name: summary(rule) for name, rule in PRESETS.items()} == SUMMARIES
+    assert {name: named_rule(rule) for name, rule in PRESETS.items()} == PRESETS
+    assert {name: rule_summary(rule) for name, rule in PRESETS.items()} == SUMMARIES
 
 
 def test_a_rule_is_called_by_what_it_does_and_not_by_where_it_began() -> None:
@@ -413,14 +413,14 @@ def test_name_sentence_and_mark_follow_the_parameters(
 ) -> None:
     rule = preset(start, **parameters)
     assert (rule.name, rule.confounded) == (name, confounded)
-    assert said in summary(rule)
-    assert named(rule) == rule
+    assert said in rule_summary(rule)
+    assert named_rule(rule) == rule
 
 
 def test_a_rule_of_ones_own_keeps_its_name_and_is_marked_where_it_must_be() -> None:
-    assert named(Rule(name="mine", order="any")) == Rule(name="mine", order="any", confounded=True)
-    assert named(Rule(name="mine", confounded=True)).confounded
-    assert named(structs.replace(PRESETS["shp"], order="winner-older")) == PRESETS["older-winner"]
+    assert named_rule(Rule(name="mine", order="any")) == Rule(name="mine", order="any", confounded=True)
+    assert named_rule(Rule(name="mine", confounded=True)).confounded
+    assert named_rule(structs.replace(PRESETS["shp"], order="winner-older")) == PRESETS["older-winner"]
     assert msgspec.convert(msgspec.to_builtins(PRESETS["shp"]), Rule) == PRESETS["shp"]
 
 
@@ -470,10 +470,10 @@ def test_sides_are_fair_and_do_not_know_the_winner() -> None:
 
 def test_splits_have_their_shares_and_are_the_thread_s_own() -> None:
     hashes = np.random.default_rng(2).integers(-(1 << 63), 1 << 63, 100_000, dtype=np.int64)
-    number = splits(hashes, 0.05, 0.05)
+    number = thread_splits(hashes, 0.05, 0.05)
     shares = np.bincount(number, minlength=3) / len(number)
     assert np.abs(shares - [0.9, 0.05, 0.05]).max() < 0.005
-    assert (splits(hashes[::-1], 0.05, 0.05)[::-1] == number).all()
+    assert (thread_splits(hashes[::-1], 0.05, 0.05)[::-1] == number).all()
 
 
 def test_equal_ids_of_two_sites_or_threads_are_two_answers() -> None:

@@ -58,7 +58,7 @@ def at(tmp_path: Path) -> Iterator[Bench]:
 def asked(at: Bench, run: Callable[[], running.Ran]) -> tuple[running.Ran, list[str]]:
     """A run, and the paths that it asked for."""
     before = len(at.requests)
-    return run(), [one.path for one in at.requests[before:]]
+    return run(), [request.path for request in at.requests[before:]]
 
 
 # -- again ------------------------------------------------------------------------------------------------------------
@@ -106,7 +106,9 @@ def test_what_is_due_and_has_changed_is_read_once(name: str, tmp_path: Path, mon
     with bench(name, tmp_path / "store", community()) as at:
         whole = pipeline(at, export=[{"out": str(out_of(at)), "validation": 0.0, "test": 0.0}])
         post = at.community.ask("What about now?", "Things have changed.")
-        good, better = (at.community.answer(post, f"What {one} thinks.", author=one) for one in ("somebody", "another"))
+        good, better = (
+            at.community.answer(post, f"What {author} thinks.", author=author) for author in ("somebody", "another")
+        )
         for item, up in ((post, 30), (good, 9), (better, 25)):
             at.community.vote(item, up=up)
         run_on(at, whole)
@@ -144,23 +146,23 @@ def test_a_dump_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
         whole = config.parse({"store": str(tmp_path / "store"), "import": [keys | more]})
         return running.run(whole, "test.toml").steps
 
-    assert [one.said for one in run()] == ["3 answers, 1 post of 2 files"]
+    assert [step.said for step in run()] == ["3 answers, 1 post of 2 files"]
     assert run() == []
     os.utime(files[0], ns=(1, 1))
-    assert [one.said for one in run()] == ["1 post of 1 file"]
+    assert [step.said for step in run()] == ["1 post of 1 file"]
     assert run() == []
     assert len(run(communities=["asktest"])) == 1, "read with another filter it is another import"
     assert run() == [], "and both are done"
     write_dump(tmp_path / "dumps" / "RC_2029-01.zst", [comment("later")])
-    assert [one.said for one in run(communities=["asktest"])] == ["1 answer of 1 file"]
+    assert [step.said for step in run(communities=["asktest"])] == ["1 answer of 1 file"]
 
 
 def test_records_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "RC_x", [comment("c1"), comment("c2", created_utc="never")])
     keys = {"kind": "reddit-dump", "paths": [str(dump)]}
-    (one,) = running.run(config.parse({"store": str(tmp_path / "store"), "import": [keys]}), "p.toml").steps
-    assert one.said.startswith("1 answer of 1 file, 1 record could not be used. bad time: Write times as seconds")
-    assert one.exit_code == 3
+    (step,) = running.run(config.parse({"store": str(tmp_path / "store"), "import": [keys]}), "p.toml").steps
+    assert step.said.startswith("1 answer of 1 file, 1 record could not be used. bad time: Write times as seconds")
+    assert step.exit_code == 3
 
 
 def test_a_damaged_dump_is_told_once(tmp_path: Path) -> None:
@@ -311,7 +313,7 @@ def test_a_signal_during_the_export_ends_it_and_leaves_the_old_one_whole(how: si
         assert time.monotonic() < deadline
         time.sleep(0.001)
     assert run.end(how) == 3
-    assert [(one["step"], one["said"]) for one in run.said["steps"]] == [("export", "interrupted")]
+    assert [(step["step"], step["said"]) for step in run.said["steps"]] == [("export", "interrupted")]
     assert tree(tmp_path / "out") == before
     assert launched(path, tmp_path / "run2").end() == 0
     assert tree(tmp_path / "out") != before
@@ -396,19 +398,19 @@ def test_a_dry_run_asks_nobody_changes_nothing_and_knows_the_cost(
     told = capsys.readouterr()
     assert "credentials.stackexchange_key names the environment variable NO, which is not set." in told.err
     said = json.loads(told.out)
-    assert [one["step"] for one in said["steps"]] == ["crawl", "export", "tidy"]
+    assert [step["step"] for step in said["steps"]] == ["crawl", "export", "tidy"]
     assert (at.requests, at.store.path.exists(), out_of(at).exists()) == ([], False, False)
-    expected = sum(one["requests"] for one in said["steps"])
+    expected = sum(step["requests"] for step in said["steps"])
     whole = pipeline(at)
     assert abs(run_on(at, whole).requests - expected) <= 1
-    again = sum(one.requests or 0 for one in plan(whole, clock=at.clock) if one.step == "crawl")
+    again = sum(part.requests or 0 for part in plan(whole, clock=at.clock) if part.step == "crawl")
     assert run_on(at, whole).requests == again
     at.pass_time(40 * 86_400)
     (visit,) = plan(whole, only=["recheck"], clock=at.clock)
     ran = run_on(at, whole, only=["recheck"])
     assert visit.would == f"visit {ran.changed} due threads"
     assert ran.changed > 0
-    assert [one.step for one in plan(whole, only=["export"])] == ["export"]
+    assert [part.step for part in plan(whole, only=["export"])] == ["export"]
 
 
 @pytest.mark.parametrize("only", [None, "crawl", "export"])
@@ -582,7 +584,7 @@ def test_a_run_that_was_killed_blocks_nobody(tmp_path: Path) -> None:
         assert content(here.store)["posts"].height == 12
         assert not (here.store.path / "locks" / "run").exists()
         with Runs(here.store.path) as runs:
-            assert [one.exit_code for one in runs.last(5)] == [0, None]
+            assert [run.exit_code for run in runs.last(5)] == [0, None]
 
 
 def test_sigterm_finishes_the_page_and_the_next_run_goes_on(tmp_path: Path) -> None:
@@ -593,7 +595,7 @@ def test_sigterm_finishes_the_page_and_the_next_run_goes_on(tmp_path: Path) -> N
         assert first.end(signal.SIGTERM) == 3
         said = first.said
         assert said["exit_code"] == 3
-        assert [(one["step"], one["said"]) for one in said["steps"]] == [("crawl", "interrupted")], "and no export"
+        assert [(step["step"], step["said"]) for step in said["steps"]] == [("crawl", "interrupted")], "and no export"
         assert 0 < said["new"] == len(marked(here.store)) == content(here.store)["posts"].height < 12
         assert first.lines[-1]["event"] == "summary"
         second = here.start()
@@ -610,8 +612,8 @@ def test_runs_on_two_stores_keep_the_limits_of_a_host_together(tmp_path: Path) -
             here.start(f"{name}.toml", limits=limits, store=name, export=[{"out": f"out-{name}"}])
             for name in ("a", "b")
         ]
-        assert [one.end() for one in both] == [0, 0]
-        assert [one.said["new"] for one in both] == [20, 20]
+        assert [process.end() for process in both] == [0, 0]
+        assert [process.said["new"] for process in both] == [20, 20]
         kept([moment for moment, _ in here.place.view.asked])
         assert tree(tmp_path / "out-a").keys() == tree(tmp_path / "out-b").keys()
 
@@ -622,9 +624,11 @@ def test_what_a_run_prints_can_be_read_by_machines(tmp_path: Path) -> None:
         assert run.end() == 0
         said = run.said
         assert said.keys() >= COUNTS | {"pipeline", "steps"}
-        assert all({"step", "about", "said", "exit_code", "seconds"} <= one.keys() for one in said["steps"])
+        assert all({"step", "about", "said", "exit_code", "seconds"} <= step.keys() for step in said["steps"])
         *lines, last = run.lines
-        assert any(one["said"].startswith("crawl discourse forum.example workbench: 12 threads read") for one in lines)
+        assert any(
+            line["said"].startswith("crawl discourse forum.example workbench: 12 threads read") for line in lines
+        )
         assert last["event"] == "summary"
         assert {name: last[name] for name in COUNTS} == {name: round(said[name], 1) for name in COUNTS}
         assert (last["new"], last["requests"], last["exit_code"]) == (12, len(here.place.view.asked), 0)

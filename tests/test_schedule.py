@@ -192,7 +192,7 @@ STACK = source("stackexchange", site="cooking.stackexchange.com")
 def test_the_least_interval(keys: dict[str, Any], seconds: float, shortest: str) -> None:
     found = bound(**keys)
     assert found.seconds == pytest.approx(seconds)
-    assert interval.written(interval.sensible(found)) == shortest
+    assert interval.written_duration(interval.sensible(found)) == shortest
 
 
 def test_a_stackexchange_key_allows_more() -> None:
@@ -515,7 +515,7 @@ def test_the_calendar_has_the_times_of_the_crontab(every_s: int, analyze: Callab
     assert expression is not None
     said = analyze("calendar", "--base-time=2026-03-02 00:00:30 UTC", "--iterations=30", calendar)
     found = re.findall(r"(?:Next elapse|Iter(?:ation|\.) #\d+|\(in UTC\)): \w+ (\S+ \S+) UTC", said)
-    elapsed = list(dict.fromkeys(datetime.fromisoformat(one).replace(tzinfo=UTC) for one in found))
+    elapsed = list(dict.fromkeys(datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in found))
     times = CronSim(expression, START)
     assert elapsed == [next(times) for _ in range(30)]
 

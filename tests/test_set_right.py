@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from shp_miner.cli import run
-from shp_miner.model import ANSWER, POST, Check, empty
+from shp_miner.model import ANSWER, POST, Check, empty_table
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.store import Store
 
@@ -26,8 +26,8 @@ YEAR_S = 365 * DAY_S
 def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store with a sound thread, and with a promoted post as earlier versions stored it."""
     records = [*thread("p1"), *thread("p2")]
-    posts = write_dump(tmp_path / "RS_x", [one for one in records if "title" in one])
-    answers = write_dump(tmp_path / "RC_x", [one for one in records if "title" not in one])
+    posts = write_dump(tmp_path / "RS_x", [record for record in records if "title" in record])
+    answers = write_dump(tmp_path / "RC_x", [record for record in records if "title" not in record])
     store = Store(tmp_path / "store")
     assert run(["import", "reddit-dump", str(posts), str(answers), "--store", str(store.path), "--quiet"]) == 0
     row = rows(store, "posts").row(0, named=True)
@@ -41,7 +41,7 @@ def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def _chunk(posts: Rows) -> Chunk:
-    return Chunk(posts.take(), empty(ANSWER))
+    return Chunk(posts.take(), empty_table(ANSWER))
 
 
 def test_doctor_mends_a_store_with_promoted_posts(
@@ -63,7 +63,7 @@ def test_doctor_mends_a_store_with_promoted_posts(
     assert run(["doctor", *at, "--quiet"]) == 0
     assert run(["export", str(tmp_path / "after"), *at, "--quiet"]) == 0
     shards = [sorted((tmp_path / name).rglob("*.parquet")) for name in ("before", "after")]
-    assert [one.read_bytes() for one in shards[0]] == [one.read_bytes() for one in shards[1]]
+    assert [shard.read_bytes() for shard in shards[0]] == [shard.read_bytes() for shard in shards[1]]
 
 
 def scores(at: Bench) -> dict[str, int]:

@@ -188,7 +188,7 @@ def test_blocks_stay_as_they_are_while_they_are_valid(tmp_path: Path, monkeypatc
     monkeypatch.setattr(compressed, "_BLOCK", 1 << 12)
     path = write_dump(tmp_path / "RC.zst", [comment(f"c{i}") for i in range(500)])
     held: list[tuple[bytes, Any]] = []
-    for block in compressed.blocks(path, Tally()):
+    for block in compressed.decompressed_blocks(path, Tally()):
         held = [*held, (bytes(block), block)][-compressed.BLOCKS_VALID :]
         assert all(before == after for before, after in held)
 
@@ -328,8 +328,8 @@ def test_a_window_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.
     everything = ImportJob("reddit-dump", [wide, narrow], tmp_path / "s", NOW, {})
     # A reader of everything keeps two cores busy.
     assert [len(import_jobs(everything, workers, Tally())[0]) for workers in (1, 3, 4)] == [1, 1, 2]
-    jobs, each = import_jobs(everything, 4, Tally())
-    assert each > 1 << 31
+    jobs, worker_bytes = import_jobs(everything, 4, Tally())
+    assert worker_bytes > 1 << 31
     assert [job.paths for job in jobs] == [[file] for file in sorted([wide, narrow], key=lambda f: -f.stat().st_size)]
     filtered = ImportJob("reddit-dump", [wide, narrow], tmp_path / "s", NOW, {"communities": ("x",)})
     assert len(import_jobs(filtered, 2, Tally())[0]) == 2

@@ -79,7 +79,7 @@ def nodebb(*, lists_all: bool) -> Fixed:
     bodies: dict[str, Any] = {
         "/api/categories": {"categories": shown},
         "/api/category/9": Response(200, b'"https://shop.example/"', {"content-type": "application/json"}),
-        **{f"/api/category/{one['cid']}": category(one["slug"]) for one in every if one is not LINK},
+        **{f"/api/category/{listed['cid']}": category(listed["slug"]) for listed in every if listed is not LINK},
     }
     if lists_all:
         bodies["/api/v3/categories"] = {"status": {"code": "ok"}, "response": {"categories": every}}

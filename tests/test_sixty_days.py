@@ -225,7 +225,7 @@ class Machine:
         fault = refusals.page(403) if door == "wall" else refusals.refused(401, platform)
         planned = [self.forum.faults.add(fault, path=path) for path in THREADS[platform]]
         code = self.run()
-        met = any(one.struck for one in planned)
+        met = any(spoiled.struck for spoiled in planned)
         assert code == (3 if met else 0), self.out.with_suffix(".log").read_text()
         self.kinds[door] += met
         self.forum.faults.clear()
@@ -304,7 +304,7 @@ def lived(
     kind = KINDS[name]
     community = settled(0)
     begins_s = -(-community.now_s // SLOT_S) * SLOT_S
-    visits_s = [float(keys.Duration.parse(one)) for one in plan.visits]
+    visits_s = [float(keys.Duration.parse(age)) for age in plan.visits]
     ends_s = begins_s + plan.slots * SLOT_S - plan.confirm_days * DAY_S
     blind = [(begins_s + slot * SLOT_S, begins_s + (slot + 1) * SLOT_S) for slot in plan.doors]
     people = People(community, seed, plan.asks, ends_s, visits_s, joined(blind))
@@ -373,7 +373,9 @@ def compare(at: Machine, calm: Calm) -> None:
     assert not has_pending(at.store.path)
     with Runs(at.store.path) as runs:
         assert runs.last(1)[0].exit_code == 0
-    assert [one for one in examine(at.store.path)["problems"] if "free on the store's disk" not in one] == []
+    assert [
+        problem for problem in examine(at.store.path)["problems"] if "free on the store's disk" not in problem
+    ] == []
 
 
 def assert_waited(log: list[tuple[float, tuple[str, ...]]]) -> None:
@@ -426,11 +428,11 @@ def test_sixty_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
     assert set(kinds) | {"down", "budget used up", "closed", "wall"} <= at.kinds.keys()
     assert people.done["threads put back"] == 1
     assert {"recheck", "crawl", "export"} <= at.killed_in.keys()
-    assert growth(kept, lambda one: one.rss_mb) < 1.15
-    assert growth(kept, lambda one: one.cpu_s - one.steps["export"]) < 1.5
+    assert growth(kept, lambda run: run.rss_mb) < 1.15
+    assert growth(kept, lambda run: run.cpu_s - run.steps["export"]) < 1.5
     # Old files gather until something is purged, or for a week of runs, and go together: less is deleted in the last
     # weeks, when nobody would be there to confirm it, so thirds say nothing. What a week of runs writes is the bound.
     week = 7 * 4
-    assert max(one.files for one in kept) < 2 * 80 + week * 8
-    assert max(one.logs for one in kept) < 2 * week * 6
-    assert max(one.live_files for one in kept) < 2 * 80
+    assert max(run.files for run in kept) < 2 * 80 + week * 8
+    assert max(run.logs for run in kept) < 2 * week * 6
+    assert max(run.live_files for run in kept) < 2 * 80

@@ -25,8 +25,8 @@ from shp_miner.platforms.items import Origin
 from shp_miner.sources.source import Listed
 from shp_miner.store import Store
 from shp_miner.store.database import FILE
-from shp_miner.store.forget import ForgottenItem, tombstone
-from shp_miner.store.lock import LOCK, beside, holder, only_one, shared
+from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.lock import LOCK, lock_holder, only_one, shared_lock, working_beside
 from shp_miner.store.runs import Runs
 
 from .build import answer_row, chunk, post_row
@@ -55,7 +55,7 @@ def us(days: float) -> int:
 
 
 def wrong(found: Status) -> list[str]:
-    return [one.what for one in found.wrong]
+    return [problem.what for problem in found.wrong]
 
 
 def noted(store: Store, *runs: tuple[float, float | None, int | None]) -> None:
@@ -109,13 +109,13 @@ def test_a_store_without_a_run_or_a_crawl_is_fine(store: Store, capsys: pytest.C
 def test_when_runs_call_for_somebody(runs: list[Any], expected: list[str], store: Store) -> None:
     noted(store, *runs)
     assert wrong(seen(store)) == expected
-    assert wrong(seen(store, stale_s=10 * DAY_S)) == [one for one in expected if one == "killed"]
+    assert wrong(seen(store, stale_s=10 * DAY_S)) == [problem for problem in expected if problem == "killed"]
 
 
 def test_runs_are_shown_with_their_outcomes(store: Store) -> None:
     noted(store, (-4, -3.9, 0), (-3, None, None), (-2, -1.9, 5), (-1, -0.9, 75), (-0.5, -0.4, 3))
     shown = seen(store).runs
-    assert [one.outcome for one in shown] == ["in part", "later", "failed", "killed", "done"]
+    assert [run.outcome for run in shown] == ["in part", "later", "failed", "killed", "done"]
     assert shown[0].counts == {"new": 3, "changed": 0, "deleted": 0, "pairs": 40, "requests": 0}
     assert (shown[-1].started_at.timestamp(), shown[3].ended_at) == (NOW_S - 4 * DAY_S, None)
 
@@ -165,13 +165,13 @@ def test_a_thread_that_was_read_does_not_fail_any_more(store: Store) -> None:
 
 
 def test_forgetting_and_the_disk(store: Store) -> None:
-    tombstone(store, [ForgottenItem("reddit.com", "p1")], "deleted", us(-9))
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1")], "deleted", us(-9))
     (pending,) = (store.path / "forgotten").glob("*.pending.parquet")
     for days, expected in ((-1, []), (-3, ["forgetting"])):
         os.utime(pending, (NOW_S + days * DAY_S,) * 2)
-        with beside(store.path, "crawl", lambda: None):  # which purges when it ends
+        with working_beside(store.path, "crawl", lambda: None):  # which purges when it ends
             assert wrong(seen(store)) == expected
-        with shared(store.path, "writing an export"):
+        with shared_lock(store.path, "writing an export"):
             assert wrong(seen(store)) == expected
         assert wrong(seen(store)) == ["forgetting"], "nobody is about to finish it"
     pending.unlink()
@@ -184,7 +184,7 @@ def test_the_command_for_machines_and_for_people(store: Store, capsys: pytest.Ca
     arguments = ["status", "--store", str(store.path), "--min-free", "0GB"]
     assert run([*arguments, "--json"]) == 3
     told = json.loads(capsys.readouterr().out)
-    assert [one["what"] for one in told["wrong"]] == ["runs", "retries", "visits"]
+    assert [problem["what"] for problem in told["wrong"]] == ["runs", "retries", "visits"]
     assert told["cursors"][0]["complete_to"] == "2026-05-27T20:26:40Z"
     assert told["failing_longest"]["since"] == "2026-05-19T20:26:40Z"
     assert run(arguments) == 3
@@ -206,9 +206,9 @@ def test_a_run_that_goes_on_is_named_and_not_taken_for_a_killed_one(store: Store
         assert found.running
         assert (found.running["process"], found.running["doing"]) == (os.getpid(), "running eli5.toml")
         assert abs(found.running["since"].timestamp() - time.time()) < 60
-        assert ([one.outcome for one in found.runs], found.wrong) == (["running"], [])
+        assert ([run.outcome for run in found.runs], found.wrong) == (["running"], [])
     found = seen(store)
-    assert (found.running, [one.outcome for one in found.runs], wrong(found)) == (None, ["killed"], ["killed"])
+    assert (found.running, [run.outcome for run in found.runs], wrong(found)) == (None, ["killed"], ["killed"])
 
 
 RUN = """
@@ -254,7 +254,7 @@ def test_nobody_is_locked_out_by_who_only_looks(store: Store) -> None:
 
     def look() -> None:
         while not stop.is_set():
-            holder(store.path / LOCK)
+            lock_holder(store.path / LOCK)
             looks.append(seen(store).wrong)
 
     thread = threading.Thread(target=look)

@@ -22,7 +22,7 @@ from shp_miner.health.stats import stats
 from shp_miner.model import ANSWER, GONE, POST, thread_hash
 from shp_miner.platforms.rows import Chunk
 from shp_miner.store import HashRange, Store, Within, lake
-from shp_miner.store.forget import ForgottenItem, hide, tombstone
+from shp_miner.store.forget import ForgottenItem, hide_items, tombstone_items
 from shp_miner.store.lake import TABLES
 from shp_miner.store.migrate import MARK
 
@@ -34,8 +34,8 @@ DAY_US = 86_400_000_000
 
 def filled(path: Path, *chunks: Chunk) -> Store:
     store = Store(path)
-    for each in chunks:
-        store.append(each)
+    for rows in chunks:
+        store.append(rows)
     return store
 
 
@@ -309,13 +309,13 @@ def test_what_is_not_live_says_neither_who_nor_what(state: str, tmp_path: Path) 
 
 def test_what_cannot_be_read_hides_what_was_until_it_is_read_again(tmp_path: Path) -> None:
     store = filled(tmp_path / "s", chunk([post_row()], [answer_row("a"), answer_row("b"), answer_row("c")]))
-    tombstone(store, [ForgottenItem("reddit.com", "p1", "c")], "removed", READ * 1_000_000)
+    tombstone_items(store, [ForgottenItem("reddit.com", "p1", "c")], "removed", READ * 1_000_000)
     items = [
         ForgottenItem("reddit.com", "p1"),
         *(ForgottenItem("reddit.com", "p1", name) for name in ("a", "c", "never seen")),
     ]
-    assert hide(store, items, 0) == 2
-    assert hide(store, items, (READ + 60) * 1_000_000) == 0, "once is enough"
+    assert hide_items(store, items, 0) == 2
+    assert hide_items(store, items, (READ + 60) * 1_000_000) == 0, "once is enough"
     snapshot = store.snapshot()
     rows = snapshot.answers(WHOLE)[0].sort("answer_id")
     assert rows["state"].to_list() == ["unreadable", "live", "removed"]
@@ -324,7 +324,10 @@ def test_what_cannot_be_read_hides_what_was_until_it_is_read_again(tmp_path: Pat
     assert hidden["observed_at"].timestamp() == READ + 1e-6, "later than what it hides, whatever the clock says"
     assert [snapshot.unreadable(name) for name in ("posts", "answers")] == [1, 1]
     assert snapshot.unreadable("answers", WHOLE, Within(communities=("elsewhere",))) == 0
-    assert {name: one["unreadable"] for name, one in stats(snapshot)["tables"].items()} == {"posts": 1, "answers": 1}
+    assert {name: counts["unreadable"] for name, counts in stats(snapshot)["tables"].items()} == {
+        "posts": 1,
+        "answers": 1,
+    }
     kept = snapshot.answers(WHOLE, keep_unreadable=True)[0].sort("answer_id")
     assert kept["state"].to_list() == ["live", "live", "removed"]
     assert snapshot.bodies("answers", WHOLE, kept)["body"].to_list() == ["Answer a.", "Answer b.", ""]

@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shp_miner.text.clean import clean, sound, to_markdown, visible_chars
-from shp_miner.text.notices import NOTICES, notice
-from shp_miner.text.shp import flatten
+from shp_miner.text.clean import clean_bodies, sound_text, to_markdown, visible_chars
+from shp_miner.text.notices import NOTICES, notice_state
+from shp_miner.text.shp import flatten_texts
 
 
 @given(st.text(st.characters(codec=None)))
 def test_sound_text_can_be_encoded_and_sound_text_is_kept(text: str) -> None:
-    fixed, changed = sound(text)
+    fixed, changed = sound_text(text)
     fixed.encode()
     assert "\0" not in fixed
     assert changed == (fixed != text)
-    assert sound(fixed) == (fixed, False)
+    assert sound_text(fixed) == (fixed, False)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +69,13 @@ def test_sound_text_can_be_encoded_and_sound_text_is_kept(text: str) -> None:
 )
 def test_markdown_of_each_format(body: str, body_format: str, expected: str) -> None:
     assert to_markdown(body, body_format) == expected
-    assert clean(pl.Series([body]), pl.Series([body_format])).to_list() == [expected]
+    assert clean_bodies(pl.Series([body]), pl.Series([body_format])).to_list() == [expected]
 
 
 @given(st.lists(st.tuples(st.text("a&;gtl<>p/ \n#"), st.sampled_from(["reddit", "markdown", "text"]))))
 def test_columns_are_cleaned_like_single_texts(rows: list[tuple[str, str]]) -> None:
     bodies, formats = [body for body, _ in rows], [name for _, name in rows]
-    together = clean(pl.Series(bodies, dtype=pl.String), pl.Series(formats, dtype=pl.String))
+    together = clean_bodies(pl.Series(bodies, dtype=pl.String), pl.Series(formats, dtype=pl.String))
     assert together.to_list() == [to_markdown(body, name) for body, name in rows]
 
 
@@ -95,7 +95,7 @@ def test_visible_characters_of_html() -> None:
     ],
 )
 def test_shp_text_is_one_line_without_link_targets(text: str, expected: str) -> None:
-    assert flatten(pl.Series([text])).to_list() == [expected]
+    assert flatten_texts(pl.Series([text])).to_list() == [expected]
 
 
 NOTICES_ON_THE_PAGE = re.findall(
@@ -110,12 +110,12 @@ def test_every_notice_on_the_page_is_one_and_only_on_its_platform() -> None:
     for platform, cell in NOTICES_ON_THE_PAGE:
         for text in re.findall(r"`([^`]+)`", cell):
             whole = f"[ Removed by Reddit {text} ]" if text[:2] in ("in", "on") else text
-            assert notice(platform, whole), whole
-            assert notice(platform, f"  {whole.upper()}\n"), whole
-            assert notice(platform, f"<p>{whole}</p>\n", html=True), whole
-            assert not notice(platform, f"He wrote: {whole}"), whole
-            assert not notice(platform, f"{whole} Why?"), whole
-            assert not notice("stackexchange", whole)
+            assert notice_state(platform, whole), whole
+            assert notice_state(platform, f"  {whole.upper()}\n"), whole
+            assert notice_state(platform, f"<p>{whole}</p>\n", html=True), whole
+            assert not notice_state(platform, f"He wrote: {whole}"), whole
+            assert not notice_state(platform, f"{whole} Why?"), whole
+            assert not notice_state("stackexchange", whole)
 
 
 @pytest.mark.parametrize("start", ["%PDF-1.4", "PK\x03\x04", "\x00" * 300, "\x07\x1b" * 300, "\x1f\x8b\x08"])

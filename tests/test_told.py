@@ -84,7 +84,7 @@ def test_metrics_that_cannot_be_written_are_a_failure_that_status_knows(
     path = written(tmp_path / "p.toml", tables | {"log": {"metrics": "file/shp.prom"}})
     assert cli.run(["run", str(path), "--json"]) == 5
     output = capsys.readouterr()
-    steps = {one["step"]: one["exit_code"] for one in json.loads(output.out)["steps"]}
+    steps = {step["step"]: step["exit_code"] for step in json.loads(output.out)["steps"]}
     assert steps == {"import": 0, "export": 0, "metrics": 5}
     *_, failed, summary = [json.loads(line) for line in output.err.splitlines()]
     assert (
@@ -93,7 +93,7 @@ def test_metrics_that_cannot_be_written_are_a_failure_that_status_knows(
     )
     assert (summary["event"], summary["exit_code"]) == ("summary", 5)
     with Runs(tmp_path / "store") as runs:
-        assert [one.exit_code for one in runs.last(5)] == [5]
+        assert [run.exit_code for run in runs.last(5)] == [5]
 
 
 def test_half_a_metrics_file_is_not_left(
@@ -102,7 +102,7 @@ def test_half_a_metrics_file_is_not_left(
     (tmp_path / "m" / "shp.prom").mkdir(parents=True)  # so that the new one cannot take its place
     path = written(tmp_path / "p.toml", tables | {"log": {"metrics": "m/shp.prom"}})
     assert cli.run(["run", str(path)]) == 5
-    assert [one.name for one in (tmp_path / "m").iterdir()] == ["shp.prom"]
+    assert [file.name for file in (tmp_path / "m").iterdir()] == ["shp.prom"]
 
 
 # -- nobody listens ---------------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ from shp_miner.store import Store
 from shp_miner.store.database import FILE
 from shp_miner.store.files import write_file
 from shp_miner.store.lake import TABLES
-from shp_miner.store.lock import exclusive, shared
-from shp_miner.store.vacuum import entries, needed_files
+from shp_miner.store.lock import exclusive_lock, shared_lock
+from shp_miner.store.vacuum import log_entries, needed_files
 
 from .build import answer_row, chunk, post_row, thread, tree, write_month
 from .conftest import ROOT
@@ -53,11 +53,11 @@ def age(store: Store, days: list[float]) -> float:
     """Say in the log that version n of each table was made `days[n]` days ago; returns what time it is now."""
     now_s = time.time()
     for name in TABLES:
-        for each, (_, entry) in zip(days, entries(store.path / name / "_delta_log"), strict=False):
+        for day, (_, entry) in zip(days, log_entries(store.path / name / "_delta_log"), strict=False):
             told = [json.loads(line) for line in entry.read_text().splitlines()]
             for line in told:
                 if "commitInfo" in line:
-                    line["commitInfo"]["timestamp"] = round((now_s - each * DAY_S) * 1000)
+                    line["commitInfo"]["timestamp"] = round((now_s - day * DAY_S) * 1000)
             entry.write_text("".join(json.dumps(line) + "\n" for line in told))
     return now_s
 
@@ -106,12 +106,12 @@ def test_nothing_goes_before_its_time(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_goes_and_a_living_one_is_left_in_peace(tmp_path: Path) -> None:
     store = filled(tmp_path / "s")
     left = write_file(store.path / "answers", chunk([], [answer_row("never")]).answers).path
-    with shared(store.path, "writing rows"), pytest.raises(TryLater, match="writing rows"):
+    with shared_lock(store.path, "writing rows"), pytest.raises(TryLater, match="writing rows"):
         store.vacuum(0, wait_s=0.1)
     assert left in data_files(store)
     store.vacuum()
     assert left not in data_files(store)
-    with exclusive(store.path, "something"):
+    with exclusive_lock(store.path, "something"):
         assert run(["vacuum", "--store", str(store.path), "--keep", "0s", "--quiet"]) == 0
 
 
@@ -195,7 +195,7 @@ VACUUM = "shp_miner.store.vacuum"
 @pytest.mark.parametrize(
     "moment",
     [
-        f"{VACUUM}:checkpoint after 1",
+        f"{VACUUM}:write_checkpoint after 1",
         f"{VACUUM}:shorten_log before 1",
         f"{VACUUM}:Path.unlink after 1",
         f"{VACUUM}:Path.unlink after 7",
@@ -272,7 +272,7 @@ def pipeline(tmp_path: Path, now: datetime) -> Any:
 
 
 def outcomes(ran: Ran) -> dict[str, str]:
-    return {one.step: one.said for one in ran.steps}
+    return {step.step: step.said for step in ran.steps}
 
 
 def test_a_run_compacts_and_vacuums_about_daily_and_exports_stay_up_to_date(
@@ -326,7 +326,7 @@ def test_a_run_without_time_or_alone_leaves_it_to_the_next_but_not_for_ever(
     assert ran(hurried, 24) == 0
     assert ran(hurried, 47) == 0
     assert ran(hurried, 1) == 1
-    with shared(store.path, "reading"):
+    with shared_lock(store.path, "reading"):
         assert ran(pipeline, 24) == 1, "it tries"
     assert ran(pipeline, 1) == 1, "and again"
     assert ran(pipeline, 1) == 0

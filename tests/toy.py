@@ -16,7 +16,7 @@ from shp_miner.forum.live import Community, LiveItem
 from shp_miner.forum.serve.message import Request, Response, Status
 from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.sources.access import Access, http_of, site_and_url
-from shp_miner.sources.evidence import Meanings, reading
+from shp_miner.sources.evidence import Meanings, refusals_as_evidence
 from shp_miner.sources.http import Http
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.software import other_software
@@ -107,12 +107,12 @@ class Toy:
         """See Source."""
         number = int(token or 0)
         page = self._page(community, number)
-        listed = [Listed(one.id, one.at * 1_000_000) for one in page.topics]
+        listed = [Listed(topic.id, topic.at * 1_000_000) for topic in page.topics]
         return Listing(listed, str(number + 1) if page.more else None)
 
     def thread(self, community: str, post_id: str) -> Thread:
         """See Source."""
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             topic = self._http.get_or_none(f"/topic/{post_id}", _Topic)
         if topic is None:
             raise Unreadable("missing", f"{self.site} has no topic {post_id}.")
@@ -120,7 +120,7 @@ class Toy:
             raise Gone("deleted")
         return Thread(
             Post(**_common(topic.first, post_id), title=topic.title),
-            [Answer(**_common(one, post_id), answer_id=one.id) for one in topic.replies if one.by is not None],
+            [Answer(**_common(reply, post_id), answer_id=reply.id) for reply in topic.replies if reply.by is not None],
         )
 
     def again(self, post_ids: Sequence[str], answer_ids: Sequence[tuple[str, str]]) -> Items:
@@ -168,10 +168,10 @@ class ToyApi:
             case ["topics", name] if name == self.community.name:
                 start = PAGE * int(request.first("page", "0"))
                 threads = self.community.threads()
-                heads = [{"id": one.post_id, "at": one.created_s} for one in threads[start : start + PAGE]]
+                heads = [{"id": listed.post_id, "at": listed.created_s} for listed in threads[start : start + PAGE]]
                 return Response(200, {"topics": heads, "more": start + PAGE < len(threads)})
             case ["topic", post_id] if thread := self.community.thread(post_id):
-                replies = [_shown(one, one.answer_id) for one in thread.answers]
+                replies = [_shown(answer, answer.answer_id) for answer in thread.answers]
                 return Response(200, {"title": thread.title, "first": _shown(thread, post_id), "replies": replies})
         return Response(404, {"wrong": "nothing here"})
 

@@ -15,7 +15,7 @@ import click
 
 from shp_miner.cli.saying import say
 from shp_miner.cli.surroundings import open_streams, require_memory
-from shp_miner.errors import Error, in_words, nearest
+from shp_miner.errors import Error, in_words, nearest_name
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -62,7 +62,7 @@ class _Commands(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             raise click.UsageError(
-                f"{error.message} {nearest(args[0], COMMANDS) if args else ''}".strip(), ctx
+                f"{error.message} {nearest_name(args[0], COMMANDS) if args else ''}".strip(), ctx
             ) from error
 
     def invoke(self, ctx: click.Context) -> object:

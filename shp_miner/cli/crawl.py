@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from shp_miner.cli.options import Command, Duration, common, example
-from shp_miner.cli.output import complete, show, table
+from shp_miner.cli.output import complete_unfinished, print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.sources.table import ROWS
@@ -49,7 +49,7 @@ class _Crawl(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Move negative numbers behind "--", so that click does not take them for options."""
-        options = [one for one in self.params if isinstance(one, click.Option) and not one.is_flag]
+        options = [option for option in self.params if isinstance(option, click.Option) and not option.is_flag]
         takes_next = {name for option in options for name in option.opts}
         numbers = [
             place
@@ -97,7 +97,7 @@ def command(
     from shp_miner.crawling.run import crawl
     from shp_miner.sources.registry import Access
 
-    complete(store)
+    complete_unfinished(store)
     wanted = Access(site=site, url=url, allow_private=allow_private)
     access = _asked(wanted, **budget)
     with ended_by_sigterm():
@@ -134,15 +134,15 @@ def recheck_command(
     """
     if everything and older_than is not None:
         raise UsageError("--all and --older-than cannot be used together.", "Give one of them.")
-    complete(store)
+    complete_unfinished(store)
     unseen = 0.0 if everything else older_than
     done = _recheck(store, given_up=given_up, older_than_s=unseen, limit=limit, quiet=quiet, **budget)
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
 
-def revisit(store: Path, *, quiet: bool) -> bool:
+def revisit_due(store: Path, *, quiet: bool) -> bool:
     """Return whether every due thread was visited."""
-    return all(one.complete for one in _recheck(store, quiet=quiet, max_requests=None, max_seconds=None))
+    return all(result.complete for result in _recheck(store, quiet=quiet, max_requests=None, max_seconds=None))
 
 
 def _recheck(
@@ -168,15 +168,15 @@ def ended_by_sigterm() -> Iterator[None]:
 
     SIGHUP (the terminal's connection broke) does the same, unless it is ignored (nohup).
     """
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
-    for one, handler in before.items():
-        if handler is not signal.SIG_IGN or one is signal.SIGTERM:
-            signal.signal(one, signal.default_int_handler)
+    before = {signal_number: signal.getsignal(signal_number) for signal_number in (signal.SIGTERM, signal.SIGHUP)}
+    for signal_number, handler in before.items():
+        if handler is not signal.SIG_IGN or signal_number is signal.SIGTERM:
+            signal.signal(signal_number, signal.default_int_handler)
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for signal_number, handler in before.items():
+            signal.signal(signal_number, handler)
 
 
 def _asked(access: Access, **budget: Unpack[_Budget]) -> Access:
@@ -197,26 +197,27 @@ def _saying(quiet: bool) -> Callable[[str], None]:
 def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) -> int:
     import msgspec
 
-    whole = all(one.complete for one in done)
-    data = {"store": str(store), "complete": whole, "communities": [msgspec.to_builtins(one) for one in done]}
+    whole = all(result.complete for result in done)
+    data = {"store": str(store), "complete": whole, "communities": [msgspec.to_builtins(result) for result in done]}
     numbers = ("listed", "fresh", "read", "answers", "gone", "restored", "unreadable", "failed", "waiting")
     columns = ("community", "site", *(name.replace("fresh", "new or changed") for name in numbers))
-    rows = [(one.community, one.site, *(getattr(one, name) for name in numbers)) for one in done]
-    show(data, lambda: table(f"Crawled into {store}", columns, rows), as_json=as_json, quiet=quiet)
-    for one in done:
-        for sentence in (one.capped, one.stopped, one.refused):
+    rows = [(result.community, result.site, *(getattr(result, name) for name in numbers)) for result in done]
+    show_result(data, lambda: print_table(f"Crawled into {store}", columns, rows), as_json=as_json, quiet=quiet)
+    for result in done:
+        for sentence in (result.capped, result.stopped, result.refused):
             if sentence:
-                say(f"{one.community}: {sentence}", err=True)
-        if one.lost:
-            say(f"{one.community}: {one.lost_in_words()}", err=True)
-        if one.incomplete:
+                say(f"{result.community}: {sentence}", err=True)
+        if result.lost:
+            say(f"{result.community}: {result.lost_in_words()}", err=True)
+        if result.incomplete:
             say(
-                f"{one.community}: {one.site} did not return all answers of {counted(one.incomplete, 'thread')}.",
+                f"{result.community}: {result.site} did not return all answers "
+                f"of {counted(result.incomplete, 'thread')}.",
                 err=True,
             )
-        if one.given_up:
+        if result.given_up:
             say(
-                f"{one.community}: {one.given_up:,} threads are given up; `shp-miner status` shows the reasons.",
+                f"{result.community}: {result.given_up:,} threads are given up; `shp-miner status` shows the reasons.",
                 err=True,
             )
     if not whole:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.options import FilePath, example, printing
-from shp_miner.cli.output import show, table
+from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
 
 _SHOWN_CHARS = 70
@@ -33,9 +33,9 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
     this forum over loopback through Reddit's API, for six weeks of its own clock; some people delete their posts.
     Then it exports with every rule, loads the exports, and compares each rule's labels with the known quality.
     """
-    from shp_miner.forum.demo import run
+    from shp_miner.forum.demo import run_demo
 
-    done = run(out, seed=seed, say=lambda line: None if quiet or as_json else say(line))
+    done = run_demo(out, seed=seed, say=lambda line: None if quiet or as_json else say(line))
 
     def people() -> None:
         counts = f"{done.threads} threads, {done.answers:,} answers, {done.votes:,} votes;"
@@ -50,7 +50,7 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
             say(f"{label + ':':<11}{line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + ' ...'}")
         say("")
         rows = [(r.rule, r.pairs, r.posts, f"{r.accuracy:.1%}") for r in done.rules]
-        table("Labels compared with the known quality of the answers", ("rule", "pairs", "posts", "right"), rows)
+        print_table("Labels compared with the known quality of the answers", ("rule", "pairs", "posts", "right"), rows)
         say("Votes alone are often wrong: early answers are seen longer. SHP's rule keeps only pairs where the")
         say("later answer won anyway. This is a simulation: on real forums nobody knows the true quality.", "")
         say("Next:")
@@ -58,4 +58,4 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
         say(f"  shp-miner export {out}/trl --store {out}/store --rule shp-strict --format trl")
         say("  shp-miner crawl discourse latest --site meta.discourse.org --limit 50")
 
-    show(asdict(done), people, as_json=as_json, quiet=quiet)
+    show_result(asdict(done), people, as_json=as_json, quiet=quiet)

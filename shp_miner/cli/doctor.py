@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.options import common, example
-from shp_miner.cli.output import show, table
+from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.units import sized
 
@@ -27,7 +27,7 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
     data = examine(store, repair=repair)
 
     def people() -> None:
-        table("Versions", ("part", "version"), list(data["versions"].items()))
+        print_table("Versions", ("part", "version"), list(data["versions"].items()))
         state = data["store"]
         held = f"version {state['version']}" if "version" in state else "no store yet"
         rows = [
@@ -36,7 +36,7 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
             *((f"extra {name}", "installed" if there else "not installed") for name, there in data["extras"].items()),
             *((f"{name} credentials", "set" if there else "not set") for name, there in data["credentials"].items()),
         ]
-        table("This machine", ("what", "state"), rows)
+        print_table("This machine", ("what", "state"), rows)
         for sentence in (*data["repaired"], *data["leftovers"]):
             say(f"* {sentence}")
         for problem in data["problems"]:
@@ -44,5 +44,5 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
         if not data["problems"]:
             say("No problems found.")
 
-    show(data, people, as_json=as_json, quiet=quiet)
+    show_result(data, people, as_json=as_json, quiet=quiet)
     return 5 if data["problems"] else 0

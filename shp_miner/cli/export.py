@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from shp_miner.cli.crawl import revisit
+from shp_miner.cli.crawl import revisit_due
 from shp_miner.cli.options import FilePath, common, example, rule_parameters, work
-from shp_miner.cli.output import complete, progress, reasons, show, table
+from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.saying import say
 
 #: Communities shown to people, those with the most pairs first; `--json` has all.
@@ -83,8 +83,8 @@ def command(
     from shp_miner.store import Store
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
-    complete(store)
-    if recheck and not revisit(store, quiet=quiet):
+    complete_unfinished(store)
+    if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
     seen = 0.0
     with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
@@ -137,13 +137,13 @@ def command(
             rows.append((f"{len(rest):,} more", *others))
         if len(most) > 1:
             rows.append(("all", sum(result.posts.values()), sum(result.pairs.values())))
-        table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
-        reasons("Left out", result.tally)
+        print_table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
+        print_reasons("Left out", result.tally)
         if chosen.confounded:
             say("The labels of this rule are confounded by attention: use them to compare rules, not to train.", "")
-        table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
+        print_table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
 
-    show(data, people, as_json=as_json, quiet=quiet)
+    show_result(data, people, as_json=as_json, quiet=quiet)
     if result.missing:
         say(result.missing, err=True)
         return 3
@@ -158,13 +158,16 @@ def _waiting(path: Path) -> list[str]:
     from contextlib import suppress
 
     from shp_miner.errors import Error
-    from shp_miner.export.registered import waiting
+    from shp_miner.export.registered import waiting_copies
     from shp_miner.forgetting.forget import purge
     from shp_miner.store import Store
 
     store = Store(path)
-    if not waiting(store):
+    if not waiting_copies(store):
         return []
     with suppress(Error, OSError):  # the store is in use or read-only: `status` reports the open request
         purge(store)
-    return [f"A forget request is not finished yet: it has not reached {one.path}. {one.why}" for one in waiting(store)]
+    return [
+        f"A forget request is not finished yet: it has not reached {copy.path}. {copy.why}"
+        for copy in waiting_copies(store)
+    ]

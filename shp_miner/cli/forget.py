@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shp_miner.cli.options import FilePath, common, example
-from shp_miner.cli.output import complete, show, table
+from shp_miner.cli.output import complete_unfinished, print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.tally import counted
 
@@ -91,27 +91,29 @@ def command(
     )
 
     if not dry_run:
-        complete(store)
+        complete_unfinished(store)
 
     def people() -> None:
-        rows = [(name, one.items, one.rows, one.files) for name, one in done.tables.items()]
+        rows = [(name, counts.items, counts.rows, counts.files) for name, counts in done.tables.items()]
         title = "Would be removed from" if dry_run else "Removed from"
-        table(f"{title} {store}", ("table", "items", "observations", "files rewritten"), rows)
+        print_table(f"{title} {store}", ("table", "items", "observations", "files rewritten"), rows)
         if done.exports:
-            table(
-                "Exports", ("folder", "outcome", "reason"), [(one.path, one.outcome, one.why) for one in done.exports]
+            print_table(
+                "Exports",
+                ("folder", "outcome", "reason"),
+                [(export.path, export.outcome, export.why) for export in done.exports],
             )
             say(_beyond(done.exports))
         if not dry_run:
             say(f"The store's oldest version is now {done.version}.")
 
-    show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
+    show_result({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     if done.unknown:
         after = "" if dry_run else " Later imports and crawls will leave them out."
         say(f"Not found in the store: {done.unknown:,} of the given authors and ids.{after}", err=True)
-    waits = [one for one in done.exports if one.open]
-    for one in waits:
-        say(f"! {one.path}: {one.why} {one.hint}", err=True)
+    waits = [export for export in done.exports if export.open]
+    for export in waits:
+        say(f"! {export.path}: {export.why} {export.hint}", err=True)
     if dry_run or not waits:
         return 0
     say(f"A forget request is not finished yet: {counted(len(waits), 'export')} not reached.", err=True)
@@ -134,7 +136,7 @@ def _caches(exports: Sequence[ExportDone]) -> list[Path]:
 
     home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
     cache = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
-    names = {name for one in exports for name in (Path(one.path).name, *FORMATS, "parquet")}
+    names = {name for export in exports for name in (Path(export.path).name, *FORMATS, "parquet")}
     # As `datasets` makes them of the names of folders.
     folders = {re.sub(r"([A-Z]+)([A-Z][a-z])|([a-z\d])(?=[A-Z])", r"\1\3_\2", name).lower() for name in names}
     return [cache / name for name in sorted(folders) if (cache / name).is_dir()]

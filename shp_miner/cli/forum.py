@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shp_miner.cli.options import Duration, example, printing
-from shp_miner.cli.output import show
+from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.sources.table import ROWS
@@ -97,13 +97,13 @@ def command(
             for platform, url in urls.items():
                 say("", f"{platform}: {url}", f"  {first_command(platform, url, community.name)}")
 
-        show({"community": community.name, "urls": urls}, people, as_json=as_json, quiet=quiet)
+        show_result({"community": community.name, "urls": urls}, people, as_json=as_json, quiet=quiet)
         _live(community, _DAY_S / day_length_s, stopped)
 
 
 def first_command(platform: str, url: str, name: str) -> str:
     """Return the command to try first with a platform at a URL that serves the community of that name."""
-    from shp_miner.forum.serve.server import platform as view_of
+    from shp_miner.forum.serve.server import view_of
 
     usual = f"shp-miner crawl {platform} {{name}}" + (" --site forum.example" if ROWS[platform].runs_on_many else "")
     crawl: str = getattr(view_of(platform), "first_crawl", usual)

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 import click
 
 from shp_miner.cli.options import FilePath, Moment, common, example, work
-from shp_miner.cli.output import complete, progress, reasons, show, table
+from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.saying import say
 from shp_miner.tally import Tally
 
@@ -129,13 +129,13 @@ def _import(
 ) -> int:
     from shp_miner.dumps.importing import import_dump
 
-    complete(store)
+    complete_unfinished(store)
     with progress(f"Importing {kind}", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
         done = import_dump(kind, paths, store, advance=advance, **options)
     tally = done.tally
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
-    show(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
-    for sentence in [*_passed(tally), *(one.sentence() for one in [*tally.damages, *tally.examples])]:
+    show_result(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
+    for sentence in [*_passed(tally), *(damage.sentence() for damage in [*tally.damages, *tally.examples])]:
         say(sentence, err=True)
     if not tally.complete:
         for sentence in [_incomplete(tally.lost, len(tally.damages)), *tally.hints]:
@@ -147,8 +147,8 @@ def _import(
 
 def _people(tally: Tally, store: Path, version: str) -> Callable[[], None]:
     def people() -> None:
-        table(f"Imported into {store}, version {version}", ("kept", "count"), sorted(tally.read.items()))
-        reasons("Left out", tally)
+        print_table(f"Imported into {store}, version {version}", ("kept", "count"), sorted(tally.read.items()))
+        print_reasons("Left out", tally)
 
     return people
 

@@ -10,7 +10,7 @@ from typing import get_args
 import click
 
 from shp_miner.cli.options import DEFAULT_STORE, FilePath, example, printing
-from shp_miner.cli.output import show
+from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.pipeline.keys import FormatName
@@ -89,7 +89,7 @@ def command(
     )
     _write(pipeline, text)
     following = [f"shp-miner run {shlex.quote(str(pipeline))}{option}" for option in (" --dry-run", "")]
-    show({"pipeline": str(pipeline), "next": following}, lambda: _people(pipeline, row.preparation, following),
+    show_result({"pipeline": str(pipeline), "next": following}, lambda: _people(pipeline, row.preparation, following),
          as_json=as_json, quiet=quiet)  # fmt: skip
     return 0
 

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from shp_miner.cli.options import FilePath, example, printing
-from shp_miner.cli.output import progress, show, table
+from shp_miner.cli.output import print_table, progress, show_result
 from shp_miner.cli.saying import say
 
 
@@ -42,27 +42,27 @@ def command(
         _refuse_of_worlds()
         _on_store(out, store, seed, as_json=as_json, quiet=quiet)
         return
-    from shp_miner.lab.charts import draw, remove, require_matplotlib
+    from shp_miner.lab.charts import draw_charts, remove_charts, require_matplotlib
     from shp_miner.lab.report import to_dict, write_report
-    from shp_miner.lab.run import chosen, claim, run_worlds, steps
+    from shp_miner.lab.run import chosen_worlds, claim_folder, count_steps, run_worlds
 
-    wanted = chosen(worlds)
+    wanted = chosen_worlds(worlds)
     if not no_charts:
         require_matplotlib()
-    claim(out)
+    claim_folder(out)
     silent = quiet or as_json
-    with progress("Worlds", steps(wanted), quiet=silent, unit="rules") as advance:
+    with progress("Worlds", count_steps(wanted), quiet=silent, unit="rules") as advance:
         results = run_worlds(out, wanted, seed=seed, threads=threads, workers=workers, advance=advance)
-    remove(out)  # those of an earlier run may be of other worlds
-    charts = [] if no_charts else draw(out, results)
+    remove_charts(out)  # those of an earlier run may be of other worlds
+    charts = [] if no_charts else draw_charts(out, results)
     tables = write_report(out, results, charts)
 
     def people() -> None:
-        for one in tables[:2]:
-            table(one.title, one.columns, one.shown())
+        for report_table in tables[:2]:
+            print_table(report_table.title, report_table.columns, report_table.shown())
         say(f"More measures: {out / 'lab.md'}. This is a simulation; docs/lab.md lists its assumptions.")
 
-    show(to_dict(results), people, as_json=as_json, quiet=quiet)
+    show_result(to_dict(results), people, as_json=as_json, quiet=quiet)
 
 
 def _refuse_of_worlds() -> None:
@@ -76,20 +76,25 @@ def _refuse_of_worlds() -> None:
 
 
 def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
-    from shp_miner.lab.real import check_store, require  # type: ignore[import-not-found,unused-ignore]
-    from shp_miner.lab.run import claim
+    from shp_miner.lab.real import check_store, require_checkable  # type: ignore[import-not-found,unused-ignore]
+    from shp_miner.lab.run import claim_folder
 
-    require(store)
-    claim(out)
+    require_checkable(store)
+    claim_folder(out)
     with progress("Checking", 1, quiet=quiet or as_json, unit="steps") as advance:
         tables = check_store(store, out, seed=seed, advance=advance)
 
     def people() -> None:
-        for one in tables:
-            if one.rows:
-                table(one.title, one.columns, one.shown())
+        for report_table in tables:
+            if report_table.rows:
+                print_table(report_table.title, report_table.columns, report_table.shown())
             else:
-                say(one.title, "", f" {one.note}", "")
+                say(report_table.title, "", f" {report_table.note}", "")
         say(f"How to read these: {out / 'checks.md'}. None proves that a label is right; see docs/real-checks.md.")
 
-    show({"out": str(out), "tables": [one.to_dict() for one in tables]}, people, as_json=as_json, quiet=quiet)
+    show_result(
+        {"out": str(out), "tables": [report_table.to_dict() for report_table in tables]},
+        people,
+        as_json=as_json,
+        quiet=quiet,
+    )

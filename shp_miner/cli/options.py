@@ -11,7 +11,7 @@ from typing import TypeVar
 import click
 
 from shp_miner.rules.fields import PARAMETERS, Field
-from shp_miner.rules.presets import length
+from shp_miner.rules.presets import duration_text
 from shp_miner.units import Duration as Length
 from shp_miner.units import Seconds
 from shp_miner.units import Size as Amount
@@ -131,7 +131,7 @@ def _rule_option(field: Field) -> Callable[[Command], Command]:
     shown = field.key.replace("_", "-")
     flag = field.kind is bool
     declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
-    default = length(field.default) if isinstance(field.default, Length) else field.default
+    default = duration_text(field.default) if isinstance(field.default, Length) else field.default
     note = "" if default is None or flag else f" [{default}]"
     return click.option(declaration, field.name, type=_option_type(field), default=None, help=field.description + note)
 

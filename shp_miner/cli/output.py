@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from shp_miner.cli.saying import harmless, say
+from shp_miner.cli.saying import harmless_text, say
 from shp_miner.forgetting.complete import complete_pending
 from shp_miner.tally import Tally
 
@@ -15,14 +15,14 @@ from shp_miner.tally import Tally
 _LONG_WORD = 16
 
 
-def complete(store: Path) -> None:
+def complete_unfinished(store: Path) -> None:
     """Complete the unfinished work of an earlier run in a store; if that fails, say so and go on."""
     error = complete_pending(store)
     if error is not None:
         say(f"The unfinished work of an earlier run was not completed: {error.message} {error.hint}".strip(), err=True)
 
 
-def show(data: Mapping[str, object], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
+def show_result(data: Mapping[str, object], people: Callable[[], None], *, as_json: bool, quiet: bool) -> None:
     """Print a result once: as JSON, or as `people` prints it, or not at all.
 
     A reader that stops reading (`| head -1`) does not change the exit code.
@@ -47,7 +47,7 @@ def _as_json(data: Mapping[str, object]) -> str:
         return json.dumps(msgspec.to_builtins(data, enc_hook=str), indent=2, ensure_ascii=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table with numbers aligned right. Without a terminal, it is plain text and never cut."""
     from rich import box
     from rich.cells import cell_len
@@ -70,7 +70,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=least[-1])
     for row in cells:
         shown.add_row(*row)
-    console.print(harmless(title), style="bold", markup=False, soft_wrap=True)
+    console.print(harmless_text(title), style="bold", markup=False, soft_wrap=True)
     console.width = max(console.width, sum(least) + len(columns) + 1)  # a terminal wraps what is wider; nothing is cut
     console.print(shown)
 
@@ -84,17 +84,17 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return escape(harmless(str(value)))
+    return escape(harmless_text(str(value)))
 
 
-def reasons(title: str, tally: Tally) -> None:
+def print_reasons(title: str, tally: Tally) -> None:
     """Print what was dropped or changed, by reason."""
     rows = [(kind, reason.replace("_", " "), count) for (kind, reason), count in sorted(tally.dropped.items())]
     rows += [
         (kind, f"{reason.replace('_', ' ')} (kept)", count) for (kind, reason), count in sorted(tally.notes.items())
     ]
     if rows:
-        table(title, ("what", "reason", "count"), rows)
+        print_table(title, ("what", "reason", "count"), rows)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import click
 from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
 from shp_miner.cli.options import Duration, FilePath, example, printing
-from shp_miner.cli.output import show, table
+from shp_miner.cli.output import print_table, show_result
 
 if TYPE_CHECKING:
     from shp_miner.pipeline.keys import Pipeline
@@ -65,10 +65,13 @@ def command(
         log.log(
             level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}
         )
-    steps = [(one.step, one.about, one.said, one.exit_code) for one in ran.steps]
+    steps = [(step.step, step.about, step.said, step.exit_code) for step in ran.steps]
     data = msgspec.to_builtins(ran)
-    show(
-        data, lambda: table(f"Ran {pipeline}", ("step", "what", "outcome", "code"), steps), as_json=as_json, quiet=quiet
+    show_result(
+        data,
+        lambda: print_table(f"Ran {pipeline}", ("step", "what", "outcome", "code"), steps),
+        as_json=as_json,
+        quiet=quiet,
     )
     return ran.exit_code
 
@@ -90,9 +93,9 @@ def _planned(read: Pipeline, pipeline: Path, only: tuple[str, ...], *, as_json: 
     from shp_miner.pipeline.plan import plan, require_credentials
 
     found = plan(read, only=only)
-    rows = [(one.step, one.about, one.would, one.requests) for one in found]
+    rows = [(part.step, part.about, part.would, part.requests) for part in found]
     data = {"pipeline": str(pipeline), "store": read.store, "steps": msgspec.to_builtins(found)}
     columns = ("step", "what", "would", "requests")
-    show(data, lambda: table(f"{pipeline} would", columns, rows), as_json=as_json, quiet=quiet)
+    show_result(data, lambda: print_table(f"{pipeline} would", columns, rows), as_json=as_json, quiet=quiet)
     require_credentials(read, found)
     return 0

@@ -11,7 +11,7 @@ import click
 _ACTS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def harmless(text: str) -> str:
+def harmless_text(text: str) -> str:
     r"""Return the text as one line in which characters that control a terminal are written out, as \u001b.
 
     In JSON that is an escape, so what programs read there is unchanged.
@@ -21,4 +21,4 @@ def harmless(text: str) -> str:
 
 def say(*lines: str, err: bool = False) -> None:
     """Print each text as one line; a line break inside a text is written out."""
-    click.echo("\n".join(map(harmless, lines)), err=err)
+    click.echo("\n".join(map(harmless_text, lines)), err=err)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 import click
 
 from shp_miner.cli.options import Duration, FilePath, example, printing
-from shp_miner.cli.output import show
+from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
-from shp_miner.units import written
+from shp_miner.units import written_duration
 
 if TYPE_CHECKING:
     from shp_miner.schedule import Job
@@ -82,20 +82,22 @@ def command(
 
     read = config.read(pipeline)
     bound = interval.check(read, every, os.environ)
-    kinds = [kind] if kind else next(([one] for one, name in _programs() if programs.there(name)), list(KINDS))
+    kinds = (
+        [kind] if kind else next(([scheduler] for scheduler, name in _programs() if programs.there(name)), list(KINDS))
+    )
     if "cron" in kinds and cron.expression(every, 0) is None:
-        nearest = written(interval.nearest(every, bound))
+        nearest = written_duration(interval.nearest(every, bound))
         raise UsageError(
-            f"A crontab line cannot express every {written(every)} exactly.",
+            f"A crontab line cannot express every {written_duration(every)} exactly.",
             f"The nearest interval that it can express is --every {nearest}; --as systemd takes any.",
         )
     if install and len(kinds) > 1:
         raise UsageError("Neither `crontab` nor `systemctl` is installed.", "Install cron, or leave --install out.")
     job = schedule.job(pipeline, read, every, socket.gethostname())
-    parts = {one: _parts(one, job) for one in kinds}
+    parts = {scheduler: _parts(scheduler, job) for scheduler in kinds}
     notes = [
         *interval.notes(read, every, os.environ),
-        *(note for one in kinds for note in _credentials(one, job)),
+        *(note for scheduler in kinds for note in _credentials(scheduler, job)),
     ]
     data = {
         "pipeline": str(job.pipeline),
@@ -111,7 +113,7 @@ def command(
         for other in set(KINDS) - set(kinds):
             with suppress(Error):
                 _take_away(other, job.pipeline)
-    show(data, lambda: _people(job, parts, notes, install), as_json=as_json, quiet=quiet)
+    show_result(data, lambda: _people(job, parts, notes, install), as_json=as_json, quiet=quiet)
     return 0
 
 
@@ -145,7 +147,7 @@ def _credentials(kind: str, job: Job) -> list[str]:
 
 def _people(job: Job, parts: Mapping[str, _Parts], notes: Sequence[str], installed: bool) -> None:
     """Print the parts on stdout, to be piped on, and notes about them on stderr."""
-    flag = shlex.join(["shp-miner", "schedule", str(job.pipeline), "--every", written(job.every_s)])
+    flag = shlex.join(["shp-miner", "schedule", str(job.pipeline), "--every", written_duration(job.every_s)])
     for kind, part in parts.items():
         if "line" in part:
             say(part["line"])
@@ -176,8 +178,8 @@ def _remove(pipeline: Path, kind: str | None, *, as_json: bool, quiet: bool) -> 
     from shp_miner.schedule import programs
 
     path = schedule.absolute(pipeline)
-    places = [kind] if kind else [one for one, name in _programs() if programs.there(name)]
-    removed = [one for one in places if _take_away(one, path)]
+    places = [kind] if kind else [scheduler for scheduler, name in _programs() if programs.there(name)]
+    removed = [scheduler for scheduler in places if _take_away(scheduler, path)]
     said = f"Removed from {' and '.join(removed)}." if removed else f"No schedule was installed for {path}."
-    show({"pipeline": str(path), "removed": removed}, lambda: say(said), as_json=as_json, quiet=quiet)
+    show_result({"pipeline": str(path), "removed": removed}, lambda: say(said), as_json=as_json, quiet=quiet)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.options import common, example
-from shp_miner.cli.output import show, table
+from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.units import sized
 
@@ -28,23 +28,25 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
     def people() -> None:
         most = sorted(data["communities"], key=lambda row: (-row["answers"], row["community"]))
         columns = ("community", "site", "posts", "answers", "oldest", "newest", "observed")
-        table(f"{store}, version {data['version']}", columns, [[row[c] for c in columns] for row in most[:_SHOWN]])
+        print_table(
+            f"{store}, version {data['version']}", columns, [[row[c] for c in columns] for row in most[:_SHOWN]]
+        )
         if len(most) > _SHOWN:
             say(f"and {len(most) - _SHOWN:,} more; --json has all", "")
         sizes = [
             (name, values["observations"], sized(values["bytes"]), values["unreadable"])
             for name, values in data["tables"].items()
         ]
-        table("Tables", ("table", "observations", "size", "unreadable"), sizes)
+        print_table("Tables", ("table", "observations", "size", "unreadable"), sizes)
         if data["read_too_early"]:
             rows = [
                 [row["community"], row["month"], row["answers"], f"{row['share']:.0%}"]
                 for row in data["read_too_early"]
             ]
-            table(
+            print_table(
                 "Scores read within 24 h of writing: every rule drops them as noise",
                 ("community", "month", "answers", "share"),
                 rows,
             )
 
-    show(data, people, as_json=as_json, quiet=quiet)
+    show_result(data, people, as_json=as_json, quiet=quiet)

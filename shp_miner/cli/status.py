@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from shp_miner.cli.options import Duration, Size, common, example
-from shp_miner.cli.output import show, table
+from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
-from shp_miner.units import rounded, sized
+from shp_miner.units import rounded_duration, sized
 
 if TYPE_CHECKING:
     from shp_miner.crawling.look import ThreadSeen
@@ -44,57 +44,63 @@ def command(stale: float, min_free: int, store: Path, as_json: bool, quiet: bool
     from shp_miner.health.status import status
 
     found = status(store, stale_s=stale, min_free_bytes=min_free)
-    show(found.plain(), lambda: _people(found), as_json=as_json, quiet=quiet)
+    show_result(found.plain(), lambda: _people(found), as_json=as_json, quiet=quiet)
     return 3 if found.wrong else 0
 
 
 def _people(found: Status) -> None:
-    from shp_miner.health.status import moment
+    from shp_miner.health.status import moment_from_us
 
     def ago(moment: datetime | None) -> str:
         return "-" if moment is None else f"{moment:%Y-%m-%d %H:%M} ({_ago((found.at - moment).total_seconds())})"
 
     def at(microseconds: int | None) -> str:
-        return "-" if microseconds is None else ago(moment(microseconds))
+        return "-" if microseconds is None else ago(moment_from_us(microseconds))
 
     runs = [
-        (one.pipeline, ago(one.started_at), _took(one), one.outcome, one.exit_code, *one.counts.values())
-        for one in found.runs
+        (run.pipeline, ago(run.started_at), _took(run), run.outcome, run.exit_code, *run.counts.values())
+        for run in found.runs
     ]
     if runs:
-        table("Last runs", ("pipeline", "started", "took", "outcome", "code", *found.runs[0].counts), runs)
+        print_table("Last runs", ("pipeline", "started", "took", "outcome", "code", *found.runs[0].counts), runs)
     crawled = [
-        (one.source, one.site, one.community, at(one.complete_to), *(getattr(one, name) for name in _THREADS))
-        for one in found.cursors
+        (
+            cursor.source,
+            cursor.site,
+            cursor.community,
+            at(cursor.complete_to),
+            *(getattr(cursor, name) for name in _THREADS),
+        )
+        for cursor in found.cursors
     ]
     if crawled:
         columns = ("source", "site", "community", "complete to", *(name.replace("_", " ") for name in _THREADS))
-        table("Crawled", columns, crawled)
+        print_table("Crawled", columns, crawled)
     if found.given_up_last:
-        rows = [(one.post_id, one.community, one.site, at(one.since), one.error) for one in found.given_up_last]
+        rows = [(seen.post_id, seen.community, seen.site, at(seen.since), seen.error) for seen in found.given_up_last]
         title = f"Given up, the last {len(rows)} of {found.given_up:,}"
-        table(title, ("thread", "community", "site", "failing since", "reason"), rows)
+        print_table(title, ("thread", "community", "site", "failing since", "reason"), rows)
     tables = []
     for name, shown in found.tables.items():
         sizes = (shown.observations, shown.files, sized(shown.bytes), sized(shown.disk_bytes))
         tables.append((name, *sizes, shown.version, f"{shown.oldest_version}, of {ago(shown.oldest_version_at)}"))
     columns = ("table", "observations", "files", "size", "with old versions", "version", "oldest version")
-    table(f"Store {found.store}", columns, tables)
-    table("Current state", ("what", "state"), _now(found, ago, at))
+    print_table(f"Store {found.store}", columns, tables)
+    print_table("Current state", ("what", "state"), _now(found, ago, at))
     for wrong in found.wrong:
         since = "" if wrong.since is None else f"Since {ago(wrong.since)}: "
         say(f"! {since}{wrong.says}")
     if not found.wrong:
-        say(f"No problem has lasted longer than {rounded(found.stale_s)}.")
+        say(f"No problem has lasted longer than {rounded_duration(found.stale_s)}.")
     else:
-        say(f"Problems, exit code 3: {', '.join(one.what for one in found.wrong)}.")
+        say(f"Problems, exit code 3: {', '.join(problem.what for problem in found.wrong)}.")
 
 
 def _now(
     found: Status, ago: Callable[[datetime | None], str], at: Callable[[int | None], str]
 ) -> list[tuple[str, str]]:
-    def thread(one: ThreadSeen | None) -> str:
-        return "-" if one is None else f"{one.post_id} of {one.community} ({one.site}), since {at(one.since)}"
+    def thread(seen: ThreadSeen | None) -> str:
+        return "-" if seen is None else f"{seen.post_id} of {seen.community} ({seen.site}), since {at(seen.since)}"
 
     going, failing = found.running, found.failing_longest
     return [
@@ -131,8 +137,8 @@ def _forgetting(found: Status, ago: Callable[[datetime | None], str]) -> str:
 
 
 def _took(run: RunShown) -> str:
-    return "-" if run.ended_at is None else rounded((run.ended_at - run.started_at).total_seconds())
+    return "-" if run.ended_at is None else rounded_duration((run.ended_at - run.started_at).total_seconds())
 
 
 def _ago(seconds: float) -> str:
-    return f"in {rounded(seconds)}" if seconds < 0 else f"{rounded(seconds)} ago"
+    return f"in {rounded_duration(seconds)}" if seconds < 0 else f"{rounded_duration(seconds)} ago"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.options import Duration, common, example
-from shp_miner.cli.output import complete, show
+from shp_miner.cli.output import complete_unfinished, show_result
 from shp_miner.cli.saying import say
 from shp_miner.units import sized
 
@@ -26,15 +26,15 @@ def command(keep: float, store: Path, as_json: bool, quiet: bool) -> int:
     import msgspec
 
     from shp_miner.store import Store
-    from shp_miner.store.database import shrink
+    from shp_miner.store.database import shrink_log
 
-    complete(store)
+    complete_unfinished(store)
     done = Store(store).vacuum(keep)
-    shrink(store)
+    shrink_log(store)
 
     def people() -> None:
         size = sized(done.size_bytes)
         say(f"Deleted {done.files:,} data files ({size}) and {done.log_files:,} log files in {store}.")
 
-    show({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
+    show_result({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     return 0

@@ -30,8 +30,8 @@ def after_what_is_known(
     """Return the items. An item that was noted as gone and is shown again gets a time just after that note."""
     doubtful = {known.post_id for known in threads if _was_away(state, origin, known)}
     wanted = [item for item in items if item.post_id in doubtful and item.state == "live"]
-    away = noted_away(store, [_item(origin, one) for one in wanted])
-    return [_later(one, away.get(_item(origin, one))) for one in items]
+    away = noted_away(store, [_item(origin, item) for item in wanted])
+    return [_later(item, away.get(_item(origin, item))) for item in items]
 
 
 def _was_away(state: CrawlState, origin: Origin, known: Known) -> bool:

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 import msgspec
 
 from shp_miner.crawling.state import Known
-from shp_miner.errors import BadInput, Error, unforeseen
+from shp_miner.errors import BadInput, Error, unforeseen_error
 from shp_miner.model import SKEW_US
 from shp_miner.platforms.items import AnItem, Answer, ItemState, Origin, Post, Thread, check_item
 from shp_miner.sources.http import OverBudget
-from shp_miner.sources.losing import lose, losing
+from shp_miner.sources.losing import counting_lost, lose_records
 from shp_miner.sources.source import Gone, Listed, Listing, ManyThreads, Source, Unreadable
 from shp_miner.tally import Lost
 
@@ -64,13 +64,13 @@ class Asking:
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
         """Return a page; see Source. A thread with a time in the future gets no time of change."""
         with self._guarded(f"The listing of {community}"):
-            with losing() as lost:
+            with counting_lost() as lost:
                 page = self._source.listing(community, since=since, token=token)
             latest = self._now() + SKEW_US
             threads = []
             for thread in page.threads:
                 if not 0 <= thread.changed_at <= latest:
-                    lose("time_in_future" if thread.changed_at > 0 else "bad_time")
+                    lose_records("time_in_future" if thread.changed_at > 0 else "bad_time")
                     threads.append(Listed(thread.post_id, 0, pinned=True))
                 else:
                     threads.append(thread)
@@ -109,14 +109,14 @@ class Asking:
         with self._guarded(f"{len(post_ids) + len(answer_ids)} items") as lost:
             found = self._source.again(post_ids, answer_ids)
             asked_posts, asked_answers = set(post_ids), set(answer_ids)
-            posts = [one for one in found.posts if one.post_id in asked_posts]
-            answers = [one for one in found.answers if (one.post_id, one.answer_id) in asked_answers]
+            posts = [post for post in found.posts if post.post_id in asked_posts]
+            answers = [answer for answer in found.answers if (answer.post_id, answer.answer_id) in asked_answers]
             whole = not lost
             return Seen(
                 self._usable(origin, posts),
                 self._usable(origin, answers),
-                {one.post_id: one.state for one in posts},
-                {(one.post_id, one.answer_id): one.state for one in answers},
+                {post.post_id: post.state for post in posts},
+                {(answer.post_id, answer.answer_id): answer.state for answer in answers},
                 whole,
             )
 
@@ -137,13 +137,13 @@ class Asking:
 
     @contextmanager
     def _guarded(self, what: str) -> Iterator[Counter[str]]:
-        with losing() as lost:
+        with counting_lost() as lost:
             try:
                 yield lost
             except _MEANT:
                 raise
             except Exception as error:
-                raise unforeseen(error, f"{what} of {self.site}") from error
+                raise unforeseen_error(error, f"{what} of {self.site}") from error
             finally:
                 self.lost += lost
 
@@ -151,22 +151,22 @@ class Asking:
         """The thread without the answers that cannot be stored. Raises BadInput where its post cannot be."""
         post, origin = thread.post, self.origin(community)
         if post.post_id != post_id:
-            lose("other_thread")
+            lose_records("other_thread")
             raise BadInput(f"{self.site} sent thread {post.post_id:.40} instead of thread {post_id}.")
         try:
             check_item(origin, post, self._now())
         except Lost as lost:
-            lose(lost.reason)
+            lose_records(lost.reason)
             raise BadInput(f"{self.site} sent invalid data for thread {post_id}: {lost.what}.") from None
         thread.missing = max(0, min(thread.missing, _MANY))
         if thread.changed_at is not None and not 0 <= thread.changed_at <= self._now() + SKEW_US:
             thread.changed_at = None
         own = [answer for answer in thread.answers if answer.post_id == post_id]
         for _ in range(len(thread.answers) - len(own)):
-            lose("other_thread")
+            lose_records("other_thread")
         thread.answers = self._usable(origin, own)
         kept = {answer.answer_id for answer in thread.answers}
-        thread.unusable = {one.answer_id: one.state for one in own if one.answer_id not in kept}
+        thread.unusable = {answer.answer_id: answer.state for answer in own if answer.answer_id not in kept}
         return thread
 
     def _usable(self, origin: Origin, items: Sequence[AnItem]) -> list[AnItem]:
@@ -175,7 +175,7 @@ class Asking:
             try:
                 check_item(origin, item, now)
             except Lost as lost:
-                lose(lost.reason)
+                lose_records(lost.reason)
             else:
                 found.append(item)
         return found

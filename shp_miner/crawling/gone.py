@@ -20,7 +20,7 @@ from shp_miner.crawling.doubts import CLOSED, Against, Doubt
 from shp_miner.crawling.state import CrawlState, Known
 from shp_miner.platforms.items import Answer, ItemState, Origin, Post
 from shp_miner.store import Store
-from shp_miner.store.forget import hide, items_of_threads, tombstone
+from shp_miner.store.forget import hide_items, items_of_threads, tombstone_items
 from shp_miner.store.forgotten_list import ForgottenItem
 
 _HOUR_US = 3600 * 1_000_000
@@ -139,7 +139,7 @@ class Doubtful:
         for how in states:
             items = self._items_of([doubt for doubt in ripe if doubt.state == how])
             for start in range(0, len(items), _HELD):
-                tombstone(self._store, items[start : start + _HELD], how, self._noted_at())
+                tombstone_items(self._store, items[start : start + _HELD], how, self._noted_at())
         now = self._now()
         for doubt in ripe:
             done.gone += 1
@@ -177,7 +177,7 @@ class Doubtful:
 
     def _braked(self) -> bool:
         """Whether more is gone at once than is believed without another look."""
-        new = [one for one in self._doubts.values() if one.against not in CLOSED and self._was_read(one)]
+        new = [doubt for doubt in self._doubts.values() if doubt.against not in CLOSED and self._was_read(doubt)]
         threads = sum(doubt.whole for doubt in new)
         return _too_many(threads, self._threads, FEW_THREADS) or _too_many(len(new) - threads, self._items, FEW_ITEMS)
 
@@ -225,9 +225,9 @@ class Doubtful:
         doubts = self._state.doubts.unhidden(self._origin)
         for start in range(0, len(doubts), _HELD):
             some = doubts[start : start + _HELD]
-            hide(
+            hide_items(
                 self._store,
-                [ForgottenItem(self._origin.site, one.post_id, one.answer_id) for one in some],
+                [ForgottenItem(self._origin.site, doubt.post_id, doubt.answer_id) for doubt in some],
                 self._noted_at(),
             )
             self._state.doubts.hid(self._origin, some)

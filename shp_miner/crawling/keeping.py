@@ -15,7 +15,7 @@ from msgspec import structs
 from shp_miner.crawling.archived import after_what_is_known
 from shp_miner.crawling.context import Context
 from shp_miner.crawling.gone import tells_of_unknown
-from shp_miner.crawling.result import Did, next_visit, restored
+from shp_miner.crawling.result import Did, count_restored, next_visit
 from shp_miner.crawling.state import Known
 from shp_miner.platforms.items import Answer, ItemState, Post, Thread, to_chunk
 from shp_miner.sources.source import Evidence
@@ -61,11 +61,11 @@ class Keeping:
         # Where the platform kept some answers back, nobody can tell which of them are gone.
         absent: Evidence | None = None if thread.missing else "missing"
         states = thread.unusable | {answer.answer_id: answer.state for answer in thread.answers}
-        one = ReadThread(thread, known, read_at, states, absent)
-        self._held.append(one)
-        one.found, one.certain = looked_up(self._context, known, states, absent)
-        one.states = states | {answer.answer_id: answer.state for answer in one.found}
-        answers = sum(len(one.thread.answers) for one in self._held)
+        read_thread = ReadThread(thread, known, read_at, states, absent)
+        self._held.append(read_thread)
+        read_thread.found, read_thread.certain = looked_up(self._context, known, states, absent)
+        read_thread.states = states | {answer.answer_id: answer.state for answer in read_thread.found}
+        answers = sum(len(read_thread.thread.answers) for read_thread in self._held)
         late = self._context.now() - self._held[0].read_at >= _HELD_US
         if len(self._held) >= self._together or answers >= _ANSWERS_TOGETHER or late:
             self._together = min(2 * self._together, _TOGETHER)
@@ -76,35 +76,37 @@ class Keeping:
         held, self._held = self._held, []
         if not held:
             return
-        left = [one.known.post_id for one in held]
+        left = [read_thread.known.post_id for read_thread in held]
         try:
             # Noted first: what is in the store is always known in the state, and so missed when it goes away.
-            for one in held:
-                self._context.state.noted(self._context.origin, one.thread)
-            append(
+            for read_thread in held:
+                self._context.state.noted(self._context.origin, read_thread.thread)
+            append_items(
                 self._context,
-                [one.known for one in held],
-                [one.thread.post for one in held],
-                [answer for one in held for answer in (*one.thread.answers, *one.found)],
-                {one.known.post_id: one.read_at for one in held},
+                [read_thread.known for read_thread in held],
+                [read_thread.thread.post for read_thread in held],
+                [answer for read_thread in held for answer in (*read_thread.thread.answers, *read_thread.found)],
+                {read_thread.known.post_id: read_thread.read_at for read_thread in held},
             )
-            for one in held:
-                self._did.add(self._mark(one))
-                left.remove(one.known.post_id)
+            for read_thread in held:
+                self._did.add(self._mark(read_thread))
+                left.remove(read_thread.known.post_id)
         except BaseException:
             self._context.state.release(self._context.origin, left)
             raise
 
-    def _mark(self, one: ReadThread) -> Did:
-        context, thread, known = self._context, one.thread, one.known
-        context.doubtful.certain(known, one.certain)
-        again = context.doubtful.parts(known, thread.post.state, one.states, one.absent)
-        due = next_visit(thread.post.created_at, known.first_read_at or one.read_at, one.read_at, context.visits_s)
-        context.state.read(context.origin, thread, one.read_at, min(due, again or due))
+    def _mark(self, read_thread: ReadThread) -> Did:
+        context, thread, known = self._context, read_thread.thread, read_thread.known
+        context.doubtful.certain(known, read_thread.certain)
+        again = context.doubtful.parts(known, thread.post.state, read_thread.states, read_thread.absent)
+        due = next_visit(
+            thread.post.created_at, known.first_read_at or read_thread.read_at, read_thread.read_at, context.visits_s
+        )
+        context.state.read(context.origin, thread, read_thread.read_at, min(due, again or due))
         return Did(
             read=1,
             new=int(known.created_at is None),
-            restored=restored(known, thread.post.state, one.states),
+            restored=count_restored(known, thread.post.state, read_thread.states),
             answers=len(thread.answers),
             incomplete=int(thread.missing > 0),
         )
@@ -122,7 +124,7 @@ def looked_up(
     return context.look_up.answers(context.origin, known, lost)
 
 
-def append(
+def append_items(
     context: Context, threads: Sequence[Known], posts: list[Post], answers: list[Answer], read_at: Mapping[str, int]
 ) -> None:
     """Store the items that a source showed of some threads.

@@ -12,7 +12,7 @@ import polars as pl
 from shp_miner.crawling.state import CrawlState
 from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
-from shp_miner.store.lake import explained
+from shp_miner.store.lake import explained_errors
 from shp_miner.store.snapshot import HashRange, Snapshot, in_order
 
 _THREAD = ("source", "site", "post_id")
@@ -27,7 +27,7 @@ def know_again(store: Store, state: CrawlState, now: int) -> int:
     if not state.is_new or not store.exists:
         return 0
     count, sites = 0, set()
-    with explained(f"searching the store {store.path}"):
+    with explained_errors(f"searching the store {store.path}"):
         snapshot = store.snapshot()
         theirs = pl.col("source").is_in(list(ROWS))
         if snapshot.scan("posts").filter(theirs).select("source").head(1).collect().is_empty():

@@ -13,7 +13,7 @@ from msgspec import Struct
 from shp_miner.crawling.doubts import CLOSED
 from shp_miner.crawling.state import LATE_US
 from shp_miner.errors import BadInput, from_os_error
-from shp_miner.store.database import FILE, GIVEN_UP, NEVER, SCHEMAS, WAITING, newer
+from shp_miner.store.database import FILE, GIVEN_UP, NEVER, SCHEMAS, WAITING, newer_schema
 from shp_miner.store.runs import Run, as_run
 
 #: What a file of an earlier schema has no column for, and nothing of.
@@ -68,7 +68,7 @@ class Look:
         self._schema = int(self._rows("PRAGMA user_version")[0][0]) if self._database else 0
         if self._schema > len(SCHEMAS):
             self.__exit__()
-            raise newer(self._path, self._schema)
+            raise newer_schema(self._path, self._schema)
         self._since = "failed_since" if self._schema >= 3 else "retry_at"
 
     def __enter__(self) -> Look:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from shp_miner.platforms.communities import plain
+from shp_miner.platforms.communities import stored_name
 from shp_miner.platforms.items import Origin
 from shp_miner.store.database import GIVEN_UP, NEVER, READABLE, WAITING
 
@@ -34,7 +34,7 @@ class Queues:
         """Count a community's threads that are due for a visit by age; given up threads do not count."""
         where = f"source = ? AND site = ? AND community = ? AND {READABLE} AND due_at <= ? AND retry_at < ?"
         (count,) = self._database.execute(
-            f"SELECT count(*) FROM threads WHERE {where}", (*place(origin), now, NEVER)
+            f"SELECT count(*) FROM threads WHERE {where}", (*community_key(origin), now, NEVER)
         ).fetchone()
         return int(count)
 
@@ -43,7 +43,7 @@ class Queues:
         (read, gone) = self._database.execute(
             f"SELECT coalesce(sum({READABLE} AND read_at >= ?), 0), coalesce(sum(gone AND gone_at >= ?), 0) "
             "FROM threads WHERE source = ? AND site = ? AND community = ?",
-            (since, since, *place(origin)),
+            (since, since, *community_key(origin)),
         ).fetchone()
         return int(read), int(gone)
 
@@ -52,14 +52,16 @@ class Queues:
         (count,) = self._database.execute(
             "SELECT count(*) FROM threads JOIN answers USING (source, site, post_id) "
             "WHERE read_at >= ? AND source = ? AND site = ? AND community = ?",
-            (since, *place(origin)),
+            (since, *community_key(origin)),
         ).fetchone()
         return int(count)
 
     def given_up(self, origin: Origin) -> int:
         """Count the given up threads of a community."""
         where = f"source = ? AND site = ? AND community = ? AND NOT gone AND {GIVEN_UP}"
-        (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", place(origin)).fetchone()
+        (count,) = self._database.execute(
+            f"SELECT count(*) FROM threads WHERE {where}", community_key(origin)
+        ).fetchone()
         return int(count)
 
     def last_read(self, origin: Origin, besides: str = "") -> str | None:
@@ -68,7 +70,7 @@ class Queues:
             f"SELECT post_id FROM threads WHERE source = ? AND site = ? AND community = ? AND {READABLE} "
             "AND NOT post_gone AND error IS NULL AND read_at IS NOT NULL AND post_id <> ? "
             "ORDER BY read_at DESC, post_id LIMIT 1",
-            (*place(origin), besides),
+            (*community_key(origin), besides),
         ).fetchone()
         return row and str(row[0])
 
@@ -84,7 +86,7 @@ class Queues:
     def expected(self, source: str, site: str | None, community: str) -> tuple[int, bool]:
         """Return how many threads of a community (named as people write it) wait, and whether it was ever listed."""
         where = "source = :source AND (:site IS NULL OR site = :site) AND lower(community) IN (:exact, :name)"
-        values = {"source": source, "site": site, "exact": community.lower(), "name": plain(community)}
+        values = {"source": source, "site": site, "exact": community.lower(), "name": stored_name(community)}
         (waiting,) = self._database.execute(
             f"SELECT count(*) FROM threads WHERE {where} AND {WAITING}", values
         ).fetchone()
@@ -94,10 +96,12 @@ class Queues:
     def waiting(self, origin: Origin) -> int:
         """Count a community's threads that wait to be read, failed threads included."""
         where = f"source = ? AND site = ? AND community = ? AND {WAITING}"
-        (count,) = self._database.execute(f"SELECT count(*) FROM threads WHERE {where}", place(origin)).fetchone()
+        (count,) = self._database.execute(
+            f"SELECT count(*) FROM threads WHERE {where}", community_key(origin)
+        ).fetchone()
         return int(count)
 
 
-def place(origin: Origin) -> tuple[str, str, str]:
+def community_key(origin: Origin) -> tuple[str, str, str]:
     """Return the key of a community in the file: source, site, community."""
     return origin.source, origin.site, origin.community

@@ -104,7 +104,7 @@ def next_visit(created_at: int, first_read_at: int, now: int, visits_s: Sequence
     )
 
 
-def restored(known: Known, post: ItemState, shown: Mapping[str, ItemState]) -> int:
+def count_restored(known: Known, post: ItemState, shown: Mapping[str, ItemState]) -> int:
     """Count the items that were gone and are shown again; a whole thread counts once."""
     if known.gone_at is not None:
         return 1

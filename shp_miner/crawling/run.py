@@ -17,15 +17,15 @@ from shp_miner.crawling.set_back import set_back
 from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.forgetting.forget import purge
-from shp_miner.sources.access import Access, shared
+from shp_miner.sources.access import Access, shared_clocks
 from shp_miner.sources.http import OverBudget
 from shp_miner.sources.registry import open_source
 from shp_miner.sources.source import Source
 from shp_miner.store import Store
-from shp_miner.store.forgotten_list import ahead, set_back_list
+from shp_miner.store.forgotten_list import files_ahead, set_back_list
 from shp_miner.store.lake import TABLES
-from shp_miner.store.lock import beside, exclusive
-from shp_miner.store.mend import is_suspect, mend
+from shp_miner.store.lock import exclusive_lock, working_beside
+from shp_miner.store.mend import is_suspect, mend_table
 from shp_miner.units import microseconds
 
 __all__ = ["Access", "Crawled", "crawl", "recheck"]
@@ -65,14 +65,14 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
     access = structs.replace(
         access, site=site or access.site, url=url or access.url, allow_private=allow_private or access.allow_private
     )
-    with shared(access) as access, open_source(name, access) as source:
+    with shared_clocks(access) as access, open_source(name, access) as source:
         try:
             names = [source.verify(community) for community in communities]
         except (OverBudget, KeyboardInterrupt) as end:
             return [Crawled(source.name, source.site, communities[0], stopped=str(end) or INTERRUPTED)]
         lake.create()
         _set_right(lake, access)
-        with CrawlState(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+        with CrawlState(lake.path) as state, working_beside(lake.path, _NAME, state.release_all):
             know_again(lake, state, microseconds(access.clock.now()))
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
             run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
@@ -100,7 +100,7 @@ def recheck(
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
     how: dict[str, Any] = {"limit": limit, "visits_s": visits_s, "say": say}
-    with shared(access or Access()) as paced:
+    with shared_clocks(access or Access()) as paced:
         done, refused = _visited(lake, paced, how, given_up=given_up, older_than_s=older_than_s)
     if refused and len(refused) == len(done):
         raise refused[0]
@@ -115,7 +115,7 @@ def _visited(
     done: list[Crawled] = []
     refused: list[Error] = []
     _set_right(lake, access)
-    with CrawlState(lake.path) as state, beside(lake.path, _NAME, state.release_all):
+    with CrawlState(lake.path) as state, working_beside(lake.path, _NAME, state.release_all):
         if given_up:
             state.take_up_again()
         begun = access.clock.now()
@@ -141,11 +141,11 @@ def _set_right(store: Store, access: Access) -> None:
     """Take back what a clock that was ahead has noted, so that nothing waits until that time has come."""
     now = microseconds(access.clock.now())
     set_back(store.path, now)
-    if is_suspect(store.path, now) or ahead(store.path, now):
+    if is_suspect(store.path, now) or files_ahead(store.path, now):
         # Who uses the store now keeps it; the next run does it, or `doctor --repair`.
-        with suppress(TryLater), exclusive(store.path, "mending rows", wait_s=1.0):
+        with suppress(TryLater), exclusive_lock(store.path, "mending rows", wait_s=1.0):
             for name in TABLES:
-                mend(store.path, name, now)
+                mend_table(store.path, name, now)
             set_back_list(store.path, now)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shp_miner.crawling.look import open_to_look
 from shp_miner.model import SKEW_US
-from shp_miner.store.database import FILE, NEVER, SCHEMAS, opened
+from shp_miner.store.database import FILE, NEVER, SCHEMAS, opened_database
 from shp_miner.transaction import transaction
 
 #: No visit is planned so far ahead, and none of a thread that could not be read.
@@ -54,7 +54,7 @@ def set_back(folder: Path, now: int) -> int:
         return 0
     far = {"late": now + SKEW_US, "far": now + _FAR_US, "far_away": now + _FAR_AWAY_US, "now": now}
     changed = 0
-    with closing(opened(folder)) as database, transaction(database):
+    with closing(opened_database(folder)) as database, transaction(database):
         for statement in _STATEMENTS:
             changed += database.execute(statement, far).rowcount
     return changed

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from shp_miner.crawling.doubts import Doubts
-from shp_miner.crawling.queues import ONCE_MORE, Queues, place
+from shp_miner.crawling.queues import ONCE_MORE, Queues, community_key
 from shp_miner.crawling.windows import Windows
 from shp_miner.platforms.items import Answer, Origin, Thread
 from shp_miner.sources.source import Listed
-from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened
+from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened_database
 from shp_miner.transaction import transaction
 
 __all__ = ["FILE", "CrawlState", "Known"]
@@ -61,7 +61,7 @@ class CrawlState(Queues):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._database = opened(folder)
+        self._database = opened_database(folder)
         self.doubts = Doubts(self._database)
         self.windows = Windows(self._database)
 
@@ -162,7 +162,7 @@ class CrawlState(Queues):
             self._database.execute(
                 "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
                 f"AND {AWAY} AND coalesce(read_at, 0) < ?",
-                (*place(origin), before),
+                (*community_key(origin), before),
             )
 
     def door_opened(self, origin: Origin) -> None:
@@ -172,7 +172,7 @@ class CrawlState(Queues):
                 "UPDATE threads SET due_at = 0, retry_at = 0 WHERE source = ? AND site = ? AND community = ? "
                 "AND unreadable AND post_id IN (SELECT post_id FROM doubts WHERE source = ? AND site = ? AND whole "
                 "AND against IN ('closed', 'wall'))",
-                (*place(origin), origin.source, origin.site),
+                (*community_key(origin), origin.source, origin.site),
             )
 
     def claim_once_more(self, origin: Origin, now: int, until: int, count: int) -> list[str]:
@@ -281,11 +281,13 @@ class CrawlState(Queues):
         key = (origin.source, origin.site, post_id)
         where = "source = ? AND site = ? AND post_id = ?"
         with transaction(self._database):
-            for one in answer_ids:
-                if one is None:
+            for answer_id in answer_ids:
+                if answer_id is None:
                     self._database.execute(f"UPDATE threads SET post_gone = 1 WHERE {where}", key)
                 else:
-                    self._database.execute(f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", (*key, one))
+                    self._database.execute(
+                        f"UPDATE answers SET gone = 1 WHERE {where} AND answer_id = ?", (*key, answer_id)
+                    )
 
     def failed(self, origin: Origin, post_id: str, error: str, retry_at: int, now: int) -> None:
         """Schedule a thread for a later retry. `error` contains no name of a person and no secret."""
@@ -350,8 +352,15 @@ class CrawlState(Queues):
         self._database.executemany(
             "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [
-                (origin.source, origin.site, one.post_id, one.answer_id, one.created_at, int(one.state != "live"))
-                for one in answers
+                (
+                    origin.source,
+                    origin.site,
+                    answer.post_id,
+                    answer.answer_id,
+                    answer.created_at,
+                    int(answer.state != "live"),
+                )
+                for answer in answers
             ],
         )
 

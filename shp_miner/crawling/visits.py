@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shp_miner.crawling.ask import Seen
 from shp_miner.crawling.claims import Claim
 from shp_miner.crawling.context import Context
-from shp_miner.crawling.keeping import append, looked_up
+from shp_miner.crawling.keeping import append_items, looked_up
 from shp_miner.crawling.reading import Reading
 from shp_miner.crawling.result import next_visit
 from shp_miner.crawling.state import Known
@@ -66,7 +66,7 @@ class Visits(Reading):
         absent: Evidence | None = "missing" if seen.whole else None
         found, certain = looked_up(context, known, shown, absent)
         if found:
-            append(context, [known], [], found, {})
+            append_items(context, [known], [], found, {})
             shown |= {answer.answer_id: answer.state for answer in found}
         context.doubtful.certain(known, certain)
         again = context.doubtful.parts(known, seen.post_states[known.post_id], shown, absent)
@@ -79,7 +79,7 @@ class Visits(Reading):
         """Ask for the known items of threads by their ids and store what there is."""
         every = Seen([], [], {}, {}, whole=True)
         for seen in self._context.source.items(self._context.origin, threads):
-            append(self._context, threads, seen.posts, seen.answers, {})
+            append_items(self._context, threads, seen.posts, seen.answers, {})
             every.post_states |= seen.post_states
             every.answer_states |= seen.answer_states
             every.whole &= seen.whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from shp_miner.crawling.queues import place
+from shp_miner.crawling.queues import community_key
 from shp_miner.platforms.items import Origin
 
 _OF = "source = ? AND site = ? AND community = ?"
@@ -31,15 +31,15 @@ class Windows:
 
     def whole(self, origin: Origin) -> None:
         """Note that no record of the listing is waited for."""
-        self._database.execute(f"UPDATE windows SET lossy_since = NULL WHERE {_OF}", place(origin))
+        self._database.execute(f"UPDATE windows SET lossy_since = NULL WHERE {_OF}", community_key(origin))
 
     def _read(self, origin: Origin, column: str) -> int | None:
-        row = self._database.execute(f"SELECT {column} FROM windows WHERE {_OF}", place(origin)).fetchone()
+        row = self._database.execute(f"SELECT {column} FROM windows WHERE {_OF}", community_key(origin)).fetchone()
         return None if row is None else row[0]
 
     def _write(self, origin: Origin, column: str, time_us: int, merged: str) -> None:
         self._database.execute(
             f"INSERT INTO windows (source, site, community, {column}) VALUES (?, ?, ?, ?) "
             f"ON CONFLICT DO UPDATE SET {column} = {merged}",
-            (*place(origin), time_us),
+            (*community_key(origin), time_us),
         )

@@ -18,7 +18,7 @@ class _Failed:
         self.error = error
 
 
-def ahead(source: Generator[T, None, None], items: int) -> Iterator[T]:
+def read_ahead(source: Generator[T, None, None], items: int) -> Iterator[T]:
     """Yield the same items, made in a thread up to `items` ahead. Decoders and parsers let other threads run meanwhile.
 
     An exception of `source` is raised here. Leaving early stops the thread.

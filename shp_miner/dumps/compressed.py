@@ -18,7 +18,7 @@ from typing import IO, BinaryIO, Protocol, cast
 import stringzilla as sz
 import zstandard
 
-from shp_miner.dumps.ahead import ahead
+from shp_miner.dumps.ahead import read_ahead
 from shp_miner.dumps.ring import Ring
 from shp_miner.dumps.window import WindowToucher
 from shp_miner.errors import BadInput, from_os_error
@@ -50,7 +50,7 @@ _BOMB = f"the archive unpacks to more than {PACKED:,} times its size and is not 
 Advance = Callable[[int], None]
 
 
-def ignore(count: int) -> None:
+def ignore_progress(count: int) -> None:
     """Ignore progress."""
 
 
@@ -126,20 +126,22 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 _DECODE_ERRORS = (zstd.ZstdError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
 
 
-def compression(path: Path) -> str:
+def compression_of(path: Path) -> str:
     """Return how the file is compressed, by its first bytes and not by its name: a key of the decoders, or "plain"."""
     with _open(path) as file:
         start = file.read(8)
     return next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
 
 
-def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[bytes | memoryview, None, None]:
+def decompressed_blocks(
+    path: Path, tally: Tally, advance: Advance = ignore_progress
+) -> Generator[bytes | memoryview, None, None]:
     """Yield blocks of decompressed bytes of at most about 1 MiB, over all frames of the file.
 
     A block cannot be read any more after BLOCKS_VALID more were taken (see `ring`). A truncated or corrupt file yields
     everything before the damage; then the damage is noted in `tally`.
     """
-    kind = compression(path)
+    kind = compression_of(path)
     done = 0
     if kind == "zst":
         try:
@@ -150,7 +152,7 @@ def blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Generator[byt
                     return
                 yield block
         except zstandard.ZstdError:
-            advance = ignore  # the bytes have been counted; what follows reads them again
+            advance = ignore_progress  # the bytes have been counted; what follows reads them again
         else:
             return
     total = 0
@@ -258,7 +260,9 @@ def _exact_blocks(
             tally.damages.append(Damage(str(path), file.tell(), "the archive ends in the middle (truncated)"))
 
 
-def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes | memoryview]]:
+def line_blocks(
+    path: Path, tally: Tally, advance: Advance = ignore_progress
+) -> Iterator[tuple[int, bytes | memoryview]]:
     """Yield (offset in the decompressed text, some whole lines) until the end of the file or its damage.
 
     A block is valid until the next is taken, and cannot be read after that (see `ring`). Every block ends with a line
@@ -268,7 +272,7 @@ def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator
     held: list[bytes] = []
     offset, held_size, skipping = 0, 0, False
     damages = len(tally.damages)
-    for block in ahead(blocks(path, tally, advance), _AHEAD):
+    for block in read_ahead(decompressed_blocks(path, tally, advance), _AHEAD):
         cut = sz.rfind(block, b"\n") + 1
         if not cut:
             held.append(bytes(block))
@@ -297,7 +301,7 @@ def line_blocks(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator
         yield offset, last
 
 
-def lines(path: Path, tally: Tally, advance: Advance = ignore) -> Iterator[tuple[int, bytes]]:
+def decompressed_lines(path: Path, tally: Tally, advance: Advance = ignore_progress) -> Iterator[tuple[int, bytes]]:
     """(offset in the decompressed text, line without its end) for every whole line that is not blank."""
     for start, text in line_blocks(path, tally, advance):
         yield from split_lines(start, text)
@@ -311,10 +315,10 @@ def split_lines(start: int, text: bytes | memoryview) -> Iterator[tuple[int, byt
         start += len(line) + 1
 
 
-def head(path: Path, size: int = 4096) -> bytes:
+def decompressed_head(path: Path, size: int = 4096) -> bytes:
     """Return the first `size` decompressed bytes, to detect the kind of file. Damage is not noted here."""
     got = b""
-    for block in blocks(path, Tally()):
+    for block in decompressed_blocks(path, Tally()):
         got += block
         if len(got) >= size:
             break

@@ -16,8 +16,15 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from shp_miner.dumps.compressed import LINE_MAX, Advance, blocks, head, ignore, lines
-from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container
+from shp_miner.dumps.compressed import (
+    LINE_MAX,
+    Advance,
+    decompressed_blocks,
+    decompressed_head,
+    decompressed_lines,
+    ignore_progress,
+)
+from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, EARLIEST_S, POST
 from shp_miner.platforms.discourse import (
@@ -25,17 +32,17 @@ from shp_miner.platforms.discourse import (
     Site,
     Topic,
     TopicPost,
-    answers,
+    category_names,
     is_direct,
-    names,
     to_thread,
+    topic_answers,
 )
-from shp_miner.platforms.items import Item, Origin, columns
-from shp_miner.platforms.records import alone, converted, epoch_us, latest_allowed_us, unknown
+from shp_miner.platforms.items import Item, Origin, item_row
+from shp_miner.platforms.records import converted_json, epoch_us, file_alone, latest_allowed_us, unknown_time
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.tally import Damage, Lost, Tally
-from shp_miner.text.clean import sound
+from shp_miner.text.clean import sound_text
 from shp_miner.units import to_us
 
 SOURCE = "discourse-json"
@@ -79,7 +86,7 @@ def read(
     tally: Tally,
     *,
     now: datetime,
-    advance: Advance = ignore,
+    advance: Advance = ignore_progress,
     site: str | None = None,
     observed_at: datetime | None = None,
 ) -> Iterator[Chunk]:
@@ -93,7 +100,7 @@ def read(
     observed_us = None if observed_at is None else to_us(observed_at)
     collector = _Collector(tally, latest_allowed_us(now), observed_us)
     for file in files:
-        with alone(file.path, tally):
+        with file_alone(file.path, tally):
             for place, text in _texts(file, tally, advance):
                 collector.add(text, place, file)
                 if collector.full:
@@ -130,7 +137,7 @@ class _Collector:
             if topic.archetype == "private_message":
                 self.tally.drop("post", "private_message")
                 return
-            observed_us = self.observed_us if unknown(topic.observed_at) else self._moment(topic.observed_at)
+            observed_us = self.observed_us if unknown_time(topic.observed_at) else self._moment(topic.observed_at)
         except Lost as lost:
             self.tally.lose("post", lost.reason, _at(place, lost.what))
             return
@@ -162,10 +169,10 @@ class _Collector:
         thread = to_thread(topic, posts, address)
         # Without its opening post this is a later page of the topic.
         found: list[tuple[str, Item]] = [("post", thread.post)] if thread else []
-        found += [("answer", answer) for answer in (thread.answers if thread else answers(topic, posts, address))]
+        found += [("answer", answer) for answer in (thread.answers if thread else topic_answers(topic, posts, address))]
         for number, (kind, item) in enumerate(found):
             try:
-                self.rows[kind].add(**columns(origin, item, observed_us))
+                self.rows[kind].add(**item_row(origin, item, observed_us))
             except Lost as lost:
                 self.tally.lose(kind, lost.reason, _at(place, f"topic {topic.id}: {lost.what}"))
                 if kind == "post":
@@ -175,7 +182,7 @@ class _Collector:
             self.tally.keep(kind)
             if observed_us is None:
                 self.tally.note(kind, "score_age_unknown")
-            if sound(item.body)[1]:
+            if sound_text(item.body)[1]:
                 self.tally.note(kind, "text_repaired")
         others = sum(not is_direct(post) for post in posts if post.post_number != 1)
         self.tally.drop("answer", "not_direct_reply", others)
@@ -261,7 +268,7 @@ def _decode_carefully(text: bytes) -> tuple[Record, list[tuple[Any, Lost]]]:
 
 def _convert(value: Any, kind: type[_T]) -> _T:
     try:
-        return converted(value, kind)
+        return converted_json(value, kind)
     except msgspec.ValidationError as error:
         text = str(error)
         if "missing required field" in text:
@@ -276,7 +283,7 @@ def _convert(value: Any, kind: type[_T]) -> _T:
 
 def _files(paths: Sequence[Path], site: str | None, tally: Tally) -> list[_File]:
     """The files of topics that paths stand for."""
-    found = chosen(paths, _form, tally, holds="Discourse topics")
+    found = chosen_files(paths, _form, tally, holds="Discourse topics")
     files = [_file(path, form, site) for path, form in found if form is not None]
     if not files:
         raise BadInput(f"{paths[0]} has no Discourse topics, only names of categories.", _HINT)
@@ -301,7 +308,7 @@ def _form(path: Path) -> Form | None:
     """How the topics lie in a file, by its first bytes, or None for one that names the categories."""
     if path.name in _CATEGORY_FILES:
         return None
-    start = head(path, _SNIFFED_BYTES)
+    start = decompressed_head(path, _SNIFFED_BYTES)
     refuse_container(path, start, "discourse-json")
     start = start.removeprefix(_UTF8_MARK).lstrip()
     if not start:
@@ -318,11 +325,11 @@ def _texts(file: _File, tally: Tally, advance: Advance) -> Iterator[tuple[Damage
     """The text of each topic in a file, with its place."""
     name = str(file.path)
     if file.form == "lines":
-        for offset, line in lines(file.path, tally, advance):
+        for offset, line in decompressed_lines(file.path, tally, advance):
             yield Damage(name, offset, ""), line.removeprefix(_UTF8_MARK) if offset == 0 else line
         return
     damages, text = len(tally.damages), b""
-    for block in blocks(file.path, tally, advance):
+    for block in decompressed_blocks(file.path, tally, advance):
         text += block
         if len(text) > LINE_MAX:
             tally.lose("line", "line_too_long", Damage(name, 0, f"the file is longer than {LINE_MAX} bytes"))
@@ -340,5 +347,5 @@ def _names(folder: Path) -> dict[int, str]:
                 found = msgspec.json.decode(path.read_bytes(), type=kind)
             except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
                 raise BadInput(f"{path} does not list the categories of a Discourse site: {error}.", _HINT) from error
-            return names(found.categories if isinstance(found, Site) else found.category_list.categories)
+            return category_names(found.categories if isinstance(found, Site) else found.category_list.categories)
     return {}

@@ -15,12 +15,12 @@ import msgspec
 import zstandard
 from msgspec import Struct, structs
 
-from shp_miner.dumps.compressed import Advance, compression, ignore
+from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
 from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.platforms.communities import meant, nowhere
-from shp_miner.tally import Tally, counted, total
+from shp_miner.platforms.communities import meant_communities, no_such_community
+from shp_miner.tally import Tally, counted, total_tally
 
 if TYPE_CHECKING:
     from shp_miner.platforms.rows import Chunk
@@ -56,7 +56,12 @@ class Imported(Struct):
         """Return a line that reports how many files were imported."""
         kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items())) or "nothing"
         lost = f", {counted(self.tally.lost, 'record')} could not be used" if self.tally.lost else ""
-        told = [*(one.sentence() for one in self.tally.damages), *self.tally.passed, *self.tally.hints, self.missing]
+        told = [
+            *(damage.sentence() for damage in self.tally.damages),
+            *self.tally.passed,
+            *self.tally.hints,
+            self.missing,
+        ]
         about = " ".join(filter(None, told))
         return ". ".join(filter(None, [f"{kept} of {counted(files, 'file')}{lost}", about]))
 
@@ -67,7 +72,7 @@ def import_dump(
     store: Store | str | os.PathLike[str],
     *,
     now: datetime | None = None,
-    advance: Advance = ignore,
+    advance: Advance = ignore_progress,
     workers: int | None = None,
     memory: int | None = None,
     **options: Any,
@@ -98,13 +103,13 @@ def import_dump(
 
 def _missing(job: ImportJob, tally: Tally) -> str:
     """A sentence on communities that were asked for and not met. Raises NoSuchCommunity where none was."""
-    missing = meant(job.options.get("communities") or (), tally.met)[1]
+    missing = meant_communities(job.options.get("communities") or (), tally.met)[1]
     if not missing:
         return ""
     from shp_miner.dumps.reddit import communities_in, dump_files  # noqa: PLC0415
 
     there = communities_in([file for file, _ in dump_files(job.paths, Tally())])
-    none = nowhere(missing, there | tally.met, "The dump has")
+    none = no_such_community(missing, there | tally.met, "The dump has")
     if not tally.met:
         raise none
     return f"{none.message} {none.hint}"
@@ -119,13 +124,13 @@ def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
         # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
         # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
         parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(job.store))
-        return total([before, *parts])
+        return total_tally([before, *parts])
     _store(job.store)
     with Engine(fitting) as engine:
-        return total([before, *engine.run(import_part, jobs, advance)])
+        return total_tally([before, *engine.run(import_part, jobs, advance)])
 
 
-def matching(patterns: list[str]) -> list[Path]:
+def matching_paths(patterns: list[str]) -> list[Path]:
     """Return files and folders in the order of their names. A path without a wildcard must exist."""
     found: list[Path] = []
     for pattern in patterns:
@@ -138,7 +143,7 @@ def matching(patterns: list[str]) -> list[Path]:
 
 def state_of_files(path: Path) -> str:
     """Return a value that changes when the file, or any file in a folder, has changed since its import."""
-    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    files = sorted(inside for inside in path.rglob("*") if inside.is_file()) if path.is_dir() else [path]
     sizes = []
     for file in files:
         with suppress(FileNotFoundError):
@@ -208,13 +213,13 @@ def import_jobs(whole: ImportJob, workers: int, tally: Tally) -> tuple[list[Impo
     # What is wrong with any file is said before the first is read, and only once what is passed over in a folder.
     files = [file for file, _ in dump_files(whole.paths, tally)]
     whole = structs.replace(whole, paths=files)
-    each = max((_window(file) for file in files), default=0) + _WORKER_BYTES
+    worker_bytes = max((_window(file) for file in files), default=0) + _WORKER_BYTES
     # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
     readers = workers if whole.options.get("communities") else workers // 2
     if readers <= 1 or all(file.stat().st_size < _SHARED_FILE_BYTES for file in files):
-        return [whole], each
+        return [whole], worker_bytes
     largest_first = sorted(files, key=lambda path: -path.stat().st_size)
-    return [structs.replace(whole, paths=[file]) for file in largest_first], each
+    return [structs.replace(whole, paths=[file]) for file in largest_first], worker_bytes
 
 
 def reader(kind: str) -> Reader:
@@ -244,7 +249,7 @@ def reader(kind: str) -> Reader:
 
 def _window(file: Path) -> int:
     """Bytes that decoding the file needs by itself: the window of its first zstd frame."""
-    if compression(file) != "zst":
+    if compression_of(file) != "zst":
         return 0
     try:
         with file.open("rb") as opened:

@@ -132,7 +132,9 @@ def _is_tar(start: bytes) -> bool:
     return True
 
 
-def chosen(paths: Sequence[Path], look: Callable[[Path], Look], tally: Tally, *, holds: str) -> list[tuple[Path, Look]]:
+def chosen_files(
+    paths: Sequence[Path], look: Callable[[Path], Look], tally: Tally, *, holds: str
+) -> list[tuple[Path, Look]]:
     """Return the files that `paths` name, each once, with what `look` returns for it, in the given order.
 
     `look` raises BadInput for a file that cannot be read, NotOurs for a file of another kind. Such a file in a folder

@@ -45,15 +45,15 @@ class Lines:
 
 def all_lines(offset: int, text: bytes | memoryview) -> Lines:
     """The lines of a block that are not blank."""
-    starts, ends = bounds(text)
+    starts, ends = line_bounds(text)
     first = np.frombuffer(text, np.uint8)[np.minimum(starts, len(text) - 1)]
     if (first > _BLANK).all():
-        return cut(offset, text, starts, ends)
+        return cut_lines(offset, text, starts, ends)
     kept = [bool(bytes(text[start:end]).strip()) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    return cut(offset, text, starts[kept], ends[kept])
+    return cut_lines(offset, text, starts[kept], ends[kept])
 
 
-def cut(offset: int, text: bytes | memoryview, starts: Places, ends: Places) -> Lines:
+def cut_lines(offset: int, text: bytes | memoryview, starts: Places, ends: Places) -> Lines:
     """The lines of a block that begin at `starts` and end before `ends`."""
     # Neighbours are copied together.
     apart = starts[1:] != ends[:-1] + 1
@@ -69,7 +69,7 @@ def of_places(places: Sequence[tuple[int, bytes]]) -> Lines:
     return Lines(b"".join(line + b"\n" for _, line in places), np.array([at for at, _ in places], np.int64), ends)
 
 
-def joined(parts: Sequence[Lines]) -> Lines:
+def joined_lines(parts: Sequence[Lines]) -> Lines:
     """The lines of all parts, one after the other."""
     if len(parts) == 1:
         return parts[0]
@@ -82,15 +82,15 @@ def joined(parts: Sequence[Lines]) -> Lines:
     )
 
 
-def bounds(text: bytes | memoryview) -> tuple[Places, Places]:
+def line_bounds(text: bytes | memoryview) -> tuple[Places, Places]:
     """Where the lines of a block begin and end; the last one may lack its end."""
-    ends = positions(text, b"\n")
+    ends = positions_of(text, b"\n")
     if not len(ends) or ends[-1] != len(text) - 1:
         ends = np.append(ends, len(text))
     return np.concatenate([[0], ends[:-1] + 1]), ends
 
 
-def positions(text: bytes | memoryview, needle: bytes) -> Places:
+def positions_of(text: bytes | memoryview, needle: bytes) -> Places:
     """Return the positions of `needle` in the text, at the speed of a native search."""
     whole = sz.Str(text)
     after = np.fromiter((piece.address for piece in whole.split(needle)), np.int64)

@@ -115,12 +115,12 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[int, Any]]:
         except UnicodeDecodeError:
             pass
     for number in range(batch.num_rows):
-        one = batch.slice(number, 1)
-        if _longest(one) > VALUES_OF_ROW:
+        row = batch.slice(number, 1)
+        if _longest(row) > VALUES_OF_ROW:
             yield 0, Lost("line_too_long", f"it has more than {VALUES_OF_ROW:,} answers")
             continue
         try:
-            columns = [_values(column) for column in one.columns]
+            columns = [_values(column) for column in row.columns]
         except UnicodeDecodeError:
             yield 0, Lost("not_utf8", "its text is not UTF-8")
         else:
@@ -129,8 +129,8 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[int, Any]]:
 
 def _longest(batch: pa.RecordBatch) -> int:
     """The most values that a row has in a column of lists."""
-    lists = [one for one in batch.columns if pa.types.is_list(one.type) or pa.types.is_large_list(one.type)]
-    return max((pc.max(pc.list_value_length(one)).as_py() or 0 for one in lists), default=0)
+    lists = [column for column in batch.columns if pa.types.is_list(column.type) or pa.types.is_large_list(column.type)]
+    return max((pc.max(pc.list_value_length(column)).as_py() or 0 for column in lists), default=0)
 
 
 def _bounded(names: list[str], columns: list[list[Any]]) -> Iterator[tuple[int, Any]]:

@@ -52,9 +52,10 @@ class Kept:
         """The tally with the user's names."""
         for name, known in self.names.items():
             tally.damages = [
-                replace(one, path=one.path.replace(name, known), hint=self.in_words(one.hint)) for one in tally.damages
+                replace(damage, path=damage.path.replace(name, known), hint=self.in_words(damage.hint))
+                for damage in tally.damages
             ]
-            tally.examples = [replace(one, path=one.path.replace(name, known)) for one in tally.examples]
+            tally.examples = [replace(damage, path=damage.path.replace(name, known)) for damage in tally.examples]
         return tally
 
     def in_words(self, text: str) -> str:

@@ -16,15 +16,23 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shp_miner.dumps.ahead import ahead
-from shp_miner.dumps.compressed import Advance, blocks, compression, head, ignore, line_blocks, split_lines
-from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen, refuse_container, refuse_spread
-from shp_miner.dumps.lines import Lines, all_lines, joined, of_places
+from shp_miner.dumps.ahead import read_ahead
+from shp_miner.dumps.compressed import (
+    Advance,
+    compression_of,
+    decompressed_blocks,
+    decompressed_head,
+    ignore_progress,
+    line_blocks,
+    split_lines,
+)
+from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen_files, refuse_container, refuse_spread
+from shp_miner.dumps.lines import Lines, all_lines, joined_lines, of_places
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput
 from shp_miner.platforms import reddit as reddit_records
-from shp_miner.platforms.communities import plain
-from shp_miner.platforms.records import alone, latest_allowed_us
+from shp_miner.platforms.communities import stored_name
+from shp_miner.platforms.records import file_alone, latest_allowed_us
 from shp_miner.tally import Damage, Lost, Tally
 
 # Tables take a second to import. The first of them is needed when some thousand records are parsed, and by then the
@@ -59,7 +67,7 @@ def read(
     tally: Tally,
     *,
     now: datetime,
-    advance: Advance = ignore,
+    advance: Advance = ignore_progress,
     communities: Collection[str] = (),
     thorough: bool = False,
 ) -> Iterator[Chunk]:
@@ -69,14 +77,14 @@ def read(
     before anything is yielded if a path is missing or holds something else; damage inside a file is noted in `tally`.
     """
     files = dump_files(paths, tally)
-    wanted = frozenset(map(plain, communities))
+    wanted = frozenset(map(stored_name, communities))
     for file, kind in files:
         searched = Tally()
         search = _Search(file, kind, wanted, searched)
         rows = _Rows(file, kind, wanted, tally, latest_allowed_us(now))
         # One thread decompresses, one searches, and this one parses.
-        with alone(file, tally):
-            for found in ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
+        with file_alone(file, tally):
+            for found in read_ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
                 rows.add(found)
                 if rows.full:
                     yield rows.take()
@@ -103,10 +111,10 @@ class _Search:
                 held.append(found)
             count, size = count + len(found), size + len(found.text)
             if count >= _BATCH or size >= _BATCH_BYTES:
-                yield joined(held)
+                yield joined_lines(held)
                 held, count, size = [], 0, 0
         if count:
-            yield joined(held)
+            yield joined_lines(held)
 
     def _found(self, number: int, offset: int, text: Text) -> Lines | None:
         """The candidates of a block, None if every line must be parsed."""
@@ -216,14 +224,14 @@ class _Rows:
 
 def dump_files(paths: Sequence[Path], tally: Tally) -> list[tuple[Path, str]]:
     """The files that paths stand for with their kinds, folders replaced by the dump files in them."""
-    return chosen(paths, kind_of, tally, holds="dump files of Reddit")
+    return chosen_files(paths, kind_of, tally, holds="dump files of Reddit")
 
 
 def communities_in(files: Sequence[Path]) -> set[str]:
     """Return the communities at the beginnings of dump files, for a message to a user who asked for others."""
     names: set[str] = set()
     for file in files:
-        for block in islice(blocks(file, Tally()), _BLOCKS_SAMPLED):
+        for block in islice(decompressed_blocks(file, Tally()), _BLOCKS_SAMPLED):
             names.update(found.decode("utf-8", "replace").lower() for found in _SUBREDDIT.findall(block))
     return names
 
@@ -250,11 +258,11 @@ def kind_of(path: Path) -> str:
             raise NotOurs(
                 f"{path} has threads with their answers; it is not a Reddit dump.", "Use `import threads` for it."
             )
-    if not seen and compression(path) != "plain":
+    if not seen and compression_of(path) != "plain":
         return "post"  # damaged before its first line: reading it says so
     if start.lstrip().startswith(b"["):
         raise BadInput(f"{path} is one JSON array, not one record per line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
-    whole = head(path, START_BYTES)
+    whole = decompressed_head(path, START_BYTES)
     refuse_container(path, whole, "reddit-dump")
     refuse_spread(path, whole, is_record=_A_RECORD.search(whole) is not None)
     named = _NAMED.match(path.name)

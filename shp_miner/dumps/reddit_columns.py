@@ -17,7 +17,7 @@ from shp_miner.model import EARLIEST_S, NO_COMMUNITY
 from shp_miner.platforms.reddit import BOT_NAME, EMPTIED, GONE_AUTHORS, ROLES
 from shp_miner.platforms.sites import REDDIT
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
-from shp_miner.text.notices import LONGEST, notice
+from shp_miner.text.notices import LONGEST, notice_state
 
 #: Columns beside those that a source fills in: why a record is left out, null if it is kept.
 LEFT_OUT = "left_out"
@@ -144,7 +144,7 @@ def _notices(raw: pl.DataFrame, column: str) -> pl.Expr:
     text = pl.col(column)
     marked = text.str.contains("[", literal=True) | text.str.contains("(?i)removed by")
     few = raw.filter((text.str.len_chars() <= LONGEST) & marked)[column].unique()
-    found = {one: gone for one in few if (gone := notice("reddit", one))}
+    found = {body: gone for body in few if (gone := notice_state("reddit", body))}
     if not found:
         return pl.lit(None, pl.String)
     return text.replace_strict(found, default=None, return_dtype=pl.String)

@@ -13,7 +13,7 @@ from collections.abc import Collection
 import numpy as np
 import stringzilla as sz
 
-from shp_miner.dumps.lines import Lines, Places, bounds, cut, positions
+from shp_miner.dumps.lines import Lines, Places, cut_lines, line_bounds, positions_of
 
 #: One block (of about 1 MiB) in this many is parsed in full and held against the shortcut, the first one included.
 AUDIT_EVERY = 256
@@ -53,9 +53,9 @@ class Shortcut:
         if self._names:
             if sz.count(text, self._key) < count_lines(text):
                 return None
-            return cut(offset, text, *_lines_with(text, self._names))
-        starts, ends = bounds(text)
-        keys = positions(text, self._key)
+            return cut_lines(offset, text, *_lines_with(text, self._names))
+        starts, ends = line_bounds(text)
+        keys = positions_of(text, self._key)
         if len(keys) < len(ends):
             return None
         # Each line has one of its own: a second key in one line must not stand for one that another line lacks.
@@ -63,7 +63,7 @@ class Shortcut:
             return None
         after = np.frombuffer(text, np.uint8)[np.minimum(keys + len(self._key), len(text) - 1)]
         lines = np.unique(np.searchsorted(ends, keys[after == _POST]))
-        return cut(offset, text, starts[lines], ends[lines])
+        return cut_lines(offset, text, starts[lines], ends[lines])
 
 
 def _lines_with(text: bytes | memoryview, names: Collection[bytes]) -> tuple[Places, Places]:

@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from shp_miner.dumps.compressed import Advance, ignore
+from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.stackexchange_paths import sources_by_site
-from shp_miner.dumps.stackexchange_values import WHOLE, identity, text_of, time_us, whole
+from shp_miner.dumps.stackexchange_values import WHOLE, id_attribute, number_attribute, text_of, time_us
 from shp_miner.dumps.stackexchange_votes import Votes
-from shp_miner.dumps.stackexchange_xml import DumpFile, Meter, Row, rows
+from shp_miner.dumps.stackexchange_xml import DumpFile, Meter, Row, table_rows
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST
-from shp_miner.platforms.records import alone, latest_allowed_us
+from shp_miner.platforms.records import file_alone, latest_allowed_us
 from shp_miner.platforms.rows import ROWS_PER_CHUNK, TEXT_PER_CHUNK, Chunk, Rows
 from shp_miner.platforms.stackexchange import COMMUNITY_USER, license_by_date
 from shp_miner.tally import Damage, Lost, Tally
@@ -51,7 +51,7 @@ def read(
     tally: Tally,
     *,
     now: datetime,
-    advance: Advance = ignore,
+    advance: Advance = ignore_progress,
     site: str | None = None,
     observed_at: datetime | None = None,
     vote_history: bool = False,
@@ -94,7 +94,7 @@ def size_bytes(paths: Sequence[Path], site: str | None = None) -> int:
 
 def _chunks(sites: dict[str, list[DumpFile]], tally: Tally, *how: Any) -> Iterator[Chunk]:
     for host, sources in sites.items():
-        with alone(host, tally):
+        with file_alone(host, tally):
             yield from _site_chunks(host, sources, tally, *how)
 
 
@@ -116,12 +116,12 @@ def _site_chunks(  # noqa: PLR0917 - what `read` was told
     known = _Known(latest_us, tally, Votes() if vote_history else None)
     for source, tables in first:
         # What is wrong with a post is counted in the second pass.
-        for table, found in rows(source, tables, tally, meters[source.path], uncounted=("posts",)):
+        for table, found in table_rows(source, tables, tally, meters[source.path], uncounted=("posts",)):
             known.learn(source.where(table), table, found)
     known.settle()
     collector = _Collector(host, known, known.newest_us if observed_us is None else observed_us, tally)
     for source, tables in second:
-        for table, found in rows(source, tables, tally, meters[source.path]):
+        for table, found in table_rows(source, tables, tally, meters[source.path]):
             collector.add(source.where(table), found)
             if collector.full:
                 yield collector.take()
@@ -241,7 +241,7 @@ class _Known:
         if self._name_at is None:
             self.settle()
         try:
-            place = self._posters.index(whole(attributes, "Id", "bad_id"))
+            place = self._posters.index(number_attribute(attributes, "Id", "bad_id"))
         except Lost as lost:
             self._tally.lose("line", lost.reason, Damage(where, offset, lost.what))
             return
@@ -288,13 +288,13 @@ class _Collector:
 
     def _unwanted(self, kind: str, attributes: dict[str, str]) -> str | None:
         if kind == "line":
-            whole(attributes, "PostTypeId", "wrong_type")
+            number_attribute(attributes, "PostTypeId", "wrong_type")
             return "other_post_type"
         decoy = attributes.get("Id") in _DECOYS or (kind == "answer" and attributes.get("ParentId") in _DECOYS)
         return "decoy" if decoy else None
 
     def _keep(self, kind: str, attributes: dict[str, str]) -> None:
-        item_id = identity(attributes, "Id")
+        item_id = id_attribute(attributes, "Id")
         shared = self._shared(kind, attributes)
         if kind == "post":
             self.posts.add(**(row := shared | self._post(item_id, attributes)))
@@ -315,7 +315,7 @@ class _Collector:
 
     def _answer(self, item_id: int, attributes: dict[str, str]) -> dict[str, Any]:
         return {
-            "post_id": str(identity(attributes, "ParentId")),
+            "post_id": str(id_attribute(attributes, "ParentId")),
             "answer_id": str(item_id),
             "by_post_author": False,
             "accepted": self.known.accepted.index(item_id) is not None,
@@ -352,7 +352,7 @@ class _Collector:
             **self._author(kind, attributes),
             "license": attributes.get("ContentLicense") or license_by_date(created_us),
             "observed_at": self.observed_us,
-            "score": whole(attributes, "Score", "bad_score"),
+            "score": number_attribute(attributes, "Score", "bad_score"),
             "state": "live",
             "edited": "LastEditDate" in attributes,
             "stickied": False,
@@ -369,7 +369,7 @@ class _Collector:
 
     def _author(self, kind: str, attributes: dict[str, str]) -> dict[str, Any]:
         """Who wrote it. Someone without a user id has left the site; only a name may remain."""
-        user = whole(attributes, "OwnerUserId", "bad_id") if attributes.get("OwnerUserId") else None
+        user = number_attribute(attributes, "OwnerUserId", "bad_id") if attributes.get("OwnerUserId") else None
         name = (self.known.name(user) if user is not None else None) or attributes.get("OwnerDisplayName") or None
         if user is not None and name is None:
             self.tally.note(kind, "author_name_unknown")

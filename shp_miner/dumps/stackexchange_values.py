@@ -20,7 +20,7 @@ def text_of(attributes: dict[str, str], name: str) -> str:
     return text
 
 
-def whole(attributes: dict[str, str], name: str, reason: str) -> int:
+def number_attribute(attributes: dict[str, str], name: str, reason: str) -> int:
     """The attribute as a whole number. Raises Lost with `reason`."""
     text = text_of(attributes, name)
     if not WHOLE.fullmatch(text):
@@ -28,9 +28,9 @@ def whole(attributes: dict[str, str], name: str, reason: str) -> int:
     return int(text)
 
 
-def identity(attributes: dict[str, str], name: str) -> int:
+def id_attribute(attributes: dict[str, str], name: str) -> int:
     """Return the attribute as an id. Raises Lost if it is not one."""
-    number = whole(attributes, name, "bad_id")
+    number = number_attribute(attributes, name, "bad_id")
     if number <= 0:
         raise Lost("bad_id", f"{name} {number} is not positive")
     return number

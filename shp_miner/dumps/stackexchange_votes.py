@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from shp_miner.dumps.stackexchange_values import identity, text_of, time_us
+from shp_miner.dumps.stackexchange_values import id_attribute, text_of, time_us
 from shp_miner.tally import Lost
 
 #: Whole days after the day of writing after which a score is rebuilt. It is that of the midnight which ends the last of
@@ -54,7 +54,7 @@ class Votes:
         kind = _KINDS.get(text_of(attributes, "VoteTypeId"))
         if kind is None:
             return
-        post, moment_us = identity(attributes, "PostId"), time_us(text_of(attributes, "CreationDate"))
+        post, moment_us = id_attribute(attributes, "PostId"), time_us(text_of(attributes, "CreationDate"))
         if moment_us is None or moment_us < 0:
             raise Lost("bad_time", f"CreationDate {attributes['CreationDate']!r:.40} is not a time")
         if post >= _POST_MAX:

@@ -73,7 +73,7 @@ class _RefusedError(Exception):
     """The XML says something that a table of a dump never says."""
 
 
-def rows(
+def table_rows(
     source: DumpFile, wanted: Collection[str], tally: Tally, meter: Meter, uncounted: Collection[str] = ()
 ) -> Iterator[tuple[str, list[Row]]]:
     """Yield (table, some of its rows) for the `wanted` tables of `source`, in the file's order.

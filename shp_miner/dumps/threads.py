@@ -21,16 +21,16 @@ import pyarrow.parquet as pq
 from msgspec import UNSET, UnsetType
 
 from shp_miner.dumps import parquet
-from shp_miner.dumps.compressed import Advance, compression, head, ignore, lines
-from shp_miner.dumps.inputs import NotOurs, chosen, refuse_container, refuse_spread
+from shp_miner.dumps.compressed import Advance, compression_of, decompressed_head, decompressed_lines, ignore_progress
+from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container, refuse_spread
 from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST
-from shp_miner.platforms.records import alone, converted, epoch_us, integer, latest_allowed_us, unknown
+from shp_miner.platforms.records import converted_json, epoch_us, file_alone, integer, latest_allowed_us, unknown_time
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.tally import Damage, Lost, Tally
-from shp_miner.text.clean import sound, visible_chars
+from shp_miner.text.clean import sound_text, visible_chars
 
 SOURCE = "threads"
 _LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread per line, with its answers."
@@ -108,17 +108,17 @@ _ALSO_CALLED = {
 }
 
 
-def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore) -> Iterator[Chunk]:
+def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore_progress) -> Iterator[Chunk]:
     """Read files and folders of threads in the order given.
 
     Raises BadInput before anything is yielded if a path is missing, holds something else, or is a Parquet file with
     columns that are not in the layout; damage inside a file is noted in `tally`.
     """
-    kinds = chosen(paths, _kind, tally, holds="files of threads")
+    kinds = chosen_files(paths, _kind, tally, holds="files of threads")
     collector = _Collector(tally, latest_allowed_us(now))
     for path, kind in kinds:
         records = (parquet.records if kind == "parquet" else _jsonl_records)(path, tally, advance)
-        with alone(path, tally):
+        with file_alone(path, tally):
             for place, record in records:
                 collector.add(record, place)
                 if collector.full:
@@ -214,7 +214,7 @@ class _Collector:
         """The columns that posts and answers have in common; some of an answer's come from its post."""
         gone = item.author in _GONE_AUTHORS
         observed_us = post["observed_at"] if post else None
-        if not unknown(item.observed_at):
+        if not unknown_time(item.observed_at):
             observed_us = _time_us(item.observed_at, "observed_at", self.latest_us)
         return {
             "source": SOURCE,
@@ -240,7 +240,7 @@ class _Collector:
         repaired = False
         for name, value in row.items():
             if isinstance(value, str):
-                row[name], changed = sound(value)
+                row[name], changed = sound_text(value)
                 repaired = repaired or changed
         if repaired:
             self.tally.note(kind, "text_repaired")
@@ -255,7 +255,7 @@ def _convert(record: Any, kind: type[Any], keys: frozenset[str], required: froze
     if not isinstance(record, dict):
         raise Lost("not_an_object", "a JSON object was expected")
     try:
-        return converted(without_decimals(record), kind)
+        return converted_json(without_decimals(record), kind)
     except msgspec.ValidationError as error:
         # A null score is one that the forum hides; any other required key must hold something.
         present = [name for name, value in record.items() if value is not None or name not in required - {"score"}]
@@ -311,7 +311,7 @@ def _time_us(value: Any, name: str, latest_us: int) -> int:
 
 
 def _jsonl_records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
-    for offset, line in lines(path, tally, advance):
+    for offset, line in decompressed_lines(path, tally, advance):
         yield Damage(str(path), offset, ""), _decode(line.removeprefix(_UTF8_MARK) if offset == 0 else line)
 
 
@@ -332,10 +332,10 @@ def _decode(line: bytes) -> Any:
 
 def _kind(path: Path) -> str:
     """Either "parquet" or "jsonl", by the first bytes. Raises BadInput for any other kind of file."""
-    start = head(path, _SNIFFED)
+    start = decompressed_head(path, _SNIFFED)
     refuse_container(path, start, "threads")
     start = start.removeprefix(_UTF8_MARK).lstrip()
-    if start.startswith(b"PAR1") and compression(path) == "plain":
+    if start.startswith(b"PAR1") and compression_of(path) == "plain":
         _check_columns(path)
         return "parquet"
     if start.startswith(b"["):

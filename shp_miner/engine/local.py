@@ -138,9 +138,9 @@ def default_memory() -> int:
     return machine_memory() // 2
 
 
-def fitting_workers(wanted: int, memory: int, each: int) -> int:
-    """How many of the wanted workers fit into `memory` bytes if each takes `each`; at least one."""
-    return max(1, min(wanted, memory // max(each, 1)))
+def fitting_workers(wanted: int, memory: int, worker_bytes: int) -> int:
+    """How many of the wanted workers fit into `memory` bytes if each takes `worker_bytes`; at least one."""
+    return max(1, min(wanted, memory // max(worker_bytes, 1)))
 
 
 def machine_memory() -> int:

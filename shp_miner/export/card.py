@@ -12,7 +12,7 @@ import msgspec
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.shards import ALL, Shard
 from shp_miner.rules.hashing import SPLITS
-from shp_miner.rules.presets import Rule, summary
+from shp_miner.rules.presets import Rule, rule_summary
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
 
@@ -42,7 +42,9 @@ link the authors. The agreement under which its dump has been offered since 2024
 }
 
 
-def card(manifest: dict[str, Any], shards: Sequence[Shard], platforms: Sequence[str], licenses: Sequence[str]) -> str:
+def card_text(
+    manifest: dict[str, Any], shards: Sequence[Shard], platforms: Sequence[str], licenses: Sequence[str]
+) -> str:
     """Return the card's text. Its configurations list exactly the written files; an empty split is not listed."""
     rule = manifest["configuration"]["rule"]
     form = FORMATS[manifest["format"]]
@@ -50,7 +52,7 @@ def card(manifest: dict[str, Any], shards: Sequence[Shard], platforms: Sequence[
     parts = [
         _front_matter(shards, sum(manifest["rows"].values()), licenses),
         f"# Preferences mined from forums: rule `{rule['name']}`, format `{form.name}`",
-        f"For {form.purpose}. Rule: {summary(msgspec.convert(rule, Rule))}.",
+        f"For {form.purpose}. Rule: {rule_summary(msgspec.convert(rule, Rule))}.",
         _numbers(shards),
         "## What a label is worth\n\n" + "\n\n".join([*([_CONFOUNDED] if rule["confounded"] else []), _WORTH]),
         "## How it was made\n\n" + _making(manifest),
@@ -68,9 +70,9 @@ def _front_matter(shards: Sequence[Shard], rows: int, licenses: Sequence[str]) -
     for shard in shards:
         for name in (ALL, shard.config):
             configs.setdefault(name, {}).setdefault(shard.split, []).append(shard.path)
-    one = licenses[0].lower().replace(" ", "-") if len(licenses) == 1 else ""
+    license_name = licenses[0].lower().replace(" ", "-") if len(licenses) == 1 else ""
     content = "".join(shard.sha256 for shard in shards)
-    return front_matter(configs, ALL, rows, one if one.startswith("cc-") else "other", content)
+    return front_matter(configs, ALL, rows, license_name if license_name.startswith("cc-") else "other", content)
 
 
 def front_matter(

@@ -12,7 +12,7 @@ from shp_miner.errors import Error
 from shp_miner.export.columns import Repeated, from_arrow, value_type
 from shp_miner.export.formats import RESERVED_COLUMNS, SEPARATOR, Format
 from shp_miner.mining.mine import SAME_TEXT, Selection, Threads
-from shp_miner.rules.hashing import SPLITS, splits
+from shp_miner.rules.hashing import SPLITS, thread_splits
 from shp_miner.tally import Tally
 
 # The sides are fair coins: one export in 500 million is more standard deviations than this from one half.
@@ -60,7 +60,7 @@ def check_format(form: Format) -> None:
 
 def check_threads(threads: Threads, selection: Selection) -> None:
     """Raise CheckFailedError for a thread that is not in the split of its hash; so no thread is in two splits."""
-    number = splits(threads.posts["thread_hash"].to_numpy(), selection.validation, selection.test)
+    number = thread_splits(threads.posts["thread_hash"].to_numpy(), selection.validation, selection.test)
     if (pl.Series(SPLITS)[number] != threads.posts["split"]).any():
         raise CheckFailedError("A thread is in a split that is not its own.")
 
@@ -79,8 +79,8 @@ def check_table(form: Format, table: pa.Table) -> Balance:
             raise CheckFailedError(f"Format {form.name} has an empty {column}.")
     balance = Balance(table.num_rows)
     if form.answers:
-        one, two = (_texts(table, column).laid_out() for column in form.answers)
-        balance.same = int((one == two).sum())
+        left, right = (_texts(table, column).laid_out() for column in form.answers)
+        balance.same = int((left == right).sum())
     if form.balance:
         column, first = form.balance
         balance.first = int((from_arrow(table[column].combine_chunks()).laid_out() == first).sum())

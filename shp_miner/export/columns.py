@@ -71,7 +71,7 @@ def value_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def merged(tables: Sequence[pa.Table]) -> pa.Table:
+def merged_table(tables: Sequence[pa.Table]) -> pa.Table:
     """Return the rows of some tables of `to_arrow`'s columns as one table, in one chunk.
 
     A dictionary has exactly the values that occur, once each, in their order of occurrence. So it depends on the rows

@@ -13,26 +13,26 @@ from msgspec import UNSET, Struct, field
 
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.export.card import card
+from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
-from shp_miner.export.manifest import SourceCount, manifest, to_json
+from shp_miner.export.manifest import SourceCount, manifest_data, to_json
 from shp_miner.export.owned import MANIFEST, README
-from shp_miner.export.pieces import shares
-from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing, published
-from shp_miner.export.registered import KnownExport, registration
+from shp_miner.export.pieces import piece_groups
+from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing_export, published_folder
+from shp_miner.export.registered import KnownExport, export_registration
 from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
-from shp_miner.mining.calibrate import calibrated
+from shp_miner.mining.calibrate import calibrate_ranges
 from shp_miner.mining.mine import Selection
-from shp_miner.platforms.communities import meant, nowhere
+from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.platforms.sites import site_of
 from shp_miner.rules.calibrated import Calibration
-from shp_miner.rules.presets import Rule, named, preset
+from shp_miner.rules.presets import Rule, named_rule, preset
 from shp_miner.store import Snapshot, Store
-from shp_miner.store.lock import only_one, shared
+from shp_miner.store.lock import only_one, shared_lock
 from shp_miner.tally import Tally
 
 Path_ = str | os.PathLike[str]
@@ -108,11 +108,11 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             f"The shares of validation ({validation:g}) and test ({test:g}) leave nothing for train, or are negative.",
             "Give shares of 0 or more with a sum below 1.",
         )
-    chosen_rule = preset(rule) if isinstance(rule, str) else named(rule)
+    chosen_rule = preset(rule) if isinstance(rule, str) else named_rule(rule)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     # Forgetting waits until the export is complete, and finds the files of a killed export.
-    with shared(store.path, "writing an export"):
+    with shared_lock(store.path, "writing an export"):
         snapshot = store.snapshot(as_of)
         names, missing = _asked_for(communities, snapshot)
         selection = Selection(
@@ -134,8 +134,8 @@ def _asked_for(asked: Collection[str], snapshot: Snapshot) -> tuple[tuple[str, .
     if not asked:
         return (), ""
     there = snapshot.communities()
-    found, missing = meant(asked, there)
-    none = nowhere(missing, there, "The store has") if missing else None
+    found, missing = meant_communities(asked, there)
+    none = no_such_community(missing, there, "The store has") if missing else None
     if none is not None and not found:
         raise none
     # Missing communities stay in the selection, which is used again when the store has more.
@@ -150,7 +150,7 @@ def make_export_again(
     It stays registered; the hashes of its new manifests are added to its entry.
     """
     power = _Power(cores(), default_memory(), None)
-    with shared(store.path, "writing an export"):
+    with shared_lock(store.path, "writing an export"):
         _appearing(store, store.snapshot(), out, formats, selection, power, known=known)
 
 
@@ -180,10 +180,10 @@ def _appearing(
     check_place(out)
     check_path(out)
     with (
-        placing(out),
+        placing_export(out),
         only_one(lock_of(out), f"The export {out} is being written", "writing it"),
-        registration(store, out, known) as entry,
-        published(out) as folder,
+        export_registration(store, out, known) as entry,
+        published_folder(out) as folder,
     ):
         entry.begin(rows_to)
         work = folder / PIECES
@@ -203,7 +203,7 @@ def _written(
     """Mine the ranges, write all formats to `folder` (which becomes `out`), and return the counts."""
     first = mining[0]
     steps.more(2 * len(mining))
-    calibration = calibrated(mining, workers=fitting, advance=steps)
+    calibration = calibrate_ranges(mining, workers=fitting, advance=steps)
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
     if not mined.pairs:
@@ -212,7 +212,7 @@ def _written(
     writing = [
         WriteJob(name, targets[name], first.work, len(mining), groups, first.selection)
         for name in formats
-        for groups in shares(first.work, len(mining), _GROUP_BYTES)
+        for groups in piece_groups(first.work, len(mining), _GROUP_BYTES)
     ]
     steps.more(len(writing))
     written = run_threads(write_groups, writing, workers=fitting, advance=steps)
@@ -228,10 +228,10 @@ def _written(
 def _fitting(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
     """Return how many of the `workers` threads fit into `memory` bytes, and how many rows each may mine at a time."""
     rows, size = (sum(count(name) for name in ("posts", "answers")) for count in (snapshot.rows, snapshot.size_bytes))
-    each = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
+    row_bytes = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
     left = memory - _BASE_BYTES
-    fitting = fitting_workers(workers, left, _LEAST_ROWS * each)
-    fitting_rows = max(min(left // fitting, _RANGE_BYTES) // each, _LEAST_ROWS)
+    fitting = fitting_workers(workers, left, _LEAST_ROWS * row_bytes)
+    fitting_rows = max(min(left // fitting, _RANGE_BYTES) // row_bytes, _LEAST_ROWS)
     return fitting, min(fitting_rows, ROWS_PER_RANGE)
 
 
@@ -253,13 +253,13 @@ class _Steps:
 def _sum(results: Any) -> RangeResult:
     """Return the sums over all ranges; they do not depend on the order or number of ranges."""
     out = RangeResult(Tally(), 0, None, {}, {}, set(), set())
-    for one in results:
-        out.tally.merge(one.tally)
-        out.digest = (out.digest + one.digest) % (1 << 64)
-        out.newest_us = max((t for t in (out.newest_us, one.newest_us) if t is not None), default=None)
-        out.platforms |= one.platforms
-        out.licenses |= one.licenses
-        for mine, theirs in ((out.posts, one.posts), (out.pairs, one.pairs)):
+    for result in results:
+        out.tally.merge(result.tally)
+        out.digest = (out.digest + result.digest) % (1 << 64)
+        out.newest_us = max((t for t in (out.newest_us, result.newest_us) if t is not None), default=None)
+        out.platforms |= result.platforms
+        out.licenses |= result.licenses
+        for mine, theirs in ((out.posts, result.posts), (out.pairs, result.pairs)):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
     return out
@@ -281,10 +281,10 @@ def _finish(
         balance.add(part.balance)
     balance.check(FORMATS[name], mined.tally)
     # Communities without a pair are left out: their names may be people's own, and no file of the export has them.
-    fits = [one for one in calibration.fits.to_dicts() if one["community"] in mined.pairs]
+    fits = [fit for fit in calibration.fits.to_dicts() if fit["community"] in mined.pairs]
     source = SourceCount(mined.digest, mined.newest_us, fits)
-    data = manifest(FORMATS[name], selection, mined.tally, source, shards)
-    text = card(data, shards, sorted(mined.platforms), sorted(mined.licenses))
+    data = manifest_data(FORMATS[name], selection, mined.tally, source, shards)
+    text = card_text(data, shards, sorted(mined.platforms), sorted(mined.licenses))
     (folder / README).write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
     check_loads(folder, rows_of(shards))

@@ -11,8 +11,8 @@ import pyarrow as pa
 from shp_miner.export.columns import Columns, Repeated, all_to_arrow
 from shp_miner.mining.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
-from shp_miner.rules.pairs import between
-from shp_miner.text.shp import flatten
+from shp_miner.rules.pairs import pair_differences
+from shp_miner.text.shp import flatten_texts
 
 #: The text between title and body, and the end of a prompt of plain text: trainers put nothing between prompt and
 #: answer. One line break after a visible character is a token of its own in GPT-2's and Llama's vocabularies, so the
@@ -73,14 +73,14 @@ def _questions(posts: pl.DataFrame, ending: str = "") -> pl.Series:
 def _sides(threads: Threads) -> tuple[pl.Series, pl.Series]:
     """Return the rows of the first and the second answer of every pair."""
     first = pl.when("winner_first")
-    one, two = first.then("winner").otherwise("loser"), first.then("loser").otherwise("winner")
-    sides = threads.pairs.select(first=one, second=two)
+    first_row, second_row = first.then("winner").otherwise("loser"), first.then("loser").otherwise("winner")
+    sides = threads.pairs.select(first=first_row, second=second_row)
     return sides["first"], sides["second"]
 
 
 def _between(threads: Threads) -> dict[str, pl.Series]:
     answers = threads.answers.select("score", "created_at")
-    return between(answers[threads.pairs["winner"]], answers[threads.pairs["loser"]])
+    return pair_differences(answers[threads.pairs["winner"]], answers[threads.pairs["loser"]])
 
 
 def _differing(threads: Threads) -> tuple[pl.DataFrame, pl.Series]:
@@ -154,11 +154,11 @@ def _shp(threads: Threads, _rule_name: str) -> Columns:
         "post_id": posts["post_id"].gather(post),
         "domain": (posts["community"] + "_" + posts["split"]).gather(post),
         "upvote_ratio": posts["upvote_ratio"].gather(post),
-        "history": Repeated(flatten(history), post),
+        "history": Repeated(flatten_texts(history), post),
         "labels": threads.pairs["winner_first"].cast(pl.Int64),
         **_between(threads),
     }
-    texts = flatten(answers["text"])
+    texts = flatten_texts(answers["text"])
     for side, rows in (("A", first), ("B", second)):
         columns[f"c_root_id_{side}"] = answers["answer_id"].gather(rows)
         columns[f"created_at_utc_{side}"] = answers["created_at"].dt.epoch("s").gather(rows)

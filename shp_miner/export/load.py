@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.owned import MANIFEST, formats_in, is_inside
-from shp_miner.platforms.communities import meant
+from shp_miner.platforms.communities import meant_communities
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -55,7 +55,7 @@ def _communities(asked: str | None, files: list[dict[str, Any]]) -> set[str] | N
     if asked in (None, "all"):
         return None
     exactly = {file["community"] for file in files if asked in (file["community"], file.get("config"))}
-    return exactly or set(meant([asked], {file["community"] for file in files})[0])
+    return exactly or set(meant_communities([asked], {file["community"] for file in files})[0])
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class SourceCount(Struct, frozen=True):
     fits: list[dict[str, Any]]
 
 
-def manifest(
+def manifest_data(
     form: Format, selection: Selection, tally: Tally, source: SourceCount, shards: Sequence[Shard]
 ) -> dict[str, Any]:
     """Return the manifest of one format as plain data."""

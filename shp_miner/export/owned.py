@@ -43,7 +43,7 @@ def is_export(folder: Path) -> bool:
     return bool(found) and {path.name for path in folder.iterdir()} == set(found)
 
 
-def fingerprint(formats: Mapping[str, Path]) -> str:
+def export_fingerprint(formats: Mapping[str, Path]) -> str:
     """Return a hash of an export (its formats from `formats_in`); it changes when the export does.
 
     The manifests have a hash of every file, so only they are read.
@@ -65,7 +65,7 @@ def is_inside(name: str) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def owners(out: Path, formats: Iterable[str] = ()) -> list[Path]:
+def replaced_folders(out: Path, formats: Iterable[str] = ()) -> list[Path]:
     """Return the folders with our manifests that an export of `formats` to `out` replaces."""
     found = [*formats_in(out).values(), *(out / name for name in formats if _format_of(out / name) == name)]
     return [folder for folder in dict.fromkeys(found) if folder == out or not folder.is_symlink()]

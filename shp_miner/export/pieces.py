@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.mining.mine import Threads, bounds
+from shp_miner.mining.mine import Threads, part_bounds
 from shp_miner.store.replacing import replace_file
 
 _POST_COLUMNS = (
@@ -44,11 +44,11 @@ def write_piece(folder: Path, number: int, threads: Threads) -> None:
         frame.write_ipc(path, compat_level=pl.CompatLevel.oldest())
         size += path.stat().st_size
     share = pl.col("pairs").diff().fill_null(pl.col("pairs")) / len(threads.pairs)
-    index = bounds(threads).with_columns(bytes=(share * size).cast(pl.Int64) + 1)
+    index = part_bounds(threads).with_columns(bytes=(share * size).cast(pl.Int64) + 1)
     replace_file(_path(folder, number, _INDEX), index.write_ipc, durable=False)
 
 
-def shares(folder: Path, count: int, size: int) -> list[list[Group]]:
+def piece_groups(folder: Path, count: int, size: int) -> list[list[Group]]:
     """Return every (community, split) of the pieces of `count` ranges, in sorted lists of about `size` bytes at most.
 
     The largest list comes first, so that the last tasks are small and workers finish at about the same time.

@@ -17,20 +17,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shp_miner.errors import UsageError, refused
+from shp_miner.errors import UsageError, refused_by_os
 from shp_miner.export.owned import (
     MANIFEST,
     README,
     formats_in,
     is_export,
     owned_files,
-    owners,
     remove_export,
     remove_several,
+    replaced_folders,
     require_no_link,
     several_in,
 )
-from shp_miner.store.replacing import is_writable, replace_file, sync
+from shp_miner.store.replacing import is_writable, replace_file, sync_to_disk
 
 #: The folder of the pieces in an export that is being built; it is deleted last.
 PIECES = ".pieces"
@@ -48,7 +48,7 @@ _OF_THE_SYSTEM = {"lost+found"}
 
 
 @contextmanager
-def published(out: Path) -> Iterator[Path]:
+def published_folder(out: Path) -> Iterator[Path]:
     """Yield an empty folder; when the block ends without error, its files replace an earlier export in `out`.
 
     Files that the earlier export's manifests do not name stay; replacing one raises UsageError. On an exception the new
@@ -56,7 +56,7 @@ def published(out: Path) -> Iterator[Path]:
     """
     check_place(out)
     shown, out = out, place_of(out)
-    with placing(shown):
+    with placing_export(shown):
         out.parent.mkdir(parents=True, exist_ok=True)
         clear_leftovers(out)
         if out.exists():
@@ -71,22 +71,22 @@ def published(out: Path) -> Iterator[Path]:
             if new.parent == out:
                 _require_free(new, out)  # before it counts as complete: an export that cannot appear changes nothing
                 new.rename(out / (_INSIDE + _WHOLE))
-                sync(out)
+                sync_to_disk(out)
                 _complete(out)
             else:
                 new.rename(out)
-                sync(out.parent)
+                sync_to_disk(out.parent)
         finally:
             _discard(new)
 
 
 @contextmanager
-def placing(out: Path) -> Iterator[None]:
+def placing_export(out: Path) -> Iterator[None]:
     """Turn errors of the operating system into Errors while an export is written to `out`."""
     try:
         yield
     except OSError as error:
-        raise refused(error, f"writing the export {out}") or error from error
+        raise refused_by_os(error, f"writing the export {out}") or error from error
 
 
 def place_of(out: Path) -> Path:
@@ -143,7 +143,7 @@ def lock_of(out: Path) -> Path:
 # -- what a killed export left ----------------------------------------------------------------------------------------
 
 
-def leftovers(out: Path) -> list[Path]:
+def export_leftovers(out: Path) -> list[Path]:
     """Return the leftovers of a killed export, beside its folder and in it."""
     if not is_place(out):
         return []
@@ -158,7 +158,7 @@ def clear_leftovers(out: Path) -> None:
         return
     out = place_of(out)
     new, old = _beside(out)
-    if old in leftovers(out):
+    if old in export_leftovers(out):
         if out.exists():
             _give_back(old, out)
         else:
@@ -215,7 +215,7 @@ def _require_own(out: Path, shown: Path) -> None:
     if out.is_dir():
         if is_export(out):
             return
-        own = {path.name for path in leftovers(out)} | {lock_of(out).name}
+        own = {path.name for path in export_leftovers(out)} | {lock_of(out).name}
         others = sorted({path.name for path in out.iterdir()} - own - _OF_THE_SYSTEM)
         if not others:
             return
@@ -227,7 +227,7 @@ def _require_own(out: Path, shown: Path) -> None:
 
 def _require_free(new: Path, out: Path) -> None:
     """Raise UsageError if the new export would replace a file that is not the earlier export's."""
-    replaced = owners(out, formats_in(new))
+    replaced = replaced_folders(out, formats_in(new))
     own = {path for folder in replaced for path in owned_files(folder)}
     if several_in(out):
         own |= {out / README, out / MANIFEST}
@@ -259,12 +259,12 @@ def _complete(out: Path) -> None:
     whole, moving = out / (_INSIDE + _WHOLE), out / (_INSIDE + _MOVING)
     if not whole.is_symlink() and formats_in(whole):
         _require_free(whole, out)
-        replaced = owners(out, formats_in(whole))
+        replaced = replaced_folders(out, formats_in(whole))
         remove_export({str(folder): folder for folder in replaced})
         remove_several(out)
         _sync_folders(out, replaced)
         whole.rename(moving)
-        sync(out)
+        sync_to_disk(out)
     if not _is_ours(moving):
         return
     files = sorted(_files(moving), key=lambda path: _turn(path, moving))
@@ -306,7 +306,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _sync_folders(out: Path, folders: list[Path]) -> None:
-    sync(*(folder for folder in sorted({out, *folders}) if folder.is_dir()))
+    sync_to_disk(*(folder for folder in sorted({out, *folders}) if folder.is_dir()))
 
 
 def _sync_tree(folder: Path) -> None:
@@ -315,7 +315,7 @@ def _sync_tree(folder: Path) -> None:
     def sync_all(found: tuple[str, list[str], list[str]]) -> None:
         parent, _, names = found
         for name in (*names, ""):
-            sync(Path(parent, name))
+            sync_to_disk(Path(parent, name))
 
     with ThreadPoolExecutor(_SYNCS) as pool:
         list(pool.map(sync_all, os.walk(folder)))

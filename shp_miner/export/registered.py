@@ -19,7 +19,7 @@ import msgspec
 
 from shp_miner.errors import BadInput
 from shp_miner.export.owned import formats_in, manifest_hashes, several_in
-from shp_miner.export.publish import leftovers, lock_of, place_of
+from shp_miner.export.publish import export_leftovers, lock_of, place_of
 from shp_miner.store.files import replace_file
 from shp_miner.store.identity import EXPORTS, is_copy, may_be_copy_of, settle_identity
 from shp_miner.store.lake import TABLES, Store
@@ -96,7 +96,7 @@ class KnownExport(msgspec.Struct):
     def why_away(self) -> str:
         """Return why the leftovers of a killed export cannot be seen (its disk is away); "" if they can."""
         place = Path(self.path)
-        if self.stage != "removing" and (leftovers(place) or lock_of(place).exists() or self.is_there()):
+        if self.stage != "removing" and (export_leftovers(place) or lock_of(place).exists() or self.is_there()):
             return ""
         try:
             is_empty = not any(place.parent.iterdir())
@@ -108,7 +108,7 @@ class KnownExport(msgspec.Struct):
 
     def add_made(self, hashes: set[str]) -> None:
         """Add manifest hashes, the newest last."""
-        self.made = [*(one for one in self.made if one not in hashes), *sorted(hashes)][-_MANIFESTS:]
+        self.made = [*(digest for digest in self.made if digest not in hashes), *sorted(hashes)][-_MANIFESTS:]
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -140,7 +140,7 @@ HINTS: dict[Kept, str] = {
 DAMAGED = "This file of the list of exports is damaged: its export is not known."
 
 
-def waiting(store: Store) -> list[Waiting]:
+def waiting_copies(store: Store) -> list[Waiting]:
     """Return the copies that a forget request waits for, by path, and damaged files of the list."""
     exports, damaged = all_exports(store)
     found = []
@@ -153,13 +153,13 @@ def waiting(store: Store) -> list[Waiting]:
     for file in damaged:
         with suppress(FileNotFoundError):
             found.append(Waiting(str(file), file.stat().st_mtime, DAMAGED, HINTS["damaged"]))
-    return sorted(found, key=lambda one: (one.path, one.since))
+    return sorted(found, key=lambda copy: (copy.path, copy.since))
 
 
 def is_back(store: Store) -> bool:
     """Return whether the folder of a copy that a forget request waits for exists, so that it can be tried again."""
-    known = [(one, path) for one in all_exports(store)[0] for path in one.owes]
-    return any(Path(path).exists() or one.is_back(path) for one, path in known)
+    known = [(export, path) for export in all_exports(store)[0] for path in export.owes]
+    return any(Path(path).exists() or export.is_back(path) for export, path in known)
 
 
 # -- while an export is written ---------------------------------------------------------------------------------------
@@ -223,9 +223,9 @@ class Registration:
         if self._known is None or self._again:
             return
         with suppress(OSError):
-            if self._known.stage == "publishing" and not (self._known.is_there() or leftovers(self._out)):
+            if self._known.stage == "publishing" and not (self._known.is_there() or export_leftovers(self._out)):
                 self._known.stage = "begun"
-        if self._known.stage != "begun" or leftovers(self._out):
+        if self._known.stage != "begun" or export_leftovers(self._out):
             return
         for folder in self._dropped:
             with suppress(OSError):
@@ -238,7 +238,7 @@ class Registration:
 
 
 @contextmanager
-def registration(store: Store, out: Path, known: KnownExport | None = None) -> Iterator[Registration]:
+def export_registration(store: Store, out: Path, known: KnownExport | None = None) -> Iterator[Registration]:
     """Register an export while it is written; `known` is the entry of an export that is written again."""
     entry = Registration(store, out, known)
     try:
@@ -285,13 +285,13 @@ def _to_replace(store: Store, path: str) -> KnownExport:
     """
     _read(_place(store, KnownExport(path)))  # raises if damaged, before anything is written
     # Earlier versions noted paths through links.
-    known = [one for one in all_exports(store)[0] if path in (one.path, str(place_of(Path(one.path))))]
-    for one in known:
-        if one.is_there():
-            return one
-    for one in known:
-        if one.stage == "gone" or (one.stage in ("begun", "publishing") and leftovers(Path(path))):
-            return one
+    known = [export for export in all_exports(store)[0] if path in (export.path, str(place_of(Path(export.path))))]
+    for export in known:
+        if export.is_there():
+            return export
+    for export in known:
+        if export.stage == "gone" or (export.stage in ("begun", "publishing") and export_leftovers(Path(path))):
+            return export
     return KnownExport(path, stage="begun", key=uuid4().hex if known else "")
 
 
@@ -314,7 +314,7 @@ def adopt_export(store: Store, folder: Path) -> None:
 def is_known(store: Store, out: Path) -> bool:
     """Return whether the folder `out` has a registered export, which `forget` reaches."""
     path = str(place_of(out))
-    return any(one.path == path and one.is_there() for one in all_exports(store)[0])
+    return any(export.path == path and export.is_there() for export in all_exports(store)[0])
 
 
 def known_exports(store: Store) -> list[KnownExport]:

@@ -13,7 +13,7 @@ import xxhash
 from msgspec import Struct
 
 from shp_miner.export.check import CheckFailedError
-from shp_miner.export.columns import merged
+from shp_miner.export.columns import merged_table
 from shp_miner.export.formats import Format
 
 #: Rows of a row group, which streaming readers keep in memory (about 30 MB of text), and of a file.
@@ -151,11 +151,11 @@ def _groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
     for table in tables:
         start = 0
         while table.num_rows - start >= missing:
-            yield merged([*held, table.slice(start, missing)])
+            yield merged_table([*held, table.slice(start, missing)])
             start += missing
             held, missing = [], rows
         if start < table.num_rows:
             held.append(table.slice(start))
             missing -= held[-1].num_rows
     if held:
-        yield merged(held)
+        yield merged_table(held)

@@ -16,9 +16,8 @@ from shp_miner.export.check import Balance, check_format, check_table, check_thr
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.pieces import Group, read_pieces, write_piece
 from shp_miner.export.shards import Shard, write_shards
-from shp_miner.mining.calibrate import MeasureJob
-from shp_miner.mining.calibrate import load as load_calibration
-from shp_miner.mining.mine import Mined, Selection, Threads, bounds, joined, mine
+from shp_miner.mining.calibrate import MeasureJob, load_calibration
+from shp_miner.mining.mine import Mined, Selection, Threads, joined_threads, mine_threads, part_bounds
 from shp_miner.store import Store
 from shp_miner.tally import Tally
 
@@ -47,7 +46,7 @@ class RangeResult(Struct):
 def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     """Mine one range, write its piece, and return the counts."""
     snapshot, keep_dropped = Store(job.store).snapshot(job.version), job.dropped is not None
-    mined = mine(snapshot, job.part, job.selection, load_calibration(job.work), keep_dropped=keep_dropped)
+    mined = mine_threads(snapshot, job.part, job.selection, load_calibration(job.work), keep_dropped=keep_dropped)
     write_piece(job.work, job.number, mined.threads)
     if job.dropped is not None:
         _write_dropped(job.dropped, job.number, mined)
@@ -116,9 +115,9 @@ def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[Gro
     if len(job.groups) == 1:
         yield job.groups[0], (formatted(threads)[0] for threads in pieces)
         return
-    together = joined(list(pieces))
+    together = joined_threads(list(pieces))
     table, post_row = formatted(together)
-    groups = bounds(together)
+    groups = part_bounds(together)
     stops = np.searchsorted(post_row.to_numpy(), groups["posts"].to_numpy())
     starts = (0, *stops[:-1])
     for community, split, start, stop in zip(groups["community"], groups["split"], starts, stops, strict=True):

@@ -13,7 +13,7 @@ from shp_miner.errors import BadInput, UsageError
 from shp_miner.platforms.people import Page, person_page
 from shp_miner.platforms.sites import site_of
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import LINE, ForgottenItem, Line, item_line, line
+from shp_miner.store.forgotten_list import LINE, ForgottenItem, Line, item_line, list_line
 
 #: Prefixes of names on platforms.
 _PREFIXES = ("u/", "/u/", "user/", "/user/")
@@ -38,10 +38,10 @@ class Asked(msgspec.Struct, frozen=True):
         """Return its lines for the list `known`, whose salt is used to hash names."""
         if self.item is not None:
             return [item_line(self.item)]
-        return [line(kind, site=site, digest=known.digest(kind, value)) for kind, site, value in self.told]
+        return [list_line(kind, site=site, digest=known.digest(kind, value)) for kind, site, value in self.told]
 
 
-def author(text: str) -> Asked:
+def author_request(text: str) -> Asked:
     """Return the request for a person: "name" on any site, "name@site", or the address of their page.
 
     Names may be written as platforms show them: u/name, /u/name, /user/name/, @name. Raises UsageError for "".
@@ -64,7 +64,7 @@ def author(text: str) -> Asked:
     return Asked(told=tuple(sorted(told, key=str)))
 
 
-def item(text: str) -> Asked:
+def item_request(text: str) -> Asked:
     """Return the request for an item: "site/post_id", "site/post_id/answer_id", or its address. Raises UsageError."""
     text = text.strip()
     if "://" in text:
@@ -100,13 +100,13 @@ def from_file(path: Path) -> list[Asked]:
 def _either(text: str) -> Asked:
     kind, _, rest = text.partition(":")
     if kind in ("author", "id") and rest.strip():
-        return author(rest) if kind == "author" else item(rest)
+        return author_request(rest) if kind == "author" else item_request(rest)
     if "://" in text:
         page = person_page(text)
         theirs = _of_page(page, text) if page else (("author_url", None, text),)
         return Asked(told=(*theirs, ("page", None, text)))
     is_author = "/" not in text or text.startswith(_PREFIXES)
-    return author(text) if is_author else item(text)
+    return author_request(text) if is_author else item_request(text)
 
 
 def _of_page(page: Page, text: str) -> tuple[tuple[str, str | None, str], ...]:
@@ -117,4 +117,4 @@ def _of_page(page: Page, text: str) -> tuple[tuple[str, str | None, str], ...]:
 
 def as_lines(asked: Iterable[Asked], known: Forgotten) -> pl.DataFrame:
     """Return the lines of all requests, for the list `known`."""
-    return pl.DataFrame([one for each in asked for one in each.lines(known)], schema=LINE).unique()
+    return pl.DataFrame([line for request in asked for line in request.lines(known)], schema=LINE).unique()

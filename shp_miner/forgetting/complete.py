@@ -22,10 +22,10 @@ def complete_pending(store: Path) -> Error | None:
         return None
     from shp_miner.forgetting.forget import purge  # noqa: PLC0415  (tables take a second to import)
     from shp_miner.store import Store  # noqa: PLC0415
-    from shp_miner.store.lock import exclusive  # noqa: PLC0415
+    from shp_miner.store.lock import exclusive_lock  # noqa: PLC0415
 
     try:
-        with exclusive(store, "completing the unfinished work of an earlier run", wait_s=_PATIENCE_S):
+        with exclusive_lock(store, "completing the unfinished work of an earlier run", wait_s=_PATIENCE_S):
             purge(store)
             Store(store).complete_vacuum()
     except TryLater:

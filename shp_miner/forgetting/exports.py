@@ -19,23 +19,23 @@ from shp_miner.export.formats import FORMATS
 from shp_miner.export.load import read_manifest
 from shp_miner.export.owned import (
     MANIFEST,
-    fingerprint,
+    export_fingerprint,
     formats_in,
     is_export,
     manifest_hashes,
     remove_export,
     several_in,
 )
-from shp_miner.export.publish import clear_leftovers, is_place, leftovers
+from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place
 from shp_miner.export.registered import BETWEEN, HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.export.several import refresh_several
 from shp_miner.export.tasks import is_of_dropped_rows
 from shp_miner.mining.mine import Selection
-from shp_miner.rules.presets import named
+from shp_miner.rules.presets import named_rule
 from shp_miner.store import Store
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.lake import TABLES
-from shp_miner.store.replacing import replace_file, temporaries
+from shp_miner.store.replacing import replace_file, temporary_files
 
 #: Exports with one of these outcomes are finished; exports with one of `Kept` are waited for.
 Outcome = Literal["rewritten", "removed", "nothing in it", "dropped", "another store's"] | Kept
@@ -78,7 +78,7 @@ def reach_export(
     looked = [_tried(known.path, partial(_reached, store, known, wanted, whole, dry_run=dry_run))]
     for path in known.dropped:
         looked.append(_tried(path, partial(_dropped_reached, Path(path), whole, dry_run=dry_run)))
-    done = [one for one in looked if one is not None]
+    done = [outcome for outcome in looked if outcome is not None]
     if not dry_run:
         _note(store, known, done, anything=not whole.lines.is_empty())
     return done
@@ -105,12 +105,12 @@ def _sentence(error: Exception) -> str:
 def _note(store: Store, known: KnownExport, done: list[ExportDone], *, anything: bool) -> None:
     """Note in the store which paths of an export are waited for."""
     owes: dict[str, Owed] = {}
-    for one in done:
-        if one.open and anything:
-            since = known.owes[one.path].since if one.path in known.owes else time.time()
-            owes[one.path] = Owed(since, cast("Kept", one.outcome), one.why)
+    for outcome in done:
+        if outcome.open and anything:
+            since = known.owes[outcome.path].since if outcome.path in known.owes else time.time()
+            owes[outcome.path] = Owed(since, cast("Kept", outcome.outcome), outcome.why)
     known.owes = owes
-    if known.stage in ("begun", "gone") and not known.dropped and not any(one.open for one in done):
+    if known.stage in ("begun", "gone") and not known.dropped and not any(outcome.open for outcome in done):
         drop_export(store, known)
     else:
         write_export(store, known)
@@ -131,7 +131,9 @@ def _reached(
         return ExportDone(known.path, "removed")
     if known.stage != "removing" and (kept := _missing(known, folder, formats)) is not None:
         return kept
-    is_as_it_was = known.clean == fingerprint(formats) and known.stage == "written" and known.path not in known.owes
+    is_as_it_was = (
+        known.clean == export_fingerprint(formats) and known.stage == "written" and known.path not in known.owes
+    )
     against = wanted if is_as_it_was else whole
     done = ExportDone(known.path, "nothing in it")
     if _may_hold(formats, against, lambda: _communities(store, against)):
@@ -140,7 +142,7 @@ def _reached(
         known.stage, known.clean, known.made = "gone", "", []
     elif not dry_run:
         left = formats_in(folder)
-        known.stage, known.clean = "written", fingerprint(left)
+        known.stage, known.clean = "written", export_fingerprint(left)
         known.add_made(manifest_hashes(left))
     return done
 
@@ -156,12 +158,12 @@ def _settled_past(known: KnownExport, folder: Path, *, dry_run: bool) -> ExportD
     if known.stage in BETWEEN and (why := known.why_away()):
         return not_reached(folder, "away", why)
     if known.stage == "publishing":
-        is_beside = any(path.name.endswith(".new") for path in leftovers(folder))
+        is_beside = any(path.name.endswith(".new") for path in export_leftovers(folder))
         known.stage = "begun" if is_beside else "written"
     if not dry_run:
         for place in (folder, *(folder / name for name in FORMATS)):
             clear_leftovers(place)
-            if left := leftovers(place):
+            if left := export_leftovers(place):
                 return not_reached(folder, "failed", f"{left[0]} of a killed export cannot be deleted.")
         known.stage = "gone" if known.stage == "begun" else known.stage
     return None
@@ -216,7 +218,7 @@ def _dropped_reached(folder: Path, whole: Forgotten, *, dry_run: bool) -> Export
     rows = 0
     for name in TABLES:
         if not dry_run:
-            for left in temporaries(folder / name):
+            for left in temporary_files(folder / name):
                 left.unlink(missing_ok=True)  # of a run that was killed
         for path in sorted(path for path in (folder / name).glob("*.parquet") if is_of_dropped_rows(path.name)):
             try:
@@ -300,7 +302,7 @@ def _made_again(store: Store, known: KnownExport, formats: Mapping[str, Path], w
     folder = Path(known.path)
     settings = {name: read_manifest(place)["configuration"] for name, place in formats.items()}
     first = next(iter(settings.values()))
-    if is_export(folder) and all(one == first for one in settings.values()):
+    if is_export(folder) and all(setting == first for setting in settings.values()):
         parts = [(folder, dict(formats), first)]
     else:  # exports that were made one by one, or have something else beside them
         parts = [(place, {name: place}, settings[name]) for name, place in formats.items()]
@@ -341,7 +343,7 @@ def _selection(settings: Any, whole: Forgotten) -> Selection:
     kept = tuple((site, left) for site, names, left in places if left or not names)
     if (selection.communities and not communities) or (places and not kept):
         raise NoPairs("It contained only a forgotten person's own community.", "")
-    changes = {"communities": communities, "places": kept or msgspec.UNSET, "rule": named(selection.rule)}
+    changes = {"communities": communities, "places": kept or msgspec.UNSET, "rule": named_rule(selection.rule)}
     return msgspec.structs.replace(selection, **changes)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.errors import BadInput, UsageError, nearest
+from shp_miner.errors import BadInput, UsageError, nearest_name
 from shp_miner.export.owned import formats_in
 from shp_miner.export.publish import check_place, place_of
 from shp_miner.export.registered import (
@@ -24,22 +24,22 @@ from shp_miner.export.registered import (
     drop_export,
     is_back,
     read_again,
-    waiting,
+    waiting_copies,
     write_export,
 )
-from shp_miner.forgetting.asked import Asked, as_lines, author, from_file, item
+from shp_miner.forgetting.asked import Asked, as_lines, author_request, from_file, item_request
 from shp_miner.forgetting.exports import ExportDone, not_reached, reach_export
 from shp_miner.forgetting.told_gone import look_for_deletions
 from shp_miner.mining.calibrate import drop_fits
 from shp_miner.platforms.people import FORMS
 from shp_miner.store import Store
-from shp_miner.store.forget import Purged, clean, look_for_people, purge_table
+from shp_miner.store.forget import Purged, delete_earlier_versions, look_for_people, purge_table
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import add, has_pending, make_salt, settle
+from shp_miner.store.forgotten_list import add_lines, has_pending, make_salt, settle_list
 from shp_miner.store.found import ASIDE
 from shp_miner.store.identity import settle_identity, take_theirs
 from shp_miner.store.lake import TABLES
-from shp_miner.store.lock import exclusive
+from shp_miner.store.lock import exclusive_lock
 
 Path_ = str | os.PathLike[str]
 
@@ -90,10 +90,14 @@ def forget(
     TryLater while somebody uses the store, and UsageError for requests that are not valid.
     """
     store = _existing(store)
-    asked = [*map(author, authors), *map(item, ids), *(from_file(Path(file)) if file is not None else [])]
+    asked = [
+        *map(author_request, authors),
+        *map(item_request, ids),
+        *(from_file(Path(file)) if file is not None else []),
+    ]
     more = [_export(Path(folder)) for folder in exports]
     dropping = [_registered(store, Path(folder)) for folder in drop_exports]
-    if not (asked or more or dropping or has_pending(store.path) or waiting(store)):
+    if not (asked or more or dropping or has_pending(store.path) or waiting_copies(store)):
         raise UsageError("The request names no author and no item.", "Name them with --author, --id or --file.")
     _check_registered(store, dropping)
     if dry_run:
@@ -102,7 +106,7 @@ def forget(
         wanted = known.extended(as_lines(asked, known))
         found = [KnownExport(str(folder)) for folder in more]
         return _purge(store, wanted, asked, found, dropping=dropping, dry_run=True)
-    with exclusive(store.path, _DOING):
+    with exclusive_lock(store.path, _DOING):
         settle_identity(store.path)
         make_salt(store.path)
         look_for_deletions(store)
@@ -111,19 +115,19 @@ def forget(
         for folder in more:
             adopt_export(store, folder)
         if lines.height:
-            add(store.path, lines, pending=True)
+            add_lines(store.path, lines, pending=True)
         return _purge(store, Forgotten.load(store.path, pending=True), asked, dropping=dropping)
 
 
 def _check_addresses(store: Store, asked: Sequence[Asked], known: Forgotten) -> None:
     """Raise UsageError for an address that is not a person's page and of which the store has no author."""
-    for one in asked:
-        lines = as_lines([one], known)
-        if not one.unclear or not lines.join(known.lines, on="digest", how="semi").is_empty():
+    for request in asked:
+        lines = as_lines([request], known)
+        if not request.unclear or not lines.join(known.lines, on="digest", how="semi").is_empty():
             continue
         if not look_for_people(store, known.part(lines)).digests:
             raise UsageError(
-                f"{one.unclear} is not a person's page, and the store has no author with this address.",
+                f"{request.unclear} is not a person's page, and the store has no author with this address.",
                 f"Write --author NAME, NAME@SITE, or the address of their page: {FORMS}. For a post or answer: --id.",
             )
 
@@ -136,7 +140,7 @@ def purge(store: Store | Path_) -> Forgot:
     store = _existing(store)
     if not (has_pending(store.path) or is_back(store)):
         return _done(store, _waited_for(all_exports(store)[0]))
-    with exclusive(store.path, _DOING):
+    with exclusive_lock(store.path, _DOING):
         settle_identity(store.path)
         look_for_deletions(store)
         if not (has_pending(store.path) or is_back(store)):
@@ -164,7 +168,7 @@ def _purge(
         met |= found.digests
         if found.lines.height and not dry_run:
             # Rewritten rows no longer have their author.
-            add(store.path, found.lines, pending=True)
+            add_lines(store.path, found.lines, pending=True)
         wanted, whole = wanted.extended(found.lines), whole.extended(found.lines)
         # An account with this name may have had other names.
         looking = bool((found.lines["kind"] == "account").any())
@@ -175,19 +179,19 @@ def _purge(
         drop_fits(store.path)
         shutil.rmtree(store.path / ASIDE, ignore_errors=True)  # names of communities are in it, too
         for name in TABLES:
-            clean(store, name)
+            delete_earlier_versions(store, name)
     reached = _every_export(store, wanted, whole, more, dropping, dry_run=dry_run)
     if is_request and not dry_run:
-        settle(store.path, met)
-    tables = {name: TableDone(len(one.keys), one.rows, one.files) for name, one in done.items()}
-    unknown = sum(not _is_known(one, whole, done, met) for one in asked)
+        settle_list(store.path, met)
+    tables = {name: TableDone(len(purged.keys), purged.rows, purged.files) for name, purged in done.items()}
+    unknown = sum(not _is_known(request, whole, done, met) for request in asked)
     return _done(store, reached, tables=tables, unknown=unknown, dry_run=dry_run)
 
 
 def _done(store: Store, exports: list[ExportDone], **more: Any) -> Forgot:
     told: dict[str, Any] = {"dry_run": False, "tables": {name: TableDone() for name in TABLES}, **more}
     return Forgot(
-        version=store.snapshot().version, exports=exports, finished=not any(one.open for one in exports), **told
+        version=store.snapshot().version, exports=exports, finished=not any(export.open for export in exports), **told
     )
 
 
@@ -206,11 +210,11 @@ def _every_export(
     """Return the outcomes of all exports; each is tried even if others fail."""
     known, damaged = all_exports(store)
     done = [_drop(store, known, path, dry_run=dry_run) for path in dropping]
-    for one in more:
-        done += reach_export(store, one, wanted, whole, dry_run=dry_run)
-    for one in known:
+    for export in more:
+        done += reach_export(store, export, wanted, whole, dry_run=dry_run)
+    for export in known:
         # Writing one export again may have changed another one in its folders.
-        now = one if dry_run else read_again(store, one)
+        now = export if dry_run else read_again(store, export)
         done += reach_export(store, now, wanted, whole, dry_run=dry_run)
     done += [not_reached(file, "damaged", DAMAGED) for file in damaged]
     first, theirs = take_theirs(store.path, look_only=dry_run)
@@ -221,44 +225,44 @@ def _every_export(
 def _registered(store: Store, folder: Path) -> str:
     """Return the path under which an export is registered: without links, or with links by earlier versions."""
     as_given = os.path.abspath(folder)  # noqa: PTH100
-    known = {path for one in all_exports(store)[0] for path in (one.path, *one.dropped)}
+    known = {path for export in all_exports(store)[0] for path in (export.path, *export.dropped)}
     return as_given if as_given in known else str(place_of(folder))
 
 
 def _check_registered(store: Store, dropping: Sequence[str]) -> None:
-    known = {path for one in all_exports(store)[0] for path in (one.path, *one.dropped)}
+    known = {path for export in all_exports(store)[0] for path in (export.path, *export.dropped)}
     for path in dropping:
         if path not in known:
-            raise UsageError(f"The store {store.path} has no registered export {path}.", nearest(path, known))
+            raise UsageError(f"The store {store.path} has no registered export {path}.", nearest_name(path, known))
 
 
 def _drop(store: Store, exports: list[KnownExport], path: str, *, dry_run: bool) -> ExportDone:
     """Remove an export, or a folder of its dropped rows, from the list; return its outcome. Its files stay."""
-    at_place = [one for one in exports if one.path == path]
+    at_place = [export for export in exports if export.path == path]
     # If another export was written in place of one that is away, that other one stays on the list.
-    at_place = [one for one in at_place if not one.is_there()] or at_place
-    for one in exports:
-        if one in at_place:
-            is_whole = bool(one.of)  # an export that may be another store's is dropped with its dropped rows
-            one.stage, one.clean, one.made, one.of = "gone", "", [], ""
-            one.dropped = [] if is_whole else one.dropped
-        elif path not in one.dropped:
+    at_place = [export for export in at_place if not export.is_there()] or at_place
+    for export in exports:
+        if export in at_place:
+            is_whole = bool(export.of)  # an export that may be another store's is dropped with its dropped rows
+            export.stage, export.clean, export.made, export.of = "gone", "", [], ""
+            export.dropped = [] if is_whole else export.dropped
+        elif path not in export.dropped:
             continue
-        one.dropped = [folder for folder in one.dropped if folder != path]
-        one.owes.pop(path, None)
+        export.dropped = [folder for folder in export.dropped if folder != path]
+        export.owes.pop(path, None)
         if not dry_run:
-            write_export(store, one) if one.dropped or one.stage != "gone" else drop_export(store, one)
+            write_export(store, export) if export.dropped or export.stage != "gone" else drop_export(store, export)
     still = "The folder still exists, unchanged: delete it yourself." if at_place and Path(path).exists() else ""
     return ExportDone(path, "dropped", still)
 
 
 def _waited_for(known: Iterable[KnownExport]) -> list[ExportDone]:
-    return [not_reached(path, owed.kept_by, owed.why) for one in known for path, owed in one.owes.items()]
+    return [not_reached(path, owed.kept_by, owed.why) for export in known for path, owed in export.owes.items()]
 
 
 def _is_known(asked: Asked, known: Forgotten, done: dict[str, Purged], met: set[str]) -> bool:
     if asked.item is None:
-        return any(one["digest"] in met for one in asked.lines(known))
+        return any(line["digest"] in met for line in asked.lines(known))
     site, post_id, answer_id = asked.item.site, asked.item.post_id, asked.item.answer_id
     if answer_id is None:
         return (site, post_id) in done["posts"].keys

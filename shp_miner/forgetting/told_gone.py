@@ -14,20 +14,20 @@ import msgspec
 import polars as pl
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.store.database import FILE, opened
+from shp_miner.store.database import FILE, opened_database
 from shp_miner.store.forgotten_list import (
     FOLDER,
     ITEM_KEY,
     LINE,
-    add,
+    add_lines,
     in_effect,
+    list_names,
     look_noted,
     looked_through,
-    names,
     noted_version,
     read_list,
 )
-from shp_miner.store.lake import TABLES, Store, explained
+from shp_miner.store.lake import TABLES, Store, explained_errors
 from shp_miner.store.snapshot import HashRange, Snapshot, in_order
 
 _GONE = pl.col("state").is_in(["deleted", "removed"])
@@ -43,7 +43,7 @@ def look_for_deletions(store: Store, *, now_us: int | None = None) -> int:
     """
     if not look_noted(store.path):
         return 0
-    with explained(f"looking for deletions in the store {store.path}"):
+    with explained_errors(f"looking for deletions in the store {store.path}"):
         snapshot = store.snapshot()
         now_us = time.time_ns() // 1000 if now_us is None else now_us
         look = _Look(snapshot, _before(store), store.path, now_us)
@@ -51,7 +51,7 @@ def look_for_deletions(store: Store, *, now_us: int | None = None) -> int:
         found = [look.gone_with_text(name, part) for name in TABLES for part in parts]
         lines = _undoubted(pl.concat([pl.DataFrame(schema=LINE), *found]), store.path)
         if lines.height:
-            add(store.path, lines, pending=True)
+            add_lines(store.path, lines, pending=True)
         looked_through(store.path)
     return lines.height
 
@@ -69,7 +69,10 @@ def _undoubted(lines: pl.DataFrame, folder: Path) -> pl.DataFrame:
     """Return the lines without flagged items that a crawl still doubts (the brake may hold them)."""
     doubts: list[tuple[str, str, str | None, int]] = []
     if lines.height and (folder / FILE).exists():
-        with suppress(BadInput), closing(opened(folder)) as database:  # damaged: the flags are all that is known
+        with (
+            suppress(BadInput),
+            closing(opened_database(folder)) as database,
+        ):  # damaged: the flags are all that is known
             doubts = database.execute(
                 "SELECT site, post_id, nullif(answer_id, ''), whole FROM doubts WHERE against = 'flag'"
             ).fetchall()
@@ -119,7 +122,7 @@ class _Look(msgspec.Struct):
         undated = rows.filter(_GONE & pl.col("observed_at").is_null())
         if undated.is_empty():
             return rows
-        listed = in_effect(read_list(self.folder / FOLDER, names(self.folder)))
+        listed = in_effect(read_list(self.folder / FOLDER, list_names(self.folder)))
         listed = listed.filter(pl.col("answer_id").is_not_null() == (name == "answers")).select(*key[1:], "at")
         if self.before is None:
             old = undated.join(listed, on=key[1:], how="semi")

@@ -95,7 +95,7 @@ class Demo:
     worse: str
 
 
-def run(
+def run_demo(
     folder: Path, *, seed: int = SEED, world: World | None = None, say: Callable[[str], None] = lambda _: None
 ) -> Demo:
     """Run the demo in `folder` (store, exports). The same seed and world give the same exports.
@@ -107,7 +107,7 @@ def run(
     say(f"Simulating a forum: {world.threads} threads, about {world.mean_readers:,.0f} readers each")
     community = Community(name=COMMUNITY, world=world, seed=seed, now=world.starts_at)
     days, deleted = _crawled(community, world, store, say)
-    quality = {(base36(int(post)), base36(int(one))): known for (post, one), known in community.truth().items()}
+    quality = {(base36(int(post)), base36(int(answer))): known for (post, answer), known in community.truth().items()}
     results = []
     for name in PRESETS:
         say(f"Mining with the rule {name}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.forum.simulate import SITE, SimulatedThread, moment
+from shp_miner.forum.simulate import SITE, SimulatedThread, moment_from_s
 
 
 def write_threads(threads: Iterable[SimulatedThread], path: Path, *, at: datetime | None = None) -> None:
@@ -24,7 +24,7 @@ def write_threads(threads: Iterable[SimulatedThread], path: Path, *, at: datetim
                 file.write(encode(_record(thread, at or thread.observed_at)) + b"\n")
 
 
-def truth(threads: Iterable[SimulatedThread]) -> dict[tuple[str, str], float]:
+def known_quality(threads: Iterable[SimulatedThread]) -> dict[tuple[str, str], float]:
     """The quality of every answer (in standard deviations) by (post_id, answer_id)."""
     return {(thread.post_id, answer.answer_id): answer.quality for thread in threads for answer in thread.answers}
 
@@ -39,7 +39,7 @@ def _record(thread: SimulatedThread, at: datetime) -> dict[str, Any]:
         "post_id": thread.post_id,
         "title": thread.title,
         "body": thread.body,
-        "created_at": moment(thread.created_s),
+        "created_at": moment_from_s(thread.created_s),
         "score": seen.score,
         "upvote_ratio": seen.up / (seen.up + seen.down) if seen.up + seen.down else None,
         "observed_at": at,
@@ -51,7 +51,7 @@ def _record(thread: SimulatedThread, at: datetime) -> dict[str, Any]:
             {
                 "answer_id": item.answer.answer_id,
                 "body": item.answer.text,
-                "created_at": moment(item.answer.created_s),
+                "created_at": moment_from_s(item.answer.created_s),
                 "score": item.score,
                 "author": item.answer.author,
                 "url": f"{url}#{item.answer.answer_id}",

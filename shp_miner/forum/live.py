@@ -18,9 +18,9 @@ from typing import Any, Literal
 import numpy as np
 
 from shp_miner.errors import UsageError
-from shp_miner.forum.dump import truth
+from shp_miner.forum.dump import known_quality
 from shp_miner.forum.live_items import LiveAnswer, LiveItem, LiveState, LiveThread
-from shp_miner.forum.people import Afterlife, Person, person
+from shp_miner.forum.people import Afterlife, Person, simulated_person
 from shp_miner.forum.simulate import PEOPLE, SimulatedThread, simulate
 from shp_miner.forum.world import World
 
@@ -136,7 +136,7 @@ class Community:
             now_s = self._now.timestamp()
             shown = [self._picture(post) for post in self._posts if post.created_s <= now_s and not post.purged]
         when = attrgetter("activity_s" if by == "activity" else "created_s")
-        return sorted(shown, key=lambda one: (when(one), int(one.post_id)), reverse=True)
+        return sorted(shown, key=lambda thread: (when(thread), int(thread.post_id)), reverse=True)
 
     def thread(self, post_id: str) -> LiveThread | None:
         """A thread, None where there is none (yet)."""
@@ -156,7 +156,7 @@ class Community:
 
     def truth(self) -> dict[tuple[str, str], float]:
         """The quality of every simulated answer (in standard deviations) by (post_id, answer_id)."""
-        return truth(self._simulated)
+        return known_quality(self._simulated)
 
     # What people do
 
@@ -245,13 +245,13 @@ class Community:
         """Take a simulated thread in, with the replies that the simulation does not know."""
         votes = [_times(thread, index) for index in range(-1, len(thread.answers))]
         post = _Post(
-            thread.post_id, thread.post_id, None, person(thread.author), thread.body, thread.created_s, *votes[0],
-            title=thread.title, simulated=thread,
+            thread.post_id, thread.post_id, None, simulated_person(thread.author), thread.body,
+            thread.created_s, *votes[0], title=thread.title, simulated=thread,
         )  # fmt: skip
         self._add(post)
         accepted = after.accepted()
         for answer, cast in zip(thread.answers, votes[1:], strict=True):
-            author = person(answer.author)
+            author = simulated_person(answer.author)
             item = _Item(answer.answer_id, post.item_id, post.item_id, author, answer.text, answer.created_s, *cast)
             self._add(item)
             if accepted and accepted[0] is answer:
@@ -364,7 +364,7 @@ def _times(thread: SimulatedThread, index: int) -> tuple[list[float], list[float
 
 
 def _live_times(answers: tuple[LiveAnswer, ...]) -> Iterator[int]:
-    return (one.created_s for answer in answers for one in answer.walk() if one.state == "live")
+    return (item.created_s for answer in answers for item in answer.walk() if item.state == "live")
 
 
 def _views(thread: SimulatedThread | None, now_s: float) -> int:

@@ -63,7 +63,7 @@ class Reply:
     down_s: list[float]
 
 
-def person(simulated_name: str) -> Person:
+def simulated_person(simulated_name: str) -> Person:
     """The author whom the simulation calls reader-N. The same N is the same person in every world."""
     return _person(int(simulated_name.rpartition("-")[2]))
 
@@ -98,10 +98,12 @@ class Afterlife:
         if self._chance.random() < _REPLIED:
             stranger = _person(int(self._chance.integers(PEOPLE)))
             asker = self._chance.random() < _BY_ASKER
-            first = self._reply(person(self._thread.author) if asker else stranger, answer.created_s, to_reply=False)
+            first = self._reply(
+                simulated_person(self._thread.author) if asker else stranger, answer.created_s, to_reply=False
+            )
             yield first
             if self._chance.random() < _REPLIED_AGAIN:
-                yield self._reply(person(answer.author), first.created_s, to_reply=True)
+                yield self._reply(simulated_person(answer.author), first.created_s, to_reply=True)
 
     def _reply(self, author: Person, after_s: int, *, to_reply: bool) -> Reply:
         chance = self._chance

@@ -299,6 +299,6 @@ def _logistic(log_odds: Floats) -> Floats:
     return shares
 
 
-def moment(seconds: int) -> datetime:
+def moment_from_s(seconds: int) -> datetime:
     """Seconds since 1970 as a time in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

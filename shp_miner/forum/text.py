@@ -262,7 +262,7 @@ class Writer:
 
 
 def _answer(random: np.random.Generator, question: Question, quality: float) -> str:
-    community = next(one for one in _COMMUNITIES if one.name == question.community)
+    community = next(known for known in _COMMUNITIES if known.name == question.community)
     words = {"subject": question.subject}
     count = 1 + int(random.integers(_POINTS_MAX))
     concrete = int(random.binomial(count, 1 / (1 + math.exp(-_CONCRETE_SLOPE * quality))))

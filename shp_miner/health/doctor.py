@@ -29,7 +29,7 @@ _EXTRAS = {"lab": ("matplotlib", "sklearn"), "train": ("torch", "transformers", 
 
 #: Environment variables of credentials. Their values are never shown.
 _CREDENTIALS = {
-    row.title: tuple(one.variable for one in row.credentials if not one.may_be_empty)
+    row.title: tuple(credential.variable for credential in row.credentials if not credential.may_be_empty)
     for row in ROWS.values()
     if row.credentials
 } | {"Hugging Face": ("HF_TOKEN",)}
@@ -47,7 +47,7 @@ def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
     """
     problems: list[str] = []
     found = _checked(store_path, repair=repair)
-    problems += [one.sentence() for one in found if not one.fixed and not one.harmless]
+    problems += [fault.sentence() for fault in found if not fault.fixed and not fault.harmless]
     free = shutil.disk_usage(_existing_parent(store_path)).free
     if free < _LOW_DISK_BYTES:
         problems.append(f"Only {sized(free)} free on the store's disk: free some space before importing.")
@@ -65,8 +65,8 @@ def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
         "extras": {name: all(find_spec(module) for module in modules) for name, modules in _EXTRAS.items()},
         "credentials": {name: all(os.environ.get(key) for key in keys) for name, keys in _CREDENTIALS.items()},
         "problems": problems,
-        "leftovers": [one.sentence() for one in found if not one.fixed and one.harmless],
-        "repaired": [one.sentence() for one in found if one.fixed],
+        "leftovers": [fault.sentence() for fault in found if not fault.fixed and fault.harmless],
+        "repaired": [fault.sentence() for fault in found if fault.fixed],
     }
 
 

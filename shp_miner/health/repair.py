@@ -22,21 +22,21 @@ from shp_miner.crawling.look import open_to_look
 from shp_miner.crawling.set_back import is_ahead, set_back
 from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import BadInput, Error
-from shp_miner.export.publish import clear_leftovers, is_place, leftovers, lock_of
-from shp_miner.export.registered import all_exports, note_cleared, waiting
+from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place, lock_of
+from shp_miner.export.registered import all_exports, note_cleared, waiting_copies
 from shp_miner.forgetting.forget import purge
 from shp_miner.store import Store, identity
 from shp_miner.store.database import FILE, SCHEMAS
 from shp_miner.store.forgotten_list import has_pending
-from shp_miner.store.found import ASIDE, Fault, aside, is_young
+from shp_miner.store.found import ASIDE, Fault, is_young, path_aside
 from shp_miner.store.lake import TABLES
-from shp_miner.store.lock import LOCK, InUse, dead_notes, exclusive, holder, nobody_beside, only_one
-from shp_miner.store.mend import IN_FUTURE, mend, unsound_rows
-from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate, restored_mark, schema_of
+from shp_miner.store.lock import LOCK, InUse, dead_notes, exclusive_lock, lock_holder, nobody_beside, only_one
+from shp_miner.store.mend import IN_FUTURE, mend_table, unsound_rows
+from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate_store, restored_mark, schema_of
 from shp_miner.store.names import check_names
 from shp_miner.store.repair import check_table
 from shp_miner.store.repair_list import check_list
-from shp_miner.store.replacing import temporaries
+from shp_miner.store.replacing import temporary_files
 from shp_miner.store.vacuum import LOG, UNFINISHED, is_unfinished
 
 #: The lock of crawls, as crawling names it.
@@ -60,7 +60,7 @@ def repair(folder: Path) -> list[Fault]:
     with (
         only_one(folder / LOCK, f"The store {folder} is in use by a run", "repairing the store"),
         nobody_beside(folder, _CRAWL, f"The store {folder} is in use by a crawl"),
-        exclusive(folder, "repairing the store", wait_s=_PATIENCE_S),
+        exclusive_lock(folder, "repairing the store", wait_s=_PATIENCE_S),
     ):
         found += _all(folder, fix=True)
     return found
@@ -117,7 +117,7 @@ def _mark(folder: Path, *, fix: bool) -> Iterator[Fault]:
             yield Fault(error.message, "Its tables are damaged too: restore the store from a backup.", fixable=False)
             return
         if fix:
-            path.replace(aside(folder, path))
+            path.replace(path_aside(folder, path))
             restored_mark(folder)
         yield Fault(error.message, f"moved to {ASIDE}/ and written again from the tables", fixed=fix)
 
@@ -134,14 +134,14 @@ def _older(folder: Path, *, fix: bool) -> Iterator[Fault]:
     schema = schema_of(folder)
     if schema is not None and schema < SCHEMA_VERSION:
         if fix:
-            migrate(folder)
+            migrate_store(folder)
         fault = f"The store has schema {schema}; the next command that writes to it updates it to {SCHEMA_VERSION}."
         yield Fault(fault, "updated", fixed=fix, harmless=True)
 
 
 def _pending(folder: Path, *, fix: bool) -> Iterator[Fault]:
     store = Store(folder)
-    before = waiting(store)
+    before = waiting_copies(store)
     is_request = has_pending(folder)
     if not (is_request or before):
         return
@@ -152,14 +152,16 @@ def _pending(folder: Path, *, fix: bool) -> Iterator[Fault]:
     except Error as error:
         yield Fault(fault, f"{error.message} {error.hint}", fixable=False)
         return
-    left = waiting(store)
+    left = waiting_copies(store)
     if is_request:
         yield Fault(fault, "content removed from the store and the exports", fixed=fix)
-    for one in left:
+    for copy in left:
         yield Fault(
-            f"A forget request is not finished yet: it has not reached {one.path}. {one.why}", one.hint, fixable=False
+            f"A forget request is not finished yet: it has not reached {copy.path}. {copy.why}",
+            copy.hint,
+            fixable=False,
         )
-    for path in dict.fromkeys(one.path for one in before if one not in left and not is_request):
+    for path in dict.fromkeys(copy.path for copy in before if copy not in left and not is_request):
         yield Fault(f"A forget request had not reached {path}.", "content removed from it", fixed=True)
 
 
@@ -179,7 +181,7 @@ def _vacuum(folder: Path, *, fix: bool) -> Iterator[Fault]:
 def _unsound_rows(folder: Path, name: str, *, fix: bool) -> Iterator[Fault]:
     """Yield the faults of rows that no import or crawl of this version writes."""
     now = time.time_ns() // 1000
-    found = mend(folder, name, now) if fix else unsound_rows(folder, name, now)
+    found = mend_table(folder, name, now) if fix else unsound_rows(folder, name, now)
     late = found.pop(IN_FUTURE, 0)
     if found:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found.items()))
@@ -214,8 +216,8 @@ def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Fault]:
         yield from _ahead(folder, fix=fix)
         return
     if fix:
-        for one in sorted(folder.glob(f"{FILE}*")):
-            one.replace(aside(folder, one))
+        for file in sorted(folder.glob(f"{FILE}*")):
+            file.replace(path_aside(folder, file))
     remedy = f"moved to {ASIDE}/; crawls read everything again, and every export is written again"
     yield Fault(f"{path} is damaged: {reason}.", remedy, fixed=fix)
 
@@ -265,7 +267,7 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Fault]:
             harmless=True,
         )
     run = folder / LOCK
-    if run.exists() and holder(run) is None:
+    if run.exists() and lock_holder(run) is None:
         if fix:
             with suppress(InUse), only_one(run, "", "clearing what a killed run left"):
                 pass
@@ -275,7 +277,7 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Fault]:
 def _half_written(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Yield half-written files and folders of killed processes."""
     places = [folder, *(path for path in sorted(folder.iterdir()) if path.is_dir())]
-    left = {path for place in (*places, *(folder / name / LOG for name in TABLES)) for path in temporaries(place)}
+    left = {path for place in (*places, *(folder / name / LOG for name in TABLES)) for path in temporary_files(place)}
     left |= {path for place, pattern in _EARLIER for path in (folder / place).glob(pattern)}
     for path in sorted(left):
         if is_young(path):
@@ -299,15 +301,15 @@ def _exports(folder: Path, *, fix: bool) -> Iterator[Fault]:
         if left:
             fault = f"A killed export to {out} left {', '.join(left)} beside it."
             yield Fault(fault, "deleted", fixed=fix, harmless=True)
-            if fix and not leftovers(out):
+            if fix and not export_leftovers(out):
                 note_cleared(store, known)
 
 
 def _left_beside(out: Path, *, fix: bool) -> list[str]:
     lock = lock_of(out)
-    if holder(lock) is not None:
+    if lock_holder(lock) is not None:
         return []  # it is being written
-    left = [path.name for path in (*leftovers(out), lock) if path.exists()]
+    left = [path.name for path in (*export_leftovers(out), lock) if path.exists()]
     if left and fix:
         with suppress(InUse), only_one(lock, "", "clearing what a killed export left"):
             clear_leftovers(out)

@@ -15,13 +15,13 @@ import msgspec
 from msgspec import Struct
 
 from shp_miner.crawling.look import Cursor, Look, ThreadSeen
-from shp_miner.export.registered import Waiting, waiting
+from shp_miner.export.registered import Waiting, waiting_copies
 from shp_miner.store import Store
 from shp_miner.store.forgotten_list import pending_since
-from shp_miner.store.lake import explained
-from shp_miner.store.lock import LOCK, Holder, holder, is_busy
+from shp_miner.store.lake import explained_errors
+from shp_miner.store.lock import LOCK, Holder, is_busy, lock_holder
 from shp_miner.store.runs import Run
-from shp_miner.store.vacuum import LOG, entries, made_ms
+from shp_miner.store.vacuum import LOG, log_entries, made_ms
 from shp_miner.units import sized
 
 #: The ends of the calendar, less a day so that no time zone leads beyond them.
@@ -126,14 +126,14 @@ def status(
     store = store if isinstance(store, Store) else Store(store)
     path = store.path
     store.require()
-    runs_now = holder(path / LOCK)
+    runs_now = lock_holder(path / LOCK)
     with Look(path) as look:
         runs, cursors = look.runs(_RUNS), look.cursors(now)
         failing, overdue, success = look.failing(), look.overdue(now), look.last_success()
         next_visit, given_up = look.next_visit(now), look.given_up(_GIVEN_UP)
         unchecked, shut_out = look.oldest_unchecked(), look.shut_out(now)
-    pending, waits, free = pending_since(path), waiting(store), free_bytes(path)
-    forgetting = min([*(one.since for one in waits), *([] if pending is None else [pending])], default=None)
+    pending, waits, free = pending_since(path), waiting_copies(store), free_bytes(path)
+    forgetting = min([*(copy.since for copy in waits), *([] if pending is None else [pending])], default=None)
     shown = [_shown(run, is_last=number == 0, runs_now=runs_now) for number, run in enumerate(runs)]
     wrong = [
         *_wrong_with_runs(shown, success, now - round(stale_s * 1_000_000)),
@@ -145,23 +145,23 @@ def status(
         wrong.append(Wrong("disk", None, says))
     return Status(
         store=str(path),
-        at=moment(now),
+        at=moment_from_us(now),
         stale_s=stale_s,
         wrong=wrong,
         running=_running(runs_now),
         runs=shown,
         cursors=cursors,
-        due=sum(one.due for one in cursors),
-        waiting=sum(one.waiting for one in cursors),
-        failing=sum(one.failing for one in cursors),
+        due=sum(cursor.due for cursor in cursors),
+        waiting=sum(cursor.waiting for cursor in cursors),
+        failing=sum(cursor.failing for cursor in cursors),
         failing_longest=failing,
         unchecked_longest=overdue,
         oldest_unchecked=unchecked,
-        unreadable=sum(one.unreadable for one in cursors),
-        given_up=sum(one.given_up for one in cursors),
+        unreadable=sum(cursor.unreadable for cursor in cursors),
+        given_up=sum(cursor.given_up for cursor in cursors),
         given_up_last=given_up,
-        next_visit=None if next_visit is None else moment(next_visit),
-        forgetting_since=None if forgetting is None else moment(forgetting * 1_000_000),
+        next_visit=None if next_visit is None else moment_from_us(next_visit),
+        forgetting_since=None if forgetting is None else moment_from_us(forgetting * 1_000_000),
         forgetting_waits=waits,
         tables=_tables(store),
         free_bytes=free,
@@ -174,8 +174,8 @@ def _shown(run: Run, *, is_last: bool, runs_now: Holder | None) -> RunShown:
         outcome = "running" if is_last and runs_now is not None else "killed"
     return RunShown(
         run.pipeline,
-        moment(run.started_at),
-        None if run.ended_at is None else moment(run.ended_at),
+        moment_from_us(run.started_at),
+        None if run.ended_at is None else moment_from_us(run.ended_at),
         run.exit_code,
         outcome,
         {name: run.summary.get(name, 0) for name in _COUNTS},
@@ -185,7 +185,7 @@ def _shown(run: Run, *, is_last: bool, runs_now: Holder | None) -> RunShown:
 def _running(runs_now: Holder | None) -> dict[str, Any] | None:
     if runs_now is None:
         return None
-    since = moment(runs_now.since_s * 1_000_000)
+    since = moment_from_us(runs_now.since_s * 1_000_000)
     return {"process": runs_now.process, "doing": runs_now.doing, "since": since}
 
 
@@ -197,7 +197,7 @@ def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> 
         yield Wrong("killed", ended[0].started_at, says)
     if success is not None and success < before:
         says = "no run has ended with exit code 0 or 3: read the log of the runs, and check that cron starts them."
-        yield Wrong("runs", moment(success), says)
+        yield Wrong("runs", moment_from_us(success), says)
 
 
 def _wrong_with_threads(
@@ -205,33 +205,33 @@ def _wrong_with_threads(
 ) -> Iterator[Wrong]:
     if failing is not None and failing.since < before:
         says = f"thread {failing.post_id} of {failing.community} ({failing.site}) cannot be read: {failing.error}"
-        yield Wrong("retries", moment(failing.since), says)
+        yield Wrong("retries", moment_from_us(failing.since), says)
     if overdue is not None and overdue.since < before:
         thread = f"thread {overdue.post_id} of {overdue.community} ({overdue.site})"
         says = f"a visit to {thread} is overdue: run `shp-miner recheck`."
-        yield Wrong("visits", moment(overdue.since), says)
+        yield Wrong("visits", moment_from_us(overdue.since), says)
     if shut_out is not None and shut_out.since < before:
         closed = "is closed to the public" if shut_out.error == "closed" else "answers with a web page"
         says = f"{shut_out.site} {closed} for threads of {shut_out.community}; exports leave these threads out."
-        yield Wrong("closed", moment(shut_out.since), says)
+        yield Wrong("closed", moment_from_us(shut_out.since), says)
 
 
 def _wrong_with_forgetting(path: Path, pending: float | None, waits: list[Waiting], before_s: float) -> Iterator[Wrong]:
     """Yield open forget requests as problems at once, unless a process is at work that will complete them."""
     if pending is not None and (pending < before_s or not is_busy(path, LOCK.name, "crawl")):
         says = "a forget request is not finished yet: run `shp-miner forget`."
-        yield Wrong("forgetting", moment(pending * 1_000_000), says)
-    for one in waits:
-        says = f"a forget request is not finished yet: it has not reached {one.path}. {one.why} {one.hint}"
-        yield Wrong("forgetting", moment(one.since * 1_000_000), says)
+        yield Wrong("forgetting", moment_from_us(pending * 1_000_000), says)
+    for copy in waits:
+        says = f"a forget request is not finished yet: it has not reached {copy.path}. {copy.why} {copy.hint}"
+        yield Wrong("forgetting", moment_from_us(copy.since * 1_000_000), says)
 
 
 def _tables(store: Store) -> dict[str, TableShown]:
     snapshot, found = store.snapshot(), {}
     for name, version in snapshot.versions.items():
         folder = store.path / name
-        with explained(f"looking at the store {store.path}"):
-            oldest, entry = entries(folder / LOG)[0]
+        with explained_errors(f"looking at the store {store.path}"):
+            oldest, entry = log_entries(folder / LOG)[0]
             on_disk = 0
             for path in folder.glob("*.parquet"):
                 with suppress(FileNotFoundError):  # a vacuum took it just now
@@ -243,16 +243,16 @@ def _tables(store: Store) -> dict[str, TableShown]:
                 disk_bytes=on_disk,
                 version=version,
                 oldest_version=oldest,
-                oldest_version_at=moment(made_ms(entry) * 1000),
+                oldest_version_at=moment_from_us(made_ms(entry) * 1000),
             )
     return found
 
 
-def moment(microseconds: float) -> datetime:
+def moment_from_us(microseconds: float) -> datetime:
     """Return a time since 1970 to the second; times outside the calendar become its first or last time."""
     seconds = min(max(microseconds / 1_000_000, _FIRST_S), _LAST_S)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)
 
 
 def _iso(microseconds: int | None) -> str | None:
-    return None if microseconds is None else moment(microseconds).isoformat().replace("+00:00", "Z")
+    return None if microseconds is None else moment_from_us(microseconds).isoformat().replace("+00:00", "Z")

@@ -50,17 +50,17 @@ def require_matplotlib() -> None:
         )
 
 
-def draw(out: Path, results: Sequence[WorldResult]) -> list[str]:
+def draw_charts(out: Path, results: Sequence[WorldResult]) -> list[str]:
     """Write the charts as PNG into `out`; gives their names. No reliability where no rule gave a confidence."""
     charts = [_COVERAGE]
     _coverage(results, out / _COVERAGE)
-    if any(one.reliability for result in results for one in result.rules):
+    if any(rule_result.reliability for result in results for rule_result in result.rules):
         _reliability(results, out / _RELIABILITY)
         charts.append(_RELIABILITY)
     return charts
 
 
-def remove(out: Path) -> None:
+def remove_charts(out: Path) -> None:
     """Take the charts out of `out`, if there are any."""
     for name in (_COVERAGE, _RELIABILITY):
         (out / name).unlink(missing_ok=True)
@@ -76,16 +76,16 @@ def _coverage(results: Sequence[WorldResult], path: Path) -> None:
         axes.axvline(1, color="#dddddd", linewidth=0.8, zorder=0)
         if reference.accuracy is not None:
             axes.axhline(reference.accuracy, color=_COLOURS[REFERENCE], linewidth=0.8, linestyle=":", zorder=1)
-        for one in result.rules:
-            if one.rule in _CURVES and one.coverage:
-                x, y = zip(*one.coverage, strict=True)
-                axes.plot(x, y, color=_colour(one), linewidth=1.4, zorder=2)
-            if reference.pairs and one.pairs and one.accuracy is not None:
+        for rule_result in result.rules:
+            if rule_result.rule in _CURVES and rule_result.coverage:
+                x, y = zip(*rule_result.coverage, strict=True)
+                axes.plot(x, y, color=_colour(rule_result), linewidth=1.4, zorder=2)
+            if reference.pairs and rule_result.pairs and rule_result.accuracy is not None:
                 (dot,) = axes.plot(
-                    one.pairs / reference.pairs, one.accuracy, "o", color=_colour(one), markersize=5,
-                    markeredgecolor="white", markeredgewidth=0.6, zorder=3,
+                    rule_result.pairs / reference.pairs, rule_result.accuracy, "o", color=_colour(rule_result),
+                    markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=3,
                 )  # fmt: skip
-                shown.setdefault(one.rule, dot)
+                shown.setdefault(rule_result.rule, dot)
         axes.set_ylim(0.4, 1.02)
         axes.set_xlim(0.03, 20)
         axes.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
@@ -99,15 +99,15 @@ def _reliability(results: Sequence[WorldResult], path: Path) -> None:
     shown: dict[str, Any] = {}
     for axes, result in zip(panels, results, strict=True):
         axes.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8, zorder=0)
-        for one in result.rules:
-            bins = [(confidence, right) for confidence, right, pairs in one.reliability if pairs >= _FEW]
-            if one.rule in _CURVES and bins:
+        for rule_result in result.rules:
+            bins = [(confidence, right) for confidence, right, pairs in rule_result.reliability if pairs >= _FEW]
+            if rule_result.rule in _CURVES and bins:
                 x, y = zip(*bins, strict=True)
                 (line,) = axes.plot(
-                    x, y, "o-", color=_colour(one), markersize=3, linewidth=1.2,
-                    zorder=3 if one.rule == "calibrated" else 2,
+                    x, y, "o-", color=_colour(rule_result), markersize=3, linewidth=1.2,
+                    zorder=3 if rule_result.rule == "calibrated" else 2,
                 )  # fmt: skip
-                shown.setdefault(one.rule, line)
+                shown.setdefault(rule_result.rule, line)
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.02)
         axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -152,5 +152,5 @@ def _save(figure: Figure, path: Path, shown: dict[str, Any], note: str) -> None:
     replace_file(path, lambda file: figure.savefig(file, format="png", metadata={"Software": None}), durable=False)
 
 
-def _colour(one: RuleResult) -> str:
-    return _COLOURS.get(one.rule, _OTHER)
+def _colour(rule_result: RuleResult) -> str:
+    return _COLOURS.get(rule_result.rule, _OTHER)

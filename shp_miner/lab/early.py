@@ -9,9 +9,9 @@ import polars as pl
 from msgspec import structs
 
 from shp_miner.lab.table import Table
-from shp_miner.lab.threads import KEY, Shares, Threads, side
+from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
 from shp_miner.rules.presets import DAY_S, PRESETS, Rule
-from shp_miner.units import rounded
+from shp_miner.units import rounded_duration
 
 #: Ages of an answer, in seconds, at which its score is taken: the first reading made between so old and twice so old.
 AGES_S = (3600, DAY_S // 4, DAY_S, 3 * DAY_S, 7 * DAY_S, 30 * DAY_S)
@@ -54,7 +54,7 @@ def early_table(threads: Threads, seed: int) -> Table:
         found = _rows(threads, early, age_s, seed) if early.height else []
         rows += found
         if not found:
-            without.append(rounded(age_s, least=1))
+            without.append(rounded_duration(age_s, least=1))
     note = _NOTE
     if not readings.height:
         note = "Not possible: no answer of the store was read more than once."
@@ -94,7 +94,7 @@ def _rows(threads: Threads, early: pl.DataFrame, age_s: int, seed: int) -> list[
     tied: dict[str, int] = {}
     for name, rule in PRESETS.items():
         pairs = threads.pairs(_read_at(rule, age_s), answers)
-        winner, loser = (side(pairs, of, early) for of in ("winner", "loser"))
+        winner, loser = (pair_side(pairs, of, early) for of in ("winner", "loser"))
         for shares, column in ((later, "last_score"), (between, "gain")):
             apart = winner[column] - loser[column]
             untied = apart != 0
@@ -102,10 +102,10 @@ def _rows(threads: Threads, early: pl.DataFrame, age_s: int, seed: int) -> list[
         tied[name] = pairs.height - later.pairs(name)
     if not any(later.pairs(name) for name in tied):
         return []
-    median = rounded(float(np.median(early["last_s"].to_numpy())), least=1)
+    median = rounded_duration(float(np.median(early["last_s"].to_numpy())), least=1)
     return [
         [
-            rounded(age_s, least=1),
+            rounded_duration(age_s, least=1),
             name,
             later.pairs(name) + tied[name],
             later.threads(name),

@@ -40,7 +40,7 @@ class Labels:
         return Labels(self.thread[keep], self.right[keep], self.confidence[keep])
 
 
-def share(holds: Mask | Floats, thread: Index) -> tuple[float, float]:
+def share_with_error(holds: Mask | Floats, thread: Index) -> tuple[float, float]:
     """The mean of `holds` over pairs, and its standard error with threads as the independent units; NaN for no pairs.
 
     The error is that of a ratio of two sums over threads (Cochran, Sampling Techniques, 1977, section 6.4).
@@ -132,7 +132,7 @@ def coverage(labels: Labels, reference_pairs: int, points: int = 60) -> list[tup
 
 def length_bias(longer_won: Mask, longer_better: Mask, thread: Index) -> tuple[float, float]:
     """How much more often the longer answer wins than it should: share of wins minus share by the truth, and error."""
-    return share(longer_won.astype(np.float64) - longer_better, thread)
+    return share_with_error(longer_won.astype(np.float64) - longer_better, thread)
 
 
 def _prefixes(labels: Labels) -> tuple[Floats, Floats]:

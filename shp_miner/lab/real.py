@@ -15,7 +15,7 @@ import polars as pl
 from shp_miner.lab.early import early_table
 from shp_miner.lab.table import Table, write_json, write_markdown
 from shp_miner.lab.thinning import thinning_tables
-from shp_miner.lab.threads import KEY, Shares, Threads, side
+from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
 from shp_miner.lab.words import require_learning, words_tables
 from shp_miner.rules.presets import PRESETS
 from shp_miner.store import Store
@@ -23,7 +23,7 @@ from shp_miner.store import Store
 _STEPS = 5
 
 
-def require(store: Store | str | os.PathLike[str]) -> Store:
+def require_checkable(store: Store | str | os.PathLike[str]) -> Store:
     """Return the store, if it can be checked. Raises BadInput if there is none, UsageError without the extra `lab`."""
     store = store if isinstance(store, Store) else Store(store)
     store.require()
@@ -44,7 +44,7 @@ def check_store(
     halves, folds, samples and bootstrap draws; nothing else is random. `advance` gets the share of each step done; the
     shares add up to 1. Raises BadInput if there is no store, UsageError without the extra `lab`.
     """
-    threads = Threads.read(require(store).snapshot())
+    threads = Threads.read(require_checkable(store).snapshot())
     advance(1 / _STEPS)
     pairs = {name: threads.pairs(rule) for name, rule in PRESETS.items()}
     tables = [_pairs_table(threads, pairs, seed)]
@@ -56,7 +56,9 @@ def check_store(
     tables += words_tables(threads, pairs, seed)
     about = _about(threads)
     write_markdown(Path(out) / "checks.md", "Checks of labels", [about, *tables])
-    write_json(Path(out) / "checks.json", {"about": about, "seed": seed, "tables": [one.to_dict() for one in tables]})
+    write_json(
+        Path(out) / "checks.json", {"about": about, "seed": seed, "tables": [table.to_dict() for table in tables]}
+    )
     advance(1 / _STEPS)
     return tables
 
@@ -76,7 +78,7 @@ def _pairs_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) ->
     chars = threads.answers.select(*KEY, "body_chars")
     shares = Shares(seed)
     for name, found in pairs.items():
-        winner, loser = (side(found, of, chars)["body_chars"] for of in ("winner", "loser"))
+        winner, loser = (pair_side(found, of, chars)["body_chars"] for of in ("winner", "loser"))
         apart = winner - loser
         untied = apart != 0
         shares.add(name, found["thread_hash"].filter(untied), (apart.filter(untied) > 0).to_numpy().astype(np.float64))

@@ -21,7 +21,7 @@ def write_report(out: Path, results: Sequence[WorldResult], charts: Sequence[str
     """Write lab.md and lab.json; gives the tables. `charts` are names of files beside them."""
     tables = [summary(results), *details(results)]
     first = results[0]
-    answers, votes = sum(one.answers for one in results), sum(one.votes for one in results)
+    answers, votes = sum(result.answers for result in results), sum(result.votes for result in results)
     about = (
         f"{counted(len(results), 'simulated world')} of {counted(first.threads, 'thread')} each (seed {first.seed}): "
         f"{answers:,} answers of known quality, {votes:,} votes. A simulation with its own assumptions: docs/lab.md "
@@ -39,23 +39,25 @@ def to_dict(results: Sequence[WorldResult]) -> dict[str, Any]:
         "seed": results[0].seed,
         "threads": results[0].threads,
         "summary": summary(results).to_dict(),
-        "worlds": {one.world.name: one for one in results},
+        "worlds": {result.world.name: result for result in results},
     }
 
 
 def summary(results: Sequence[WorldResult]) -> Table:
     """One row a rule: over all worlds, how right it is and how many pairs it gives at SHP's accuracy."""
     rows = []
-    for name in (*(one.rule for one in results[0].rules), LOOKS_KNOWN):
-        of_worlds = {one.world.name: one.looks_known if name == LOOKS_KNOWN else one.rule(name) for one in results}
-        shares = [one.accuracy for one in of_worlds.values() if one.accuracy is not None]
-        known = {world: one.multiple for world, one in of_worlds.items() if one.multiple is not None}
+    for name in (*(rule_result.rule for rule_result in results[0].rules), LOOKS_KNOWN):
+        of_worlds = {
+            result.world.name: result.looks_known if name == LOOKS_KNOWN else result.rule(name) for result in results
+        }
+        shares = [rule.accuracy for rule in of_worlds.values() if rule.accuracy is not None]
+        known = {world: rule.multiple for world, rule in of_worlds.items() if rule.multiple is not None}
         gains = [world for world, times in known.items() if times >= GAIN]
         rows.append(
             (
                 name,
                 f"{min(shares):.3f} to {max(shares):.3f}" if shares else None,
-                geometric_mean([one.pairs_per_thread for one in of_worlds.values()]),
+                geometric_mean([rule.pairs_per_thread for rule in of_worlds.values()]),
                 geometric_mean(list(known.values())) if known else _NONE,
                 f"{len(gains)} of {len(results)}" if known else None,
                 _named([world for world in of_worlds if world not in gains]) if known else None,
@@ -78,21 +80,21 @@ def details(results: Sequence[WorldResult]) -> list[Table]:
     """Tables of worlds x rules, one for each measure."""
     return [
         _table(results, "Right labels", "Share of pairs whose winner is the better answer, with its standard error.",
-               lambda one: _with_error(one.accuracy, one.accuracy_se)),
-        _table(results, "Pairs a thread", "", lambda one: f"{one.pairs_per_thread:.2f}"),
+               lambda rule: _with_error(rule.accuracy, rule.accuracy_se)),
+        _table(results, "Pairs a thread", "", lambda rule: f"{rule.pairs_per_thread:.2f}"),
         _table(results, "Multiple of SHP's pairs at SHP's accuracy", "With its standard error (bootstrap of threads).",
-               _by_confidence(lambda one: _with_error(one.multiple, one.multiple_se, 2)), known=True),
+               _by_confidence(lambda rule: _with_error(rule.multiple, rule.multiple_se, 2)), known=True),
         _table(results, "Right labels at SHP's count", "Among as many of the most confident pairs as SHP has pairs; "
-               "- where the rule has fewer.", _by_confidence(lambda one: one.accuracy_at_shp), known=True),
+               "- where the rule has fewer.", _by_confidence(lambda rule: rule.accuracy_at_shp), known=True),
         _table(results, "Calibration error", "Mean distance between confidence and share right, by bins of 0.05.",
-               _by_confidence(lambda one: one.calibration_error)),
+               _by_confidence(lambda rule: rule.calibration_error)),
         _table(results, "Length bias", "Share of pairs that the longer answer wins, minus the share that it should.",
-               lambda one: _with_error(one.length_bias, one.length_bias_se)),
+               lambda rule: _with_error(rule.length_bias, rule.length_bias_se)),
     ]  # fmt: skip
 
 
 def _by_confidence(cell: Callable[[RuleResult], Cell]) -> Callable[[RuleResult], Cell]:
-    return lambda one: cell(one) if one.ranked_pairs else _NONE
+    return lambda rule: cell(rule) if rule.ranked_pairs else _NONE
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -105,10 +107,10 @@ def geometric_mean(values: Sequence[float]) -> float:
 def _table(
     results: Sequence[WorldResult], title: str, note: str, cell: Callable[[RuleResult], Cell], *, known: bool = False
 ) -> Table:
-    names = [one.rule for one in results[0].rules] + ([LOOKS_KNOWN] if known else [])
+    names = [rule_result.rule for rule_result in results[0].rules] + ([LOOKS_KNOWN] if known else [])
     rows = [
-        [one.world.name, *(cell(rule) for rule in (*one.rules, *([one.looks_known] if known else ())))]
-        for one in results
+        [result.world.name, *(cell(rule) for rule in (*result.rules, *([result.looks_known] if known else ())))]
+        for result in results
     ]
     return Table(title, note, ("world", *names), rows)
 

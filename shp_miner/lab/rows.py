@@ -23,7 +23,7 @@ _DAY_US = 86_400_000_000
 _IDS_PER_THREAD = 1_000_000
 
 
-def tables(threads: Threads, world: LabWorld) -> tuple[pa.Table, pa.Table]:
+def reddit_tables(threads: Threads, world: LabWorld) -> tuple[pa.Table, pa.Table]:
     """Return posts (POST) and answers (ANSWER) as Reddit would show them when the scores are read.
 
     There are no texts: a body is a dash, and body_chars is the length that it represents.
@@ -64,7 +64,7 @@ def answer_ids(threads: Threads) -> Index:
     return ids
 
 
-def places(threads: Threads, ids: pa.ChunkedArray[pa.StringScalar]) -> Index:
+def answer_positions(threads: Threads, ids: pa.ChunkedArray[pa.StringScalar]) -> Index:
     """Return the positions in `threads` of the answers with these ids (strings, from a table of PAIR)."""
     wanted = np.array(ids.to_numpy(zero_copy_only=False), dtype=str).astype(np.int64)
     found: Index = np.searchsorted(answer_ids(threads), wanted)
@@ -91,7 +91,7 @@ def _table(schema: pa.Schema, frame: pl.DataFrame, **columns: pl.Expr | bool) ->
             state=pl.lit("live"),
             edited=pl.lit(value=False),
             stickied=pl.lit(value=False),
-            **{name: pl.lit(one) if isinstance(one, bool) else one for name, one in columns.items()},
+            **{name: pl.lit(value) if isinstance(value, bool) else value for name, value in columns.items()},
         )
     )
     return rows.take()

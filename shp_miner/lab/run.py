@@ -29,12 +29,12 @@ from shp_miner.lab.measures import (
     multiple,
     multiple_error,
     reliability,
-    share,
+    share_with_error,
 )
-from shp_miner.lab.rows import places, tables
+from shp_miner.lab.rows import answer_positions, reddit_tables
 from shp_miner.lab.simulate import Threads, simulate
 from shp_miner.lab.table import write_json
-from shp_miner.lab.worlds import WORLDS, LabWorld, world
+from shp_miner.lab.worlds import WORLDS, LabWorld, named_world
 from shp_miner.rules.pairs import make_pairs
 from shp_miner.rules.presets import PRESETS, Rule
 
@@ -100,7 +100,7 @@ class WorldResult(Struct, frozen=True, kw_only=True):
 
     def rule(self, name: str) -> RuleResult:
         """The result of the named rule."""
-        return next(one for one in self.rules if one.rule == name)
+        return next(result for result in self.rules if result.rule == name)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Job:
     threads: int
 
 
-def claim(out: Path) -> None:
+def claim_folder(out: Path) -> None:
     """Mark `out` as the lab's folder. Raises UsageError if the folder has other content."""
     if out.exists() and not (out / _MARK).exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
@@ -123,13 +123,13 @@ def claim(out: Path) -> None:
     (out / _MARK).touch()
 
 
-def chosen(names: Sequence[str]) -> list[LabWorld]:
+def chosen_worlds(names: Sequence[str]) -> list[LabWorld]:
     """The named worlds in the order of the tables; all if none is named. Raises UsageError."""
-    wanted = {world(name).name for name in names} or set(WORLDS)
-    return [one for one in WORLDS.values() if one.name in wanted]
+    wanted = {named_world(name).name for name in names} or set(WORLDS)
+    return [lab_world for lab_world in WORLDS.values() if lab_world.name in wanted]
 
 
-def steps(worlds: Sequence[LabWorld]) -> int:
+def count_steps(worlds: Sequence[LabWorld]) -> int:
     """Return how often `run_worlds` advances by one."""
     return len(worlds) * len(PRESETS)
 
@@ -148,7 +148,7 @@ def run_worlds(
 
     `found` is called for each result that was already there.
     """
-    jobs = [Job(out / "worlds" / f"{one.name}.json", one, seed, threads) for one in worlds]
+    jobs = [Job(out / "worlds" / f"{lab_world.name}.json", lab_world, seed, threads) for lab_world in worlds]
     results = {job.world.name: kept for job in jobs if (kept := _kept(job)) is not None}
     for result in results.values():
         found(result)
@@ -157,13 +157,13 @@ def run_worlds(
     with Engine(workers or cores()) as engine:
         for result in engine.run(run_world, todo, advance):
             results[result.world.name] = result
-    return [results[one.name] for one in worlds]
+    return [results[lab_world.name] for lab_world in worlds]
 
 
 def run_world(job: Job, advance: Advance) -> WorldResult:
     """Simulate one world, measure every rule and keep the result."""
     threads = simulate(job.world, job.seed, job.threads)
-    posts, answers = tables(threads, job.world)
+    posts, answers = reddit_tables(threads, job.world)
     reference = _pairs(posts, answers, PRESETS[REFERENCE], threads).labels
     rules = []
     for rule in PRESETS.values():
@@ -224,7 +224,7 @@ class _Pairs:
 
 def _pairs(posts: Any, answers: Any, rule: Rule, threads: Threads) -> _Pairs:
     made = make_pairs(posts, answers, rule)
-    winner, loser = places(threads, made["winner_id"]), places(threads, made["loser_id"])
+    winner, loser = answer_positions(threads, made["winner_id"]), answer_positions(threads, made["loser_id"])
     right = threads.quality[winner] > threads.quality[loser]
     confidence = made["confidence"].to_numpy(zero_copy_only=False).astype(np.float64)
     won, lost = threads.length[winner], threads.length[loser]
@@ -249,7 +249,7 @@ def known_looks(posts: Any, answers: Any, threads: Threads, world: LabWorld) -> 
 def _normal(z: Floats) -> Floats:
     """The distribution function of the standard normal."""
     known, where = np.unique(z, return_inverse=True)
-    return np.array([NormalDist().cdf(one) for one in known.tolist()])[where]
+    return np.array([NormalDist().cdf(value) for value in known.tolist()])[where]
 
 
 def _open(rule: Rule) -> Rule:
@@ -261,7 +261,7 @@ def _measured(rule: Rule, every: _Pairs, reference: Labels, job: Job) -> RuleRes
     """The measures of a rule, given its pairs without a bound on the confidence."""
     bound = rule.min_confidence
     own = every if bound is None else every.only(every.labels.confidence >= bound)
-    accuracy, accuracy_se = share(own.labels.right, own.labels.thread)
+    accuracy, accuracy_se = share_with_error(own.labels.right, own.labels.thread)
     bias, bias_se = length_bias(own.longer_won, own.longer_better, own.labels.thread)
     ranked = every.labels
     return RuleResult(

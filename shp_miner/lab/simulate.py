@@ -83,14 +83,17 @@ def simulate(world: LabWorld, seed: int, threads: int, advance: Callable[[int], 
         count = min(BLOCK_THREADS, threads - start)
         blocks.append(_first(_block(world, seed, start // BLOCK_THREADS), count, start))
         advance(count)
-    return Threads(**{one.name: np.concatenate([getattr(b, one.name) for b in blocks]) for one in fields(Threads)})
+    return Threads(
+        **{field.name: np.concatenate([getattr(b, field.name) for b in blocks]) for field in fields(Threads)}
+    )
 
 
 def _first(block: Threads, count: int, start: int) -> Threads:
     """The first so many threads of a block, numbered from `start`."""
     answers = int(np.searchsorted(block.thread, count))
     parts = {
-        one.name: getattr(block, one.name)[: count if one.name in _OF_THREADS else answers] for one in fields(block)
+        field.name: getattr(block, field.name)[: count if field.name in _OF_THREADS else answers]
+        for field in fields(block)
     }
     return Threads(**{**parts, "thread": parts["thread"] + start})
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner.lab.table import Table
-from shp_miner.lab.threads import KEY, Shares, Threads, side
+from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
 from shp_miner.rules.eligibility import of_platform
-from shp_miner.rules.hashing import Hashes, answer_hashes, mix
+from shp_miner.rules.hashing import Hashes, answer_hashes, mix_bits
 from shp_miner.rules.presets import PRESETS
 
 #: Lower ends of classes of the gap between winner and loser, in votes of the labelling half.
@@ -43,14 +43,14 @@ def halves(votes: npt.NDArray[np.int64], items: Hashes, seed: int) -> npt.NDArra
     first = np.zeros(len(votes), np.int64)
     few = np.where(votes <= _COINS, votes, 0)
     with np.errstate(over="ignore"):
-        stream = mix(items ^ mix(np.array([seed], np.uint64)))
+        stream = mix_bits(items ^ mix_bits(np.array([seed], np.uint64)))
         for word in range(-(-int(few.max(initial=0)) // _WORD)):
             rows = np.flatnonzero(few > word * _WORD)
-            bits = mix(stream[rows] + np.uint64(word))
+            bits = mix_bits(stream[rows] + np.uint64(word))
             unused = np.maximum((word + 1) * _WORD - few[rows], 0).astype(np.uint64)
             first[rows] += np.bitwise_count(bits >> unused)
         for row in np.flatnonzero(votes > _COINS).tolist():
-            first[row] = _half_of_many(int(votes[row]), int(mix(stream[[row]])[0]))
+            first[row] = _half_of_many(int(votes[row]), int(mix_bits(stream[[row]])[0]))
     return first
 
 
@@ -113,7 +113,7 @@ def _judged(threads: Threads, name: str, both: pl.DataFrame) -> pl.DataFrame:
         answers = both.with_columns(score=pl.col(label)).select(threads.answers.columns)
         pairs = threads.pairs(PRESETS[name], answers)
         scores = both.select(*KEY, pl.col(judge).alias("judge"))
-        winner, loser = (side(pairs, of, scores)["judge"] for of in ("winner", "loser"))
+        winner, loser = (pair_side(pairs, of, scores)["judge"] for of in ("winner", "loser"))
         found.append(
             pairs.select("thread_hash", gap=pl.col("winner_score") - pl.col("loser_score")).with_columns(
                 apart=winner - loser

@@ -51,7 +51,7 @@ class Threads:
         return pl.DataFrame(table)
 
 
-def side(pairs: pl.DataFrame, of: str, values: pl.DataFrame) -> pl.DataFrame:
+def pair_side(pairs: pl.DataFrame, of: str, values: pl.DataFrame) -> pl.DataFrame:
     """The rows of `values` (with KEY) of each pair's "winner" or "loser", in the order of the pairs."""
     keys = pairs.select(*KEY[:3], pl.col(f"{of}_id").alias("answer_id"))
     return keys.join(values, on=KEY, how="left", maintain_order="left")
@@ -99,7 +99,7 @@ class Shares:
         drawn = self._draw()
         values = drawn[name] - (drawn[against] if against else 0)
         known = values[np.isfinite(values)]
-        few = min(self.threads(one) for one in (name, against or name)) < 2
+        few = min(self.threads(column) for column in (name, against or name)) < 2
         if few or len(known) < self._replicates // 2 or not np.ptp(known):
             return None
         return float(known.std(ddof=1))

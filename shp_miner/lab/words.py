@@ -16,10 +16,10 @@ import polars as pl
 
 from shp_miner.errors import UsageError
 from shp_miner.lab.table import Cell, Table
-from shp_miner.lab.threads import KEY, Shares, Threads, side
-from shp_miner.rules.hashing import mix, sample_keys
+from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
+from shp_miner.rules.hashing import mix_bits, sample_keys
 from shp_miner.rules.presets import Rule
-from shp_miner.text.clean import clean
+from shp_miner.text.clean import clean_bodies
 
 #: What the test pairs are: eligible answers of one thread, written within an hour of each other.
 TEST = Rule(name="within-an-hour", order="any", max_apart_s=3600, confounded=True)
@@ -124,10 +124,10 @@ def words_tables(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) ->
         {name: round(np.mean([len(rows) for rows in folds])) for name, folds in of.items()} for of in (chosen, fewer)
     ]
     rows = [
-        [name, *(cell for one, count in zip(shares, counts, strict=True) for cell in _cells(name, count, one))]
+        [name, *(cell for share, count in zip(shares, counts, strict=True) for cell in _cells(name, count, share))]
         for name in names
     ]
-    others = [[name, *(cell for one in variants for cell in _cells(name, None, one)[1:])] for name in names]
+    others = [[name, *(cell for variant in variants for cell in _cells(name, None, variant)[1:])] for name in names]
     return [
         Table(_TITLE, _note(tests), _COLUMNS, rows),
         Table(_VARIANTS, _VARIANTS_NOTE.format(int(clear.sum())), _VARIANT_COLUMNS, others),
@@ -163,7 +163,7 @@ def _texts(threads: Threads, tables: list[pl.DataFrame]) -> pl.DataFrame:
     ]
     wanted = threads.answers.join(pl.concat(keys).unique(), on=KEY, how="semi", maintain_order="left")
     bodies = threads.snapshot.bodies("answers", threads.part, wanted)
-    text = clean(bodies["body"], bodies["body_format"]).alias("text")
+    text = clean_bodies(bodies["body"], bodies["body_format"]).alias("text")
     return bodies.select(KEY).with_columns(text).with_row_index("row")
 
 
@@ -184,9 +184,9 @@ def _matrix(texts: pl.Series) -> Any:
 
 
 def _rows_of(pairs: pl.DataFrame, texts: pl.DataFrame, seed: int) -> _Pairs:
-    winner, loser = (side(pairs, of, texts)["row"].to_numpy().astype(np.int64) for of in ("winner", "loser"))
-    key = mix(np.array([seed], np.uint64))
-    fold = mix(pairs["thread_hash"].to_numpy().view(np.uint64) ^ key) % np.uint64(_FOLDS)
+    winner, loser = (pair_side(pairs, of, texts)["row"].to_numpy().astype(np.int64) for of in ("winner", "loser"))
+    key = mix_bits(np.array([seed], np.uint64))
+    fold = mix_bits(pairs["thread_hash"].to_numpy().view(np.uint64) ^ key) % np.uint64(_FOLDS)
     return _Pairs(winner, loser, pairs["thread_hash"], fold, sample_keys(pairs["pair_hash"].to_numpy(), seed))
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from shp_miner.errors import UsageError, nearest
+from shp_miner.errors import UsageError, nearest_name
 from shp_miner.forum.world import World
 
 #: "best" is Reddit's default, the lower bound of Wilson's interval; "top" net votes; "hot" Reddit's published formula;
@@ -129,8 +129,8 @@ WORLDS: dict[str, LabWorld] = {
 }
 
 
-def world(name: str) -> LabWorld:
+def named_world(name: str) -> LabWorld:
     """The named world. Raises UsageError that names the nearest."""
     if name not in WORLDS:
-        raise UsageError(f"There is no world {name!r}.", nearest(name, WORLDS))
+        raise UsageError(f"There is no world {name!r}.", nearest_name(name, WORLDS))
     return WORLDS[name]

@@ -13,11 +13,18 @@ import xxhash
 from msgspec import Struct
 
 from shp_miner.engine import Advance, run_threads
-from shp_miner.mining.mine import Selection, judge
-from shp_miner.rules.calibrated import Calibration, add_up, fit, measure, merge_sums, with_log_shares
+from shp_miner.mining.mine import Selection, judge_threads
+from shp_miner.rules.calibrated import (
+    Calibration,
+    add_up,
+    fit_communities,
+    measure_answers,
+    merge_sums,
+    with_log_shares,
+)
 from shp_miner.rules.delays import count_delays, log_shares, merge_delays
 from shp_miner.store import HashRange, Store
-from shp_miner.store.files import sync
+from shp_miner.store.files import sync_to_disk
 
 _FITS, _SHARES = "fits.parquet", "shares.parquet"
 
@@ -56,8 +63,8 @@ class MeasureJob(Struct, frozen=True):
 
 def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     """Measure the answers of one range into a file; return the counts of their delays."""
-    judged = judge(Store(job.store).snapshot(job.version), job.part, job.selection)
-    measured = measure(judged.answers).drop("row")
+    judged = judge_threads(Store(job.store).snapshot(job.version), job.part, job.selection)
+    measured = measure_answers(judged.answers).drop("row")
     measured.write_ipc(_measured(job), compression="zstd")
     advance(1)
     return count_delays(measured)
@@ -71,8 +78,8 @@ def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     return add_up(with_log_shares(measured, pl.read_parquet(job.work / _SHARES, glob=False)))
 
 
-def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) -> Calibration:
-    """Return the calibration of all ranges together. Tasks read it with `load` from the jobs' folder `work`.
+def calibrate_ranges(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) -> Calibration:
+    """Return the calibration of all ranges together. Tasks read it by `load_calibration` from the jobs' folder.
 
     Takes two steps of `advance` for each job. A store keeps it for its version, so it is not computed twice, and an
     export of an earlier version has the values of that time.
@@ -87,7 +94,7 @@ def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) ->
     shares = log_shares(merge_delays(counts))
     shares.write_parquet(work / _SHARES)
     sums = run_threads(add_up_range, jobs, workers=workers, advance=advance)
-    result = Calibration(fit(merge_sums(sums)), shares)
+    result = Calibration(fit_communities(merge_sums(sums)), shares)
     for job in jobs:
         _measured(job).unlink()
     _save(result, work)
@@ -95,7 +102,7 @@ def calibrated(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) ->
     return result
 
 
-def load(folder: Path) -> Calibration:
+def load_calibration(folder: Path) -> Calibration:
     """Return the calibration stored in a folder."""
     return Calibration(*(pl.read_parquet(folder / name, glob=False) for name in (_FITS, _SHARES)))
 
@@ -105,7 +112,7 @@ def _remembered(kept: Path) -> Calibration | None:
     if not kept.exists():
         return None
     try:
-        return load(kept)
+        return load_calibration(kept)
     except (OSError, pl.exceptions.PolarsError):
         shutil.rmtree(kept, ignore_errors=True)
         return None
@@ -128,7 +135,7 @@ def _keep(calibration: Calibration, kept: Path) -> None:
     try:
         _save(calibration, new)
         # Brought to the disk first: half a file under this name would be taken for the values.
-        sync(new / _FITS, new / _SHARES, new)
+        sync_to_disk(new / _FITS, new / _SHARES, new)
         new.rename(kept)  # refused where another export was first, with the same values
         oldest = sorted(kept.parent.iterdir(), key=lambda path: (path.stat().st_mtime, path.name))[:-_KEPT]
     except OSError:

@@ -15,12 +15,12 @@ from msgspec import UNSET, Struct, UnsetType
 from shp_miner.rules.age import at_age
 from shp_miner.rules.calibrated import Calibration, with_theta
 from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, judge_answers, judge_posts
-from shp_miner.rules.hashing import SPLITS, splits, winner_is_first
-from shp_miner.rules.pairs import ANSWER_KEY, Index, Pairs, form_pairs, sample
+from shp_miner.rules.hashing import SPLITS, thread_splits, winner_is_first
+from shp_miner.rules.pairs import ANSWER_KEY, Index, Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import Rule
 from shp_miner.store import HashRange, Snapshot, Within
 from shp_miner.tally import Tally
-from shp_miner.text.clean import clean
+from shp_miner.text.clean import clean_bodies
 
 #: The note under which pairs of equal texts are counted.
 SAME_TEXT = "same_text"
@@ -85,7 +85,7 @@ class Judged:
     contradicting_answers: int
 
 
-def judge(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
+def judge_threads(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
     """Read the threads of one range, without their bodies, and decide which are eligible."""
     rule = selection.rule
     posts, contradicting_posts = snapshot.posts(part, selection.within, keep_unreadable=rule.keep_unreadable)
@@ -97,12 +97,12 @@ def judge(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
     return Judged(posts, judge_answers(answers, posts, rule), contradicting_posts, contradicting_answers)
 
 
-def mine(
+def mine_threads(
     snapshot: Snapshot, part: HashRange, selection: Selection, calibration: Calibration, keep_dropped: bool = False
 ) -> Mined:
     """Read the threads of one range and apply the rule to them."""
     rule, tally = selection.rule, Tally()
-    judged = judge(snapshot, part, selection)
+    judged = judge_threads(snapshot, part, selection)
     tally.note("post", "observations_contradict", judged.contradicting_posts)
     tally.note("answer", "observations_contradict", judged.contradicting_answers)
     if rule.keep_unreadable:
@@ -136,13 +136,15 @@ def _with_text(
     """Gather the texts of what is in a pair, drop pairs that lack one, sample, and number the rows."""
     # Only answers that are in some pair are read: text is most of the bytes.
     answers = snapshot.bodies("answers", part, pairs.answers)
-    pairs.answers = answers.with_columns(clean(answers["body"], answers["body_format"]).alias("text")).drop("body")
+    pairs.answers = answers.with_columns(clean_bodies(answers["body"], answers["body_format"]).alias("text")).drop(
+        "body"
+    )
     pairs = _with_both_texts(pairs, tally)
     wins, losses = (np.bincount(side, minlength=pairs.answers.height) for side in (pairs.winner, pairs.loser))
     pairs.answers = pairs.answers.with_columns(
         wins=pl.Series(wins, dtype=pl.Int32), losses=pl.Series(losses, dtype=pl.Int32)
     )
-    pairs = sample(pairs, selection.rule, tally).among(wins + losses > 0)
+    pairs = sample_pairs(pairs, selection.rule, tally).among(wins + losses > 0)
     posts = _posts_of(snapshot, part, posts, pairs.answers, selection)
     keys = posts.select(*THREAD).with_row_index("post_row")
     post_row = pairs.answers.join(keys, on=THREAD, how="left", maintain_order="left")["post_row"].to_numpy()
@@ -183,15 +185,15 @@ def _posts_of(
     """The posts of `answers` with clean text and their split, ordered by community, split and hash."""
     posts = posts.join(answers.select(THREAD).unique(), on=THREAD, how="semi")
     posts = snapshot.bodies("posts", part, posts)
-    number = splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
+    number = thread_splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
     return posts.with_columns(
-        clean(posts["body"], posts["body_format"]).alias("body"),
-        clean(posts["title"], posts["body_format"].replace("html", "text")).alias("title"),
+        clean_bodies(posts["body"], posts["body_format"]).alias("body"),
+        clean_bodies(posts["title"], posts["body_format"].replace("html", "text")).alias("title"),
         pl.Series("split", SPLITS)[number],
     ).sort("community", "split", *THREAD)
 
 
-def bounds(threads: Threads) -> pl.DataFrame:
+def part_bounds(threads: Threads) -> pl.DataFrame:
     """Return where each `community` and `split` ends in the frames `posts`, `answers` and `pairs`, in order."""
     groups = threads.posts.group_by("community", "split", maintain_order=True).len("posts")
     posts = groups["posts"].cum_sum().cast(pl.Int64)
@@ -200,7 +202,7 @@ def bounds(threads: Threads) -> pl.DataFrame:
     return groups.with_columns(posts, answers=answers, pairs=pairs)
 
 
-def joined(parts: Sequence[Threads]) -> Threads:
+def joined_threads(parts: Sequence[Threads]) -> Threads:
     """Join the threads of several ranges, given in the order of the ranges, into one in the order of a single range."""
     posts = pl.concat([part.posts for part in parts])
     order = posts.select(pl.arg_sort_by("community", "split", maintain_order=True)).to_series()

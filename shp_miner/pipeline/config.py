@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest
+from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest_name
 from shp_miner.pipeline.keys import CredentialKeys, ForgetKeys, Pipeline
 from shp_miner.rules.fields import PARAMETERS, fields
 from shp_miner.rules.presets import Rule, preset
@@ -96,7 +96,7 @@ def rule_of(*tables: Mapping[str, Any]) -> Rule:
     values = {}
     for key, value in merged.items():
         if key not in PARAMETERS:
-            raise UsageError(f"there is no key {key!r}.", nearest(key, ["name", *PARAMETERS]))
+            raise UsageError(f"there is no key {key!r}.", nearest_name(key, ["name", *PARAMETERS]))
         parameter = PARAMETERS[key]
         values[parameter.name] = float(Duration.parse(value)) if parameter.kind is Duration else _with_zone(value)
     return preset(name, **values)
@@ -136,7 +136,7 @@ def _known(data: Any, struct: type[Struct], where: str, path: str = "") -> None:
     for key, value in data.items():
         if key not in there:
             place = f"[{path}] has" if path else "there is"
-            raise BadInput(f"{where}: {place} no key {key!r}.", nearest(key, there))
+            raise BadInput(f"{where}: {place} no key {key!r}.", nearest_name(key, there))
         inner = there[key].table
         if inner is not None:
             for number, one in enumerate(value if isinstance(value, list) else [value], 1):
@@ -216,7 +216,7 @@ def _choices(place: str, reason: str) -> str:
     table, *keys = [part for part in place.rstrip(": ").split(".") if not part.isdigit()]
     struct = fields(Pipeline)[table].table
     assert struct is not None
-    return nearest(wrong[1], fields(struct)[keys[-1]].choices)
+    return nearest_name(wrong[1], fields(struct)[keys[-1]].choices)
 
 
 def _at(pipeline: Pipeline, folder: Path) -> Pipeline:

@@ -181,9 +181,13 @@ else:
     CredentialKeys = defstruct(
         "CredentialKeys",
         [
-            (one.key, Annotated[_SECRET, Meta(description=one.about, examples=[one.example])], None)
+            (
+                credential.key,
+                Annotated[_SECRET, Meta(description=credential.about, examples=[credential.example])],
+                None,
+            )
             for row in ROWS.values()
-            for one in row.credentials
+            for credential in row.credentials
         ],
         module=__name__,
         namespace={"__doc__": _CREDENTIALS},

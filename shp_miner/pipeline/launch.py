@@ -12,7 +12,7 @@ from shp_miner.pipeline import config
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.pipeline.ran import Ran
 from shp_miner.pipeline.run import run as run_pipeline
-from shp_miner.sources.access import Access, shared
+from shp_miner.sources.access import Access, shared_clocks
 
 
 def run(
@@ -33,7 +33,7 @@ def run(
     if not isinstance(pipeline, Pipeline):
         name, pipeline = name or Path(pipeline).name, config.read(Path(pipeline))
     os.environ.update(config.credentials(pipeline))
-    with shared(access or Access()) as paced:
+    with shared_clocks(access or Access()) as paced:
         return run_pipeline(pipeline, name or "pipeline", access=paced, only=only, say=say, warn=warn)
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.dumps.importing import matching
+from shp_miner.dumps.importing import matching_paths
 from shp_miner.errors import BadInput
 from shp_miner.model import PROFILE
 from shp_miner.pipeline.keys import ImportKeys, Pipeline, SourceKeys
-from shp_miner.platforms.communities import plain
+from shp_miner.platforms.communities import stored_name
 from shp_miner.platforms.sites import REDDIT, site_of
 from shp_miner.sources.table import ROWS
 from shp_miner.store.runs import Runs
@@ -60,7 +60,7 @@ class Own:
         if noted is not None:
             return noted
         with suppress(BadInput):  # no such file, so nothing was read of it
-            if any(self._runs.state_of(import_key(keys, path)) for path in matching([pattern])):
+            if any(self._runs.state_of(import_key(keys, path)) for path in matching_paths([pattern])):
                 return _by_keys(keys)  # an earlier version read it, and noted nothing
         return {}
 
@@ -84,7 +84,7 @@ class Own:
         self._note(key, {_site(keys): tuple(sorted(found.union(before)))}, now)
 
     def _of_source(self, keys: SourceKeys) -> Places:
-        site, names = _site(keys), {plain(name) for name in keys.communities}
+        site, names = _site(keys), {stored_name(name) for name in keys.communities}
         noted = (self._noted(_key("source", _asked(keys))) or {}).get(site, ())
         row = ROWS[keys.kind]
         if (row.whole_site and row.whole_site in names) or not (noted or row.stored_as_written):
@@ -101,10 +101,10 @@ class Own:
 
 def how(keys: ImportKeys) -> str:
     """Return a hash of an import's kind and options: the same file with other options is another import."""
-    return hashlib.sha256(msgspec.json.encode((keys.kind, options(keys)))).hexdigest()
+    return hashlib.sha256(msgspec.json.encode((keys.kind, import_options(keys)))).hexdigest()
 
 
-def options(keys: ImportKeys) -> dict[str, Any]:
+def import_options(keys: ImportKeys) -> dict[str, Any]:
     """Return the options of an import's reader."""
     given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history")}
     return {name: value for name, value in given.items() if value}
@@ -117,7 +117,7 @@ def import_key(keys: ImportKeys, path: Path) -> str:
 
 def _by_keys(keys: ImportKeys) -> Places | None:
     if keys.kind == "reddit-dump":
-        return {REDDIT: tuple(plain(name) for name in keys.communities)}
+        return {REDDIT: tuple(stored_name(name) for name in keys.communities)}
     if keys.site is not None:
         return {site_of(keys.site, stackexchange=keys.kind == "stackexchange-dump"): ()}
     return None

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct
 
 from shp_miner.crawling.state import CrawlState
-from shp_miner.dumps.importing import matching
+from shp_miner.dumps.importing import matching_paths
 from shp_miner.pipeline.config import credentials, rule_of
 from shp_miner.pipeline.keys import Pipeline, RecheckKeys, SourceKeys
 from shp_miner.pipeline.ran import STEPS
@@ -34,9 +34,11 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
     parts: list[Planned] = []
     if pipeline.forget.file is not None:
         parts.append(Planned("forget", pipeline.forget.file, "forget the items of the list, if it has changed"))
-    for one in pipeline.imports:
-        files = matching(one.paths)
-        parts.append(Planned("import", one.kind, f"import new and changed files of {len(files)} files and folders"))
+    for import_keys in pipeline.imports:
+        files = matching_paths(import_keys.paths)
+        parts.append(
+            Planned("import", import_keys.kind, f"import new and changed files of {len(files)} files and folders")
+        )
     state = CrawlState(store.path) if (store.path / FILE).exists() else None
     try:
         if pipeline.recheck.enabled:
@@ -85,18 +87,20 @@ def _visits(state: CrawlState | None, now: int, keys: RecheckKeys) -> list[Plann
 def _crawl(state: CrawlState | None, keys: SourceKeys, community: str) -> Planned:
     """Return the plan of a crawl: waiting threads and one request of the listing; only the site knows the new ones."""
     row = ROWS[keys.kind]
-    start, page, each = row.costs.start, row.costs.page, row.costs.thread
+    start, page, per_thread = row.costs.start, row.costs.page, row.costs.thread
     about = " ".join(filter(None, (keys.kind, keys.site, community)))
     site = keys.site and row.site_of(keys.site)
     waiting, known = state.expected(keys.kind, site, community) if state is not None else (0, False)
     if known:
-        requests = round(start + 1 + each * min(waiting, keys.limit or waiting))
+        requests = round(start + 1 + per_thread * min(waiting, keys.limit or waiting))
         return Planned("crawl", about, f"read {waiting:,} waiting threads, and new ones", requests)
     if keys.limit is None:
         return Planned(
             "crawl",
             about,
-            f"read all threads: {start} requests at the start, 1 per {page} listed threads, {each:g} per thread",
+            f"read all threads: {start} requests at the start, 1 per {page} listed threads, {per_thread:g} per thread",
             None,
         )
-    return Planned("crawl", about, f"read {keys.limit:,} threads", round(start + keys.limit / page + each * keys.limit))
+    return Planned(
+        "crawl", about, f"read {keys.limit:,} threads", round(start + keys.limit / page + per_thread * keys.limit)
+    )

@@ -11,7 +11,7 @@ from msgspec import Struct
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.rules.fields import PARAMETERS, Field, fields
 from shp_miner.rules.presets import PRESETS
-from shp_miner.units import Duration, Seconds, Size, written
+from shp_miner.units import Duration, Seconds, Size, written_duration
 
 
 class Key(Struct, frozen=True):
@@ -95,7 +95,7 @@ def _toml(value: Any) -> str:
         case bool():
             return str(value).lower()
         case Duration():
-            text = f'"{written(value)}"'
+            text = f'"{written_duration(value)}"'
         case Size():
             text = f'"{value / 1e9:g}GB"'
         case list():

@@ -20,22 +20,22 @@ from msgspec import structs
 from shp_miner.crawling.community import INTERRUPTED
 from shp_miner.crawling.result import Crawled
 from shp_miner.crawling.run import crawl, recheck
-from shp_miner.dumps.importing import import_dump, matching, state_of_files
+from shp_miner.dumps.importing import import_dump, matching_paths, state_of_files
 from shp_miner.errors import BadInput, Incomplete
 from shp_miner.export.dataset import NoPairs, NoThreads, export_dataset
-from shp_miner.export.owned import fingerprint, formats_in
-from shp_miner.export.registered import waiting
+from shp_miner.export.owned import export_fingerprint, formats_in
+from shp_miner.export.registered import waiting_copies
 from shp_miner.forgetting.complete import complete_pending, is_left
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.pipeline.budget import DiskBudget, WaitedClock
 from shp_miner.pipeline.config import rule_of
 from shp_miner.pipeline.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
-from shp_miner.pipeline.own import ALL, Own, import_key, options
+from shp_miner.pipeline.own import ALL, Own, import_key, import_options
 from shp_miner.pipeline.ran import StepName
 from shp_miner.platforms.communities import NoSuchCommunity
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
-from shp_miner.store.database import shrink
+from shp_miner.store.database import shrink_log
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lock import InUse
 from shp_miner.store.runs import Runs
@@ -138,14 +138,14 @@ def _import_parts(context: Context) -> Parts:
 
 
 def _import_new_files(context: Context, keys: ImportKeys) -> Outcome | None:
-    states = {path: state_of_files(path) for path in matching(keys.paths)}
+    states = {path: state_of_files(path) for path in matching_paths(keys.paths)}
     fresh = [path for path, state in states.items() if context.runs.state_of(import_key(keys, path)) != state]
     if not fresh:
         return None
     limits = context.pipeline.limits
     try:
         imported = import_dump(
-            keys.kind, fresh, context.store, workers=limits.workers, memory=limits.memory, **options(keys)
+            keys.kind, fresh, context.store, workers=limits.workers, memory=limits.memory, **import_options(keys)
         )
     except NoSuchCommunity as none:
         outcome = Outcome(f"{none.message} {none.hint}", none.exit_code)
@@ -207,7 +207,7 @@ def _crawled(results: list[Crawled]) -> Outcome | None:
     if any(result.stopped == INTERRUPTED for result in results):
         said, exit_code = INTERRUPTED, Incomplete.exit_code
     else:
-        reasons = (why for one in results for why in (one.stopped, one.refused, one.lost_in_words()) if why)
+        reasons = (why for result in results for why in (result.stopped, result.refused, result.lost_in_words()) if why)
         left = f", {failed:,} failed, {waits:,} waiting" if failed or waits else ""
         left += f", {hidden:,} threads unreadable" if hidden else ""
         said = f"{read:,} threads read, {gone:,} items gone{left}. {' '.join(dict.fromkeys(reasons))}".strip()
@@ -231,7 +231,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
     key, state = f"export:{out}", _digest(settings)
     there = formats_in(out)
     # Somebody else may have exported there meanwhile, with other settings or from another store.
-    if there and runs.state_of(key) == f"{state} {fingerprint(there)}":
+    if there and runs.state_of(key) == f"{state} {export_fingerprint(there)}":
         return Outcome("up to date")
     try:
         exported = export_dataset(
@@ -254,7 +254,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
     except NoSuchCommunity as none:
         code = Incomplete.exit_code if store.snapshot().communities() else 0
         return Outcome(f"{none.message} {none.hint}", code)
-    runs.did(key, f"{state} {fingerprint(formats_in(out))}", context.now())
+    runs.did(key, f"{state} {export_fingerprint(formats_in(out))}", context.now())
     pairs = sum(exported.pairs.values())
     said = f"{pairs:,} pairs from {sum(exported.posts.values()):,} posts"
     return Outcome(". ".join(filter(None, [said, exported.missing])), pairs=pairs)
@@ -279,7 +279,7 @@ def _tidy_store(context: Context) -> Outcome | None:
         # A clock that was ahead at the last vacuum does not delay the next.
         if waited < 0 or waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
             ended = context.store.vacuum(wait_s=1.0)
-            shrink(context.store.path)
+            shrink_log(context.store.path)
             context.runs.did("vacuum", str(context.now()), context.now())
             if ended.files:
                 said.append(f"{ended.files:,} files of old versions deleted, {sized(ended.size_bytes)}")
@@ -288,11 +288,11 @@ def _tidy_store(context: Context) -> Outcome | None:
 
 def _finish_forgetting(context: Context) -> Outcome | None:
     """Try again the exports that forget requests wait for, for example one that was away."""
-    if not (has_pending(context.store.path) or waiting(context.store)):
+    if not (has_pending(context.store.path) or waiting_copies(context.store)):
         return None
     with suppress(InUse):  # somebody else uses the store: the next run does it
         purge(context.store)
-    left = waiting(context.store)
+    left = waiting_copies(context.store)
     if left:
         said = " ".join(f"{export.path} was not reached. {export.why} {export.hint}" for export in left)
         return Outcome(f"not finished yet: {said}", Incomplete.exit_code)

@@ -10,7 +10,7 @@ from typing import Any
 
 from shp_miner.pipeline.config import parse
 from shp_miner.pipeline.reference import Key, reference, tables
-from shp_miner.platforms.communities import bare
+from shp_miner.platforms.communities import undecorated_name
 from shp_miner.sources.table import ROWS
 
 _HEAD = """\
@@ -52,8 +52,8 @@ def starting_text(
 def default_out(communities: Sequence[str], site: str | None) -> str:
     """Return the default folder of an export: it has the community's name, or the site's."""
     whole = [row.whole_site for row in ROWS.values() if row.whole_site]
-    named = [one for one in communities if one.lower() not in whole]
-    name = bare(named[0]) if named else (site or communities[0]).partition("://")[2] or site or "dataset"
+    named = [community for community in communities if community.lower() not in whole]
+    name = undecorated_name(named[0]) if named else (site or communities[0]).partition("://")[2] or site or "dataset"
     return "data/" + (re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-").lower() or "dataset")
 
 

@@ -18,7 +18,7 @@ _PREFIX = re.compile(r"(?P<kind>r|u|user|c)/(?P<name>[^/]+)", re.IGNORECASE)
 _NEAR = 3
 
 
-def bare(name: str) -> str:
+def undecorated_name(name: str) -> str:
     """Return a name without decorations, in its own letter case."""
     text = name.strip()
     address = _ADDRESS.match(text)  # searched for anywhere, a long name would cost its length squared
@@ -32,30 +32,30 @@ def bare(name: str) -> str:
 
 def _local(name: str) -> str:
     """A name without the server that a community of Lemmy may be named with."""
-    return bare(name).partition("@")[0]
+    return undecorated_name(name).partition("@")[0]
 
 
-def plain(name: str) -> str:
+def stored_name(name: str) -> str:
     """Return a name as crawls and dumps store it."""
     return _local(name).lower()
 
 
-def meant(asked: Iterable[str], there: Collection[str]) -> tuple[list[str], list[str]]:
+def meant_communities(asked: Iterable[str], there: Collection[str]) -> tuple[list[str], list[str]]:
     """Return the stored names that are asked for, and the asked names that are not stored. Both sorted, each once.
 
     A stored name that equals the asked one exactly is the only match: a category may be called "r/help". Otherwise all
     names that differ only in letter case match.
     """
     folded: dict[str, list[str]] = {}
-    for one in there:
-        folded.setdefault(one.casefold(), []).append(one)
+    for stored in there:
+        folded.setdefault(stored.casefold(), []).append(stored)
     found: set[str] = set()
     missing: set[str] = set()
     for name in asked:
         ways = (name.strip(), _local(name))
         here = next((names for way in ways if (names := [way] if way in there else folded.get(way.casefold()))), None)
         if here is None:
-            missing.add(plain(name))
+            missing.add(stored_name(name))
         else:
             found.update(here)
     return sorted(found), sorted(missing)
@@ -65,7 +65,7 @@ class NoSuchCommunity(BadInput):
     """None of the requested communities exists in the place that was searched."""
 
 
-def nowhere(missing: Sequence[str], there: Collection[str], where: str) -> NoSuchCommunity:
+def no_such_community(missing: Sequence[str], there: Collection[str], where: str) -> NoSuchCommunity:
     """Return the error for missing communities. `where` begins its message; the hint has the nearest names."""
     return NoSuchCommunity(f"{where} no community {' or '.join(map(repr, missing))}.", near(missing, there))
 
@@ -74,9 +74,9 @@ def near(missing: Sequence[str], there: Collection[str]) -> str:
     """Return a sentence with the nearest existing names, or with some of all."""
     if not there:
         return "It has no communities at all."
-    spelled = {one.casefold(): one for one in sorted(there)}
+    spelled = {stored.casefold(): stored for stored in sorted(there)}
     found = (get_close_matches(name.casefold(), spelled, n=_NEAR, cutoff=0.5) for name in missing)
-    close = [spelled[one] for names in found for one in names]
+    close = [spelled[spelling] for names in found for spelling in names]
     if close:
         return f"The nearest names: {', '.join(dict.fromkeys(close))}."
     first = sorted(there)[:_NEAR]

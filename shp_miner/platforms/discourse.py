@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from shp_miner.platforms.items import Answer, ItemState, Post, Role, Thread
-from shp_miner.text.notices import notice
+from shp_miner.text.notices import notice_state
 from shp_miner.units import to_us
 
 #: Discourse's numbers: 1 is a regular post; moderators' actions, notes such as "closed this topic" and whispers differ.
@@ -114,7 +114,7 @@ class Categories(msgspec.Struct):
     category_list: _CategoryList
 
 
-def names(categories: Iterable[Category]) -> dict[int, str]:
+def category_names(categories: Iterable[Category]) -> dict[int, str]:
     """Return the names of categories by id: the slug, after that of the parent: "support" or "support/linux"."""
     every = {category.id: category for top in categories for category in (top, *(top.subcategory_list or ()))}
 
@@ -140,10 +140,10 @@ def to_thread(topic: Topic, posts: Sequence[TopicPost], address: str, missing: i
     if opening is None:
         return None
     changed_at = None if topic.last_posted_at is None else to_us(topic.last_posted_at)
-    return Thread(_question(topic, opening, address), answers(topic, posts, address), missing, changed_at)
+    return Thread(_question(topic, opening, address), topic_answers(topic, posts, address), missing, changed_at)
 
 
-def answers(topic: Topic, posts: Iterable[TopicPost], address: str) -> list[Answer]:
+def topic_answers(topic: Topic, posts: Iterable[TopicPost], address: str) -> list[Answer]:
     """The direct replies among the posts, each once."""
     direct = {post.id: post for post in posts if is_direct(post)}
     solved = topic.accepted_answer.post_number if topic.accepted_answer else None
@@ -205,7 +205,7 @@ def _state(post: TopicPost) -> ItemState:
     if post.hidden or post.deleted_at is not None:
         return "removed"
     text = post.cooked if post.raw is None else post.raw
-    return notice("discourse", text, html=post.raw is None) or "live"
+    return notice_state("discourse", text, html=post.raw is None) or "live"
 
 
 def _role(post: TopicPost) -> Role:

@@ -9,7 +9,7 @@ import msgspec
 
 from shp_miner.model import ANSWER, HASHES, POST, SKEW_US, Check
 from shp_miner.platforms.rows import Chunk, Rows
-from shp_miner.text.clean import sound, visible_chars
+from shp_miner.text.clean import sound_text, visible_chars
 
 BodyFormat = Literal["markdown", "html", "text", "reddit"]
 Role = Literal["member", "moderator", "admin", "bot"]
@@ -100,22 +100,22 @@ def to_chunk(origin: Origin, posts: Iterable[Post], answers: Iterable[Answer], o
     for schema, items in ((POST, posts), (ANSWER, answers)):
         rows = Rows(schema)
         for item in items:
-            rows.add(**columns(origin, item, observed_at))
+            rows.add(**item_row(origin, item, observed_at))
         chunk.append(rows.take())
     return Chunk(*chunk)
 
 
 def check_item(origin: Origin, item: Item, observed_at: int) -> None:
     """Raise Lost if an item that was read at `observed_at` (microseconds since 1970) cannot be stored."""
-    _CHECKS[type(item)](columns(origin, item, observed_at), observed_at + SKEW_US)
+    _CHECKS[type(item)](item_row(origin, item, observed_at), observed_at + SKEW_US)
 
 
-def columns(origin: Origin, item: Item, observed_at: int | None) -> dict[str, object]:
+def item_row(origin: Origin, item: Item, observed_at: int | None) -> dict[str, object]:
     """Return a row of POST or ANSWER; `observed_at` is null if it is unknown."""
     values = msgspec.structs.asdict(item)
     for name in ("body", "author", "author_id", "author_url", "title", "url", "license"):
         if values.get(name) is not None:
-            values[name] = sound(values[name])[0]
+            values[name] = sound_text(values[name])[0]
     return {
         **values,
         **msgspec.structs.asdict(origin),

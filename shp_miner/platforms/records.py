@@ -16,7 +16,7 @@ from shp_miner.errors import Error
 from shp_miner.model import CLOCK_SKEW, EARLIEST_S, SCORE_MAX
 from shp_miner.tally import Damage, Lost, Tally
 
-__all__ = ["CLOCK_SKEW", "EARLIEST_S", "Lost", "alone", "epoch_us", "integer", "latest_allowed_us"]
+__all__ = ["CLOCK_SKEW", "EARLIEST_S", "Lost", "epoch_us", "file_alone", "integer", "latest_allowed_us"]
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ log = logging.getLogger("shp_miner")
 
 
 @contextmanager
-def alone(path: Path | str, tally: Tally) -> Iterator[None]:
+def file_alone(path: Path | str, tally: Tally) -> Iterator[None]:
     """Turn an unexpected exception in reading a file into damage of that file: the next file is read."""
     try:
         yield
@@ -36,7 +36,7 @@ def alone(path: Path | str, tally: Tally) -> Iterator[None]:
         tally.damages.append(Damage(str(path), 0, what))
 
 
-def converted(value: Any, kind: type[T], *, strict: bool = True) -> T:
+def converted_json(value: Any, kind: type[T], *, strict: bool = True) -> T:
     """A value of JSON as `kind`. Raises msgspec.ValidationError, also for half of a character (a lone surrogate)."""
     try:
         return msgspec.convert(value, kind, strict=strict)
@@ -65,7 +65,7 @@ def integer(value: Any, name: str, reason: str) -> int:
     return int(value)
 
 
-def unknown(time: Any) -> bool:
+def unknown_time(time: Any) -> bool:
     """Whether a reading time is a value that programs write for an unknown time: null, 0 or an empty text."""
     return not isinstance(time, bool) and time in (None, 0, "", "0")
 

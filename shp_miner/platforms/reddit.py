@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from shp_miner.model import NO_COMMUNITY
-from shp_miner.platforms.records import converted, epoch_us, integer, unknown
+from shp_miner.platforms.records import converted_json, epoch_us, integer, unknown_time
 from shp_miner.platforms.sites import REDDIT
 from shp_miner.tally import Lost, Tally
-from shp_miner.text.clean import sound, visible_chars
-from shp_miner.text.notices import notice
+from shp_miner.text.clean import sound_text, visible_chars
+from shp_miner.text.notices import notice_state
 
 SITE = REDDIT
 SOURCE = "reddit-dump"
@@ -148,7 +148,7 @@ def decode(kind: str, line: bytes) -> Any:
 def _decode_leniently(kind: str, line: bytes) -> Any:
     """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
     try:
-        return converted(json.loads(line), _TYPES[kind])
+        return converted_json(json.loads(line), _TYPES[kind])
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
     except (ValueError, RecursionError) as error:
@@ -165,7 +165,7 @@ def _invalid(error: msgspec.ValidationError) -> Lost:
 
 
 def _state(item: Any, body: str, meta: Meta) -> str:
-    gone = notice("reddit", body) or notice("reddit", getattr(item, "title", ""))
+    gone = notice_state("reddit", body) or notice_state("reddit", getattr(item, "title", ""))
     if gone:
         return gone
     if meta.was_deleted_later:
@@ -187,7 +187,7 @@ def _plain_id(value: str, prefix: str) -> str:
 
 def _shared(kind: str, item: Any, body: str, latest_us: int, tally: Tally) -> dict[str, Any]:
     """The columns that submissions and comments have in common."""
-    body, changed = sound(body)
+    body, changed = sound_text(body)
     if changed:
         tally.note(kind, "text_repaired")
     created_us = epoch_us(item.created_utc, "created_utc", latest_us)
@@ -205,7 +205,7 @@ def _shared(kind: str, item: Any, body: str, latest_us: int, tally: Tally) -> di
         "body": body,
         "body_format": "reddit",
         "body_chars": visible_chars(body, "reddit"),
-        "author": None if gone else sound(item.author)[0],
+        "author": None if gone else sound_text(item.author)[0],
         "author_id": None,
         "author_url": None,
         "author_deleted": gone,
@@ -225,7 +225,7 @@ def _observed_us(kind: str, item: Any, meta: Meta, latest_us: int, tally: Tally)
     A record is worth keeping without it: a time that cannot be costs the age of the score and nothing else.
     """
     for value in (meta.retrieved_2nd_on, item.retrieved_on, item.retrieved_utc):
-        if not unknown(value):
+        if not unknown_time(value):
             try:
                 return epoch_us(value, "retrieved_on", latest_us)
             except Lost:
@@ -244,11 +244,11 @@ def _post(item: Submission, latest_us: int, tally: Tally) -> dict[str, Any]:
     return {
         **_shared("post", item, body, latest_us, tally),
         "post_id": post_id,
-        "title": sound(item.title)[0],
+        "title": sound_text(item.title)[0],
         "is_text": is_text,
         "nsfw": bool(item.over_18),
         "upvote_ratio": item.upvote_ratio,
-        "url": f"https://www.{SITE}{sound(path)[0]}",
+        "url": f"https://www.{SITE}{sound_text(path)[0]}",
     }
 
 

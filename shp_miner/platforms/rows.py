@@ -17,7 +17,7 @@ from shp_miner.model import (
     PROFILE,
     TEXT_COLUMNS,
     Check,
-    empty,
+    empty_table,
     frame_schema,
     out_of_bounds,
     thread_hash,
@@ -102,7 +102,7 @@ class Rows:
             frames.append(self._hashed(pl.DataFrame(self._rows, schema=self._physical, orient="row")))
         self._rows, self._frames, self._framed, self.text_bytes = [], [], 0, 0
         if not frames:
-            return empty(self.schema)
+            return empty_table(self.schema)
         frame = pl.concat(frames).sort("thread_hash", maintain_order=True)
         return frame.select(self.schema.names).cast(self._types).to_arrow().cast(self.schema)
 

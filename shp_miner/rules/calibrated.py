@@ -68,7 +68,7 @@ class Calibration:
     shares: pl.DataFrame
 
 
-def measure(judged: pl.DataFrame) -> pl.DataFrame:
+def measure_answers(judged: pl.DataFrame) -> pl.DataFrame:
     """What the fit needs of judged answers: one row for each that counts, ordered by thread and time.
 
     Columns: `row` (in `judged`), `site`, `community`, `thread` (number), `votes` beyond the platform's starting score,
@@ -145,7 +145,7 @@ def merge_sums(parts: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(parts).group_by(*COMMUNITY).agg(pl.col("answers", *_SUMS).sum()).sort(*COMMUNITY)
 
 
-def fit(sums: pl.DataFrame) -> pl.DataFrame:
+def fit_communities(sums: pl.DataFrame) -> pl.DataFrame:
     """The fitted values of each community (see Calibration.fits)."""
     s = {name: sums[name].to_numpy() * _QUANTUM for name in _SUMS}
     (prior_rank, prior_share), (spread_rank, spread_share) = PRIOR_SLOPES, PRIOR_SPREAD
@@ -170,9 +170,9 @@ def fit(sums: pl.DataFrame) -> pl.DataFrame:
 
 def calibrate(judged: pl.DataFrame) -> Calibration:
     """The fit of judged answers that lie in memory. Exports make the same of ranges, task by task."""
-    measured = measure(judged)
+    measured = measure_answers(judged)
     shares = log_shares(merge_delays([count_delays(measured)]))
-    return Calibration(fit(add_up(with_log_shares(measured, shares))), shares)
+    return Calibration(fit_communities(add_up(with_log_shares(measured, shares))), shares)
 
 
 def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
@@ -180,7 +180,7 @@ def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
 
     theta = y - max(yhat, 0): an answer that nobody saw is no evidence. All Float64, null for answers that do not count.
     """
-    measured = with_log_shares(measure(judged), calibration.shares)
+    measured = with_log_shares(measure_answers(judged), calibration.shares)
     measured = measured.join(calibration.fits.drop("answers"), on=COMMUNITY, how="left", maintain_order="left")
     thread = _Threads(measured["thread"].to_numpy())
     rank, share = (thread.centred(measured[name]) for name in ("log_rank", "log_share"))
@@ -198,7 +198,7 @@ def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
     )
 
 
-def probability(answers: pl.DataFrame, a: Index, b: Index) -> Floats:
+def win_probability(answers: pl.DataFrame, a: Index, b: Index) -> Floats:
     """P(the answer in row a is better than that in row b), to six decimals; NaN where one of them has no theta.
 
     `answers` is what `with_theta` gave. Phi(m sqrt(rho V / 2) / sqrt(((1 - rho) V + s)(V + s))), m the difference of

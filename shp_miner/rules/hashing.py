@@ -21,7 +21,7 @@ _SAMPLE_SALT = 1 << 32
 SPLITS = ("train", "validation", "test")
 
 
-def mix(values: Hashes) -> Hashes:
+def mix_bits(values: Hashes) -> Hashes:
     """The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every input bit changes every output bit."""
     with np.errstate(over="ignore"):
         z = values + np.uint64(0x9E3779B97F4A7C15)
@@ -39,7 +39,7 @@ def answer_hashes(answers: pl.DataFrame) -> Hashes:
 def pair_hashes(a: Hashes, b: Hashes) -> Hashes:
     """One hash for each pair of answer hashes, the same whichever comes first."""
     with np.errstate(over="ignore"):
-        return mix(np.minimum(a, b) + mix(np.maximum(a, b)))
+        return mix_bits(np.minimum(a, b) + mix_bits(np.maximum(a, b)))
 
 
 def winner_is_first(pair: Hashes, winner: Hashes, loser: Hashes, seed: int) -> npt.NDArray[np.bool_]:
@@ -54,12 +54,12 @@ def sample_keys(pair: Hashes, seed: int) -> Hashes:
     return _salted(pair, _SAMPLE_SALT, seed)
 
 
-def splits(thread_hash: npt.NDArray[np.int64], validation: float, test: float) -> npt.NDArray[np.int8]:
+def thread_splits(thread_hash: npt.NDArray[np.int64], validation: float, test: float) -> npt.NDArray[np.int8]:
     """Index into SPLITS for each thread, by its hash alone; `validation` and `test` are shares of all threads."""
     share = (_salted(thread_hash.view(np.uint64), _SPLIT_SALT, 0) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return np.where(share < 1 - validation - test, 0, np.where(share < 1 - test, 1, 2)).astype(np.int8)
 
 
 def _salted(values: Hashes, salt: int, seed: int) -> Hashes:
-    key = mix(np.array([salt], np.uint64) + mix(np.array([seed], np.uint64)))[0]
-    return mix(values ^ key)
+    key = mix_bits(np.array([salt], np.uint64) + mix_bits(np.array([seed], np.uint64)))[0]
+    return mix_bits(values ^ key)

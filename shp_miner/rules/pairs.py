@@ -16,7 +16,7 @@ import pyarrow as pa
 from shp_miner.errors import UsageError
 from shp_miner.model import PAIR, TIERS
 from shp_miner.rules.age import at_age
-from shp_miner.rules.calibrated import SURE, calibrate, probability, with_theta
+from shp_miner.rules.calibrated import SURE, calibrate, win_probability, with_theta
 from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts, of_platform
 from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
 from shp_miner.rules.presets import Rule
@@ -89,7 +89,7 @@ def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule, *, observations: 
     judged = judged.select(*ANSWER_KEY, *_DECIDE, *HELPERS, REASON)
     tally = Tally()
     eligible = with_theta(judged, calibrate(judged)).filter(pl.col(REASON).is_null())
-    pairs = sample(form_pairs(eligible, rule, tally), rule, tally)
+    pairs = sample_pairs(form_pairs(eligible, rule, tally), rule, tally)
     winner, loser = pairs.answers[pairs.winner], pairs.answers[pairs.loser]
     table = pl.DataFrame(
         {
@@ -100,7 +100,7 @@ def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule, *, observations: 
             "loser_score": loser["score"],
             "winner_created_at": winner["created_at"],
             "loser_created_at": loser["created_at"],
-            **between(winner, loser),
+            **pair_differences(winner, loser),
             **pairs.worth(),
             "pair_hash": pairs.pair_hash,
         }
@@ -108,7 +108,7 @@ def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule, *, observations: 
     return table.sort(*THREAD, "winner_created_at", "winner_id", "loser_id").select(PAIR.names).to_arrow().cast(PAIR)
 
 
-def between(winner: pl.DataFrame, loser: pl.DataFrame) -> dict[str, pl.Series]:
+def pair_differences(winner: pl.DataFrame, loser: pl.DataFrame) -> dict[str, pl.Series]:
     """Seconds from the loser to the winner, and winner's score / loser's score (null if that is not positive)."""
     scores = pl.DataFrame({"winner": winner["score"], "loser": loser["score"]})
     ratio = scores.select(pl.when(pl.col("loser") > 0).then(pl.col("winner") / pl.col("loser"))).to_series()
@@ -126,7 +126,7 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
     """All pairs of one thread's answers that satisfy the rule, with their answers; others are counted by reason.
 
     `eligible` is ANSWER with only eligible rows, `post_score`, and what `with_theta` adds. The sample of
-    max_pairs_per_post is taken later (`sample`), since pairs can still fall out when their texts are read.
+    max_pairs_per_post is taken later (`sample_pairs`), since pairs can still fall out when their texts are read.
     """
     answers = eligible.sort(*THREAD, "created_at", "answer_id")
     earlier, later = _candidates(answers)
@@ -140,7 +140,7 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
         tally.drop("pair", reason, int(dropped.sum()))
         kept &= ~fails
     winner, loser = winner[kept], loser[kept]
-    confidence = probability(answers, winner, loser)
+    confidence = win_probability(answers, winner, loser)
     if rule.min_confidence is not None:
         sure = confidence >= rule.min_confidence
         tally.drop("pair", "confidence_too_low", int((~sure).sum()))
@@ -155,7 +155,7 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
     return Pairs(answers, winner, loser, confidence, strict, hashed, hashes).among(paired)
 
 
-def sample(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
+def sample_pairs(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
     """At most max_pairs_per_post pairs of each thread: a uniform sample that other threads do not change."""
     if rule.max_pairs_per_post is None or not len(pairs):
         return pairs

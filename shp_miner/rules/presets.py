@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from shp_miner.errors import UsageError, nearest
+from shp_miner.errors import UsageError, nearest_name
 
 DAY_S = 86_400
 
@@ -182,20 +182,20 @@ def preset(name: str, **overrides: Any) -> Rule:
     Raises UsageError for an unknown name, parameter or bad value.
     """
     if name not in PRESETS:
-        raise UsageError(f"There is no rule {name!r}.", nearest(name, PRESETS))
+        raise UsageError(f"There is no rule {name!r}.", nearest_name(name, PRESETS))
     for key, value in overrides.items():
         if key not in Rule.__struct_fields__:
-            raise UsageError(f"A rule has no parameter {key!r}.", nearest(key, Rule.__struct_fields__))
+            raise UsageError(f"A rule has no parameter {key!r}.", nearest_name(key, Rule.__struct_fields__))
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"A rule's {key}: {value} is not a finite number.", _SEE)
     try:
-        return named(msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule))
+        return named_rule(msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule))
     except msgspec.ValidationError as error:
         reason, _, key = str(error).partition(" - at `$.")
         raise UsageError(f"A rule's {key.rstrip('`')}: {reason}.", _SEE) from error
 
 
-def named(rule: Rule) -> Rule:
+def named_rule(rule: Rule) -> Rule:
     """Return the rule with the name and the mark `confounded` that fit its parameters.
 
     The name is that of the preset with the same deciding parameters, else that of the nearest with the difference ("shp
@@ -211,7 +211,7 @@ def named(rule: Rule) -> Rule:
     return msgspec.structs.replace(rule, name=name, confounded=confounded)
 
 
-def summary(rule: Rule) -> str:
+def rule_summary(rule: Rule) -> str:
     """Return a one-line description of the rule for people."""
     if rule.name in PRESETS and not _changes(rule, PRESETS[rule.name]):
         return SUMMARIES[rule.name]
@@ -219,11 +219,11 @@ def summary(rule: Rule) -> str:
     measure = "score" if rule.measure == "score" else "round(log2(1 + votes)), +1 if accepted,"
     parts = [f"the higher {measure} wins{order[rule.order]}"]
     if rule.observe_at_s is not None:
-        parts.append(f"scores read {length(rule.observe_at_s)} after writing")
+        parts.append(f"scores read {duration_text(rule.observe_at_s)} after writing")
     if rule.neighbours_only:
         parts.append("neighbours in time")
     if rule.max_apart_s is not None:
-        parts.append(f"at most {length(rule.max_apart_s)} apart")
+        parts.append(f"at most {duration_text(rule.max_apart_s)} apart")
     if rule.min_ratio is not None:
         parts.append(f"at least {rule.min_ratio:g} times the score")
     if rule.min_confidence is not None:
@@ -233,7 +233,7 @@ def summary(rule: Rule) -> str:
     return "; ".join([*parts, *([] if rule.floors else ["no lowest score by platform"])])
 
 
-def length(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return a duration as people write it: 30d, 24h."""
     unit, of_unit = next((u, n) for u, n in (("d", 2 * DAY_S), ("h", 3600), ("m", 60), ("s", 0)) if seconds >= n)
     return f"{seconds / (DAY_S if unit == 'd' else of_unit or 1):g}{unit}"
@@ -259,5 +259,5 @@ def _change(key: str, value: Any) -> str:
     if value is True:
         return shown
     if shown != key:
-        return f"{shown} {length(value)}"
+        return f"{shown} {duration_text(value)}"
     return f"{shown} {value:g}" if isinstance(value, float) else f"{shown} {value}"

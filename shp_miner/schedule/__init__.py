@@ -112,7 +112,7 @@ def _environment(state: Path) -> dict[str, str]:
 
 def _writes(pipeline: Pipeline, state: Path) -> tuple[Path, ...]:
     """Return the folders that a run writes to: parents too, because exports are written beside their place first."""
-    files = [one.out for one in pipeline.exports]
+    files = [export.out for export in pipeline.exports]
     if pipeline.log.metrics is not None:
         files.append(pipeline.log.metrics)
     return tuple(dict.fromkeys([Path(pipeline.store), state, *(Path(file).parent for file in files)]))
@@ -125,7 +125,7 @@ def _exported(pipeline: Pipeline) -> tuple[Path, ...]:
 
 
 def _reads(pipeline: Pipeline) -> tuple[Path, ...]:
-    files = [path for one in pipeline.imports for path in one.paths]
+    files = [path for keys in pipeline.imports for path in keys.paths]
     return tuple(map(Path, [*files, *filter(None, [pipeline.forget.file])]))
 
 
@@ -133,6 +133,6 @@ def _variables(pipeline: Pipeline) -> tuple[str, ...]:
     keys = pipeline.credentials
     named = [value[2:-1] for key in keys.__struct_fields__ if (value := getattr(keys, key)) is not None]
     if not named:
-        needed = dict.fromkeys(row for one in pipeline.sources if (row := ROWS[one.kind]).needs_credentials)
-        named = [one.variable for row in needed for one in row.credentials]
+        needed = dict.fromkeys(row for source in pipeline.sources if (row := ROWS[source.kind]).needs_credentials)
+        named = [credential.variable for row in needed for credential in row.credentials]
     return tuple(named)

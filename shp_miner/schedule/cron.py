@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shp_miner.errors import NotAllowed, TryLater, UsageError
 from shp_miner.schedule import MARK, Job, programs
-from shp_miner.units import written
+from shp_miner.units import written_duration
 
 _LONGEST = 998
 
@@ -54,7 +54,9 @@ def line(job: Job) -> str:
     """
     when = expression(job.every_s, job.offset_min)
     if when is None:
-        raise UsageError(f"A crontab line cannot express every {written(job.every_s)} exactly.", "Use --as systemd.")
+        raise UsageError(
+            f"A crontab line cannot express every {written_duration(job.every_s)} exactly.", "Use --as systemd."
+        )
     words = [f"{name}={_quoted(value)}" for name, value in job.environment.items()]
     words += [_quoted(str(job.program)), "run", _quoted(str(job.pipeline))]
     command = f"{' '.join(words)} >/dev/null 2>>{_quoted(str(log(job)))} {_mark(job.pipeline)}"
@@ -83,7 +85,7 @@ def _mark(pipeline: Path) -> str:
 def _without(table: bytes, pipeline: Path) -> list[bytes]:
     """Return the lines of a crontab without the pipeline's own, byte for byte."""
     mark = b" " + _mark(pipeline).encode(errors="surrogateescape")
-    return [one for one in table.splitlines(keepends=True) if not one.rstrip(b"\r\n").endswith(mark)]
+    return [line for line in table.splitlines(keepends=True) if not line.rstrip(b"\r\n").endswith(mark)]
 
 
 def _read() -> bytes:

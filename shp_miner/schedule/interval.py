@@ -12,7 +12,7 @@ from shp_miner.errors import UsageError
 from shp_miner.pipeline.keys import Pipeline, SourceKeys
 from shp_miner.sources.registry import module
 from shp_miner.sources.table import ROWS, Quota
-from shp_miner.units import UNITS_S, written
+from shp_miner.units import UNITS_S, written_duration
 
 #: The intervals that a crontab line can express exactly, in seconds. Two days are not among them, because the field of
 #: days starts again with each month.
@@ -37,8 +37,8 @@ def check(pipeline: Pipeline, every_s: float, environment: Mapping[str, str]) ->
     if every_s < EVEN_S[0] or every_s <= bound.seconds:
         why = bound.why if every_s >= EVEN_S[0] else "the shortest interval of a schedule is 1 minute"
         raise UsageError(
-            f"Every {written(every_s)} is too often: {why}.",
-            f"Use the shortest sensible interval of this pipeline: --every {written(shortest_s)}.",
+            f"Every {written_duration(every_s)} is too often: {why}.",
+            f"Use the shortest sensible interval of this pipeline: --every {written_duration(shortest_s)}.",
         )
     return bound
 
@@ -48,13 +48,13 @@ def least(pipeline: Pipeline, environment: Mapping[str, str]) -> Bound:
     bounds = [Bound(0.0, "")]
     limit = pipeline.limits
     if pipeline.sources and limit.max_seconds is not None:
-        text = f"a run may send requests for {written(limit.max_seconds)} (limits.max_seconds)"
+        text = f"a run may send requests for {written_duration(limit.max_seconds)} (limits.max_seconds)"
         bounds.append(Bound(limit.max_seconds, text))
     if pipeline.sources and limit.max_requests is not None:
-        pace_s = max(_pace_s(one.kind) for one in pipeline.sources)
+        pace_s = max(_pace_s(source.kind) for source in pipeline.sources)
         text = f"a run may send {limit.max_requests:,} requests (limits.max_requests), {pace_s:g} s each"
         # A run ends at the first limit that it reaches.
-        bounds[1:] = [min([*bounds[1:], Bound(limit.max_requests * pace_s, text)], key=lambda one: one.seconds)]
+        bounds[1:] = [min([*bounds[1:], Bound(limit.max_requests * pace_s, text)], key=lambda bound: bound.seconds)]
     needed = needs(pipeline)
     for (kind, place), requests in needed.items():
         text = f"{place} needs {requests:,} requests before the first thread, and takes one every {_pace_s(kind):g} s"
@@ -64,14 +64,14 @@ def least(pipeline: Pipeline, environment: Mapping[str, str]) -> Bound:
             day = a_day(quota, pipeline, environment)
             text = f"{place} needs {requests:,} requests per run, and takes {day:,} a day{_keyless(quota, day)}"
             bounds.append(Bound(requests * UNITS_S["d"] / day, text))
-    return max(bounds, key=lambda one: one.seconds)
+    return max(bounds, key=lambda bound: bound.seconds)
 
 
 def needs(pipeline: Pipeline) -> dict[tuple[str, str], int]:
     """Return the least requests of a run by (kind, place): those at the start, and one page per community."""
     result: dict[tuple[str, str], int] = defaultdict(int)
-    for one in pipeline.sources:
-        result[one.kind, _place(one)] += ROWS[one.kind].costs.start + len(one.communities)
+    for source in pipeline.sources:
+        result[source.kind, _place(source)] += ROWS[source.kind].costs.start + len(source.communities)
     return result
 
 
@@ -91,7 +91,7 @@ def notes(pipeline: Pipeline, every_s: float, environment: Mapping[str, str]) ->
             "The next run does not start while a long run is active (exit code 75): set limits.max_seconds in the file."
         )
     runs = UNITS_S["d"] / every_s
-    for row in dict.fromkeys(ROWS[one.kind] for one in pipeline.sources):
+    for row in dict.fromkeys(ROWS[source.kind] for source in pipeline.sources):
         if row.quota is None:
             continue
         day = a_day(row.quota, pipeline, environment)

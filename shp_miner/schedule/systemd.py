@@ -14,7 +14,7 @@ from pathlib import Path
 from shp_miner.errors import TryLater, UsageError
 from shp_miner.schedule import MARK, Job, cron, name_of, programs
 from shp_miner.store.replacing import replace_file
-from shp_miner.units import written
+from shp_miner.units import written_duration
 
 #: Where the machine's units are.
 MACHINE = Path("/etc/systemd/system")
@@ -126,7 +126,7 @@ def units(job: Job) -> dict[Path, str]:
     environment = "".join(f"\nEnvironment={_word(f'{name}={value}')}" for name, value in job.environment.items())
     places = [*job.writes, *job.exported]
     seen = (job.pipeline, job.program, *job.reads, *places)
-    temporary = [one for one in _TEMPORARY if any(place.is_relative_to(one) for place in seen)]
+    temporary = [path for path in _TEMPORARY if any(place.is_relative_to(path) for place in seen)]
     disks = " ".join(_path(place, prefix="") for place in (job.pipeline, *job.writes))
     # A folder that is gone must not keep a run from starting.
     writes = " ".join(_path(place) for place in dict.fromkeys([*places, *temporary]))
@@ -145,7 +145,10 @@ def units(job: Job) -> dict[Path, str]:
         alone=_OF_MACHINE if for_machine() else _OF_PERSON,
     )
     timer = _TIMER.format(
-        mark=MARK + str(job.pipeline), stem=_plain(job.pipeline.stem), every=written(job.every_s), when=when(job)
+        mark=MARK + str(job.pipeline),
+        stem=_plain(job.pipeline.stem),
+        every=written_duration(job.every_s),
+        when=when(job),
     )
     return {own.with_name(f"{own.name}.service"): service, own.with_name(f"{own.name}.timer"): timer}
 

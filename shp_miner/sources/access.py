@@ -30,7 +30,7 @@ class Access(msgspec.Struct, kw_only=True):
 
 
 @contextmanager
-def shared(access: Access) -> Iterator[Access]:
+def shared_clocks(access: Access) -> Iterator[Access]:
     """Yield the same access; if it has no clocks, with those that all runs of this person on this machine share."""
     if access.clocks is not None:
         yield access
@@ -55,11 +55,11 @@ def site_and_url(name: str, access: Access) -> tuple[str, str]:
     return row.site_of(access.site), access.url or url
 
 
-def address(name: str, site: str, *asked: str | None) -> str:
+def site_address(name: str, site: str, *asked: str | None) -> str:
     """Return the address of a site for people, as it was requested: http:// only for a site without TLS."""
-    for one in asked:
-        parts = urlsplit(one or "")
-        if parts.scheme and ROWS[name].site_of(one or "") == site:
+    for url in asked:
+        parts = urlsplit(url or "")
+        if parts.scheme and ROWS[name].site_of(url or "") == site:
             return f"{parts.scheme}://{site}"
     return f"https://{site}"
 

@@ -25,10 +25,10 @@ from shp_miner.model import CLOCK_SKEW, NO_COMMUNITY
 from shp_miner.platforms import reddit as reddit_records
 from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.sources.access import Access, http_of
-from shp_miner.sources.evidence import Meanings, at_the_door, reading
+from shp_miner.sources.evidence import Meanings, at_the_door, refusals_as_evidence
 from shp_miner.sources.http import Http, Refused, Unexpected
 from shp_miner.sources.limits import Limits, Wait
-from shp_miner.sources.losing import each, losing
+from shp_miner.sources.losing import counting_lost, each_record
 from shp_miner.sources.pace import SYSTEM, Clock
 from shp_miner.sources.reddit_answers import plain_name
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
@@ -122,7 +122,7 @@ class ArcticShift:
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:
         """See Source. A token is the second at which the next page starts."""
         after = int(token) if token else None if since is None else since // 1_000_000 - 1
-        with losing() as lost:
+        with counting_lost() as lost:
             rows = self._posts("search", {"subreddit": plain_name(community), **_from(after)})
             posts = self._items("post", rows, Post)
         for post in posts:
@@ -143,7 +143,7 @@ class ArcticShift:
 
     def thread(self, community: str, post_id: str) -> Thread:  # noqa: ARG002  (the archive's ids need none)
         """See Source. `missing` is a lower bound if one second has more answers than a page holds."""
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             return self._thread(post_id)
 
     def _thread(self, post_id: str) -> Thread:
@@ -155,7 +155,7 @@ class ArcticShift:
         missing = 0
         while True:
             # An empty parent_id asks for direct replies.
-            with losing() as lost:
+            with counting_lost() as lost:
                 rows = self._comments("search", {"link_id": post_id, "parent_id": "", **_from(after)})
                 page = self._items("answer", rows, Answer)
             direct = {row.id.removeprefix("t1_") for row in rows if row.parent_id == row.link_id}
@@ -196,7 +196,7 @@ class ArcticShift:
     def _items(self, kind: str, rows: Sequence[Any], made: type[T]) -> list[T]:
         """Rows as items. Raises BadInput where none can be used."""
         try:
-            return each(rows, lambda row: self._item(kind, row, made))
+            return each_record(rows, lambda row: self._item(kind, row, made))
         except Lost as lost:
             hint = "Check this machine's clock." if lost.reason == "time_in_future" else _HINT
             raise BadInput(f"Arctic Shift sent an invalid value: {lost.what}.", hint) from None

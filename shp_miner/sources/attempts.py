@@ -48,7 +48,7 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-def repeated(pace: Pace, path: str, attempt: Callable[[int], T]) -> T:
+def repeated_attempts(pace: Pace, path: str, attempt: Callable[[int], T]) -> T:
     """Return the result of the first attempt that does not raise Again; `attempt` gets its number, from 1.
 
     Pace makes the pauses between attempts, because it has the clock and the budget. Raises TryLater (Silent if the last
@@ -69,10 +69,10 @@ def repeated(pace: Pace, path: str, attempt: Callable[[int], T]) -> T:
     )
 
 
-def exchange(client: httpx2.Client, request: httpx2.Request, limits: Limits) -> Answer | None:
+def send_once(client: httpx2.Client, request: httpx2.Request, limits: Limits) -> Answer | None:
     """Send a request once, without following redirects, and return its answer; None if it is larger than allowed.
 
-    Raises Again (it took too long) and the library's errors, which `failure` turns into ours.
+    Raises Again (it took too long) and the library's errors, which `failure_of` turns into ours.
     """
     deadline = time.monotonic() + limits.total_s
     answer = client.send(request, stream=True, follow_redirects=False)
@@ -92,7 +92,7 @@ def exchange(client: httpx2.Client, request: httpx2.Request, limits: Limits) -> 
     return Answer(answer.status_code, answer.headers, bytes(body))
 
 
-def failure(error: Exception, host: str, *, answered: bool) -> Exception | None:
+def failure_of(error: Exception, host: str, *, answered: bool) -> Exception | None:
     """Return the meaning of a library's error: Again, or an error that ends the request; None if it is unknown.
 
     `answered` says whether the host has answered before.

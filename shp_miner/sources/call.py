@@ -14,8 +14,8 @@ from urllib.parse import quote, quote_plus
 import httpx2
 
 from shp_miner.errors import BadInput, NotAllowed
-from shp_miner.sources.attempts import Again, Answer, exchange, failure, repeated
-from shp_miner.sources.decode import Instead, NotJson, WrongShape, decode, is_html, is_login, page_kind
+from shp_miner.sources.attempts import Again, Answer, failure_of, repeated_attempts, send_once
+from shp_miner.sources.decode import Instead, NotJson, WrongShape, decode_body, is_html, is_login, page_kind
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.pace import Pace
 
@@ -85,7 +85,7 @@ class Call:
     def fetch(self, kind: type[T], strict: bool) -> T:
         """Return the answer as `kind`, after as many attempts as the limits allow."""
         with _quiet_libraries():
-            return repeated(
+            return repeated_attempts(
                 self._site.pace, self._hidden(self._path), lambda number: self._attempt(number, kind, strict)
             )
 
@@ -116,7 +116,7 @@ class Call:
         try:
             return self._exchange(url, params)
         except (httpx2.RequestError, httpx2.InvalidURL) as error:
-            found = failure(error, self._site.host, answered=self._site.answered)
+            found = failure_of(error, self._site.host, answered=self._site.answered)
             found = found or self._bad(f"cannot be asked for {{path}} ({type(error).__name__})")
         raise found
 
@@ -132,7 +132,7 @@ class Call:
             extensions={"total_s": limits.total_s},
         )
         self._site.count()
-        answer = exchange(self._site.client, request, limits)
+        answer = send_once(self._site.client, request, limits)
         if answer is None:
             raise self._bad(f"answered {{path}} with more than {limits.max_bytes:,} bytes", "The answer was discarded.")
         self._site.answered = True
@@ -170,7 +170,7 @@ class Call:
         if status >= 300 or page:
             raise self._refusal(answer, page)
         try:
-            return decode(body, kind, strict)
+            return decode_body(body, kind, strict)
         except NotJson:
             failure: Exception = Again("sent an answer that is not JSON", empty=not body.strip())
         except WrongShape as error:

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TypeVar
 
 from shp_miner.errors import BadInput, from_os_error
-from shp_miner.sources.pace import place
+from shp_miner.sources.pace import next_place
 from shp_miner.transaction import PATIENCE_S, transaction
 
 log = logging.getLogger("shp_miner.http")
@@ -76,7 +76,7 @@ class FileClocks:
 
         def write(database: sqlite3.Connection) -> float:
             with transaction(database):
-                at, until = place(_until(database, key), now, interval_s, burst)
+                at, until = next_place(_until(database, key), now, interval_s, burst)
                 _write(database, key, until, "")
             return at
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 import msgspec
 import msgspec.inspect
 
-from shp_miner.platforms.records import converted
-from shp_miner.sources.losing import lose
+from shp_miner.platforms.records import converted_json
+from shp_miner.sources.losing import lose_records
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Instead:
             return page_kind(self.body)
         if not self.body.strip():
             return "an empty body"
-        return code(self.body) if self.spoken else "not JSON"
+        return refusal_code(self.body) if self.spoken else "not JSON"
 
 
 class NotJson(Exception):
@@ -80,7 +80,7 @@ def _decoder(kind: Any, strict: bool) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, strict=strict)
 
 
-def decode(body: bytes, kind: type[T], strict: bool) -> T:
+def decode_body(body: bytes, kind: type[T], strict: bool) -> T:
     """Return the body as `kind`. Raises NotJson and WrongShape."""
     try:
         answer: T = _decoder(cast(Any, kind), strict).decode(body)
@@ -96,28 +96,28 @@ def _leniently(body: bytes, kind: type[T], strict: bool) -> T:
     except (ValueError, RecursionError):
         raise NotJson from None
     try:
-        return converted(value, kind, strict=strict)
+        return converted_json(value, kind, strict=strict)
     except msgspec.ValidationError as error:
         wrong = WrongShape(str(error))
     except RecursionError:
         raise NotJson from None
     try:
-        found = converted(_without_the_bad(value, msgspec.inspect.type_info(kind), strict), kind, strict=strict)
+        found = converted_json(_without_the_bad(value, msgspec.inspect.type_info(kind), strict), kind, strict=strict)
     except (msgspec.ValidationError, RecursionError):
         raise wrong from None
     return found
 
 
 def _without_the_bad(value: Any, kind: msgspec.inspect.Type, strict: bool) -> Any:
-    """The value without those records of its lists that are none of their kind; `losing` counts them.
+    """The value without those records of its lists that are none of their kind; `counting_lost` counts them.
 
     Where no record of a list is of its kind, all are left: it is the answer that is another.
     """
     if isinstance(kind, msgspec.inspect.UnionType):
-        for one in kind.types:
-            value = _without_the_bad(value, one, strict)
+        for member in kind.types:
+            value = _without_the_bad(value, member, strict)
     elif isinstance(kind, msgspec.inspect.StructType) and isinstance(value, dict):
-        inside = {one.encode_name: one.type for one in kind.fields}
+        inside = {field.encode_name: field.type for field in kind.fields}
         return {
             name: _without_the_bad(part, inside[name], strict) if name in inside else part
             for name, part in value.items()
@@ -125,18 +125,18 @@ def _without_the_bad(value: Any, kind: msgspec.inspect.Type, strict: bool) -> An
     elif isinstance(kind, msgspec.inspect.ListType) and isinstance(value, list):
         if not isinstance(kind.item_type, msgspec.inspect.StructType):
             return value
-        pruned = [_without_the_bad(one, kind.item_type, strict) for one in value]
-        sound = [one for one in pruned if _is(one, kind.item_type.cls, strict)]
+        pruned = [_without_the_bad(record, kind.item_type, strict) for record in value]
+        sound = [record for record in pruned if _is(record, kind.item_type.cls, strict)]
         if sound:
             for _ in range(len(value) - len(sound)):
-                lose("wrong_type")
+                lose_records("wrong_type")
             return sound
     return value
 
 
 def _is(value: Any, kind: type, strict: bool) -> bool:
     try:
-        converted(value, kind, strict=strict)
+        converted_json(value, kind, strict=strict)
     except msgspec.ValidationError:
         return False
     return True
@@ -169,7 +169,7 @@ def page_kind(body: bytes) -> str:
     return "a web page"
 
 
-def code(body: bytes) -> str:
+def refusal_code(body: bytes) -> str:
     """Return the code word of a refusal ("couldnt_find_community"), empty without one. Sentences do not count."""
     try:
         value = json.loads(body)

@@ -23,12 +23,12 @@ from shp_miner.platforms.discourse import (
     Site,
     Topic,
     TopicPost,
-    names,
+    category_names,
     to_thread,
 )
 from shp_miner.platforms.items import Thread
-from shp_miner.sources.access import Access, address, http_of, site_and_url
-from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
+from shp_miner.sources.access import Access, http_of, site_address, site_and_url
+from shp_miner.sources.evidence import Door, Meanings, at_the_door, refusals_as_evidence
 from shp_miner.sources.limits import Limits, Wait
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
@@ -87,7 +87,7 @@ def opened(access: Access) -> Iterator[Discourse]:
     """Open a forum. See registry.Module."""
     site, url = site_and_url(Discourse.name, access)
     with http_of(url, LIMITS, access) as http:
-        yield Discourse(http, site, address(Discourse.name, site, access.site, url))
+        yield Discourse(http, site, site_address(Discourse.name, site, access.site, url))
 
 
 class _ListedTopic(msgspec.Struct, kw_only=True):
@@ -137,7 +137,7 @@ class Discourse:
             self.listing(WHOLE_SITE, since=None, token=None)
             return WHOLE_SITE
         number = self._category(community)
-        return names(self._categories.values())[number]
+        return category_names(self._categories.values())[number]
 
     def listing(self, community: str, *, since: int | None, token: str | None) -> Listing:  # noqa: ARG002
         """Return a page of topics by activity; `since` is not supported."""
@@ -155,7 +155,10 @@ class Discourse:
             raise BadInput(f"{self.site} no longer has a public category {community!r}.")
         topics = found.topic_list.topics
         return Listing(
-            [Listed(str(one.id), to_us(one.bumped_at), bool(one.pinned or one.pinned_globally)) for one in topics],
+            [
+                Listed(str(topic.id), to_us(topic.bumped_at), bool(topic.pinned or topic.pinned_globally))
+                for topic in topics
+            ],
             str(page + 1) if topics and found.topic_list.more_topics_url else None,
         )
 
@@ -168,7 +171,7 @@ class Discourse:
         self._door.opened(community)
         if topic.deleted_at is not None:
             raise Gone("removed")
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             posts, missing = self._posts(topic)
         thread = to_thread(topic, posts, self._address, missing)
         if thread is None:
@@ -176,7 +179,7 @@ class Discourse:
         return thread
 
     def _topic(self, community: str, post_id: str) -> Topic:  # noqa: ARG002  (the site's ids need none)
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             return self._http.get(f"/t/{post_id}.json", Topic, params={"include_raw": 1})
 
     @property
@@ -212,7 +215,7 @@ class Discourse:
         if not matches:
             self._load(wanted)
             matches = _matching(self._categories, wanted)
-        known = names(self._categories.values())
+        known = category_names(self._categories.values())
         if len(matches) > 1:
             named = " and ".join(sorted(known[number] for number in matches))
             raise BadInput(f"{self.site} has several categories {wanted!r}: {named}.", "Name one by its full path.")
@@ -234,7 +237,9 @@ class Discourse:
             # Sites with very many categories leave them out of the first answer.
             listed = self._ask("/categories.json", Categories, include_subcategories=True)
             tops = listed.category_list.categories if listed else []
-            self._categories |= {one.id: one for top in tops for one in (top, *(top.subcategory_list or ()))}
+            self._categories |= {
+                category.id: category for top in tops for category in (top, *(top.subcategory_list or ()))
+            }
 
     def _ask(self, path: str, kind: type[_T], **params: str | int | None) -> _T | None:
         try:
@@ -244,7 +249,7 @@ class Discourse:
 
     def _path(self, number: int) -> str:
         """The category in an address: its slugs and its id, which alone counts, but other slugs cost a redirect."""
-        slugs = names(self._categories.values())[number]
+        slugs = category_names(self._categories.values())[number]
         plain = all(_PLAIN_SLUG.fullmatch(slug) for slug in slugs.split("/"))
         return f"{slugs}/{number}" if plain else str(number)
 
@@ -259,7 +264,7 @@ class Discourse:
 
 def _matching(categories: Mapping[int, Category], wanted: str) -> list[int]:
     """The ids of the categories that are meant: by id, by whole path, or by the last slug alone."""
-    known = names(categories.values())
+    known = category_names(categories.values())
     number = wanted.rsplit("/", 1)[-1]
     if number.isdecimal() and int(number) in known:
         return [int(number)]

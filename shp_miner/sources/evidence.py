@@ -14,7 +14,7 @@ from types import MappingProxyType
 import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
-from shp_miner.sources.decode import Instead, code
+from shp_miner.sources.decode import Instead, refusal_code
 from shp_miner.sources.http import Refused, Silent, Unexpected
 from shp_miner.sources.source import Evidence, Listed, Unreadable
 
@@ -47,16 +47,19 @@ class Meanings(msgspec.Struct, frozen=True, kw_only=True):
             return "closed"
         if not self.spoken(answer):
             return "wall"
-        return self.words.get(code(answer.body) if word is None else word, self.statuses.get(answer.status))
+        return self.words.get(refusal_code(answer.body) if word is None else word, self.statuses.get(answer.status))
 
 
 @contextmanager
-def reading(meanings: Meanings) -> Iterator[None]:
+def refusals_as_evidence(meanings: Meanings) -> Iterator[None]:
     """Raise Unreadable instead of a refusal or a wall (`at_the_door`) that is evidence of something."""
     try:
         yield
     except (Refused, Unexpected, TryLater) as error:
-        answer = next((one for one in (error, error.__cause__) if isinstance(one, (Refused, Unexpected, Silent))), None)
+        answer = next(
+            (refusal for refusal in (error, error.__cause__) if isinstance(refusal, (Refused, Unexpected, Silent))),
+            None,
+        )
         evidence = None if answer is None else meanings.of(answer)
         if evidence is None:
             raise
@@ -129,7 +132,7 @@ class Door:
             threads = self._listed(community)
         except (NotAllowed, BadInput) as error:
             return Unreadable(_behind(error), error.message)
-        others = [one.post_id for one in threads if one.post_id != post_id][:_WITNESSES]
+        others = [thread.post_id for thread in threads if thread.post_id != post_id][:_WITNESSES]
         for other in others:
             try:
                 self._thread(community, other)

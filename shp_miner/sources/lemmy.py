@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
-from shp_miner.platforms.communities import bare
+from shp_miner.platforms.communities import undecorated_name
 from shp_miner.platforms.items import Answer, ItemState, Post, Role, Thread
 from shp_miner.sources.access import Access, http_of, site_and_url
-from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
+from shp_miner.sources.evidence import Door, Meanings, at_the_door, refusals_as_evidence
 from shp_miner.sources.http import Http, Refused, Unexpected
 from shp_miner.sources.lemmy_v3 import V3
 from shp_miner.sources.lemmy_v4 import V4, Api, Comment, CommentView, Person, PostView
@@ -27,7 +27,7 @@ from shp_miner.sources.lemmy_v4 import Post as LemmyPost
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
-from shp_miner.text.notices import notice
+from shp_miner.text.notices import notice_state
 
 #: No documented number that holds for every instance: small machines, run by volunteers.
 LIMITS = Limits(requests=60, interval_s=60, burst=5)
@@ -136,13 +136,13 @@ class Lemmy:
         except Unreadable as refused:
             raise self._door.judged(community, post_id, refused) if community else refused from None
         self._door.opened(community)
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             comments, missing = _Replies(self._api(), post_id, view.post.comments).read()
         return Thread(_post(view), [_answer(comment, view.post) for comment in comments], missing)
 
     def _post(self, post_id: str) -> PostView:
         try:
-            with reading(MEANINGS):
+            with refusals_as_evidence(MEANINGS):
                 return self._api().post(post_id)
         except NotAllowed as error:
             raise Unreadable("closed", error.message) from error
@@ -199,7 +199,7 @@ class Lemmy:
 
     def _local_name(self, community: str) -> str:
         """The name without what people write before and after it. BadInput for a community of another instance."""
-        name, _, host = bare(community).partition("@")
+        name, _, host = undecorated_name(community).partition("@")
         if host and host.lower() != self.site.lower():
             raise self._elsewhere(name, host)
         return name
@@ -348,7 +348,7 @@ def _state(item: LemmyPost | Comment) -> ItemState:
     if item.deleted or item.removed:
         return "deleted" if item.deleted else "removed"
     text = item.content if isinstance(item, Comment) else item.body or ""
-    return notice("lemmy", text) or "live"
+    return notice_state("lemmy", text) or "live"
 
 
 def _role(view: CommentView) -> Role:

@@ -23,7 +23,7 @@ _counted: ContextVar[Counter[str] | None] = ContextVar("counted", default=None)
 
 
 @contextmanager
-def losing() -> Iterator[Counter[str]]:
+def counting_lost() -> Iterator[Counter[str]]:
     """Count the records lost inside the `with` statement: {reason: records}. Enclosing counters count them too."""
     counted: Counter[str] = Counter()
     token = _counted.set(counted)
@@ -32,17 +32,17 @@ def losing() -> Iterator[Counter[str]]:
     finally:
         _counted.reset(token)
         for reason, count in counted.items():
-            lose(reason, count)
+            lose_records(reason, count)
 
 
-def lose(reason: str, count: int = 1) -> None:
+def lose_records(reason: str, count: int = 1) -> None:
     """Count unusable records; `reason` is a word for them (see tally.LOST)."""
     counted = _counted.get()
     if counted is not None:
         counted[reason] += count
 
 
-def each(records: Iterable[Record], make: Callable[[Record], Made]) -> list[Made]:
+def each_record(records: Iterable[Record], make: Callable[[Record], Made]) -> list[Made]:
     """Return what `make` makes of each record, without those for which it raises Lost or msgspec.ValidationError.
 
     If it raises for every record, the first error is raised: the whole answer has another shape.
@@ -59,5 +59,5 @@ def each(records: Iterable[Record], make: Callable[[Record], Made]) -> list[Made
     if failed and not made:
         raise failed[0][1]
     for reason, _ in failed:
-        lose(reason)
+        lose_records(reason)
     return made

@@ -16,13 +16,13 @@ import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.platforms.items import Answer, ItemState, Post, Thread
-from shp_miner.sources.access import Access, address, http_of, site_and_url
-from shp_miner.sources.evidence import Door, Meanings, at_the_door, reading
+from shp_miner.sources.access import Access, http_of, site_address, site_and_url
+from shp_miner.sources.evidence import Door, Meanings, at_the_door, refusals_as_evidence
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.nodebb_categories import AllCategories, Categories, by_name, is_link
 from shp_miner.sources.software import other_software
 from shp_miner.sources.source import Gone, Items, Listed, Listing, Unreadable
-from shp_miner.text.notices import notice
+from shp_miner.text.notices import notice_state
 
 if TYPE_CHECKING:
     from shp_miner.sources.http import Http
@@ -50,7 +50,7 @@ def opened(access: Access) -> Iterator[NodeBB]:
     """Open a forum. See registry.Module."""
     site, url = site_and_url(NodeBB.name, access)
     with http_of(url, LIMITS, access) as http:
-        yield NodeBB(http, site, address(NodeBB.name, site, access.site, url))
+        yield NodeBB(http, site, site_address(NodeBB.name, site, access.site, url))
 
 
 class _User(msgspec.Struct, kw_only=True):
@@ -204,9 +204,9 @@ class NodeBB:
         return Listing(
             # Stubs of deleted topics stay in the list; whoever knows the topic finds out when reading it again.
             [
-                Listed(str(one.tid), one.lastposttime * 1000, bool(one.pinned))
-                for one in found.topics
-                if not one.deleted
+                Listed(str(topic.tid), topic.lastposttime * 1000, bool(topic.pinned))
+                for topic in found.topics
+                if not topic.deleted
             ],
             str(number + 1) if number < found.pagination.page_count else None,
         )
@@ -234,7 +234,9 @@ class NodeBB:
         if page is not None and not page.privileges.may_read:
             raise self._closed()
         return (
-            [] if page is None else [Listed(str(one.tid), one.lastposttime) for one in page.topics if not one.deleted]
+            []
+            if page is None
+            else [Listed(str(topic.tid), topic.lastposttime) for topic in page.topics if not topic.deleted]
         )
 
     def _listed(self, community: str, number: int) -> _CategoryPage | None:
@@ -319,7 +321,7 @@ class NodeBB:
 
     def _page(self, post_id: str, number: int) -> _Topic:
         params: dict[str, str | int] = {"page": number, "sort": "oldest_to_newest"}
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             return self._http.get(f"/api/topic/{post_id}", _Topic, params=params)
 
     def _by_name(self, wanted: str) -> str:
@@ -358,7 +360,7 @@ def _answers(post: _Post, first: _Post) -> bool:
 
 def _state(post: _Post) -> ItemState:
     if not post.deleted:
-        return notice("nodebb", post.content or "", html=True) or "live"
+        return notice_state("nodebb", post.content or "", html=True) or "live"
     by_other = post.deleter not in (None, "", 0) and str(post.deleter) != str(post.uid)
     return "removed" if by_other else "deleted"
 

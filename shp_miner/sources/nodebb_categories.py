@@ -36,11 +36,11 @@ def by_name(site: str, wanted: str, shown: Categories, everything: Callable[[], 
 
     Raises BadInput, with the names there are, for no or several matches and for a category that is a link.
     """
-    known = {one.slug: one for one in _flat(shown.categories)}
+    known = {category.slug: category for category in _flat(shown.categories)}
     matches = _named(wanted, known)
     if not matches:
         more = everything()
-        known |= {one.slug: one for one in _flat(more.response.categories)} if more else {}
+        known |= {category.slug: category for category in _flat(more.response.categories)} if more else {}
         matches = _named(wanted, known)
     if len(matches) > 1:
         raise BadInput(f"{site} has several categories {wanted!r}.", f"Name one of {', '.join(matches)}.")
@@ -70,4 +70,4 @@ def _named(wanted: str, slugs: Iterable[str]) -> list[str]:
 
 
 def _flat(categories: Iterable[Category]) -> list[Category]:
-    return [one for category in categories for one in (category, *_flat(category.children or ()))]
+    return [nested for category in categories for nested in (category, *_flat(category.children or ()))]

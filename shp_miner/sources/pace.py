@@ -46,7 +46,7 @@ class _SystemClock:
 SYSTEM: Clock = _SystemClock()
 
 
-def place(until: float, now: float, interval_s: float, burst: int) -> tuple[float, float]:
+def next_place(until: float, now: float, interval_s: float, burst: int) -> tuple[float, float]:
     """Return the time of the next free place in a row of requests, and the row's new clock.
 
     `until` is the row's clock. Requests are `interval_s` apart; a row that was idle lets `burst` through at once (the
@@ -70,7 +70,7 @@ class Clocks(Protocol):
         ...
 
     def take(self, key: str, now: float, interval_s: float, burst: int) -> float:
-        """Take the next place of a row and return when it is: `place`, with the clock read and written in one step."""
+        """Take the next place of a row and return when it is: `next_place` in one step with its clock."""
         ...
 
 
@@ -94,7 +94,7 @@ class MemoryClocks:
     def take(self, key: str, now: float, interval_s: float, burst: int) -> float:
         """See Clocks."""
         with self._lock:
-            at, self._until[key] = place(self._until.get(key, 0.0), now, interval_s, burst)
+            at, self._until[key] = next_place(self._until.get(key, 0.0), now, interval_s, burst)
             return at
 
 

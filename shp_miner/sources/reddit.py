@@ -32,10 +32,10 @@ from shp_miner.sources.access import Access
 from shp_miner.sources.attempts import Silent
 from shp_miner.sources.evidence import Meanings
 from shp_miner.sources.limits import Limits
-from shp_miner.sources.losing import each
+from shp_miner.sources.losing import each_record
 from shp_miner.sources.pace import SYSTEM, Budget, Clock, Clocks
 from shp_miner.sources.reddit_answers import ANSWER_KIND, POST_KIND, Thing, plain_name
-from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect
+from shp_miner.sources.reddit_praw import API_URL, LOGIN_URL, Credentials, Gate, Refused, TokenExpired, connect_praw
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
 from shp_miner.tally import Lost
 
@@ -126,7 +126,7 @@ class Reddit:
         self._gate = Gate(
             **self._urls, limits=limits, clocks=clocks, clock=clock, budget=budget, allow_private=allow_private
         )
-        self._praw = connect(credentials, self._gate, **self._urls)
+        self._praw = connect_praw(credentials, self._gate, **self._urls)
 
     def __enter__(self) -> Reddit:
         return self
@@ -192,7 +192,7 @@ class Reddit:
             raise Unreadable("wall", silent.message) from silent
         pages = _decoded(path, partial(msgspec.convert, answer, list[reddit_answers.Listing]))
         posts = self._posts(path, pages[0].data.children) if len(pages) == 2 else []
-        post, contest = next((one for one in posts if one[0].post_id == post_id), (None, False))
+        post, contest = next((candidate for candidate in posts if candidate[0].post_id == post_id), (None, False))
         if post is None:
             raise BadInput(f"Reddit answered /{path} without the requested post.", _REPORT_HINT)
         answers, missing = self._answers(path, post_id, pages[1].data.children)
@@ -207,9 +207,15 @@ class Reddit:
         """
         names = [f"t3_{post_id}" for post_id in post_ids]
         posts, answers = self._info([*names, *(f"t1_{answer_id}" for _, answer_id in answer_ids)])
-        _hide([one for one in answers if (one.post_id, True) in {(post.post_id, contest) for post, contest in posts}])
-        readable = {post.post_id for post, _ in posts} | {one.post_id for one in answers}
-        there = {one.answer_id for one in answers}
+        _hide(
+            [
+                answer
+                for answer in answers
+                if (answer.post_id, True) in {(post.post_id, contest) for post, contest in posts}
+            ]
+        )
+        readable = {post.post_id for post, _ in posts} | {answer.post_id for answer in answers}
+        there = {answer.answer_id for answer in answers}
         absent = [*post_ids, *(post_id for post_id, answer_id in answer_ids if answer_id not in there)]
         for post_id in dict.fromkeys(absent):
             if post_id not in readable:
@@ -245,7 +251,7 @@ class Reddit:
         left = [child for child in named if child not in found]
         # What is not in the look-up either is gone: Reddit counts it no longer.
         found |= self._direct(_INFO, self._look_up([f"t1_{child}" for child in left]))
-        return [one for one in found.values() if one.post_id == post_id], missing
+        return [answer for answer in found.values() if answer.post_id == post_id], missing
 
     def _more(self, fullname: str, ids: list[str]) -> list[Thing]:
         """What /api/morechildren has for the ids. Reddit allows one such request at a time."""
@@ -280,12 +286,12 @@ class Reddit:
 
     def _direct(self, path: str, things: list[Thing]) -> dict[str, Answer]:
         direct = _decoded(path, partial(reddit_answers.direct, things, self._latest_us()))
-        return {one.answer_id: one for one in direct}
+        return {answer.answer_id: answer for answer in direct}
 
     def _each(self, path: str, things: Iterable[Thing], kind: str, decode: Callable[[Any, int], T]) -> list[T]:
         latest_us = self._latest_us()
         found = [thing.data for thing in things if thing.kind == kind]
-        return _decoded(path, lambda: each(found, lambda data: decode(data, latest_us)))
+        return _decoded(path, lambda: each_record(found, lambda data: decode(data, latest_us)))
 
     def _latest_us(self) -> int:
         return int((self._clock.now() + CLOCK_SKEW.total_seconds()) * 1_000_000)
@@ -303,7 +309,7 @@ class Reddit:
             return self._answer(method, path, **kwargs)
         except TokenExpired:
             # A fresh PRAW asks for a token first. Its own renewal would sleep on a clock that nobody can set.
-            self._praw = connect(self._credentials, self._gate, **self._urls)
+            self._praw = connect_praw(self._credentials, self._gate, **self._urls)
         try:
             return self._answer(method, path, **kwargs)
         except TokenExpired:

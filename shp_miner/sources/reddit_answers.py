@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from shp_miner.errors import BadInput
-from shp_miner.platforms.communities import bare
+from shp_miner.platforms.communities import undecorated_name
 from shp_miner.platforms.items import Answer, ItemState, Post, Role
-from shp_miner.platforms.records import converted, epoch_us
+from shp_miner.platforms.records import converted_json, epoch_us
 from shp_miner.platforms.reddit import BOT_NAME, GONE_AUTHORS, ROLES, SITE
-from shp_miner.sources.losing import each
+from shp_miner.sources.losing import each_record
 from shp_miner.tally import Lost
-from shp_miner.text.notices import notice
+from shp_miner.text.notices import notice_state
 
 _NAME = re.compile(r"[A-Za-z0-9_]{2,50}")
 
@@ -130,7 +130,7 @@ class Comment(_Shared, kw_only=True):
 
 def post(data: Any, latest_us: int) -> tuple[Post, bool]:
     """Convert a submission to a post, and tell whether it is in contest mode. Raises Lost, msgspec.ValidationError."""
-    item = converted(data, Submission)
+    item = converted_json(data, Submission)
     unreal = item.hide_score or item.contest_mode
     state = _state(item.selftext, item.removed_by_category, item.title)
     found = Post(
@@ -148,7 +148,7 @@ def post(data: Any, latest_us: int) -> tuple[Post, bool]:
 
 def answer(data: Any, latest_us: int) -> Answer:
     """Convert a comment to an answer. Raises Lost and msgspec.ValidationError."""
-    item = converted(data, Comment)
+    item = converted_json(data, Comment)
     post_id = item.link_id.removeprefix("t3_")
     return Answer(
         **_shared(item, item.body, _state(item.body), latest_us),
@@ -170,14 +170,16 @@ def is_direct(data: Any) -> bool:
 
 def direct(things: Iterable[Thing], latest_us: int) -> list[Answer]:
     """The direct replies to a post among the things; replies to replies are left out."""
-    comments = [one.data for one in things if one.kind == ANSWER_KIND]
-    found = each(comments, lambda data: answer(data, latest_us) if is_direct(data) else None)
-    return [one for one in found if one is not None]
+    comments = [thing.data for thing in things if thing.kind == ANSWER_KIND]
+    found = each_record(comments, lambda data: answer(data, latest_us) if is_direct(data) else None)
+    return [reply for reply in found if reply is not None]
 
 
 def stubs(things: Iterable[Thing], fullname: str) -> list[More]:
     """The stubs that hide direct replies to the post of this full name ("t3_...")."""
-    found = each((one.data for one in things if one.kind == MORE_KIND), lambda data: converted(data, More))
+    found = each_record(
+        (thing.data for thing in things if thing.kind == MORE_KIND), lambda data: converted_json(data, More)
+    )
     return [more for more in found if more.parent_id == fullname]
 
 
@@ -202,7 +204,7 @@ def _shared(item: _Shared, body: str, state: ItemState, latest_us: int) -> dict[
 
 
 def _state(body: str, removed_by: str | None = None, title: str = "") -> ItemState:
-    gone = notice("reddit", body) or notice("reddit", title)
+    gone = notice_state("reddit", body) or notice_state("reddit", title)
     if gone is None and removed_by is None:
         return "live"
     return "deleted" if "deleted" in (gone, removed_by) else "removed"
@@ -214,7 +216,7 @@ def _url(item: _Shared, path: str) -> str:
 
 def plain_name(community: str, *, besides: Collection[str] = ()) -> str:
     """Return a community's name without decorations; `besides` are names that are invalid. Raises BadInput."""
-    name = _NAME.fullmatch(bare(community))
+    name = _NAME.fullmatch(undecorated_name(community))
     if name is None or name[0].lower() in besides:
         raise BadInput(
             f"{community!r:.60} is not the name of a subreddit.",

@@ -33,7 +33,7 @@ import prawcore
 import requests
 
 from shp_miner.errors import BadInput, NotAllowed
-from shp_miner.sources.attempts import Again, Answer, exchange, failure, repeated
+from shp_miner.sources.attempts import Again, Answer, failure_of, repeated_attempts, send_once
 from shp_miner.sources.connect import transport
 from shp_miner.sources.decode import Instead, is_html, is_login
 from shp_miner.sources.limits import Limits
@@ -42,7 +42,7 @@ from shp_miner.sources.table import ROWS
 
 API_URL, LOGIN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
 
-_VARIABLES = {one.key.removeprefix("reddit_"): one.variable for one in ROWS["reddit"].credentials}
+_VARIABLES = {credential.key.removeprefix("reddit_"): credential.variable for credential in ROWS["reddit"].credentials}
 _ACCESS = (
     "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). If you have an app, set "
     f"{', '.join(_VARIABLES.values())} (your user name). Otherwise use dump files (`import reddit-dump`) or the "
@@ -158,17 +158,17 @@ class Gate:
             method, url, timeout=self._timeout, extensions={"total_s": self.limits.total_s}, **kwargs
         )
         with self._lock:
-            return repeated(pace, address.path, lambda number: self._attempt(pace, client, request, number))
+            return repeated_attempts(pace, address.path, lambda number: self._attempt(pace, client, request, number))
 
     def _attempt(self, pace: Pace, client: httpx2.Client, request: httpx2.Request, number: int) -> requests.Response:
         pace.before()
         self.requests += 1
         host, path = pace.host, request.url.path
         try:
-            answer = exchange(client, request, self.limits)
+            answer = send_once(client, request, self.limits)
         except httpx2.RequestError as error:
             unknown = BadInput(f"{host} cannot be asked for {path} ({type(error).__name__}).", "Please report this.")
-            raise failure(error, host, answered=self.requests > 1) or unknown from None
+            raise failure_of(error, host, answered=self.requests > 1) or unknown from None
         if answer is None:
             raise BadInput(
                 f"{host} answered {path} with more than {self.limits.max_bytes:,} bytes.",
@@ -200,7 +200,7 @@ class GatedRequestor(prawcore.Requestor):
         return self._gate.send(method, url, params=kwargs.get("params"), data=form, headers=headers)
 
 
-def connect(credentials: Credentials, gate: Gate, *, api_url: str, login_url: str) -> praw.Reddit:
+def connect_praw(credentials: Credentials, gate: Gate, *, api_url: str, login_url: str) -> praw.Reddit:
     """Return a read-only PRAW, configured by these parameters only. Sends nothing yet."""
     with _packaged_settings():
         return praw.Reddit(

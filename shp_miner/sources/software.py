@@ -50,7 +50,7 @@ def other_software(http: Http, site: str, wanted: str, refused: Error | None) ->
             f"{site} does not answer like a {row.title} {row.sites_are}{why}.",
             f"Check the address, and that the site runs {row.title}.",
         )
-    other = next((one for one in ROWS.values() if one.software == name.lower()), None)
+    other = next((candidate for candidate in ROWS.values() if candidate.software == name.lower()), None)
     if other is not None:
         return BadInput(
             f"{site} runs {other.title}, not {row.title}.", f"Use the source for it: shp-miner crawl {other.name}."

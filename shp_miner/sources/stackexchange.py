@@ -21,7 +21,7 @@ from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
 from shp_miner.platforms.items import Answer, Post, Thread
 from shp_miner.platforms.stackexchange import COMMUNITY_USER, license_by_date
 from shp_miner.sources.access import Access, http_of, site_and_url
-from shp_miner.sources.evidence import Meanings, at_the_door, reading
+from shp_miner.sources.evidence import Meanings, at_the_door, refusals_as_evidence
 from shp_miner.sources.http import Http, Params, Refused, Unexpected
 from shp_miner.sources.limits import Limits, Wait
 from shp_miner.sources.source import Items, Listed, Listing, Unreadable
@@ -211,7 +211,7 @@ class StackExchange:
 
     def thread(self, community: str, post_id: str) -> Thread:
         """Return a question with its answers. `threads` does this for many in as many requests."""
-        with reading(MEANINGS):
+        with refusals_as_evidence(MEANINGS):
             found = self.threads(community, [post_id])
         if not found:
             raise Unreadable("missing", f"The Stack Exchange API has no question {post_id} of {self.site}.")

@@ -108,7 +108,7 @@ WAITING = f"NOT gone AND NOT unreadable AND (read_change IS NULL OR read_change 
 GIVEN_UP = f"error IS NOT NULL AND retry_at IN (0, {NEVER})"
 
 
-def opened(folder: Path) -> sqlite3.Connection:
+def opened_database(folder: Path) -> sqlite3.Connection:
     """Open the file in a store's folder; create or migrate it if needed.
 
     Raises BadInput if it is damaged or from a newer version.
@@ -130,11 +130,11 @@ def opened(folder: Path) -> sqlite3.Connection:
         ) from error
     if version > len(SCHEMAS):
         database.close()
-        raise newer(path, version)
+        raise newer_schema(path, version)
     return database
 
 
-def newer(path: Path, version: int) -> BadInput:
+def newer_schema(path: Path, version: int) -> BadInput:
     """Return the error for a file whose schema this version does not know."""
     return BadInput(f"{path} has schema {version}; this version reads {len(SCHEMAS)}.", "Install the newest shp-miner.")
 
@@ -149,13 +149,13 @@ def _brought_forward(database: sqlite3.Connection) -> int:
     return int(version)
 
 
-def shrink(folder: Path) -> None:
+def shrink_log(folder: Path) -> None:
     """Merge the write-ahead log into the file, so that no log grows beside it.
 
     Rows are hardly ever deleted, so the file itself has no free space. Does nothing if no crawl or run has created it.
     """
     if (folder / FILE).exists():
-        with closing(opened(folder)) as database:
+        with closing(opened_database(folder)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

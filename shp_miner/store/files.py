@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
-from shp_miner.store.replacing import replace_file, sync
+from shp_miner.store.replacing import replace_file, sync_to_disk
 
-__all__ = ["Ends", "replace_file", "sync", "write_file", "write_tables"]
+__all__ = ["Ends", "replace_file", "sync_to_disk", "write_file", "write_tables"]
 
 #: Columns worth statistics: those that reading filters by. Text never has any, so that what a person wrote stands in
 #: no log and no footer.
@@ -59,7 +59,7 @@ def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
                 ends.add(table)
         size = path.stat().st_size
         # Before the log names it: a table whose log is on the disk and whose rows are not could not be read any more.
-        sync(path, folder)
+        sync_to_disk(path, folder)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -23,13 +23,22 @@ from deltalake.transaction import RemoveAction
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.store.files import write_tables
 from shp_miner.store.forgotten import Forgotten, key_columns
-from shp_miner.store.forgotten_list import ITEM_KEY, ForgottenItem, GoneState, add, of_items
-from shp_miner.store.lake import TABLES, Store, explained
-from shp_miner.store.lock import shared
+from shp_miner.store.forgotten_list import ITEM_KEY, ForgottenItem, GoneState, add_lines, of_items
+from shp_miner.store.lake import TABLES, Store, explained_errors
+from shp_miner.store.lock import shared_lock
 from shp_miner.store.snapshot import HashRange, in_order
 from shp_miner.store.vacuum import end_before
 
-__all__ = ["ForgottenItem", "Matched", "Purged", "clean", "hide", "look_for_people", "purge_table", "tombstone"]
+__all__ = [
+    "ForgottenItem",
+    "Matched",
+    "Purged",
+    "delete_earlier_versions",
+    "hide_items",
+    "look_for_people",
+    "purge_table",
+    "tombstone_items",
+]
 
 #: When items were last seen, in microseconds since 1970.
 _SEEN = pl.Schema({**dict.fromkeys(ITEM_KEY, pl.String), "seen": pl.Int64})
@@ -40,7 +49,7 @@ _KEY = {"posts": ITEM_KEY[:2], "answers": ITEM_KEY}
 _PROFILES = ("u_", "u_\U0010ffff")
 
 
-def tombstone(store: Store, items: Sequence[ForgottenItem], state: GoneState, observed_at: int) -> int:
+def tombstone_items(store: Store, items: Sequence[ForgottenItem], state: GoneState, observed_at: int) -> int:
     """Note that items are gone, as seen at `observed_at` (microseconds since 1970); return how many are in the store.
 
     Each gets an observation of that state without text or author, which wins over all others, and is pending on the
@@ -51,7 +60,7 @@ def tombstone(store: Store, items: Sequence[ForgottenItem], state: GoneState, ob
     if wanted.is_empty():
         return 0
     store.create()
-    with shared(store.path, "recording deleted items"):
+    with shared_lock(store.path, "recording deleted items"):
         known = Forgotten.load(store.path).restored_at(wanted)
         newest = _newest(store, wanted)
         # Clocks differ; a tombstone is the last word whatever the others say.
@@ -59,12 +68,12 @@ def tombstone(store: Store, items: Sequence[ForgottenItem], state: GoneState, ob
         after = last.group_by(ITEM_KEY).agg(pl.col("seen").max() + 1)
         wanted = wanted.join(after, on=ITEM_KEY, how="left", nulls_equal=True)
         wanted = wanted.with_columns(at=pl.max_horizontal("at", "seen")).drop("seen")
-        add(store.path, wanted, pending=True)
+        add_lines(store.path, wanted, pending=True)
         store.append(noted := _noted(newest, state, wanted))
     return int(noted.posts.num_rows + noted.answers.num_rows)
 
 
-def hide(store: Store, items: Sequence[ForgottenItem], observed_at: int) -> int:
+def hide_items(store: Store, items: Sequence[ForgottenItem], observed_at: int) -> int:
     """Note that items were unreadable at `observed_at` (microseconds since 1970); return how many that hides.
 
     Each that is in the store and was readable gets an observation "unreadable" without text or author, which wins over
@@ -73,7 +82,7 @@ def hide(store: Store, items: Sequence[ForgottenItem], observed_at: int) -> int:
     wanted = of_items(items, "removed", observed_at)
     if wanted.is_empty() or not store.exists:
         return 0
-    with shared(store.path, "recording unreadable items"):
+    with shared_lock(store.path, "recording unreadable items"):
         newest = {name: rows.filter(pl.col("state") == "live") for name, rows in _newest(store, wanted).items()}
         after = pl.concat(rows.select(*ITEM_KEY, at=pl.col("seen") + 1) for rows in newest.values())
         at = pl.max_horizontal("at", pl.lit(observed_at))
@@ -101,7 +110,7 @@ def noted_away(store: Store, items: Sequence[ForgottenItem]) -> dict[ForgottenIt
     if wanted.is_empty():
         return {}
     away = [rows.filter(pl.col("state") != "live") for rows in _newest(store, wanted).values()]
-    rows = pl.concat(one.select(*ITEM_KEY, "seen") for one in away).iter_rows()
+    rows = pl.concat(rows_away.select(*ITEM_KEY, "seen") for rows_away in away).iter_rows()
     return {ForgottenItem(site, post_id, answer_id): seen or 0 for site, post_id, answer_id, seen in rows}
 
 
@@ -158,7 +167,7 @@ def look_for_people(store: Store, wanted: Forgotten) -> Matched:
     found = Matched(wanted.lines.clear(), set())
     if not wanted.names_people:
         return found
-    with explained(f"searching the store {store.path}"):
+    with explained_errors(f"searching the store {store.path}"):
         files = [(n, unquote(p)) for n in TABLES for p in _entries(DeltaTable(str(store.path / n)))["path"]]
         for name, path in files:
             for group in _key_columns(store.path / name / path):
@@ -180,11 +189,11 @@ class Purged(msgspec.Struct):
 def purge_table(store: Store, name: str, wanted: Forgotten, *, dry_run: bool = False) -> Purged:
     """Rewrite the files of a table that contain anything of the items on the list, in one commit.
 
-    Memory holds one row group at a time. The old files remain until `clean`.
+    Memory holds one row group at a time. The old files remain until `delete_earlier_versions`.
     """
     folder = store.path / name
     done = Purged()
-    with explained(f"forgetting in the store {store.path}"):
+    with explained_errors(f"forgetting in the store {store.path}"):
         delta = DeltaTable(str(folder))
         actions: list[object] = []
         for entry in _candidates(delta, wanted):
@@ -252,10 +261,10 @@ def _key_columns(path: Path) -> Iterator[pl.DataFrame]:
 # -- old versions ----------------------------------------------------------------------------------------------------
 
 
-def clean(store: Store, name: str) -> int:
+def delete_earlier_versions(store: Store, name: str) -> int:
     """Delete every earlier version of a table: the files that only they need, and the log so far; return those files.
 
     Old log entries contain values of old files. Only under the exclusive lock.
     """
-    with explained(f"cleaning the store {store.path}"):
+    with explained_errors(f"cleaning the store {store.path}"):
         return end_before(store.path / name).files

@@ -244,7 +244,11 @@ class Forgotten:
         """For each row what is to go, null where nothing: the `state` to leave, `bare` (its page goes), `community`."""
         profiles = {}
         if "name" in self._kinds:
-            profiles = {one: NO_PROFILE for one in rows["community"].unique() if one and self.is_profile(one)}
+            profiles = {
+                community: NO_PROFILE
+                for community in rows["community"].unique()
+                if community and self.is_profile(community)
+            }
         if not (profiles or self._has_thread_of(rows)):
             return None
         key, post = _KEY[name], _KEY["posts"]

@@ -24,7 +24,7 @@ import polars as pl
 
 from shp_miner.errors import BadInput
 from shp_miner.model import SKEW_US, thread_hash
-from shp_miner.store.files import replace_file, sync
+from shp_miner.store.files import replace_file, sync_to_disk
 from shp_miner.store.salt import heal_salt, lost_salt, new_salt
 
 FOLDER = "forgotten"
@@ -59,7 +59,7 @@ class ForgottenItem(msgspec.Struct, frozen=True):
 Line = dict[str, str | int | None]
 
 
-def line(kind: str, *, site: str | None, digest: str) -> Line:
+def list_line(kind: str, *, site: str | None, digest: str) -> Line:
     """Return one line of the list, for a person or a page."""
     return {**dict.fromkeys(LINE), "kind": kind, "site": site, "digest": digest}
 
@@ -127,12 +127,12 @@ def write_part(folder: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
     return path
 
 
-def add(store: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
+def add_lines(store: Path, lines: pl.DataFrame, *, pending: bool) -> Path:
     """Add lines to the list of a store."""
     return write_part(store / FOLDER, lines, pending=pending)
 
 
-def settle(store: Path, done: set[str]) -> None:
+def settle_list(store: Path, done: set[str]) -> None:
     """Merge the whole list into one settled file, because every copy was reached.
 
     Pages in `done` are known as items now.
@@ -148,11 +148,11 @@ def settle(store: Path, done: set[str]) -> None:
         path.unlink()
     for left in folder.glob(".*"):
         left.unlink()
-    sync(folder)
+    sync_to_disk(folder)
     read_part.cache_clear()
 
 
-def names(store: Path) -> tuple[str, ...]:
+def list_names(store: Path) -> tuple[str, ...]:
     """Return the names of the list's files. They change with every change of the list."""
     return part_names(store / FOLDER)
 
@@ -165,7 +165,7 @@ def has_pending(store: Path) -> bool:
 def pending_since(store: Path) -> float | None:
     """Return since when a forget request has not reached every copy, in seconds since 1970."""
     times = []
-    for name in (*names(store), _TO_LOOK):
+    for name in (*list_names(store), _TO_LOOK):
         if name.endswith(PENDING) or name == _TO_LOOK:
             with suppress(FileNotFoundError):  # just settled
                 times.append((store / FOLDER / name).stat().st_mtime)
@@ -182,7 +182,7 @@ def note_look(store: Path, version: str) -> None:
     # Of two that begin at once, the first one's version is before the rows of both.
     with suppress(FileExistsError), (folder / _TO_LOOK).open("x") as note:
         note.write(version)
-    sync(folder / _TO_LOOK, folder, store)
+    sync_to_disk(folder / _TO_LOOK, folder, store)
 
 
 def look_noted(store: Path) -> bool:
@@ -199,10 +199,10 @@ def noted_version(store: Path) -> str:
 def looked_through(store: Path) -> None:
     """Delete the note: all deletions in the rows are on the list. Only under the exclusive lock."""
     (store / FOLDER / _TO_LOOK).unlink(missing_ok=True)
-    sync(store / FOLDER)
+    sync_to_disk(store / FOLDER)
 
 
-def ahead(store: Path, now: int) -> list[str]:
+def files_ahead(store: Path, now: int) -> list[str]:
     """Return the list's files with times later than `now` (microseconds since 1970): a clock was ahead."""
     folder = store / FOLDER
     late = pl.col("at") > now + SKEW_US
@@ -214,7 +214,7 @@ def set_back_list(store: Path, now: int) -> int:
 
     Items shown again after a deletion stay so. Only under the exclusive lock. An interrupted call can be repeated.
     """
-    folder, late = store / FOLDER, ahead(store, now)
+    folder, late = store / FOLDER, files_ahead(store, now)
     if not late:
         return 0
     known = in_effect(read_list(folder, part_names(folder))).select(*ITEM_KEY, "over")
@@ -224,7 +224,7 @@ def set_back_list(store: Path, now: int) -> int:
         right = pl.when(pl.col("at") > now + SKEW_US).then(now + is_back.cast(pl.Int64)).otherwise("at")
         write_part(folder, lines.with_columns(at=right), pending=name.endswith(PENDING))
         (folder / name).unlink()
-    sync(folder)
+    sync_to_disk(folder)
     return len(late)
 
 

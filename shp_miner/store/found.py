@@ -44,7 +44,7 @@ def is_young(path: Path) -> bool:
         return True  # gone, or in its place
 
 
-def aside(folder: Path, path: Path, *, prefix: str = "") -> Path:
+def path_aside(folder: Path, path: Path, *, prefix: str = "") -> Path:
     """Return a free path for a damaged file of the store in `folder`, with the time in its name."""
     place = folder / ASIDE
     place.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ from uuid import uuid4
 import msgspec
 
 from shp_miner.errors import BadInput
-from shp_miner.store.files import replace_file, sync
+from shp_miner.store.files import replace_file, sync_to_disk
 from shp_miner.store.lock import LOCKS, FileLock
 
 FILE = "identity.json"
@@ -122,7 +122,7 @@ def _become_own(folder: Path, known: Identity, here: str) -> None:
     for file in files:
         file.unlink(missing_ok=True)
     if files:
-        sync(folder / EXPORTS)
+        sync_to_disk(folder / EXPORTS)
     _write(folder, Identity(uuid4().hex, here, first, sorted(theirs), _which(folder)))
 
 

@@ -24,15 +24,25 @@ from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS
 from shp_miner.platforms.rows import Chunk
 from shp_miner.store import vacuum
-from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync, write_file
+from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync_to_disk, write_file
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import look_noted, names, note_look
+from shp_miner.store.forgotten_list import list_names, look_noted, note_look
 from shp_miner.store.identity import settle_identity
-from shp_miner.store.lock import LOCKS, exclusive, shared
-from shp_miner.store.migrate import MARK, first_mark, migrate, schema_of
+from shp_miner.store.lock import LOCKS, exclusive_lock, shared_lock
+from shp_miner.store.migrate import MARK, first_mark, migrate_store, schema_of
 from shp_miner.store.replacing import is_temporary
 from shp_miner.store.snapshot import Snapshot
-from shp_miner.store.vacuum import KEEP_S, LOG, Ended, cutoff, end_before, entries, live_files, made_ms, sync_log
+from shp_miner.store.vacuum import (
+    KEEP_S,
+    LOG,
+    Ended,
+    cutoff_time,
+    end_before,
+    live_files,
+    log_entries,
+    made_ms,
+    sync_log,
+)
 
 #: Characters that the Delta library takes for something else in a path.
 _REFUSED = frozenset("%[]|^\\")
@@ -96,7 +106,7 @@ class Store:
         `look` the next purge checks whether the rows report deletions of items whose text is in the store.
         """
         self.create()
-        with explained(f"writing to the store {self.path}"), shared(self.path, "writing rows"):
+        with explained_errors(f"writing to the store {self.path}"), shared_lock(self.path, "writing rows"):
             if look and not look_noted(self.path):
                 note_look(self.path, self.snapshot().version)
             chunk = Forgotten.load(self.path).filter(chunk)
@@ -111,7 +121,7 @@ class Store:
     def snapshot(self, as_of: str | None = None) -> Snapshot:
         """The store as it is, or as it was: `as_of` is a version ("3.5") or a time (ISO 8601)."""
         self.require()
-        with explained(f"opening the store {self.path}"):
+        with explained_errors(f"opening the store {self.path}"):
             tables = {name: DeltaTable(str(self.path / name)) for name in TABLES}
         if as_of is not None:
             for name, version in _versions(as_of).items():
@@ -121,7 +131,7 @@ class Store:
     def compact(self) -> None:
         """Rewrite the current rows into few files ordered by thread. Old versions stay readable until vacuumed."""
         self.create()
-        with explained(f"compacting the store {self.path}"), shared(self.path, "compacting"):
+        with explained_errors(f"compacting the store {self.path}"), shared_lock(self.path, "compacting"):
             for name in TABLES:
                 folder = self.path / name
                 table = DeltaTable(str(folder))
@@ -130,7 +140,7 @@ class Store:
                     table.optimize.z_order(
                         ["thread_hash"], target_size=_COMPACTED_FILE_BYTES, writer_properties=_WRITER
                     )
-                    sync(*(folder / file for file in live_files(table)), folder)
+                    sync_to_disk(*(folder / file for file in live_files(table)), folder)
                     sync_log(folder, before)
 
     def compact_if_due(self) -> bool:
@@ -148,10 +158,10 @@ class Store:
         """
         self.require()
         self.create()
-        moment, done = cutoff(keep_s, now_s), Ended()
+        moment, done = cutoff_time(keep_s, now_s), Ended()
         with (
-            explained(f"vacuuming the store {self.path}"),
-            exclusive(self.path, "deleting files of old versions", wait_s=wait_s),
+            explained_errors(f"vacuuming the store {self.path}"),
+            exclusive_lock(self.path, "deleting files of old versions", wait_s=wait_s),
         ):
             vacuum.begin(self.path, moment)
             for name in TABLES:
@@ -171,7 +181,7 @@ class Store:
     def content(self) -> str:
         """Return a value that changes with every row added or emptied, and not by compaction."""
         # Rows are never taken away, and are emptied only for what is on the list of the forgotten.
-        return msgspec.json.encode((self.snapshot().counted(), names(self.path))).decode()
+        return msgspec.json.encode((self.snapshot().counted(), list_names(self.path))).decode()
 
     def file_counts(self) -> dict[str, int]:
         """Data files of each table at its newest version."""
@@ -232,12 +242,12 @@ class Store:
         """
         if self._is_settled and self.exists:
             return
-        with explained(f"creating the store {self.path}"):
+        with explained_errors(f"creating the store {self.path}"):
             if not self.exists:
                 self.path.mkdir(parents=True, exist_ok=True)
-                with exclusive(self.path, "making the store"):
+                with exclusive_lock(self.path, "making the store"):
                     self._make()
-            migrate(self.path)
+            migrate_store(self.path)
             settle_identity(self.path)
         self._is_settled = True
 
@@ -331,14 +341,14 @@ def _versions(as_of: str) -> dict[str, int | datetime]:
 
 def _oldest(log: Path) -> tuple[int, datetime]:
     """The oldest version that a table's log still has and when it was made; a log that begins at 0 has them all."""
-    first = min(entries(log), default=None)
+    first = min(log_entries(log), default=None)
     if first is None or first[0] == 0:
         return 0, datetime.min.replace(tzinfo=UTC)
     return first[0], datetime.fromtimestamp(made_ms(first[1]) / 1000, UTC)
 
 
 @contextmanager
-def explained(doing: str) -> Iterator[None]:
+def explained_errors(doing: str) -> Iterator[None]:
     """Turn an error of the system or the Delta library into one of our errors."""
     try:
         yield

@@ -77,7 +77,7 @@ class FileLock:
 
 
 @contextmanager
-def shared(folder: Path, doing: str, *, wait_s: float = _SHARED_PATIENCE_S) -> Iterator[None]:
+def shared_lock(folder: Path, doing: str, *, wait_s: float = _SHARED_PATIENCE_S) -> Iterator[None]:
     """Hold the store in `folder` together with other readers and writers. Raises TryLater after `wait_s` seconds.
 
     `doing` tells waiting processes what is going on, such as "writing rows". A store on a read-only disk is read
@@ -88,14 +88,14 @@ def shared(folder: Path, doing: str, *, wait_s: float = _SHARED_PATIENCE_S) -> I
 
 
 @contextmanager
-def exclusive(folder: Path, doing: str, *, wait_s: float = _ALONE_PATIENCE_S) -> Iterator[None]:
-    """Hold the store in `folder` alone; functions called inside may still hold it shared. Otherwise as `shared`."""
+def exclusive_lock(folder: Path, doing: str, *, wait_s: float = _ALONE_PATIENCE_S) -> Iterator[None]:
+    """Hold the store in `folder` alone; functions called inside may still hold it shared. Else as `shared_lock`."""
     with _held(folder, doing, alone=True, wait_s=wait_s):
         yield
 
 
 @contextmanager
-def beside(folder: Path, name: str, first: Callable[[], None]) -> Iterator[None]:
+def working_beside(folder: Path, name: str, first: Callable[[], None]) -> Iterator[None]:
     """Do something in the store in `folder` beside others that do the same; `name` is its name.
 
     If no other process does it, `first` is called before others may begin, to clean up after dead processes.
@@ -250,7 +250,7 @@ class Holder(NamedTuple):
     since_s: float
 
 
-def holder(file: Path) -> Holder | None:
+def lock_holder(file: Path) -> Holder | None:
     """Return who holds the lock of `only_one` on `file`; None if nobody does. Blocks nobody."""
     try:
         with FileLock(file, write=False) as lock:
@@ -266,7 +266,7 @@ def _told(lock: FileLock) -> Holder:
 
 @contextmanager
 def nobody_beside(folder: Path, name: str, what: str) -> Iterator[None]:
-    """Keep all processes out of `beside` while the block runs. Raises TryLater if one is in it (`what`)."""
+    """Keep all processes out of `working_beside` while the block runs. Raises TryLater if one is in it (`what`)."""
     with FileLock(_place(folder) / name) as lock:
         if not lock.take():
             raise InUse(f"{what}.", _AGAIN)

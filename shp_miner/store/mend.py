@@ -21,7 +21,7 @@ from deltalake.transaction import RemoveAction
 
 from shp_miner.model import EARLIEST_S, SKEW_US, TEXT_COLUMNS, out_of_bounds
 from shp_miner.store.files import write_tables
-from shp_miner.store.lake import TABLES, explained
+from shp_miner.store.lake import TABLES, explained_errors
 from shp_miner.store.vacuum import sync_log
 
 #: The reason for a row that is dated in the future, and stays.
@@ -34,7 +34,7 @@ def unsound_rows(folder: Path, name: str, now: int) -> Counter[str]:
     `now` is in microseconds since 1970.
     """
     found: Counter[str] = Counter()
-    with explained(f"searching the store {folder}"):
+    with explained_errors(f"searching the store {folder}"):
         for entry in _suspects(DeltaTable(str(folder / name)), now):
             columns = [column for column in TABLES[name].names if column not in TEXT_COLUMNS]
             with pq.ParquetFile(folder / name / unquote(entry)) as file:
@@ -44,13 +44,13 @@ def unsound_rows(folder: Path, name: str, now: int) -> Counter[str]:
     return found
 
 
-def mend(folder: Path, name: str, now: int) -> Counter[str]:
+def mend_table(folder: Path, name: str, now: int) -> Counter[str]:
     """Rewrite the files of a table without unsound rows, in one commit; return their number by reason.
 
     Only under the exclusive lock.
     """
     table, found = folder / name, Counter[str]()
-    with explained(f"mending the store {folder}"):
+    with explained_errors(f"mending the store {folder}"):
         delta = DeltaTable(str(table))
         before = delta.version()
         actions: list[object] = []
@@ -72,7 +72,7 @@ def mend(folder: Path, name: str, now: int) -> Counter[str]:
 
 def is_suspect(folder: Path, now: int) -> bool:
     """Whether any table of the store in `folder` may hold such rows."""
-    with explained(f"searching the store {folder}"):
+    with explained_errors(f"searching the store {folder}"):
         return any(_suspects(DeltaTable(str(folder / name)), now) for name in TABLES)
 
 

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 
 from shp_miner.errors import BadInput
 from shp_miner.store.files import replace_file
-from shp_miner.store.lock import exclusive
+from shp_miner.store.lock import exclusive_lock
 
 MARK = "shp-miner-store.json"
 
@@ -72,11 +72,11 @@ def restored_mark(folder: Path) -> None:
     write_mark(folder, {**_to_2(folder, {}), **told, "schema": SCHEMA_VERSION})
 
 
-def migrate(folder: Path) -> int:
+def migrate_store(folder: Path) -> int:
     """Migrate a store to the current schema; return its previous one. Raises TryLater while it is in use."""
     if schema_of(folder) == SCHEMA_VERSION:
         return SCHEMA_VERSION
-    with exclusive(folder, "migrating the store to a newer schema"):
+    with exclusive_lock(folder, "migrating the store to a newer schema"):
         before = schema_of(folder) or SCHEMA_VERSION
         for number, step in enumerate(STEPS[before - 1 :], before + 1):
             mark = step(folder, _read(folder) or {})

@@ -17,12 +17,12 @@ from deltalake.transaction import RemoveAction
 from shp_miner.model import thread_hash
 from shp_miner.platforms.rows import Rows
 from shp_miner.platforms.sites import site_of
-from shp_miner.store.database import FILE, opened
+from shp_miner.store.database import FILE, opened_database
 from shp_miner.store.files import write_tables
 from shp_miner.store.forgotten import Forgotten
-from shp_miner.store.forgotten_list import add
+from shp_miner.store.forgotten_list import add_lines
 from shp_miner.store.found import Fault
-from shp_miner.store.lake import TABLES, Store, explained
+from shp_miner.store.lake import TABLES, Store, explained_errors
 from shp_miner.transaction import transaction
 
 #: Tables of the crawl's file that know threads by site, and those of them that know a community.
@@ -57,14 +57,14 @@ def _renamed(folder: Path) -> list[Renamed]:
         for platform, site in snapshot.scan(name).select("platform", "site").unique().drop_nulls().collect().rows()
     }
     today = {(platform, site, site_of(site, stackexchange=platform == "stackexchange")) for platform, site in seen}
-    return sorted(one for one in today if one[1] != one[2])
+    return sorted(site for site in today if site[1] != site[2])
 
 
 def _join(folder: Path, renamed: Renamed) -> None:
     """Rename in the list of the forgotten, the crawl's file and the tables, in this order: it can be done again."""
     _join_list(folder, *renamed[1:])
     _join_crawls(folder, *renamed[1:])
-    with explained(f"joining sites in the store {folder}"):
+    with explained_errors(f"joining sites in the store {folder}"):
         for name in TABLES:
             _join_table(folder, name, renamed)
 
@@ -76,13 +76,13 @@ def _join_list(folder: Path, old: str, new: str) -> None:
         return
     hashes = [None if post is None else thread_hash(new, post) for post in lines["post_id"]]
     told = lines.with_columns(site=pl.lit(new), thread_hash=pl.Series(hashes, dtype=pl.Int64))
-    add(folder, told, pending=True)
+    add_lines(folder, told, pending=True)
 
 
 def _join_crawls(folder: Path, old: str, new: str) -> None:
     if not (folder / FILE).exists():
         return
-    with closing(opened(folder)) as database, transaction(database):
+    with closing(opened_database(folder)) as database, transaction(database):
         for table in _OF_SITES:
             database.execute(f"UPDATE OR IGNORE {table} SET site = ? WHERE site = ?", (new, old))  # noqa: S608
             database.execute(f"DELETE FROM {table} WHERE site = ?", (old,))  # noqa: S608

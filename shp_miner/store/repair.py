@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from shp_miner.store.files import replace_file, sync
-from shp_miner.store.found import ASIDE, Fault, aside, is_young
-from shp_miner.store.vacuum import LAST, LOG, checkpoint, entries, lines, needed_files
+from shp_miner.store.files import replace_file, sync_to_disk
+from shp_miner.store.found import ASIDE, Fault, is_young, path_aside
+from shp_miner.store.vacuum import LAST, LOG, entry_actions, log_entries, needed_files, write_checkpoint
 from shp_miner.units import sized
 
 #: A log with more entries than this after its last checkpoint is slow to open; the library makes one every hundred.
@@ -70,17 +70,17 @@ def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> It
     """Entries of the log that are cut off or empty: the newest are taken away, earlier ones come to say nothing."""
     table = folder / name
     log = table / LOG
-    everything = entries(log)
+    everything = log_entries(log)
     bad = [(version, path) for version, path in everything if not _is_sound(path)]
     if not bad:
         return
     covered = max(_checkpointed(log), default=-1)
     newest: list[tuple[int, Path]] = []
-    for one in reversed(everything):
-        if one not in bad or one[0] <= covered:
+    for entry in reversed(everything):
+        if entry not in bad or entry[0] <= covered:
             break
-        newest.append(one)
-    earlier = [one for one in bad if one not in newest]
+        newest.append(entry)
+    earlier = [entry for entry in bad if entry not in newest]
     first = min((version for version, _ in newest), default=everything[-1][0] + 1)
     versions = ", ".join(str(version) for version, _ in bad)
     fault = f"Entry {versions} of the log {log} is empty or cut off: the machine stopped while it was written."
@@ -89,8 +89,8 @@ def _entries(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) -> It
         return
     if fix:
         read_again(folder, min(path.stat().st_mtime for _, path in bad) - _BEFORE_S)
-        for one in reversed(bad):  # the newest first: whatever ends this, no entry is missing in the middle
-            _set_aside(folder, name, one[1], _of_nothing(one[1]) if one in earlier else None)
+        for entry in reversed(bad):  # the newest first: whatever ends this, no entry is missing in the middle
+            _set_aside(folder, name, entry[1], _of_nothing(entry[1]) if entry in earlier else None)
     now = f"version {first - 1} is the newest" if newest else "an entry without changes replaces it"
     remedy = (
         f"set aside in {ASIDE}/; {now}, and everything read or imported since one hour before the damage is read again"
@@ -116,15 +116,15 @@ def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Fault]:
         return
     fault = f"Files of the log {log} are damaged or name missing files: {', '.join(bad)}."
     # An entry that is cut off is the next check's.
-    ends = [path.name for _, path in entries(log) if not _is_sound(path)]
+    ends = [path.name for _, path in log_entries(log) if not _is_sound(path)]
     if not _would_open(table, without=[*bad, *ends], of_nothing=()):
         yield Fault(fault, _RESTORE, fixable=False)
         return
     if fix:
-        for one in bad:
-            _set_aside(folder, name, log / one)
+        for damaged in bad:
+            _set_aside(folder, name, log / damaged)
         if not ends:
-            checkpoint(table, DeltaTable(str(table)).version())
+            write_checkpoint(table, DeltaTable(str(table)).version())
     yield Fault(fault, f"set aside in {ASIDE}/, and a new checkpoint was written", fixed=fix)
 
 
@@ -133,7 +133,7 @@ def _slow(table: Path, delta: DeltaTable, *, fix: bool) -> Iterator[Fault]:
     count = delta.version() - last
     if count > _MANY:
         if fix:
-            checkpoint(table, delta.version())
+            write_checkpoint(table, delta.version())
         yield Fault(
             f"The log of {table} has {count} entries without a checkpoint.", "one was written", fixed=fix, harmless=True
         )
@@ -141,10 +141,10 @@ def _slow(table: Path, delta: DeltaTable, *, fix: bool) -> Iterator[Fault]:
 
 def _set_aside(folder: Path, name: str, path: Path, instead: bytes | None = None) -> None:
     """Set a file of a table's log aside, and put another in its place if one is given."""
-    target = aside(folder, path, prefix=f"{name}-")
+    target = path_aside(folder, path, prefix=f"{name}-")
     if instead is None:
         path.replace(target)
-        sync(path.parent)
+        sync_to_disk(path.parent)
     else:
         shutil.copy2(path, target)
         replace_file(path, instead, durable=True)
@@ -152,7 +152,7 @@ def _set_aside(folder: Path, name: str, path: Path, instead: bytes | None = None
 
 def _is_sound(entry: Path) -> bool:
     try:
-        return any(True for _ in lines(entry)) and all(True for _ in lines(entry))
+        return any(True for _ in entry_actions(entry)) and all(True for _ in entry_actions(entry))
     except msgspec.DecodeError:
         return False
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 
 from shp_miner.errors import BadInput, Error
-from shp_miner.store.database import FILE, opened
-from shp_miner.store.files import sync
+from shp_miner.store.database import FILE, opened_database
+from shp_miner.store.files import sync_to_disk
 from shp_miner.store.forget import look_for_people
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import (
@@ -23,7 +23,7 @@ from shp_miner.store.forgotten_list import (
     LINE,
     PENDING,
     ForgottenItem,
-    ahead,
+    files_ahead,
     item_line,
     names_people,
     part_names,
@@ -31,9 +31,9 @@ from shp_miner.store.forgotten_list import (
     set_back_list,
     write_part,
 )
-from shp_miner.store.found import ASIDE, Fault, aside
-from shp_miner.store.lake import TABLES, Store, explained
-from shp_miner.store.salt import FILES, SALT, differing, has_salt, heal_salt, keep_salt, unsound_copies
+from shp_miner.store.found import ASIDE, Fault, path_aside
+from shp_miner.store.lake import TABLES, Store, explained_errors
+from shp_miner.store.salt import FILES, SALT, differing_salts, has_salt, heal_salt, keep_salt, unsound_copies
 from shp_miner.transaction import transaction
 
 _AGAIN = "repeat `shp-miner forget --author` for everybody who was forgotten before"
@@ -63,8 +63,8 @@ def _parts(folder: Path, *, fix: bool) -> Iterator[Fault]:
         if known.height:
             write_part(place, known, pending=False)
         for name in bad:
-            (place / name).replace(aside(folder, place / name))
-        sync(place)
+            (place / name).replace(path_aside(folder, place / name))
+        sync_to_disk(place)
         read_part.cache_clear()
     remedy = f"set aside in {ASIDE}/, and the items that were purged are on the list again"
     yield Fault(fault, f"{remedy}. Restore it from a backup first if you have one; else {_AGAIN}", fixed=fix)
@@ -73,7 +73,7 @@ def _parts(folder: Path, *, fix: bool) -> Iterator[Fault]:
 def _salt(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Copies of the salt that are damaged or missing."""
     place = folder / FOLDER
-    if salts := differing(place):
+    if salts := differing_salts(place):
         yield _two_salts(folder, salts, fix=fix)
         return
     if has_salt(place):
@@ -93,8 +93,8 @@ def _salt(folder: Path, *, fix: bool) -> Iterator[Fault]:
     if fix:
         _set_people_aside(folder, of_people)
         for path in damaged:
-            path.replace(aside(folder, path))
-        sync(place)
+            path.replace(path_aside(folder, path))
+        sync_to_disk(place)
     fault = f"The salt {place / SALT} is {'damaged, and so is its copy' if damaged else 'missing'}."
     if of_people:
         count = sum(lines.filter(pl.col("digest").is_not_null()).height for lines in of_people.values())
@@ -127,7 +127,7 @@ def _ahead(folder: Path, *, fix: bool) -> Iterator[Fault]:
     """Files of the list with times in the future: what was shown again since then would stay away until they come."""
     now = time.time_ns() // 1000
     with suppress(BadInput):  # damaged: said above
-        if ahead(folder, now):
+        if files_ahead(folder, now):
             if fix:
                 set_back_list(folder, now)
             fault = f"The list of the forgotten {folder / FOLDER} has times in the future: a clock was ahead."
@@ -143,21 +143,21 @@ def _set_people_aside(folder: Path, parts: dict[str, pl.DataFrame]) -> None:
         items = lines.filter(pl.col("digest").is_null())
         if items.height:
             write_part(place, items, pending=name.endswith(PENDING))
-        (place / name).replace(aside(folder, place / name))
+        (place / name).replace(path_aside(folder, place / name))
     read_part.cache_clear()
 
 
 def _run_lists_again(folder: Path) -> None:
     """Have the next run of a pipeline read its file of what is to be forgotten again: those names are known."""
     if (folder / FILE).exists():
-        with closing(opened(folder)) as database, transaction(database):
+        with closing(opened_database(folder)) as database, transaction(database):
             database.execute("DELETE FROM done WHERE what LIKE 'forget:%'")
 
 
 def _emptied_items(folder: Path) -> pl.DataFrame:
     """Lines for every item of the store that was taken out: gone, and without a text in any of its rows."""
     found = [pl.DataFrame(schema=LINE)]
-    with explained(f"searching the store {folder}"):
+    with explained_errors(f"searching the store {folder}"):
         snapshot = Store(folder).snapshot()
         for name in TABLES:
             key = ["site", "post_id", *(["answer_id"] if name == "answers" else [])]

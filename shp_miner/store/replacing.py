@@ -40,7 +40,7 @@ def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], *, d
         temporary.unlink(missing_ok=True)
         raise
     if durable:
-        sync(path.parent)
+        sync_to_disk(path.parent)
 
 
 def is_writable(folder: Path) -> bool:
@@ -50,7 +50,7 @@ def is_writable(folder: Path) -> bool:
     return False
 
 
-def sync(*paths: Path) -> None:
+def sync_to_disk(*paths: Path) -> None:
     """Wait until files and folders are on the disk."""
     for path in paths:
         handle = os.open(path, os.O_RDONLY)
@@ -65,7 +65,7 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-def temporaries(folder: Path) -> Iterator[Path]:
+def temporary_files(folder: Path) -> Iterator[Path]:
     """Return the temporary files in a folder, left by killed processes or being written now; none if it is missing."""
     if folder.is_dir():
         yield from (path for path in sorted(folder.iterdir()) if is_temporary(path.name))

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.store.database import opened
+from shp_miner.store.database import opened_database
 from shp_miner.transaction import transaction
 
 #: Runs that are remembered: three years of one a day, and no file that grows for ever.
@@ -32,7 +32,7 @@ class Runs:
     """The runs of a store. Only the holder of the store's run lock may begin one."""
 
     def __init__(self, folder: Path) -> None:
-        self._database = opened(folder)
+        self._database = opened_database(folder)
 
     def __enter__(self) -> Runs:
         return self

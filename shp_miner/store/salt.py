@@ -28,7 +28,7 @@ def heal_salt(folder: Path) -> bytes | None:
     A damaged or missing copy is written again from the other, if the store is writable. Raises BadInput if both are
     sound and differ: it is unknown which is right.
     """
-    if differing(folder):
+    if differing_salts(folder):
         raise BadInput(
             f"The two copies of the salt {folder / SALT} differ, and both are sound: one belongs to another store.",
             f"Restore the right one from a backup, or delete the wrong one ({SALT} or {COPY}). "
@@ -46,7 +46,7 @@ def heal_salt(folder: Path) -> bytes | None:
     return salt
 
 
-def differing(folder: Path) -> list[bytes]:
+def differing_salts(folder: Path) -> list[bytes]:
     """Return both salts if both copies are sound and differ; else none."""
     salts = [salt for name in FILES if (salt := _checked(_bytes(folder / name))) is not None]
     return salts if len(set(salts)) > 1 else []

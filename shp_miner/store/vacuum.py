@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from shp_miner.errors import BadInput
-from shp_miner.store.files import replace_file, sync
+from shp_miner.store.files import replace_file, sync_to_disk
 
 LOG = "_delta_log"
 LAST = "_last_checkpoint"
@@ -58,7 +58,7 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
     writer's. Only under the store's exclusive lock: a writer's new file is in no log yet. Raises BadInput if files are
     missing, or an entry of the log is empty.
     """
-    for _, entry in entries(folder / LOG):
+    for _, entry in log_entries(folder / LOG):
         if not entry.stat().st_size:  # readers take no notice, and the files it named would go for good
             raise BadInput(f"{entry} is empty: the machine stopped while it was written.", _REPAIR)
     newest = DeltaTable(str(folder))
@@ -66,9 +66,9 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
     files = {path.name: path for path in folder.iterdir() if path.is_file()}
     if live_files(newest) - set(files):
         raise BadInput(f"{folder} lacks files that its log names.", "Restore the store from a backup.")
-    checkpoint(folder, oldest)
+    write_checkpoint(folder, oldest)
     if newest.version() != oldest:
-        checkpoint(folder, newest.version())  # opened without reading what came in between
+        write_checkpoint(folder, newest.version())  # opened without reading what came in between
     done = Ended(log_files=shorten_log(folder / LOG, oldest))
     # The library's vacuum goes by the times of files, which may lie ahead of the clock, and adds versions.
     for name in sorted(set(files) - needed):
@@ -80,7 +80,7 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
 
 def needed_files(folder: Path) -> set[str]:
     """Return the data files of all versions that are still in the log of the table in `folder`."""
-    versions = [version for version, _ in entries(folder / LOG)]
+    versions = [version for version, _ in log_entries(folder / LOG)]
     return _needed(folder, min(versions, default=0), DeltaTable(str(folder)))
 
 
@@ -89,12 +89,12 @@ def live_files(table: DeltaTable) -> set[str]:
     return {unquote(path) for path in pl.DataFrame(table.get_add_actions())["path"]}
 
 
-def entries(log: Path) -> list[tuple[int, Path]]:
+def log_entries(log: Path) -> list[tuple[int, Path]]:
     """(version, file) of a log's entries, oldest first."""
     return sorted((int(path.stem), path) for path in log.glob("*.json") if path.stem.isdigit())
 
 
-def lines(entry: Path) -> Iterator[dict[str, Any]]:
+def entry_actions(entry: Path) -> Iterator[dict[str, Any]]:
     """Return the actions of a log entry. Raises msgspec.DecodeError if it is damaged."""
     for line in entry.read_bytes().splitlines():
         yield msgspec.json.decode(line, type=dict[str, Any])
@@ -107,12 +107,12 @@ def sync_log(folder: Path, version: int) -> None:
     while (entry := log / f"{version:020}.json").exists():  # by name: a log can have thousands of others
         made.append(entry)
         version += 1
-    sync(*made, log)
+    sync_to_disk(*made, log)
 
 
 def made_ms(entry: Path) -> int:
     """When a version was made, in milliseconds since 1970."""
-    told = (int(line["commitInfo"]["timestamp"]) for line in lines(entry) if "commitInfo" in line)
+    told = (int(line["commitInfo"]["timestamp"]) for line in entry_actions(entry) if "commitInfo" in line)
     return next(told, entry.stat().st_mtime_ns // 1_000_000)
 
 
@@ -120,7 +120,7 @@ def _what_stays(folder: Path, newest: int, moment: datetime | None) -> tuple[int
     """The oldest version that stays, and the data files needed from there on."""
     oldest = newest
     if moment is not None:
-        for version, entry in reversed(entries(folder / LOG)):
+        for version, entry in reversed(log_entries(folder / LOG)):
             oldest = version
             if made_ms(entry) <= moment.timestamp() * 1000:
                 break  # it was the newest at that moment
@@ -129,14 +129,18 @@ def _what_stays(folder: Path, newest: int, moment: datetime | None) -> tuple[int
 
 def _needed(folder: Path, oldest: int, table: DeltaTable) -> set[str]:
     found = live_files(table)
-    for version, entry in entries(folder / LOG):
+    for version, entry in log_entries(folder / LOG):
         if version >= oldest:
-            found |= {unquote(line["add"]["path"]) for line in lines(entry) if "add" in line}
-            found |= {unquote(line["remove"]["path"]) for line in lines(entry) if "remove" in line and version > oldest}
+            found |= {unquote(line["add"]["path"]) for line in entry_actions(entry) if "add" in line}
+            found |= {
+                unquote(line["remove"]["path"])
+                for line in entry_actions(entry)
+                if "remove" in line and version > oldest
+            }
     return found
 
 
-def checkpoint(folder: Path, version: int) -> None:
+def write_checkpoint(folder: Path, version: int) -> None:
     """Write a version's state as a checkpoint, safe from a loss of power, so that earlier log entries are not needed.
 
     Raises BadInput if the checkpoint does not name all of the version's files.
@@ -145,14 +149,14 @@ def checkpoint(folder: Path, version: int) -> None:
     table = DeltaTable(str(folder), version=version)
     table.create_checkpoint()
     made = sorted(log.glob(f"{version:020d}.checkpoint*.parquet"))
-    paths = [path for one in made for path in _checkpointed(one)]
+    paths = [path for file in made for path in _checkpointed(file)]
     if not made or {unquote(path) for path in paths if path} != live_files(table):
         raise BadInput(f"The log {log} has no checkpoint of version {version} that names its files.", _REPAIR)
     if _pointed_to(log) != version:
         # The library leaves a checkpoint that is there as it is: whoever wrote it was ended before it was pointed to.
         pointer = {"version": version, "size": len(paths)} | ({"parts": len(made)} if len(made) > 1 else {})
         replace_file(log / LAST, msgspec.json.encode(pointer), durable=True)
-    sync(*log.glob(f"{version:020d}.*"), log / LAST, log)
+    sync_to_disk(*log.glob(f"{version:020d}.*"), log / LAST, log)
 
 
 def _checkpointed(path: Path) -> list[str | None]:
@@ -181,7 +185,7 @@ def shorten_log(log: Path, version: int) -> int:
     return count
 
 
-def cutoff(keep_s: float, now_s: float | None = None) -> datetime:
+def cutoff_time(keep_s: float, now_s: float | None = None) -> datetime:
     """Return the time `keep_s` seconds ago, by the machine's clock, which also stamped the versions."""
     return datetime.fromtimestamp((time.time() if now_s is None else now_s) - keep_s).astimezone()
 

@@ -6,7 +6,7 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
-from shp_miner.text.nesting import NO_CHARACTER, bounded, visible
+from shp_miner.text.nesting import NO_CHARACTER, bounded_html, visible_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +39,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]+")
 _REDDIT_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), ("&#x200B;", ""))
 
 
-def sound(text: str) -> tuple[str, bool]:
+def sound_text(text: str) -> tuple[str, bool]:
     """The text without NUL characters and lone surrogates, and whether any was replaced (by U+FFFD)."""
     if _UNSOUND.search(text) is None:
         return text, False
@@ -80,11 +80,11 @@ def _html_to_markdown(body: str) -> str:
     from html_to_markdown import convert  # noqa: PLC0415
 
     # Control characters show nothing, and many of them are taken for a file; so is what begins like one.
-    result = convert(f" {bounded(_CONTROLS.sub('', body))}", None, _READER)
+    result = convert(f" {bounded_html(_CONTROLS.sub('', body))}", None, _READER)
     text = result.content or ""
     lost = any("depth" in str(warning.kind) for warning in result.warnings)
     nothing = not text.strip() and not _HIDDEN.search(body)
-    return visible(body) if lost or nothing else text
+    return visible_text(body) if lost or nothing else text
 
 
 #: Where an element says that nobody sees it, nothing is no loss.
@@ -117,7 +117,7 @@ def _shown(text: str) -> dict[str, str]:
     return {"custom": text}
 
 
-def clean(bodies: pl.Series, formats: pl.Series) -> pl.Series:
+def clean_bodies(bodies: pl.Series, formats: pl.Series) -> pl.Series:
     """`to_markdown` of whole columns: bodies (String, null as empty) with their formats."""
     import polars as pl  # noqa: PLC0415  (readers of dumps need the rest long before they need tables)
 

@@ -54,7 +54,7 @@ NO_CHARACTER = re.compile(r"&#[0-9]{9,};?")
 _SPACES = re.compile(r"[^\S\n]+")
 
 
-def bounded(body: str) -> str:
+def bounded_html(body: str) -> str:
     """Return the HTML with at most the nesting, columns and spans that a converter can take; its text stays."""
     if body.count("<") <= _NESTED and not _SPAN.search(body) and _few_holders(body):
         return body
@@ -66,7 +66,7 @@ def _few_holders(body: str) -> bool:
     return sum(1 for _, _ in zip(found, range(_HELD + 1), strict=False)) <= _HELD
 
 
-def visible(body: str) -> str:
+def visible_text(body: str) -> str:
     """Return the text of HTML without its markup, for HTML that no converter can read."""
     shown: list[str] = []
     hidden = ""

@@ -53,7 +53,7 @@ _ESCAPED = re.compile(r"\\([\[\]()*_])")
 _INSIDE = re.compile(r"(?<=[\[(]) | (?=[\])])")
 
 
-def notice(platform: str, text: str, *, html: bool = False) -> Gone | None:
+def notice_state(platform: str, text: str, *, html: bool = False) -> Gone | None:
     """Return the state that a notice reports for its item; None if the text is not a notice."""
     if len(text) > LONGEST or platform not in NOTICES:
         return None

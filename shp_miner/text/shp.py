@@ -12,7 +12,7 @@ _LINK = r"\[([^\[\]]*)\]\((?:https?://|/|#)[^()\s]*(?:\([^()\s]*\)[^()\s]*)*\)"
 _PLAIN = {"‘": "'", "’": "'", "“": '"', "”": '"'}
 
 
-def flatten(text: pl.Series) -> pl.Series:
+def flatten_texts(text: pl.Series) -> pl.Series:
     """Return the texts as SHP writes them."""
     flat = text.str.replace_all(_LINK, "${1}").str.replace_all("\r\n|[\r\n]", " ")
     return flat.str.replace_many(_PLAIN)

@@ -31,18 +31,18 @@ def a_living_forum_into_a_store(store: shp_miner.Store) -> list[str]:
     shp_miner.crawl("discourse", ["latest"], store, access)
     crawled = shp_miner.crawl("discourse", ["latest"], store, site="meta.discourse.org", limit=50, say=print)
     assert_type(crawled, list[shp_miner.Crawled])
-    assert_type([one.read for one in crawled], list[int])
+    assert_type([result.read for result in crawled], list[int])
     visited = shp_miner.recheck(store.path, access, older_than_s=90 * 86_400.0)
     assert_type(visited, list[shp_miner.Crawled])
     assert_type(visited[0].complete, bool)
-    return [one.stopped for one in visited if one.stopped is not None]
+    return [result.stopped for result in visited if result.stopped is not None]
 
 
 def content_out_of_a_store(store: shp_miner.Store) -> bool:
     done = shp_miner.forget(store, authors=["somebody@forum.example"], ids=("forum.example/1",), dry_run=True)
     assert_type(done, shp_miner.Forgot)
     assert_type(done.tables["posts"].rows, int)
-    assert_type([one.path for one in done.exports], list[str])
+    assert_type([export.path for export in done.exports], list[str])
     return done.finished
 
 
@@ -72,7 +72,7 @@ def a_pipeline_file(path: Path) -> int:
     assert_type(ran, shp_miner.Ran)
     status = shp_miner.status("data/eli5", stale_s=86_400.0)
     assert_type(status, shp_miner.Status)
-    assert_type([one.what for one in status.wrong], list[str])
+    assert_type([problem.what for problem in status.wrong], list[str])
     return assert_type(ran.exit_code, int)
 
 

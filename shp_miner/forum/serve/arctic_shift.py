@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from shp_miner.forum.live import Community, LiveAnswer, LiveItem, LiveThread
 from shp_miner.forum.serve.message import WORDS, Request, Response, Status
-from shp_miner.forum.serve.reddit import base36, number
+from shp_miner.forum.serve.reddit import base36, from_base36
 
 #: When the archive reads an item again, in seconds after it was posted.
 SECOND_READING_S = 36 * 3600
@@ -68,7 +68,7 @@ class ArcticShiftApi:
     def _found(self, request: Request) -> list[dict[str, Any]] | None:
         match [part for part in request.path.split("/") if part]:
             case ["api", "posts", "search"]:
-                posts = [one for one in self.community.threads() if one.category is None]
+                posts = [thread for thread in self.community.threads() if thread.category is None]
                 return self._page(request, posts if self._is_ours(request) else [], self._post)
             case ["api", "comments", "search"]:
                 return self._page(request, self._comments(request), self._comment)
@@ -85,12 +85,12 @@ class ArcticShiftApi:
 
     def _comments(self, request: Request) -> list[LiveAnswer]:
         """The comments of a thread; only direct replies where `parent_id` is given and empty."""
-        thread = self.community.thread(number(request.first("link_id").removeprefix("t3_")))
+        thread = self.community.thread(from_base36(request.first("link_id").removeprefix("t3_")))
         if thread is None:
             return []
         if "parent_id" not in request.query:
             return list(thread.walk())
-        parent = number(request.first("parent_id").removeprefix("t1_")) or thread.post_id
+        parent = from_base36(request.first("parent_id").removeprefix("t1_")) or thread.post_id
         return [answer for answer in thread.walk() if answer.parent_id == parent]
 
     def _page(
@@ -175,7 +175,7 @@ def _ids(request: Request) -> list[str]:
     ids = request.first("ids").split(",")
     if len(ids) > _IDS:
         raise ValueError(f"'ids' may hold {_IDS} ids")
-    return [number(text.removeprefix("t3_").removeprefix("t1_")) for text in ids]
+    return [from_base36(text.removeprefix("t3_").removeprefix("t1_")) for text in ids]
 
 
 def _seconds(text: str) -> float | None:

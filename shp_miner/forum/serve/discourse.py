@@ -86,7 +86,7 @@ class DiscourseApi:
         ]
 
     def _addresses(self) -> list[list[str]]:
-        return [[one["slug"], str(one["id"])] for one in self._categories()]
+        return [[category["slug"], str(category["id"])] for category in self._categories()]
 
     def _thread(self, topic_id: str) -> LiveThread | None:
         """A topic that the public can read."""
@@ -106,7 +106,7 @@ class DiscourseApi:
         threads = self.community.threads("created" if by_creation else "activity")
         empty = self.community.banned or request.path.startswith("/c/uncategorized/")
         whole = request.path.startswith("/latest")
-        here = [one for one in threads if one.category is None or (whole and not one.closed)]
+        here = [thread for thread in threads if thread.category is None or (whole and not thread.closed)]
         shown = [thread for thread in here if thread.state == "live" and not empty]
         if not by_creation:
             shown.sort(key=lambda thread: not thread.pinned)

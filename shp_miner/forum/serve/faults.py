@@ -142,10 +142,12 @@ class Faults:
     def meet(self, platform: str, request: Request) -> list[Fault]:
         """The faults that this request meets, in the order they were planned."""
         with self._lock:
-            return [one.fault for one in self.planned if one.strikes(platform, request)]
+            return [plan.fault for plan in self.planned if plan.strikes(platform, request)]
 
 
-def delivered(faults: list[Fault], now: datetime, respond: Callable[[], Response]) -> tuple[Delivery, tuple[str, ...]]:
+def delivered_answer(
+    faults: list[Fault], now: datetime, respond: Callable[[], Response]
+) -> tuple[Delivery, tuple[str, ...]]:
     """The answer to a request that meets these faults, and the names of those that happened.
 
     Of faults that answer in place of the platform the first is heard, and a fault that had nothing to spoil (no items
@@ -299,16 +301,16 @@ def change_body(change: Callable[[Any], Any]) -> Spoil:
 
 def _numbers_as_strings(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _numbers_as_strings(one) for name, one in value.items()}
+        return {name: _numbers_as_strings(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [_numbers_as_strings(one) for one in value]
+        return [_numbers_as_strings(part) for part in value]
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _without(value: Any, name: str) -> Any:
     if isinstance(value, dict):
-        return {key: _without(one, name) for key, one in value.items() if key != name}
-    return [_without(one, name) for one in value] if isinstance(value, list) else value
+        return {key: _without(part, name) for key, part in value.items() if key != name}
+    return [_without(part, name) for part in value] if isinstance(value, list) else value
 
 
 def change_items(body: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
@@ -317,7 +319,7 @@ def change_items(body: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
     A body that is a list itself (Reddit's post and comments) holds parts rather than items, unless it is all there is.
     """
     lists = list(_lists(body))
-    inner = [one for one in lists if one is not body] or lists
+    inner = [candidate for candidate in lists if candidate is not body] or lists
     if inner:
         items = max(inner, key=len)
         items[:] = change(items)
@@ -328,8 +330,8 @@ def _lists(value: Any) -> Iterator[list[Any]]:
     """All lists of objects, outer ones first."""
     level = [value]
     while level:
-        yield from (one for one in level if isinstance(one, list) and one and isinstance(one[0], Mapping))
-        level = [inner for one in level for inner in _inside(one)]
+        yield from (part for part in level if isinstance(part, list) and part and isinstance(part[0], Mapping))
+        level = [inner for part in level for inner in _inside(part)]
 
 
 def _inside(value: Any) -> list[Any]:

@@ -24,11 +24,11 @@ Json = dict[str, Any]
 _Placed = tuple[LiveAnswer, tuple[str, ...]]
 
 _SORTS: dict[str, Callable[[LiveAnswer], tuple[float, ...]]] = {
-    "new": lambda one: (-one.created_s, -int(one.answer_id)),
-    "old": lambda one: (one.created_s, int(one.answer_id)),
-    "top": lambda one: (one.role != "moderator", -one.score, -int(one.answer_id)),
-    "hot": lambda one: (one.role != "moderator", -one.score, -one.created_s, -int(one.answer_id)),
-    "controversial": lambda one: (one.role != "moderator", -min(one.up, one.down), -int(one.answer_id)),
+    "new": lambda answer: (-answer.created_s, -int(answer.answer_id)),
+    "old": lambda answer: (answer.created_s, int(answer.answer_id)),
+    "top": lambda answer: (answer.role != "moderator", -answer.score, -int(answer.answer_id)),
+    "hot": lambda answer: (answer.role != "moderator", -answer.score, -answer.created_s, -int(answer.answer_id)),
+    "controversial": lambda answer: (answer.role != "moderator", -min(answer.up, answer.down), -int(answer.answer_id)),
 }
 
 
@@ -121,22 +121,24 @@ class LemmyApi:
         sort = _SORTS.get(request.first("sort", "Hot").lower())
         if sort is None:
             raise _Refused(400, "unknown_sort")
-        placed = sorted(_placed(thread.answers), key=lambda one: sort(one[0]))
+        placed = sorted(_placed(thread.answers), key=lambda comment: sort(comment[0]))
         depth = int(request.first("max_depth", "0"))
         limit = _TREE_MAX if depth else _limit(request, "couldnt_get_comments")
         if depth:
             # Whole levels come one after the other.
-            placed = sorted((one for one in placed if len(one[1]) < depth), key=lambda one: len(one[1]))
+            placed = sorted(
+                (comment for comment in placed if len(comment[1]) < depth), key=lambda comment: len(comment[1])
+            )
         start = 0
         if api == "v4" and request.first("page_cursor"):
-            ids = [_cursor("C", one[0].answer_id) for one in placed]
+            ids = [_cursor("C", comment[0].answer_id) for comment in placed]
             if request.first("page_cursor") not in ids:
                 raise _Refused(400, "invalid_page_cursor")
             start = ids.index(request.first("page_cursor")) + 1
         elif "v4" not in self.versions and not depth:
             start = (int(request.first("page", "1")) - 1) * limit
         page = placed[start : start + limit]
-        views = [self._comment_view(one, thread, api) for one in page]
+        views = [self._comment_view(comment, thread, api) for comment in page]
         if api == "v3":
             return {"comments": views}
         following = _cursor("C", page[-1][0].answer_id) if len(page) == limit else None
@@ -180,7 +182,7 @@ class LemmyApi:
             "featured_local": False,
             "locked": False,
         }
-        counts = {**_votes(thread), "comments": sum(one.state == "live" for one in thread.walk())}
+        counts = {**_votes(thread), "comments": sum(answer.state == "live" for answer in thread.walk())}
         return {**_view(thread, api), "community": self._community_object(api), **_merged("post", post, counts, api)}
 
     def _comment_view(self, placed: _Placed, thread: LiveThread, api: str) -> Json:
@@ -194,8 +196,8 @@ class LemmyApi:
             "distinguished": answer.role == "moderator",
             "ap_id": f"https://{SITE}/comment/{answer.answer_id}",
         }
-        below = (one for one in answer.walk() if one is not answer)
-        counts = {**_votes(answer), "child_count": sum(one.state == "live" for one in below)}
+        below = (reply for reply in answer.walk() if reply is not answer)
+        counts = {**_votes(answer), "child_count": sum(reply.state == "live" for reply in below)}
         return {
             **_view(answer, api),
             "community": self._community_object(api),

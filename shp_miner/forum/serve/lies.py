@@ -116,12 +116,12 @@ def lying(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _changed(value: Any, change: Changed, dice: random.Random, share: float) -> Any:
     if isinstance(value, list):
-        return [_changed(one, change, dice, share) for one in value]
+        return [_changed(part, change, dice, share) for part in value]
     if not isinstance(value, dict):
         return value
     lies = dice.random() < share
     found = {}
-    for key, one in value.items():
-        other = change(str(key), one) if lies else _KEEP
-        found[key] = _changed(one, change, dice, share) if other is _KEEP else other
+    for key, part in value.items():
+        other = change(str(key), part) if lies else _KEEP
+        found[key] = _changed(part, change, dice, share) if other is _KEEP else other
     return found

@@ -88,7 +88,7 @@ class NodebbApi:
 
     def _list(self, request: Request) -> dict[str, Any] | None:
         threads = self.community.threads("created" if request.first("sort") == "recently_created" else "activity")
-        shown = sorted((one for one in threads if one.category is None), key=lambda thread: not thread.pinned)
+        shown = sorted((thread for thread in threads if thread.category is None), key=lambda thread: not thread.pinned)
         page, count, part = _page(request, shown, _TOPICS)
         if part is None:
             return None

@@ -42,7 +42,7 @@ def base36(number: int) -> str:
     return digits or "0"
 
 
-def number(text: str) -> str:
+def from_base36(text: str) -> str:
     """The forum's own id of one in base 36; an empty one where it is none."""
     try:
         return str(int(text, 36))
@@ -171,7 +171,7 @@ class RedditApi:
 
     def _found(self, name: str) -> dict[str, Any] | None:
         kind, _, text = name.partition("_")
-        item = self.community.find(number(text))
+        item = self.community.find(from_base36(text))
         thread = self.community.thread(item.post_id) if item else None
         if thread is None or thread.closed:
             return None
@@ -180,7 +180,7 @@ class RedditApi:
         return self._comment(thread, item, "") if isinstance(item, LiveAnswer) and kind == "t1" else None
 
     def _comments(self, request: Request, post_id: str) -> Response:
-        thread = self.community.thread(number(post_id))
+        thread = self.community.thread(from_base36(post_id))
         if thread is None:
             return _refused(404)
         if thread.closed:
@@ -211,16 +211,16 @@ class RedditApi:
     def _more(self, request: Request) -> Response:
         """The comments of a stub, and what is below them unless only they are wanted."""
         form = request.form()
-        thread = self.community.thread(number(form.get("link_id", "").removeprefix("t3_")))
+        thread = self.community.thread(from_base36(form.get("link_id", "").removeprefix("t3_")))
         if thread is None or thread.closed:
             return _refused(404)
-        wanted = [number(text) for text in form.get("children", "").split(",")[:_IDS]]
+        wanted = [from_base36(text) for text in form.get("children", "").split(",")[:_IDS]]
         only = form.get("limit_children", "").lower() == "true"
         things = []
         for answer in thread.walk():
             if answer.answer_id in wanted and (answer.state == "live" or answer.replies):
-                for one in [answer] if only else answer.walk():
-                    things.append(self._comment(thread, one, ""))
+                for shown in [answer] if only else answer.walk():
+                    things.append(self._comment(thread, shown, ""))
         return Response(200, {"json": {"errors": [], "data": {"things": things}}})
 
     def _post(self, thread: LiveThread) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from typing import Any
 from shp_miner.errors import UsageError
 from shp_miner.forum.serve.faults import HTML, Fault, change_body, change_items
 from shp_miner.forum.serve.message import WORDS, Response, Status
-from shp_miner.forum.serve.server import LOGIN_PATH
-from shp_miner.forum.serve.server import platform as view_of
+from shp_miner.forum.serve.server import LOGIN_PATH, view_of
 
 _ROBOTS = (
     "<!DOCTYPE html><html lang=en-US><head><title>Just a moment...</title><meta name=robots content=noindex></head>"
@@ -76,5 +75,5 @@ def left_out(share: float = 0.3, seed: int = 0) -> Fault:
 def _id(item: Mapping[str, Any]) -> object:
     """The id of an item as the platforms write it: at its top or one level down."""
     names = ("answer_id", "pid", "question_id", "id")
-    insides = [one for name in ("data", "comment", "post") if isinstance(one := item.get(name), dict)]
-    return next((one[name] for one in (item, *insides) for name in names if name in one), None)
+    insides = [inside for name in ("data", "comment", "post") if isinstance(inside := item.get(name), dict)]
+    return next((level[name] for level in (item, *insides) for name in names if name in level), None)

@@ -21,7 +21,7 @@ import msgspec
 
 from shp_miner.errors import UsageError
 from shp_miner.forum.live import Community
-from shp_miner.forum.serve.faults import HTML, LOGIN_PAGE, Delivery, Faults, delivered
+from shp_miner.forum.serve.faults import HTML, LOGIN_PAGE, Delivery, Faults, delivered_answer
 from shp_miner.forum.serve.message import Platform, Request, Response
 from shp_miner.sources.table import ROWS
 
@@ -35,7 +35,7 @@ _IDLE_S = 30.0
 _REQUEST_BYTES_MAX = 1 << 20
 
 
-def platform(name: str) -> Callable[[Community], Platform]:
+def view_of(name: str) -> Callable[[Community], Platform]:
     """What makes a platform's view. Raises UsageError for an unknown name."""
     row = ROWS.get(name)
     if row is None:
@@ -63,7 +63,7 @@ class Forum:
     ) -> None:
         self.community = community
         self.faults = faults or Faults()
-        views = [platform(one)(community) if isinstance(one, str) else one for one in platforms]
+        views = [view_of(wanted)(community) if isinstance(wanted, str) else wanted for wanted in platforms]
         self._sites: dict[str, _Site] = {}
         for number, view in enumerate(views):
             try:
@@ -164,7 +164,7 @@ class _Site:
     def answer(self, request: Request) -> Delivery:
         """Ask the view, apply the faults, write the log."""
         met = self.faults.meet(self.view.platform, request)
-        delivery, names = delivered(met, self.community.now, lambda: self._respond(request))
+        delivery, names = delivered_answer(met, self.community.now, lambda: self._respond(request))
         with self.lock:
             self.log.append(replace(request, status=delivery.response.status, faults=names))
         return delivery

@@ -93,18 +93,22 @@ class StackExchangeApi:
         match [part for part in request.path.split("/") if part]:
             case ["2.3", "questions"]:
                 tag, name = request.first("tagged").lower(), self.community.name.lower()
-                threads = [one for one in self._threads() if not tag or (tag == name and one.category is None)]
+                threads = [thread for thread in self._threads() if not tag or (tag == name and thread.category is None)]
                 return self._page(request, threads, self._question)
             case ["2.3", "questions", ids]:
                 wanted = _ids(ids)
-                return self._page(request, [one for one in self._threads() if one.post_id in wanted], self._question)
+                return self._page(
+                    request, [thread for thread in self._threads() if thread.post_id in wanted], self._question
+                )
             case ["2.3", "questions", ids, "answers"]:
                 wanted = _ids(ids)
-                answers = [one for thread in self._threads() if thread.post_id in wanted for one in _live(thread)]
+                answers = [answer for thread in self._threads() if thread.post_id in wanted for answer in _live(thread)]
                 return self._page(request, answers, self._answer)
             case ["2.3", "answers", ids]:
                 wanted = _ids(ids)
-                answers = [one for thread in self._threads() for one in _live(thread) if one.answer_id in wanted]
+                answers = [
+                    answer for thread in self._threads() for answer in _live(thread) if answer.answer_id in wanted
+                ]
                 return self._page(request, answers, self._answer)
         raise _Refused(404, "no_method", "this method cannot be called this way")
 
@@ -123,10 +127,10 @@ class StackExchangeApi:
         if value is None:
             raise _Refused(400, "bad_parameter", "sort")
         least = int(request.first("min", "0")) if request.first("min") else None
-        chosen = [one for one in items if least is None or value(one) >= least]
-        chosen.sort(key=lambda one: (value(one), int(_id(one))), reverse=request.first("order", "desc") == "desc")
+        chosen = [item for item in items if least is None or value(item) >= least]
+        chosen.sort(key=lambda item: (value(item), int(_id(item))), reverse=request.first("order", "desc") == "desc")
         first = (number - 1) * size
-        shown = [show(one, self._common(one, request)) for one in chosen[first : first + size]]
+        shown = [show(item, self._common(item, request)) for item in chosen[first : first + size]]
         return {"items": shown, "has_more": first + size < len(chosen)}
 
     def _question(self, thread: LiveThread, common: Json) -> Json:
@@ -181,7 +185,7 @@ def _live(thread: LiveThread) -> list[LiveAnswer]:
 def _activity(item: LiveItem) -> int:
     """When something last happened to it: asked, answered or edited. Comments and votes do not count."""
     answers = _live(item) if isinstance(item, LiveThread) else []
-    return max(max(one.created_s, one.edited_s or 0) for one in (item, *answers))
+    return max(max(part.created_s, part.edited_s or 0) for part in (item, *answers))
 
 
 _SORTS: dict[str, Callable[[LiveThread | LiveAnswer], int]] = {
@@ -197,6 +201,6 @@ def _id(item: LiveThread | LiveAnswer) -> str:
 
 def _ids(text: str) -> frozenset[str]:
     ids = text.split(";")
-    if len(ids) > _IDS_MAX or not all(one.isdecimal() for one in ids):
+    if len(ids) > _IDS_MAX or not all(item_id.isdecimal() for item_id in ids):
         raise _Refused(400, "bad_parameter", "ids")
     return frozenset(ids)
