@@ -70,7 +70,7 @@ def stamped_by_the_forum(patch: pytest.MonkeyPatch) -> None:
     def stamp(of: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *given: of(*given[:-1], given[-1] - given[-1] % round(SLOT_S * 1_000_000))
 
-    for module, name in ((keeping, "to_chunk"), (burying, "tombstone")):
+    for module, name in ((keeping, "to_chunk"), (burying, "tombstone_items")):
         patch.setattr(module, name, stamp(getattr(module, name)))
     observed = keeping._observed
 

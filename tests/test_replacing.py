@@ -30,13 +30,13 @@ MOVES = {
     ("export/publish.py", "path.rename(out / path.name)"),
     ("export/publish.py", "whole.rename(moving)"),
     ("export/shards.py", "part.rename(path)"),
-    ("health/repair.py", "one.replace(aside(folder, one))"),
-    ("health/repair.py", "path.replace(aside(folder, path))"),
+    ("health/repair.py", "file.replace(path_aside(folder, file))"),
+    ("health/repair.py", "path.replace(path_aside(folder, path))"),
     ("store/replacing.py", "temporary.replace(path)"),
     ("sources/clocks.py", "self.path.replace(aside)"),
     ("store/repair.py", "path.replace(target)"),
-    ("store/repair_list.py", "(place / name).replace(aside(folder, place / name))"),
-    ("store/repair_list.py", "path.replace(aside(folder, path))"),
+    ("store/repair_list.py", "(place / name).replace(path_aside(folder, place / name))"),
+    ("store/repair_list.py", "path.replace(path_aside(folder, path))"),
 }
 
 
