@@ -162,9 +162,10 @@ def test_every_world_and_parameter_of_the_lab_is_documented() -> None:
 # -- the reference pages ----------------------------------------------------------------------------------------------
 
 
-def test_the_reference_pages_are_as_the_code_is() -> None:
+@pytest.mark.parametrize("written", ["pages", "pictures"])
+def test_the_reference_pages_and_pictures_are_as_the_code_is(written: str) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / ".ci" / "pages", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / ".ci" / written, "--check"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 
