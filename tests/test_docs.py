@@ -126,7 +126,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run shp-miner demo" in README
-    assert "pip install uv && uv run pytest -n 2\n" in README
+    assert "pip install uv && uv run --group dev pytest -n 2\n" in README
 
 
 def test_the_source_archive_has_what_the_readme_names() -> None:
@@ -160,9 +160,10 @@ def test_every_world_and_parameter_of_the_lab_is_documented() -> None:
 # -- the reference pages ----------------------------------------------------------------------------------------------
 
 
-def test_the_reference_pages_are_as_the_code_is() -> None:
+@pytest.mark.parametrize("written", ["pages", "pictures"])
+def test_the_reference_pages_and_pictures_are_as_the_code_is(written: str) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / ".ci" / "pages", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / ".ci" / written, "--check"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 

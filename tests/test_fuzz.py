@@ -1,6 +1,6 @@
 """Fuzzing: files, answers of sites, texts and names that are spoilt at random. No crash, no hang, nothing that grows.
 
-    SHP_MINER_FUZZ_S=1800 uv run pytest -m slow tests/test_fuzz.py -s
+    SHP_MINER_FUZZ_S=1800 uv run --group dev pytest -m slow tests/test_fuzz.py -s
 
 takes that many seconds (half an hour unless it says otherwise), in equal parts; docs/hostile.md has what came of it. A
 failure names the seed of its example. The ordinary tests run the first examples of each part.
