@@ -174,7 +174,7 @@ def test_options_can_stand_in_the_environment(
 def test_durations_and_dates_as_people_write_them(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     parsed(capsys, "import", "reddit-dump", *dumps)
     assert parsed(capsys, "export", "out", "--max-apart", "1m")["pairs"] == {"asktest": 1, "other": 1}
-    assert parsed(capsys, "export", "out", "--since", "2020-01-01", "--until", "2021-01-01", "--min-score-age", "2d")[
+    assert parsed(capsys, "export", "out2", "--since", "2020-01-01", "--until", "2021-01-01", "--min-score-age", "2d")[
         "pairs"
     ]
     assert "is not a duration" in output(capsys, "export", "out", "--max-apart", "soon", code=2)[1]

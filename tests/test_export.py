@@ -27,7 +27,7 @@ from shp_miner.cli import run
 from shp_miner.export import check, formats
 from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import Columns, Repeated, to_arrow
-from shp_miner.export.dataset import _LEAST_ROWS, ROWS_PER_RANGE, _fitting
+from shp_miner.export.dataset import _LEAST_ROWS, ROWS_PER_RANGE, fitting_ranges
 from shp_miner.export.shards import folder_name
 from shp_miner.mining.mine import Threads
 from shp_miner.store.forget import ForgottenItem, hide_items
@@ -428,9 +428,9 @@ def test_threads_memory_and_shares_change_no_byte(store: Path, tmp_path: Path, m
 
 def test_memory_decides_how_much_is_mined_at_a_time(store: Path) -> None:
     snapshot = Store(store).snapshot()
-    assert _fitting(snapshot, 4, 1 << 40) == (4, ROWS_PER_RANGE)
-    assert _fitting(snapshot, 4, 1) == (1, _LEAST_ROWS)
-    threads, rows = _fitting(snapshot, 4, 400_000_000)
+    assert fitting_ranges(snapshot, 4, 1 << 40) == (4, ROWS_PER_RANGE)
+    assert fitting_ranges(snapshot, 4, 1) == (1, _LEAST_ROWS)
+    threads, rows = fitting_ranges(snapshot, 4, 400_000_000)
     assert _LEAST_ROWS <= rows < ROWS_PER_RANGE
     assert threads <= 4
 

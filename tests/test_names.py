@@ -265,7 +265,7 @@ def places_in(out: Path) -> set[tuple[str, str]]:
 
 
 def test_an_export_takes_the_sites_alone_that_are_named(shared_store: Path, tmp_path: Path) -> None:
-    export = ["export", str(tmp_path / "out"), "--store", str(shared_store), "--quiet"]
+    export = ["export", str(tmp_path / "out"), "--store", str(shared_store), "--quiet", "--replace"]
     assert run([*export, "--site", "https://Other.example/", "--site", "lemmy.world"]) == 0
     assert places_in(tmp_path / "out") == {("other.example", "workbench")}
     assert manifest(tmp_path / "out")["configuration"]["sites"] == ["lemmy.world", "other.example"]

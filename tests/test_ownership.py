@@ -39,7 +39,7 @@ Export = Callable[..., int]
 
 @pytest.fixture
 def export(store: Path) -> Export:
-    return lambda out, *words: run(["export", str(out), "--store", str(store), "--quiet", *words])
+    return lambda out, *words: run(["export", str(out), "--store", str(store), "--quiet", "--replace", *words])
 
 
 @pytest.fixture
@@ -321,7 +321,7 @@ def test_the_parent_of_an_export_need_not_be_writable(
 
 
 def _export_again(folder: Path) -> None:
-    run(["export", str(folder.parent / "out"), "--store", str(folder), "--quiet"])
+    run(["export", str(folder.parent / "out"), "--store", str(folder), "--quiet", "--replace"])
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ PLAN = {
     "sources": {"platforms", "text"},
     "mining": {"store", "rules", "engine", "text"},
     "export": {"mining", "store", "rules", "engine", "platforms", "text"},
+    "show": {"export", "mining", "store", "rules", "engine", "platforms", "text"},
     "forgetting": {"export", "mining", "store", "rules", "platforms"},
     "dumps": {"forgetting", "store", "engine", "platforms", "text"},
     "crawling": {"forgetting", "sources", "store", "platforms"},
@@ -34,8 +35,8 @@ PLAN = {
     "lab": {"forum", "store", "rules", "engine", "platforms", "text"},
     "pipeline": {"crawling", "dumps", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "schedule": {"pipeline", "export", "sources", "store"},
-    "cli": {"schedule", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "export", "dumps",
-            "sources", "store", "rules"},
+    "cli": {"schedule", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "export",
+            "dumps", "sources", "store", "rules"},
 }  # fmt: skip
 
 MOST_LINES = 400

@@ -94,6 +94,24 @@ def test_versions_within_the_time_stay_and_what_only_older_ones_need_goes(tmp_pa
     assert content(store)[1] == before["7.7"][1]
 
 
+def test_a_dry_run_tells_what_goes_and_deletes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = filled(tmp_path / "s")
+    now_s = age(store, [30, 20, 15, 10, 8, 6, 3, 1])
+    before = {name: tree(store.path / name) for name in TABLES}
+    told = store.would_vacuum(7 * DAY_S, now_s=now_s)
+    assert run(["vacuum", "--dry-run", "--keep", "7d", "--store", str(store.path), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert {name: printed[name] for name in TABLES} == msgspec.to_builtins(told)
+    assert run(["vacuum", "--dry-run", "--keep", "7d", "--store", str(store.path)]) == 0
+    assert "0 to 3" in capsys.readouterr().out
+    assert {name: tree(store.path / name) for name in TABLES} == before
+    assert [ended.versions for ended in told.values()] == [[0, 1, 2, 3]] * 2
+    done = store.vacuum(7 * DAY_S, now_s=now_s)
+    for name in ("files", "size_bytes", "log_files"):
+        assert getattr(done, name) == sum(getattr(ended, name) for ended in told.values())
+    assert all(not ended.versions for ended in store.would_vacuum(7 * DAY_S, now_s=now_s).values())
+
+
 def test_nothing_goes_before_its_time(tmp_path: Path) -> None:
     store = filled(tmp_path / "s")
     before = tree(store.path / "answers")

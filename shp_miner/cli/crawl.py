@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from shp_miner.cli.following import command as called
+from shp_miner.cli.following import say_next
 from shp_miner.cli.options import Command, Duration, common, example
 from shp_miner.cli.output import complete_unfinished, print_table, show_result
 from shp_miner.cli.saying import say
@@ -202,7 +204,13 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
     numbers = ("listed", "fresh", "read", "answers", "gone", "restored", "unreadable", "failed", "waiting")
     columns = ("community", "site", *(name.replace("fresh", "new or changed") for name in numbers))
     rows = [(result.community, result.site, *(getattr(result, name) for name in numbers)) for result in done]
-    show_result(data, lambda: print_table(f"Crawled into {store}", columns, rows), as_json=as_json, quiet=quiet)
+
+    def people() -> None:
+        print_table(f"Crawled into {store}", columns, rows)
+        new, read, answers = (sum(getattr(result, name) for result in done) for name in ("new", "read", "answers"))
+        say(f"Threads: {new:,} new, {max(read - new, 0):,} known; {answers:,} answers read.")
+
+    show_result(data, people, as_json=as_json, quiet=quiet)
     for result in done:
         for sentence in (result.capped, result.stopped, result.refused):
             if sentence:
@@ -222,4 +230,6 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
             )
     if not whole:
         say("Some threads are left; run the same command again to continue.", err=True)
+    if done and not (as_json or quiet):
+        say_next([called("status", store=store), called("compare", store=store)])
     return 0 if whole else 3

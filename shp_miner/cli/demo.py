@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from shp_miner.cli.following import command as called
+from shp_miner.cli.following import say_next
 from shp_miner.cli.options import FilePath, example, printing
 from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
@@ -52,10 +54,15 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
         rows = [(r.rule, r.pairs, r.posts, f"{r.accuracy:.1%}") for r in done.rules]
         print_table("Labels compared with the known quality of the answers", ("rule", "pairs", "posts", "right"), rows)
         say("Votes alone are often wrong: early answers are seen longer. SHP's rule keeps only pairs where the")
-        say("later answer won anyway. This is a simulation: on real forums nobody knows the true quality.", "")
-        say("Next:")
-        say(f"  shp-miner stats --store {out}/store")
-        say(f"  shp-miner export {out}/trl --store {out}/store --rule shp-strict --format trl")
-        say("  shp-miner crawl discourse latest --site meta.discourse.org --limit 50")
+        say("later answer won anyway. This is a simulation: on real forums nobody knows the true quality.")
+        strict = ("--rule", "shp-strict", "--format", "trl")
+        crawled = ("crawl", "discourse", "latest", "--site", "meta.discourse.org", "--limit", "50")
+        say_next(
+            [
+                called("show", store=out / "store"),
+                called("export", out / "trl", *strict, store=out / "store"),
+                called(*crawled),
+            ]
+        )
 
     show_result(asdict(done), people, as_json=as_json, quiet=quiet)

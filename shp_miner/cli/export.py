@@ -8,18 +8,28 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.crawl import revisit_due
+from shp_miner.cli.export_beside import (
+    Asked,
+    Repeatable,
+    ask_to_replace,
+    has_confidence,
+    say_counts,
+    say_example,
+    show_estimate,
+)
+from shp_miner.cli.following import command as called
+from shp_miner.cli.following import say_next
 from shp_miner.cli.options import FilePath, common, example, rule_parameters, work
-from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
+from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
-
-#: Communities shown to people, those with the most pairs first; `--json` has all.
-_SHOWN = 20
 
 
 @click.command(
     "export",
+    cls=Repeatable,
     epilog=example(
         "shp-miner export data/eli5 --community explainlikeimfive",
+        "shp-miner export data/eli5 --community explainlikeimfive --dry-run",
         "shp-miner export data/cooking --rule shp-strict --format trl --format shp --until 2023-01-01",
     ),
 )
@@ -48,6 +58,12 @@ _SHOWN = 20
     "--as-of", metavar="VERSION|TIME", help="Mine an earlier version of the store; `stats` shows the current one."
 )
 @click.option("--recheck", is_flag=True, help="First visit threads that are due, as `recheck` does.")
+@click.option("--dry-run", is_flag=True, help="Show counts and an estimated size; write and register nothing.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace an export of another rule, format, community or site in OUT without asking.",
+)
 @click.option("--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
@@ -62,6 +78,8 @@ def command(
     test: float,
     as_of: str | None,
     recheck: bool,
+    dry_run: bool,
+    replace: bool,
     keep_dropped: Path | None,
     workers: int | None,
     memory: int | None,
@@ -74,8 +92,9 @@ def command(
 
     Rules: shp (default), shp-strict, time-matched, votes, older-winner, log-votes, calibrated (pairs that rank and age
     do not explain). The options below change single values of the rule. Formats: pairs (default), shp, trl, trl-text,
-    kto, ranking, sft, bandit; several formats get one folder each in OUT. An earlier export in OUT is replaced; other
-    files in OUT stay.
+    kto, ranking, sft, bandit; several formats get one folder each in OUT. An earlier export of the same selection in
+    OUT is replaced; one of another rule, format, community or site is replaced after a question, or with --replace.
+    Other files in OUT stay.
     """
     from shp_miner.export.dataset import export_dataset
     from shp_miner.export.registered import is_known
@@ -83,32 +102,26 @@ def command(
     from shp_miner.store import Store
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
+    what: Asked = {
+        "rule": chosen,
+        "formats": formats,
+        "communities": communities,
+        "sites": sites,
+        "validation": validation,
+        "test": test,
+        "as_of": as_of,
+        "workers": workers,
+        "memory": memory,
+    }
+    if dry_run:
+        return show_estimate(store, what, as_json=as_json, quiet=quiet)
     complete_unfinished(store)
+    if not replace:
+        ask_to_replace(out, store, what, quiet=quiet or as_json)
     if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
-    seen = 0.0
-    with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
-
-        def step(done: int, total: int) -> None:
-            nonlocal seen
-            advance(done / total - seen)
-            seen = done / total
-
-        result = export_dataset(
-            store,
-            out,
-            rule=chosen,
-            formats=formats,
-            communities=communities,
-            sites=sites,
-            validation=validation,
-            test=test,
-            as_of=as_of,
-            keep_dropped=keep_dropped,
-            workers=workers,
-            memory=memory,
-            advance=step,
-        )
+    with steps("Exporting", quiet=quiet) as step:
+        result = export_dataset(store, out, **what, keep_dropped=keep_dropped, advance=step)
     registered = is_known(Store(store), out)
     if not registered:
         told = "This export is not registered, because the store is not writable: `forget` does not find it by itself."
@@ -129,19 +142,13 @@ def command(
     }
 
     def people() -> None:
-        most = sorted(result.pairs.items(), key=lambda item: (-item[1], item[0]))
-        rows: list[tuple[str, int, int]] = [(name, result.posts[name], pairs) for name, pairs in most[:_SHOWN]]
-        if len(most) > _SHOWN:
-            rest = [name for name, _ in most[_SHOWN:]]
-            others = sum(result.posts[name] for name in rest), sum(result.pairs[name] for name in rest)
-            rows.append((f"{len(rest):,} more", *others))
-        if len(most) > 1:
-            rows.append(("all", sum(result.posts.values()), sum(result.pairs.values())))
-        print_table(f"Rule {chosen.name}, store version {result.version}", ("community", "posts", "pairs"), rows)
+        say_counts(f"Rule {chosen.name}, store version {result.version}", result.posts, result.pairs)
         print_reasons("Left out", result.tally)
         if chosen.confounded:
             say("The labels of this rule are confounded by attention: use them to compare rules, not to train.", "")
         print_table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
+        say_example(out)
+        say_next([called("show", out), called("show", out, "--sort", "confidence")][: 1 + has_confidence(formats)])
 
     show_result(data, people, as_json=as_json, quiet=quiet)
     if result.missing:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from shp_miner.cli.following import command as called
+from shp_miner.cli.following import say_next
 from shp_miner.cli.options import FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.saying import say
 from shp_miner.tally import Tally
+
+if TYPE_CHECKING:
+    from shp_miner.dumps.importing import Imported
 
 _PATH = FilePath(readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
@@ -133,8 +138,9 @@ def _import(
     with progress(f"Importing {kind}", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
         done = import_dump(kind, paths, store, advance=advance, **options)
     tally = done.tally
-    data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}
-    show_result(data, _people(tally, store, done.version), as_json=as_json, quiet=quiet)
+    counts = {"new": done.new, "known": done.known}
+    data = {"store": str(store), "version": done.version, "complete": tally.complete, **counts, **tally.to_dict()}
+    show_result(data, _people(done, store), as_json=as_json, quiet=quiet)
     for sentence in [*_passed(tally), *(damage.sentence() for damage in [*tally.damages, *tally.examples])]:
         say(sentence, err=True)
     if not tally.complete:
@@ -145,10 +151,15 @@ def _import(
     return 0 if tally.complete and not done.missing else 3
 
 
-def _people(tally: Tally, store: Path, version: str) -> Callable[[], None]:
+def _people(done: Imported, store: Path) -> Callable[[], None]:
     def people() -> None:
-        print_table(f"Imported into {store}, version {version}", ("kept", "count"), sorted(tally.read.items()))
+        tally = done.tally
+        print_table(f"Imported into {store}, version {done.version}", ("kept", "count"), sorted(tally.read.items()))
         print_reasons("Left out", tally)
+        for kind, count in sorted(done.new.items(), reverse=True):
+            say(f"{kind.capitalize()}s: {count:,} new, {done.known[kind]:,} known.")
+        if tally.read:
+            say_next([called("compare", store=store), called("export", "data/pairs", store=store)])
 
     return people
 

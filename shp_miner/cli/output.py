@@ -111,3 +111,17 @@ def progress(label: str, total: int, *, quiet: bool, unit: str = "bytes") -> Ite
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def steps(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar as `progress` does; yields the function to call with the steps that are done and all steps."""
+    seen = 0.0
+    with progress(label, 1, quiet=quiet, unit="steps") as advance:
+
+        def step(done: int, total: int) -> None:
+            nonlocal seen
+            advance(done / total - seen)
+            seen = done / total
+
+        yield step

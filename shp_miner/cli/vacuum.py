@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.options import Duration, common, example
-from shp_miner.cli.output import complete_unfinished, show_result
+from shp_miner.cli.output import complete_unfinished, print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.units import sized
 
 
-@click.command("vacuum", epilog=example("shp-miner vacuum", "shp-miner vacuum --keep 30d --store data/store"))
+@click.command("vacuum", epilog=example("shp-miner vacuum --dry-run", "shp-miner vacuum --keep 30d --store data/store"))
 @click.option(
     "--keep", type=Duration(), default="7d", show_default=True, help="Keep versions that are younger than this."
 )
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @common
-def command(keep: float, store: Path, as_json: bool, quiet: bool) -> int:
+def command(keep: float, dry_run: bool, store: Path, as_json: bool, quiet: bool) -> int:
     """Delete files that only old versions of a store need. `shp-miner run` does this about once a day.
 
     No row of the current version is deleted, and no export changes. Afterwards --as-of cannot open versions that were
@@ -28,6 +29,8 @@ def command(keep: float, store: Path, as_json: bool, quiet: bool) -> int:
     from shp_miner.store import Store
     from shp_miner.store.database import shrink_log
 
+    if dry_run:
+        return _dry_run(store, keep, as_json=as_json, quiet=quiet)
     complete_unfinished(store)
     done = Store(store).vacuum(keep)
     shrink_log(store)
@@ -38,3 +41,28 @@ def command(keep: float, store: Path, as_json: bool, quiet: bool) -> int:
 
     show_result({"store": str(store), **msgspec.to_builtins(done)}, people, as_json=as_json, quiet=quiet)
     return 0
+
+
+def _dry_run(store: Path, keep: float, *, as_json: bool, quiet: bool) -> int:
+    import msgspec
+
+    from shp_miner.store import Store
+
+    found = Store(store).would_vacuum(keep)
+
+    def people() -> None:
+        rows = [
+            (name, _versions(ended.versions), ended.files, sized(ended.size_bytes), ended.log_files)
+            for name, ended in found.items()
+        ]
+        columns = ("table", "versions", "data files", "size", "log files")
+        print_table(f"Would be deleted in {store}; nothing is", columns, rows)
+
+    show_result(
+        {"store": str(store), "dry_run": True, **msgspec.to_builtins(found)}, people, as_json=as_json, quiet=quiet
+    )
+    return 0
+
+
+def _versions(versions: list[int]) -> str:
+    return f"{versions[0]} to {versions[-1]}" if len(versions) > 1 else ", ".join(map(str, versions)) or "none"

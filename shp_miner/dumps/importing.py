@@ -24,7 +24,7 @@ from shp_miner.tally import Tally, counted, total_tally
 
 if TYPE_CHECKING:
     from shp_miner.platforms.rows import Chunk
-    from shp_miner.store import Store, StoreWriter
+    from shp_miner.store import Snapshot, Store, StoreWriter
 
 #: A reader of one kind of dump: read(paths, tally, *, now, advance, **options) yields the observations in `paths` and
 #: counts the rest in `tally`.
@@ -40,12 +40,15 @@ _WORKER_BYTES = 450_000_000
 class Imported(Struct):
     """What an import did: the counts, and the store's version after it.
 
-    `missing` says in a sentence which of the communities asked for had no record.
+    `missing` says in a sentence which of the communities asked for had no record. `new` and `known` count the posts and
+    answers that the store did not have before, and those that it had; both are empty if nobody can tell.
     """
 
     tally: Tally
     version: str
     missing: str = ""
+    new: dict[str, int] = {}
+    known: dict[str, int] = {}
 
     @property
     def complete(self) -> bool:
@@ -88,17 +91,23 @@ def import_dump(
     path = Path(store) if isinstance(store, str | os.PathLike) else store.path
     with at_hand([Path(file) for file in paths]) as kept:
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
+        before = _snapshot(path)
         tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
         missing = _missing(job, tally)
     done = _store(path)
+    counts = None
     if done.exists:
+        from shp_miner.dumps.novelty import novelty  # noqa: PLC0415  (tables take a second to import)
+
+        counts = novelty(before, done)
         from shp_miner.forgetting.forget import purge  # noqa: PLC0415  (heavy, and of no use before)
 
         # Who uses the store now takes out what the files tell to be deleted when done; until then `doctor` says so.
         with suppress(TryLater):
             purge(done)
     done.compact_if_due()
-    return Imported(tally, done.snapshot().version if done.exists else "0.0", missing)
+    version = done.snapshot().version if done.exists else "0.0"
+    return Imported(tally, version, missing, *((counts.new, counts.known) if counts else ()))
 
 
 def _missing(job: ImportJob, tally: Tally) -> str:
@@ -157,6 +166,14 @@ def _store(path: Path) -> Store:
     from shp_miner.store import Store  # noqa: PLC0415  (tables take a second to import)
 
     return Store(path)
+
+
+def _snapshot(path: Path) -> Snapshot | None:
+    """The store at a path as it is before an import; None if it does not exist yet."""
+    if not path.is_dir():
+        return None  # the library of tables is imported later, beside the reading
+    store = _store(path)
+    return store.snapshot() if store.exists else None
 
 
 class ImportJob(Struct, frozen=True):

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from msgspec import UNSET, Struct, field
+from msgspec import Struct, field
 
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
-from shp_miner.errors import BadInput, UsageError
+from shp_miner.errors import BadInput
 from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
@@ -22,15 +22,14 @@ from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.pieces import piece_groups
 from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
+from shp_miner.export.selected import check_shares, known_formats, selected
 from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mining.calibrate import calibrate_ranges
 from shp_miner.mining.mine import Selection
-from shp_miner.platforms.communities import meant_communities, no_such_community
-from shp_miner.platforms.sites import site_of
 from shp_miner.rules.calibrated import Calibration
-from shp_miner.rules.presets import Rule, named_rule, preset
+from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import only_one, shared_lock
 from shp_miner.tally import Tally
@@ -99,47 +98,27 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     and `memory` are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises
     UsageError for unknown names, and BadInput if no pair satisfies the rule.
     """
-    chosen = list(dict.fromkeys(formats))
-    for name in chosen:
-        if name not in FORMATS:
-            raise UsageError(f"There is no format {name!r}.", f"Choose one of: {', '.join(FORMATS)}.")
-    if not (validation >= 0 and test >= 0 and validation + test < 1):  # NaN is none of these
-        raise UsageError(
-            f"The shares of validation ({validation:g}) and test ({test:g}) leave nothing for train, or are negative.",
-            "Give shares of 0 or more with a sum below 1.",
-        )
-    chosen_rule = preset(rule) if isinstance(rule, str) else named_rule(rule)
+    chosen = known_formats(formats)
+    check_shares(validation, test)
+    chosen_rule = preset(rule) if isinstance(rule, str) else rule  # an unknown name is an error before anything else
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     # Forgetting waits until the export is complete, and finds the files of a killed export.
     with shared_lock(store.path, "writing an export"):
         snapshot = store.snapshot(as_of)
-        names, missing = _asked_for(communities, snapshot)
-        selection = Selection(
-            rule=chosen_rule,
-            communities=names,
+        selection, missing = selected(
+            snapshot,
+            chosen_rule,
+            communities=communities,
+            sites=sites,
+            places=places,
             validation=validation,
             test=test,
-            sites=tuple(sorted({site_of(name) for name in sites})) or UNSET,
-            places=tuple(sorted((site, tuple(sorted(names))) for site, names in places.items())) or UNSET,
         )
         power = _Power(workers or cores(), memory or default_memory(), advance)
         done = _appearing(store, snapshot, Path(out), chosen, selection, power, dropped=keep_dropped)
     done.missing = missing
     return done
-
-
-def _asked_for(asked: Collection[str], snapshot: Snapshot) -> tuple[tuple[str, ...], str]:
-    """Return the communities to mine by their stored names, and a sentence on missing ones. Raises NoSuchCommunity."""
-    if not asked:
-        return (), ""
-    there = snapshot.communities()
-    found, missing = meant_communities(asked, there)
-    none = no_such_community(missing, there, "The store has") if missing else None
-    if none is not None and not found:
-        raise none
-    # Missing communities stay in the selection, which is used again when the store has more.
-    return tuple(sorted({*found, *missing})), f"{none.message} {none.hint}" if none else ""
 
 
 def make_export_again(
@@ -174,7 +153,7 @@ def _appearing(
     known: KnownExport | None = None,
 ) -> Exported:
     """Build the export beside its place and let it appear; register it before the first byte of text is written."""
-    fitting, rows = _fitting(snapshot, power.workers, power.memory)
+    fitting, rows = fitting_ranges(snapshot, power.workers, power.memory)
     ranges = snapshot.ranges(rows, selection.within)
     rows_to = None if dropped is None else Path(dropped)
     check_place(out)
@@ -206,8 +185,7 @@ def _written(
     calibration = calibrate_ranges(mining, workers=fitting, advance=steps)
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
-    if not mined.pairs:
-        raise _nothing(mined.tally)
+    require_pairs(mined.pairs, mined.tally)
     targets = {name: folder / name if len(formats) > 1 else folder for name in formats}
     writing = [
         WriteJob(name, targets[name], first.work, len(mining), groups, first.selection)
@@ -225,7 +203,7 @@ def _written(
     return result
 
 
-def _fitting(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
+def fitting_ranges(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
     """Return how many of the `workers` threads fit into `memory` bytes, and how many rows each may mine at a time."""
     rows, size = (sum(count(name) for name in ("posts", "answers")) for count in (snapshot.rows, snapshot.size_bytes))
     row_bytes = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
@@ -300,6 +278,12 @@ _WAYS_OUT = {
     "score_too_low": "lower --min-post-score or --min-answer-score",
     "unreadable": "give --keep-unreadable, to keep items that could not be read at the last visit",
 }
+
+
+def require_pairs(pairs: Mapping[str, int], tally: Tally) -> None:
+    """Raise NoPairs if there is no pair, with the commonest reasons of the tally and what to try."""
+    if not pairs:
+        raise _nothing(tally)
 
 
 def _nothing(tally: Tally) -> NoPairs:

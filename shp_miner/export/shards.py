@@ -122,7 +122,15 @@ def write_shards(folder: Path, form: Format, community: str, split: str, tables:
     return shards
 
 
-def _writer(path: Path, form: Format, schema: pa.Schema) -> pq.ParquetWriter:
+def size_of(form: Format, table: pa.Table) -> int:
+    """Return the bytes of a shard with these rows (of `merged`), which is written to memory only."""
+    held = pa.BufferOutputStream()
+    with _writer(held, form, table.schema) as writer:
+        writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+    return len(held.getvalue())
+
+
+def _writer(path: Path | pa.NativeFile, form: Format, schema: pa.Schema) -> pq.ParquetWriter:
     # Texts repeat from pair to pair; a dictionary writes and reads each once per row group.
     repeated = [
         f"{name}.list.element.content" if pa.types.is_nested(form.schema.field(name).type) else name

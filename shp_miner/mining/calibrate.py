@@ -107,6 +107,11 @@ def load_calibration(folder: Path) -> Calibration:
     return Calibration(*(pl.read_parquet(folder / name, glob=False) for name in (_FITS, _SHARES)))
 
 
+def known_fits(job: MeasureJob) -> Calibration | None:
+    """Return the calibration that the store keeps for the job's version, rule and part of the store, if it has one."""
+    return _remembered(_kept(job))
+
+
 def _remembered(kept: Path) -> Calibration | None:
     """What the store remembers. A file that the disk has damaged is as good as none, and goes: it can be made again."""
     if not kept.exists():

@@ -128,23 +128,12 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
     `eligible` is ANSWER with only eligible rows, `post_score`, and what `with_theta` adds. The sample of
     max_pairs_per_post is taken later (`sample_pairs`), since pairs can still fall out when their texts are read.
     """
-    answers = eligible.sort(*THREAD, "created_at", "answer_id")
-    earlier, later = _candidates(answers)
-    measure = _measure(answers, rule)
-    # Candidates are ordered by time, so the winner is the later one unless the earlier one measures more.
-    earlier_wins = measure[earlier] > measure[later]
-    winner, loser = np.where(earlier_wins, earlier, later), np.where(earlier_wins, later, earlier)
-    kept = np.ones(len(winner), dtype=bool)
-    for reason, fails in _conditions(answers, measure, winner, loser, rule):
-        dropped = kept & fails
-        tally.drop("pair", reason, int(dropped.sum()))
-        kept &= ~fails
-    winner, loser = winner[kept], loser[kept]
-    confidence = win_probability(answers, winner, loser)
-    if rule.min_confidence is not None:
-        sure = confidence >= rule.min_confidence
-        tally.drop("pair", "confidence_too_low", int((~sure).sum()))
-        winner, loser, confidence = winner[sure], loser[sure], confidence[sure]
+    found = judge_pairs(eligible, rule)
+    answers = found.answers
+    for number, reason in enumerate(found.reasons):
+        tally.drop("pair", reason, int((found.failing == number).sum()))
+    kept = found.failing < 0
+    winner, loser, confidence = found.winner[kept], found.loser[kept], found.confidence[kept]
     paired = np.zeros(answers.height, dtype=bool)
     paired[winner] = paired[loser] = True
     # Hashes are made one by one in Python, so only of answers that are in some pair.
@@ -153,6 +142,47 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
     strict = _strict(answers, winner, loser, confidence)
     hashed = pair_hashes(hashes[winner], hashes[loser])
     return Pairs(answers, winner, loser, confidence, strict, hashed, hashes).among(paired)
+
+
+@dataclass(frozen=True)
+class JudgedPairs:
+    """Every pair of eligible answers of a thread, with its first failing reason.
+
+    `winner` and `loser` are rows of `answers` (sorted by thread, time and id). `failing` is the place of the reason in
+    `reasons`, or -1 for a pair that satisfies the rule. `confidence` is NaN where it was not computed.
+    """
+
+    answers: pl.DataFrame
+    winner: Index
+    loser: Index
+    failing: npt.NDArray[np.int8]
+    reasons: list[str]
+    confidence: Floats
+
+
+def judge_pairs(eligible: pl.DataFrame, rule: Rule) -> JudgedPairs:
+    """Every pair of answers of one thread with the first reason that keeps it from the rule's pairs, if any.
+
+    `eligible` is as for `form_pairs`.
+    """
+    answers = eligible.sort(*THREAD, "created_at", "answer_id")
+    earlier, later = _candidates(answers)
+    measure = _measure(answers, rule)
+    # Candidates are ordered by time, so the winner is the later one unless the earlier one measures more.
+    earlier_wins = measure[earlier] > measure[later]
+    winner, loser = np.where(earlier_wins, earlier, later), np.where(earlier_wins, later, earlier)
+    failing = np.full(len(winner), -1, np.int8)
+    reasons: list[str] = []
+    for reason, fails in _conditions(answers, measure, winner, loser, rule):
+        failing[(failing < 0) & fails] = len(reasons)
+        reasons.append(reason)
+    kept = np.flatnonzero(failing < 0)
+    confidence = np.full(len(winner), np.nan)
+    confidence[kept] = win_probability(answers, winner[kept], loser[kept])
+    if rule.min_confidence is not None:
+        failing[kept[~(confidence[kept] >= rule.min_confidence)]] = len(reasons)
+        reasons.append("confidence_too_low")
+    return JudgedPairs(answers, winner, loser, failing, reasons, confidence)
 
 
 def sample_pairs(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:

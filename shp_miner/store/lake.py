@@ -36,6 +36,7 @@ from shp_miner.store.vacuum import (
     KEEP_S,
     LOG,
     Ended,
+    WouldEnd,
     cutoff_time,
     end_before,
     live_files,
@@ -168,6 +169,16 @@ class Store:
                 done.add(end_before(self.path / name, moment))
             vacuum.finish(self.path)
         return done
+
+    def would_vacuum(self, keep_s: float = KEEP_S, *, now_s: float | None = None) -> dict[str, WouldEnd]:
+        """Return what `vacuum` would delete of each table, without changing anything."""
+        self.require()
+        moment = cutoff_time(keep_s, now_s)
+        with (
+            explained_errors(f"reading the store {self.path}"),
+            shared_lock(self.path, "counting files of old versions"),
+        ):
+            return {name: vacuum.would_end(self.path / name, moment) for name in TABLES}
 
     def complete_vacuum(self) -> None:
         """Complete a vacuum that was interrupted between two steps. Raises as `vacuum`."""

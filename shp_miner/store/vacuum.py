@@ -78,6 +78,27 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
     return done
 
 
+class WouldEnd(Ended):
+    """What a deletion of old versions would delete of a table; `versions` are those that could not be opened after."""
+
+    versions: list[int] = []
+
+
+def would_end(folder: Path, moment: datetime) -> WouldEnd:
+    """Return what `end_before` would delete of the table in `folder`, without changing anything.
+
+    The files of a writer that is at work now are counted, because no version names them yet.
+    """
+    oldest, needed = _what_stays(folder, DeltaTable(str(folder)).version(), moment)
+    done = WouldEnd(versions=[version for version, _ in log_entries(folder / LOG) if version < oldest])
+    done.log_files = sum(1 for path in (folder / LOG).iterdir() if _is_before(path, oldest))
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in needed:
+            done.files += 1
+            done.size_bytes += path.stat().st_size
+    return done
+
+
 def needed_files(folder: Path) -> set[str]:
     """Return the data files of all versions that are still in the log of the table in `folder`."""
     versions = [version for version, _ in log_entries(folder / LOG)]
@@ -178,11 +199,16 @@ def shorten_log(log: Path, version: int) -> int:
     """Delete everything in the log before `version`, which has a checkpoint; returns how many files that were."""
     count = 0
     for path in sorted(log.iterdir()):
-        match = _OF_VERSION.match(path.name)
-        if path.is_file() and path.name != LAST and (match is None or int(match[1]) < version):
+        if _is_before(path, version):
             path.unlink()
             count += 1
     return count
+
+
+def _is_before(path: Path, version: int) -> bool:
+    """Whether a file of a log is not needed from `version` on."""
+    match = _OF_VERSION.match(path.name)
+    return path.is_file() and path.name != LAST and (match is None or int(match[1]) < version)
 
 
 def cutoff_time(keep_s: float, now_s: float | None = None) -> datetime:

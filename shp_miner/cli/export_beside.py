@@ -1,0 +1,150 @@
+"""What `shp-miner export` does beside exporting: ask before it replaces, count without writing, and show a pair."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import click
+
+from shp_miner.cli.following import command as called
+from shp_miner.cli.following import say_next
+from shp_miner.cli.layout import joined, say_lines, wrapped
+from shp_miner.cli.output import print_reasons, print_table, show_result, steps
+from shp_miner.cli.saying import harmless_text, say
+from shp_miner.errors import Error, UsageError
+from shp_miner.units import sized
+
+if TYPE_CHECKING:
+    from shp_miner.rules.presets import Rule
+
+#: Communities shown to people, those with the most pairs first; `--json` has all.
+_SHOWN = 20
+
+#: Lines of each text of the example.
+_EXAMPLE_LINES = 2
+
+#: Where the words of the command line are kept for the command that comes next.
+_WORDS = "shp_miner.words"
+
+
+class Asked(TypedDict):
+    """What to export, as `export_dataset` and `estimate` take it."""
+
+    rule: Rule
+    formats: tuple[str, ...]
+    communities: tuple[str, ...]
+    sites: tuple[str, ...]
+    validation: float
+    test: float
+    as_of: str | None
+    workers: int | None
+    memory: int | None
+
+
+class Repeatable(click.Command):
+    """A command that remembers its words, to name the same command without one of them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words after keeping them."""
+        ctx.meta[_WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+
+def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None:
+    """Ask on a terminal whether another export in `out` may be replaced.
+
+    Raises UsageError if the answer is no, or if nobody can be asked.
+    """
+    from shp_miner.export.owned import formats_in
+    from shp_miner.export.replaced import other_export
+    from shp_miner.export.selected import known_formats, selected
+    from shp_miner.store import Store
+
+    if not formats_in(out):
+        return
+    selection, _ = selected(
+        Store(store).snapshot(asked["as_of"]),
+        asked["rule"],
+        communities=asked["communities"],
+        sites=asked["sites"],
+    )
+    other = other_export(out, known_formats(asked["formats"]), selection)
+    if not other:
+        return
+    hint = "Name another folder, or give --replace."
+    if quiet or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(other, hint)
+    say(other, err=True)
+    if not click.confirm("Replace it?", err=True):
+        raise UsageError(f"Nothing was written: the export in {out} stays.", hint)
+
+
+def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> int:
+    """Show what an export would give; return the exit code."""
+    from shp_miner.export.dry_run import estimate
+
+    with steps("Counting", quiet=quiet) as step:
+        found = estimate(store, **asked, advance=step)
+    words = click.get_current_context().meta.get(_WORDS, [])
+
+    def people() -> None:
+        say_counts(f"Rule {found.rule}, store version {found.version}", found.posts, found.pairs)
+        print_reasons("Left out", found.tally)
+        rows = [(name, count, f"about {sized(found.bytes[name])}") for name, count in found.rows.items()]
+        print_table("Would be written; nothing is", ("format", "rows", "size"), rows)
+        say_next([called("export", *(word for word in words if word != "--dry-run"))], after_table=True)
+
+    counts = {key: value for key, value in found.tally.to_dict().items() if key in ("kept", "dropped", "changed")}
+    data = {
+        "store": str(store),
+        "dry_run": True,
+        "version": found.version,
+        "rule": found.rule,
+        "posts": dict(sorted(found.posts.items())),
+        "pairs": dict(sorted(found.pairs.items())),
+        "formats": found.rows,
+        "bytes": found.bytes,
+        **counts,
+    }
+    show_result(data, people, as_json=as_json, quiet=quiet)
+    if found.missing:
+        say(found.missing, err=True)
+        return 3
+    return 0
+
+
+def say_counts(title: str, posts: Mapping[str, int], pairs: Mapping[str, int]) -> None:
+    """Print posts and pairs by community, those with the most pairs first, and their sums."""
+    most = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    rows: list[tuple[str, int, int]] = [(name, posts[name], count) for name, count in most[:_SHOWN]]
+    if len(most) > _SHOWN:
+        rest = [name for name, _ in most[_SHOWN:]]
+        rows.append((f"{len(rest):,} more", sum(posts[name] for name in rest), sum(pairs[name] for name in rest)))
+    if len(most) > 1:
+        rows.append(("all", sum(posts.values()), sum(pairs.values())))
+    print_table(title, ("community", "posts", "pairs"), rows)
+
+
+def say_example(out: Path) -> None:
+    """Print one row of an export, in short; nothing if it cannot be read."""
+    from shp_miner.show.rows import export_at, sampled
+
+    with suppress(Error, OSError):  # the export is complete, and `show` tells what is wrong
+        for row in sampled(export_at(out), 1):
+            say(*joined(["One row", row.community, *row.facts]))
+            for part in row.parts[:3]:
+                score = "" if part.score is None else f" (score {part.score:,})"
+                say(harmless_text(f"{part.label}{score}:"))
+                say_lines(wrapped(part.text, indent="  ", lines=_EXAMPLE_LINES, cut="..."))
+
+
+def has_confidence(formats: Sequence[str]) -> bool:
+    """Return whether the format that `show` takes of these has a confidence."""
+    from shp_miner.export.formats import FORMATS
+
+    first = next(name for name in FORMATS if name in formats)
+    return "confidence" in FORMATS[first].schema.names

@@ -1,0 +1,144 @@
+"""What an export would give, without writing it: the same mining, counted, and an estimate of the size."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+from msgspec import Struct
+
+from shp_miner.engine import Advance, cores, default_memory, run_threads
+from shp_miner.export.columns import merged_table
+from shp_miner.export.dataset import fitting_ranges, require_pairs
+from shp_miner.export.formats import FORMATS
+from shp_miner.export.selected import check_shares, known_formats, selected
+from shp_miner.export.shards import size_of
+from shp_miner.mining.calibrate import MeasureJob, calibrate_ranges, load_calibration
+from shp_miner.mining.mine import mine_threads
+from shp_miner.rules.presets import Rule, preset
+from shp_miner.store import Store
+from shp_miner.store.lock import shared_lock
+from shp_miner.tally import Tally
+
+#: Rows of each format and range that are written to memory, to see how many bytes a row takes.
+_MEASURED_ROWS = 10_000
+
+
+class Estimate(Struct):
+    """What an export would give: counts as in `Exported`, rows and about how many bytes by format."""
+
+    version: str
+    rule: str
+    tally: Tally
+    posts: dict[str, int]
+    pairs: dict[str, int]
+    rows: dict[str, int]
+    bytes: dict[str, int]
+    missing: str = ""
+
+
+class _Job(MeasureJob, frozen=True):
+    formats: tuple[str, ...]
+
+
+class _Part(Struct):
+    """The counts of one range; `measured` are rows and bytes of a part of them, by format."""
+
+    tally: Tally
+    posts: Counter[str]
+    pairs: Counter[str]
+    rows: Counter[str]
+    measured: dict[str, tuple[int, int]]
+
+
+def estimate(  # noqa: PLR0913  (every option of the command, by name)
+    store: Store | str | os.PathLike[str],
+    *,
+    rule: str | Rule = "shp",
+    formats: Sequence[str] = ("pairs",),
+    communities: Collection[str] = (),
+    sites: Collection[str] = (),
+    validation: float = 0.05,
+    test: float = 0.05,
+    as_of: str | None = None,
+    workers: int | None = None,
+    memory: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> Estimate:
+    """Return the counts that `export_dataset` would give with the same arguments, and about its size.
+
+    Threads are mined with their texts, so the counts are exact; nothing is written or registered. Raises as
+    `export_dataset` does.
+    """
+    chosen = known_formats(formats)
+    check_shares(validation, test)
+    chosen_rule = preset(rule) if isinstance(rule, str) else rule
+    store = store if isinstance(store, Store) else Store(store)
+    store.require()
+    with TemporaryDirectory() as work, shared_lock(store.path, "counting what an export would give"):
+        snapshot = store.snapshot(as_of)
+        # Shares move threads between splits, which changes no count.
+        selection, missing = selected(snapshot, chosen_rule, communities=communities, sites=sites)
+        fitting, rows = fitting_ranges(snapshot, workers or cores(), memory or default_memory())
+        jobs = [
+            _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen))
+            for number, part in enumerate(snapshot.ranges(rows, selection.within))
+        ]
+        done = 0
+
+        def step(count: int) -> None:
+            nonlocal done
+            done += count
+            if advance is not None:
+                advance(done, 3 * len(jobs))
+
+        calibrate_ranges(jobs, workers=fitting, advance=step)
+        parts = run_threads(_count, jobs, workers=fitting, advance=step)
+    return _together(snapshot.version, selection.rule.name, chosen, parts, missing)
+
+
+def _count(job: _Job, advance: Advance) -> _Part:
+    """Mine one range and count its rows."""
+    mined = mine_threads(Store(job.store).snapshot(job.version), job.part, job.selection, load_calibration(job.work))
+    threads = mined.threads
+    communities = threads.posts["community"]
+    posts = Counter(communities.to_list())
+    pairs = Counter(communities.gather(threads.answers["post_row"].gather(threads.pairs["winner"])).to_list())
+    rows: Counter[str] = Counter()
+    measured = {}
+    for name in job.formats if threads.pairs.height else ():
+        table, _ = FORMATS[name].table(threads, job.selection.rule.name)
+        rows[name] = table.num_rows
+        measured[name] = _measured(name, table)
+    advance(1)
+    return _Part(mined.tally, posts, pairs, rows, measured)
+
+
+def _measured(name: str, table: pa.Table) -> tuple[int, int]:
+    first = table.slice(0, _MEASURED_ROWS)
+    return first.num_rows, size_of(FORMATS[name], merged_table([first])) if first.num_rows else 0
+
+
+def _together(version: str, rule: str, formats: Sequence[str], parts: Sequence[_Part], missing: str) -> Estimate:
+    tally = Tally()
+    posts: Counter[str] = Counter()
+    pairs: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    for part in parts:
+        tally.merge(part.tally)
+        posts.update(part.posts)
+        pairs.update(part.pairs)
+        rows.update(part.rows)
+    require_pairs(pairs, tally)
+    sizes = {}
+    for name in formats:
+        known = [part.measured[name] for part in parts if name in part.measured]
+        of_rows, of_bytes = (sum(column) for column in zip(*known, strict=True))
+        sizes[name] = round(of_bytes * rows[name] / max(of_rows, 1))
+    return Estimate(
+        version, rule, tally, dict(posts), dict(pairs), {name: rows[name] for name in formats}, sizes, missing
+    )

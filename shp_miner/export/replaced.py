@@ -1,0 +1,66 @@
+"""What an export would replace in its folder, where that is not an earlier export of the same selection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shp_miner.errors import BadInput
+from shp_miner.export.load import read_manifest
+from shp_miner.export.owned import formats_in, replaced_folders
+from shp_miner.mining.mine import Selection
+from shp_miner.tally import counted
+
+#: Names listed before the rest is only counted.
+_NAMED = 3
+
+
+def other_export(out: Path, formats: Sequence[str], selection: Selection) -> str:
+    """Return a sentence on the export in `out` that differs from the new one in rule, format, communities or sites.
+
+    Empty if there is none, if it is of the same selection, or if its manifest cannot be read.
+    """
+    there = formats_in(out)
+    if not there:
+        return ""
+    folders = replaced_folders(out, formats)
+    try:
+        manifests = [read_manifest(folder) for folder in folders]
+    except BadInput:
+        return ""
+    before = [manifest.get("configuration") for manifest in manifests]
+    differences = [] if set(there) == set(formats) else [f"format {', '.join(there)}"]
+    for configuration in before:
+        if isinstance(configuration, dict):
+            differences += [told for told in _differences(configuration, selection) if told not in differences]
+    if not differences:
+        return ""
+    rows = sum(
+        file["rows"] for manifest in manifests for file in manifest["files"] if isinstance(file.get("rows"), int)
+    )
+    return f"{out} holds another export ({'; '.join(differences)}; {counted(rows, 'row')}), which would be replaced."
+
+
+def _differences(before: dict[str, Any], selection: Selection) -> list[str]:
+    """What was selected before, in words, where it differs."""
+    now = msgspec.to_builtins(selection)
+    found = []
+    rule = before.get("rule")
+    # The name says who wins. Other parameters, such as `until`, move from day to day and make no other data set.
+    if isinstance(rule, dict) and rule.get("name") != selection.rule.name:
+        found.append(f"rule {rule.get('name')}")
+    for key, one, all_of in (("communities", "community", "all communities"), ("sites", "site", "all sites")):
+        was, is_now = before.get(key) or (), now.get(key) or ()
+        if sorted(map(str, was)) != sorted(is_now):
+            found.append(f"{one if len(was) == 1 else key} {_listed(was)}" if was else all_of)
+    if (before.get("places") or None) != (now.get("places") or None):
+        found.append("other places")
+    return found
+
+
+def _listed(names: Sequence[object]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(map(str, names[:_NAMED])) + more

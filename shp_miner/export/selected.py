@@ -1,0 +1,73 @@
+"""What an export is asked for, checked: its formats and its selection of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+
+from msgspec import UNSET
+
+from shp_miner.errors import UsageError
+from shp_miner.export.formats import FORMATS
+from shp_miner.mining.mine import Selection
+from shp_miner.platforms.communities import meant_communities, no_such_community
+from shp_miner.platforms.sites import site_of
+from shp_miner.rules.presets import Rule, named_rule, preset
+from shp_miner.store import Snapshot
+
+
+def known_formats(formats: Sequence[str]) -> list[str]:
+    """Return the formats, each once. Raises UsageError for an unknown one."""
+    chosen = list(dict.fromkeys(formats))
+    for name in chosen:
+        if name not in FORMATS:
+            raise UsageError(f"There is no format {name!r}.", f"Choose one of: {', '.join(FORMATS)}.")
+    return chosen
+
+
+def check_shares(validation: float, test: float) -> None:
+    """Raise UsageError for shares of validation and test that leave nothing for train, or are negative."""
+    if not (validation >= 0 and test >= 0 and validation + test < 1):  # NaN is none of these
+        raise UsageError(
+            f"The shares of validation ({validation:g}) and test ({test:g}) leave nothing for train, or are negative.",
+            "Give shares of 0 or more with a sum below 1.",
+        )
+
+
+def selected(
+    snapshot: Snapshot,
+    rule: str | Rule,
+    *,
+    communities: Collection[str] = (),
+    sites: Collection[str] = (),
+    places: Mapping[str, Collection[str]] = MappingProxyType({}),
+    validation: float = 0.05,
+    test: float = 0.05,
+) -> tuple[Selection, str]:
+    """Return the selection by stored names, and a sentence on requested communities that the store does not have.
+
+    Arguments are as for `export_dataset`. Raises NoSuchCommunity if the store has none of the communities.
+    """
+    names, missing = _asked_for(communities, snapshot)
+    selection = Selection(
+        rule=preset(rule) if isinstance(rule, str) else named_rule(rule),
+        communities=names,
+        validation=validation,
+        test=test,
+        sites=tuple(sorted({site_of(name) for name in sites})) or UNSET,
+        places=tuple(sorted((site, tuple(sorted(names))) for site, names in places.items())) or UNSET,
+    )
+    return selection, missing
+
+
+def _asked_for(asked: Collection[str], snapshot: Snapshot) -> tuple[tuple[str, ...], str]:
+    """Return the communities to mine by their stored names, and a sentence on missing ones. Raises NoSuchCommunity."""
+    if not asked:
+        return (), ""
+    there = snapshot.communities()
+    found, missing = meant_communities(asked, there)
+    none = no_such_community(missing, there, "The store has") if missing else None
+    if none is not None and not found:
+        raise none
+    # Missing communities stay in the selection, which is used again when the store has more.
+    return tuple(sorted({*found, *missing})), f"{none.message} {none.hint}" if none else ""

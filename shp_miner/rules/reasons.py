@@ -1,0 +1,106 @@
+"""What each reason means: one plain sentence for every reason under which something is counted."""
+
+from __future__ import annotations
+
+from shp_miner.tally import HINTS
+
+#: Reasons of `judge_posts` and `judge_answers`, in the order in which they are tested.
+_ITEMS = {
+    "not_text": "The post is a link, an image or a poll, not a text.",
+    "post_missing": "The store has the answer but not its post.",
+    "post_dropped": "The answer's post is not eligible.",
+    "deleted": "The author deleted it.",
+    "removed": "The site or its moderators removed it.",
+    "unreadable": "It could not be read at the last visit, so it is hidden until its state is clear.",
+    "no_title": "The post has no title.",
+    "empty": "The text is empty.",
+    "author_deleted": "The author's account does not exist any more.",
+    "author_moderator": "A moderator or admin wrote it in that role.",
+    "author_bot": "A bot wrote it.",
+    "author_is_asker": "The author of the post wrote the answer.",
+    "stickied": "The answer is pinned to the top, so its votes follow its place.",
+    "nsfw": "The post is marked as not safe for work.",
+    "edited": "The post was edited, so votes may be for an earlier text.",
+    "before_since": "The post is older than the rule's `since`.",
+    "after_until": "The post is not older than the rule's `until`.",
+    "too_long": "The text is longer than the rule's `max_chars`.",
+    "score_unknown": "The site did not show a score.",
+    "not_observed_at_age": "No score was read at about the age that the rule asks for (`observe_at`).",
+    "score_too_low": "The score is below the rule's lowest score (`min_post_score` or `min_answer_score`).",
+    "score_age_unknown": "Nobody knows when the score was read.",
+    "score_read_too_early": "The score was read too soon after writing (`min_score_age`), before most votes came.",
+    "over_answer_cap": "The post has more eligible answers than the rule compares, and others score higher.",
+}
+
+#: Reasons of `form_pairs`, `sample` and mining, in the order in which they are tested.
+_PAIRS = {
+    "equal_score": "The two answers have equal votes under the rule, so neither is preferred.",
+    "winner_older": "The answer with more votes is the older one, so it also had more time to be seen.",
+    "winner_not_older": "The answer with more votes is not older, and this rule keeps only winners that are.",
+    "not_neighbours": "Another eligible answer was written between the two, and this rule compares neighbours only.",
+    "too_far_apart": "The two answers were written further apart than the rule's `max_apart`.",
+    "scores_read_apart": "The two scores were read at different times, before both had settled.",
+    "ratio_undefined": "The lower score is not positive, so no ratio of scores exists.",
+    "ratio_too_low": "The higher score is not enough times the lower one (`min_ratio`).",
+    "confidence_too_low": "The label is less sure than the rule's `min_confidence`.",
+    "empty_text": "One of the two texts is empty without its markup.",
+    "over_pair_cap": "The post has more pairs than `max_pairs_per_post`, and a sample by hash chose others.",
+}
+
+#: Reasons of imports and crawls for records that are left out on purpose.
+_RECORDS = {
+    "decoy": "It is one of the test records that the dump's makers put in.",
+    "no_community": "The record names no community.",
+    "not_direct_reply": "It replies to a comment, not to the post.",
+    "not_in_the_files": "The thread lists the answer, but no file has it.",
+    "not_needed": "The archive's file has nothing that the store keeps.",
+    "not_this_kind": "The file is of another kind, and was skipped.",
+    "other_community": "It is not of a community that was asked for.",
+    "other_post_type": "It is neither a question nor an answer (for example a tag's wiki page).",
+    "private_message": "It is a private message.",
+    "repeated_identically": "The thread has the same answer twice.",
+    "thread_lost": "Its thread's post could not be used.",
+}
+
+#: What is counted although it is kept.
+_NOTES = {
+    "author_name_unknown": "The files do not have the author's name.",
+    "bad_time_of_reading": "The time at which the score was read cannot be right; the score is of unknown age.",
+    "observations_contradict": "Two readings of the same time differ; one of them counts, always the same.",
+    "same_text": "The two texts are equal; formats for trainers leave such a pair out.",
+    "text_repaired": "The text had characters that no encoding holds; they were replaced.",
+    "votes_differ_from_score": "The file of votes and the score do not agree; the score counts.",
+}
+
+#: What is wrong with a record that cannot be used; `tally.HINTS` says what to do.
+_LOST = {
+    "not_json": "The record is not JSON.",
+    "not_an_object": "The record is not a JSON object.",
+    "not_utf8": "The text is not UTF-8.",
+    "not_xml": "The file is not well-formed XML at this place.",
+    "missing_field": "A required field is missing or null.",
+    "unknown_field": "A field is not part of the layout.",
+    "wrong_type": "A field has a value of the wrong type.",
+    "bad_score": "The score is not a possible number of votes.",
+    "bad_ratio": "A share is not between 0 and 1.",
+    "bad_time": "A time cannot be read, or no forum existed then.",
+    "bad_id": "An id is empty, too long or not printable.",
+    "time_in_future": "A time lies in the future.",
+    "line_too_long": "The record is longer than a record may be.",
+    "value_too_long": "A value is longer than its field may be.",
+    "id_repeated": "Two answers of the thread have the same id and differ.",
+}
+
+#: A plain sentence for each reason, by its name; those of lost records end with what to do.
+REASONS: dict[str, str] = {
+    **_ITEMS,
+    **_PAIRS,
+    **_RECORDS,
+    **_NOTES,
+    **{reason: f"{what} {HINTS[reason]}" for reason, what in _LOST.items()},
+}
+
+
+def sentence(reason: str) -> str:
+    """Return the plain sentence on a reason; the reason itself in words if it has none."""
+    return REASONS.get(reason, reason.replace("_", " ").capitalize() + ".")

@@ -1,0 +1,162 @@
+"""What each rule would give of a store: pairs, posts, lengths and confidence, without texts and without an export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+
+from shp_miner.engine import Advance, cores, run_threads
+from shp_miner.export.selected import selected
+from shp_miner.mining.calibrate import FIT_PARAMETERS, MeasureJob, calibrate_ranges, load_calibration
+from shp_miner.mining.mine import judge_threads
+from shp_miner.rules.calibrated import with_theta
+from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
+from shp_miner.rules.pairs import form_pairs, sample_pairs
+from shp_miner.rules.presets import PRESETS, Rule, preset
+from shp_miner.show.fit import ROWS_EACH
+from shp_miner.store import Snapshot, Store
+from shp_miner.store.lock import shared_lock
+from shp_miner.tally import Tally
+
+#: With fewer pairs, numbers on a rule are chance, and a model learns little.
+FEW_PAIRS = 1_000
+
+
+class RuleGives(Struct):
+    """What a rule gives of a store. Shares and means are over pairs, None if there is no pair.
+
+    `longer_wins` is the share of pairs with the longer text preferred, among those of different visible lengths.
+    """
+
+    rule: str
+    pairs: int
+    posts: int
+    longer_wins: float | None
+    mean_confidence: float | None
+    warnings: list[str]
+
+
+class Compared(Struct):
+    """The rules of one comparison, the store's version, and a sentence on communities that are not in the store."""
+
+    version: str
+    rules: list[RuleGives]
+    missing: str = ""
+
+
+class _Sums(Struct):
+    """Sums of one rule over ranges; lengths and confidences of pairs as counts that add up in any order."""
+
+    pairs: int = 0
+    posts: int = 0
+    longer: int = 0
+    of_different_length: int = 0
+    confidence: int = 0  # in millionths, which is what a confidence is rounded to
+    known: int = 0
+
+
+class _Job(MeasureJob, frozen=True):
+    """A range whose pairs are counted; its rules differ only in what does not change the fit."""
+
+    rules: Sequence[Rule]
+
+
+def compare(
+    store: Store,
+    snapshot: Snapshot,
+    *,
+    communities: Sequence[str] = (),
+    sites: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
+    workers: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> Compared:
+    """Return what each rule gives (default: each preset). Each thread is read once for all rules, without its texts.
+
+    Counts are those of exports, which also leave out pairs of a text that is empty without its markup. All rules must
+    agree in FIT_PARAMETERS, as the presets do. `advance(done, total)` reports progress.
+    """
+    rules = rules or [preset(name) for name in PRESETS]
+    assert len({_values(rule, FIT_PARAMETERS) for rule in rules}) == 1
+    selection, missing = selected(snapshot, rules[0], communities=communities, sites=sites)
+    ranges = snapshot.ranges(ROWS_EACH, selection.within)
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        if advance is not None:
+            advance(done, 3 * len(ranges))
+
+    with TemporaryDirectory() as work, shared_lock(store.path, "comparing rules"):
+        jobs = [
+            _Job(store.path, snapshot.version, number, part, selection, Path(work), rules)
+            for number, part in enumerate(ranges)
+        ]
+        calibrate_ranges(jobs, workers=workers or cores(), advance=step)
+        counted = run_threads(_count, jobs, workers=workers or cores(), advance=step)
+    totals = [_total(parts) for parts in zip(*counted, strict=True)]
+    return Compared(snapshot.version, list(map(_gives, rules, totals)), missing)
+
+
+def _count(job: _Job, advance: Advance) -> list[_Sums]:
+    """The sums of a range for each rule."""
+    snapshot = Store(job.store).snapshot(job.version)
+    judged, calibration = judge_threads(snapshot, job.part, job.selection), load_calibration(job.work)
+    added = ("reason", "counts")
+    posts = judged.posts.drop(added)
+    answers = judged.answers.drop(*added, "post_created_at", "post_score")
+    known: dict[tuple[object, ...], pl.DataFrame] = {}
+    found = []
+    for rule in job.rules:
+        # What judging depends on; most rules differ only in how they choose pairs.
+        key = _values(rule, _JUDGES)
+        if key not in known:
+            again = judge_answers(answers, judge_posts(posts, rule), rule)
+            known[key] = with_theta(again, calibration).filter(pl.col(REASON).is_null()).drop(REASON)
+        found.append(_sums(known[key], rule))
+    advance(1)
+    return found
+
+
+#: The parameters of a rule on which judging posts and answers depends.
+_JUDGES = (*FIT_PARAMETERS, "floors", "min_post_score", "min_answer_score", "max_answers_per_post")
+
+
+def _values(rule: Rule, names: Sequence[str]) -> tuple[object, ...]:
+    return tuple(getattr(rule, name) for name in names)
+
+
+def _sums(eligible: pl.DataFrame, rule: Rule) -> _Sums:
+    tally = Tally()
+    pairs = sample_pairs(form_pairs(eligible, rule, tally), rule, tally)
+    chars = pairs.answers["body_chars"].to_numpy().astype(np.int64)
+    posts = pairs.answers["thread_hash"].to_numpy()[pairs.winner]
+    longer, shorter = chars[pairs.winner] > chars[pairs.loser], chars[pairs.winner] < chars[pairs.loser]
+    known = pairs.confidence[~np.isnan(pairs.confidence)]
+    return _Sums(
+        pairs=len(pairs),
+        posts=len(np.unique(posts)),
+        longer=int(longer.sum()),
+        of_different_length=int((longer | shorter).sum()),
+        confidence=int(np.rint(known * 1e6).astype(np.int64).sum()),
+        known=len(known),
+    )
+
+
+def _total(parts: Sequence[_Sums]) -> _Sums:
+    names = _Sums.__struct_fields__
+    return _Sums(*(sum(getattr(part, name) for part in parts) for name in names))
+
+
+def _gives(rule: Rule, sums: _Sums) -> RuleGives:
+    warnings = ["confounded"] if rule.confounded else []
+    warnings += ["few pairs"] if sums.pairs < FEW_PAIRS else []
+    longer = sums.longer / sums.of_different_length if sums.of_different_length else None
+    confidence = sums.confidence / sums.known / 1e6 if sums.known else None
+    return RuleGives(rule.name, sums.pairs, sums.posts, longer, confidence, warnings)

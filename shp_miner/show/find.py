@@ -1,0 +1,102 @@
+"""Finds a thread of a store by the id that its platform gave it, or by its address on the web."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
+
+import polars as pl
+from msgspec import Struct
+
+from shp_miner.errors import UsageError
+from shp_miner.model import thread_hash
+from shp_miner.platforms.sites import site_of
+from shp_miner.store import HashRange, Snapshot
+from shp_miner.store.snapshot import SCHEMAS
+
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+
+#: What stands before a thread's id in an address. After the first, the id is next; after the others it is the next
+#: number, since a title may stand between.
+_BEFORE_ID = ("comments", "questions", "q", "t", "topic", "post")
+
+#: Doors to a site that only shorten its addresses.
+_SHORT = {"redd.it": "reddit.com"}
+
+
+class Thread(Struct, frozen=True):
+    """The key of a thread."""
+
+    site: str
+    post_id: str
+
+    @property
+    def part(self) -> HashRange:
+        """Return the range of hashes that has this thread alone: only files that can have it are read."""
+        number = thread_hash(self.site, self.post_id)
+        return HashRange(number, number + 1)
+
+
+def find_thread(snapshot: Snapshot, thread: str, site: str | None = None) -> Thread:
+    """Return the thread with an id or an address. Raises UsageError if there is none, or one on each of several sites.
+
+    `site` says which site is meant.
+    """
+    if _ADDRESS.match(thread):
+        found = _by_address(snapshot, thread, None if site is None else site_of(site))
+    else:
+        post_id = thread.strip()
+        asked = dict.fromkeys((post_id, post_id.removeprefix("t3_")))  # a prefix of Reddit's API
+        # A thread whose post the store does not have is on a site of answers.
+        places: Iterable[list[str]] = [[site_of(site)]] if site else (_sites(snapshot, name) for name in SCHEMAS)
+        of_places = ([Thread(name, written) for name in sites for written in asked] for sites in places)
+        there = ([key for key in keys if _is_there(snapshot, key)] for keys in of_places)
+        found = next(filter(None, there), [])
+    if not found:
+        raise UsageError(
+            f"The store has no thread {thread!r}{f' of {site}' if site else ''}.",
+            "Give the post's id as the platform writes it, or its address. `shp-miner stats` shows the sites.",
+        )
+    if len(found) > 1:
+        names = [known.site for known in found]
+        raise UsageError(
+            f"{len(found)} sites have a thread {thread!r}: {', '.join(names)}.", f"Say which one: --site {names[0]}."
+        )
+    return found[0]
+
+
+def _by_address(snapshot: Snapshot, address: str, site: str | None) -> list[Thread]:
+    parts = urlsplit(address)
+    words = [unquote(word) for word in parts.path.split("/") if word]
+    host = site_of(parts.netloc)
+    host = _SHORT.get(host, host)
+    # A forum that does not lie at its host's root has a part of the path in its name.
+    below = ["/".join([host, *words[:count]]).lower() for count in range(len(words) + 1)]
+    sites = below if site is None else [site]
+    for post_id in _ids(words):
+        found = [known for name in sites if _is_there(snapshot, known := Thread(name, post_id))]
+        if found:
+            return found
+    rows = snapshot.scan("posts").filter(pl.col("url") == address).select("site", "post_id").unique().collect()
+    return [Thread(*row) for row in rows.sort("site", "post_id").iter_rows() if site in (None, row[0])]
+
+
+def _ids(words: list[str]) -> list[str]:
+    """What may be the id of a thread in the words of an address, the likeliest first."""
+    for mark in _BEFORE_ID:
+        if mark in words:
+            after = words[words.index(mark) + 1 :]
+            return after[:1] if mark == _BEFORE_ID[0] else [word for word in after if word.isdigit()][:1]
+    return words[:1]
+
+
+def _is_there(snapshot: Snapshot, thread: Thread) -> bool:
+    own = (pl.col("site") == thread.site) & (pl.col("post_id") == thread.post_id)
+    tables = (snapshot.scan(name, thread.part).filter(own).select(pl.len()) for name in SCHEMAS)
+    return any(rows.collect().item() for rows in tables)
+
+
+def _sites(snapshot: Snapshot, table: str) -> list[str]:
+    sites = snapshot.scan(table).select(pl.col("site").unique()).collect(engine="streaming")["site"]
+    return sorted(sites.drop_nulls())

@@ -1,0 +1,141 @@
+"""`compare` and `export --dry-run` count what exports have, without writing one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shp_miner import FORMATS, PRESETS, Store, UsageError, export_dataset, preset
+from shp_miner.cli import run
+from shp_miner.export.dataset import NoPairs
+from shp_miner.export.dry_run import estimate
+from shp_miner.rules.presets import Rule
+from shp_miner.show import compare as module
+from shp_miner.show.compare import compare
+from shp_miner.show.rows import export_at, sampled
+
+from .build import T0, answer_row, chunk, post_row, tree
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Threads of two communities with ties, low scores, edits and texts of different lengths."""
+    random = np.random.default_rng(5)
+    made = Store(tmp_path / "store")
+    posts, answers = [], []
+    for number in range(40):
+        shared = {"post_id": f"p{number}", "community": ("asktest", "other")[number % 2]}
+        posts.append(post_row(**shared, score=int(random.integers(5, 60)), edited=bool(random.random() < 0.1)))
+        for place in range(int(random.integers(2, 9))):
+            body = "word " * int(random.integers(1, 30))
+            changes: dict[str, Any] = {
+                "score": int(random.integers(-1, 12)),
+                "created_at": (T0 + int(random.integers(1, 9000))) * 1_000_000,
+                "body": body,
+                "body_chars": len(body.strip()),
+            }
+            answers.append(answer_row(f"a{place}", **shared, **changes))
+    made.append(chunk(posts, answers))
+    return made
+
+
+def rules() -> list[Rule]:
+    return [*map(preset, PRESETS), preset("shp", min_post_score=30), preset("votes", max_answers_per_post=3)]
+
+
+@pytest.mark.parametrize("rows_each", [20, 200_000])
+def test_counts_are_those_of_exports(
+    store: Store, tmp_path: Path, rows_each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS_EACH", rows_each)
+    found = compare(store, store.snapshot(), rules=rules())
+    assert len({gives.pairs for gives in found.rules}) > 5
+    for rule, gives in zip(rules(), found.rules, strict=True):
+        out = tmp_path / "out"
+        done = export_dataset(store, out, rule=rule)
+        assert gives.rule == rule.name
+        assert (gives.pairs, gives.posts) == (sum(done.pairs.values()), sum(done.posts.values()))
+        export = export_at(out)
+        rows = [row.row for row in sampled(export, export.rows)]
+        assert gives.mean_confidence == pytest.approx(np.mean([row["confidence"] for row in rows]), abs=1e-6)
+        lengths = [(len(row[f"answer{row['preferred']}"]), len(row[f"answer{3 - row['preferred']}"])) for row in rows]
+        differ = [better > worse for better, worse in lengths if better != worse]
+        assert gives.longer_wins == pytest.approx(np.mean(differ))
+
+
+def test_one_community_and_warnings(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", "--store", str(store.path), "--community", "r/AskTest", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [gives["rule"] for gives in data["rules"]] == list(PRESETS)
+    all_of = compare(store, store.snapshot()).rules
+    assert all(0 < one["pairs"] < whole.pairs for one, whole in zip(data["rules"], all_of, strict=True))
+    assert [gives["rule"] for gives in data["rules"] if "confounded" in gives["warnings"]] == ["votes", "older-winner"]
+    assert all("few pairs" in gives["warnings"] for gives in data["rules"])
+    assert run(["compare", "--store", str(store.path), "--community", "asktest"]) == 0
+    text = capsys.readouterr().out
+    assert f"shp-miner export data/pairs --rule shp --community asktest --store {store.path}" in text
+    assert "use it to compare, not to train" in text
+    assert run(["compare", "--store", str(store.path), "--community", "asktest", "--community", "nowhere"]) == 3
+    assert "nowhere" in capsys.readouterr().err
+    assert run(["compare", "--store", str(store.path), "--community", "nowhere"]) == 5
+
+
+def test_comparing_an_empty_place_gives_no_shares(store: Store) -> None:
+    none = compare(store, store.snapshot(), sites=["nowhere.example"])
+    assert {(gives.pairs, gives.posts, gives.longer_wins, gives.mean_confidence) for gives in none.rules} == {
+        (0, 0, None, None)
+    }
+
+
+def test_comparing_reads_no_text(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shp_miner.store import Snapshot
+
+    monkeypatch.setattr(Snapshot, "bodies", lambda *_: pytest.fail("texts were read"))
+    assert compare(store, store.snapshot()).rules[0].pairs
+
+
+# -- a dry run --------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_counts_as_the_export_does_and_writes_nothing(store: Store, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    asked: dict[str, Any] = {"rule": "shp-strict", "formats": list(FORMATS), "communities": ["asktest"]}
+    found = estimate(store, **asked)
+    new = set(tree(tmp_path)) - set(before)
+    assert {name.split("/")[1] for name in new} <= {"fits", "locks"}, "values that were fitted, and locks"
+    done = export_dataset(store, tmp_path / "out", **asked)
+    assert (found.posts, found.pairs) == (done.posts, done.pairs)
+    assert found.tally.to_dict() == done.tally.to_dict()
+    assert found.rows == {name: sum(shard.rows for shard in shards) for name, shards in done.shards.items()}
+    for name, shards in done.shards.items():
+        size = sum(shard.bytes for shard in shards)
+        assert size / 5 < found.bytes[name] < size * 2, name  # each file of a small export has a footer
+
+
+def test_a_dry_run_on_the_command_line(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export", "my out", "--store", str(store.path), "--rule", "votes", "--format", "trl"]
+    assert run([*words, "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert "Would be written; nothing is" in text
+    assert f"shp-miner export 'my out' --store {store.path} --rule votes --format trl\n" in text
+    assert not (tmp_path / "my out").exists()
+    assert run([*words, "--dry-run", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert run([*words, "--json"]) == 0
+    real = json.loads(capsys.readouterr().out)
+    assert {key: data[key] for key in ("posts", "pairs", "formats", "kept", "dropped")} == {
+        key: real[key] for key in ("posts", "pairs", "formats", "kept", "dropped")
+    }
+
+
+def test_a_dry_run_has_the_errors_of_an_export(store: Store) -> None:
+    with pytest.raises(UsageError, match="no format"):
+        estimate(store, formats=["csv"])
+    with pytest.raises(UsageError, match="no rule"):
+        estimate(store, rule="sph")
+    with pytest.raises(NoPairs):
+        estimate(store, rule=preset("shp", min_ratio=1000.0))
