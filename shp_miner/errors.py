@@ -70,6 +70,18 @@ class TryLater(Error):
     exit_code = 75
 
 
+#: What each exit code of the command line means, and what to do.
+EXIT_CODES = {
+    0: "Done.",
+    1: "A bug in shp-miner: please report it with the output of -v.",
+    2: "Wrong usage: the call itself is wrong, and the message names what is right.",
+    3: "Done in part: what is missing is printed, and the same command continues when it is run again.",
+    4: "Not allowed: credentials are missing or refused.",
+    5: "Bad input: a file, a store or a pipeline is not valid; the message names it.",
+    75: "Try later: a store in use, a rate limit, a site that is down, or a full disk. Run the same command again.",
+}
+
+
 def is_interrupt(error: BaseException) -> bool:
     """Return whether Ctrl-C or SIGTERM ended the work. Rust libraries that call Python turn it into a panic."""
     panic = type(error).__name__ == "PanicException" and "KeyboardInterrupt" in str(error)
@@ -108,8 +120,19 @@ def unforeseen_error(error: Exception, what: str) -> BadInput:
 def nearest_name(name: str, known: Iterable[str]) -> str:
     """Return the hint for an unknown name: the nearest known name, or all known names."""
     known = list(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+    close = likely(name, known)
+    return f"Did you mean {close!r}?" if close else f"Known: {', '.join(known)}."
+
+
+#: How alike a name must be to be suggested: a wrong suggestion is worse than the list.
+_LIKENESS = 0.66
+
+
+def likely(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is meant with high likelihood, in whatever letter case, else ""."""
+    spelled = {one.casefold(): one for one in known}
+    close = get_close_matches(name.casefold(), spelled, n=1, cutoff=_LIKENESS)
+    return spelled[close[0]] if close else ""
 
 
 #: Messages of libraries and Python if the system gives no more memory or no more threads.

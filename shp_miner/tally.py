@@ -37,7 +37,9 @@ class Damage:
         return f"{self.path}: {self.what}" if self.offset is None else f"{self.path}, byte {self.offset}: {self.what}"
 
 
-_LAYOUT = "Correct these records: docs/threads.md (own threads) and docs/formats.md (dumps) list their keys."
+_LAYOUT = (
+    "Correct these records: `shp-miner docs threads` (own threads) and `shp-miner docs formats` (dumps) list the keys."
+)
 
 #: Reasons of records lost to bad input (not left out by a rule or a filter), and what to do about each.
 HINTS = {

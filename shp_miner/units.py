@@ -9,6 +9,13 @@ from typing import Self
 #: Units of a length of time, in seconds.
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
+#: Words for the same units, which begin with their letters.
+_WORDS = frozenset(
+    f"{word}{plural}"
+    for word in ("sec", "second", "min", "minute", "hr", "hour", "day", "week")
+    for plural in ("", "s")
+)
+
 #: The longest duration: beyond it, calendars end.
 _LONGEST_S = 1000 * 365 * 86_400
 
@@ -24,10 +31,11 @@ class Duration(float):
         """Return the duration in a text. Raises ValueError with a sentence on how to write one."""
         if isinstance(text, Duration):
             return cls(text)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw]?)", str(text).strip())
-        if not match:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(text).strip())
+        unit = match[2] if match is not None else ""
+        if match is None or not (unit in ("", *UNITS_S) or unit.lower() in _WORDS):
             raise ValueError(f"{text!r} is not a duration: write 90s, 15m, 24h, 3d or 2w.")
-        unit_s = UNITS_S.get(match[2], cls._alone_s())
+        unit_s = UNITS_S.get(unit[:1].lower(), cls._alone_s())
         if unit_s is None and float(match[1]):
             *more, last = (f"{match[1]}{unit}" for unit in UNITS_S)
             raise ValueError(f"{text!r} has no unit: write {', '.join(more)} or {last}.")

@@ -190,7 +190,7 @@ def test_a_pipeline_that_finds_nothing_of_what_it_imported_says_so_and_ends_with
     file = _threads(tmp_path / "t.jsonl", "Board A")
     exports = [{"out": str(tmp_path / "out"), "sites": ["elsewhere.example"]}]
     _, export = _run(tmp_path, **{"import": [{"kind": "threads", "paths": [str(file)]}], "export": exports})
-    assert (export.exit_code, "no such threads" in export.said) == (3, True)
+    assert (export.exit_code, "no threads of the site" in export.said) == (3, True)
 
 
 def test_a_name_takes_time_by_its_length() -> None:

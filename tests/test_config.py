@@ -289,7 +289,7 @@ def test_an_export_takes_its_sites_alone(at: Bench) -> None:
     run_on(at)
     ran = run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "sites": ["elsewhere.example"]}]), only=["export"])
     ((said, code),) = steps(ran)["export"]
-    assert ("No pair" in said, ran.pairs, code) == (True, 0, 0)
+    assert ("The store has no threads of the site" in said, ran.pairs, code) == (True, 0, 0)
     ran = run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "sites": [at.kind.site]}]), only=["export"])
     assert ran.pairs > 0
 
@@ -472,11 +472,11 @@ NO_KEYS: list[tuple[dict[str, Any], str, str]] = [
 FILES = {"kind": "threads", "paths": ["a"]}
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"store": 5}, "store: expected a string, got a whole number", "docs/pipelines.md"),
+    ({"store": 5}, "store: expected a string, got a whole number", "`shp-miner docs pipelines`"),
     ({"rule": 5}, "rule: expected a table", ""),
     ({"rule": {"name": 5}}, "rule: its name is 5", ""),
     ({"rule": {"name": "shpp"}}, "rule: There is no rule 'shpp'", "'shp'"),
-    ({"rule": {"min_ratio": "x"}}, "min_ratio", "docs/rules.md"),
+    ({"rule": {"min_ratio": "x"}}, "min_ratio", "`shp-miner docs rules`"),
     ({"rule": {"min_score_age": "1 fortnight"}}, "'1 fortnight' is not a duration", ""),
     ({"source": {"kind": "reddit"}}, "source: expected a list, got a table", "[[source]] with two brackets"),
     ({"source": [{"kind": "redit", "communities": ["a"]}]}, "source.1.kind: invalid enum value 'redit'", "'reddit'"),

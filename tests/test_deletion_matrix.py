@@ -17,7 +17,7 @@ from typing import Literal
 import pytest
 
 from shp_miner import export_dataset
-from shp_miner.export.dataset import NoPairs
+from shp_miner.export.nothing import NoPairs
 from shp_miner.forum.serve import refusals
 from shp_miner.forum.serve.faults import Fault
 from shp_miner.rules.presets import Rule

@@ -318,10 +318,10 @@ def test_chunks_are_bounded(tmp_path: Path) -> None:
         (b'<?xml version="1.0"?><posts><row Id="1"/></posts>', "import stackexchange-dump"),
         (b"\xef\xbb\xbf<posts>", "import stackexchange-dump"),
         (b"7z\xbc\xaf\x27\x1c\0\0", "import stackexchange-dump"),
-        (b"title,body,score\nhello,there,1\n", "docs/threads.md"),
+        (b"title,body,score\nhello,there,1\n", "`shp-miner docs threads`"),
         (b'{\n "site": "a",\n "community": "b"\n}', "jq -c ."),
         (b'[{"site":"a","community":"b","post_id":1,"title":"","answers":[]}]', "jq"),
-        (b"\x89PNG\r\n\x1a\n", "docs/threads.md"),
+        (b"\x89PNG\r\n\x1a\n", "`shp-miner docs threads`"),
     ],
 )
 def test_another_kind_of_file_is_refused_before_anything_is_yielded(tmp_path: Path, content: bytes, says: str) -> None:

@@ -11,7 +11,7 @@ from .conftest import ROOT
 PACKAGE = ROOT / "shp_miner"
 
 #: The files of the package's root: what every room may use.
-GROUND = {"__init__", "errors", "model", "tally", "transaction", "units"}
+GROUND = {"__init__", "errors", "model", "paths", "tally", "transaction", "units"}
 
 #: The door of `python -m shp_miner`: it alone looks up, to the command line.
 DOOR = "__main__"
@@ -35,7 +35,8 @@ PLAN = {
     "lab": {"forum", "store", "rules", "engine", "platforms", "text"},
     "pipeline": {"crawling", "dumps", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "schedule": {"pipeline", "export", "sources", "store"},
-    "cli": {"schedule", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "export",
+    "manual": {"pipeline", "export", "sources", "rules"},
+    "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "export",
             "dumps", "sources", "store", "rules"},
 }  # fmt: skip
 

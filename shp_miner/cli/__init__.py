@@ -13,9 +13,13 @@ from io import StringIO
 
 import click
 
+from shp_miner.cli import failing
+from shp_miner.cli.leading import WORDS, LeadingGroup
+from shp_miner.cli.meant import command_hint, without_wild_guesses
+from shp_miner.cli.next_step import next_step
 from shp_miner.cli.saying import say
 from shp_miner.cli.surroundings import open_streams, require_memory
-from shp_miner.errors import Error, in_words, nearest_name
+from shp_miner.errors import Error, in_words
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -36,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lab": ("lab", "Measure how often the labels of each rule are right."),
     "forum": ("forum", "Serve a simulated forum on this machine, to test crawling."),
     "doctor": ("doctor", "Check versions, paths, disk and credentials."),
+    "docs": ("docs", "Read the pages of the documentation, or search them."),
+    "explain": ("explain", "Explain a rule, a format, a reason, an exit code or a word."),
+    "completion": ("completion", "Print the script that completes commands in your shell."),
+    "help": ("help_", "Show the help of a command."),
 }
 
 
@@ -44,7 +52,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 _OBJECTS_BEFORE_LOOKING = 50_000
 
 
-class _Commands(click.Group):
+class _Commands(LeadingGroup):
     """Imports a command when it is called, not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -63,15 +71,28 @@ class _Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            raise click.UsageError(
-                f"{error.message} {nearest_name(args[0], COMMANDS) if args else ''}".strip(), ctx
-            ) from error
+            if not args or args[0].startswith("-"):
+                raise
+            raise click.UsageError(f"{error.message} {command_hint(args[0], COMMANDS)}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command. Raises TryLater if there is not enough memory for more than its help."""
         if not {"-h", "--help"} & set(ctx.args):
             require_memory()
+            self._warn(ctx)
         return super().invoke(ctx)
+
+    def _warn(self, ctx: click.Context) -> None:
+        """Warn of variables that nothing reads; `run` does so in its log, whose every line may be JSON."""
+        if not any(name.startswith("SHP_MINER_") for name in os.environ) or {"-q", "--quiet", "run"} & set(
+            ctx.meta[WORDS]
+        ):
+            return
+        from shp_miner.cli.variables import unknown_variables
+
+        for sentence in unknown_variables(ctx):
+            with suppress(OSError):  # nobody reads it
+                say(sentence, err=True)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -87,13 +108,14 @@ class _Commands(click.Group):
     },
     epilog="Example:  shp-miner import reddit-dump RS_2024-01.zst RC_2024-01.zst --community explainlikeimfive",
 )
-@click.version_option(package_name="shp-miner", prog_name="shp-miner")
+@click.version_option(None, "-V", "--version", package_name="shp-miner", prog_name="shp-miner")
 def cli() -> None:
     """Mine preference data for reward models from forum threads.
 
     Read a forum or a dump into a store, then export the store with a rule. The rule turns votes and post age into
-    preferences; the export writes them for your trainer. Each option can also be set by an environment variable, for
-    example SHP_MINER_EXPORT_STORE for `export --store`.
+    preferences; the export writes them for your trainer. --store, --json, -q and -v may stand before or after the
+    command. SHP_MINER_STORE names the store for every command, and each option has a variable of its own, for example
+    SHP_MINER_EXPORT_RULE for `export --rule`.
     """
 
 
@@ -113,14 +135,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Return the exit code after running the command line."""
     verbose = any(argument in ("-v", "--verbose") for argument in arguments)
+    as_json = failing.wants_json(arguments)
+    failing.begin()
     try:
         result = cli.main(list(arguments), prog_name="shp-miner", standalone_mode=False)
-    except click.ClickException as error:
-        shown = StringIO()
-        error.show(shown)
-        with suppress(OSError):  # nobody reads the message
-            say(*shown.getvalue().rstrip().split("\n"), err=True)
-        return error.exit_code
+    except click.ClickException as raised:
+        error = without_wild_guesses(raised)
+        return _refused(error, as_json=as_json)
     except SystemExit:
         # click and rich exit so when the reader of our output has gone; nobody reads a message.
         return 0
@@ -128,11 +149,24 @@ def run(arguments: Sequence[str]) -> int:
         words = in_words(KeyboardInterrupt() if isinstance(error, click.Abort) else error)
         if words is None:
             raise
-        return _say(words, verbose)
+        return _say(words, verbose, as_json=as_json)
     return int(result or 0)
 
 
-def _say(error: Error, verbose: bool) -> int:
+def _refused(error: click.ClickException, *, as_json: bool) -> int:
+    """Say what click refuses, and what to do next."""
+    shown, hint = StringIO(), next_step(error)
+    error.show(shown)
+    with suppress(OSError):  # nobody reads the message
+        say(*shown.getvalue().rstrip().replace("\t", "  ").split("\n"), *filter(None, [hint]), err=True)
+    if as_json:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "shp-miner"
+        failing.say_as_json(error.format_message(), hint or f"Try '{command} --help'.", error.exit_code)
+    return error.exit_code
+
+
+def _say(error: Error, verbose: bool, *, as_json: bool) -> int:
     if verbose:
         say(*traceback.format_exc().rstrip().split("\n"), err=True)
     if not error.told:
@@ -140,4 +174,6 @@ def _say(error: Error, verbose: bool) -> int:
             say(f"Error: {error.message}", err=True)
             if error.hint:
                 say(error.hint, err=True)
+    if as_json:
+        failing.say_as_json(error.message, error.hint, error.exit_code)
     return error.exit_code

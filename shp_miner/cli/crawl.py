@@ -14,6 +14,7 @@ import click
 
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
+from shp_miner.cli.names import SourceName, site_from
 from shp_miner.cli.options import Command, Duration, common, example
 from shp_miner.cli.output import complete_unfinished, print_table, show_result
 from shp_miner.cli.saying import say
@@ -73,7 +74,7 @@ class _Crawl(click.Command):
         "shp-miner crawl lemmy asklemmy --site lemmy.world",
     ),
 )
-@click.argument("source", type=click.Choice(list(ROWS)))
+@click.argument("source", metavar="SOURCE", type=SourceName())
 @click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...")
 @click.option("--site", help="The forum's host, or its whole address if it is not at the root of the host.")
 @click.option("--url", help="The API's address if it differs from the site's (for example a `shp-miner forum`).")
@@ -94,11 +95,14 @@ def command(
 ) -> int:
     """Read new and changed threads of communities of a live forum.
 
+    SOURCE is reddit, arctic-shift, stackexchange, lemmy, discourse or nodebb.
     Run the command again to continue where the last run ended. Exit code 3 means that some threads are left.
     """
     from shp_miner.crawling.run import crawl
     from shp_miner.sources.registry import Access
 
+    if site is None and ROWS[source].runs_on_many:
+        site_from(source, communities)
     complete_unfinished(store)
     wanted = Access(site=site, url=url, allow_private=allow_private)
     access = _asked(wanted, **budget)

@@ -19,7 +19,8 @@ from shp_miner.cli.export_beside import (
 )
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
-from shp_miner.cli.options import FilePath, common, example, rule_parameters, work
+from shp_miner.cli.names import CommunityName, FormatNames, RuleName, flat
+from shp_miner.cli.options import FilePath, Number, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
 
@@ -35,25 +36,35 @@ from shp_miner.cli.saying import say
 )
 @click.argument("out", type=FilePath())
 @click.option(
-    "--rule", default="shp", show_default=True, help="The rule that prefers one of two answers; see docs/rules.md."
+    "--rule",
+    type=RuleName(),
+    metavar="TEXT",
+    default="shp",
+    show_default=True,
+    help="The rule that prefers one of two answers; see `shp-miner docs rules`.",
 )
 @click.option(
     "--format",
     "formats",
+    type=FormatNames(),
+    callback=flat,
+    metavar="TEXT",
     multiple=True,
     default=("pairs",),
     show_default=True,
-    help="Write this format; see docs/formats.md. Repeatable.",
+    help="Write this format; see `shp-miner docs formats`. Repeatable, or with commas: trl,kto.",
 )
 @click.option(
     "--community",
+    "--subreddit",
     "communities",
+    type=CommunityName(),
     multiple=True,
     help="Keep only this community (NAME or r/NAME, in any letter case). Repeatable.",
 )
 @click.option("--site", "sites", multiple=True, help="Keep only this site (for example lemmy.world). Repeatable.")
-@click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
-@click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
+@click.option("--validation", type=Number(), default=0.05, show_default=True, help="Share of threads for validation.")
+@click.option("--test", type=Number(), default=0.05, show_default=True, help="Share of threads for test.")
 @click.option(
     "--as-of", metavar="VERSION|TIME", help="Mine an earlier version of the store; `stats` shows the current one."
 )

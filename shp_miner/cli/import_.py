@@ -11,6 +11,7 @@ import click
 
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
+from shp_miner.cli.kinds import ImportGroup
 from shp_miner.cli.options import FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.saying import say
@@ -43,11 +44,12 @@ class _Options(_Reader):
     quiet: bool
 
 
-@click.group("import")
+@click.group("import", cls=ImportGroup)
 def command() -> None:
     """Read dump files into a store.
 
-    Importing the same files again, in another order or in pieces changes no export. If a file is damaged, all complete
+    Without COMMAND, the kind of dump is told by the files' contents, if they leave no doubt. Importing the same files
+    again, in another order or in pieces changes no export. If a file is damaged, all complete
     records before the damage are kept, and the exit code is 3. Folders are searched with all their subfolders. PATH
     may be a pipe, or - for standard input; its data are kept in TMPDIR until they are imported.
     """
@@ -64,6 +66,7 @@ def command() -> None:
 @_FILES
 @click.option(
     "--community",
+    "--subreddit",
     "communities",
     multiple=True,
     help="Keep only this subreddit (NAME or r/NAME, in any letter case). Repeatable.",
@@ -125,13 +128,14 @@ def discourse_json(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
 @_FILES
 @common
 def threads(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
-    """Read threads of any other forum: JSONL, Parquet or folders of them, in the layout of docs/threads.md."""
+    """Read threads of any other forum: JSONL, Parquet or folders of them, in the layout of `shp-miner docs threads`."""
     return _import("threads", paths, **options)
 
 
 def _import(
     kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, quiet: bool, **options: Unpack[_Reader]
 ) -> int:
+    from shp_miner.dumps.halves import missing_half
     from shp_miner.dumps.importing import import_dump
 
     complete_unfinished(store)
@@ -143,8 +147,10 @@ def _import(
     show_result(data, _people(done, store), as_json=as_json, quiet=quiet)
     for sentence in [*_passed(tally), *(damage.sentence() for damage in [*tally.damages, *tally.examples])]:
         say(sentence, err=True)
+    if half := missing_half(kind, paths, tally, store):
+        say(half, err=True)
     if not tally.complete:
-        for sentence in [_incomplete(tally.lost, len(tally.damages)), *tally.hints]:
+        for sentence in [_incomplete(tally), *tally.hints]:
             say(sentence, err=True)
     if done.missing:
         say(done.missing, err=True)
@@ -153,8 +159,11 @@ def _import(
 
 def _people(done: Imported, store: Path) -> Callable[[], None]:
     def people() -> None:
-        tally = done.tally
-        print_table(f"Imported into {store}, version {done.version}", ("kept", "count"), sorted(tally.read.items()))
+        tally, into = done.tally, f"{store}, version {done.version}"
+        if tally.read:
+            print_table(f"Imported into {into}", ("kept", "count"), sorted(tally.read.items()))
+        else:
+            say(f"Nothing of these files is in {into}.")
         print_reasons("Left out", tally)
         for kind, count in sorted(done.new.items(), reverse=True):
             say(f"{kind.capitalize()}s: {count:,} new, {done.known[kind]:,} known.")
@@ -164,10 +173,12 @@ def _people(done: Imported, store: Path) -> Callable[[], None]:
     return people
 
 
-def _incomplete(lost: int, damaged: int) -> str:
+def _incomplete(tally: Tally) -> str:
+    lost, damaged = tally.lost, len(tally.damages)
     what = [f"{lost:,} record{'s' * (lost != 1)} could not be used"] if lost else []
     what += [f"{damaged} file{'s' * (damaged != 1)} could not be read to the end"] if damaged else []
-    return f"{' and '.join(what)}; all other records are in the store."
+    rest = "all other records are in the store" if tally.read else "the files have no other records to keep"
+    return f"{' and '.join(what)}; {rest}."
 
 
 def _passed(tally: Tally) -> list[str]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import get_args
 
 import click
 
+from shp_miner.cli.names import FormatNames, SourceName, flat
 from shp_miner.cli.options import DEFAULT_STORE, FilePath, example, printing
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
+from shp_miner.cli.variables import StoreOption
 from shp_miner.errors import UsageError
-from shp_miner.pipeline.keys import FormatName
 from shp_miner.rules.presets import PRESETS
 from shp_miner.sources.table import ROWS
 
@@ -27,23 +27,29 @@ from shp_miner.sources.table import ROWS
     ),
 )
 @click.argument("pipeline", type=FilePath(), default=Path("pipeline.toml"), metavar="[PIPELINE.toml]")
-@click.option("--source", type=click.Choice(list(ROWS)), help="The source to crawl; see docs/crawling.md.")
+@click.option("--source", type=SourceName(), help="The source to crawl; see `shp-miner docs crawling`.")
 @click.option("--site", help="The forum's host, for sources with many sites.")
-@click.option("--community", "communities", multiple=True, help="Crawl this community. Repeatable.")
+@click.option("--community", "--subreddit", "communities", multiple=True, help="Crawl this community. Repeatable.")
 @click.option(
-    "--rule", type=click.Choice(list(PRESETS)), default="shp", show_default=True, help="The rule; see docs/rules.md."
+    "--rule",
+    type=click.Choice(list(PRESETS), case_sensitive=False),
+    default="shp",
+    show_default=True,
+    help="The rule; see `shp-miner docs rules`.",
 )
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(get_args(FormatName)),
+    type=FormatNames(),
+    callback=flat,
+    metavar="TEXT",
     multiple=True,
     default=("pairs",),
     show_default=True,
-    help="Write this format; see docs/formats.md. Repeatable.",
+    help="Write this format; see `shp-miner docs formats`. Repeatable, or with commas: trl,kto.",
 )
 @click.option("--out", help="The export's folder. [data/COMMUNITY]")
-@click.option("--store", default=str(DEFAULT_STORE), show_default=True, help="The store's folder.")
+@click.option("--store", cls=StoreOption, default=str(DEFAULT_STORE), show_default=True, help="The store's folder.")
 @printing
 def command(
     pipeline: Path,

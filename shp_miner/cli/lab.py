@@ -14,7 +14,7 @@ from shp_miner.cli.saying import say
 
 @click.command("lab", epilog=example("shp-miner lab data/lab", "shp-miner lab data/lab-real --store data/store"))
 @click.argument("out", type=FilePath())
-@click.option("--world", "worlds", multiple=True, help="Run only this world; see docs/lab.md. Repeatable.")
+@click.option("--world", "worlds", multiple=True, help="Run only this world; see `shp-miner docs lab`. Repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), default=2000, show_default=True, help="Threads per world.")
 @click.option("--no-charts", is_flag=True, help="Draw no charts (charts need the extra `lab`).")
 @click.option("--store", type=FilePath(), help="Check the rules on this store instead of simulating.")
@@ -60,7 +60,7 @@ def command(
     def people() -> None:
         for report_table in tables[:2]:
             print_table(report_table.title, report_table.columns, report_table.shown())
-        say(f"More measures: {out / 'lab.md'}. This is a simulation; docs/lab.md lists its assumptions.")
+        say(f"More measures: {out / 'lab.md'}. This is a simulation; `shp-miner docs lab` lists its assumptions.")
 
     show_result(to_dict(results), people, as_json=as_json, quiet=quiet)
 
@@ -90,7 +90,7 @@ def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) 
                 print_table(report_table.title, report_table.columns, report_table.shown())
             else:
                 say(report_table.title, "", f" {report_table.note}", "")
-        say(f"How to read these: {out / 'checks.md'}. None proves that a label is right; see docs/real-checks.md.")
+        say(f"How to read these: {out / 'checks.md'}. None proves a label; see `shp-miner docs real-checks`.")
 
     show_result(
         {"out": str(out), "tables": [report_table.to_dict() for report_table in tables]},

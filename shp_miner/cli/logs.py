@@ -63,10 +63,14 @@ class _Handler(logging.Handler):
             return
         import msgspec
 
+        at, said = moment.isoformat(timespec="seconds").replace("+00:00", "Z"), record.getMessage()
         data: dict[str, object] = {
-            "at": moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "time": at,
             "level": record.levelname.lower(),
-            "said": record.getMessage(),
+            "message": said,
+            # The same under the names of earlier versions.
+            "at": at,
+            "said": said,
             **getattr(record, "data", {}),
         }
         say(msgspec.json.encode(data).decode(), err=True)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from shp_miner.cli.variables import StoreOption
+from shp_miner.errors import UsageError
+from shp_miner.paths import expanded
 from shp_miner.rules.fields import PARAMETERS, Field
 from shp_miner.rules.presets import duration_text
 from shp_miner.units import Duration as Length
@@ -23,6 +29,9 @@ _Type = click.ParamType[object] | type
 
 DEFAULT_STORE = Path("data/store")
 
+#: Entries of a folder that are looked at to complete a path.
+_COMPLETED = 2000
+
 
 class FilePath(click.Path):
     """A path. A leading ~ becomes the home folder, even in an environment variable or a crontab."""
@@ -34,11 +43,31 @@ class FilePath(click.Path):
         """The path."""
         if not str(value):  # "" is the current folder elsewhere, and mostly a variable that is not set
             self.fail("the path is empty.", param, ctx)
-        path = Path(str(super().convert(value, param, ctx)))
         try:
-            return path.expanduser()
-        except RuntimeError:
-            self.fail(f"{str(path)!r} names a user that does not exist on this machine.", param, ctx)
+            return expanded(str(super().convert(value, param, ctx)))
+        except UsageError as error:
+            self.fail(error.message, param, ctx)
+
+
+class PipelinePath(FilePath):
+    """The path of a pipeline file, completed by folders and .toml files."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Entries of the folder that is being typed, at most _COMPLETED; none if it cannot be read."""
+        folder, _, begins = incomplete.rpartition("/")
+        shown = f"{folder}/" if "/" in incomplete else ""
+        try:
+            with os.scandir(expanded(shown or ".")) as entries:
+                found = sorted((entry.name, entry.is_dir()) for entry in islice(entries, _COMPLETED))
+        except (OSError, UsageError, ValueError):
+            return []
+        names = [name + "/" * is_dir for name, is_dir in found if is_dir or name.endswith(".toml")]
+        hidden = begins.startswith(".")
+        return [
+            CompletionItem(shown + name)
+            for name in names
+            if name.startswith(begins) and (hidden or not name.startswith("."))
+        ]
 
 
 class Duration(click.ParamType[float]):
@@ -69,6 +98,23 @@ class Moment(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is not a date: write 2023-01-01 or 2023-01-01T12:00:00Z.", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Number(click.FloatRange):
+    """A number within bounds; a share is written 0.05, not 5%."""
+
+    name = "float"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        text = str(value).strip()
+        try:
+            number = float(text)
+        except ValueError:
+            percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+            way = f"write {float(percent[1]) / 100:g}" if percent else "write it like 2 or 0.5"
+            self.fail(f"{value!r} is not a number: {way}.", param, ctx)
+        return float(super().convert(number, param, ctx))
 
 
 class Size(click.ParamType[int]):
@@ -110,7 +156,12 @@ def printing(command: Command) -> Command:
 def common(command: Command) -> Command:
     """Add --store, --json, --quiet and -v to a command."""
     store = click.option(
-        "--store", type=FilePath(), default=DEFAULT_STORE, show_default=True, help="The store's folder."
+        "--store",
+        cls=StoreOption,
+        type=FilePath(),
+        default=DEFAULT_STORE,
+        show_default=True,
+        help="The store's folder; SHP_MINER_STORE names it for every command.",
     )
     return store(printing(command))
 
@@ -139,14 +190,14 @@ def _rule_option(field: Field) -> Callable[[Command], Command]:
 def _option_type(field: Field) -> _Type:
     """The click type of a parameter; whole numbers have a lower bound at most."""
     if field.choices:
-        return click.Choice(field.choices)
+        return click.Choice(field.choices, case_sensitive=False)
     if field.kind is Length:
         return Duration()
     if field.kind is datetime:
         return Moment()
     low = field.above if field.at_least is None else field.at_least
-    if low is None:
-        return field.kind
     if field.kind is int:
-        return click.IntRange(min=int(low))
-    return click.FloatRange(low, field.below, min_open=field.at_least is None, max_open=True)
+        return int if low is None else click.IntRange(min=int(low))
+    if field.kind is float:
+        return Number(low, field.below, min_open=field.at_least is None, max_open=True)
+    return field.kind

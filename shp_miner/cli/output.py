@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from shp_miner.cli.failing import note_printed
 from shp_miner.cli.saying import harmless_text, say
 from shp_miner.forgetting.complete import complete_pending
 from shp_miner.tally import Tally
@@ -29,6 +30,7 @@ def show_result(data: Mapping[str, object], people: Callable[[], None], *, as_js
     """
     try:
         if as_json:
+            note_printed()
             say(*_as_json(data).split("\n"))
         elif not quiet:
             people()

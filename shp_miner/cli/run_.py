@@ -10,8 +10,9 @@ import click
 
 from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
-from shp_miner.cli.options import Duration, FilePath, example, printing
+from shp_miner.cli.options import Duration, PipelinePath, example, printing
 from shp_miner.cli.output import print_table, show_result
+from shp_miner.cli.variables import unknown_variables
 
 if TYPE_CHECKING:
     from shp_miner.pipeline.keys import Pipeline
@@ -25,14 +26,18 @@ STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
     "run",
     epilog=example("shp-miner run pipelines/discourse.toml", "shp-miner run eli5.toml --only export --dry-run"),
 )
-@click.argument("pipeline", type=FilePath())
-@click.option("--only", type=click.Choice(STEPS), multiple=True, help="Do only this step. Repeatable.")
+@click.argument("pipeline", type=PipelinePath())
+@click.option(
+    "--only", type=click.Choice(STEPS, case_sensitive=False), multiple=True, help="Do only this step. Repeatable."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan and its cost in requests; send none and change nothing.")
 @click.option("--max-seconds", type=Duration(), help="Override limits.max_seconds of the file (for example 20m).")
 @click.option("--max-requests", type=click.IntRange(min=0), help="Override limits.max_requests of the file.")
 @printing
+@click.pass_context
 @ended_by_sigterm()
 def command(
+    ctx: click.Context,
     pipeline: Path,
     only: tuple[str, ...],
     dry_run: bool,
@@ -41,7 +46,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Do all steps of PIPELINE (a TOML file, see docs/pipelines.md) once.
+    """Do all steps of PIPELINE (a TOML file, see `shp-miner docs pipelines`) once.
 
     Steps: forget, import, recheck, crawl, export, tidy. Run it as often as you like: finished work is not repeated, and
     unfinished work continues. Only one run may use a store; a second run ends at once with exit code 75. SIGTERM ends a
@@ -60,6 +65,8 @@ def command(
 
     log = logging.getLogger(NAME)
     with logging_to_stderr(read.log.format, quiet=quiet):
+        for sentence in unknown_variables(ctx.find_root()):
+            log.warning("%s", sentence)
         ran = launch.run(read, pipeline.name, only=only, say=log.info, warn=log.warning)
         level = logging.WARNING if ran.exit_code else logging.INFO
         log.log(

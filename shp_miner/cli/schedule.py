@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import click
 
-from shp_miner.cli.options import Duration, FilePath, example, printing
+from shp_miner.cli.options import Duration, PipelinePath, example, printing
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
 from shp_miner.units import written_duration
@@ -46,11 +46,13 @@ class _Parts(TypedDict):
         "shp-miner schedule eli5.toml --remove",
     ),
 )
-@click.argument("pipeline", type=FilePath())
+@click.argument("pipeline", type=PipelinePath())
 @click.option(
     "--every", type=Duration(), default="6h", show_default=True, help="The interval (for example 30m, 6h or 1d)."
 )
-@click.option("--as", "kind", type=click.Choice(KINDS), help="cron or systemd; default: cron if available.")
+@click.option(
+    "--as", "kind", type=click.Choice(KINDS, case_sensitive=False), help="cron or systemd; default: cron if available."
+)
 @click.option("--install", is_flag=True, help="Install it for your user (as root with systemd: for the machine).")
 @click.option("--remove", is_flag=True, help="Remove the installed schedule.")
 @printing
@@ -67,7 +69,7 @@ def command(
 
     An interval that is too short for the pipeline's sites or limits is refused; the message names the shortest allowed
     one. The minute depends on this machine's name and the file's path, so that machines do not all ask a site at the
-    same time. docs/cron.md explains logs, credentials, monitoring and troubleshooting.
+    same time. `shp-miner docs cron` explains logs, credentials, monitoring and troubleshooting.
     """
     from shp_miner.errors import Error, UsageError
 

@@ -22,6 +22,7 @@ from shp_miner.dumps.ahead import read_ahead
 from shp_miner.dumps.ring import Ring
 from shp_miner.dumps.window import WindowToucher
 from shp_miner.errors import BadInput, from_os_error
+from shp_miner.paths import whole
 from shp_miner.tally import Damage, Tally
 
 if sys.version_info >= (3, 14):
@@ -329,7 +330,7 @@ def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError as error:
-        raise BadInput(f"There is no file {path}.", "Check the path.") from error
+        raise BadInput(f"There is no file {whole(path)}.", "Check the path.") from error
     except IsADirectoryError as error:
         raise BadInput(f"{path} is a folder, not a file.", "Name the files in it.") from error
     except OSError as error:

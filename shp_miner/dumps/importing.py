@@ -19,6 +19,7 @@ from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
 from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
+from shp_miner.paths import expanded
 from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.tally import Tally, counted, total_tally
 
@@ -88,8 +89,8 @@ def import_dump(
     (default: half the machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another
     kind, before anything is written, and NoSuchCommunity where no record is of a community asked for.
     """
-    path = Path(store) if isinstance(store, str | os.PathLike) else store.path
-    with at_hand([Path(file) for file in paths]) as kept:
+    path = expanded(store) if isinstance(store, str | os.PathLike) else store.path
+    with at_hand([expanded(file) for file in paths]) as kept:
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
         before = _snapshot(path)
         tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))

@@ -82,6 +82,7 @@ class NotOurs(BadInput):
 
 def refuse_container(path: Path, start: bytes, kind: str) -> None:
     """Raise BadInput for an archive or text that is not UTF-8; `start` is its decompressed beginning."""
+    refuse_table(path)
     for magic, what, hint in _CONTAINERS:
         if start.startswith(magic):
             raise BadInput(f"{path} is {what}.", hint.replace("FILE", quote(str(path))).replace("KIND", kind))
@@ -105,6 +106,21 @@ def refuse_container(path: Path, start: bytes, kind: str) -> None:
     if _is_tar(start):
         send = _SEND.format(f"tar -xOf {quote(str(path))}").replace("KIND", kind)
         raise BadInput(f"{path} is a tar archive.", f"Unpack it and name the folder, or pipe its files: {send}")
+
+
+#: Endings of tables and of spreadsheets, which a program must turn into threads first.
+_TABLES = {".csv": "a CSV table", ".tsv": "a table with tabs", ".xlsx": "a spreadsheet", ".ods": "a spreadsheet"}
+
+
+def refuse_table(path: Path) -> None:
+    """Raise NotOurs for a table: it has a row per post or answer, and no kind of dump is one."""
+    names = [suffix.lower() for suffix in path.suffixes[-2:]]
+    for suffix in names:
+        if suffix in _TABLES:
+            raise NotOurs(
+                f"{path} is {_TABLES[suffix]}, which no import reads as it is.",
+                "`shp-miner docs threads#from-a-csv-file` has the lines of Python that make threads of it.",
+            )
 
 
 def refuse_spread(path: Path, start: bytes, *, is_record: bool) -> None:
@@ -148,30 +164,39 @@ def chosen_files(
             told = look(path)
             found.setdefault(path.resolve(), (path, told))
             continue
-        inside = list(in_folder(path, look, tally))
+        hints: list[str] = []
+        inside = list(in_folder(path, look, tally, hints))
         if not inside:
-            raise nothing_in(path, holds, tally)
+            raise nothing_in(path, holds, tally, hints)
         for file, told in inside:
             found.setdefault(file.resolve(), (file, told))
     return list(found.values())
 
 
-def in_folder(folder: Path, look: Callable[[Path], Look], tally: Tally) -> Iterator[tuple[Path, Look]]:
-    """Return the files of the kind in a folder; the others are counted in `tally`."""
+def in_folder(
+    folder: Path, look: Callable[[Path], Look], tally: Tally, hints: list[str] | None = None
+) -> Iterator[tuple[Path, Look]]:
+    """Return the files of the kind in a folder; the others are counted in `tally`.
+
+    `hints` gets what to do with the first of them.
+    """
     for file in files_in(folder, tally):
         try:
             refuse_empty(file)
             yield file, look(file)
         except NotOurs as other:
             tally.pass_over(f"Skipped: {other.message}")
+            if hints is not None and not hints:
+                hints.append(other.hint)
         except BadInput as refused:
             tally.damages.append(Damage(str(file), None, refused.message.removeprefix(f"{file} "), refused.hint))
 
 
-def nothing_in(folder: Path, holds: str, tally: Tally) -> BadInput:
+def nothing_in(folder: Path, holds: str, tally: Tally, hints: Sequence[str] = ()) -> BadInput:
     """Return the error for a folder without a file of the kind. It names a file that is there."""
     there = [*(damage.sentence() for damage in tally.damages), *tally.passed]
-    hint = tally.damages[0].hint if tally.damages else "Name the folder that contains the dump's files."
+    hint = next(iter(hints), "") or "Name the folder that contains the dump's files."
+    hint = tally.damages[0].hint if tally.damages else hint
     return BadInput(f"The folder {folder} contains no {holds}.{f' {there[0]}' if there else ''}", hint)
 
 

@@ -33,7 +33,7 @@ from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import sound_text, visible_chars
 
 SOURCE = "threads"
-_LAYOUT_HINT = "docs/threads.md shows the layout of `import threads`: one thread per line, with its answers."
+_LAYOUT_HINT = "`shp-miner docs threads` shows the layout of `import threads`: one thread per line, with its answers."
 _GONE_AUTHORS = frozenset({None, "", "[deleted]", "[removed]"})
 _SITE = re.compile(r"(https?://)?[^\s/@]+(/[^\s@]*)?", re.IGNORECASE)
 _ID_CHARS_MAX = 255
@@ -305,7 +305,7 @@ def _time_us(value: Any, name: str, latest_us: int) -> int:
             raise Lost("bad_time", f"{name} {value!r:.40} is not an ISO 8601 time") from error
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise Lost("bad_time", f"{name} has no time zone")
+            raise Lost("bad_time", f"{name} {value:%Y-%m-%dT%H:%M:%S} has no time zone; if it is UTC, add Z to it")
         value = value.timestamp()
     return epoch_us(value, name, latest_us)
 

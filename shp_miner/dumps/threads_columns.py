@@ -25,7 +25,7 @@ def refuse_naive_times(path: Path, schema: pa.Schema) -> None:
         if field.name in _TIMES and _naive(field.type):
             raise BadInput(
                 f"The times in answers.{field.name} of {path} have no time zone.",
-                'Write them as pa.timestamp("us", tz="UTC"), as docs/threads.md shows.',
+                'Write them as pa.timestamp("us", tz="UTC"), as `shp-miner docs threads` shows.',
             )
 
 

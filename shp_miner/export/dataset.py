@@ -12,12 +12,12 @@ from typing import Any
 from msgspec import Struct, field
 
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
-from shp_miner.errors import BadInput
 from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import SourceCount, manifest_data, to_json
+from shp_miner.export.nothing import NoThreads, no_site, nothing
 from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.pieces import piece_groups
 from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing_export, published_folder
@@ -28,6 +28,7 @@ from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mining.calibrate import calibrate_ranges
 from shp_miner.mining.mine import Selection
+from shp_miner.paths import expanded
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.store import Snapshot, Store
@@ -49,14 +50,6 @@ _BASE_BYTES = 250_000_000
 _ROW_BYTES = 600
 _UNPACKED = 6
 _RANGE_BYTES = 300_000_000
-
-
-class NoPairs(BadInput):
-    """No pair satisfies the rule; nothing was written."""
-
-
-class NoThreads(NoPairs):
-    """The store has no thread of the requested communities."""
 
 
 class Exported(Struct):
@@ -116,7 +109,10 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             test=test,
         )
         power = _Power(workers or cores(), memory or default_memory(), advance)
-        done = _appearing(store, snapshot, Path(out), chosen, selection, power, dropped=keep_dropped)
+        try:
+            done = _appearing(store, snapshot, expanded(out), chosen, selection, power, dropped=keep_dropped)
+        except NoThreads as none:
+            raise no_site(sites, snapshot) or none from None
     done.missing = missing
     return done
 
@@ -155,7 +151,7 @@ def _appearing(
     """Build the export beside its place and let it appear; register it before the first byte of text is written."""
     fitting, rows = fitting_ranges(snapshot, power.workers, power.memory)
     ranges = snapshot.ranges(rows, selection.within)
-    rows_to = None if dropped is None else Path(dropped)
+    rows_to = None if dropped is None else expanded(dropped)
     check_place(out)
     check_path(out)
     with (
@@ -185,7 +181,8 @@ def _written(
     calibration = calibrate_ranges(mining, workers=fitting, advance=steps)
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
-    require_pairs(mined.pairs, mined.tally)
+    if not mined.pairs:
+        raise nothing(mined.tally)
     targets = {name: folder / name if len(formats) > 1 else folder for name in formats}
     writing = [
         WriteJob(name, targets[name], first.work, len(mining), groups, first.selection)
@@ -267,33 +264,3 @@ def _finish(
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
     check_loads(folder, rows_of(shards))
     return shards
-
-
-#: What to try, by the reason that dropped items.
-_WAYS_OUT = {
-    "confidence_too_low": "lower --min-confidence",
-    "not_observed_at_age": "leave out --observe-at, which needs scores that were read at about that age",
-    "score_age_unknown": "give --allow-unknown-age",
-    "score_read_too_early": "wait until the scores are read again, or lower --min-score-age",
-    "score_too_low": "lower --min-post-score or --min-answer-score",
-    "unreadable": "give --keep-unreadable, to keep items that could not be read at the last visit",
-}
-
-
-def require_pairs(pairs: Mapping[str, int], tally: Tally) -> None:
-    """Raise NoPairs if there is no pair, with the commonest reasons of the tally and what to try."""
-    if not pairs:
-        raise _nothing(tally)
-
-
-def _nothing(tally: Tally) -> NoPairs:
-    reasons = sorted(tally.dropped.items(), key=lambda item: -item[1])
-    # Pairs of low confidence are dropped last: a lower bound would keep them.
-    last = [item for item in reasons if item[0][1] == "confidence_too_low"]
-    told = [*last, *(item for item in reasons if item not in last)][:3]
-    why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in told)
-    ways = [_WAYS_OUT[reason] for (_, reason), _ in [*last, *reasons] if reason in _WAYS_OUT]
-    return (NoPairs if why else NoThreads)(
-        f"No pair of answers satisfies the rule{f' ({why})' if why else ': the store has no such threads'}.",
-        f"Run `shp-miner stats` to see the store's communities{f', or {ways[0]}' if ways else ''}.",
-    )

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from shp_miner.engine import Advance, cores, default_memory, run_threads
 from shp_miner.export.columns import merged_table
-from shp_miner.export.dataset import fitting_ranges, require_pairs
+from shp_miner.export.dataset import fitting_ranges
 from shp_miner.export.formats import FORMATS
+from shp_miner.export.nothing import nothing
 from shp_miner.export.selected import check_shares, known_formats, selected
 from shp_miner.export.shards import size_of
 from shp_miner.mining.calibrate import MeasureJob, calibrate_ranges, load_calibration
@@ -133,7 +134,8 @@ def _together(version: str, rule: str, formats: Sequence[str], parts: Sequence[_
         posts.update(part.posts)
         pairs.update(part.pairs)
         rows.update(part.rows)
-    require_pairs(pairs, tally)
+    if not pairs:
+        raise nothing(tally)
     sizes = {}
     for name in formats:
         known = [part.measured[name] for part in parts if name in part.measured]

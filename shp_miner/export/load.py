@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.owned import MANIFEST, formats_in, is_inside
+from shp_miner.paths import expanded
 from shp_miner.platforms.communities import meant_communities
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def load(
     import pyarrow.parquet as pq  # noqa: PLC0415
     from datasets import Dataset  # noqa: PLC0415
 
-    folder = _folder(Path(path), format)
+    folder = _folder(expanded(path), format)
     files = read_manifest(folder)["files"]
     names = _communities(community, files)
     chosen = [

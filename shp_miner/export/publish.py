@@ -108,7 +108,8 @@ def check_place(out: Path) -> None:
     if number == errno.ENAMETOOLONG:
         raise UsageError(f"{cannot} the name is too long.", "Choose a shorter name.")
     if number == errno.ENOTDIR:
-        raise UsageError(f"{cannot} a part of its path is a file.", "Choose another path.")
+        file = next((str(part) for part in out.parents if part.is_file()), "a part of its path")
+        raise UsageError(f"{cannot} {file} is a file, not a folder.", "Choose another path, or move that file.")
     if out.is_symlink():
         raise UsageError(f"{cannot} it is a symbolic link to itself.", "Choose another path.")
 

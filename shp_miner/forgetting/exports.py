@@ -14,9 +14,10 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from shp_miner.errors import BadInput, Error, in_words
-from shp_miner.export.dataset import NoPairs, make_export_again
+from shp_miner.export.dataset import make_export_again
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.load import read_manifest
+from shp_miner.export.nothing import NoPairs
 from shp_miner.export.owned import (
     MANIFEST,
     export_fingerprint,

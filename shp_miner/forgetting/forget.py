@@ -31,6 +31,7 @@ from shp_miner.forgetting.asked import Asked, as_lines, author_request, from_fil
 from shp_miner.forgetting.exports import ExportDone, not_reached, reach_export
 from shp_miner.forgetting.told_gone import look_for_deletions
 from shp_miner.mining.calibrate import drop_fits
+from shp_miner.paths import expanded
 from shp_miner.platforms.people import FORMS
 from shp_miner.store import Store
 from shp_miner.store.forget import Purged, delete_earlier_versions, look_for_people, purge_table
@@ -93,10 +94,10 @@ def forget(
     asked = [
         *map(author_request, authors),
         *map(item_request, ids),
-        *(from_file(Path(file)) if file is not None else []),
+        *(from_file(expanded(file)) if file is not None else []),
     ]
-    more = [_export(Path(folder)) for folder in exports]
-    dropping = [_registered(store, Path(folder)) for folder in drop_exports]
+    more = [_export(expanded(folder)) for folder in exports]
+    dropping = [_registered(store, expanded(folder)) for folder in drop_exports]
     if not (asked or more or dropping or has_pending(store.path) or waiting_copies(store)):
         raise UsageError("The request names no author and no item.", "Name them with --author, --id or --file.")
     _check_registered(store, dropping)

@@ -24,8 +24,8 @@ def write_report(out: Path, results: Sequence[WorldResult], charts: Sequence[str
     answers, votes = sum(result.answers for result in results), sum(result.votes for result in results)
     about = (
         f"{counted(len(results), 'simulated world')} of {counted(first.threads, 'thread')} each (seed {first.seed}): "
-        f"{answers:,} answers of known quality, {votes:,} votes. A simulation with its own assumptions: docs/lab.md "
-        "says which."
+        f"{answers:,} answers of known quality, {votes:,} votes. A simulation with its own assumptions: "
+        "`shp-miner docs lab` says which."
     )
     pictures = [f"![{name}]({name})" for name in charts]
     write_markdown(out / "lab.md", "Results by rule", [about, *tables, *pictures])

@@ -17,13 +17,14 @@ import msgspec
 from msgspec import Struct
 
 from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest_name
+from shp_miner.paths import expanded, whole
 from shp_miner.pipeline.keys import CredentialKeys, ForgetKeys, Pipeline
 from shp_miner.rules.fields import PARAMETERS, fields
 from shp_miner.rules.presets import Rule, preset
 from shp_miner.sources.table import ROWS
 from shp_miner.units import Duration, Seconds, Size
 
-_SEE = "docs/pipelines.md lists the values of each key."
+_SEE = "`shp-miner docs pipelines` lists the values of each key."
 
 #: Keys of an import that only some kinds of dump take.
 _IMPORT_KINDS = {
@@ -48,7 +49,7 @@ def read(path: Path) -> Pipeline:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            f"{path} does not exist.", "Correct the path, or write the file with `shp-miner init`."
+            f"{whole(path)} does not exist.", "Correct the path, or write the file with `shp-miner init`."
         ) from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder, not a pipeline file.", "Name the pipeline file in it.") from None
@@ -61,8 +62,14 @@ def read(path: Path) -> Pipeline:
             f"{path} cannot be read: {error.strerror}.", "Correct the path, or allow your user to read the file."
         ) from None
     except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path} is not valid TOML: {error}.", "docs/pipelines.md shows how to write it.") from None
-    return _at(parse(data, str(path)), path.absolute().parent)
+        raise BadInput(
+            f"{path} is not valid TOML: {error}.", "`shp-miner docs pipelines` shows how to write it."
+        ) from None
+    pipeline = parse(data, str(path))
+    try:
+        return _at(pipeline, path.absolute().parent)
+    except UsageError as error:
+        raise BadInput(f"{path}: {error.message}", error.hint) from None
 
 
 def parse(data: Mapping[str, Any], where: str = "The pipeline") -> Pipeline:
@@ -80,7 +87,9 @@ def parse(data: Mapping[str, Any], where: str = "The pipeline") -> Pipeline:
             rule_of(table)
         except (UsageError, ValueError) as error:
             hint = error.hint if isinstance(error, UsageError) else ""
-            raise BadInput(f"{where}: {key}: {error}", hint or "docs/rules.md lists the values of each key.") from None
+            raise BadInput(
+                f"{where}: {key}: {error}", hint or "`shp-miner docs rules` lists the values of each key."
+            ) from None
     _fits(pipeline, where)
     return pipeline
 
@@ -98,8 +107,15 @@ def rule_of(*tables: Mapping[str, Any]) -> Rule:
         if key not in PARAMETERS:
             raise UsageError(f"there is no key {key!r}.", nearest_name(key, ["name", *PARAMETERS]))
         parameter = PARAMETERS[key]
-        values[parameter.name] = float(Duration.parse(value)) if parameter.kind is Duration else _with_zone(value)
+        values[parameter.name] = _length(key, value) if parameter.kind is Duration else _with_zone(value)
     return preset(name, **values)
+
+
+def _length(key: str, value: Any) -> float:
+    try:
+        return float(Duration.parse(value))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _with_zone(value: Any) -> Any:
@@ -210,6 +226,8 @@ def _placed(text: str) -> tuple[str, str]:
 
 def _choices(place: str, reason: str) -> str:
     """Return a hint with the allowed values for an invalid choice; "" for other mistakes."""
+    if reason == "expected a list, got a string":
+        return f"Write it in brackets, even a single value: {place.rstrip(': ').rpartition('.')[2]} = [...]."
     wrong = re.fullmatch(r"invalid enum value '(.*)'", reason)
     if wrong is None:
         return ""
@@ -223,7 +241,7 @@ def _at(pipeline: Pipeline, folder: Path) -> Pipeline:
     """Return the pipeline with every path absolute."""
 
     def place(text: str) -> str:
-        return os.path.normpath(folder / Path(text).expanduser())
+        return os.path.normpath(folder / expanded(text))
 
     imports = [msgspec.structs.replace(one, paths=[place(path) for path in one.paths]) for one in pipeline.imports]
     exports = [msgspec.structs.replace(one, out=place(one.out)) for one in pipeline.exports]

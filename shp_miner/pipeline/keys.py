@@ -26,7 +26,7 @@ class SourceKeys(Struct, frozen=True, kw_only=True):
 
     kind: Annotated[
         SourceKind,
-        Meta(description="The source; see docs/crawling.md.", examples=["discourse"]),
+        Meta(description="The source; see `shp-miner docs crawling`.", examples=["discourse"]),
     ]
     communities: Annotated[
         list[str], Meta(min_length=1, description="Communities to crawl.", examples=[["support", "howto"]])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from shp_miner.paths import expanded
 from shp_miner.pipeline import config
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.pipeline.ran import Ran
@@ -31,7 +32,7 @@ def run(
     BadInput for a file that is not valid and TryLater if another run uses the store; other failures are in the result.
     """
     if not isinstance(pipeline, Pipeline):
-        name, pipeline = name or Path(pipeline).name, config.read(Path(pipeline))
+        name, pipeline = name or Path(pipeline).name, config.read(expanded(pipeline))
     os.environ.update(config.credentials(pipeline))
     with shared_clocks(access or Access()) as paced:
         return run_pipeline(pipeline, name or "pipeline", access=paced, only=only, say=say, warn=warn)

@@ -22,7 +22,8 @@ from shp_miner.crawling.result import Crawled
 from shp_miner.crawling.run import crawl, recheck
 from shp_miner.dumps.importing import import_dump, matching_paths, state_of_files
 from shp_miner.errors import BadInput, Incomplete
-from shp_miner.export.dataset import NoPairs, NoThreads, export_dataset
+from shp_miner.export.dataset import export_dataset
+from shp_miner.export.nothing import NoPairs, NoThreads
 from shp_miner.export.owned import export_fingerprint, formats_in
 from shp_miner.export.registered import waiting_copies
 from shp_miner.forgetting.complete import complete_pending, is_left

@@ -77,6 +77,10 @@ def near(missing: Sequence[str], there: Collection[str]) -> str:
     spelled = {stored.casefold(): stored for stored in sorted(there)}
     found = (get_close_matches(name.casefold(), spelled, n=_NEAR, cutoff=0.5) for name in missing)
     close = [spelled[spelling] for names in found for spelling in names]
+    several = [name for name in missing if "," in name]
+    if several:
+        parts = [part.strip() for name in several for part in name.split(",") if part.strip()]
+        return f"Give each community an option of its own: {' '.join(f'--community {part}' for part in parts)}."
     if close:
         return f"The nearest names: {', '.join(dict.fromkeys(close))}."
     first = sorted(there)[:_NEAR]

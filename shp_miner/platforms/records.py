@@ -70,6 +70,14 @@ def unknown_time(time: Any) -> bool:
     return not isinstance(time, bool) and time in (None, 0, "", "0")
 
 
+def _unit(number: float, latest_us: int) -> str:
+    """Return words on the unit that a time seems to have; "" if it would be no time in any."""
+    for unit, of_second in (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
+        if EARLIEST_S <= number / of_second <= latest_us / 1e6:
+            return f": {number:.0f} seems to be {unit}; divide it by {of_second:,.0f}"
+    return ""
+
+
 def epoch_us(value: Any, name: str, latest_us: int) -> int:
     """Return microseconds since 1970 from seconds as int, float or string. Raises Lost: bad_time, time_in_future."""
     try:
@@ -78,7 +86,7 @@ def epoch_us(value: Any, name: str, latest_us: int) -> int:
     except (ValueError, OverflowError):
         seconds = math.nan
     if not EARLIEST_S <= seconds < 1e12:
-        raise Lost("bad_time", f"{name} is not a time in seconds")
+        raise Lost("bad_time", f"{name} is not a time in seconds{_unit(seconds, latest_us)}")
     # Whole seconds stay exact: floats hold them, and only fractions are rounded.
     us = int(seconds) * 1_000_000 + round((seconds - int(seconds)) * 1_000_000)
     if us > latest_us:

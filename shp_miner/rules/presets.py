@@ -101,7 +101,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     observe_at_s: Annotated[
         _Seconds | None,
-        Meta(description="Use each answer's score as read at this age, not the newest; see docs/rules.md."),
+        Meta(description="Use each answer's score as read at this age, not the newest; see `shp-miner docs rules`."),
     ] = None
 
     order: Annotated[
@@ -173,7 +173,7 @@ _WITH = " with "
 _CLOSE_S = 3600
 
 
-_SEE = "See docs/rules.md for the values of each parameter."
+_SEE = "See `shp-miner docs rules` for the values of each parameter."
 
 
 def preset(name: str, **overrides: Any) -> Rule:

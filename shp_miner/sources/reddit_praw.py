@@ -45,8 +45,9 @@ API_URL, LOGIN_URL = "https://oauth.reddit.com", "https://www.reddit.com"
 _VARIABLES = {credential.key.removeprefix("reddit_"): credential.variable for credential in ROWS["reddit"].credentials}
 _ACCESS = (
     "Reddit gives API access on request (reddit.com/prefs/apps and its developer form). If you have an app, set "
-    f"{', '.join(_VARIABLES.values())} (your user name). Otherwise use dump files (`import reddit-dump`) or the "
-    "archive (`crawl arctic-shift`)."
+    f"{', '.join(_VARIABLES.values())} (your user name) in the environment; "
+    "`shp-miner docs crawling#reddit-credentials` says how, and `shp-miner docs cron#credentials` where a regular run "
+    "finds them. Otherwise use dump files (`import reddit-dump`) or the archive (`crawl arctic-shift`)."
 )
 
 _USER = re.compile(r"(?:/?u/)?([A-Za-z0-9_-]{3,20})")

@@ -112,7 +112,7 @@ _ALL = (
             Credential("reddit_user_agent", "Reddit user name of the app's owner.", "${REDDIT_USER}"),
         ),
         needs_credentials=True,
-        preparation="Reddit requires an app of your own: see docs/crawling.md for how to get one and what to set",
+        preparation="Reddit requires an app of your own: `shp-miner docs crawling#reddit-credentials` says what to set",
     ),
     Row(
         name="arctic-shift",

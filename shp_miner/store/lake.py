@@ -22,6 +22,7 @@ from deltalake.exceptions import DeltaError
 
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS
+from shp_miner.paths import expanded, whole
 from shp_miner.platforms.rows import Chunk
 from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync_to_disk, write_file
@@ -79,7 +80,7 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         self._check()
         self._is_settled = False
 
@@ -92,8 +93,8 @@ class Store:
         """Raise BadInput if nothing has been written."""
         if not self.exists:
             raise BadInput(
-                f"There is no store at {self.path}.",
-                "Import or crawl something first, or name another store with --store.",
+                f"There is no store at {whole(self.path)}.",
+                "Import or crawl something first, or name another store with --store or SHP_MINER_STORE.",
             )
 
     def writer(self, *, look: bool = False) -> StoreWriter:
@@ -212,12 +213,12 @@ class Store:
             raise BadInput(f"The path of the store {self.path} is not valid UTF-8.", "Choose another path.") from None
         try:
             if self.path.is_file():
-                raise BadInput(f"{self.path} is a file, not a store.", "Name a folder with --store.")
+                raise BadInput(f"{whole(self.path)} is a file, not a store.", "Name a folder with --store.")
             schema = schema_of(self.path)
             foreign = schema is None and self.path.is_dir() and not all(map(_ours, self.path.iterdir()))
             if foreign and schema_of(self.path) is None:  # not made just now, by somebody else
                 raise BadInput(
-                    f"The folder {self.path} is not a store and not empty.",
+                    f"The folder {whole(self.path)} is not a store and not empty.",
                     "Name the store's own folder, or an empty one for a new store.",
                 )
         except OSError as error:

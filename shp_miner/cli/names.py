@@ -1,0 +1,148 @@
+"""Types of options that take a name: in any letter case, several where commas part them, and completed in a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import get_args
+
+import click
+from click.shell_completion import CompletionItem
+
+from shp_miner.cli.communities import communities_of
+from shp_miner.errors import UsageError, nearest_name
+from shp_miner.pipeline.keys import FormatName
+from shp_miner.rules.presets import PRESETS, SUMMARIES
+from shp_miner.sources.table import ROWS
+
+FORMAT_NAMES: tuple[str, ...] = get_args(FormatName)
+
+#: What DuckDB calls the files that people ask for as formats.
+_CONVERTED = {"csv": "", "tsv": " (DELIMITER '\\t')", "json": " (FORMAT json)", "jsonl": " (FORMAT json)"}
+
+#: Trainers and stages of training that people ask for as formats.
+_TRAINERS = {
+    "dpo": "trl", "orpo": "trl", "reward": "trl", "rm": "trl", "preference": "trl", "preferences": "trl", "hf": "pairs",
+    "datasets": "pairs", "huggingface": "pairs", "bco": "kto", "chat": "sft",
+}  # fmt: skip
+
+
+class RuleName(click.ParamType[str]):
+    """The name of a rule."""
+
+    name = "rule"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """The name as the rule has it; the rule's own function refuses an unknown one."""
+        return known_name(value, PRESETS)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """The rules that begin so, each with what it does."""
+        return [CompletionItem(name, help=SUMMARIES[name]) for name in beginning(PRESETS, incomplete)]
+
+
+class FormatNames(click.ParamType[tuple[str, ...]]):
+    """One format, or several with commas between them."""
+
+    name = "format"
+
+    def convert(
+        self,
+        value: str | tuple[str, ...],
+        param: click.Parameter | None,  # noqa: ARG002
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> tuple[str, ...]:
+        """The formats. Raises UsageError for an unknown one."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(_format(part.strip()) for part in value.split(",") if part.strip())
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """The formats that begin so, behind those before the last comma."""
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(f"{before}{comma}{name}") for name in beginning(FORMAT_NAMES, last)]
+
+
+def flat(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, ...]]) -> tuple[str, ...]:  # noqa: ARG001
+    """Return the formats of all values of a repeatable option, each once."""
+    return tuple(dict.fromkeys(name for names in value for name in names))
+
+
+class CommunityName(click.ParamType[str]):
+    """The name of a community, completed by those of the store."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """The name as it is written; where it is used, it is read in any letter case and without r/."""
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """Communities of the store that begin so; none if they cannot be read at once."""
+        with suppress(Exception):  # a shell that completes shows no errors
+            return [CompletionItem(name) for name in beginning(communities_of(ctx.params.get("store")), incomplete)]
+        return []
+
+
+class SourceName(click.Choice[str]):
+    """The name of a source, in any letter case."""
+
+    def __init__(self) -> None:
+        super().__init__(list(ROWS), case_sensitive=False)
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name. An unknown one gets the nearest, or all."""
+        name = known_name(value, ROWS)
+        if name not in ROWS and ("." in value or "/" in value):
+            host = value.partition("://")[2].partition("/")[0] or value.partition("/")[0]
+            raise UsageError(
+                f"{value!r} is an address, not a source.",
+                f"Name the source first, and the address with --site: shp-miner crawl SOURCE COMMUNITY --site {host}. "
+                f"The sources: {', '.join(ROWS)}.",
+            )
+        if name not in ROWS:
+            self.fail(f"There is no source {value!r}. {nearest_name(value, ROWS)}", param, ctx)
+        return name
+
+
+def known_name(value: str, known: Iterable[str]) -> str:
+    """Return the known name that differs in letter case, spaces or underscores only, else the value as it is."""
+    key = value.strip().casefold().replace("_", "-").replace(" ", "-")
+    return next((name for name in known if name.casefold() == key), value)
+
+
+def beginning(names: Iterable[str], incomplete: str) -> list[str]:
+    """Return the names that begin with what is typed, in any letter case."""
+    return [name for name in names if name.casefold().startswith(incomplete.casefold())]
+
+
+def _format(value: str) -> str:
+    name = known_name(value, FORMAT_NAMES)
+    if name in FORMAT_NAMES:
+        return name
+    how = _CONVERTED.get(value.casefold().removeprefix("."))
+    if how is not None:
+        kind = value.casefold().removeprefix(".")
+        # A line for people, run by nobody here.
+        line = f"duckdb -c \"COPY (SELECT * FROM 'OUT/*/*.parquet') TO 'OUT.{kind}'{how}\""  # noqa: S608
+        raise UsageError(f"Exports are Parquet files; {value} is not a format.", f"Export, and then convert: {line}")
+    if value.casefold().removeprefix(".") == "parquet":
+        raise UsageError(
+            "Every format is written as Parquet files; parquet is not the name of one.",
+            f"Choose the columns: {', '.join(FORMAT_NAMES)}. `shp-miner docs formats` shows each.",
+        )
+    from shp_miner.export.formats import FORMATS
+
+    if value in FORMATS:  # added by a program that imports this one
+        return value
+    known = _TRAINERS.get(value.casefold())
+    hint = f"Use {known!r} for that." if known else nearest_name(value, FORMAT_NAMES)
+    raise UsageError(f"There is no format {value!r}.", f"{hint} `shp-miner docs formats` shows each.")
+
+
+def site_from(source: str, communities: Sequence[str]) -> None:
+    """Raise UsageError for a crawl without a site whose communities name one: an address, or NAME@HOST."""
+    for name in communities:
+        host = name.partition("://")[2].partition("/")[0] if "://" in name else name.partition("@")[2]
+        if "." in host:
+            raise UsageError(f"No site given: {source} runs on many sites.", f"Name it apart: --site {host}.")

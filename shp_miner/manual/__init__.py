@@ -1,0 +1,1 @@
+"""The documentation inside the program: its pages, and short explanations of its words."""

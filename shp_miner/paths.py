@@ -1,0 +1,23 @@
+"""Paths as people write them, and as messages name them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from shp_miner.errors import UsageError
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with the home folder in the place of a leading ~. Raises UsageError for an unknown user's."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{os.fspath(path)!r} names a user that does not exist on this machine.", "Correct the name after the ~."
+        ) from None
+
+
+def whole(path: Path) -> str:
+    """Return the absolute path, for a message on what is not there: the reader may be in another folder."""
+    return os.path.normpath(path.absolute())

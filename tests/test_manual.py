@@ -1,0 +1,211 @@
+"""`docs` and `explain`: the pages and the words of the program, where an installed user can read them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from shp_miner import FORMATS, PRESETS
+from shp_miner.cli import run
+from shp_miner.errors import EXIT_CODES, Error
+from shp_miner.export.nothing import _WAYS_OUT
+from shp_miner.manual.pages import pages, questions, search, section, sections, slugged
+from shp_miner.manual.terms import explain, terms
+from shp_miner.rules.presets import Rule
+from shp_miner.rules.reasons import REASONS
+from shp_miner.tally import LOST
+
+from .conftest import ROOT
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    assert run(words) == code
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+def parsed(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(answer(capsys, *words, "--json"))
+    return data
+
+
+# -- pages -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_page_is_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, "docs")
+    data = parsed(capsys, "docs")
+    files = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert {row["page"] for row in data["pages"]} == files | {"readme"}
+    for row in data["pages"]:
+        assert f"  {row['page']} " in text
+        assert row["title"] in text
+    for name in ("rules", "RULES", "rules.md", "docs/rules.md"):
+        assert answer(capsys, "docs", name) == (ROOT / "docs" / "rules.md").read_text()
+    assert parsed(capsys, "docs", "decisions/delta")["text"] == (ROOT / "docs/decisions/delta.md").read_text()
+
+
+def test_the_questions_are_those_of_the_front_page_and_their_pages_are_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = questions()
+    assert len(asked) > 15
+    for question, names in asked:
+        assert f"{question}: {', '.join(names)}" in answer(capsys, "docs")
+        assert names
+        for name in names:
+            assert section(name) is not None
+
+
+def test_a_section_is_shown_by_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, "docs", "rules#score-age")
+    assert text.startswith("## Score age\n")
+    assert "## Parameters" not in text
+    data = parsed(capsys, "docs", "cron#exit-code-75-try-later")
+    assert (data["page"], data["level"], data["heading"]) == ("cron", 3, "Exit code 75: try later")
+    assert "Did you mean rules#score-age?" in answer(capsys, "docs", "rules#scores-age", code=2)
+    assert "shows the whole page" in answer(capsys, "docs", "rules#xyz", code=2)
+
+
+def test_the_anchors_are_those_that_links_use() -> None:
+    assert slugged("`shp-miner doctor --repair`") == "shp-miner-doctor-repair"
+    for name, path in pages().items():
+        for target, anchor in re.findall(r"\]\(([\w/-]*)(?:\.md)?#([^)]+)\)", path.read_text()):
+            if target.startswith("http"):
+                continue
+            there = (Path(name).parent / target).as_posix() if target else name
+            text, slugs = pages()[there].read_text(), {part.slug for part in sections(there, pages()[there])}
+            assert anchor in slugs or f'<a id="{anchor}">' in text, (name, target, anchor)
+
+
+def test_headings_in_code_are_none(tmp_path: Path) -> None:
+    page = tmp_path / "p.md"
+    page.write_text("# Title\n\n```sh\n# a comment\n```\n\n## One\n\ntext\n\n## One\n\nmore\n")
+    assert [part.address for part in sections("p", page)] == ["p", "p#title", "p#one", "p#one_1"]
+
+
+def test_a_word_leads_to_its_sections(capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("prometheus")[0].address == "cron#prometheus"
+    assert "cron#prometheus" in answer(capsys, "docs", "Prometheus")
+    assert "rules#score-age" in [row["address"] for row in parsed(capsys, "docs", "score", "age")["sections"]]
+    assert "No page has 'xyzzy'" in answer(capsys, "docs", "xyzzy", code=2)
+
+
+def test_the_lines_for_a_csv_make_threads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "posts.csv").write_text("id,category,title,text,created,votes\n1,help,A,Text,2024-01-02 03:04,7\n")
+    rows = "1,1,Some longer answer,2024-01-02 04:04,2\n2,1,Another answer,2024-01-02 05:04,6\n"
+    (tmp_path / "answers.csv").write_text("id,post_id,text,created,votes\n" + rows)
+    told = section("threads#from-a-csv-file")
+    assert told is not None
+    code = told.text.split("```python\n")[1].split("```")[0]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    for line in told.text.split("```sh\n")[1].split("```")[0].splitlines():
+        answer(capsys, *line.split()[1:])
+    assert "0 pairs" not in answer(capsys, "export", "again", "--allow-unknown-age")
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def test_every_rule_parameter_format_reason_and_exit_code_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    known = terms()
+    assert known["rule"] == list(PRESETS)
+    assert known["format"] == list(FORMATS)
+    assert known["exit code"] == [str(code) for code in EXIT_CODES]
+    assert set(known["reason"]) == set(REASONS) >= {*LOST, *_WAYS_OUT}
+    parameters = {name.removesuffix("_s") for name in get_type_hints(Rule)} - {"name", "confounded"}
+    assert set(known["parameter of a rule"]) == parameters
+    assert len(known["word"]) > 50
+    for names in known.values():
+        for name in names:
+            for told in explain(name):
+                assert all(sentence.strip() and sentence[-1] in ".)" for sentence in told.sentences), told
+                assert section(told.page) is not None, told
+    text = answer(capsys, "explain")
+    assert all(name in text for names in known.values() for name in names)
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    codes = {kind.exit_code for kind in (Error, *Error.__subclasses__())}
+    assert EXIT_CODES.keys() == codes | {0}
+
+
+@pytest.mark.parametrize(
+    ("term", "kind", "words"),
+    [
+        ("calibrated", "rule", "rank and age"),
+        ("winner_older", "reason", "also had more time to be seen"),
+        ("Winner older", "reason", "also had more time to be seen"),
+        ("75", "exit code", "Try later"),
+        ("exit code 3", "exit code", "Done in part"),
+        ("KTO", "format", "TRL KTOTrainer. Columns: prompt, completion, label."),
+        ("--min-ratio", "parameter of a rule", "--min-ratio of `export`"),
+        ("tombstone", "word", "ids, times and scores stay"),
+        ("lemmy", "source", "name it with --site"),
+    ],
+)
+def test_a_word_is_explained(term: str, kind: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, "explain", "--", *term.split())
+    assert f"({kind}): " in text
+    assert words in text
+    assert "More: shp-miner docs " in text
+    meanings = parsed(capsys, "explain", *term.lstrip("-").split())["meanings"]
+    assert kind in [told["kind"] for told in meanings]
+
+
+def test_an_unknown_word_is_near_to_one_or_searched_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Did you mean 'winner older'?" in answer(capsys, "explain", "winer_older", code=2)
+    assert "`shp-miner docs xyzzy` searches" in answer(capsys, "explain", "xyzzy", code=2)
+    assert "The codes: 0, 1, 2, 3, 4, 5, 75." in answer(capsys, "explain", "99", code=2)
+
+
+# -- what messages name ----------------------------------------------------------------------------------------------
+
+
+def texts() -> list[tuple[str, str]]:
+    """The strings of the package, with their files: messages and helps. Docstrings count where click shows them."""
+    found = []
+    for path in sorted((ROOT / "shp_miner").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        quiet = set()
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if not isinstance(body, list) or not body or not isinstance(body[0], ast.Expr):
+                continue
+            is_help = getattr(node, "decorator_list", None) and path.parent.name == "cli"
+            if not is_help:
+                quiet.add(id(body[0].value))
+        found += [
+            (str(path.relative_to(ROOT)), node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in quiet
+        ]
+    return found
+
+
+def test_no_message_names_a_page_that_an_installed_user_lacks() -> None:
+    assert [(file, text) for file, text in texts() if re.search(r"docs/[\w-]+\.md", text)] == []
+
+
+def test_every_page_that_a_message_names_is_there() -> None:
+    named = [(file, name) for file, text in texts() for name in re.findall(r"shp-miner docs ([a-z][\w/#-]*)`", text)]
+    assert len(named) > 15
+    for file, name in named:
+        assert section(name) is not None, (file, name)
+
+
+@pytest.mark.parametrize(
+    "words", [["docs"], ["docs", "rules"], ["explain"], ["explain", "calibrated"], ["completion", "bash"]]
+)
+def test_lists_and_pages_need_no_heavy_library(words: list[str]) -> None:
+    heavy = {"polars", "pyarrow", "datasets", "numpy", "deltalake", "rich", "pandas"}
+    code = f"import sys; from shp_miner.cli import run; run({words}); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
