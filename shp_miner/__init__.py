@@ -3,16 +3,19 @@
 The commands of `shp-miner` call these same names:
 
     import_dump(kind, paths, store)                      dump files into a store
+    import_frames(posts, answers, store, site=)          own tables into a store
     crawl(source, communities, store, site=, limit=)     threads of a living forum into a store
     recheck(store)                                       visits to threads read before
     forget(store, authors=, ids=)                        content out of a store and its exports
-    export_dataset(store, out, rule=)                    a store through a rule into Parquet shards
+    export_dataset(store, out, rule=, format=)           a store through a rule into Parquet shards
     load(out)                                            an export as a datasets.Dataset
     run(pipeline)                                        all that a pipeline file asks for
+    stats(store)                                         a store's communities and sizes
     status(store)                                        how a store is, and what is wrong
     preset(name, **parameters)                           a rule
     make_pairs(posts, answers, rule)                     the pairs of one rule, without a store
-    Store(path)                                          the store itself
+    Store(path)                                          the store itself; posts(), answers() as polars frames
+    POST, ANSWER, PAIR                                   the columns of a store and of pairs
 
 Each name and its module stand in `__init__.pyi`. Nothing is imported before it is used: `shp-miner --help` must not
 wait for Arrow.

@@ -1,6 +1,7 @@
 from .crawling.result import Crawled as Crawled
 from .crawling.run import crawl as crawl
 from .crawling.run import recheck as recheck
+from .dumps.frames import import_frames as import_frames
 from .dumps.importing import Imported as Imported
 from .dumps.importing import import_dump as import_dump
 from .errors import BadInput as BadInput
@@ -15,8 +16,12 @@ from .export.formats import FORMATS as FORMATS
 from .export.load import load as load
 from .forgetting.forget import Forgot as Forgot
 from .forgetting.forget import forget as forget
+from .health.stats import stats as stats
 from .health.status import Status as Status
 from .health.status import status as status
+from .model import ANSWER as ANSWER
+from .model import PAIR as PAIR
+from .model import POST as POST
 from .pipeline.launch import run as run
 from .pipeline.ran import Ran as Ran
 from .rules.pairs import make_pairs as make_pairs

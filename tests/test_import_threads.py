@@ -105,11 +105,11 @@ def test_every_key_of_the_layout_is_in_the_documented_example_and_tables() -> No
     text = DOC.read_text()
     example = json.loads(re.findall(r"```json\n(.*?)```", text, re.DOTALL)[0])
     tables = set(re.findall(r"`(\w+)`", "\n".join(line for line in text.split("\n") if line.startswith("|"))))
-    assert set(example) == threads._THREAD_KEYS
-    assert {key for item in example["answers"] for key in item} == threads._ANSWER_KEYS
-    assert tables >= threads._THREAD_KEYS | threads._ANSWER_KEYS
+    assert set(example) == threads.THREAD_KEYS
+    assert {key for item in example["answers"] for key in item} == threads.ANSWER_KEYS
+    assert tables >= threads.THREAD_KEYS | threads.ANSWER_KEYS
     documented = {line.split("`")[1] for line in text.split("\n") if re.match(r"\| `\w+` \| yes", line)}
-    assert documented == threads._THREAD_REQUIRED | threads._ANSWER_REQUIRED
+    assert documented == threads.THREAD_REQUIRED | threads.ANSWER_REQUIRED
 
 
 def test_the_parquet_program_in_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from .conftest import ROOT
 PACKAGE = ROOT / "shp_miner"
 
 #: The files of the package's root: what every room may use.
-GROUND = {"__init__", "errors", "model", "paths", "tally", "transaction", "units"}
+GROUND = {"__init__", "arguments", "errors", "frames", "model", "paths", "shown", "tally", "transaction", "units"}
 
 #: The door of `python -m shp_miner`: it alone looks up, to the command line.
 DOOR = "__main__"

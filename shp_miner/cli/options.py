@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from typing import TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from shp_miner.arguments import moment
 from shp_miner.cli.variables import StoreOption
 from shp_miner.errors import UsageError
 from shp_miner.paths import expanded
@@ -91,13 +92,10 @@ class Moment(click.ParamType[datetime]):
 
     def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """A time with a zone."""
-        if isinstance(value, datetime):
-            return value
         try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a date: write 2023-01-01 or 2023-01-01T12:00:00Z.", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return moment(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Number(click.FloatRange):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from shp_miner import shown
 from shp_miner.crawling.state import Known
 from shp_miner.platforms.items import ItemState
 from shp_miner.tally import counted
@@ -18,6 +19,18 @@ VISITS_S = (6 * _HOUR_S, _DAY_S, 3 * _DAY_S, 7 * _DAY_S, 30 * _DAY_S)
 
 #: Visits of old threads are this far apart at most, whatever is noted of the first.
 _LONGEST_US = 10 * 365 * 86_400_000_000
+
+
+#: Counts that are said only if there are any, in words.
+_SAID = {
+    "gone": "gone",
+    "restored": "shown again",
+    "unreadable": "unreadable",
+    "failed": "failed",
+    "incomplete": "incomplete",
+    "waiting": "waiting",
+    "given_up": "given up",
+}
 
 
 class Did(msgspec.Struct):
@@ -70,6 +83,16 @@ class Crawled(msgspec.Struct):
     def add(self, did: Did) -> None:
         """Add the work of a part of the run."""
         _add(self, did)
+
+    def __repr__(self) -> str:
+        parts = [f"{counted(self.read, 'thread')} read ({self.new:,} new)", counted(self.answers, "answer")]
+        parts += [f"{getattr(self, name):,} {said}" for name, said in _SAID.items() if getattr(self, name)]
+        parts += [f"stopped: {self.stopped}"] if self.stopped else []
+        return f"Crawled({self.community!r} of {self.site} by {self.source}: {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, getattr(self, name)) for name in ("listed", "read", "new", "answers", *_SAID)]
+        return shown.table(repr(self), ("what", "count"), rows)
 
     @property
     def complete(self) -> bool:

@@ -10,12 +10,13 @@ from typing import Any
 
 from msgspec import structs
 
+from shp_miner.arguments import Length, Names, length, several
 from shp_miner.crawling.community import INTERRUPTED, Crawl
 from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.result import VISITS_S, Crawled
 from shp_miner.crawling.set_back import set_back
 from shp_miner.crawling.state import CrawlState
-from shp_miner.errors import BadInput, Error, NotAllowed, TryLater
+from shp_miner.errors import BadInput, Error, NotAllowed, TryLater, UsageError
 from shp_miner.forgetting.forget import purge
 from shp_miner.sources.access import Access, shared_clocks
 from shp_miner.sources.http import OverBudget
@@ -39,7 +40,7 @@ _SILENT = 2
 
 def crawl(  # noqa: PLR0913 - each is an option of the command
     name: str,
-    communities: Sequence[str],
+    communities: Names,
     store: Store | str | os.PathLike[str],
     access: Access | None = None,
     *,
@@ -52,14 +53,18 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
 ) -> list[Crawled]:
     """Read new and changed threads of communities into a store. Return the result for each community.
 
-    `name` is one of sources.table.ROWS. `site` (a host), `url` and `allow_private` say where the source is, as in
-    Access; if they are left out, `access` does, which also takes clocks and a budget. Requests share the pace of all
-    runs of a person on this machine, unless `access` has other clocks. `limit` is the most threads to read per
-    community, `visits_s` are the ages of later visits in seconds, and `say` gets progress lines.
+    `name` is one of sources.table.ROWS; `communities` is one name or several. `site` (a host), `url` and
+    `allow_private` say where the source is, as in Access; if they are left out, `access` does, which also takes clocks
+    and a budget. Requests share the pace of all runs of a person on this machine, unless `access` has other clocks.
+    `limit` is the most threads to read per community, `visits_s` are the ages of later visits in seconds, and `say`
+    gets progress lines.
 
     Raises UsageError, NotAllowed and BadInput if a community cannot be requested at all, and TryLater if nothing could
     be done. Other failures are in the results and in the next run's queue.
     """
+    asked = several(communities, "communities")
+    if not asked:
+        raise UsageError("No community is named.", 'Name one or several: crawl("discourse", "latest", store, ...).')
     lake = store if isinstance(store, Store) else Store(store)
     access = access or Access()
     access = structs.replace(
@@ -67,9 +72,9 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
     )
     with shared_clocks(access) as access, open_source(name, access) as source:
         try:
-            names = [source.verify(community) for community in communities]
+            names = [source.verify(community) for community in asked]
         except (OverBudget, KeyboardInterrupt) as end:
-            return [Crawled(source.name, source.site, communities[0], stopped=str(end) or INTERRUPTED)]
+            return [Crawled(source.name, source.site, asked[0], stopped=str(end) or INTERRUPTED)]
         lake.create()
         _set_right(lake, access)
         with CrawlState(lake.path) as state, working_beside(lake.path, _NAME, state.release_all):
@@ -87,21 +92,22 @@ def recheck(
     *,
     limit: int | None = None,
     given_up: bool = False,
-    older_than_s: float | None = None,
+    older_than_s: Length | None = None,
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Crawled]:
     """Visit all threads of a store that are due; return the result for each community.
 
     `access` says how to request; the store remembers where. With `given_up`, threads that were given up are retried
-    once. With `older_than_s`, also visit every thread that was not read for this many seconds; 0 is a full pass. Raises
-    as `crawl`.
+    once. With `older_than_s` (seconds, or a text such as "90d"), also visit every thread that was not read for so long;
+    0 is a full pass. Raises as `crawl`.
     """
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
+    unread_s = None if older_than_s is None else length(older_than_s, "older_than_s")
     how: dict[str, Any] = {"limit": limit, "visits_s": visits_s, "say": say}
     with shared_clocks(access or Access()) as paced:
-        done, refused = _visited(lake, paced, how, given_up=given_up, older_than_s=older_than_s)
+        done, refused = _visited(lake, paced, how, given_up=given_up, older_than_s=unread_s)
     if refused and len(refused) == len(done):
         raise refused[0]
     _tidy(lake, done)

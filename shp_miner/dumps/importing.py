@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,9 @@ import msgspec
 import zstandard
 from msgspec import Struct, structs
 
+from shp_miner import shown
+from shp_miner.arguments import Paths, several
+from shp_miner.arguments import paths as given_paths
 from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
 from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
@@ -56,6 +59,18 @@ class Imported(Struct):
         """Whether everything could be read and every requested community was found."""
         return self.tally.complete and not self.missing
 
+    def __repr__(self) -> str:
+        kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items(), reverse=True))
+        lost = f"{counted(self.tally.lost, 'record')} could not be used" if self.tally.lost else ""
+        broken = f"{counted(len(self.tally.damages), 'place')} damaged" if self.tally.damages else ""
+        parts = [kept or "nothing read", lost, broken, "some communities missing" if self.missing else ""]
+        return f"Imported(store version {self.version}: {', '.join(filter(None, parts))})"
+
+    def _repr_html_(self) -> str:
+        kept = [(kind, "kept", count) for kind, count in sorted(self.tally.read.items())]
+        left_out = [(kind, reason, count) for (kind, reason), count in sorted(self.tally.dropped.items())]
+        return shown.table(repr(self), ("kind", "outcome", "records"), [*kept, *left_out])
+
     def said(self, files: int) -> str:
         """Return a line that reports how many files were imported."""
         kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items())) or "nothing"
@@ -72,7 +87,7 @@ class Imported(Struct):
 
 def import_dump(
     kind: str,
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Paths,
     store: Store | str | os.PathLike[str],
     *,
     now: datetime | None = None,
@@ -83,18 +98,32 @@ def import_dump(
 ) -> Imported:
     """Read dump files into a store. Importing the same again changes no export.
 
-    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's. A path is
-    a file, a folder, a pipe or "-" for standard input; what can be read only once is kept in TMPDIR meanwhile. `now`
-    (default: the clock) is what later times are refused by. `workers` (default: the cores) and `memory` in bytes
-    (default: half the machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another
-    kind, before anything is written, and NoSuchCommunity where no record is of a community asked for.
+    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's (for
+    example `communities`, one name or several). `paths` is one path or several: a file, a folder, a pipe or "-" for
+    standard input; what can be read only once is kept in TMPDIR meanwhile. `now` (default: the clock) is what later
+    times are refused by. `workers` (default: the cores) and `memory` in bytes (default: half the machine's) bound the
+    work. Damage is in the result's tally; raises BadInput for files of another kind, before anything is written, and
+    NoSuchCommunity where no record is of a community asked for.
     """
     path = expanded(store) if isinstance(store, str | os.PathLike) else store.path
-    with at_hand([expanded(file) for file in paths]) as kept:
+    files = given_paths(paths, "paths")
+    if not files:
+        raise UsageError("No file is named.", 'Name files or folders: paths=["FILE", ...].')
+    if "communities" in options:
+        options["communities"] = several(options["communities"], "communities")
+    with at_hand(files) as kept:
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
-        before = _snapshot(path)
+        before = snapshot_before(path)
         tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
         missing = _missing(job, tally)
+    return finished(path, tally, before, missing)
+
+
+def finished(path: Path, tally: Tally, before: Snapshot | None, missing: str = "") -> Imported:
+    """Return the result of an import, after deleting what its records report deleted and compacting if that is due.
+
+    `before` is the store as it was before the import; None if there was none.
+    """
     done = _store(path)
     counts = None
     if done.exists:
@@ -169,7 +198,7 @@ def _store(path: Path) -> Store:
     return Store(path)
 
 
-def _snapshot(path: Path) -> Snapshot | None:
+def snapshot_before(path: Path) -> Snapshot | None:
     """The store at a path as it is before an import; None if it does not exist yet."""
     if not path.is_dir():
         return None  # the library of tables is imported later, beside the reading
@@ -191,14 +220,19 @@ def import_part(job: ImportJob, advance: Advance) -> Tally:
     """Read what the job names and commit it to the store. Doing it twice changes no export."""
     tally = Tally()
     chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **job.options)
+    commit(chunks, job.store, tally)
+    return tally
+
+
+def commit(chunks: Iterable[Chunk], store: Path, tally: Tally) -> None:
+    """Write chunks to the store at a path, and note their sites and communities."""
     with ExitStack() as stack:
         writer: StoreWriter | None = None
         for chunk in chunks:
             # Opened late: a file of another kind is refused before a store is made.
-            writer = writer or stack.enter_context(_store(job.store).writer(look=True))
+            writer = writer or stack.enter_context(_store(store).writer(look=True))
             writer.add(chunk)
             _note_places(chunk, tally)
-    return tally
 
 
 def _note_places(chunk: Chunk, tally: Tally) -> None:

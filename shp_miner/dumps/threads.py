@@ -25,6 +25,7 @@ from shp_miner.dumps.compressed import Advance, compression_of, decompressed_hea
 from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container, refuse_spread
 from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
+from shp_miner.frames import ALSO_CALLED
 from shp_miner.model import ANSWER, POST
 from shp_miner.platforms.records import converted_json, epoch_us, file_alone, integer, latest_allowed_us, unknown_time
 from shp_miner.platforms.rows import Chunk, Rows
@@ -93,19 +94,10 @@ class _Answer(_Item, kw_only=True):
     by_post_author: bool | None = None
 
 
-_THREAD_KEYS = frozenset(_Thread.__struct_fields__)
-_ANSWER_KEYS = frozenset(_Answer.__struct_fields__)
-_THREAD_REQUIRED = frozenset({"site", "community", "post_id", "title", "created_at", "score", "answers"})
-_ANSWER_REQUIRED = frozenset({"answer_id", "body", "created_at", "score"})
-
-#: Other forums' names for our keys, which no comparison of letters finds.
-_ALSO_CALLED = {
-    "answers": ("comments", "replies"),
-    "body": ("text", "content", "selftext", "raw"),
-    "community": ("subreddit", "category"),
-    "created_at": ("created_utc", "timestamp", "date", "published"),
-    "score": ("votes", "likes", "points", "upvotes"),
-}
+THREAD_KEYS = frozenset(_Thread.__struct_fields__)
+ANSWER_KEYS = frozenset(_Answer.__struct_fields__)
+THREAD_REQUIRED = frozenset({"site", "community", "post_id", "title", "created_at", "score", "answers"})
+ANSWER_REQUIRED = frozenset({"answer_id", "body", "created_at", "score"})
 
 
 def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore_progress) -> Iterator[Chunk]:
@@ -115,7 +107,7 @@ def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance
     columns that are not in the layout; damage inside a file is noted in `tally`.
     """
     kinds = chosen_files(paths, _kind, tally, holds="files of threads")
-    collector = _Collector(tally, latest_allowed_us(now))
+    collector = Collector(tally, latest_allowed_us(now))
     for path, kind in kinds:
         records = (parquet.records if kind == "parquet" else _jsonl_records)(path, tally, advance)
         with file_alone(path, tally):
@@ -126,7 +118,7 @@ def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance
     yield collector.take()
 
 
-class _Collector:
+class Collector:
     """Turns threads into rows and counts what is left out."""
 
     def __init__(self, tally: Tally, latest_us: int) -> None:
@@ -135,9 +127,11 @@ class _Collector:
 
     @property
     def full(self) -> bool:
+        """Whether it is time to take the rows."""
         return self.posts.full or self.answers.full
 
     def take(self) -> Chunk:
+        """The collected rows; the collection is empty afterwards."""
         return Chunk(self.posts.take(), self.answers.take())
 
     def add(self, record: Any, place: Damage) -> None:
@@ -145,7 +139,7 @@ class _Collector:
         try:
             if isinstance(record, Lost):
                 raise record
-            thread = _convert(record, _Thread, _THREAD_KEYS, _THREAD_REQUIRED)
+            thread = _convert(record, _Thread, THREAD_KEYS, THREAD_REQUIRED)
             row = self._post(thread)
             self.posts.add(**row)
         except Lost as lost:
@@ -160,7 +154,7 @@ class _Collector:
         seen: dict[str, dict[str, Any]] = {}
         for n, record in enumerate(thread.answers):
             try:
-                row = self._answer(_convert(record, _Answer, _ANSWER_KEYS, _ANSWER_REQUIRED), post)
+                row = self._answer(_convert(record, _Answer, ANSWER_KEYS, ANSWER_REQUIRED), post)
                 first = seen.setdefault(row["answer_id"], row)
                 if first is not row and first != row:
                     raise Lost("id_repeated", f"id {row['answer_id']!r:.40} was used before with different content")
@@ -268,7 +262,7 @@ def _check_keys(names: Iterable[str], keys: frozenset[str], required: frozenset[
     names = list(names)
     for name in names:
         if name not in keys:
-            named = [ours for ours, others in _ALSO_CALLED.items() if name in others and ours in keys]
+            named = [ours for ours, others in ALSO_CALLED.items() if name in others and ours in keys]
             near = named or get_close_matches(name, sorted(keys), n=1)
             meant = f' (did you mean "{of}{near[0]}"?)' if near else ""
             raise Lost("unknown_field", f'"{of}{name:.60}" is not in the layout{meant}')
@@ -342,9 +336,9 @@ def _kind(path: Path) -> str:
         raise BadInput(f"{path} is one JSON array, not one thread per line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
     for line in start.decode("utf-8", "replace").split("\n")[:_LINES_SNIFFED]:
         keys = set(_KEY.findall(line))
-        if keys >= {"answers", "answer_id"} or ("site" in keys and len(keys & _THREAD_REQUIRED) >= _KEYS_ENOUGH):
+        if keys >= {"answers", "answer_id"} or ("site" in keys and len(keys & THREAD_REQUIRED) >= _KEYS_ENOUGH):
             return "jsonl"
-    known = _THREAD_REQUIRED.intersection(_KEY.findall(start.decode("utf-8", "replace")))
+    known = THREAD_REQUIRED.intersection(_KEY.findall(start.decode("utf-8", "replace")))
     refuse_spread(path, start, is_record=len(known) >= _KEYS_ENOUGH)
     for other, kind, what in _OTHER_KINDS:
         if other.search(start):
@@ -362,10 +356,10 @@ def _check_columns(path: Path) -> None:
         return  # damaged: reading it says so
     refuse_naive_times(path, schema)
     try:
-        _check_keys(schema.names, _THREAD_KEYS, _THREAD_REQUIRED)
+        _check_keys(schema.names, THREAD_KEYS, THREAD_REQUIRED)
         item = getattr(schema.field("answers").type, "value_type", None)
         if item is not None and pa.types.is_struct(item):
-            _check_keys([field.name for field in item], _ANSWER_KEYS, _ANSWER_REQUIRED, "answers.")
+            _check_keys([field.name for field in item], ANSWER_KEYS, ANSWER_REQUIRED, "answers.")
         elif item is None or not pa.types.is_null(item):
             raise Lost("wrong_type", "answers is not a list of structs")
     except Lost as lost:

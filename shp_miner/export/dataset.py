@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct, field
 
+from shp_miner import shown
+from shp_miner.arguments import Moment, Names, several
 from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
 from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
@@ -22,7 +23,7 @@ from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.pieces import piece_groups
 from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
-from shp_miner.export.selected import check_shares, known_formats, selected
+from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
@@ -30,10 +31,10 @@ from shp_miner.mining.calibrate import calibrate_ranges
 from shp_miner.mining.mine import Selection
 from shp_miner.paths import expanded
 from shp_miner.rules.calibrated import Calibration
-from shp_miner.rules.presets import Rule, preset
+from shp_miner.rules.presets import Rule
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import only_one, shared_lock
-from shp_miner.tally import Tally
+from shp_miner.tally import Tally, counted
 
 Path_ = str | os.PathLike[str]
 
@@ -66,19 +67,33 @@ class Exported(Struct):
     shards: dict[str, list[Shard]] = field(default_factory=dict)
     missing: str = ""
 
+    def __repr__(self) -> str:
+        pairs, posts = (sum(counts.values()) for counts in (self.pairs, self.posts))
+        where = counted(len(self.pairs), "community").replace("communitys", "communities")
+        parts = [f"{counted(pairs, 'pair')} of {counted(posts, 'post')}", where, f"as {', '.join(self.shards)}"]
+        return f"Exported({str(self.out)!r}, store version {self.version}: {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        most = sorted(self.pairs.items(), key=lambda item: (-item[1], item[0]))
+        rows = [(name, self.posts.get(name, 0), pairs) for name, pairs in most]
+        return shown.table(repr(self), ("community", "posts", "pairs"), rows)
+
 
 def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     store: Store | Path_,
     out: Path_,
     *,
     rule: str | Rule = "shp",
-    formats: Sequence[str] = ("pairs",),
-    communities: Collection[str] = (),
-    sites: Collection[str] = (),
-    places: Mapping[str, Collection[str]] = MappingProxyType({}),
+    format: Names | None = None,  # noqa: A002  (as in `load`)
+    formats: Names | None = None,
+    communities: Names | None = None,
+    sites: Names | None = None,
+    places: Mapping[str, Names] | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
     validation: float = 0.05,
     test: float = 0.05,
-    as_of: str | None = None,
+    as_of: Moment | None = None,
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -86,14 +101,17 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
 ) -> Exported:
     """Mine the store, write one folder of Parquet shards per format, and return the counts.
 
-    The export appears complete or not at all. Empty `sites` and `communities` mean all; `places` are sites with some of
-    their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT each. `workers`
-    and `memory` are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises
-    UsageError for unknown names, and BadInput if no pair satisfies the rule.
+    The export appears complete or not at all. `format`, `communities` and `sites` are one name or several; no site or
+    community means all, no format means "pairs", and `formats` is another name of `format`. `places` are sites with
+    some of their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT each.
+    `since` and `until` replace the rule's; they and `as_of` are a text such as "2023-01-01", a date or a datetime, and
+    `as_of` may be a version. `validation` and `test` are shares of threads. `workers` and `memory` are as for
+    `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises UsageError for unknown
+    names, and BadInput if no pair satisfies the rule.
     """
-    chosen = known_formats(formats)
+    chosen = known_formats(format, formats)
     check_shares(validation, test)
-    chosen_rule = preset(rule) if isinstance(rule, str) else rule  # an unknown name is an error before anything else
+    chosen_rule = known_rule(rule, since, until)  # an unknown name is an error before anything else
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     # Forgetting waits until the export is complete, and finds the files of a killed export.
@@ -112,7 +130,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         try:
             done = _appearing(store, snapshot, expanded(out), chosen, selection, power, dropped=keep_dropped)
         except NoThreads as none:
-            raise no_site(sites, snapshot) or none from None
+            raise no_site(several(sites, "sites"), snapshot) or none from None
     done.missing = missing
     return done
 

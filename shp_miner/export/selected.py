@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Collection, Mapping
 
 from msgspec import UNSET
 
+from shp_miner.arguments import Moment, Names, several
 from shp_miner.errors import UsageError
 from shp_miner.export.formats import FORMATS
 from shp_miner.mining.mine import Selection
 from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.platforms.sites import site_of
-from shp_miner.rules.presets import Rule, named_rule, preset
+from shp_miner.rules.presets import Rule, changed, named_rule, preset
 from shp_miner.store import Snapshot
 
 
-def known_formats(formats: Sequence[str]) -> list[str]:
-    """Return the formats, each once. Raises UsageError for an unknown one."""
-    chosen = list(dict.fromkeys(formats))
+def known_formats(given: Names | None, more: Names | None = None) -> list[str]:
+    """Return the formats to write, each once. Raises UsageError for an unknown name, and where there is none."""
+    chosen = list(dict.fromkeys([*several(given, "format"), *several(more, "formats")]))
+    if not chosen and (given, more) != (None, None):
+        raise UsageError("No format is given.", f"Choose one of: {', '.join(FORMATS)}.")
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"There is no format {name!r}.", f"Choose one of: {', '.join(FORMATS)}.")
-    return chosen
+    return chosen or ["pairs"]
+
+
+def known_rule(rule: str | Rule, since: Moment | None = None, until: Moment | None = None) -> Rule:
+    """Return the rule with other dates, if any, and the name that fits it. Raises UsageError."""
+    chosen = preset(rule) if isinstance(rule, str) else named_rule(rule)
+    dates = {name: value for name, value in (("since", since), ("until", until)) if value is not None}
+    return changed(chosen, dates) if dates else chosen
 
 
 def check_shares(validation: float, test: float) -> None:
@@ -38,9 +47,9 @@ def selected(
     snapshot: Snapshot,
     rule: str | Rule,
     *,
-    communities: Collection[str] = (),
-    sites: Collection[str] = (),
-    places: Mapping[str, Collection[str]] = MappingProxyType({}),
+    communities: Names | None = None,
+    sites: Names | None = None,
+    places: Mapping[str, Names] | None = None,
     validation: float = 0.05,
     test: float = 0.05,
 ) -> tuple[Selection, str]:
@@ -48,14 +57,15 @@ def selected(
 
     Arguments are as for `export_dataset`. Raises NoSuchCommunity if the store has none of the communities.
     """
-    names, missing = _asked_for(communities, snapshot)
+    names, missing = _asked_for(several(communities, "communities"), snapshot)
     selection = Selection(
-        rule=preset(rule) if isinstance(rule, str) else named_rule(rule),
+        rule=known_rule(rule),
         communities=names,
         validation=validation,
         test=test,
-        sites=tuple(sorted({site_of(name) for name in sites})) or UNSET,
-        places=tuple(sorted((site, tuple(sorted(names))) for site, names in places.items())) or UNSET,
+        sites=tuple(sorted({site_of(name) for name in several(sites, "sites")})) or UNSET,
+        places=tuple(sorted((site, tuple(sorted(several(of, "places")))) for site, of in (places or {}).items()))
+        or UNSET,
     )
     return selection, missing
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from shp_miner import shown
+from shp_miner.arguments import Names, Paths, paths, several
 from shp_miner.errors import BadInput, UsageError, nearest_name
 from shp_miner.export.owned import formats_in
 from shp_miner.export.publish import check_place, place_of
@@ -41,6 +43,7 @@ from shp_miner.store.found import ASIDE
 from shp_miner.store.identity import settle_identity, take_theirs
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import exclusive_lock
+from shp_miner.tally import counted
 
 Path_ = str | os.PathLike[str]
 
@@ -68,15 +71,28 @@ class Forgot(msgspec.Struct):
     unknown: int = 0
     finished: bool = True
 
+    def __repr__(self) -> str:
+        items, rows = (sum(getattr(table, name) for table in self.tables.values()) for name in ("items", "rows"))
+        parts = [f"{counted(items, 'item')} in {counted(rows, 'row')}", counted(len(self.exports), "export")]
+        parts += [f"{counted(self.unknown, 'request')} matched nothing"] if self.unknown else []
+        parts += [] if self.finished else ["not finished"]
+        dry = "dry run, " if self.dry_run else ""
+        return f"Forgot({dry}store version {self.version}: {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        tables = [(name, counted(table.rows, "row")) for name, table in self.tables.items()]
+        exports = [(export.path, " ".join(filter(None, [export.outcome, export.why]))) for export in self.exports]
+        return shown.table(repr(self), ("where", "outcome"), [*tables, *exports])
+
 
 def forget(
     store: Store | Path_,
     *,
-    authors: Iterable[str] = (),
-    ids: Iterable[str] = (),
+    authors: Names | None = None,
+    ids: Names | None = None,
     file: Path_ | None = None,
-    exports: Iterable[Path_] = (),
-    drop_exports: Iterable[Path_] = (),
+    exports: Paths | None = None,
+    drop_exports: Paths | None = None,
     dry_run: bool = False,
 ) -> Forgot:
     """Remove content from a store and from its registered exports, keep it out, and return what was done.
@@ -85,19 +101,20 @@ def forget(
     that accounts of this name wrote. `ids` are "site/post_id", "site/post_id/answer_id", or an item's stored address.
     `file` has one of these per line, with "author:" or "id:" before it if not clear. `exports` are further exports of
     this store, or new paths of moved ones. `drop_exports` are registered exports that were deleted or moved: nothing
-    waits for them any more. Unfinished requests of earlier runs are tried again.
+    waits for them any more. Each of these is one text or several. Unfinished requests of earlier runs are tried again.
 
     Earlier versions of the store are deleted. Text in which others write about a person, or quote one, stays. Raises
     TryLater while somebody uses the store, and UsageError for requests that are not valid.
     """
     store = _existing(store)
+    people, items = several(authors, "authors"), several(ids, "ids")
     asked = [
-        *map(author_request, authors),
-        *map(item_request, ids),
+        *map(author_request, people),
+        *map(item_request, items),
         *(from_file(expanded(file)) if file is not None else []),
     ]
-    more = [_export(expanded(folder)) for folder in exports]
-    dropping = [_registered(store, expanded(folder)) for folder in drop_exports]
+    more = [_export(folder) for folder in paths(exports, "exports")]
+    dropping = [_registered(store, folder) for folder in paths(drop_exports, "drop_exports")]
     if not (asked or more or dropping or has_pending(store.path) or waiting_copies(store)):
         raise UsageError("The request names no author and no item.", "Name them with --author, --id or --file.")
     _check_registered(store, dropping)

@@ -6,20 +6,27 @@ from typing import Any
 
 import polars as pl
 
+from shp_miner.arguments import AnyPath, Moment
 from shp_miner.rules.age import score_age_s
 from shp_miner.rules.presets import DAY_S
-from shp_miner.store import Snapshot
+from shp_miner.store import Snapshot, Store
 
 #: A month is reported if at least this share of its scores (of at least 20) was read within a day of writing.
 _EARLY_SHARE = 0.5
 _MONTH_ANSWERS_MIN = 20
 
 
-def stats(snapshot: Snapshot) -> dict[str, Any]:
+def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> dict[str, Any]:
     """Return plain data: version, tables, communities, and months whose scores were read too early.
 
-    A table has its rows, its bytes, and the number of items that could not be read at the last request.
+    A table has its rows, its bytes, and the number of items that could not be read at the last request. `as_of` is an
+    earlier version ("3.5") or a time: a text such as "2024-01-31", a date or a datetime. Raises BadInput if there is no
+    store, and UsageError if it does not have that version.
     """
+    if isinstance(store, Snapshot):
+        snapshot = store
+    else:
+        snapshot = (store if isinstance(store, Store) else Store(store)).snapshot(as_of)
     by_month = _by_month(snapshot)
     return {
         "version": snapshot.version,

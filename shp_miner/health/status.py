@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from shp_miner import shown
+from shp_miner.arguments import Length, length
 from shp_miner.crawling.look import Cursor, Look, ThreadSeen
 from shp_miner.export.registered import Waiting, waiting_copies
 from shp_miner.store import Store
@@ -22,6 +24,7 @@ from shp_miner.store.lake import explained_errors
 from shp_miner.store.lock import LOCK, Holder, is_busy, lock_holder
 from shp_miner.store.runs import Run
 from shp_miner.store.vacuum import LOG, log_entries, made_ms
+from shp_miner.tally import counted
 from shp_miner.units import sized
 
 #: The ends of the calendar, less a day so that no time zone leads beyond them.
@@ -95,6 +98,17 @@ class Status(Struct, frozen=True):
     tables: dict[str, TableShown]
     free_bytes: int
 
+    def __repr__(self) -> str:
+        said = counted(len(self.wrong), "problem") if self.wrong else "nothing wrong"
+        last = f"last run {self.runs[0].outcome}" if self.runs else "no runs"
+        rows = ", ".join(f"{table.observations:,} observations of {name}" for name, table in self.tables.items())
+        names = ", ".join(dict.fromkeys(wrong.what for wrong in self.wrong))
+        return f"Status({self.store!r}: {said}{f' ({names})' if names else ''}, {last}, {rows})"
+
+    def _repr_html_(self) -> str:
+        rows = [(wrong.what, wrong.since, wrong.says) for wrong in self.wrong]
+        return shown.table(repr(self), ("problem", "since", "what to do") if rows else (), rows)
+
     def plain(self) -> dict[str, Any]:
         """Return plain data, with times as ISO 8601."""
         data: dict[str, Any] = msgspec.to_builtins(self)
@@ -112,17 +126,18 @@ class Status(Struct, frozen=True):
 def status(
     store: Store | str | os.PathLike[str],
     *,
-    stale_s: float = STALE_S,
+    stale_s: Length = STALE_S,
     min_free_bytes: int = MIN_FREE_BYTES,
     now_s: float | None = None,
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> Status:
-    """Return the state of a store, and its problems that last longer than `stale_s` seconds. Others may use the store.
+    """Return the state of a store, and its problems that last longer than `stale_s`. Others may use the store.
 
-    `now_s` is in seconds since 1970 (default: now). Raises BadInput if there is no store, or it is damaged.
+    `stale_s` is in seconds, or a text such as "2d"; `now_s` is in seconds since 1970 (default: now). Raises BadInput if
+    there is no store, or it is damaged.
     """
     now_s = time.time() if now_s is None else now_s
-    now = round(now_s * 1_000_000)
+    now, stale_s = round(now_s * 1_000_000), length(stale_s, "stale_s")
     store = store if isinstance(store, Store) else Store(store)
     path = store.path
     store.require()

@@ -15,6 +15,7 @@ import xxhash
 from msgspec import Struct
 
 from shp_miner import lab, rules
+from shp_miner.arguments import Names, several
 from shp_miner.engine import Advance, Engine, cores
 from shp_miner.errors import UsageError
 from shp_miner.lab.measures import (
@@ -123,9 +124,9 @@ def claim_folder(out: Path) -> None:
     (out / _MARK).touch()
 
 
-def chosen_worlds(names: Sequence[str]) -> list[LabWorld]:
+def chosen_worlds(names: Names) -> list[LabWorld]:
     """The named worlds in the order of the tables; all if none is named. Raises UsageError."""
-    wanted = {named_world(name).name for name in names} or set(WORLDS)
+    wanted = {named_world(name).name for name in several(names, "worlds")} or set(WORLDS)
     return [lab_world for lab_world in WORLDS.values() if lab_world.name in wanted]
 
 

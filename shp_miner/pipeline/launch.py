@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import structs
 
+from shp_miner.arguments import Names, several
+from shp_miner.errors import UsageError, nearest_name
 from shp_miner.paths import expanded
 from shp_miner.pipeline import config
 from shp_miner.pipeline.keys import Pipeline
-from shp_miner.pipeline.ran import Ran
+from shp_miner.pipeline.ran import STEPS, Ran
 from shp_miner.pipeline.run import run as run_pipeline
 from shp_miner.sources.access import Access, shared_clocks
 
@@ -20,22 +22,27 @@ def run(
     pipeline: Pipeline | str | os.PathLike[str],
     name: str | None = None,
     *,
-    only: Collection[str] = (),
+    only: Names | None = None,
     access: Access | None = None,
     say: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] | None = None,
 ) -> Ran:
     """Return what a run of a pipeline did. `pipeline` is its file's path, or the result of `pipeline.config.read`.
 
-    `only` names the steps to do. `say` gets a line for each finished part and `warn` for each failed one. `name` is the
-    pipeline's name in logs; default: the file's name. Sets the environment variables of the file's credentials. Raises
-    BadInput for a file that is not valid and TryLater if another run uses the store; other failures are in the result.
+    `only` names the step or steps to do (default: all). `say` gets a line for each finished part and `warn` for each
+    failed one. `name` is the pipeline's name in logs; default: the file's name. Sets the environment variables of the
+    file's credentials. Raises BadInput for a file that is not valid and TryLater if another run uses the store; other
+    failures are in the result.
     """
+    steps = several(only, "only")
+    for step in steps:
+        if step not in STEPS:
+            raise UsageError(f"A run has no step {step!r}.", nearest_name(step, STEPS))
     if not isinstance(pipeline, Pipeline):
         name, pipeline = name or Path(pipeline).name, config.read(expanded(pipeline))
     os.environ.update(config.credentials(pipeline))
     with shared_clocks(access or Access()) as paced:
-        return run_pipeline(pipeline, name or "pipeline", access=paced, only=only, say=say, warn=warn)
+        return run_pipeline(pipeline, name or "pipeline", access=paced, only=steps, say=say, warn=warn)
 
 
 def bounded(pipeline: Pipeline, *, max_seconds: float | None = None, max_requests: int | None = None) -> Pipeline:

@@ -6,7 +6,9 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from shp_miner import shown
 from shp_miner.errors import Incomplete, TryLater
+from shp_miner.tally import counted
 
 StepName = Literal["forget", "import", "recheck", "crawl", "export", "tidy"]
 
@@ -39,6 +41,15 @@ class Ran(Struct):
     waited_s: float = 0.0
     given_up: int = 0
     steps: list[StepDone] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        parts = [f"{getattr(self, name):,} {name}" for name in ("new", "changed", "deleted", "pairs")]
+        steps = counted(len(self.steps), "step")
+        return f"Ran({self.pipeline!r}, exit code {self.exit_code}: {steps}, {', '.join(parts)}, {self.seconds:.0f} s)"
+
+    def _repr_html_(self) -> str:
+        rows = [(step.step, step.about, step.exit_code, step.said) for step in self.steps]
+        return shown.table(repr(self), ("step", "of", "exit code", "outcome"), rows)
 
     def counts(self) -> dict[str, int | float]:
         """Return the counts of the summary, by name."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,13 @@ from shp_miner.model import PAIR, TIERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.calibrated import SURE, calibrate, win_probability, with_theta
 from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts, of_platform
+from shp_miner.rules.frames import both, readings
 from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
-from shp_miner.rules.presets import Rule
+from shp_miner.rules.presets import Rule, preset
 from shp_miner.tally import Tally
+
+if TYPE_CHECKING:
+    from shp_miner.frames import AnyFrame
 
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -74,18 +79,25 @@ class Pairs:
         }
 
 
-def make_pairs(posts: pa.Table, answers: pa.Table, rule: Rule, *, observations: pa.Table | None = None) -> pa.Table:
-    """The preferences (PAIR) that a rule makes of posts (POST) and answers (ANSWER), one row an item, without a store.
+def make_pairs(
+    posts: AnyFrame, answers: AnyFrame, rule: str | Rule = "shp", *, observations: AnyFrame | None = None
+) -> pa.Table:
+    """Return the preferences (PAIR) that a rule makes of posts and answers, one row per item, without a store.
 
-    Exports make the same pairs; they also read the texts, and drop a pair that lacks one. A rule with `observe_at_s`
-    needs `observations` (ANSWER, or its key, `observed_at` and `score`): any number of rows an answer.
+    The tables are of polars, pandas or Arrow: POST and ANSWER, or frames with `post_id`, `created_at`, `score` and
+    `observed_at`, and `answer_id` for answers; other columns of POST and ANSWER are used where they are given. Answers
+    take `site`, `community`, `platform` and `observed_at` from their post if they lack them. Exports make the same
+    pairs; they also read the texts, and drop a pair that lacks one. A rule with `observe_at_s` needs `observations`:
+    `post_id`, `answer_id`, `observed_at` and `score`, any number of rows per answer. Raises BadInput that names a
+    missing or wrong column, and UsageError for an unknown rule.
     """
-    found = _frame(answers)
+    rule = preset(rule) if isinstance(rule, str) else rule
+    asked, found = both(posts, answers, rule)
     if rule.observe_at_s is not None:
         if observations is None:
             raise UsageError("The rule takes scores at an age, so it needs observations.", "Pass observations=.")
-        found = at_age(found, _frame(observations), ANSWER_KEY, rule.observe_at_s)
-    judged = judge_answers(found, judge_posts(_frame(posts), rule), rule)
+        found = at_age(found, readings(observations, found), ANSWER_KEY, rule.observe_at_s)
+    judged = judge_answers(found, judge_posts(asked, rule), rule)
     judged = judged.select(*ANSWER_KEY, *_DECIDE, *HELPERS, REASON)
     tally = Tally()
     eligible = with_theta(judged, calibrate(judged)).filter(pl.col(REASON).is_null())
@@ -114,12 +126,6 @@ def pair_differences(winner: pl.DataFrame, loser: pl.DataFrame) -> dict[str, pl.
     ratio = scores.select(pl.when(pl.col("loser") > 0).then(pl.col("winner") / pl.col("loser"))).to_series()
     seconds = (winner["created_at"] - loser["created_at"]).dt.total_microseconds() / 1e6
     return {"seconds_difference": seconds, "score_ratio": ratio}
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:

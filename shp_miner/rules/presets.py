@@ -6,13 +6,17 @@ Every default and the reason for it is in this module.
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from shp_miner import shown
+from shp_miner.arguments import moment, seconds
 from shp_miner.errors import UsageError, nearest_name
+from shp_miner.units import written_duration
 
 DAY_S = 86_400
 
@@ -132,6 +136,16 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, Meta(description="Whether the labels are known to follow attention; written into the card.")
     ] = False
 
+    def __repr__(self) -> str:
+        """Return the call that makes this rule: its preset, and only what differs from it."""
+        base = self.name.partition(_WITH)[0]
+        start = f"preset({base!r}" if base in PRESETS else f"Rule(name={self.name!r}"
+        return ", ".join([start, *(f"{key}={value!r}" for key, value in differences(self).items())]) + ")"
+
+    def _repr_html_(self) -> str:
+        rows = list(differences(self).items())
+        return shown.table(f"{self.name}: {rule_summary(self)}", ("parameter", "value") if rows else (), rows)
+
 
 #: The presets. Sources: Ethayarajh et al. 2022 and the SHP data (the card's numbered rule 1 says the opposite of them);
 #: the SHP card's advice on ratio and pairs a post; Gao et al. 2020 (DialogRPT); Askell et al. 2021 (Stack Exchange);
@@ -179,20 +193,39 @@ _SEE = "See `shp-miner docs rules` for the values of each parameter."
 def preset(name: str, **overrides: Any) -> Rule:
     """Return the named preset with some parameters replaced, and the name that fits them.
 
-    Raises UsageError for an unknown name, parameter or bad value.
+    A length of time (a parameter that ends in _s) is a number of seconds, a text such as "24h" or a timedelta. `since`
+    and `until` are a text such as "2023-01-01", a date or a datetime; without a zone they are UTC. Raises UsageError
+    for an unknown name, parameter or bad value.
     """
     if name not in PRESETS:
         raise UsageError(f"There is no rule {name!r}.", nearest_name(name, PRESETS))
-    for key, value in overrides.items():
-        if key not in Rule.__struct_fields__:
-            raise UsageError(f"A rule has no parameter {key!r}.", nearest_name(key, Rule.__struct_fields__))
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"A rule's {key}: {value} is not a finite number.", _SEE)
+    return changed(PRESETS[name], overrides)
+
+
+def changed(rule: Rule, parameters: Mapping[str, Any]) -> Rule:
+    """Return the rule with other values of some parameters, and the name that fits them. Raises as `preset`."""
+    read = {key: _read(key, value) for key, value in parameters.items()}
     try:
-        return named_rule(msgspec.convert({**msgspec.structs.asdict(PRESETS[name]), **overrides}, Rule))
+        return named_rule(msgspec.convert({**msgspec.structs.asdict(rule), **read}, Rule))
     except msgspec.ValidationError as error:
         reason, _, key = str(error).partition(" - at `$.")
         raise UsageError(f"A rule's {key.rstrip('`')}: {reason}.", _SEE) from error
+
+
+def _read(key: str, value: Any) -> Any:
+    """Return the value of a parameter as a rule holds it. Raises UsageError."""
+    if key not in Rule.__struct_fields__:
+        raise UsageError(f"A rule has no parameter {key!r}.", nearest_name(key, Rule.__struct_fields__))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"A rule's {key}: {value} is not a finite number.", _SEE)
+    try:
+        if key.endswith("_s") and isinstance(value, str | timedelta):
+            return seconds(value)
+        if key in ("since", "until") and isinstance(value, str | date):
+            return moment(value)
+    except ValueError as error:
+        raise UsageError(f"A rule's {key}: {error}", _SEE) from error
+    return value
 
 
 def named_rule(rule: Rule) -> Rule:
@@ -209,6 +242,26 @@ def named_rule(rule: Rule) -> Rule:
     if changes[name]:
         name += _WITH + ", ".join(changes[name])
     return msgspec.structs.replace(rule, name=name, confounded=confounded)
+
+
+def differences(rule: Rule) -> dict[str, Any]:
+    """Return the parameters in which a rule differs from its preset, with values as `preset` takes them.
+
+    A rule with a name of its own is compared with the defaults.
+    """
+    own = rule.name.partition(_WITH)[0] not in PRESETS
+    base = PRESETS["shp"] if own else PRESETS[rule.name.partition(_WITH)[0]]
+    found: dict[str, Any] = {}
+    for key in Rule.__struct_fields__:
+        value = getattr(rule, key)
+        if key == "name" or (key == "confounded" and not own) or value == getattr(base, key):
+            continue
+        if isinstance(value, datetime):
+            value = value.isoformat().removesuffix("T00:00:00+00:00").replace("+00:00", "Z")
+        elif key.endswith("_s") and value is not None and not own:
+            value = written_duration(value)
+        found[key] = value
+    return found
 
 
 def rule_summary(rule: Rule) -> str:

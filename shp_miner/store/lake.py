@@ -20,6 +20,8 @@ import pyarrow as pa
 from deltalake import ColumnProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import DeltaError
 
+from shp_miner.arguments import Moment
+from shp_miner.arguments import version as written_version
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS
 from shp_miner.paths import expanded, whole
@@ -28,6 +30,7 @@ from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync_to_disk, write_file
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import list_names, look_noted, note_look
+from shp_miner.store.frames import Frames
 from shp_miner.store.identity import settle_identity
 from shp_miner.store.lock import LOCKS, exclusive_lock, shared_lock
 from shp_miner.store.migrate import MARK, first_mark, migrate_store, schema_of
@@ -73,8 +76,8 @@ _FILES_BEFORE_COMPACTION = 64
 _COMPACTED_FILE_BYTES = 256_000_000
 
 
-class Store:
-    """A folder with the tables. Opening creates nothing; the first append does.
+class Store(Frames):
+    """A folder with the tables, read as frames (`posts`, `answers`). Opening creates nothing; the first append does.
 
     `path` is the folder. Raises BadInput if the folder has something else in it.
     """
@@ -120,8 +123,9 @@ class Store:
                     delta.create_write_transaction([written], mode="append", schema=delta.schema(), partition_by=[])
                     sync_log(self.path / name, before)
 
-    def snapshot(self, as_of: str | None = None) -> Snapshot:
-        """The store as it is, or as it was: `as_of` is a version ("3.5") or a time (ISO 8601)."""
+    def snapshot(self, as_of: Moment | None = None) -> Snapshot:
+        """The store as it is, or as it was: `as_of` is a version ("3.5") or a time (ISO 8601, date or datetime)."""
+        as_of = written_version(as_of)
         self.require()
         with explained_errors(f"opening the store {self.path}"):
             tables = {name: DeltaTable(str(self.path / name)) for name in TABLES}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
+import polars as pl
 import pyarrow as pa
 
 import shp_miner
 
 if TYPE_CHECKING:
     import datasets
+    import pandas as pd
 
 
 def a_dump_into_a_store(path: Path) -> shp_miner.Store:
@@ -24,6 +26,32 @@ def a_dump_into_a_store(path: Path) -> shp_miner.Store:
     assert_type(store.path, Path)
     assert_type(store.exists, bool)
     return store
+
+
+def own_frames(posts: pd.DataFrame, answers: pl.DataFrame, store: shp_miner.Store) -> pa.Table:
+    imported = shp_miner.import_frames(posts, answers, store, site="forum.example", community="all")
+    assert_type(imported, shp_miner.Imported)
+    assert_type(shp_miner.make_pairs(posts, answers.lazy(), "votes"), pa.Table)
+    assert_type([schema.names for schema in (shp_miner.POST, shp_miner.ANSWER, shp_miner.PAIR)], list[list[str]])
+    return shp_miner.make_pairs(store.posts().to_arrow(), store.answers())
+
+
+def a_store_as_frames(store: shp_miner.Store) -> pl.LazyFrame:
+    assert_type(store.posts(community="cooking", columns=["score", "body"], as_of=date(2024, 1, 31)), pl.DataFrame)
+    assert_type(next(store.batches("answers", site=["forum.example"], rows=50_000)), pl.DataFrame)
+    assert_type(shp_miner.stats(store, as_of="2024-01-31"), dict[str, Any])
+    return assert_type(store.observations("answers"), pl.LazyFrame)
+
+
+def one_name_instead_of_a_list(store: shp_miner.Store, out: Path) -> None:
+    shp_miner.import_dump("reddit-dump", out, store, communities="eli5")
+    shp_miner.crawl("discourse", "latest", store, site="meta.discourse.org")
+    shp_miner.forget(store, authors="somebody", ids="forum.example/1", exports=out)
+    shp_miner.export_dataset(store, out, format="trl", communities="eli5", sites=None, since="2023-01-01")
+    shp_miner.export_dataset(store, out, formats=("trl", "kto"), until=date(2024, 1, 1), as_of=datetime.now(UTC))
+    shp_miner.export_dataset(store, out, format=1)  # type: ignore[arg-type]
+    shp_miner.recheck(store, older_than_s="90d")
+    shp_miner.preset("shp", min_score_age_s=timedelta(hours=48), since=date(2023, 1, 1))
 
 
 def a_living_forum_into_a_store(store: shp_miner.Store) -> list[str]:

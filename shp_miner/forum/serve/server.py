@@ -48,21 +48,23 @@ def view_of(name: str) -> Callable[[Community], Platform]:
 class Forum:
     """Serves a community over loopback while it is open (a context manager), one port for each platform.
 
-    Platforms are given by name, or as objects that fulfil `Platform`. The first gets `port`, the next ones those above
-    it; 0 gives each a port that is free. Raises UsageError for a port that is taken. An exception in a view is answered
-    with status 500 and raised again when the forum closes, so that it is not taken for a planned fault.
+    One platform or several are given by name, or as objects that fulfil `Platform`. The first gets `port`, the next
+    ones those above it; 0 gives each a port that is free. Raises UsageError for a port that is taken. An exception in a
+    view is answered with status 500 and raised again when the forum closes, so that it is not taken for a planned
+    fault.
     """
 
     def __init__(
         self,
         community: Community,
-        platforms: Sequence[str | Platform],
+        platforms: str | Sequence[str | Platform],
         *,
         faults: Faults | None = None,
         port: int = 0,
     ) -> None:
         self.community = community
         self.faults = faults or Faults()
+        platforms = [platforms] if isinstance(platforms, str) else platforms
         views = [view_of(wanted)(community) if isinstance(wanted, str) else wanted for wanted in platforms]
         self._sites: dict[str, _Site] = {}
         for number, view in enumerate(views):
