@@ -372,6 +372,9 @@ def test_the_demo_runs_twice_alike_and_prints_what_the_readme_says(
     lines = [" ".join(line.split()) for line in text.splitlines()]
     for line in shown.strip().splitlines():
         assert " ".join(line.split()) in lines
+    page = (ROOT / "docs" / "looking.md").read_text().split("```text\n")[1].split("```")[0].splitlines()
+    shown, _ = output(capsys, *page[0].split()[2:])
+    assert " ".join(shown.split()) == " ".join(" ".join(page[1:]).split())
     following = [line.strip() for line in text.split("Next:")[1].splitlines() if line.strip()]
     assert len(following) == 3
     for line in following[:2]:

@@ -80,7 +80,7 @@ def test_the_anchors_are_those_that_links_use() -> None:
         for target, anchor in re.findall(r"\]\(([\w/-]*)(?:\.md)?#([^)]+)\)", path.read_text()):
             if target.startswith("http"):
                 continue
-            there = (Path(name).parent / target).as_posix() if target else name
+            there = (Path(name).parent / target.removeprefix("docs/")).as_posix() if target else name
             text, slugs = pages()[there].read_text(), {part.slug for part in sections(there, pages()[there])}
             assert anchor in slugs or f'<a id="{anchor}">' in text, (name, target, anchor)
 
