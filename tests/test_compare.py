@@ -11,8 +11,8 @@ import pytest
 
 from shp_miner import FORMATS, PRESETS, Store, UsageError, export_dataset, preset
 from shp_miner.cli import run
-from shp_miner.export.dataset import NoPairs
 from shp_miner.export.dry_run import estimate
+from shp_miner.export.nothing import NoPairs
 from shp_miner.rules.presets import Rule
 from shp_miner.show import compare as module
 from shp_miner.show.compare import compare

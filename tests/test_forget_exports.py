@@ -608,7 +608,7 @@ def test_a_place_that_cannot_be_used_is_not_registered(cli: Run, store: Path, tm
         (tmp_path / ("x" * 252), "the name is too long."),
         (tmp_path / ("x" * 300), "the name is too long."),
         (tmp_path / "file", "exists and is not an export."),
-        (tmp_path / "file" / "in", "a part of its path is a file."),
+        (tmp_path / "file" / "in", "is a file, not a folder."),
         (tmp_path / "mine", "exists and is not an export."),
     ):
         code, _, said = cli("export", out, "--rule", "votes")

@@ -171,7 +171,7 @@ def test_a_seventh_platform_through_the_command_line(forum: Forum, tmp_path: Pat
     assert (crawled[0], json.loads(crawled[1])["communities"][0]["read"]) == (3, 5)
     assert (visited[0], json.loads(visited[1])["communities"][0]["read"]) == (0, 5)
     assert wrong[0] == 2
-    assert "'nodebb', 'toy'" in wrong[2]
+    assert "Did you mean 'toy'?" in wrong[2]
     assert siteless[0] == 2
     assert "--site is missing." in siteless[2]
     assert "nodebb or toy. Each platform serves" in " ".join(served[1].split())

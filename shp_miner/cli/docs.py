@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from shp_miner.cli.options import example
 from shp_miner.cli.output import show_result
-from shp_miner.cli.saying import say
+from shp_miner.cli.saying import say, say_paged
 from shp_miner.errors import UsageError, likely
 
 if TYPE_CHECKING:
@@ -120,4 +120,4 @@ def _show(page: Section) -> None:
     drawn = Console(file=StringIO(), force_terminal=True, width=width)
     drawn.print(Markdown(page.text))
     assert isinstance(drawn.file, StringIO)
-    click.echo_via_pager(drawn.file.getvalue(), color=True)
+    say_paged(drawn.file.getvalue())

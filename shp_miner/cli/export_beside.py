@@ -64,7 +64,10 @@ def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None
     from shp_miner.export.selected import known_formats, selected
     from shp_miner.store import Store
 
-    if not formats_in(out):
+    try:
+        if not formats_in(out):
+            return
+    except OSError:  # a path that cannot be; the export says why
         return
     selection, _ = selected(
         Store(store).snapshot(asked["as_of"]),

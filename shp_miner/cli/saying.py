@@ -19,6 +19,11 @@ def harmless_text(text: str) -> str:
     return _ACTS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def say_paged(text: str) -> None:
+    """Show a text of our own, with its colours, page by page."""
+    click.echo_via_pager(text, color=True)
+
+
 def say(*lines: str, err: bool = False) -> None:
     """Print each text as one line; a line break inside a text is written out."""
     click.echo("\n".join(map(harmless_text, lines)), err=err)
