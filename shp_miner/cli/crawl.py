@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -13,13 +12,15 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from shp_miner.cli.options import Command, Duration, common, example
-from shp_miner.cli.output import complete_unfinished, print_table, show_result
+from shp_miner.cli.output import complete_unfinished, print_table, progress, show_result
+from shp_miner.cli.progress import WatchedClock, crawl_shown
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.sources.table import ROWS
 from shp_miner.tally import counted
 
 if TYPE_CHECKING:
+    from shp_miner.cli.meter import Meter
     from shp_miner.crawling.result import Crawled
     from shp_miner.sources.registry import Access
 
@@ -99,9 +100,9 @@ def command(
 
     complete_unfinished(store)
     wanted = Access(site=site, url=url, allow_private=allow_private)
-    access = _asked(wanted, **budget)
-    with ended_by_sigterm():
-        done = crawl(source, communities, store, access, limit=limit, say=_saying(quiet))
+    with ended_by_sigterm(), progress("Crawling", quiet=quiet, unit="threads") as meter:
+        access = _asked(wanted, meter, **budget)
+        done = crawl(source, communities, store, access, limit=limit, advance=crawl_shown(meter))
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
 
@@ -157,9 +158,10 @@ def _recheck(
     from shp_miner.crawling.run import recheck
     from shp_miner.sources.registry import Access
 
-    access, say = _asked(Access(), **budget), _saying(quiet)
-    with ended_by_sigterm():
-        return recheck(store, access, given_up=given_up, older_than_s=older_than_s, limit=limit, say=say)
+    with ended_by_sigterm(), progress("Visiting", quiet=quiet, unit="threads") as meter:
+        access = _asked(Access(), meter, **budget)
+        shown = crawl_shown(meter)
+        return recheck(store, access, given_up=given_up, older_than_s=older_than_s, limit=limit, advance=shown)
 
 
 @contextmanager
@@ -179,19 +181,12 @@ def ended_by_sigterm() -> Iterator[None]:
             signal.signal(signal_number, handler)
 
 
-def _asked(access: Access, **budget: Unpack[_Budget]) -> Access:
-    """Return `access` with the budget set."""
+def _asked(access: Access, meter: Meter, **budget: Unpack[_Budget]) -> Access:
+    """Return `access` with the budget set, and with waits that the meter shows."""
     from shp_miner.sources.http import Budget
 
-    access.budget = Budget(**budget)
+    access.budget, access.clock = Budget(**budget), WatchedClock(access.clock, meter)
     return access
-
-
-def _saying(quiet: bool) -> Callable[[str], None]:
-    """Return a function that prints progress on a terminal, and nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        return lambda _line: None
-    return lambda line: say(line, err=True)
 
 
 def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) -> int:

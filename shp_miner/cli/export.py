@@ -10,6 +10,7 @@ import click
 from shp_miner.cli.crawl import revisit_due
 from shp_miner.cli.options import FilePath, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
+from shp_miner.cli.progress import export_shown
 from shp_miner.cli.saying import say
 
 #: Communities shown to people, those with the most pairs first; `--json` has all.
@@ -86,14 +87,7 @@ def command(
     complete_unfinished(store)
     if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
-    seen = 0.0
-    with progress("Exporting", 1, quiet=quiet, unit="steps") as advance:
-
-        def step(done: int, total: int) -> None:
-            nonlocal seen
-            advance(done / total - seen)
-            seen = done / total
-
+    with progress("Exporting", quiet=quiet, unit="steps") as meter:
         result = export_dataset(
             store,
             out,
@@ -107,7 +101,7 @@ def command(
             keep_dropped=keep_dropped,
             workers=workers,
             memory=memory,
-            advance=step,
+            advance=export_shown(meter),
         )
     registered = is_known(Store(store), out)
     if not registered:

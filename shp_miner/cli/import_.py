@@ -130,7 +130,7 @@ def _import(
     from shp_miner.dumps.importing import import_dump
 
     complete_unfinished(store)
-    with progress(f"Importing {kind}", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
+    with progress("Importing", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
         done = import_dump(kind, paths, store, advance=advance, **options)
     tally = done.tally
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **tally.to_dict()}

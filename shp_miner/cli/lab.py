@@ -51,7 +51,7 @@ def command(
         require_matplotlib()
     claim_folder(out)
     silent = quiet or as_json
-    with progress("Worlds", count_steps(wanted), quiet=silent, unit="rules") as advance:
+    with progress("Measuring", count_steps(wanted), quiet=silent, unit="rules") as advance:
         results = run_worlds(out, wanted, seed=seed, threads=threads, workers=workers, advance=advance)
     remove_charts(out)  # those of an earlier run may be of other worlds
     charts = [] if no_charts else draw_charts(out, results)
@@ -76,13 +76,13 @@ def _refuse_of_worlds() -> None:
 
 
 def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
-    from shp_miner.lab.real import check_store, require_checkable  # type: ignore[import-not-found,unused-ignore]
+    from shp_miner.lab.real import STEPS, check_store, require_checkable  # type: ignore[import-not-found,unused-ignore]
     from shp_miner.lab.run import claim_folder
 
     require_checkable(store)
     claim_folder(out)
-    with progress("Checking", 1, quiet=quiet or as_json, unit="steps") as advance:
-        tables = check_store(store, out, seed=seed, advance=advance)
+    with progress("Checking", STEPS, quiet=quiet or as_json, unit="checks") as meter:
+        tables = check_store(store, out, seed=seed, advance=lambda share: meter(share * STEPS))
 
     def people() -> None:
         for report_table in tables:

@@ -1,15 +1,16 @@
-"""Output of results and progress: tables for people, one JSON object for machines."""
+"""Output of results: tables for people, one JSON object for machines."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from shp_miner.cli.progress import progress
 from shp_miner.cli.saying import harmless_text, say
 from shp_miner.forgetting.complete import complete_pending
 from shp_miner.tally import Tally
+
+__all__ = ["complete_unfinished", "print_reasons", "print_table", "progress", "show_result"]
 
 #: A column this wide is not made narrower (cells on the screen).
 _LONG_WORD = 16
@@ -95,19 +96,3 @@ def print_reasons(title: str, tally: Tally) -> None:
     ]
     if rows:
         print_table(title, ("what", "reason", "count"), rows)
-
-
-@contextmanager
-def progress(label: str, total: int, *, quiet: bool, unit: str = "bytes") -> Iterator[Callable[[float], None]]:
-    """Show a bar on a terminal and nothing elsewhere; yields the function to call with each advance."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    amount = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-    columns = (TextColumn(label), BarColumn(), amount, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda count: bar.advance(task, count)

@@ -11,7 +11,8 @@ import click
 from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
 from shp_miner.cli.options import Duration, FilePath, example, printing
-from shp_miner.cli.output import print_table, show_result
+from shp_miner.cli.output import print_table, progress, show_result
+from shp_miner.cli.progress import run_shown
 
 if TYPE_CHECKING:
     from shp_miner.pipeline.keys import Pipeline
@@ -60,7 +61,8 @@ def command(
 
     log = logging.getLogger(NAME)
     with logging_to_stderr(read.log.format, quiet=quiet):
-        ran = launch.run(read, pipeline.name, only=only, say=log.info, warn=log.warning)
+        with progress(pipeline.name, quiet=quiet, log=log.info) as meter:
+            ran = launch.run(read, pipeline.name, only=only, say=log.info, warn=log.warning, advance=run_shown(meter))
         level = logging.WARNING if ran.exit_code else logging.INFO
         log.log(
             level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
 from shp_miner.dumps.pipes import at_hand
-from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
+from shp_miner.engine import Engine, Step, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.tally import Tally, counted, total_tally
@@ -82,14 +82,16 @@ def import_dump(
     `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's. A path is
     a file, a folder, a pipe or "-" for standard input; what can be read only once is kept in TMPDIR meanwhile. `now`
     (default: the clock) is what later times are refused by. `workers` (default: the cores) and `memory` in bytes
-    (default: half the machine's) bound the work. Damage is in the result's tally; raises BadInput for files of another
-    kind, before anything is written, and NoSuchCommunity where no record is of a community asked for.
+    (default: half the machine's) bound the work. `advance` gets each number of bytes that were read; of a Step, its
+    `doing` says what is done now. Damage is in the result's tally; raises BadInput for files of another kind,
+    before anything is written, and NoSuchCommunity where no record is of a community asked for.
     """
     path = Path(store) if isinstance(store, str | os.PathLike) else store.path
     with at_hand([Path(file) for file in paths]) as kept:
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
         tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
         missing = _missing(job, tally)
+    advance(Step(doing="tidying the store"))
     done = _store(path)
     if done.exists:
         from shp_miner.forgetting.forget import purge  # noqa: PLC0415  (heavy, and of no use before)
@@ -126,6 +128,7 @@ def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
         parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(job.store))
         return total_tally([before, *parts])
     _store(job.store)
+    advance(Step(doing=f"{counted(min(fitting, len(jobs)), 'file')} at a time"))
     with Engine(fitting) as engine:
         return total_tally([before, *engine.run(import_part, jobs, advance)])
 
@@ -180,6 +183,7 @@ def import_part(job: ImportJob, advance: Advance) -> Tally:
             writer = writer or stack.enter_context(_store(job.store).writer(look=True))
             writer.add(chunk)
             _note_places(chunk, tally)
+        advance(Step(doing="writing the store"))
     return tally
 
 

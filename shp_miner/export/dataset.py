@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, field
 
-from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
+from shp_miner.engine import Step, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
@@ -96,8 +96,9 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
 
     The export appears complete or not at all. Empty `sites` and `communities` mean all; `places` are sites with some of
     their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT each. `workers`
-    and `memory` are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises
-    UsageError for unknown names, and BadInput if no pair satisfies the rule.
+    and `memory` are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress; `done`
+    is a Step: its `doing` says what is done now, its `pairs` how many there are so far. Raises UsageError for unknown
+    names, and BadInput if no pair satisfies the rule.
     """
     chosen = list(dict.fromkeys(formats))
     for name in chosen:
@@ -202,8 +203,10 @@ def _written(
 ) -> Exported:
     """Mine the ranges, write all formats to `folder` (which becomes `out`), and return the counts."""
     first = mining[0]
-    steps.more(2 * len(mining))
+    steps.more(2 * len(mining) + len(formats))
+    steps.begin("reading votes")
     calibration = calibrate_ranges(mining, workers=fitting, advance=steps)
+    steps.begin("mining")
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
     if not mined.pairs:
@@ -214,7 +217,8 @@ def _written(
         for name in formats
         for groups in piece_groups(first.work, len(mining), _GROUP_BYTES)
     ]
-    steps.more(len(writing))
+    steps.more(len(writing) - len(formats))
+    steps.begin("writing")
     written = run_threads(write_groups, writing, workers=fitting, advance=steps)
     for name, target in targets.items():
         own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
@@ -240,14 +244,20 @@ class _Steps:
 
     def __init__(self, count: int, advance: Callable[[int, int], None] | None) -> None:
         self._done, self._total, self._advance = 0, count, advance
+        self._doing, self._pairs = "", 0
+
+    def begin(self, doing: str) -> None:
+        self._doing = doing
+        self(0)
 
     def more(self, count: int) -> None:
         self._total += count
 
     def __call__(self, count: int) -> None:
         self._done += count
+        self._pairs += getattr(count, "pairs", 0)
         if self._advance:
-            self._advance(self._done, self._total)
+            self._advance(Step(self._done, self._doing, self._pairs), self._total)
 
 
 def _sum(results: Any) -> RangeResult:
