@@ -20,7 +20,7 @@ import pytest
 
 from shp_miner import FORMATS, PRESETS, UsageError, preset
 from shp_miner.cli import COMMANDS, _Commands, cli, run
-from shp_miner.cli.output import print_table
+from shp_miner.cli.output import Marked, print_marked, print_table
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
@@ -154,6 +154,51 @@ def test_a_narrow_terminal_cuts_nothing_and_breaks_no_word(
         assert re.search(rf"(^|\s){re.escape(word)}(\s|$)", out, re.M), word
     widest = max(map(len, out.splitlines()))
     assert widest <= max(width, 80), "no wider than its words need"
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, *, colour: bool = False) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(width))):
+        monkeypatch.setenv(name, value)
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+
+
+def test_columns_leave_a_narrow_terminal_by_rank(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = ("community", "site", "read", "restored", "failed")
+    rows = [("explainlikeimfive", "forum.example", 12, 0, 3)]
+    expected = {80: columns, 45: ("community", "site", "read", "failed"), 30: ("community", "read", "failed")}
+    for width, left in expected.items():
+        on_terminal(monkeypatch, width)
+        print_table("Crawled", columns, rows, leave=("site", "failed", "restored"))
+        text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        assert tuple(text.splitlines()[2].split()) == left
+        assert max(map(len, text.splitlines()[:6])) <= width
+        gone = len(columns) - len(left)
+        note = f"{gone} column{'s' * (gone > 1)} more in a wider window or with --json"
+        assert (note in text) == bool(gone)
+
+
+def test_without_a_terminal_no_column_leaves(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("Long", ("a", "b"), [("x" * 200, "y" * 200)], leave=("b",))
+    assert "y" in capsys.readouterr().out
+
+
+def test_colour_repeats_what_a_word_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(Marked("done", "good"), 1), (Marked("failed", "wrong"), 2)]
+    for colour in (True, False):
+        on_terminal(monkeypatch, 80, colour=colour)
+        print_table("Runs", ("outcome", "n"), rows)
+        print_marked(Marked("Wrong: runs.", "wrong"))
+        text = capsys.readouterr().out
+        assert ("\x1b[32mdone" in text, "31mfailed" in text, "31mWrong: runs." in text) == (colour,) * 3
+        assert {"done", "failed", "Wrong:"} <= set(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    monkeypatch.delenv("FORCE_COLOR")
+    print_table("Runs", ("outcome", "n"), rows)
+    print_marked(Marked("Wrong: runs.", "wrong"))
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_quiet_says_nothing(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:

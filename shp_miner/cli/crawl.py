@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from shp_miner.crawling.result import Crawled
     from shp_miner.sources.registry import Access
 
+#: Columns of the result that leave a narrow terminal, in this order.
+_LEAVE = ("site", "restored", "unreadable", "gone", "listed", "new or changed", "waiting", "failed")
+
 _NEGATIVE = re.compile(r"-\d+(/.*)?")
 
 
@@ -197,7 +200,9 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
     numbers = ("listed", "fresh", "read", "answers", "gone", "restored", "unreadable", "failed", "waiting")
     columns = ("community", "site", *(name.replace("fresh", "new or changed") for name in numbers))
     rows = [(result.community, result.site, *(getattr(result, name) for name in numbers)) for result in done]
-    show_result(data, lambda: print_table(f"Crawled into {store}", columns, rows), as_json=as_json, quiet=quiet)
+    show_result(
+        data, lambda: print_table(f"Crawled into {store}", columns, rows, leave=_LEAVE), as_json=as_json, quiet=quiet
+    )
     for result in done:
         for sentence in (result.capped, result.stopped, result.refused):
             if sentence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -10,6 +11,9 @@ from click.core import ParameterSource
 from shp_miner.cli.options import FilePath, example, printing
 from shp_miner.cli.output import print_table, progress, show_result
 from shp_miner.cli.saying import say
+
+if TYPE_CHECKING:
+    from shp_miner.lab.table import Table
 
 
 @click.command("lab", epilog=example("shp-miner lab data/lab", "shp-miner lab data/lab-real --store data/store"))
@@ -59,10 +63,15 @@ def command(
 
     def people() -> None:
         for report_table in tables[:2]:
-            print_table(report_table.title, report_table.columns, report_table.shown())
+            _print(report_table)
         say(f"More measures: {out / 'lab.md'}. This is a simulation; docs/lab.md lists its assumptions.")
 
     show_result(to_dict(results), people, as_json=as_json, quiet=quiet)
+
+
+def _print(table: Table) -> None:
+    """Print a table; on a narrow terminal its last columns leave first."""
+    print_table(table.title, table.columns, table.shown(), leave=tuple(reversed(table.columns[2:])))
 
 
 def _refuse_of_worlds() -> None:
@@ -87,7 +96,7 @@ def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) 
     def people() -> None:
         for report_table in tables:
             if report_table.rows:
-                print_table(report_table.title, report_table.columns, report_table.shown())
+                _print(report_table)
             else:
                 say(report_table.title, "", f" {report_table.note}", "")
         say(f"How to read these: {out / 'checks.md'}. None proves that a label is right; see docs/real-checks.md.")

@@ -11,7 +11,7 @@ import click
 from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
 from shp_miner.cli.options import Duration, FilePath, example, printing
-from shp_miner.cli.output import print_table, progress, show_result
+from shp_miner.cli.output import Marked, print_table, progress, show_result
 from shp_miner.cli.progress import run_shown
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def command(
         log.log(
             level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}
         )
-    steps = [(step.step, step.about, step.said, step.exit_code) for step in ran.steps]
+    steps = [(step.step, step.about, outcome_of(step.said, step.exit_code), step.exit_code) for step in ran.steps]
     data = msgspec.to_builtins(ran)
     show_result(
         data,
@@ -76,6 +76,11 @@ def command(
         quiet=quiet,
     )
     return ran.exit_code
+
+
+def outcome_of(said: str, exit_code: int) -> Marked:
+    """Return how a step ended, marked by its exit code."""
+    return Marked(said, "good" if exit_code == 0 else "waiting" if exit_code in (3, 75) else "wrong")
 
 
 def _summary(ran: Ran) -> str:
