@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from shp_miner.cli.options import Command, Duration, common, example
+from shp_miner.cli.grouped import Command, GroupedCommand, option_of
+from shp_miner.cli.options import Duration, common, example
 from shp_miner.cli.output import complete_unfinished, print_table, progress, show_result
 from shp_miner.cli.progress import WatchedClock, crawl_shown
 from shp_miner.cli.saying import say
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from shp_miner.cli.meter import Meter
     from shp_miner.crawling.result import Crawled
     from shp_miner.sources.registry import Access
+
+#: A heading of the help.
+_HOW_MUCH = "How much to do"
 
 #: Columns of the result that leave a narrow terminal, in this order.
 _LEAVE = ("site", "restored", "unreadable", "gone", "listed", "new or changed", "waiting", "failed")
@@ -40,15 +44,17 @@ class _Budget(TypedDict):
 def bounded(command: Command) -> Command:
     """Add --limit, --max-requests and --max-seconds to a command."""
     for option in (
-        click.option("--max-seconds", type=Duration(), help="Stop cleanly after this long (for example 20m)."),
-        click.option("--max-requests", type=click.IntRange(min=0), help="Send at most N requests, including retries."),
-        click.option("--limit", type=click.IntRange(min=1), help="Read at most N threads per community."),
+        option_of(_HOW_MUCH, "--max-seconds", type=Duration(), help="Stop cleanly after this long (for example 20m)."),
+        option_of(
+            _HOW_MUCH, "--max-requests", type=click.IntRange(min=0), help="Send at most N requests, including retries."
+        ),
+        option_of(_HOW_MUCH, "--limit", type=click.IntRange(min=1), help="Read at most N threads per community."),
     ):
         command = option(command)
     return command
 
 
-class _Crawl(click.Command):
+class _Crawl(GroupedCommand):
     """A command whose arguments may be negative numbers, such as ids of categories."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -77,9 +83,20 @@ class _Crawl(click.Command):
 )
 @click.argument("source", type=click.Choice(list(ROWS)))
 @click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...")
-@click.option("--site", help="The forum's host, or its whole address if it is not at the root of the host.")
-@click.option("--url", help="The API's address if it differs from the site's (for example a `shp-miner forum`).")
-@click.option("--allow-private", is_flag=True, help="Allow private and loopback addresses (default: refuse).")
+@option_of(
+    "Where the forum is", "--site", help="The forum's host, or its whole address if it is not at the root of the host."
+)
+@option_of(
+    "Where the forum is",
+    "--url",
+    help="The API's address if it differs from the site's (for example a `shp-miner forum`).",
+)
+@option_of(
+    "Where the forum is",
+    "--allow-private",
+    is_flag=True,
+    help="Allow private and loopback addresses (default: refuse).",
+)
 @bounded
 @common
 def command(
@@ -111,13 +128,19 @@ def command(
 
 @click.command(
     "recheck",
+    cls=GroupedCommand,
     epilog=example(
         "shp-miner recheck --max-seconds 20m", "shp-miner recheck --older-than 90d", "shp-miner recheck --given-up"
     ),
 )
-@click.option("--given-up", is_flag=True, help="Also retry threads that were given up.")
-@click.option("--all", "everything", is_flag=True, help="Visit every thread, due or not.")
-@click.option("--older-than", type=Duration(), help="Also visit threads not read for this long (for example 90d).")
+@option_of("Which threads", "--given-up", is_flag=True, help="Also retry threads that were given up.")
+@option_of("Which threads", "--all", "everything", is_flag=True, help="Visit every thread, due or not.")
+@option_of(
+    "Which threads",
+    "--older-than",
+    type=Duration(),
+    help="Also visit threads not read for this long (for example 90d).",
+)
 @bounded
 @common
 def recheck_command(

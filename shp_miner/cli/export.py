@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.crawl import revisit_due
+from shp_miner.cli.grouped import GroupedCommand, option_of
 from shp_miner.cli.options import FilePath, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.progress import export_shown
@@ -16,19 +17,28 @@ from shp_miner.cli.saying import say
 #: Communities shown to people, those with the most pairs first; `--json` has all.
 _SHOWN = 20
 
+#: Headings of the help.
+_WHAT, _FORM = "What to export", "Form of the export"
+
 
 @click.command(
     "export",
+    cls=GroupedCommand,
     epilog=example(
         "shp-miner export data/eli5 --community explainlikeimfive",
         "shp-miner export data/cooking --rule shp-strict --format trl --format shp --until 2023-01-01",
     ),
 )
 @click.argument("out", type=FilePath())
-@click.option(
-    "--rule", default="shp", show_default=True, help="The rule that prefers one of two answers; see docs/rules.md."
+@option_of(
+    _WHAT,
+    "--rule",
+    default="shp",
+    show_default=True,
+    help="The rule that prefers one of two answers; see docs/rules.md.",
 )
-@click.option(
+@option_of(
+    _FORM,
     "--format",
     "formats",
     multiple=True,
@@ -36,20 +46,24 @@ _SHOWN = 20
     show_default=True,
     help="Write this format; see docs/formats.md. Repeatable.",
 )
-@click.option(
+@option_of(
+    _WHAT,
     "--community",
     "communities",
     multiple=True,
     help="Keep only this community (NAME or r/NAME, in any letter case). Repeatable.",
 )
-@click.option("--site", "sites", multiple=True, help="Keep only this site (for example lemmy.world). Repeatable.")
-@click.option("--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
-@click.option("--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
-@click.option(
-    "--as-of", metavar="VERSION|TIME", help="Mine an earlier version of the store; `stats` shows the current one."
+@option_of(_WHAT, "--site", "sites", multiple=True, help="Keep only this site (for example lemmy.world). Repeatable.")
+@option_of(_FORM, "--validation", type=float, default=0.05, show_default=True, help="Share of threads for validation.")
+@option_of(_FORM, "--test", type=float, default=0.05, show_default=True, help="Share of threads for test.")
+@option_of(
+    _WHAT,
+    "--as-of",
+    metavar="VERSION|TIME",
+    help="Mine an earlier version of the store; `stats` shows the current one.",
 )
-@click.option("--recheck", is_flag=True, help="First visit threads that are due, as `recheck` does.")
-@click.option("--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
+@option_of(_WHAT, "--recheck", is_flag=True, help="First visit threads that are due, as `recheck` does.")
+@option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
 @common

@@ -9,10 +9,14 @@ from typing import TypedDict, Unpack
 
 import click
 
-from shp_miner.cli.options import FilePath, Moment, common, example, work
+from shp_miner.cli.grouped import GroupedCommand, option_of
+from shp_miner.cli.options import SPEED, FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.saying import say
 from shp_miner.tally import Tally
+
+#: A heading of the help.
+_WHAT = "What to read"
 
 _PATH = FilePath(readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
@@ -50,6 +54,7 @@ def command() -> None:
 
 @command.command(
     "reddit-dump",
+    cls=GroupedCommand,
     epilog=example(
         "shp-miner import reddit-dump RS_2024-01.zst RC_2024-01.zst --community explainlikeimfive",
         "shp-miner import reddit-dump ~/dumps --community askculinary --community askbaking",
@@ -57,13 +62,16 @@ def command() -> None:
     ),
 )
 @_FILES
-@click.option(
+@option_of(
+    _WHAT,
     "--community",
     "communities",
     multiple=True,
     help="Keep only this subreddit (NAME or r/NAME, in any letter case). Repeatable.",
 )
-@click.option("--thorough", is_flag=True, help="Parse every line; slower than searching for the wanted lines first.")
+@option_of(
+    SPEED, "--thorough", is_flag=True, help="Parse every line; slower than searching for the wanted lines first."
+)
 @work
 @common
 def reddit_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
@@ -73,15 +81,17 @@ def reddit_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
 
 @command.command(
     "stackexchange-dump",
+    cls=GroupedCommand,
     epilog=example(
         "shp-miner import stackexchange-dump cooking.stackexchange.com.7z",
         "shp-miner import stackexchange-dump extracted/Posts.xml --site cooking.stackexchange.com",
     ),
 )
 @_FILES
-@click.option("--site", help="The site's host, if neither the archive nor the folder has its name.")
-@click.option("--observed-at", type=Moment(), help="When the scores were read. [the newest date in the files]")
-@click.option(
+@option_of(_WHAT, "--site", help="The site's host, if neither the archive nor the folder has its name.")
+@option_of(_WHAT, "--observed-at", type=Moment(), help="When the scores were read. [the newest date in the files]")
+@option_of(
+    _WHAT,
     "--vote-history",
     is_flag=True,
     help="Also store the scores at 1, 2, 3, 7, 14, 30, 90 and 365 days after writing, rebuilt from Votes.xml.",

@@ -18,8 +18,9 @@ _WINDOW_S, _SAMPLE_S, _FIRST_RATE_S = 30.0, 1.0, 2.0
 #: Waits shorter than this are how a site's pace is kept; the rate shows them.
 _WAIT_S = 2.0
 
-#: Widths of the bar in cells, and the most cells of the name of what is done.
-_BAR_LEAST, _BAR_MOST, _NAME_MOST = 8, 24, 32
+#: Widths of the bar in cells, which change in steps, or it would move with each digit beside it; and the most cells of
+#: the name of what is done.
+_BAR_LEAST, _BAR_MOST, _BAR_STEP, _NAME_MOST = 8, 24, 4, 32
 
 
 class Meter:
@@ -98,7 +99,7 @@ class Meter:
         if self.waiting:
             return _cut("  ".join(filter(None, (name, self._amount(), self.waiting))), width)
         facts = list(filter(None, (self._amount(), self._left(), self._rate(), harmless_text(self.so_far))))
-        room = min(width - _cells("  ".join([name, *facts])) - 2, _BAR_MOST)
+        room = min(width - _cells("  ".join([name, *facts])) - 2, _BAR_MOST) // _BAR_STEP * _BAR_STEP
         if self.total and room >= _BAR_LEAST:
             full = round(room * min(self.done / self.total, 1))
             return "  ".join([name, "━" * full + "─" * (room - full), *facts])
@@ -129,7 +130,7 @@ class Meter:
         rate = self.rate
         if not rate or self.done >= self.total:
             return ""
-        return f"{rounded_duration((self.total - self.done) / rate)} left"
+        return f"{rounded_duration(max(1.0, (self.total - self.done) / rate))} left"
 
 
 def _cells(text: str) -> int:

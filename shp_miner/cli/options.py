@@ -6,22 +6,23 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
+from shp_miner.cli.grouped import Command, option_of
 from shp_miner.rules.fields import PARAMETERS, Field
 from shp_miner.rules.presets import duration_text
 from shp_miner.units import Duration as Length
 from shp_miner.units import Seconds
 from shp_miner.units import Size as Amount
 
-Command = TypeVar("Command", bound=Callable[..., object])
-
 #: What click takes for the type of an option.
 _Type = click.ParamType[object] | type
 
 DEFAULT_STORE = Path("data/store")
+
+#: The heading of the options that change only the speed.
+SPEED = "Speed and memory"
 
 
 class FilePath(click.Path):
@@ -87,10 +88,18 @@ class Size(click.ParamType[int]):
 def work(command: Command) -> Command:
     """Add --workers and --memory to a command: they change its speed, never its results."""
     for option in (
-        click.option(
-            "--memory", type=Size(), help="Use at most this much memory (for example 2GiB). [half of the machine's]"
+        option_of(
+            SPEED,
+            "--memory",
+            type=Size(),
+            help="Use at most this much memory (for example 2GiB). [half of the machine's]",
         ),
-        click.option("--workers", type=click.IntRange(min=1), help="Use at most N processes. [the number of cores]"),
+        option_of(
+            SPEED,
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Use at most N processes. [the number of cores]",
+        ),
     ):
         command = option(command)
     return command
@@ -133,7 +142,9 @@ def _rule_option(field: Field) -> Callable[[Command], Command]:
     declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
     default = duration_text(field.default) if isinstance(field.default, Length) else field.default
     note = "" if default is None or flag else f" [{default}]"
-    return click.option(declaration, field.name, type=_option_type(field), default=None, help=field.description + note)
+    return option_of(
+        field.heading, declaration, field.name, type=_option_type(field), default=None, help=field.description + note
+    )
 
 
 def _option_type(field: Field) -> _Type:

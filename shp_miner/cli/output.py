@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Marked", "complete_unfinished", "print_marked", "print_reasons", "print_table", "progress", "show_result"]
 
-#: A column this wide is not made narrower (cells on the screen).
-_LONG_WORD = 16
+#: A column this wide is not made narrower (cells on the screen); before a word of at most the second width is broken,
+#: other columns leave.
+_LONG_WORD, _LONGER_WORD = 16, 32
 
 
 def complete_unfinished(store: Path) -> None:
@@ -74,7 +75,7 @@ def print_marked(*sentences: Marked) -> None:
     console = Console(highlight=False, emoji=False)
     for sentence in sentences:
         style = _STYLES[sentence.meaning]
-        console.print(harmless_text(sentence), style=style, markup=False, soft_wrap=True)
+        console.print(harmless_text(sentence), style=style, markup=False, soft_wrap=not console.is_terminal)
 
 
 def print_table(
@@ -94,20 +95,19 @@ def print_table(
     ranks = {name: rank for rank, name in enumerate(leave)}
     leaving = sorted((column for column in shown if column.name in ranks), key=lambda c: (not c.empty, ranks[c.name]))
     gone = 0
-    while leaving and sum(column.least for column in shown) + len(shown) + 1 > console.width:
+    while leaving and sum(column.wanted for column in shown) + len(shown) + 1 > console.width:
         shown.remove(leaving.pop(0))
         gone += 1
     console.print(harmless_text(title), style="bold", markup=False, soft_wrap=True)
-    table = _table(shown, console.width)
     least = sum(column.least for column in shown) + len(shown) + 1
     console.width = max(console.width, least)  # a terminal wraps what is wider; nothing is cut
-    console.print(table)
+    console.print(_table(shown, console.width))
     if gone:
         say(f"{counted(gone, 'column')} more in a wider window or with --json", "")
 
 
 class _Column:
-    """A column of a table: its texts, and its widths in cells."""
+    """A column of a table: its texts, and its widths in cells: needed, wanted and at least."""
 
     def __init__(self, name: str, values: Sequence[object]) -> None:
         from rich.cells import cell_len
@@ -119,8 +119,9 @@ class _Column:
         self.empty = all(value in (None, 0, "", "-") for value in values)
         self.needed = max(map(cell_len, [name, *self.texts]))
         # Where there is little room, a column becomes as narrow as its words, but for long ones, and no narrower.
-        words = " ".join([name, *self.texts]).split()
-        self.least = min(max(map(cell_len, words)), _LONG_WORD) if self.needed > _LONG_WORD else self.needed
+        word = max(map(cell_len, " ".join([name, *self.texts]).split()))
+        self.least = min(word, _LONG_WORD) if self.needed > _LONG_WORD else self.needed
+        self.wanted = max(min(self.needed, _LONG_WORD), min(word, _LONGER_WORD))
 
 
 def _table(columns: Sequence[_Column], width: int) -> Table:
@@ -130,12 +131,25 @@ def _table(columns: Sequence[_Column], width: int) -> Table:
 
     roomy = sum(column.needed for column in columns) + 3 * len(columns) <= width
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1 if roomy else 0))
-    for column in columns:
+    for column, cells in zip(columns, _widths(columns, width - len(columns) - 1), strict=True):
         justify: Literal["left", "right"] = "right" if column.numeric else "left"
-        table.add_column(column.name, justify=justify, overflow="fold", min_width=column.least)
-    for cells in zip(*(zip(column.texts, column.styles, strict=True) for column in columns), strict=True):
-        table.add_row(*(Text(text, style) for text, style in cells))
+        table.add_column(column.name, justify=justify, overflow="fold", width=cells)
+    for row in zip(*(zip(column.texts, column.styles, strict=True) for column in columns), strict=True):
+        table.add_row(*(Text(text, style) for text, style in row))
     return table
+
+
+def _widths(columns: Sequence[_Column], cells: int) -> list[int]:
+    """Return the columns' widths, at most `cells` in all: what is left goes where the most is lacking.
+
+    The library's own widths may add up to more than there is, and then it cuts texts.
+    """
+    widths = [column.least for column in columns]
+    for _ in range(cells - sum(widths)):
+        lacking = [column.needed / width for column, width in zip(columns, widths, strict=True)]
+        most = max(range(len(columns)), key=lacking.__getitem__)
+        widths[most] += lacking[most] > 1
+    return widths
 
 
 def _cell(value: object) -> str:
