@@ -140,15 +140,15 @@ def _table(columns: Sequence[_Column], width: int) -> Table:
 
 
 def _widths(columns: Sequence[_Column], cells: int) -> list[int]:
-    """Return the columns' widths, at most `cells` in all: what is left goes where the most is lacking.
+    """Return the columns' widths, at most `cells` in all: what is left goes to the narrowest that lack something.
 
     The library's own widths may add up to more than there is, and then it cuts texts.
     """
     widths = [column.least for column in columns]
     for _ in range(cells - sum(widths)):
-        lacking = [column.needed / width for column, width in zip(columns, widths, strict=True)]
-        most = max(range(len(columns)), key=lacking.__getitem__)
-        widths[most] += lacking[most] > 1
+        lacking = [index for index, column in enumerate(columns) if widths[index] < column.needed]
+        if lacking:
+            widths[min(lacking, key=widths.__getitem__)] += 1
     return widths
 
 
