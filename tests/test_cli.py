@@ -20,11 +20,13 @@ import pytest
 
 from shp_miner import FORMATS, PRESETS, UsageError, preset
 from shp_miner.cli import COMMANDS, _Commands, cli, run
-from shp_miner.cli.output import print_table
+from shp_miner.cli.grouped import groups_of
+from shp_miner.cli.output import Marked, print_marked, print_table
 from shp_miner.forum.live import Community
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.world import World
-from shp_miner.rules.presets import Rule
+from shp_miner.rules.fields import PARAMETERS
+from shp_miner.rules.presets import HEADINGS, Rule
 from shp_miner.store.lake import TABLES
 
 from .build import comment, submission, thread, tree, write_dump, write_month
@@ -79,6 +81,35 @@ def test_every_parameter_of_a_rule_is_an_option_of_export(capsys: pytest.Capture
         assert f"--{name.removesuffix('_s').replace('_', '-')}" in text
     for name in (*PRESETS, *FORMATS):
         assert name in text.replace("-\n  ", "-")
+
+
+def test_every_parameter_of_a_rule_has_a_heading() -> None:
+    assert set(HEADINGS) <= set(Rule.__struct_fields__)
+    assert list(dict.fromkeys(field.heading for field in PARAMETERS.values())) == list(HEADINGS.values())
+
+
+def test_the_help_of_long_commands_comes_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    text, _ = output(capsys, "export", "--help")
+    headings = ["What to export", "Form of the export", *HEADINGS.values(), "Speed and memory", "Other options"]
+    assert re.findall(r"^([A-Z][\w ]+):$", text, re.M) == headings
+    assert "--min-ratio" in text.split("Which pairs:")[1].split("Speed and memory:")[0]
+    for command in ("crawl", "recheck", "import reddit-dump"):
+        assert "\nOther options:\n" in output(capsys, *command.split(), "--help")[0]
+    assert "\nOptions:\n" in output(capsys, "stats", "--help")[0]
+    for _, command in commands():
+        shown = [option for _, group in groups_of(command, click.Context(command)) for option in group]
+        assert sorted(map(id, shown)) == sorted(
+            id(option) for option in command.get_params(click.Context(command)) if isinstance(option, click.Option)
+        )
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_help_fits_a_narrow_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = output(capsys, "export", "--help")[0].split("Example:")[0]  # which is pasted
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_help_needs_no_heavy_library() -> None:
@@ -154,6 +185,62 @@ def test_a_narrow_terminal_cuts_nothing_and_breaks_no_word(
         assert re.search(rf"(^|\s){re.escape(word)}(\s|$)", out, re.M), word
     widest = max(map(len, out.splitlines()))
     assert widest <= max(width, 80), "no wider than its words need"
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, *, colour: bool = False) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(width))):
+        monkeypatch.setenv(name, value)
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+
+
+def test_columns_leave_a_narrow_terminal_by_rank(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = ("community", "site", "read", "restored", "failed")
+    rows = [("explainlikeimfive", "forum.example", 12, 0, 3)]
+    expected = {80: columns, 45: ("community", "site", "read", "failed"), 32: ("community", "read", "failed")}
+    for width, left in expected.items():
+        on_terminal(monkeypatch, width)
+        print_table("Crawled", columns, rows, leave=("site", "failed", "restored"))
+        text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        assert tuple(text.splitlines()[2].split()) == left
+        assert max(map(len, text.splitlines()[:6])) <= width
+        gone = len(columns) - len(left)
+        note = f"{gone} column{'s' * (gone > 1)} more in a wider window or with --json"
+        assert (note in text) == bool(gone)
+
+
+def test_a_heading_that_just_does_not_fit_is_not_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = ("rule", "right", "pairs a thread", "multiple", "worlds with 2 or more")
+    for width in range(60, 90):
+        on_terminal(monkeypatch, width)
+        print_table("Summary", columns, [("time-matched", "0.929 to 0.929", "30.750", "1.000", "0 of 1")])
+        text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        assert {"worlds", "with", "2", "or", "more"} <= set(text.split()), width
+
+
+def test_without_a_terminal_no_column_leaves(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("Long", ("a", "b"), [("x" * 200, "y" * 200)], leave=("b",))
+    assert "y" in capsys.readouterr().out
+
+
+def test_colour_repeats_what_a_word_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(Marked("done", "good"), 1), (Marked("failed", "wrong"), 2)]
+    for colour in (True, False):
+        on_terminal(monkeypatch, 80, colour=colour)
+        print_table("Runs", ("outcome", "n"), rows)
+        print_marked(Marked("Wrong: runs.", "wrong"))
+        text = capsys.readouterr().out
+        assert ("\x1b[32mdone" in text, "31mfailed" in text, "31mWrong: runs." in text) == (colour,) * 3
+        assert {"done", "failed", "Wrong:"} <= set(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    monkeypatch.delenv("FORCE_COLOR")
+    print_table("Runs", ("outcome", "n"), rows)
+    print_marked(Marked("Wrong: runs.", "wrong"))
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_quiet_says_nothing(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from shp_miner import BadInput, TryLater
 from shp_miner.cli import run
+from shp_miner.cli.status import verdict_of
 from shp_miner.crawling.state import CrawlState
 from shp_miner.health.status import Status, status
 from shp_miner.platforms.items import Origin
@@ -86,7 +87,7 @@ def test_a_store_without_a_run_or_a_crawl_is_fine(store: Store, capsys: pytest.C
     file = next((store.path / "posts").glob("*.parquet"))
     assert posts.bytes == posts.disk_bytes == file.stat().st_size
     assert run(["status", "--store", str(store.path), "--min-free", "0GB"]) == 0
-    assert "No problem has lasted longer than 2 d." in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("All is well: no pipeline has run on this store.\n")
     with pytest.raises(BadInput, match="no store"):
         status(store.path.parent / "nowhere")
 
@@ -189,11 +190,43 @@ def test_the_command_for_machines_and_for_people(store: Store, capsys: pytest.Ca
     assert told["failing_longest"]["since"] == "2026-05-19T20:26:40Z"
     assert run(arguments) == 3
     shown = capsys.readouterr().out
-    for part in ("eli5.toml", "forum.example is down.", "Problems, exit code 3: runs, retries, visits."):
-        assert part in shown
+    assert shown.startswith("Wrong: runs, retries, visits. Exit code 3.\n! Since 2026-05-")
+    assert "eli5.toml" in shown
+    assert "forum.example is down." in shown
     assert run([*arguments, "--quiet"]) == 3
     assert capsys.readouterr().out == ""
     assert run([*arguments, "--stale", "20000d", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("runs", "verdict"),
+    [
+        ((-1, -0.5, 0), "All is well: last run 12 h ago."),
+        (
+            (-1, -0.5, 3),
+            "No problem yet: the last run was done in part 12 h ago (exit code 3); none has lasted longer than 2 d.",
+        ),
+        (
+            (-1, -0.5, 75),
+            "No problem yet: the last run had to stop early 12 h ago (exit code 75); none has lasted longer than 2 d.",
+        ),
+        ((-1, -0.5, 5), "No problem yet: the last run failed 12 h ago (exit code 5); none has lasted longer than 2 d."),
+        ((-1, None, None), "Wrong: killed. Exit code 3."),
+    ],
+)
+def test_the_verdict(runs: tuple[float, float | None, int | None], verdict: str, store: Store) -> None:
+    noted(store, runs)
+    found = seen(store)
+    assert verdict_of(found) == verdict
+    words = {"All is well": "good", "No problem yet": "waiting", "Wrong": "wrong"}
+    assert verdict_of(found).meaning == words[verdict.partition(":")[0]]
+    assert (verdict_of(found).meaning == "wrong") == bool(found.wrong)
+
+
+def test_the_verdict_names_a_run_that_goes_on(store: Store) -> None:
+    noted(store, (-1, None, None))
+    with only_one(store.path / LOCK, "The store is in use by a run", "running eli5.toml"):
+        assert verdict_of(seen(store)).startswith("All is well: running eli5.toml now")
 
 
 # -- beside others ----------------------------------------------------------------------------------------------------

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -14,17 +13,26 @@ import click
 
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
+from shp_miner.cli.grouped import Command, GroupedCommand, option_of
 from shp_miner.cli.names import SourceName, site_from
-from shp_miner.cli.options import Command, Duration, common, example
-from shp_miner.cli.output import complete_unfinished, print_table, show_result
+from shp_miner.cli.options import Duration, common, example
+from shp_miner.cli.output import complete_unfinished, print_table, progress, show_result
+from shp_miner.cli.progress import WatchedClock, crawl_shown
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.sources.table import ROWS
 from shp_miner.tally import counted
 
 if TYPE_CHECKING:
+    from shp_miner.cli.meter import Meter
     from shp_miner.crawling.result import Crawled
     from shp_miner.sources.registry import Access
+
+#: A heading of the help.
+_HOW_MUCH = "How much to do"
+
+#: Columns of the result that leave a narrow terminal, in this order.
+_LEAVE = ("site", "restored", "unreadable", "gone", "listed", "new or changed", "waiting", "failed")
 
 _NEGATIVE = re.compile(r"-\d+(/.*)?")
 
@@ -39,15 +47,17 @@ class _Budget(TypedDict):
 def bounded(command: Command) -> Command:
     """Add --limit, --max-requests and --max-seconds to a command."""
     for option in (
-        click.option("--max-seconds", type=Duration(), help="Stop cleanly after this long (for example 20m)."),
-        click.option("--max-requests", type=click.IntRange(min=0), help="Send at most N requests, including retries."),
-        click.option("--limit", type=click.IntRange(min=1), help="Read at most N threads per community."),
+        option_of(_HOW_MUCH, "--max-seconds", type=Duration(), help="Stop cleanly after this long (for example 20m)."),
+        option_of(
+            _HOW_MUCH, "--max-requests", type=click.IntRange(min=0), help="Send at most N requests, including retries."
+        ),
+        option_of(_HOW_MUCH, "--limit", type=click.IntRange(min=1), help="Read at most N threads per community."),
     ):
         command = option(command)
     return command
 
 
-class _Crawl(click.Command):
+class _Crawl(GroupedCommand):
     """A command whose arguments may be negative numbers, such as ids of categories."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -76,9 +86,20 @@ class _Crawl(click.Command):
 )
 @click.argument("source", metavar="SOURCE", type=SourceName())
 @click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...")
-@click.option("--site", help="The forum's host, or its whole address if it is not at the root of the host.")
-@click.option("--url", help="The API's address if it differs from the site's (for example a `shp-miner forum`).")
-@click.option("--allow-private", is_flag=True, help="Allow private and loopback addresses (default: refuse).")
+@option_of(
+    "Where the forum is", "--site", help="The forum's host, or its whole address if it is not at the root of the host."
+)
+@option_of(
+    "Where the forum is",
+    "--url",
+    help="The API's address if it differs from the site's (for example a `shp-miner forum`).",
+)
+@option_of(
+    "Where the forum is",
+    "--allow-private",
+    is_flag=True,
+    help="Allow private and loopback addresses (default: refuse).",
+)
 @bounded
 @common
 def command(
@@ -105,21 +126,27 @@ def command(
         site_from(source, communities)
     complete_unfinished(store)
     wanted = Access(site=site, url=url, allow_private=allow_private)
-    access = _asked(wanted, **budget)
-    with ended_by_sigterm():
-        done = crawl(source, communities, store, access, limit=limit, say=_saying(quiet))
+    with ended_by_sigterm(), progress("Crawling", quiet=quiet, unit="threads") as meter:
+        access = _asked(wanted, meter, **budget)
+        done = crawl(source, communities, store, access, limit=limit, advance=crawl_shown(meter))
     return _shown(done, store, as_json=as_json, quiet=quiet)
 
 
 @click.command(
     "recheck",
+    cls=GroupedCommand,
     epilog=example(
         "shp-miner recheck --max-seconds 20m", "shp-miner recheck --older-than 90d", "shp-miner recheck --given-up"
     ),
 )
-@click.option("--given-up", is_flag=True, help="Also retry threads that were given up.")
-@click.option("--all", "everything", is_flag=True, help="Visit every thread, due or not.")
-@click.option("--older-than", type=Duration(), help="Also visit threads not read for this long (for example 90d).")
+@option_of("Which threads", "--given-up", is_flag=True, help="Also retry threads that were given up.")
+@option_of("Which threads", "--all", "everything", is_flag=True, help="Visit every thread, due or not.")
+@option_of(
+    "Which threads",
+    "--older-than",
+    type=Duration(),
+    help="Also visit threads not read for this long (for example 90d).",
+)
 @bounded
 @common
 def recheck_command(
@@ -163,9 +190,10 @@ def _recheck(
     from shp_miner.crawling.run import recheck
     from shp_miner.sources.registry import Access
 
-    access, say = _asked(Access(), **budget), _saying(quiet)
-    with ended_by_sigterm():
-        return recheck(store, access, given_up=given_up, older_than_s=older_than_s, limit=limit, say=say)
+    with ended_by_sigterm(), progress("Visiting", quiet=quiet, unit="threads") as meter:
+        access = _asked(Access(), meter, **budget)
+        shown = crawl_shown(meter)
+        return recheck(store, access, given_up=given_up, older_than_s=older_than_s, limit=limit, advance=shown)
 
 
 @contextmanager
@@ -185,19 +213,12 @@ def ended_by_sigterm() -> Iterator[None]:
             signal.signal(signal_number, handler)
 
 
-def _asked(access: Access, **budget: Unpack[_Budget]) -> Access:
-    """Return `access` with the budget set."""
+def _asked(access: Access, meter: Meter, **budget: Unpack[_Budget]) -> Access:
+    """Return `access` with the budget set, and with waits that the meter shows."""
     from shp_miner.sources.http import Budget
 
-    access.budget = Budget(**budget)
+    access.budget, access.clock = Budget(**budget), WatchedClock(access.clock, meter)
     return access
-
-
-def _saying(quiet: bool) -> Callable[[str], None]:
-    """Return a function that prints progress on a terminal, and nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        return lambda _line: None
-    return lambda line: say(line, err=True)
 
 
 def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) -> int:
@@ -210,7 +231,7 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
     rows = [(result.community, result.site, *(getattr(result, name) for name in numbers)) for result in done]
 
     def people() -> None:
-        print_table(f"Crawled into {store}", columns, rows)
+        print_table(f"Crawled into {store}", columns, rows, leave=_LEAVE)
         new, read, answers = (sum(getattr(result, name) for result in done) for name in ("new", "read", "answers"))
         say(f"Threads: {new:,} new, {max(read - new, 0):,} known; {answers:,} answers read.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.options import common, example
-from shp_miner.cli.output import print_table, show_result
+from shp_miner.cli.output import Marked, print_marked, print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.units import sized
 
@@ -39,10 +39,9 @@ def command(repair: bool, store: Path, as_json: bool, quiet: bool) -> int:
         print_table("This machine", ("what", "state"), rows)
         for sentence in (*data["repaired"], *data["leftovers"]):
             say(f"* {sentence}")
-        for problem in data["problems"]:
-            say(f"! {problem}")
+        print_marked(*(Marked(f"! {problem}", "wrong") for problem in data["problems"]))
         if not data["problems"]:
-            say("No problems found.")
+            print_marked(Marked("No problems found.", "good"))
 
     show_result(data, people, as_json=as_json, quiet=quiet)
     return 5 if data["problems"] else 0

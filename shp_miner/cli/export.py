@@ -19,10 +19,14 @@ from shp_miner.cli.export_beside import (
 )
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
+from shp_miner.cli.grouped import option_of
 from shp_miner.cli.names import CommunityName, FormatNames, RuleName, flat
 from shp_miner.cli.options import FilePath, Number, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
+
+#: Headings of the help.
+_WHAT, _FORM = "What to export", "Form of the export"
 
 
 @click.command(
@@ -35,7 +39,8 @@ from shp_miner.cli.saying import say
     ),
 )
 @click.argument("out", type=FilePath())
-@click.option(
+@option_of(
+    _WHAT,
     "--rule",
     type=RuleName(),
     metavar="TEXT",
@@ -43,7 +48,8 @@ from shp_miner.cli.saying import say
     show_default=True,
     help="The rule that prefers one of two answers; see `shp-miner docs rules`.",
 )
-@click.option(
+@option_of(
+    _FORM,
     "--format",
     "formats",
     type=FormatNames(),
@@ -54,7 +60,8 @@ from shp_miner.cli.saying import say
     show_default=True,
     help="Write this format; see `shp-miner docs formats`. Repeatable, or with commas: trl,kto.",
 )
-@click.option(
+@option_of(
+    _WHAT,
     "--community",
     "--subreddit",
     "communities",
@@ -62,20 +69,26 @@ from shp_miner.cli.saying import say
     multiple=True,
     help="Keep only this community (NAME or r/NAME, in any letter case). Repeatable.",
 )
-@click.option("--site", "sites", multiple=True, help="Keep only this site (for example lemmy.world). Repeatable.")
-@click.option("--validation", type=Number(), default=0.05, show_default=True, help="Share of threads for validation.")
-@click.option("--test", type=Number(), default=0.05, show_default=True, help="Share of threads for test.")
-@click.option(
-    "--as-of", metavar="VERSION|TIME", help="Mine an earlier version of the store; `stats` shows the current one."
+@option_of(_WHAT, "--site", "sites", multiple=True, help="Keep only this site (for example lemmy.world). Repeatable.")
+@option_of(
+    _FORM, "--validation", type=Number(), default=0.05, show_default=True, help="Share of threads for validation."
 )
-@click.option("--recheck", is_flag=True, help="First visit threads that are due, as `recheck` does.")
-@click.option("--dry-run", is_flag=True, help="Show counts and an estimated size; write and register nothing.")
-@click.option(
+@option_of(_FORM, "--test", type=Number(), default=0.05, show_default=True, help="Share of threads for test.")
+@option_of(
+    _WHAT,
+    "--as-of",
+    metavar="VERSION|TIME",
+    help="Mine an earlier version of the store; `stats` shows the current one.",
+)
+@option_of(_WHAT, "--recheck", is_flag=True, help="First visit threads that are due, as `recheck` does.")
+@option_of(_FORM, "--dry-run", is_flag=True, help="Show counts and an estimated size; write and register nothing.")
+@option_of(
+    _FORM,
     "--replace",
     is_flag=True,
     help="Replace an export of another rule, format, community or site in OUT without asking.",
 )
-@click.option("--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
+@option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
 @common

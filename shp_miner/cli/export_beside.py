@@ -12,6 +12,7 @@ import click
 
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
+from shp_miner.cli.grouped import GroupedCommand
 from shp_miner.cli.layout import joined, say_lines, wrapped
 from shp_miner.cli.output import print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import harmless_text, say
@@ -45,7 +46,7 @@ class Asked(TypedDict):
     memory: int | None
 
 
-class Repeatable(click.Command):
+class Repeatable(GroupedCommand):
     """A command that remembers its words, to name the same command without one of them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

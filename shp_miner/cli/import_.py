@@ -11,14 +11,18 @@ import click
 
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
+from shp_miner.cli.grouped import GroupedCommand, option_of
 from shp_miner.cli.kinds import ImportGroup
-from shp_miner.cli.options import FilePath, Moment, common, example, work
+from shp_miner.cli.options import SPEED, FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.saying import say
 from shp_miner.tally import Tally
 
 if TYPE_CHECKING:
     from shp_miner.dumps.importing import Imported
+
+#: A heading of the help.
+_WHAT = "What to read"
 
 _PATH = FilePath(readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
@@ -57,6 +61,7 @@ def command() -> None:
 
 @command.command(
     "reddit-dump",
+    cls=GroupedCommand,
     epilog=example(
         "shp-miner import reddit-dump RS_2024-01.zst RC_2024-01.zst --community explainlikeimfive",
         "shp-miner import reddit-dump ~/dumps --community askculinary --community askbaking",
@@ -64,14 +69,17 @@ def command() -> None:
     ),
 )
 @_FILES
-@click.option(
+@option_of(
+    _WHAT,
     "--community",
     "--subreddit",
     "communities",
     multiple=True,
     help="Keep only this subreddit (NAME or r/NAME, in any letter case). Repeatable.",
 )
-@click.option("--thorough", is_flag=True, help="Parse every line; slower than searching for the wanted lines first.")
+@option_of(
+    SPEED, "--thorough", is_flag=True, help="Parse every line; slower than searching for the wanted lines first."
+)
 @work
 @common
 def reddit_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
@@ -81,15 +89,17 @@ def reddit_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
 
 @command.command(
     "stackexchange-dump",
+    cls=GroupedCommand,
     epilog=example(
         "shp-miner import stackexchange-dump cooking.stackexchange.com.7z",
         "shp-miner import stackexchange-dump extracted/Posts.xml --site cooking.stackexchange.com",
     ),
 )
 @_FILES
-@click.option("--site", help="The site's host, if neither the archive nor the folder has its name.")
-@click.option("--observed-at", type=Moment(), help="When the scores were read. [the newest date in the files]")
-@click.option(
+@option_of(_WHAT, "--site", help="The site's host, if neither the archive nor the folder has its name.")
+@option_of(_WHAT, "--observed-at", type=Moment(), help="When the scores were read. [the newest date in the files]")
+@option_of(
+    _WHAT,
     "--vote-history",
     is_flag=True,
     help="Also store the scores at 1, 2, 3, 7, 14, 30, 90 and 365 days after writing, rebuilt from Votes.xml.",
@@ -139,7 +149,7 @@ def _import(
     from shp_miner.dumps.importing import import_dump
 
     complete_unfinished(store)
-    with progress(f"Importing {kind}", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
+    with progress("Importing", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
         done = import_dump(kind, paths, store, advance=advance, **options)
     tally = done.tally
     counts = {"new": done.new, "known": done.known}

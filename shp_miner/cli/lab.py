@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -10,6 +11,9 @@ from click.core import ParameterSource
 from shp_miner.cli.options import FilePath, example, printing
 from shp_miner.cli.output import print_table, progress, show_result
 from shp_miner.cli.saying import say
+
+if TYPE_CHECKING:
+    from shp_miner.lab.table import Table
 
 
 @click.command("lab", epilog=example("shp-miner lab data/lab", "shp-miner lab data/lab-real --store data/store"))
@@ -51,7 +55,7 @@ def command(
         require_matplotlib()
     claim_folder(out)
     silent = quiet or as_json
-    with progress("Worlds", count_steps(wanted), quiet=silent, unit="rules") as advance:
+    with progress("Measuring", count_steps(wanted), quiet=silent, unit="rules") as advance:
         results = run_worlds(out, wanted, seed=seed, threads=threads, workers=workers, advance=advance)
     remove_charts(out)  # those of an earlier run may be of other worlds
     charts = [] if no_charts else draw_charts(out, results)
@@ -59,10 +63,15 @@ def command(
 
     def people() -> None:
         for report_table in tables[:2]:
-            print_table(report_table.title, report_table.columns, report_table.shown())
+            _print(report_table)
         say(f"More measures: {out / 'lab.md'}. This is a simulation; `shp-miner docs lab` lists its assumptions.")
 
     show_result(to_dict(results), people, as_json=as_json, quiet=quiet)
+
+
+def _print(table: Table) -> None:
+    """Print a table; on a narrow terminal its last columns leave first."""
+    print_table(table.title, table.columns, table.shown(), leave=tuple(reversed(table.columns[2:])))
 
 
 def _refuse_of_worlds() -> None:
@@ -76,18 +85,18 @@ def _refuse_of_worlds() -> None:
 
 
 def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
-    from shp_miner.lab.real import check_store, require_checkable  # type: ignore[import-not-found,unused-ignore]
+    from shp_miner.lab.real import STEPS, check_store, require_checkable  # type: ignore[import-not-found,unused-ignore]
     from shp_miner.lab.run import claim_folder
 
     require_checkable(store)
     claim_folder(out)
-    with progress("Checking", 1, quiet=quiet or as_json, unit="steps") as advance:
-        tables = check_store(store, out, seed=seed, advance=advance)
+    with progress("Checking", STEPS, quiet=quiet or as_json, unit="checks") as meter:
+        tables = check_store(store, out, seed=seed, advance=lambda share: meter(share * STEPS))
 
     def people() -> None:
         for report_table in tables:
             if report_table.rows:
-                print_table(report_table.title, report_table.columns, report_table.shown())
+                _print(report_table)
             else:
                 say(report_table.title, "", f" {report_table.note}", "")
         say(f"How to read these: {out / 'checks.md'}. None proves a label; see `shp-miner docs real-checks`.")

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from shp_miner.arguments import moment
+from shp_miner.cli.grouped import Command, option_of
 from shp_miner.cli.variables import StoreOption
 from shp_miner.errors import UsageError
 from shp_miner.paths import expanded
@@ -23,8 +23,6 @@ from shp_miner.units import Duration as Length
 from shp_miner.units import Seconds
 from shp_miner.units import Size as Amount
 
-Command = TypeVar("Command", bound=Callable[..., object])
-
 #: What click takes for the type of an option.
 _Type = click.ParamType[object] | type
 
@@ -32,6 +30,9 @@ DEFAULT_STORE = Path("data/store")
 
 #: Entries of a folder that are looked at to complete a path.
 _COMPLETED = 2000
+
+#: The heading of the options that change only the speed.
+SPEED = "Speed and memory"
 
 
 class FilePath(click.Path):
@@ -131,10 +132,18 @@ class Size(click.ParamType[int]):
 def work(command: Command) -> Command:
     """Add --workers and --memory to a command: they change its speed, never its results."""
     for option in (
-        click.option(
-            "--memory", type=Size(), help="Use at most this much memory (for example 2GiB). [half of the machine's]"
+        option_of(
+            SPEED,
+            "--memory",
+            type=Size(),
+            help="Use at most this much memory (for example 2GiB). [half of the machine's]",
         ),
-        click.option("--workers", type=click.IntRange(min=1), help="Use at most N processes. [the number of cores]"),
+        option_of(
+            SPEED,
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Use at most N processes. [the number of cores]",
+        ),
     ):
         command = option(command)
     return command
@@ -182,7 +191,9 @@ def _rule_option(field: Field) -> Callable[[Command], Command]:
     declaration = f"--{shown}/--no-{shown}" if flag else f"--{shown}"
     default = duration_text(field.default) if isinstance(field.default, Length) else field.default
     note = "" if default is None or flag else f" [{default}]"
-    return click.option(declaration, field.name, type=_option_type(field), default=None, help=field.description + note)
+    return option_of(
+        field.heading, declaration, field.name, type=_option_type(field), default=None, help=field.description + note
+    )
 
 
 def _option_type(field: Field) -> _Type:

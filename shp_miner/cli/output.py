@@ -1,19 +1,35 @@
-"""Output of results and progress: tables for people, one JSON object for machines."""
+"""Output of results: tables for people, one JSON object for machines."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from shp_miner.cli.failing import note_printed
+from shp_miner.cli.progress import export_shown, progress
 from shp_miner.cli.saying import harmless_text, say
 from shp_miner.forgetting.complete import complete_pending
-from shp_miner.tally import Tally
+from shp_miner.tally import Tally, counted
 
-#: A column this wide is not made narrower (cells on the screen).
-_LONG_WORD = 16
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = [
+    "Marked",
+    "complete_unfinished",
+    "print_marked",
+    "print_reasons",
+    "print_table",
+    "progress",
+    "show_result",
+    "steps",
+]
+
+#: A column this wide is not made narrower (cells on the screen); before a word of at most the second width is broken,
+#: other columns leave.
+_LONG_WORD, _LONGER_WORD = 16, 32
 
 
 def complete_unfinished(store: Path) -> None:
@@ -49,44 +65,113 @@ def _as_json(data: Mapping[str, object]) -> str:
         return json.dumps(msgspec.to_builtins(data, enc_hook=str), indent=2, ensure_ascii=False)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table with numbers aligned right. Without a terminal, it is plain text and never cut."""
-    from rich import box
-    from rich.cells import cell_len
+class Marked(str):
+    """A text for people with a meaning: "good", "wrong" or "waiting". The text says it too; colour only repeats it."""
+
+    meaning: str
+
+    def __new__(cls, text: str, meaning: str) -> Marked:
+        """Return the text with its meaning."""
+        marked = super().__new__(cls, text)
+        marked.meaning = meaning
+        return marked
+
+
+_STYLES = {"good": "green", "wrong": "bold red", "waiting": "yellow"}
+
+
+def print_marked(*sentences: Marked) -> None:
+    """Print sentences, each on its own line, in the colours of their meanings where stdout is a terminal."""
     from rich.console import Console
-    from rich.table import Table
+
+    console = Console(highlight=False, emoji=False)
+    for sentence in sentences:
+        style = _STYLES[sentence.meaning]
+        console.print(harmless_text(sentence), style=style, markup=False, soft_wrap=not console.is_terminal)
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, leave: Sequence[str] = ()
+) -> None:
+    """Print a table with numbers aligned right. Without a terminal, it is plain text and never cut.
+
+    On a narrow terminal, columns leave in the order of `leave`, those without any value first; a line under the table
+    says how many. `Marked` cells get their colour.
+    """
+    from rich.console import Console
 
     console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, 160)
-    cells = [[_cell(value) for value in row] for row in rows]
-    needed = [max(map(cell_len, texts)) for texts in zip(columns, *cells, strict=True)]
-    roomy = sum(needed) + 3 * len(columns) <= console.width
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1 if roomy else 0))
-    least = []
-    for index, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
-        words = " ".join([column, *(row[index] for row in cells)]).split()
-        # Where there is little room, a column becomes as narrow as its words, but for long ones, and no narrower.
-        least.append(min(max(map(cell_len, words)), _LONG_WORD) if needed[index] > _LONG_WORD else needed[index])
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=least[-1])
-    for row in cells:
-        shown.add_row(*row)
+    shown = [_Column(name, [row[index] for row in rows]) for index, name in enumerate(columns)]
+    ranks = {name: rank for rank, name in enumerate(leave)}
+    leaving = sorted((column for column in shown if column.name in ranks), key=lambda c: (not c.empty, ranks[c.name]))
+    gone = 0
+    while leaving and sum(column.wanted for column in shown) + len(shown) + 1 > console.width:
+        shown.remove(leaving.pop(0))
+        gone += 1
     console.print(harmless_text(title), style="bold", markup=False, soft_wrap=True)
-    console.width = max(console.width, sum(least) + len(columns) + 1)  # a terminal wraps what is wider; nothing is cut
-    console.print(shown)
+    least = sum(column.least for column in shown) + len(shown) + 1
+    console.width = max(console.width, least)  # a terminal wraps what is wider; nothing is cut
+    console.print(_table(shown, console.width))
+    if gone:
+        say(f"{counted(gone, 'column')} more in a wider window or with --json", "")
+
+
+class _Column:
+    """A column of a table: its texts, and its widths in cells: needed, wanted and at least."""
+
+    def __init__(self, name: str, values: Sequence[object]) -> None:
+        from rich.cells import cell_len
+
+        self.name = name
+        self.texts = [_cell(value) for value in values]
+        self.styles = [_STYLES.get(getattr(value, "meaning", ""), "") for value in values]
+        self.numeric = bool(values) and all(isinstance(value, int | float | None) for value in values)
+        self.empty = all(value in (None, 0, "", "-") for value in values)
+        self.needed = max(map(cell_len, [name, *self.texts]))
+        # Where there is little room, a column becomes as narrow as its words, but for long ones, and no narrower.
+        word = max(map(cell_len, " ".join([name, *self.texts]).split()))
+        self.least = min(word, _LONG_WORD) if self.needed > _LONG_WORD else self.needed
+        self.wanted = max(min(self.needed, _LONG_WORD), min(word, _LONGER_WORD))
+
+
+def _table(columns: Sequence[_Column], width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    roomy = sum(column.needed for column in columns) + 3 * len(columns) <= width
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1 if roomy else 0))
+    for column, cells in zip(columns, _widths(columns, width - len(columns) - 1), strict=True):
+        justify: Literal["left", "right"] = "right" if column.numeric else "left"
+        table.add_column(column.name, justify=justify, overflow="fold", width=cells)
+    for row in zip(*(zip(column.texts, column.styles, strict=True) for column in columns), strict=True):
+        table.add_row(*(Text(text, style) for text, style in row))
+    return table
+
+
+def _widths(columns: Sequence[_Column], cells: int) -> list[int]:
+    """Return the columns' widths, at most `cells` in all: what is left goes to the narrowest that lack something.
+
+    The library's own widths may add up to more than there is, and then it cuts texts.
+    """
+    widths = [column.least for column in columns]
+    for _ in range(cells - sum(widths)):
+        lacking = [index for index, column in enumerate(columns) if widths[index] < column.needed]
+        if lacking:
+            widths[min(lacking, key=widths.__getitem__)] += 1
+    return widths
 
 
 def _cell(value: object) -> str:
-    from rich.markup import escape
-
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return escape(harmless_text(str(value)))
+    return harmless_text(str(value))
 
 
 def print_reasons(title: str, tally: Tally) -> None:
@@ -100,30 +185,7 @@ def print_reasons(title: str, tally: Tally) -> None:
 
 
 @contextmanager
-def progress(label: str, total: int, *, quiet: bool, unit: str = "bytes") -> Iterator[Callable[[float], None]]:
-    """Show a bar on a terminal and nothing elsewhere; yields the function to call with each advance."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    amount = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-    columns = (TextColumn(label), BarColumn(), amount, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda count: bar.advance(task, count)
-
-
-@contextmanager
 def steps(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar as `progress` does; yields the function to call with the steps that are done and all steps."""
-    seen = 0.0
-    with progress(label, 1, quiet=quiet, unit="steps") as advance:
-
-        def step(done: int, total: int) -> None:
-            nonlocal seen
-            advance(done / total - seen)
-            seen = done / total
-
-        yield step
+    """Show progress; yields the function to call with the steps that are done and all steps."""
+    with progress(label, quiet=quiet, unit="steps") as meter:
+        yield export_shown(meter)

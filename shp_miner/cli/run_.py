@@ -11,7 +11,8 @@ import click
 from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
 from shp_miner.cli.options import Duration, PipelinePath, example, printing
-from shp_miner.cli.output import print_table, show_result
+from shp_miner.cli.output import Marked, print_table, progress, show_result
+from shp_miner.cli.progress import run_shown
 from shp_miner.cli.variables import unknown_variables
 
 if TYPE_CHECKING:
@@ -67,12 +68,13 @@ def command(
     with logging_to_stderr(read.log.format, quiet=quiet):
         for sentence in unknown_variables(ctx.find_root()):
             log.warning("%s", sentence)
-        ran = launch.run(read, pipeline.name, only=only, say=log.info, warn=log.warning)
+        with progress(pipeline.name, quiet=quiet, log=log.info) as meter:
+            ran = launch.run(read, pipeline.name, only=only, say=log.info, warn=log.warning, advance=run_shown(meter))
         level = logging.WARNING if ran.exit_code else logging.INFO
         log.log(
             level, "%s", _summary(ran), extra={"data": {"event": "summary", "pipeline": ran.pipeline, **ran.counts()}}
         )
-    steps = [(step.step, step.about, step.said, step.exit_code) for step in ran.steps]
+    steps = [(step.step, step.about, outcome_of(step.said, step.exit_code), step.exit_code) for step in ran.steps]
     data = msgspec.to_builtins(ran)
     show_result(
         data,
@@ -81,6 +83,11 @@ def command(
         quiet=quiet,
     )
     return ran.exit_code
+
+
+def outcome_of(said: str, exit_code: int) -> Marked:
+    """Return how a step ended, marked by its exit code."""
+    return Marked(said, "good" if exit_code == 0 else "waiting" if exit_code in (3, 75) else "wrong")
 
 
 def _summary(ran: Ran) -> str:

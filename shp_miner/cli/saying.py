@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import suppress
+from threading import RLock
 
 import click
 
 #: Characters that move the cursor, change colours or titles (C0 and C1 controls), turn the direction of writing, break
 #: a line, or cannot be encoded.
 _ACTS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+#: Goes to the beginning of the terminal's line and deletes it.
+_DELETE_LINE = "\r\x1b[2K"
 
 
 def harmless_text(text: str) -> str:
@@ -25,5 +31,45 @@ def say_paged(text: str) -> None:
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print each text as one line; a line break inside a text is written out."""
-    click.echo("\n".join(map(harmless_text, lines)), err=err)
+    """Print each text as one line; a line break inside a text is written out. A bar moves below what is printed."""
+    with bar.lock:
+        bar.delete()
+        click.echo("\n".join(map(harmless_text, lines)), err=err)
+        bar.draw_again()
+
+
+class Bar:
+    """The last line of the terminal of stderr, which is replaced while a command works."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        self._text = self._drawn = ""
+
+    def draw(self, text: str) -> None:
+        """Show a text (without a line break) in place of the one before; "" removes the line."""
+        with self.lock:
+            self._text = text
+            if text != self._drawn:
+                self.delete()
+                self.draw_again()
+
+    def delete(self) -> None:
+        """Remove the line from the terminal until it is drawn again."""
+        if self._drawn:
+            self._drawn = ""
+            self._write(_DELETE_LINE)
+
+    def draw_again(self) -> None:
+        """Show the line that was deleted."""
+        if self._text and not self._drawn:
+            self._drawn = self._text
+            self._write(self._text)
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # the terminal has gone, which is no reason to end the work
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+#: There is one terminal.
+bar = Bar()

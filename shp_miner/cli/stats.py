@@ -28,9 +28,9 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
     def people() -> None:
         most = sorted(data["communities"], key=lambda row: (-row["answers"], row["community"]))
         columns = ("community", "site", "posts", "answers", "oldest", "newest", "observed")
-        print_table(
-            f"{store}, version {data['version']}", columns, [[row[c] for c in columns] for row in most[:_SHOWN]]
-        )
+        rows = [[row[c] for c in columns] for row in most[:_SHOWN]]
+        leave = ("observed", "oldest", "site", "newest")
+        print_table(f"{store}, version {data['version']}", columns, rows, leave=leave)
         if len(most) > _SHOWN:
             say(f"and {len(most) - _SHOWN:,} more; --json has all", "")
         sizes = [

@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING
 import click
 
 from shp_miner.cli.options import Duration, Size, common, example
-from shp_miner.cli.output import print_table, show_result
-from shp_miner.cli.saying import say
+from shp_miner.cli.output import Marked, print_marked, print_table, show_result
 from shp_miner.units import rounded_duration, sized
 
 if TYPE_CHECKING:
     from shp_miner.crawling.look import ThreadSeen
     from shp_miner.health.status import RunShown, Status
+
+#: Columns that leave a narrow terminal, in this order.
+_LEAVE_RUNS = ("requests", "deleted", "changed", "new", "code", "took", "pairs")
+_LEAVE_CRAWLED = ("source", "unreadable", "given up", "due", "failing", "site")
+_LEAVE_GIVEN_UP = ("site", "community")
+_LEAVE_TABLES = ("oldest version", "files", "version", "size")
+
+#: What an outcome of a run means for whoever looks.
+_MEANINGS = {"done": "good", "failed": "wrong", "killed": "wrong"}
 
 #: The counts shown of the threads of a community.
 _THREADS = ("threads", "waiting", "due", "failing", "given_up", "unreadable")
@@ -57,12 +65,17 @@ def _people(found: Status) -> None:
     def at(microseconds: int | None) -> str:
         return "-" if microseconds is None else ago(moment_from_us(microseconds))
 
+    print_marked(verdict_of(found))
+    for problem in found.wrong:
+        since = "" if problem.since is None else f"Since {ago(problem.since)}: "
+        print_marked(Marked(f"! {since}{problem.says}", "wrong"))
     runs = [
-        (run.pipeline, ago(run.started_at), _took(run), run.outcome, run.exit_code, *run.counts.values())
+        (run.pipeline, ago(run.started_at), _took(run), _outcome(run), run.exit_code, *run.counts.values())
         for run in found.runs
     ]
     if runs:
-        print_table("Last runs", ("pipeline", "started", "took", "outcome", "code", *found.runs[0].counts), runs)
+        columns = ("pipeline", "started", "took", "outcome", "code", *found.runs[0].counts)
+        print_table("Last runs", columns, runs, leave=_LEAVE_RUNS)
     crawled = [
         (
             cursor.source,
@@ -75,25 +88,42 @@ def _people(found: Status) -> None:
     ]
     if crawled:
         columns = ("source", "site", "community", "complete to", *(name.replace("_", " ") for name in _THREADS))
-        print_table("Crawled", columns, crawled)
+        print_table("Crawled", columns, crawled, leave=_LEAVE_CRAWLED)
     if found.given_up_last:
         rows = [(seen.post_id, seen.community, seen.site, at(seen.since), seen.error) for seen in found.given_up_last]
         title = f"Given up, the last {len(rows)} of {found.given_up:,}"
-        print_table(title, ("thread", "community", "site", "failing since", "reason"), rows)
+        columns = ("thread", "community", "site", "failing since", "reason")
+        print_table(title, columns, rows, leave=_LEAVE_GIVEN_UP)
     tables = []
     for name, shown in found.tables.items():
         sizes = (shown.observations, shown.files, sized(shown.bytes), sized(shown.disk_bytes))
         tables.append((name, *sizes, shown.version, f"{shown.oldest_version}, of {ago(shown.oldest_version_at)}"))
     columns = ("table", "observations", "files", "size", "with old versions", "version", "oldest version")
-    print_table(f"Store {found.store}", columns, tables)
+    print_table(f"Store {found.store}", columns, tables, leave=_LEAVE_TABLES)
     print_table("Current state", ("what", "state"), _now(found, ago, at))
-    for wrong in found.wrong:
-        since = "" if wrong.since is None else f"Since {ago(wrong.since)}: "
-        say(f"! {since}{wrong.says}")
-    if not found.wrong:
-        say(f"No problem has lasted longer than {rounded_duration(found.stale_s)}.")
-    else:
-        say(f"Problems, exit code 3: {', '.join(problem.what for problem in found.wrong)}.")
+
+
+def verdict_of(found: Status) -> Marked:
+    """Return in a line whether anything is wrong."""
+    if found.wrong:
+        return Marked(f"Wrong: {', '.join(problem.what for problem in found.wrong)}. Exit code 3.", "wrong")
+    if found.running is not None:
+        now = f"{found.running['doing']} now, for {_ago((found.at - found.running['since']).total_seconds())}"
+        return Marked(f"All is well: {now.removesuffix(' ago')}.", "good")
+    ended = next((run for run in found.runs if run.ended_at is not None), None)
+    if ended is None or ended.ended_at is None:
+        return Marked("All is well: no pipeline has run on this store.", "good")
+    when = _ago((found.at - ended.ended_at).total_seconds())
+    if ended.outcome == "done":
+        return Marked(f"All is well: last run {when}.", "good")
+    how = {"in part": "was done in part", "later": "had to stop early"}.get(ended.outcome, "failed")
+    ended_so = f"the last run {how} {when} (exit code {ended.exit_code})"
+    longest = rounded_duration(found.stale_s)
+    return Marked(f"No problem yet: {ended_so}; none has lasted longer than {longest}.", "waiting")
+
+
+def _outcome(run: RunShown) -> Marked:
+    return Marked(run.outcome, _MEANINGS.get(run.outcome, "waiting"))
 
 
 def _now(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
+from shp_miner.crawling.progress import Telling
 from shp_miner.crawling.result import Did
 from shp_miner.crawling.state import CrawlState
 from shp_miner.errors import TryLater
@@ -32,8 +33,10 @@ class Claims:
     `answered` if the site does not answer.
     """
 
-    def __init__(self, state: CrawlState, origin: Origin, now: Callable[[], int], limit: int | None) -> None:
-        self._state, self._origin, self._now, self._left = state, origin, now, limit
+    def __init__(
+        self, state: CrawlState, origin: Origin, now: Callable[[], int], limit: int | None, telling: Telling
+    ) -> None:
+        self._state, self._origin, self._now, self._left, self._telling = state, origin, now, limit, telling
         self.shut, self.answered = "", True
         self.cut_off: str | None = None
 
@@ -44,6 +47,7 @@ class Claims:
         fails or refuses several threads in a row.
         """
         down = 0
+        self._telling.begin(self._left)
         while self._left is None or self._left > 0:
             wanted = max(_BATCH, size)
             count = wanted if self._left is None else min(wanted, self._left)
@@ -56,6 +60,7 @@ class Claims:
                 while claimed:
                     failed, self.shut, self.answered = did.failed, "", True
                     yield claimed[:size]
+                    self._telling.asked(len(claimed[:size]))
                     claimed = claimed[size:]
                     down = down + 1 if did.failed > failed or self.shut else 0
                     if down >= (_SENSELESS if self.answered and not self.shut else DOWN):

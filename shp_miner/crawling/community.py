@@ -16,12 +16,14 @@ from shp_miner.crawling.context import Context
 from shp_miner.crawling.gone import Doubtful
 from shp_miner.crawling.listing import Listing
 from shp_miner.crawling.lookup import LookUp
+from shp_miner.crawling.progress import Advance, Telling, ignore_progress
 from shp_miner.crawling.reading import Reading
 from shp_miner.crawling.result import VISITS_S, Crawled, Did
 from shp_miner.crawling.retries import Retries
 from shp_miner.crawling.state import CrawlState
 from shp_miner.crawling.visits import Visits
 from shp_miner.errors import BadInput, NotAllowed, TryLater
+from shp_miner.platforms.items import Origin
 from shp_miner.sources.http import Clock, OverBudget
 from shp_miner.sources.source import Gone, Source, Unreadable
 from shp_miner.store import Store
@@ -45,7 +47,7 @@ class Crawl:
     """One source's communities into one store.
 
     `limit` is the most threads to read per community; `visits_s` are the ages of later visits, ascending. `say` gets
-    progress lines.
+    progress lines, and `advance` the same as numbers.
     """
 
     def __init__(
@@ -58,10 +60,11 @@ class Crawl:
         visits_s: Sequence[float] = VISITS_S,
         limit: int | None = None,
         say: Callable[[str], None] = lambda _: None,
+        advance: Advance = ignore_progress,
     ) -> None:
         self._store, self._state, self._clock = store, state, clock
         self._source = Asking(source, self._now)
-        self._visits_s, self._limit, self._say = visits_s, limit, say
+        self._visits_s, self._limit, self._say, self._advance = visits_s, limit, say, advance
         #: Whether a budget or an interruption ended a run: no other community may be crawled then.
         self.ended = False
 
@@ -70,7 +73,8 @@ class Crawl:
 
         If the run must stop (a budget, a source that is down, Ctrl-C), return what it did and why it stopped.
         """
-        context, state = self._context(community), self._state
+        state = self._state
+        context = self._context(community, state.waiting)
         done = self._done(
             context, [Listing(context), Reading(context, state.claim_waiting), Reading(context, state.claim_away)]
         )
@@ -83,7 +87,8 @@ class Crawl:
         Threads that were given up, gone or unreadable are read whole when they are tried again. With `unseen_since`,
         also visit every thread that was last read before that time (microseconds since 1970).
         """
-        context, state = self._context(community), self._state
+        state = self._state
+        context = self._context(community, lambda origin: state.visits_left(origin, self._now()))
         parts: list[Part] = [
             Visits(context, state.claim_due),
             Reading(context, state.claim_once_more),
@@ -97,8 +102,9 @@ class Crawl:
         done.given_up = state.given_up(context.origin)
         return done
 
-    def _context(self, community: str) -> Context:
+    def _context(self, community: str, count_left: Callable[[Origin], int]) -> Context:
         source, state, origin = self._source, self._state, self._source.origin(community)
+        telling = Telling(origin, self._advance, lambda: count_left(origin))
         source.lost.clear()
         return Context(
             origin,
@@ -109,7 +115,8 @@ class Crawl:
             self._visits_s,
             self._limit,
             self._say,
-            claims=Claims(state, origin, self._now, self._limit),
+            telling=telling,
+            claims=Claims(state, origin, self._now, self._limit, telling),
             doubtful=Doubtful(self._store, state, origin, self._now, at_once=source.tells_the_past),
             retries=Retries(state, self._now),
             look_up=LookUp(source, state),

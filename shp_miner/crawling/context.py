@@ -9,6 +9,7 @@ from shp_miner.crawling.ask import Asking
 from shp_miner.crawling.claims import Claims
 from shp_miner.crawling.gone import Doubtful
 from shp_miner.crawling.lookup import LookUp
+from shp_miner.crawling.progress import Telling
 from shp_miner.crawling.retries import Retries
 from shp_miner.crawling.state import CrawlState
 from shp_miner.platforms.items import Origin
@@ -30,6 +31,7 @@ class Context:
     visits_s: Sequence[float]
     limit: int | None
     say: Callable[[str], None]
+    telling: Telling
     claims: Claims
     doubtful: Doubtful
     retries: Retries

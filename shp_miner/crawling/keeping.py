@@ -63,6 +63,7 @@ class Keeping:
         states = thread.unusable | {answer.answer_id: answer.state for answer in thread.answers}
         read_thread = ReadThread(thread, known, read_at, states, absent)
         self._held.append(read_thread)
+        self._context.telling.found(len(thread.answers))
         read_thread.found, read_thread.certain = looked_up(self._context, known, states, absent)
         read_thread.states = states | {answer.answer_id: answer.state for answer in read_thread.found}
         answers = sum(len(read_thread.thread.answers) for read_thread in self._held)

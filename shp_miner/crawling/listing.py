@@ -52,6 +52,7 @@ class Listing:
             reached = max(times, default=None) if source.order == "oldest" else (top if ended else None)
             self.did.fresh += state.listed(origin, page.threads, None if waits else reached)
             self._context.say(f"{origin.community}: {self.did.listed} threads listed, {self.did.fresh} new or changed")
+            self._context.telling.listed(self.did)
             if ended or self._is_enough():
                 if ended and not waits:
                     state.windows.whole(origin)

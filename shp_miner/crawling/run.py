@@ -13,6 +13,7 @@ from msgspec import structs
 from shp_miner.arguments import Length, Names, length, several
 from shp_miner.crawling.community import INTERRUPTED, Crawl
 from shp_miner.crawling.known_again import know_again
+from shp_miner.crawling.progress import Advance, ignore_progress
 from shp_miner.crawling.result import VISITS_S, Crawled
 from shp_miner.crawling.set_back import set_back
 from shp_miner.crawling.state import CrawlState
@@ -50,6 +51,7 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
     limit: int | None = None,
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
+    advance: Advance = ignore_progress,
 ) -> list[Crawled]:
     """Read new and changed threads of communities into a store. Return the result for each community.
 
@@ -57,7 +59,7 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
     `allow_private` say where the source is, as in Access; if they are left out, `access` does, which also takes clocks
     and a budget. Requests share the pace of all runs of a person on this machine, unless `access` has other clocks.
     `limit` is the most threads to read per community, `visits_s` are the ages of later visits in seconds, and `say`
-    gets progress lines.
+    gets progress lines. `advance` gets the same as numbers (CrawlProgress), after each page of a listing and thread.
 
     Raises UsageError, NotAllowed and BadInput if a community cannot be requested at all, and TryLater if nothing could
     be done. Other failures are in the results and in the next run's queue.
@@ -80,7 +82,9 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
         with CrawlState(lake.path) as state, working_beside(lake.path, _NAME, state.release_all):
             know_again(lake, state, microseconds(access.clock.now()))
             state.asked_at(source.name, source.site, access.url or access.site, allow_private=access.allow_private)
-            run = Crawl(source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say)
+            run = Crawl(
+                source, lake, state, clock=access.clock, visits_s=visits_s, limit=limit, say=say, advance=advance
+            )
             done = _until_stopped(run, source, names, run.run)
     _tidy(lake, done)
     return done
@@ -95,6 +99,7 @@ def recheck(
     older_than_s: Length | None = None,
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
+    advance: Advance = ignore_progress,
 ) -> list[Crawled]:
     """Visit all threads of a store that are due; return the result for each community.
 
@@ -105,7 +110,7 @@ def recheck(
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
     unread_s = None if older_than_s is None else length(older_than_s, "older_than_s")
-    how: dict[str, Any] = {"limit": limit, "visits_s": visits_s, "say": say}
+    how: dict[str, Any] = {"limit": limit, "visits_s": visits_s, "say": say, "advance": advance}
     with shared_clocks(access or Access()) as paced:
         done, refused = _visited(lake, paced, how, given_up=given_up, older_than_s=unread_s)
     if refused and len(refused) == len(done):

@@ -49,8 +49,9 @@ class Visits(Reading):
     def _again(self, threads: Sequence[Known]) -> None:
         """Read items by id, as many at a time as the source takes; what does not come back is gone."""
         for part, seen in self._fetched(threads, self._items):
-            now = self._context.now()
+            context, now = self._context, self._context.now()
             self.did.answers += len(seen.answer_states)
+            context.telling.found(len(seen.answer_states))
             for known in part:
                 if known.post_id in seen.post_states:
                     self._visited(known, seen, now)

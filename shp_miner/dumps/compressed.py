@@ -21,6 +21,7 @@ import zstandard
 from shp_miner.dumps.ahead import read_ahead
 from shp_miner.dumps.ring import Ring
 from shp_miner.dumps.window import WindowToucher
+from shp_miner.engine import Step
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.paths import whole
 from shp_miner.tally import Damage, Tally
@@ -143,6 +144,7 @@ def decompressed_blocks(
     everything before the damage; then the damage is noted in `tally`.
     """
     kind = compression_of(path)
+    advance(Step(doing=path.name))
     done = 0
     if kind == "zst":
         try:

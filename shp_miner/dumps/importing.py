@@ -20,7 +20,7 @@ from shp_miner.arguments import Paths, several
 from shp_miner.arguments import paths as given_paths
 from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
 from shp_miner.dumps.pipes import at_hand
-from shp_miner.engine import Engine, cores, default_memory, fitting_workers, run_threads
+from shp_miner.engine import Engine, Step, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.paths import expanded
 from shp_miner.platforms.communities import meant_communities, no_such_community
@@ -116,6 +116,7 @@ def import_dump(
         before = snapshot_before(path)
         tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
         missing = _missing(job, tally)
+    advance(Step(doing="tidying the store"))
     return finished(path, tally, before, missing)
 
 
@@ -165,6 +166,7 @@ def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
         parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(job.store))
         return total_tally([before, *parts])
     _store(job.store)
+    advance(Step(doing=f"{counted(min(fitting, len(jobs)), 'file')} at a time"))
     with Engine(fitting) as engine:
         return total_tally([before, *engine.run(import_part, jobs, advance)])
 
@@ -220,11 +222,11 @@ def import_part(job: ImportJob, advance: Advance) -> Tally:
     """Read what the job names and commit it to the store. Doing it twice changes no export."""
     tally = Tally()
     chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **job.options)
-    commit(chunks, job.store, tally)
+    commit(chunks, job.store, tally, advance)
     return tally
 
 
-def commit(chunks: Iterable[Chunk], store: Path, tally: Tally) -> None:
+def commit(chunks: Iterable[Chunk], store: Path, tally: Tally, advance: Advance = ignore_progress) -> None:
     """Write chunks to the store at a path, and note their sites and communities."""
     with ExitStack() as stack:
         writer: StoreWriter | None = None
@@ -233,6 +235,7 @@ def commit(chunks: Iterable[Chunk], store: Path, tally: Tally) -> None:
             writer = writer or stack.enter_context(_store(store).writer(look=True))
             writer.add(chunk)
             _note_places(chunk, tally)
+        advance(Step(doing="writing the store"))
 
 
 def _note_places(chunk: Chunk, tally: Tally) -> None:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance
+from shp_miner.engine import Step
 from shp_miner.tally import Damage, Lost, Tally
 
 #: Bytes of a file turned into records at a time, and rows and values of a column at most.
@@ -45,6 +46,7 @@ def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage
         what = f"the directory at its end is unreadable ({error})"
         tally.damages.append(Damage(str(path), path.stat().st_size, what))
         return
+    advance(Step(doing=path.name))
     first, allowed = 0, _Allowed()
     for number in range(file.num_row_groups):
         group = file.metadata.row_group(number)

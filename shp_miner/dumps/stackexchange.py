@@ -25,6 +25,7 @@ from shp_miner.dumps.stackexchange_paths import sources_by_site
 from shp_miner.dumps.stackexchange_values import WHOLE, id_attribute, number_attribute, text_of, time_us
 from shp_miner.dumps.stackexchange_votes import Votes
 from shp_miner.dumps.stackexchange_xml import DumpFile, Meter, Row, table_rows
+from shp_miner.engine import Step
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST
 from shp_miner.platforms.records import file_alone, latest_allowed_us
@@ -107,6 +108,7 @@ def _site_chunks(  # noqa: PLR0917 - what `read` was told
     advance: Advance,
     vote_history: bool,
 ) -> Iterator[Chunk]:
+    advance(Step(doing=host))
     first, second = _plan(sources, ("users", "votes") if observed_us is None or vote_history else ("users",))
     passes = Counter(source.path for source, _ in first + second)
     meters = {s.path: Meter(s.path.stat().st_size, passes[s.path], advance) for s in sources}

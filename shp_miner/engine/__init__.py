@@ -12,5 +12,6 @@ from shp_miner.engine.local import (
     machine_memory,
     run_threads,
 )
+from shp_miner.engine.step import Step
 
-__all__ = ["Advance", "Engine", "cores", "default_memory", "fitting_workers", "machine_memory", "run_threads"]
+__all__ = ["Advance", "Engine", "Step", "cores", "default_memory", "fitting_workers", "machine_memory", "run_threads"]

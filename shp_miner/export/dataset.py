@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from shp_miner import shown
 from shp_miner.arguments import Moment, Names, several
-from shp_miner.engine import cores, default_memory, fitting_workers, run_threads
+from shp_miner.engine import Step, cores, default_memory, fitting_workers, run_threads
 from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
@@ -195,8 +195,10 @@ def _written(
 ) -> Exported:
     """Mine the ranges, write all formats to `folder` (which becomes `out`), and return the counts."""
     first = mining[0]
-    steps.more(2 * len(mining))
+    steps.more(2 * len(mining) + len(formats))
+    steps.begin("reading votes")
     calibration = calibrate_ranges(mining, workers=fitting, advance=steps)
+    steps.begin("mining")
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
     if not mined.pairs:
@@ -207,7 +209,8 @@ def _written(
         for name in formats
         for groups in piece_groups(first.work, len(mining), _GROUP_BYTES)
     ]
-    steps.more(len(writing))
+    steps.more(len(writing) - len(formats))
+    steps.begin("writing")
     written = run_threads(write_groups, writing, workers=fitting, advance=steps)
     for name, target in targets.items():
         own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
@@ -233,14 +236,20 @@ class _Steps:
 
     def __init__(self, count: int, advance: Callable[[int, int], None] | None) -> None:
         self._done, self._total, self._advance = 0, count, advance
+        self._doing, self._pairs = "", 0
+
+    def begin(self, doing: str) -> None:
+        self._doing = doing
+        self(0)
 
     def more(self, count: int) -> None:
         self._total += count
 
     def __call__(self, count: int) -> None:
         self._done += count
+        self._pairs += getattr(count, "pairs", 0)
         if self._advance:
-            self._advance(self._done, self._total)
+            self._advance(Step(self._done, self._doing, self._pairs), self._total)
 
 
 def _sum(results: Any) -> RangeResult:

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
-from shp_miner.engine import Advance
+from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.pieces import Group, read_pieces, write_piece
@@ -62,7 +62,7 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
         set(posts["platform"].unique()),
         set(licenses),
     )
-    advance(1)
+    advance(Step(1, pairs=pairs.height))
     return result
 
 

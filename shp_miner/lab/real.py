@@ -20,7 +20,8 @@ from shp_miner.lab.words import require_learning, words_tables
 from shp_miner.rules.presets import PRESETS
 from shp_miner.store import Store
 
-_STEPS = 5
+#: How often `check_store` calls `advance`.
+STEPS = 5
 
 
 def require_checkable(store: Store | str | os.PathLike[str]) -> Store:
@@ -45,21 +46,21 @@ def check_store(
     shares add up to 1. Raises BadInput if there is no store, UsageError without the extra `lab`.
     """
     threads = Threads.read(require_checkable(store).snapshot())
-    advance(1 / _STEPS)
+    advance(1 / STEPS)
     pairs = {name: threads.pairs(rule) for name, rule in PRESETS.items()}
     tables = [_pairs_table(threads, pairs, seed)]
-    advance(1 / _STEPS)
+    advance(1 / STEPS)
     tables.append(early_table(threads, seed))
-    advance(1 / _STEPS)
+    advance(1 / STEPS)
     tables += thinning_tables(threads, seed)
-    advance(1 / _STEPS)
+    advance(1 / STEPS)
     tables += words_tables(threads, pairs, seed)
     about = _about(threads)
     write_markdown(Path(out) / "checks.md", "Checks of labels", [about, *tables])
     write_json(
         Path(out) / "checks.json", {"about": about, "seed": seed, "tables": [table.to_dict() for table in tables]}
     )
-    advance(1 / _STEPS)
+    advance(1 / STEPS)
     return tables
 
 

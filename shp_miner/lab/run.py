@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from shp_miner import lab, rules
 from shp_miner.arguments import Names, several
-from shp_miner.engine import Advance, Engine, cores
+from shp_miner.engine import Advance, Engine, Step, cores
 from shp_miner.errors import UsageError
 from shp_miner.lab.measures import (
     Floats,
@@ -156,9 +156,15 @@ def run_worlds(
         advance(len(PRESETS))
     todo = [job for job in jobs if job.world.name not in results]
     with Engine(workers or cores()) as engine:
+        advance(_finished(results, jobs))
         for result in engine.run(run_world, todo, advance):
             results[result.world.name] = result
+            advance(_finished(results, jobs))
     return [results[lab_world.name] for lab_world in worlds]
+
+
+def _finished(results: Sized, jobs: Sized) -> Step:
+    return Step(doing=f"{len(results)} of {len(jobs)} worlds")
 
 
 def run_world(job: Job, advance: Advance) -> WorldResult:

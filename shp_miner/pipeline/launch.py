@@ -26,13 +26,17 @@ def run(
     access: Access | None = None,
     say: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] | None = None,
+    advance: Callable[..., None] = lambda *_: None,
 ) -> Ran:
     """Return what a run of a pipeline did. `pipeline` is its file's path, or the result of `pipeline.config.read`.
 
     `only` names the step or steps to do (default: all). `say` gets a line for each finished part and `warn` for each
-    failed one. `name` is the pipeline's name in logs; default: the file's name. Sets the environment variables of the
-    file's credentials. Raises BadInput for a file that is not valid and TryLater if another run uses the store; other
-    failures are in the result.
+    failed one. `name` is the pipeline's name in logs; default: the file's name. `advance` gets the name of the step
+    when a part begins; then the name and what the step's function tells: crawl and recheck a CrawlProgress, import
+    bytes, export (done, total).
+
+    Sets the environment variables of the file's credentials. Raises BadInput for a file that is not valid and TryLater
+    if another run uses the store; other failures are in the result.
     """
     steps = several(only, "only")
     for step in steps:
@@ -42,7 +46,7 @@ def run(
         name, pipeline = name or Path(pipeline).name, config.read(expanded(pipeline))
     os.environ.update(config.credentials(pipeline))
     with shared_clocks(access or Access()) as paced:
-        return run_pipeline(pipeline, name or "pipeline", access=paced, only=steps, say=say, warn=warn)
+        return run_pipeline(pipeline, name or "pipeline", access=paced, only=steps, say=say, warn=warn, advance=advance)
 
 
 def bounded(pipeline: Pipeline, *, max_seconds: float | None = None, max_requests: int | None = None) -> Pipeline:

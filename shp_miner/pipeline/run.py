@@ -39,13 +39,14 @@ def run(
     only: Collection[str] = (),
     say: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] | None = None,
+    advance: Callable[..., None] = lambda *_: None,
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> Ran:
     """Return what a run of `pipeline` (from `config.read`) did; `name` is its name in logs.
 
     `access` has the request clocks and the clock (its site is ignored), `only` names the steps to do. `say` gets a line
-    for each finished part and `warn` for each failed one (default: `say`). Raises TryLater if another run uses the
-    store; other failures are in the result.
+    for each finished part and `warn` for each failed one (default: `say`). `advance` is as in `launch.run`.
+    Raises TryLater if another run uses the store; other failures are in the result.
     """
     access = access or Access()
     store = Store(pipeline.store)
@@ -57,7 +58,7 @@ def run(
         clock = WaitedClock(access.clock or SYSTEM)
         budget = DiskBudget(pipeline.limits, clock, lambda: free_bytes(store.path))
         access = structs.replace(access, clock=clock, budget=budget)
-        context = Context(pipeline, store, runs, access, clock, budget, clock.now(), say)
+        context = Context(pipeline, store, runs, access, clock, budget, clock.now(), say, advance)
         ran = Ran(name)
 
         def note(done: StepDone) -> None:
@@ -86,6 +87,7 @@ def _take_steps(context: Context, steps: list[StepName], ran: Ran, note: Callabl
     """Do the parts of the steps and add up their counts. An interrupted part ends the run."""
     for step, about, work in _parts(context, steps):
         start_s = context.clock.now()
+        context.advance(step)
         outcome = _outcome(context, step, work)
         if outcome is None:
             continue

@@ -54,7 +54,8 @@ class Context:
     """The store, clock, budget and other objects that all parts of one run share.
 
     `access` asks sites by `clock` and within `budget`. `started_s` is when the run began, in seconds since 1970. `say`
-    gets a line now and then while a part works.
+    gets a line now and then while a part works. `advance` gets the name of the step when a part begins, then
+    the name and what the function behind it tells of its progress.
     """
 
     pipeline: Pipeline
@@ -65,6 +66,7 @@ class Context:
     budget: DiskBudget
     started_s: float
     say: Callable[[str], None]
+    advance: Callable[..., None]
 
     def now(self) -> int:
         """Return the time in microseconds since 1970."""
@@ -146,7 +148,13 @@ def _import_new_files(context: Context, keys: ImportKeys) -> Outcome | None:
     limits = context.pipeline.limits
     try:
         imported = import_dump(
-            keys.kind, fresh, context.store, workers=limits.workers, memory=limits.memory, **import_options(keys)
+            keys.kind,
+            fresh,
+            context.store,
+            workers=limits.workers,
+            memory=limits.memory,
+            advance=partial(context.advance, "import"),
+            **import_options(keys),
         )
     except NoSuchCommunity as none:
         outcome = Outcome(f"{none.message} {none.hint}", none.exit_code)
@@ -177,6 +185,7 @@ def _recheck_due(context: Context) -> Outcome | None:
             visits_s=sorted(keys.at),
             older_than_s=keys.older_than,
             say=context.say,
+            advance=partial(context.advance, "recheck"),
         )
     )
 
@@ -191,7 +200,14 @@ def _crawl_source(context: Context, keys: SourceKeys) -> Outcome | None:
     access = structs.replace(context.access, site=keys.site, url=keys.url, allow_private=keys.allow_private)
     visits_s = sorted(context.pipeline.recheck.at)
     results = crawl(
-        keys.kind, keys.communities, context.store, access, limit=keys.limit, visits_s=visits_s, say=context.say
+        keys.kind,
+        keys.communities,
+        context.store,
+        access,
+        limit=keys.limit,
+        visits_s=visits_s,
+        say=context.say,
+        advance=partial(context.advance, "crawl"),
     )
     Own(context.pipeline, context.runs).crawled(keys, [result.community for result in results], context.now())
     return _crawled(results)
@@ -247,6 +263,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             test=keys.test,
             workers=limits.workers,
             memory=limits.memory,
+            advance=partial(context.advance, "export"),
         )
     except NoPairs as none:
         # A young store is not a failure, because scores need time; imported threads must exist, though.

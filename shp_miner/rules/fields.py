@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Struct, structs
 
-from shp_miner.rules.presets import Rule
+from shp_miner.rules.presets import HEADINGS, Rule
 from shp_miner.units import Duration
 
 #: What stands around the type of a value.
@@ -19,7 +20,8 @@ class Field(Struct, frozen=True):
     """A field of a struct. `name` is Python's, `key` is what a file calls it.
 
     `kind` is the type of its values, None aside; `many` means a list of them. `choices` are the texts that are allowed,
-    if not all are. The default of a field without one is msgspec.NODEFAULT. Bounds count as `kind` does.
+    if not all are. The default of a field without one is msgspec.NODEFAULT. Bounds count as `kind` does. Help shows a
+    parameter of a rule under its `heading`.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Field(Struct, frozen=True):
     many: bool = False
     choices: tuple[str, ...] = ()
     description: str = ""
+    heading: str = ""
     example: Any = None
     at_least: float | None = None
     above: float | None = None
@@ -78,7 +81,13 @@ def _parameter(field: Field) -> Field:
     return structs.replace(field, key=field.name.removesuffix("_s"), kind=Duration, default=default)
 
 
+def _parameters() -> Iterator[Field]:
+    heading = ""
+    for field in fields(Rule).values():
+        if field.name not in ("name", "confounded"):
+            heading = HEADINGS.get(field.name, heading)
+            yield structs.replace(_parameter(field), heading=heading)
+
+
 #: The parameters of a rule by the names that people write. The others of its fields only a preset sets.
-PARAMETERS = {
-    field.key: field for field in map(_parameter, fields(Rule).values()) if field.name not in ("name", "confounded")
-}
+PARAMETERS = {field.key: field for field in _parameters()}

@@ -147,6 +147,14 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return shown.table(f"{self.name}: {rule_summary(self)}", ("parameter", "value") if rows else (), rows)
 
 
+#: The headings under which help and pages show the parameters: each begins at one parameter and holds until the next.
+HEADINGS = {
+    "floors": "Which posts",
+    "min_answer_score": "Which answers",
+    "min_score_age_s": "Which readings of scores",
+    "order": "Which pairs",
+}
+
 #: The presets. Sources: Ethayarajh et al. 2022 and the SHP data (the card's numbered rule 1 says the opposite of them);
 #: the SHP card's advice on ratio and pairs a post; Gao et al. 2020 (DialogRPT); Askell et al. 2021 (Stack Exchange);
 #: calibrated is this project's own (rules/calibrated.py).
