@@ -18,6 +18,7 @@ from shp_miner.model import ANSWER, POST
 from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.platforms.sites import site_of
 from shp_miner.store.snapshot import Snapshot, Within
+from shp_miner.tally import counted
 
 Table = Literal["posts", "answers"]
 
@@ -184,7 +185,7 @@ def _counts(snapshot: Snapshot) -> list[str]:
     for name, key in _KEYS.items():
         if exact:
             items = snapshot.scan(name).select(pl.struct(key[0], key[-1]).n_unique()).collect().item()
-            told.append(f"{items:,} {name}")
+            told.append(counted(items, name.removesuffix("s")))
         else:
             told.append(f"{snapshot.rows(name):,} observations of {name}")
     return told
