@@ -12,6 +12,16 @@ from shp_miner.engine.local import (
     machine_memory,
     run_threads,
 )
-from shp_miner.engine.step import Step
+from shp_miner.engine.step import Step, Steps
 
-__all__ = ["Advance", "Engine", "Step", "cores", "default_memory", "fitting_workers", "machine_memory", "run_threads"]
+__all__ = [
+    "Advance",
+    "Engine",
+    "Step",
+    "Steps",
+    "cores",
+    "default_memory",
+    "fitting_workers",
+    "machine_memory",
+    "run_threads",
+]

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from shp_miner import shown
 from shp_miner.arguments import Moment, Names, several
-from shp_miner.engine import Step, cores, default_memory, fitting_workers, run_threads
+from shp_miner.engine import Steps, cores, default_memory, fitting_workers, run_threads
 from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
 from shp_miner.export.formats import FORMATS
@@ -184,14 +184,14 @@ def _appearing(
         mining = [
             RangeJob(store.path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)
         ]
-        done = _written(out, folder, formats, mining, fitting, _Steps(len(ranges), power.advance))
+        done = _written(out, folder, formats, mining, fitting, Steps(len(ranges), power.advance))
         entry.publishing(folder)
     refresh_several(place_of(out).parent)  # where it is one format of several there
     return done
 
 
 def _written(
-    out: Path, folder: Path, formats: Sequence[str], mining: Sequence[RangeJob], fitting: int, steps: _Steps
+    out: Path, folder: Path, formats: Sequence[str], mining: Sequence[RangeJob], fitting: int, steps: Steps
 ) -> Exported:
     """Mine the ranges, write all formats to `folder` (which becomes `out`), and return the counts."""
     first = mining[0]
@@ -229,27 +229,6 @@ def fitting_ranges(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, 
     fitting = fitting_workers(workers, left, _LEAST_ROWS * row_bytes)
     fitting_rows = max(min(left // fitting, _RANGE_BYTES) // row_bytes, _LEAST_ROWS)
     return fitting, min(fitting_rows, ROWS_PER_RANGE)
-
-
-class _Steps:
-    """Counts finished tasks and reports them to the caller."""
-
-    def __init__(self, count: int, advance: Callable[[int, int], None] | None) -> None:
-        self._done, self._total, self._advance = 0, count, advance
-        self._doing, self._pairs = "", 0
-
-    def begin(self, doing: str) -> None:
-        self._doing = doing
-        self(0)
-
-    def more(self, count: int) -> None:
-        self._total += count
-
-    def __call__(self, count: int) -> None:
-        self._done += count
-        self._pairs += getattr(count, "pairs", 0)
-        if self._advance:
-            self._advance(Step(self._done, self._doing, self._pairs), self._total)
 
 
 def _sum(results: Any) -> RangeResult:

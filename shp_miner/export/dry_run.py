@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from msgspec import Struct
 
-from shp_miner.engine import Advance, cores, default_memory, run_threads
+from shp_miner.engine import Advance, Steps, cores, default_memory, run_threads
 from shp_miner.export.columns import merged_table
 from shp_miner.export.dataset import fitting_ranges
 from shp_miner.export.formats import FORMATS
@@ -89,14 +89,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
             _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen))
             for number, part in enumerate(snapshot.ranges(rows, selection.within))
         ]
-        done = 0
-
-        def step(count: int) -> None:
-            nonlocal done
-            done += count
-            if advance is not None:
-                advance(done, 3 * len(jobs))
-
+        step = Steps(3 * len(jobs), advance)
         calibrate_ranges(jobs, workers=fitting, advance=step)
         parts = run_threads(_count, jobs, workers=fitting, advance=step)
     return _together(snapshot.version, selection.rule.name, chosen, parts, missing)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
-from shp_miner.engine import Advance, cores, run_threads
+from shp_miner.engine import Advance, Steps, cores, run_threads
 from shp_miner.export.selected import selected
 from shp_miner.mining.calibrate import FIT_PARAMETERS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import judge_threads
@@ -85,14 +85,7 @@ def compare(
     assert len({_values(rule, FIT_PARAMETERS) for rule in rules}) == 1
     selection, missing = selected(snapshot, rules[0], communities=communities, sites=sites)
     ranges = snapshot.ranges(ROWS_EACH, selection.within)
-    done = 0
-
-    def step(count: int) -> None:
-        nonlocal done
-        done += count
-        if advance is not None:
-            advance(done, 3 * len(ranges))
-
+    step = Steps(3 * len(ranges), advance)
     with TemporaryDirectory() as work, shared_lock(store.path, "comparing rules"):
         jobs = [
             _Job(store.path, snapshot.version, number, part, selection, Path(work), rules)

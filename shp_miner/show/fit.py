@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec import UNSET
 
-from shp_miner.engine import cores
+from shp_miner.engine import Steps, cores
 from shp_miner.mining.calibrate import MeasureJob, calibrate_ranges, known_fits
 from shp_miner.mining.mine import Selection
 from shp_miner.rules.calibrated import Calibration
@@ -45,12 +45,4 @@ def fitted(
             MeasureJob(store.path, snapshot.version, number, hashes, part, Path(work))
             for number, hashes in enumerate(snapshot.ranges(ROWS_EACH, part.within))
         ]
-        done = 0
-
-        def step(count: int) -> None:
-            nonlocal done
-            done += count
-            if advance is not None:
-                advance(done, 2 * len(jobs))
-
-        return calibrate_ranges(jobs, workers=cores(), advance=step)
+        return calibrate_ranges(jobs, workers=cores(), advance=Steps(2 * len(jobs), advance))
