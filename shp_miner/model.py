@@ -181,7 +181,7 @@ SKEW_US = CLOCK_SKEW // timedelta(microseconds=1)
 EARLIEST_S = 631_152_000
 
 #: The first microsecond of the year 10000: later times have no date.
-_END_US = 253_402_300_800_000_000
+END_US = 253_402_300_800_000_000
 
 #: Larger scores are no votes: beyond this a number is no longer exact where scores are compared as fractions.
 SCORE_MAX = 1 << 53
@@ -217,7 +217,7 @@ class Check:
         self._lines = [name for name in names if name in ("community", *_LINES)]
         self._lengths = [(name, most) for name, most in _LENGTHS.items() if name in names]
 
-    def __call__(self, values: Mapping[str, Any], latest_us: int = _END_US) -> None:
+    def __call__(self, values: Mapping[str, Any], latest_us: int = END_US) -> None:
         """Raise Lost where a value is none that its column can hold. `latest_us` is the latest time to be believed."""
         if None in self._musts(values):
             raise _null(next(name for name in self._must if values[name] is None))
@@ -271,8 +271,8 @@ def _null(name: str) -> Lost:
 
 #: By column: the reason for what lies outside, the least and the greatest value, and what is said of one outside.
 _RANGES: dict[str, tuple[str, float, float, str]] = {
-    "created_at": ("bad_time", EARLIEST_S * 1_000_000, _END_US - 1, "is no time at which a forum was written to"),
-    "observed_at": ("bad_time", EARLIEST_S * 1_000_000, _END_US - 1, "is no time at which a forum was read"),
+    "created_at": ("bad_time", EARLIEST_S * 1_000_000, END_US - 1, "is no time at which a forum was written to"),
+    "observed_at": ("bad_time", EARLIEST_S * 1_000_000, END_US - 1, "is no time at which a forum was read"),
     "score": ("bad_score", -SCORE_MAX, SCORE_MAX, "is no number of votes"),
     "upvote_ratio": ("bad_ratio", 0.0, 1.0, "is not between 0 and 1"),
     "body_chars": ("value_too_long", 0, TEXT_CHARS, "is no length of a text"),

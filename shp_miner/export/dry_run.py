@@ -16,11 +16,12 @@ from shp_miner.export.columns import merged_table
 from shp_miner.export.dataset import fitting_ranges
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.nothing import nothing
-from shp_miner.export.selected import check_shares, known_formats, selected
+from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.shards import size_of
+from shp_miner.export.tasks import count_by_community
 from shp_miner.mining.calibrate import MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import mine_threads
-from shp_miner.rules.presets import Rule, preset
+from shp_miner.rules.presets import Rule
 from shp_miner.store import Store
 from shp_miner.store.lock import shared_lock
 from shp_miner.tally import Tally
@@ -50,8 +51,8 @@ class _Part(Struct):
     """The counts of one range; `measured` are rows and bytes of a part of them, by format."""
 
     tally: Tally
-    posts: Counter[str]
-    pairs: Counter[str]
+    posts: dict[str, int]
+    pairs: dict[str, int]
     rows: Counter[str]
     measured: dict[str, tuple[int, int]]
 
@@ -77,7 +78,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     """
     chosen = known_formats(formats)
     check_shares(validation, test)
-    chosen_rule = preset(rule) if isinstance(rule, str) else rule
+    chosen_rule = known_rule(rule)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     with TemporaryDirectory() as work, shared_lock(store.path, "counting what an export would give"):
@@ -99,9 +100,7 @@ def _count(job: _Job, advance: Advance) -> _Part:
     """Mine one range and count its rows."""
     mined = mine_threads(Store(job.store).snapshot(job.version), job.part, job.selection, load_calibration(job.work))
     threads = mined.threads
-    communities = threads.posts["community"]
-    posts = Counter(communities.to_list())
-    pairs = Counter(communities.gather(threads.answers["post_row"].gather(threads.pairs["winner"])).to_list())
+    posts, pairs = count_by_community(threads)
     rows: Counter[str] = Counter()
     measured = {}
     for name in job.formats if threads.pairs.height else ():

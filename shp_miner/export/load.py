@@ -45,9 +45,7 @@ def load(
         raise UsageError(
             f"{folder} has no rows of {community or 'any community'}, {split or 'any split'}.", f"It has: {known}."
         )
-    missing = [file["path"] for file in chosen if not (folder / file["path"]).is_file()]
-    if missing:
-        raise BadInput(f"{folder} does not have the file {missing[0]} of its manifest.", "Export again.")
+    require_files(folder, chosen)
     return Dataset(pa.concat_tables([pq.read_table(folder / file["path"], partitioning=None) for file in chosen]))
 
 
@@ -78,14 +76,27 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return read
 
 
+def known_formats_in(path: Path) -> dict[str, Path]:
+    """Return the formats of an export with their folders. Raises BadInput if there is no export."""
+    formats = formats_in(path)
+    if not formats:
+        raise BadInput(f"{path} is not an export: it has no {MANIFEST}.", "Name the folder that `export` wrote to.")
+    return formats
+
+
+def require_files(folder: Path, files: list[dict[str, Any]]) -> None:
+    """Raise BadInput for a file of a manifest that its folder does not have."""
+    missing = [file["path"] for file in files if not (folder / file["path"]).is_file()]
+    if missing:
+        raise BadInput(f"{folder} does not have the file {missing[0]} of its manifest.", "Export again.")
+
+
 def _is_file(told: Any) -> bool:
     return isinstance(told, dict) and all(isinstance(told.get(key), str) for key in ("path", "community", "split"))
 
 
 def _folder(path: Path, name: str | None) -> Path:
-    formats = formats_in(path)
-    if not formats:
-        raise BadInput(f"{path} is not an export: it has no {MANIFEST}.", "Name the folder that `export` wrote to.")
+    formats = known_formats_in(path)
     if name is None and len(formats) > 1:
         raise UsageError(f"{path} holds several formats.", f"Choose one with format=: {', '.join(formats)}.")
     if name is not None and name not in formats:

@@ -51,7 +51,7 @@ def no_site(asked: Collection[str], snapshot: Snapshot) -> NoThreads | None:
     """Return the error for sites of which the store has none; None if it has one of them, or none was asked for."""
     if not asked:
         return None
-    there = set(snapshot.scan("posts").unique("site").select("site").collect(engine="streaming")["site"])
+    there = snapshot.sites("posts")
     wanted = sorted({site_of(name) for name in asked})
     if there & set(wanted):
         return None

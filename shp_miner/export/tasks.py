@@ -50,20 +50,26 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     write_piece(job.work, job.number, mined.threads)
     if job.dropped is not None:
         _write_dropped(job.dropped, job.number, mined)
-    posts, answers, pairs = mined.threads.posts, mined.threads.answers, mined.threads.pairs
-    of_pair = posts["community"][answers["post_row"]][pairs["winner"]]
+    posts, answers = mined.threads.posts, mined.threads.answers
     licenses = (*posts["license"].drop_nulls().unique(), *answers["license"].drop_nulls().unique())
     result = RangeResult(
         mined.tally,
         mined.digest,
         mined.newest_us,
-        dict(posts["community"].value_counts().iter_rows()),
-        dict(of_pair.value_counts().iter_rows()),
+        *count_by_community(mined.threads),
         set(posts["platform"].unique()),
         set(licenses),
     )
-    advance(Step(1, pairs=pairs.height))
+    advance(Step(1, pairs=mined.threads.pairs.height))
     return result
+
+
+def count_by_community(threads: Threads) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the number of posts and of pairs of each community."""
+    posts = threads.posts["community"]
+    pairs = posts[threads.answers["post_row"]][threads.pairs["winner"]]
+    of_posts, of_pairs = (dict(names.value_counts().iter_rows()) for names in (posts, pairs))
+    return of_posts, of_pairs
 
 
 class WriteJob(Struct, frozen=True):

@@ -20,7 +20,7 @@ from shp_miner.rules.pairs import ANSWER_KEY, Index, Pairs, form_pairs, sample_p
 from shp_miner.rules.presets import Rule
 from shp_miner.store import HashRange, Snapshot, Within
 from shp_miner.tally import Tally
-from shp_miner.text.clean import clean_bodies
+from shp_miner.text.clean import clean_bodies, clean_titles
 
 #: The note under which pairs of equal texts are counted.
 SAME_TEXT = "same_text"
@@ -188,7 +188,7 @@ def _posts_of(
     number = thread_splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
     return posts.with_columns(
         clean_bodies(posts["body"], posts["body_format"]).alias("body"),
-        clean_bodies(posts["title"], posts["body_format"].replace("html", "text")).alias("title"),
+        clean_titles(posts["title"], posts["body_format"]).alias("title"),
         pl.Series("split", SPLITS)[number],
     ).sort("community", "split", *THREAD)
 

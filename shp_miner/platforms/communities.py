@@ -70,6 +70,14 @@ def no_such_community(missing: Sequence[str], there: Collection[str], where: str
     return NoSuchCommunity(f"{where} no community {' or '.join(map(repr, missing))}.", near(missing, there))
 
 
+def known_communities(asked: Sequence[str], there: Collection[str], where: str) -> list[str]:
+    """Return the stored names of the requested communities. Raises NoSuchCommunity if one is missing."""
+    found, missing = meant_communities(asked, there)
+    if missing:
+        raise no_such_community(missing, there, where)
+    return found
+
+
 def near(missing: Sequence[str], there: Collection[str]) -> str:
     """Return a sentence with the nearest existing names, or with some of all."""
     if not there:

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 
 from shp_miner.frames import Given, given
-from shp_miner.model import ANSWER, EARLIEST_S, POST, SCORE_MAX, frame_schema, thread_hash
+from shp_miner.model import ANSWER, EARLIEST_S, END_US, POST, SCORE_MAX, frame_schema, thread_hash
 from shp_miner.rules.presets import Rule
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _times(table: Given, column: pl.Series) -> pl.Series:
         raise table.wrong(column.name, f"it holds {column.dtype}, not times", hint)
     column = column.cast(pl.Datetime("us", "UTC"))
     numbers = column.to_physical()
-    bad = numbers.filter((numbers < EARLIEST_S * 1_000_000) | (numbers >= 253_402_300_800_000_000))
+    bad = numbers.filter((numbers < EARLIEST_S * 1_000_000) | (numbers >= END_US))
     if bad.len():
         raise table.wrong(
             column.name,

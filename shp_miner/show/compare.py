@@ -15,7 +15,7 @@ from shp_miner.export.selected import selected
 from shp_miner.mining.calibrate import FIT_PARAMETERS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import judge_threads
 from shp_miner.rules.calibrated import with_theta
-from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
+from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, judge_answers, judge_posts
 from shp_miner.rules.pairs import form_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule, preset
 from shp_miner.show.fit import ROWS_EACH
@@ -101,9 +101,8 @@ def _count(job: _Job, advance: Advance) -> list[_Sums]:
     """The sums of a range for each rule."""
     snapshot = Store(job.store).snapshot(job.version)
     judged, calibration = judge_threads(snapshot, job.part, job.selection), load_calibration(job.work)
-    added = ("reason", "counts")
-    posts = judged.posts.drop(added)
-    answers = judged.answers.drop(*added, "post_created_at", "post_score")
+    posts = judged.posts.drop(REASON, COUNTS)
+    answers = judged.answers.drop(REASON, *HELPERS)
     known: dict[tuple[object, ...], pl.DataFrame] = {}
     found = []
     for rule in job.rules:

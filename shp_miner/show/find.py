@@ -49,7 +49,7 @@ def find_thread(snapshot: Snapshot, thread: str, site: str | None = None) -> Thr
         post_id = thread.strip()
         asked = dict.fromkeys((post_id, post_id.removeprefix("t3_")))  # a prefix of Reddit's API
         # A thread whose post the store does not have is on a site of answers.
-        places: Iterable[list[str]] = [[site_of(site)]] if site else (_sites(snapshot, name) for name in SCHEMAS)
+        places: Iterable[list[str]] = [[site_of(site)]] if site else (sorted(snapshot.sites(name)) for name in SCHEMAS)
         of_places = ([Thread(name, written) for name in sites for written in asked] for sites in places)
         there = ([key for key in keys if _is_there(snapshot, key)] for keys in of_places)
         found = next(filter(None, there), [])
@@ -95,8 +95,3 @@ def _is_there(snapshot: Snapshot, thread: Thread) -> bool:
     own = (pl.col("site") == thread.site) & (pl.col("post_id") == thread.post_id)
     tables = (snapshot.scan(name, thread.part).filter(own).select(pl.len()) for name in SCHEMAS)
     return any(rows.collect().item() for rows in tables)
-
-
-def _sites(snapshot: Snapshot, table: str) -> list[str]:
-    sites = snapshot.scan(table).select(pl.col("site").unique()).collect(engine="streaming")["site"]
-    return sorted(sites.drop_nulls())

@@ -12,11 +12,10 @@ import pyarrow.parquet as pq
 import xxhash
 from msgspec import Struct
 
-from shp_miner.errors import BadInput, UsageError
+from shp_miner.errors import UsageError
 from shp_miner.export.formats import FORMATS
-from shp_miner.export.load import read_manifest
-from shp_miner.export.owned import MANIFEST, formats_in
-from shp_miner.platforms.communities import meant_communities, no_such_community
+from shp_miner.export.load import known_formats_in, read_manifest, require_files
+from shp_miner.platforms.communities import known_communities
 from shp_miner.show.parts import Shown, shown
 
 #: Columns from which a format tells the thread of a row.
@@ -48,9 +47,7 @@ def export_at(out: Path, form: str | None = None, communities: Sequence[str] = (
 
     Raises BadInput if there is no export or a file is missing, and UsageError for an unknown format.
     """
-    formats = formats_in(out)
-    if not formats:
-        raise BadInput(f"{out} is not an export: it has no {MANIFEST}.", "Name the folder that `export` wrote to.")
+    formats = known_formats_in(out)
     if form is not None and form not in formats:
         raise UsageError(f"{out} has no format {form!r}.", f"It has: {', '.join(formats)}.")
     name = form or next((name for name in FORMATS if name in formats), next(iter(formats)))
@@ -59,14 +56,9 @@ def export_at(out: Path, form: str | None = None, communities: Sequence[str] = (
         raise UsageError(f"{out} has the format {name!r}, which this version cannot read.", newer)
     files = read_manifest(formats[name])["files"]
     if communities:
-        there = {file["community"] for file in files}
-        found, missing = meant_communities(communities, there)
-        if missing:
-            raise no_such_community(missing, there, f"{out} has")
+        found = known_communities(communities, {file["community"] for file in files}, f"{out} has")
         files = [file for file in files if file["community"] in found]
-    gone = [file["path"] for file in files if not (formats[name] / file["path"]).is_file()]
-    if gone:
-        raise BadInput(f"{formats[name]} does not have the file {gone[0]} of its manifest.", "Export again.")
+    require_files(formats[name], files)
     return Export(formats[name], name, sorted(files, key=lambda file: str(file["path"])))
 
 

@@ -19,7 +19,7 @@ from shp_miner.rules.reasons import sentence
 from shp_miner.show.find import Thread
 from shp_miner.show.fit import fitted
 from shp_miner.store import HashRange, Snapshot, Store
-from shp_miner.text.clean import clean_bodies
+from shp_miner.text.clean import clean_bodies, clean_titles
 
 
 class Reading(Struct):
@@ -123,14 +123,13 @@ def show_thread(
 def _texts(snapshot: Snapshot, name: str, part: HashRange, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with `text`, their body as exports have it."""
     rows = snapshot.bodies(name, part, rows)
-    return rows.with_columns(clean_bodies(rows["body"].fill_null(""), rows["body_format"]).alias("text")).drop("body")
+    return rows.with_columns(clean_bodies(rows["body"], rows["body_format"]).alias("text")).drop("body")
 
 
 def _title(post: dict[str, Any] | None) -> str:
     if post is None:
         return ""
-    kind = "text" if post["body_format"] == "html" else post["body_format"]
-    return str(clean_bodies(pl.Series([post["title"]]), pl.Series([kind]))[0])
+    return str(clean_titles(pl.Series([post["title"]]), pl.Series([post["body_format"]]))[0])
 
 
 def _item(row: dict[str, Any], item_id: str, readings: dict[str, list[Reading]]) -> dict[str, Any]:

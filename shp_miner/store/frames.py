@@ -15,7 +15,7 @@ from shp_miner import shown
 from shp_miner.arguments import Moment, Names, several
 from shp_miner.errors import UsageError, nearest_name
 from shp_miner.model import ANSWER, POST
-from shp_miner.platforms.communities import meant_communities, no_such_community
+from shp_miner.platforms.communities import known_communities
 from shp_miner.platforms.sites import site_of
 from shp_miner.store.snapshot import Snapshot, Within
 from shp_miner.tally import counted
@@ -127,13 +127,8 @@ class Frames:
         snapshot = self.snapshot(as_of)
         sites = tuple(sorted({site_of(name) for name in several(site, "site")}))
         _check_sites(snapshot, sites)
-        found: list[str] = []
         asked = several(community, "community")
-        if asked:
-            there = snapshot.communities()
-            found, missing = meant_communities(asked, there)
-            if missing:
-                raise no_such_community(missing, there, "The store has")
+        found = known_communities(asked, snapshot.communities(), "The store has") if asked else []
         return snapshot, Within(sites, tuple(found)), names
 
     def __repr__(self) -> str:
@@ -171,8 +166,7 @@ def _check_sites(snapshot: Snapshot, asked: Sequence[str]) -> None:
     """Raise UsageError for a site that neither table has."""
     if not asked:
         return
-    found = [snapshot.scan(name).select(pl.col("site").unique()).collect(engine="streaming") for name in _NAMES]
-    there = sorted(set(pl.concat(found)["site"]))
+    there = sorted(snapshot.sites())
     for name in asked:
         if name not in there:
             raise UsageError(f"The store has no site {name!r}.", nearest_name(name, there))

@@ -156,8 +156,11 @@ class Snapshot:
 
     def communities(self) -> set[str]:
         """The names of all communities, as they are stored."""
-        names = [self.scan(name).select(pl.col("community").unique()).collect(engine="streaming") for name in SCHEMAS]
-        return set(pl.concat(names)["community"].drop_nulls())
+        return self._values("community", SCHEMAS)
+
+    def sites(self, *tables: str) -> set[str]:
+        """The sites of tables, as they are stored; by default of both."""
+        return self._values("site", tables or SCHEMAS)
 
     def unreadable(self, name: str, part: HashRange = EVERYTHING, within: Within = EVERYWHERE) -> int:
         """Count the items of "posts" or "answers" in a range that could not be read when last requested."""
@@ -178,6 +181,10 @@ class Snapshot:
         chosen = pl.col("content_hash").is_in(wanted["content_hash"].implode())
         found = self.scan(name, part).filter(chosen).select(*on, "body").collect().unique(subset=on, keep="any")
         return wanted.join(found, on=on, how="left", maintain_order="left")
+
+    def _values(self, column: str, tables: Collection[str]) -> set[str]:
+        values = [self.scan(name).select(pl.col(column).unique()).collect(engine="streaming") for name in tables]
+        return set(pl.concat(values)[column].drop_nulls())
 
     def _rows_of(self, name: str, within: Within) -> int:
         return int(self.scan(name).filter(within.holds()).select(pl.len()).collect().item())

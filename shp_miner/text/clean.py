@@ -117,6 +117,11 @@ def _shown(text: str) -> dict[str, str]:
     return {"custom": text}
 
 
+def clean_titles(titles: pl.Series, formats: pl.Series) -> pl.Series:
+    """`clean_bodies` of titles, whose formats are those of their bodies: a title beside HTML is plain text."""
+    return clean_bodies(titles, formats.replace("html", "text"))
+
+
 def clean_bodies(bodies: pl.Series, formats: pl.Series) -> pl.Series:
     """`to_markdown` of whole columns: bodies (String, null as empty) with their formats."""
     import polars as pl  # noqa: PLC0415  (readers of dumps need the rest long before they need tables)
