@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from shp_miner.cli.options import DEFAULT_STORE
 from shp_miner.cli.variables import STORE
 from shp_miner.paths import expanded
+from shp_miner.store.database import FILE
 
 #: Reading ends after this many seconds; the names found until then are offered.
 _PATIENCE_S = 0.4
@@ -25,7 +27,7 @@ def communities_of(store: Path | str | None) -> list[str]:
 
     `store` is what --store says; without it, SHP_MINER_STORE or the default is meant. Raises what reading raises.
     """
-    folder = expanded(store or os.environ.get(STORE) or Path("data/store"))
+    folder = expanded(store or os.environ.get(STORE) or DEFAULT_STORE)
     names: set[str] = set()
     end_s = time.monotonic() + _PATIENCE_S
     for name in [*_crawled(folder), *_stored(folder, end_s)]:
@@ -35,7 +37,7 @@ def communities_of(store: Path | str | None) -> list[str]:
 
 def _crawled(folder: Path) -> list[str]:
     """Return the communities that crawls have read."""
-    path = folder / "crawl.sqlite"
+    path = folder / FILE
     if not path.is_file():
         return []
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as database:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from shp_miner.cli.options import example
+from shp_miner.cli.options import example, json_option, verbose_option
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say, say_paged
 from shp_miner.errors import UsageError, likely
@@ -48,8 +48,8 @@ class _Page(click.ParamType[str]):
     epilog=example("shp-miner docs", "shp-miner docs rules", "shp-miner docs threads#times", "shp-miner docs csv"),
 )
 @click.argument("words", nargs=-1, type=_Page(), metavar="[PAGE|PAGE#HEADING|WORD...]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@json_option
+@verbose_option
 def command(words: tuple[str, ...], as_json: bool) -> None:
     """Show a page of the documentation, a section of it, or the sections that have a word.
 

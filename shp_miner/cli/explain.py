@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 from click.shell_completion import CompletionItem
 
-from shp_miner.cli.options import example
+from shp_miner.cli.options import example, json_option, verbose_option
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
 
@@ -34,8 +34,8 @@ class _Term(click.ParamType[str]):
     epilog=example("shp-miner explain winner_older", "shp-miner explain calibrated", "shp-miner explain 75"),
 )
 @click.argument("term", nargs=-1, type=_Term(), metavar="[TERM]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
-@click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@json_option
+@verbose_option
 def command(term: tuple[str, ...], as_json: bool) -> None:
     """Explain TERM in a few sentences.
 

@@ -12,10 +12,12 @@ from shp_miner.cli.export_beside import (
     Asked,
     Repeatable,
     ask_to_replace,
+    export_data,
     has_confidence,
     say_counts,
     say_example,
     show_estimate,
+    tally_data,
 )
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
@@ -157,12 +159,8 @@ def command(
         "out": str(out),
         "store": str(store),
         "registered": registered,
-        "version": result.version,
-        "rule": chosen.name,
-        "posts": dict(sorted(result.posts.items())),
-        "pairs": dict(sorted(result.pairs.items())),
-        "formats": formats_rows,
-        **{key: value for key, value in result.tally.to_dict().items() if key in ("kept", "dropped", "changed")},
+        **export_data(result, chosen.name, formats_rows),
+        **tally_data(result.tally),
     }
 
     def people() -> None:

@@ -20,7 +20,10 @@ from shp_miner.errors import Error, UsageError
 from shp_miner.units import sized
 
 if TYPE_CHECKING:
+    from shp_miner.export.dataset import Exported
+    from shp_miner.export.dry_run import Estimate
     from shp_miner.rules.presets import Rule
+    from shp_miner.tally import Tally
 
 #: Communities shown to people, those with the most pairs first; `--json` has all.
 _SHOWN = 20
@@ -102,23 +105,34 @@ def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> i
         print_table("Would be written; nothing is", ("format", "rows", "size"), rows)
         say_next([called("export", *(word for word in words if word != "--dry-run"))], after_table=True)
 
-    counts = {key: value for key, value in found.tally.to_dict().items() if key in ("kept", "dropped", "changed")}
     data = {
         "store": str(store),
         "dry_run": True,
-        "version": found.version,
-        "rule": found.rule,
-        "posts": dict(sorted(found.posts.items())),
-        "pairs": dict(sorted(found.pairs.items())),
-        "formats": found.rows,
+        **export_data(found, found.rule, found.rows),
         "bytes": found.bytes,
-        **counts,
+        **tally_data(found.tally),
     }
     show_result(data, people, as_json=as_json, quiet=quiet)
     if found.missing:
         say(found.missing, err=True)
         return 3
     return 0
+
+
+def export_data(found: Exported | Estimate, rule: str, rows: Mapping[str, int]) -> dict[str, object]:
+    """Return what an export and its dry run tell machines alike; `rows` are by format."""
+    return {
+        "version": found.version,
+        "rule": rule,
+        "posts": dict(sorted(found.posts.items())),
+        "pairs": dict(sorted(found.pairs.items())),
+        "formats": rows,
+    }
+
+
+def tally_data(tally: Tally) -> dict[str, object]:
+    """Return the counts of an export's tally for machines; damage is a matter of imports."""
+    return {key: value for key, value in tally.to_dict().items() if key in ("kept", "dropped", "changed")}
 
 
 def say_counts(title: str, posts: Mapping[str, int], pairs: Mapping[str, int]) -> None:

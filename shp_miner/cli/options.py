@@ -149,15 +149,16 @@ def work(command: Command) -> Command:
     return command
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+verbose_option = click.option(
+    "-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
+
+
 def printing(command: Command) -> Command:
     """Add --json, --quiet and -v to a command."""
-    for option in (
-        click.option("-v", "--verbose", is_flag=True, expose_value=False, help="Show the traceback of an error."),
-        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines."),
-    ):
-        command = option(command)
-    return command
+    return json_option(quiet_option(verbose_option(command)))
 
 
 def common(command: Command) -> Command:

@@ -23,7 +23,7 @@ _START_BYTES = 1 << 16
 _FILES = 50
 
 #: What only files of one kind have at their beginning.
-_STARTS = {
+STARTS = {
     "reddit-dump": re.compile(rb'"(?:link_id|subreddit|subreddit_id)"\s*:'),
     "stackexchange-dump": re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:posts|users|votes)\b"),
     "discourse-json": re.compile(rb'"post_stream"\s*:'),
@@ -57,4 +57,4 @@ def _kinds_of(file: Path) -> set[str]:
         start = decompressed_head(file, _START_BYTES)
     except (Error, OSError):
         return set()
-    return {kind for kind, begins in _STARTS.items() if begins.search(start)}
+    return {kind for kind, begins in STARTS.items() if begins.search(start)}

@@ -22,6 +22,7 @@ from msgspec import UNSET, UnsetType
 
 from shp_miner.dumps import parquet
 from shp_miner.dumps.compressed import Advance, compression_of, decompressed_head, decompressed_lines, ignore_progress
+from shp_miner.dumps.guess import STARTS
 from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container, refuse_spread
 from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
 from shp_miner.errors import BadInput
@@ -52,8 +53,8 @@ _KEY = re.compile(r'"(\w+)"\s*:')
 #: What the first bytes of files of other kinds look like, the `import` that takes them, and what to call them.
 _OTHER_KINDS = (
     (re.compile(rb"\A<(?:\?xml|posts|users|votes)\b"), "stackexchange-dump", "an XML file"),
-    (re.compile(rb'"post_stream"\s*:'), "discourse-json", "a Discourse topic"),
-    (re.compile(rb'"(?:link_id|subreddit|subreddit_id)"\s*:'), "reddit-dump", "a Reddit dump"),
+    (STARTS["discourse-json"], "discourse-json", "a Discourse topic"),
+    (STARTS["reddit-dump"], "reddit-dump", "a Reddit dump"),
 )
 
 

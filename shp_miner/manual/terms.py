@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import get_args, get_type_hints
+from typing import get_args
 
 from shp_miner.errors import EXIT_CODES, UsageError, likely
 from shp_miner.manual import pages
 from shp_miner.pipeline.keys import FormatName
-from shp_miner.rules.presets import PRESETS, SUMMARIES, Rule
+from shp_miner.rules.fields import PARAMETERS, Field
+from shp_miner.rules.presets import PRESETS, SUMMARIES
 from shp_miner.rules.reasons import REASONS
 from shp_miner.sources.table import ROWS
 from shp_miner.tally import LOST
+from shp_miner.units import Duration
 
 _ROW = re.compile(r"\| (`?[^|]+?`?) \| (.+?) \|")
 _LINKED = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")
@@ -68,21 +70,13 @@ def _rules() -> _Known:
 
 
 def _parameters() -> _Known:
-    def told(name: str, hint: object) -> Explained:
-        text = next(meta.description for meta in get_args(hint)[1:] if getattr(meta, "description", None))
-        option = f"--{name.removesuffix('_s').replace('_', '-')}"
-        value = getattr(PRESETS["shp"], name)
-        default = [f"Default in shp: {value}{' s' if name.endswith('_s') else ''}."] if value is not None else []
-        return Explained(
-            name, "parameter of a rule", [text, *default, f"Set it with {option} of `export`."], "rules#parameters"
-        )
+    def told(field: Field) -> Explained:
+        value = getattr(PRESETS["shp"], field.name)
+        default = [f"Default in shp: {value}{' s' if field.kind is Duration else ''}."] if value is not None else []
+        option = f"Set it with --{field.key.replace('_', '-')} of `export`."
+        return Explained(field.name, "parameter of a rule", [field.description, *default, option], "rules#parameters")
 
-    hints = get_type_hints(Rule, include_extras=True)
-    return {
-        name.removesuffix("_s"): lambda name=name, hint=hint: told(name, hint)  # type: ignore[misc]
-        for name, hint in hints.items()
-        if name not in ("name", "confounded")
-    }
+    return {key: lambda field=field: told(field) for key, field in PARAMETERS.items()}  # type: ignore[misc]
 
 
 def _formats() -> _Known:
