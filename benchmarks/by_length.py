@@ -91,7 +91,7 @@ def imported(write: Callable[[str, Path], list[str]]) -> Callable[[str], object]
             given = write(body, Path(folder))
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                 code = run(["import", *given, "--store", f"{folder}/store"])
-            assert code in (0, 3), (given, code)
+            assert code in (0, 3, 5), (given, code)  # 5: nothing in the file is a record
 
     return work
 

@@ -11,6 +11,7 @@ import pytest
 
 from shp_miner.dumps import stackexchange_xml
 from shp_miner.dumps.stackexchange import read
+from shp_miner.dumps.stackexchange_xml import RowParser
 from shp_miner.errors import BadInput
 from shp_miner.tally import LOST, Tally
 
@@ -273,3 +274,24 @@ def test_long_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     posts, _, tally = read_all(path)
     assert set(posts) == {"1", "3"}
     assert tally.dropped == {("line", "line_too_long"): 1}
+
+
+def test_a_long_row_is_not_read_again_with_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser begins a row that has not ended again each time: what it reads in all is few times the row's."""
+    read = 0
+    push = RowParser._push
+
+    def counting(parser: RowParser, data: bytes) -> None:
+        nonlocal read
+        read += len(parser._held)  # at worst, the row up to here
+        push(parser, data)
+
+    monkeypatch.setattr(RowParser, "_push", counting)
+    row = b'<row Id="1" Body="' + b"&#xA;" * 1_600_000 + b'" />'
+    xml = b"<posts>" + row + b'<row Id="2" Body="x" /></posts>'
+    parser = RowParser("posts", "Posts.xml", Tally())
+    blocks = [xml[start : start + 65_536] for start in range(0, len(xml), 65_536)]
+    rows = [found for block in blocks for found in parser.feed(block)] + parser.close()
+    assert [attributes["Id"] for _, attributes in rows] == ["1", "2"]
+    assert rows[0][1]["Body"] == "\n" * 1_600_000
+    assert read < 4 * len(xml)

@@ -27,8 +27,10 @@ _FORBIDDING = tuple(
 #: A record longer than this is lost rather than held; the sites allow a post 30,000 characters.
 MAX_RECORD_BYTES = 64 << 20
 
-#: Bytes given to the parser at a time: after an error, what was given after it is given again.
-_PIECE = 1 << 14
+#: Bytes given to the parser at a time, at least and at most. After an error, what was given after it is given again, so
+#: they are few. In a long record they are as many as came before: the parser reads a record that has not ended from its
+#: beginning each time, which would take time that grows with the square of its length.
+_PIECE, _PIECE_MAX = 1 << 14, 32 << 20
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class RowParser:
         # The bytes from the beginning of the last row on: what may have to be read again after an error.
         self._held = bytearray()
         self._held_from = 0
+        self._waiting = bytearray()  # not given to the parser yet
         self._last_row = self._last_error = -1
         self._rooted = self._refused = False
         # A record that waits for its end to be repaired: its beginning, the error in it and the parser's words.
@@ -133,9 +136,13 @@ class RowParser:
         self._base = 0
 
     def feed(self, data: bytes) -> list[Row]:
-        """The rows that `data` completes."""
-        for start in range(0, len(data), _PIECE):
-            self._feed(data[start : start + _PIECE])
+        """The rows that `data` completes; the last few may come with the next data."""
+        self._waiting += data
+        start = 0
+        while (size := min(max(_PIECE, len(self._held)), _PIECE_MAX)) <= len(self._waiting) - start:
+            self._feed(bytes(self._waiting[start : start + size]))
+            start += size
+        del self._waiting[:start]
         return self._take()
 
     def _feed(self, data: bytes) -> None:
@@ -160,6 +167,7 @@ class RowParser:
 
     def close(self, broken: bool = False) -> list[Row]:
         """The rows still to come. Text that ends early is damage, unless it is `broken` and its damage known."""
+        self._feed(bytes(self._waiting))
         if self._broken is not None:
             self._lose("not_xml", self._broken[1], self._broken[2])
         if self._parser is not None and not self._refused:
