@@ -429,7 +429,7 @@ def test_sixty_days_of_cron_on_a_machine_that_fails(tmp_path: Path, monkeypatch:
     assert people.done["threads put back"] == 1
     assert {"recheck", "crawl", "export"} <= at.killed_in.keys()
     assert growth(kept, lambda run: run.rss_mb) < 1.15
-    assert growth(kept, lambda run: run.cpu_s - run.steps["export"]) < 1.5
+    assert growth(kept, lambda run: (run.cpu_s - run.steps["export"]) / run.pace_s) < 1.5
     # Old files gather until something is purged, or for a week of runs, and go together: less is deleted in the last
     # weeks, when nobody would be there to confirm it, so thirds say nothing. What a week of runs writes is the bound.
     week = 7 * 4
