@@ -89,7 +89,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "post_score": 100,
         "seconds_difference": 60.0,
         "score_ratio": 3.0,
-        "confidence": 0.815698,
+        "confidence": 0.815,
         "tier": "strict",
         "rule": "shp",
         "url": "https://www.reddit.com/r/AskTest/comments/p1/question/",
@@ -119,7 +119,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "pair_id": "reddit.com/p1/p1c1-p1c2",
         "score_chosen": 9,
         "score_rejected": 3,
-        "confidence": 0.815698,
+        "confidence": 0.815,
         "tier": "strict",
     },
     "trl-text": {"prompt": f"{QUESTION}\n\nAnswer:\n", "chosen": "Answer p1c2.", "rejected": "Answer p1c1."},
@@ -366,15 +366,35 @@ def test_names_that_look_alike_get_folders_of_their_own() -> None:
     assert folder_name("beer.stackexchange.com") == "beer.stackexchange.com"
 
 
-def test_shards_and_row_groups_are_cut_by_rows(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shp_miner.export.shards.ROWS_PER_GROUP", 10)
-    monkeypatch.setattr("shp_miner.export.shards.ROWS_PER_SHARD", 20)
+def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let row groups and files end after few rows."""
+    for name, rows in {"GROUP_LEAST": 4, "GROUP_MEAN": 4, "GROUP_MOST": 20, "FILE_LEAST": 10, "FILE_MOST": 60}.items():
+        monkeypatch.setattr(f"shp_miner.export.cuts.{name}", rows)
+    monkeypatch.setattr("shp_miner.export.cuts._FILE_CHANCE", 0.5)
+
+
+def test_shards_and_row_groups_are_cut_at_threads(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_small(monkeypatch)
     result = export_dataset(store, tmp_path / "o")
     train = [shard for shard in result.shards["pairs"] if shard.config == "asktest" and shard.split == "train"]
-    assert [shard.rows for shard in train[:-1]] == [20] * (len(train) - 1)
-    assert train[0].path == f"asktest/train-00000-of-{len(train):05d}.parquet"
-    assert pq.read_metadata(tmp_path / "o" / train[0].path).num_row_groups == 2
+    assert len(train) > 2
+    tables = [pq.ParquetFile(tmp_path / "o" / shard.path) for shard in train]
+    assert max(file.metadata.num_row_groups for file in tables) > 1
+    assert all(10 <= shard.rows <= 80 for shard in train[:-1])
+    groups = [file.read_row_group(n) for file in tables for n in range(file.metadata.num_row_groups)]
+    assert all(group.num_rows <= 20 for group in groups)
+    threads = [set(group["post_id"].to_pylist()) for group in groups]
+    assert all(not one & two for one, two in itertools.pairwise(threads))
     assert sum(part.num_rows for part in load_dataset(str(tmp_path / "o")).values()) == sum(result.pairs.values())
+
+
+def test_rows_lie_in_the_order_of_time_of_their_threads(store: Path, tmp_path: Path) -> None:
+    export_dataset(store, tmp_path / "o", validation=0, test=0)
+    rows = shp_miner.load(tmp_path / "o").to_polars()
+    posts = Store(store).posts().select("post_id", "created_at")
+    at = rows.join(posts, on="post_id", how="left", maintain_order="left")
+    for community in at.partition_by("community"):
+        assert community["created_at"].is_sorted()
 
 
 # -- the same bytes ---------------------------------------------------------------------------------------------------
@@ -419,7 +439,7 @@ def test_threads_memory_and_shares_change_no_byte(store: Path, tmp_path: Path, m
     monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", 20)
     trees = []
     for size, workers, memory in ((1, 3, None), (3_000, 2, 1), (1 << 30, 1, 300_000_000)):
-        monkeypatch.setattr("shp_miner.export.dataset._GROUP_BYTES", size)
+        monkeypatch.setattr("shp_miner.export.dataset._WINDOW_BYTES", size)
         out = tmp_path / f"o{size}"
         export_dataset(store, out, formats=["pairs", "trl", "ranking"], workers=workers, memory=memory)
         trees.append(tree(out))
@@ -435,17 +455,16 @@ def test_memory_decides_how_much_is_mined_at_a_time(store: Path) -> None:
     assert threads <= 4
 
 
-def test_a_text_stands_in_a_file_once(tmp_path: Path, now: datetime) -> None:
+def test_a_text_that_repeats_takes_little_space(tmp_path: Path, now: datetime) -> None:
     body = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
     dump = thread("p1", range(2, 40), selftext=body)
     import_dump("reddit-dump", write_month(tmp_path / "d", dump), tmp_path / "s", now=now)
     for name in ("pairs", "shp", "trl", "trl-text"):
         export_dataset(tmp_path / "s", tmp_path / name, formats=[name])
         (file,) = (tmp_path / name).rglob("*.parquet")
-        assert len(rows_of(tmp_path / name)) > 500
-        written = pq.read_metadata(file).row_group(0)
-        size = sum(written.column(i).total_uncompressed_size for i in range(written.num_columns))
-        assert size < 10 * len(body.encode()), name
+        rows = len(rows_of(tmp_path / name))
+        assert rows > 500
+        assert file.stat().st_size < 0.1 * rows * len(body.encode()), name
 
 
 def test_other_threads_change_nothing_but_confidence(store: Path, tmp_path: Path, now: datetime) -> None:

@@ -13,7 +13,9 @@ from shp_miner.cli.export_beside import (
     Repeatable,
     ask_to_replace,
     export_data,
+    fit_data,
     has_confidence,
+    say_changes,
     say_counts,
     say_example,
     show_estimate,
@@ -90,6 +92,7 @@ _WHAT, _FORM = "What to export", "Form of the export"
     is_flag=True,
     help="Replace an export of another rule, format, community or site in OUT without asking.",
 )
+@option_of(_FORM, "--refit", is_flag=True, help="Make the fit behind `confidence` anew; else it stays until it drifts.")
 @option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
@@ -106,6 +109,7 @@ def command(
     recheck: bool,
     dry_run: bool,
     replace: bool,
+    refit: bool,
     keep_dropped: Path | None,
     workers: int | None,
     memory: int | None,
@@ -147,7 +151,7 @@ def command(
     if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
     with steps("Exporting", quiet=quiet) as step:
-        result = export_dataset(store, out, **what, keep_dropped=keep_dropped, advance=step)
+        result = export_dataset(store, out, **what, refit=refit, keep_dropped=keep_dropped, advance=step)
     registered = is_known(Store(store), out)
     if not registered:
         told = "This export is not registered, because the store is not writable: `forget` does not find it by itself."
@@ -161,6 +165,8 @@ def command(
         "registered": registered,
         **export_data(result, chosen.name, formats_rows),
         **tally_data(result.tally),
+        "changes": {name: changes.to_dict() for name, changes in result.changes.items()},
+        "fit": fit_data(result),
     }
 
     def people() -> None:
@@ -169,6 +175,7 @@ def command(
         if chosen.confounded:
             say("The labels of this rule are confounded by attention: use them to compare rules, not to train.", "")
         print_table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
+        say_changes(result)
         say_example(out)
         say_next([called("show", out), called("show", out, "--sort", "confidence")][: 1 + has_confidence(formats)])
 

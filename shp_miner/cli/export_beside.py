@@ -147,6 +147,27 @@ def say_counts(title: str, posts: Mapping[str, int], pairs: Mapping[str, int]) -
     print_table(title, ("community", "posts", "pairs"), rows)
 
 
+def fit_data(found: Exported) -> dict[str, object]:
+    """Return how far the fit of each community had drifted from the replaced export's, and which were made anew."""
+    drift = dict(sorted(found.drift.items()))
+    return {"kept_until_drift": found.drift_limit, "drift": drift, "made_anew": found.made_anew}
+
+
+def say_changes(found: Exported) -> None:
+    """Print what is different from the replaced export; nothing if there was none."""
+    rows = [
+        (name, what, why, count) for name, changes in found.changes.items() for what, why, count in changes.sentences()
+    ]
+    if rows:
+        several = len(found.changes) > 1
+        shown = rows if several else [row[1:] for row in rows]
+        print_table("Changed since the earlier export", (*["format"] * several, "rows", "why", "count"), shown)
+    if anew := found.made_anew:
+        more = f" and {len(anew) - 3:,} more" if len(anew) > 3 else ""
+        names = harmless_text(", ".join(anew[:3]))
+        say(f"The fit of {names}{more} had drifted by more than {found.drift_limit}: confidences are computed anew.")
+
+
 def say_example(out: Path) -> None:
     """Print one row of an export, in short; nothing if it cannot be read."""
     from shp_miner.show.rows import export_at, sampled

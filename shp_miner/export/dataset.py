@@ -14,13 +14,15 @@ from shp_miner import shown
 from shp_miner.arguments import Moment, Names, several
 from shp_miner.engine import Steps, cores, default_memory, fitting_workers, run_threads
 from shp_miner.export.card import card_text
+from shp_miner.export.changes import Changes, changes_between
 from shp_miner.export.check import Balance
+from shp_miner.export.earlier import earlier_fit
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import SourceCount, manifest_data, to_json
 from shp_miner.export.nothing import NoThreads, no_site, nothing
-from shp_miner.export.owned import MANIFEST, README
-from shp_miner.export.pieces import piece_groups
+from shp_miner.export.owned import MANIFEST, README, formats_in
+from shp_miner.export.pieces import piece_windows
 from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
@@ -28,6 +30,7 @@ from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
 from shp_miner.mining.calibrate import calibrate_ranges
+from shp_miner.mining.kept_fits import DRIFT, fits_to_builtins
 from shp_miner.mining.mine import Selection
 from shp_miner.paths import expanded
 from shp_miner.rules.calibrated import Calibration
@@ -42,8 +45,8 @@ Path_ = str | os.PathLike[str]
 ROWS_PER_RANGE = 200_000
 _LEAST_ROWS = 25_000
 
-#: Communities are written together up to this many bytes of pieces, because each task has a cost at its start.
-_GROUP_BYTES = 16_000_000
+#: Threads are written together up to this many bytes of pieces, because each task and window has a cost at its start.
+_WINDOW_BYTES = 16_000_000
 
 #: The memory of an export without its ranges; the memory per row of a range (keys, and this many times the row's bytes
 #: on disk); and the most that one range may take.
@@ -56,7 +59,9 @@ _RANGE_BYTES = 300_000_000
 class Exported(Struct):
     """The result of an export: its folder, the store's version, counts, posts and pairs by community, shards by format.
 
-    `missing` is a sentence on requested communities that are not in the store, or "".
+    `missing` is a sentence on requested communities that are not in the store, or "". Of an export that replaced one:
+    `drift` says how far each community's fit had drifted (above `drift_limit` it was made anew), and `changes` what
+    changed.
     """
 
     out: Path
@@ -66,6 +71,14 @@ class Exported(Struct):
     pairs: dict[str, int]
     shards: dict[str, list[Shard]] = field(default_factory=dict)
     missing: str = ""
+    drift: dict[str, float] = field(default_factory=dict)
+    drift_limit: float = DRIFT
+    changes: dict[str, Changes] = field(default_factory=dict)
+
+    @property
+    def made_anew(self) -> list[str]:
+        """Return the communities whose fit had drifted and was made anew."""
+        return sorted(name for name, drift in self.drift.items() if drift > self.drift_limit)
 
     def __repr__(self) -> str:
         pairs, posts = (sum(counts.values()) for counts in (self.pairs, self.posts))
@@ -94,6 +107,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     validation: float = 0.05,
     test: float = 0.05,
     as_of: Moment | None = None,
+    refit: bool = False,
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -105,9 +119,10 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     community means all, no format means "pairs", and `formats` is another name of `format`. `places` are sites with
     some of their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT each.
     `since` and `until` replace the rule's; they and `as_of` are a text such as "2023-01-01", a date or a datetime, and
-    `as_of` may be a version. `validation` and `test` are shares of threads. `workers` and `memory` are as for
-    `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises UsageError for unknown
-    names, and BadInput if no pair satisfies the rule.
+    `as_of` may be a version. `validation` and `test` are shares of threads. Communities keep the fit of the
+    export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`. `workers` and `memory`
+    are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises UsageError
+    for unknown names, and BadInput if no pair satisfies the rule.
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
@@ -128,7 +143,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         )
         power = _Power(workers or cores(), memory or default_memory(), advance)
         try:
-            done = _appearing(store, snapshot, expanded(out), chosen, selection, power, dropped=keep_dropped)
+            fit = None if refit or as_of is not None else earlier_fit(place_of(expanded(out)), selection)
+            done = _appearing(store, snapshot, expanded(out), chosen, selection, power, dropped=keep_dropped, fit=fit)
         except NoThreads as none:
             raise no_site(several(sites, "sites"), snapshot) or none from None
     done.missing = missing
@@ -144,7 +160,8 @@ def make_export_again(
     """
     power = _Power(cores(), default_memory(), None)
     with shared_lock(store.path, "writing an export"):
-        _appearing(store, store.snapshot(), out, formats, selection, power, known=known)
+        fit = earlier_fit(place_of(out), selection)
+        _appearing(store, store.snapshot(), out, formats, selection, power, known=known, fit=fit)
 
 
 class _Power(Struct):
@@ -155,7 +172,7 @@ class _Power(Struct):
     advance: Callable[[int, int], None] | None
 
 
-def _appearing(
+def _appearing(  # noqa: PLR0913
     store: Store,
     snapshot: Snapshot,
     out: Path,
@@ -165,6 +182,7 @@ def _appearing(
     *,
     dropped: Path_ | None = None,
     known: KnownExport | None = None,
+    fit: Calibration | None = None,
 ) -> Exported:
     """Build the export beside its place and let it appear; register it before the first byte of text is written."""
     fitting, rows = fitting_ranges(snapshot, power.workers, power.memory)
@@ -184,30 +202,48 @@ def _appearing(
         mining = [
             RangeJob(store.path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)
         ]
-        done = _written(out, folder, formats, mining, fitting, Steps(len(ranges), power.advance))
+        done = _written(out, folder, formats, mining, fitting, Steps(len(ranges), power.advance), fit)
+        if known is None:
+            done.changes = _changes(place_of(out), folder)
         entry.publishing(folder)
     refresh_several(place_of(out).parent)  # where it is one format of several there
     return done
 
 
-def _written(
-    out: Path, folder: Path, formats: Sequence[str], mining: Sequence[RangeJob], fitting: int, steps: Steps
+def _changes(out: Path, folder: Path) -> dict[str, Changes]:
+    """Return what changed in each format that the export in `out` has, too."""
+    earlier = formats_in(out)
+    found = {
+        name: changes_between(earlier[name], place) for name, place in formats_in(folder).items() if name in earlier
+    }
+    return {name: changes for name, changes in found.items() if changes is not None}
+
+
+def _written(  # noqa: PLR0917
+    out: Path,
+    folder: Path,
+    formats: Sequence[str],
+    mining: Sequence[RangeJob],
+    fitting: int,
+    steps: Steps,
+    fit: Calibration | None,
 ) -> Exported:
     """Mine the ranges, write all formats to `folder` (which becomes `out`), and return the counts."""
     first = mining[0]
     steps.more(2 * len(mining) + len(formats))
     steps.begin("reading votes")
-    calibration = calibrate_ranges(mining, workers=fitting, advance=steps)
+    calibration, drift = calibrate_ranges(mining, workers=fitting, advance=steps, earlier=fit)
     steps.begin("mining")
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
-    result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
     if not mined.pairs:
         raise nothing(mined.tally)
+    result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
+    result.drift = {row["community"]: row["drift"] for row in drift.to_dicts() if row["community"] in mined.pairs}
     targets = {name: folder / name if len(formats) > 1 else folder for name in formats}
     writing = [
-        WriteJob(name, targets[name], first.work, len(mining), groups, first.selection)
+        WriteJob(name, targets[name], first.work, len(mining), windows, first.selection)
         for name in formats
-        for groups in piece_groups(first.work, len(mining), _GROUP_BYTES)
+        for windows in piece_windows(first.work, len(mining), _WINDOW_BYTES)
     ]
     steps.more(len(writing) - len(formats))
     steps.begin("writing")
@@ -262,7 +298,7 @@ def _finish(
         balance.add(part.balance)
     balance.check(FORMATS[name], mined.tally)
     # Communities without a pair are left out: their names may be people's own, and no file of the export has them.
-    fits = [fit for fit in calibration.fits.to_dicts() if fit["community"] in mined.pairs]
+    fits = [fit for fit in fits_to_builtins(calibration) if fit["community"] in mined.pairs]
     source = SourceCount(mined.digest, mined.newest_us, fits)
     data = manifest_data(FORMATS[name], selection, mined.tally, source, shards)
     text = card_text(data, shards, sorted(mined.platforms), sorted(mined.licenses))

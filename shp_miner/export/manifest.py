@@ -16,11 +16,15 @@ from msgspec import Struct
 
 from shp_miner.export.formats import Format
 from shp_miner.export.shards import Shard
+from shp_miner.mining.kept_fits import DRIFT
 from shp_miner.mining.mine import Selection
 from shp_miner.tally import Tally
 
 #: Raised when the manifest's own layout changes.
 LAYOUT = 1
+
+#: Raised when the meaning of fitted values changes: exports keep no fit of another layout.
+FIT_LAYOUT = 1
 
 _LIBRARIES = ("shp-miner", "polars", "pyarrow")
 
@@ -30,7 +34,7 @@ class SourceCount(Struct, frozen=True):
 
     digest: the sum of the content hashes of all posts and answers read; it identifies the input in any order of import.
     newest_us: the time of the newest observation, in microseconds since 1970. fits: the fitted values of each community
-    (`Calibration.fits`), from which confidences are computed.
+    (`fits_to_builtins`), from which confidences are computed, and which the next export keeps.
     """
 
     digest: int
@@ -55,6 +59,7 @@ def manifest_data(
             if source.newest_us is None
             else datetime.fromtimestamp(source.newest_us // 1_000_000, UTC).isoformat(),
         },
+        "fit": {"layout": FIT_LAYOUT, "kept_until_drift": DRIFT},
         "calibration": source.fits,
         "counts": {key: value for key, value in tally.to_dict().items() if key in ("kept", "dropped", "changed")},
         "rows": dict(sorted(rows.items())),

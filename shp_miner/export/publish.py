@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shp_miner.errors import UsageError, refused_by_os
+from shp_miner.export.earlier import keep_equal_files
 from shp_miner.export.owned import (
     MANIFEST,
     README,
@@ -67,6 +68,8 @@ def published_folder(out: Path) -> Iterator[Path]:
         new.mkdir()
         try:
             yield new
+            if new.parent == out:
+                keep_equal_files(new, out)
             _sync_tree(new)
             if new.parent == out:
                 _require_free(new, out)  # before it counts as complete: an export that cannot appear changes nothing

@@ -1,10 +1,15 @@
-"""Shards: Parquet files of one format, community and split. Their bytes do not depend on how the rows arrive."""
+"""Shards: Parquet files of one format, community and split. Their bytes do not depend on how the rows arrive.
+
+Rows lie in the order of time of their threads. Row groups and files end at threads that a hash chooses (`cuts.py`), so
+rows that come, go or change leave the bytes of the others as they are.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,14 +19,8 @@ from msgspec import Struct
 
 from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import merged_table
+from shp_miner.export.cuts import Rows, cut_rows
 from shp_miner.export.formats import Format
-
-#: Rows of a row group, which streaming readers keep in memory (about 30 MB of text), and of a file.
-ROWS_PER_GROUP = 10_000
-ROWS_PER_SHARD = 250_000
-
-#: A row group's texts are a dictionary up to this size, and plain text above it.
-_DICTIONARY_BYTES = 1 << 28
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _UNSAFE_CHARACTER = re.compile(r"[^a-z0-9._-]+")
@@ -89,81 +88,56 @@ def rows_of(shards: Iterable[Shard]) -> dict[str, dict[str, int]]:
     return found
 
 
-def write_shards(folder: Path, form: Format, community: str, split: str, tables: Iterable[pa.Table]) -> list[Shard]:
-    """Write the rows of one community and split under `folder`; return the files, named once their number is known."""
-    config = config_name(community)
+def write_shards(folder: Path, form: Format, community: str, split: str, parts: Iterable[Rows]) -> list[Shard]:
+    """Write the rows of one community and split under `folder`; return the files.
+
+    A file has the name of its first thread: the day on which it began and a hash. So it keeps its name when others
+    come, and the order of the names is that of time.
+    """
     target = folder / folder_name(community)
     target.mkdir(parents=True, exist_ok=True)
-    written: list[tuple[Path, int]] = []
-    writer: pq.ParquetWriter | None = None
-    rows = 0
-    try:
-        for group in _groups(tables, ROWS_PER_GROUP):
-            if writer is None:
-                written.append((target / f"{split}-{len(written):05d}.part", 0))
-                writer = _writer(written[-1][0], form, group.schema)
-            writer.write_table(group, row_group_size=ROWS_PER_GROUP)
-            rows += group.num_rows
-            written[-1] = (written[-1][0], rows)
-            if rows >= ROWS_PER_SHARD:
-                writer.close()
-                writer, rows = None, 0
-    finally:
-        if writer is not None:
-            writer.close()
-    shards = []
-    for number, (part, count) in enumerate(written):
-        path = target / f"{split}-{number:05d}-of-{len(written):05d}.parquet"
-        part.rename(path)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        relative = path.relative_to(folder).as_posix()
-        shards.append(Shard(relative, community, config, split, count, path.stat().st_size, sha256))
-    return shards
+    written: dict[Path, int] = {}
+    path, writer = target, None
+    with ExitStack() as opened:
+        for group in cut_rows(parts):
+            table = merged_table(group.tables)
+            if writer is None or group.begins_file:
+                opened.close()
+                path = target / f"{split}-{group.name}.parquet"
+                writer = opened.enter_context(_writer(path, form, table.schema))
+            writer.write_table(table, row_group_size=table.num_rows)
+            written[path] = written.get(path, 0) + table.num_rows
+    return [_shard(folder, path, community, split, rows) for path, rows in written.items()]
+
+
+def _shard(folder: Path, path: Path, community: str, split: str, rows: int) -> Shard:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    relative = path.relative_to(folder).as_posix()
+    return Shard(relative, community, config_name(community), split, rows, path.stat().st_size, sha256)
 
 
 def size_of(form: Format, table: pa.Table) -> int:
     """Return the bytes of a shard with these rows (of `merged`), which is written to memory only."""
     held = pa.BufferOutputStream()
     with _writer(held, form, table.schema) as writer:
-        writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        writer.write_table(table, row_group_size=table.num_rows)
     return len(held.getvalue())
 
 
 def _writer(path: Path | pa.NativeFile, form: Format, schema: pa.Schema) -> pq.ParquetWriter:
-    # Texts repeat from pair to pair; a dictionary writes and reads each once per row group.
-    repeated = [
-        f"{name}.list.element.content" if pa.types.is_nested(form.schema.field(name).type) else name
-        for name in form.texts
-    ]
     plain = [field.name for field in form.schema if field.name not in form.texts and not pa.types.is_nested(field.type)]
     return pq.ParquetWriter(
         path,
         schema,
         compression="zstd",
+        # Pages end where their content says, and hold their values themselves: a page of equal values has equal bytes.
+        # A dictionary would change, and with it each page, when one value is added.
         use_content_defined_chunking=True,
+        use_dictionary=False,
         write_page_index=True,
         # No footer has statistics of texts that people wrote.
         write_statistics=plain,
-        use_dictionary=repeated,  # type: ignore[arg-type]  # the stubs know no list
-        dictionary_pagesize_limit=_DICTIONARY_BYTES,
         # Readers see plain columns, not dictionaries.
         store_schema=False,
     )
-
-
-def _groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """Yield the same rows in tables of exactly `rows` rows (the last may be shorter)."""
-    held: list[pa.Table] = []
-    missing = rows
-    for table in tables:
-        start = 0
-        while table.num_rows - start >= missing:
-            yield merged_table([*held, table.slice(start, missing)])
-            start += missing
-            held, missing = [], rows
-        if start < table.num_rows:
-            held.append(table.slice(start))
-            missing -= held[-1].num_rows
-    if held:
-        yield merged_table(held)

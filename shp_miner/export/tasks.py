@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-import pyarrow as pa
 from msgspec import Struct
 
 from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
+from shp_miner.export.cuts import Rows, rows_by_group
 from shp_miner.export.formats import FORMATS, Format
-from shp_miner.export.pieces import Group, read_pieces, write_piece
+from shp_miner.export.pieces import Window, read_windows, write_piece
 from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mining.calibrate import MeasureJob, load_calibration
-from shp_miner.mining.mine import Mined, Selection, Threads, joined_threads, mine_threads, part_bounds
+from shp_miner.mining.mine import Mined, Selection, Threads, mine_threads
 from shp_miner.store import Store
 from shp_miner.tally import Tally
 
@@ -73,13 +73,13 @@ def count_by_community(threads: Threads) -> tuple[dict[str, int], dict[str, int]
 
 
 class WriteJob(Struct, frozen=True):
-    """Some communities and splits of one format, to be written from the pieces under `work`."""
+    """Adjacent windows of whole communities and splits, to be written in one format from the pieces under `work`."""
 
     format: str
     folder: Path
     work: Path
     pieces: int
-    groups: list[Group]
+    windows: list[Window]
     selection: Selection
 
 
@@ -91,44 +91,30 @@ class WriteResult(Struct):
 
 
 def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
-    """Write the shards of some communities and splits in one format, check every row and file, and return them."""
+    """Write the shards of the communities and splits of a job, check every row and file, and return them."""
     form, balance = FORMATS[job.format], Balance()
     check_format(form)
     job.folder.mkdir(exist_ok=True)
     shards = []
-    for group, tables in _tables(form, job, balance):
-        shards += write_shards(job.folder, form, *group, tables)
+    # One community and split after the other, whole; a large one comes in several windows.
+    for group, parts in groupby(_tables(form, job, balance), key=itemgetter(0)):
+        shards += write_shards(job.folder, form, group[0], group[1], (rows for _, rows in parts))
     for shard in shards:
         shard.check(job.folder, form)
     advance(1)
     return WriteResult(shards, balance)
 
 
-def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[Group, Iterable[pa.Table]]]:
-    """Yield each group with its rows in the order of the ranges.
+def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[tuple[str, str], Rows]]:
+    """Yield the rows of each community and split, checked, in the order of an export.
 
-    A large group has its own job and streams. Small groups are formatted together, because a thousand small tables take
-    a thousand times as long as one.
+    What is in one window is formatted together, because a thousand small tables take a thousand times as long as one.
     """
-
-    def formatted(threads: Threads) -> tuple[pa.Table, pl.Series]:
+    for threads in read_windows(job.work, job.pieces, job.windows):
         check_threads(threads, job.selection)
         table, post_row = form.table(threads, job.selection.rule.name)
         balance.add(check_table(form, table))
-        return table, post_row
-
-    pieces = read_pieces(job.work, job.pieces, job.groups)
-    if len(job.groups) == 1:
-        yield job.groups[0], (formatted(threads)[0] for threads in pieces)
-        return
-    together = joined_threads(list(pieces))
-    table, post_row = formatted(together)
-    groups = part_bounds(together)
-    stops = np.searchsorted(post_row.to_numpy(), groups["posts"].to_numpy())
-    starts = (0, *stops[:-1])
-    for community, split, start, stop in zip(groups["community"], groups["split"], starts, stops, strict=True):
-        if start < stop:
-            yield (community, split), [table.slice(start, stop - start)]
+        yield from rows_by_group(form, threads, table, post_row)
 
 
 def is_of_dropped_rows(name: str) -> bool:

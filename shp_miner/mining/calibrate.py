@@ -13,6 +13,7 @@ import xxhash
 from msgspec import Struct
 
 from shp_miner.engine import Advance, run_threads
+from shp_miner.mining.kept_fits import keep_fits
 from shp_miner.mining.mine import Selection, judge_threads
 from shp_miner.rules.calibrated import (
     Calibration,
@@ -78,17 +79,30 @@ def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     return add_up(with_log_shares(measured, pl.read_parquet(job.work / _SHARES, glob=False)))
 
 
-def calibrate_ranges(jobs: Sequence[MeasureJob], *, workers: int, advance: Advance) -> Calibration:
-    """Return the calibration of all ranges together. Tasks read it by `load_calibration` from the jobs' folder.
+def calibrate_ranges(
+    jobs: Sequence[MeasureJob], *, workers: int, advance: Advance, earlier: Calibration | None = None
+) -> tuple[Calibration, pl.DataFrame]:
+    """Return the calibration of all ranges together, and the drift of `keep_fits`, empty without an `earlier` one.
 
-    Takes two steps of `advance` for each job. A store keeps it for its version, so it is not computed twice, and an
-    export of an earlier version has the values of that time.
+    Tasks read the calibration by `load_calibration` from the jobs' folder. Communities keep the fit that they have in
+    `earlier`, unless it has drifted. Takes two steps of `advance` for each job.
+    """
+    found = _fitted(jobs, workers, advance)
+    found, drift = keep_fits(found, earlier or Calibration(found.fits.clear(), found.shares.clear()))
+    _save(found, jobs[0].work)
+    return found, drift
+
+
+def _fitted(jobs: Sequence[MeasureJob], workers: int, advance: Advance) -> Calibration:
+    """Return the calibration of the jobs' version of the store.
+
+    A store keeps it for its version, so it is not computed twice, and an export of an earlier version has the values of
+    that time.
     """
     work, kept = jobs[0].work, _kept(jobs[0])
     found = _remembered(kept)
     if found is not None:
         advance(2 * len(jobs))
-        _save(found, work)
         return found
     counts = run_threads(measure_range, jobs, workers=workers, advance=advance)
     shares = log_shares(merge_delays(counts))
@@ -97,9 +111,15 @@ def calibrate_ranges(jobs: Sequence[MeasureJob], *, workers: int, advance: Advan
     result = Calibration(fit_communities(merge_sums(sums)), shares)
     for job in jobs:
         _measured(job).unlink()
-    _save(result, work)
     _keep(result, kept)
     return result
+
+
+def same_fit(one: Selection, other: Selection) -> bool:
+    """Return whether two selections of one store have the same fit: equal parameters and equal threads."""
+    return one.within == other.within and all(
+        getattr(one.rule, name) == getattr(other.rule, name) for name in FIT_PARAMETERS
+    )
 
 
 def load_calibration(folder: Path) -> Calibration:

@@ -29,6 +29,10 @@ SAME_TEXT = "same_text"
 UNREADABLE = "unreadable"
 
 
+#: The order of threads: a data set that grows gets new rows at the end of each split, not among the others.
+POST_ORDER = ("community", "split", "created_at", *THREAD)
+
+
 class Selection(Struct, frozen=True, kw_only=True):
     """What to mine and how: the rule, where (as in `Within`), and the shares of validation and test.
 
@@ -182,7 +186,7 @@ def _same_text(pairs: Pairs, tally: Tally) -> pl.Series:
 def _posts_of(
     snapshot: Snapshot, part: HashRange, posts: pl.DataFrame, answers: pl.DataFrame, selection: Selection
 ) -> pl.DataFrame:
-    """The posts of `answers` with clean text and their split, ordered by community, split and hash."""
+    """The posts of `answers` with clean text and their split, ordered by community, split, time and hash."""
     posts = posts.join(answers.select(THREAD).unique(), on=THREAD, how="semi")
     posts = snapshot.bodies("posts", part, posts)
     number = thread_splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
@@ -190,12 +194,18 @@ def _posts_of(
         clean_bodies(posts["body"], posts["body_format"]).alias("body"),
         clean_titles(posts["title"], posts["body_format"]).alias("title"),
         pl.Series("split", SPLITS)[number],
-    ).sort("community", "split", *THREAD)
+    ).sort(*POST_ORDER)
 
 
-def part_bounds(threads: Threads) -> pl.DataFrame:
-    """Return where each `community` and `split` ends in the frames `posts`, `answers` and `pairs`, in order."""
-    groups = threads.posts.group_by("community", "split", maintain_order=True).len("posts")
+def part_bounds(threads: Threads, *, by_day: bool = False) -> pl.DataFrame:
+    """Return where each `community` and `split` ends in the frames `posts`, `answers` and `pairs`, in order.
+
+    With `by_day`, where each `day` (Date) of a community and split ends: the day on which a thread began.
+    """
+    keys: list[str | pl.Expr] = ["community", "split"]
+    if by_day:
+        keys.append(pl.col("created_at").dt.date().alias("day"))
+    groups = threads.posts.group_by(keys, maintain_order=True).len("posts")
     posts = groups["posts"].cum_sum().cast(pl.Int64)
     answers = np.searchsorted(threads.answers["post_row"].to_numpy(), posts.to_numpy())
     pairs = np.searchsorted(threads.pairs["winner"].to_numpy(), answers)
@@ -203,9 +213,9 @@ def part_bounds(threads: Threads) -> pl.DataFrame:
 
 
 def joined_threads(parts: Sequence[Threads]) -> Threads:
-    """Join the threads of several ranges, given in the order of the ranges, into one in the order of a single range."""
+    """Join the threads of several ranges into one, in the order of a single range."""
     posts = pl.concat([part.posts for part in parts])
-    order = posts.select(pl.arg_sort_by("community", "split", maintain_order=True)).to_series()
+    order = posts.select(pl.arg_sort_by(*POST_ORDER)).to_series()
     starts = np.cumsum([0, *(part.posts.height for part in parts)])
     rows = [part.answers["post_row"].to_numpy() + start for part, start in zip(parts, starts, strict=False)]
     answers, place = _by_post(pl.concat([part.answers for part in parts]), _places(order)[np.concatenate(rows)])

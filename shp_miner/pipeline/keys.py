@@ -123,6 +123,10 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
     ] = field(default_factory=list)
     validation: Annotated[_Share, Meta(description="Share of threads for validation.", examples=[0.1])] = 0.05
     test: Annotated[_Share, Meta(description="Share of threads for test.", examples=[0.1])] = 0.05
+    refit: Annotated[
+        bool,
+        Meta(description="Fit how votes follow attention anew each time, not only after a drift.", examples=[True]),
+    ] = False
     rule: Annotated[
         dict[str, Any],
         Meta(description="Keys as in [rule], for this export only.", examples=[{"name": "calibrated"}]),

@@ -261,6 +261,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             places=places,
             validation=keys.validation,
             test=keys.test,
+            refit=keys.refit,
             workers=limits.workers,
             memory=limits.memory,
             advance=partial(context.advance, "export"),

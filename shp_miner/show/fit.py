@@ -45,4 +45,4 @@ def fitted(
             MeasureJob(store.path, snapshot.version, number, hashes, part, Path(work))
             for number, hashes in enumerate(snapshot.ranges(ROWS_EACH, part.within))
         ]
-        return calibrate_ranges(jobs, workers=cores(), advance=Steps(2 * len(jobs), advance))
+        return calibrate_ranges(jobs, workers=cores(), advance=Steps(2 * len(jobs), advance))[0]
