@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 
+import msgspec
 import pytest
 
 import shp_miner
+from shp_miner.manual.columns import OBSERVED, PAIRED
 from shp_miner.manual.pages import section
 from shp_miner.manual.public import VALUES, public, public_names
+from shp_miner.manual.results import FIELDS
 from shp_miner.manual.terms import terms
+from shp_miner.model import NULLABLE
 
 NAMES = sorted(set(shp_miner.__all__) - {"__version__"})
 
@@ -38,3 +42,17 @@ def test_the_call_names_the_arguments_that_the_function_takes(name: str) -> None
     names: dict[str, object] = {}
     exec(f"def {public(name).call}: ...", names)
     assert list(inspect.signature(names[name]).parameters) == list(taken)  # type: ignore[arg-type]
+
+
+def test_every_column_has_a_meaning_and_says_whether_it_may_be_null() -> None:
+    assert set(OBSERVED) == {*shp_miner.POST.names, *shp_miner.ANSWER.names}
+    assert list(PAIRED) == shp_miner.PAIR.names
+    assert {name for name, meaning in OBSERVED.items() if "; null if" in meaning} == NULLABLE
+
+
+def test_the_types_that_calls_take_or_return_are_on_the_page_with_every_field() -> None:
+    results = {name for name in NAMES if isinstance(getattr(shp_miner, name), type(msgspec.Struct)) and name != "Rule"}
+    assert set(FIELDS) == results, "Rule's parameters have a page of their own"
+    for name, meanings in FIELDS.items():
+        assert tuple(meanings) == getattr(shp_miner, name).__struct_fields__
+        assert section(f"python#{name.lower()}") is not None
