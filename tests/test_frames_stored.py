@@ -96,20 +96,22 @@ def test_a_changed_row_is_checked_as_one_of_a_file_is(tmp_path: Path) -> None:
         body=pl.when(number == 0).then(pl.lit("Longer,\0 now")).otherwise("body"),
         state=pl.when(number == 1).then(pl.lit("lost")).otherwise("state"),
         answer_id=pl.when(number == 2).then(pl.lit("")).otherwise("answer_id"),
+        site=pl.when(number == 5).then(pl.lit("no host")).otherwise(pl.lit("https://Reddit.com")),
         observed_at=pl.when(number == 3).then(pl.lit(late).cast(pl.Datetime("us", "UTC"))).otherwise("observed_at"),
         created_at=pl.when(number == 4).then(None).otherwise("created_at"),
     )
     done = shp_miner.import_frames(store.posts(), changed, copy, now=NOW)
     assert dict(done.tally.dropped) == {
         ("answer", "wrong_type"): 1,
-        ("answer", "bad_id"): 1,
+        ("answer", "bad_id"): 2,
         ("answer", "time_in_future"): 1,
         ("answer", "missing_field"): 1,
     }
     assert done.tally.examples[0].sentence() == "answers: row 1, of post_id 'p1': wrong type"
     assert done.tally.notes["answer", "text_repaired"] == 1
-    kept = copy.answers().sort("answer_id")
-    assert kept["answer_id"].to_list() == ["c0", "c5"]
+    kept = copy.answers()
+    assert kept["site"].to_list() == ["reddit.com"]
+    assert kept["answer_id"].to_list() == ["c0"]
     assert kept.select("body", "body_chars").row(0) == ("Longer,\ufffd now", 12)
 
 
@@ -147,3 +149,13 @@ def test_the_thread_hash_of_chosen_columns_is_made_again(tmp_path: Path) -> None
     posts = store.posts(columns=[*shared, "site", "community", "title"]).with_columns(thread_hash=1)
     shp_miner.import_frames(posts, store.answers(columns=[*shared, "answer_id"]), copy)
     assert copy.posts()["thread_hash"].to_list() == store.posts()["thread_hash"].to_list()
+
+
+def test_a_deleted_row_takes_the_text_out_of_the_store_that_it_goes_into(tmp_path: Path) -> None:
+    store, other = shp_miner.Store(tmp_path / "store"), shp_miner.Store(tmp_path / "other")
+    store.append(chunk([post_row()], [answer_row("c1", body="A secret."), answer_row("c2")]))
+    later = answer_row("c1")["observed_at"] + 1_000_000
+    other.append(chunk([post_row()], [answer_row("c1", state="deleted", observed_at=later), answer_row("c2")]))
+    shp_miner.import_frames(other.posts(), other.answers(), store)
+    assert store.answers().sort("answer_id")["state"].to_list() == ["deleted", "live"]
+    assert "A secret." not in store.observations().collect()["body"].to_list()

@@ -113,6 +113,7 @@ def _reasons(rows: pl.DataFrame, latest_us: int) -> pl.Series:
     return rows.select(
         pl.coalesce(
             out_of_bounds(rows.drop("row")),
+            pl.when(pl.col("site").str.contains(r"\s")).then(pl.lit("bad_id")),
             pl.when(pl.any_horizontal(unknown)).then(pl.lit("wrong_type")),
             pl.when(pl.any_horizontal(late)).then(pl.lit("time_in_future")),
         )
