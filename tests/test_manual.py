@@ -149,6 +149,12 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
         ("--min-ratio", "parameter of a rule", "--min-ratio of `export`"),
         ("tombstone", "word", "ids, times and scores stay"),
         ("lemmy", "source", "name it with --site"),
+        ("python", "library", "make_pairs, preset, recheck"),
+        ("import_frames", "Python function", "import_frames(posts, answers, store, *, site=None,"),
+        ("shp_miner.Store", "Python class", "Call: shp_miner.Store(path)."),
+        ("TryLater", "Python class", "the call itself is right"),
+        ("load()", "Python function", "Return the rows of an export"),
+        ("Answer", "Python value", "The columns of answers"),
     ],
 )
 def test_a_word_is_explained(term: str, kind: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,7 +208,8 @@ def test_every_page_that_a_message_names_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["docs"], ["docs", "rules"], ["explain"], ["explain", "calibrated"], ["completion", "bash"]]
+    "words",
+    [["docs"], ["docs", "rules"], ["explain"], ["explain", "calibrated"], ["explain", "store"], ["completion", "bash"]],
 )
 def test_lists_and_pages_need_no_heavy_library(words: list[str]) -> None:
     heavy = {"polars", "pyarrow", "datasets", "numpy", "deltalake", "rich", "pandas"}

@@ -31,7 +31,12 @@ class _Term(click.ParamType[str]):
 
 @click.command(
     "explain",
-    epilog=example("shp-miner explain winner_older", "shp-miner explain calibrated", "shp-miner explain 75"),
+    epilog=example(
+        "shp-miner explain winner_older",
+        "shp-miner explain calibrated",
+        "shp-miner explain 75",
+        "shp-miner explain import_frames",
+    ),
 )
 @click.argument("term", nargs=-1, type=_Term(), metavar="[TERM]")
 @json_option
@@ -39,8 +44,9 @@ class _Term(click.ParamType[str]):
 def command(term: tuple[str, ...], as_json: bool) -> None:
     """Explain TERM in a few sentences.
 
-    TERM is a rule, a parameter of a rule, a format, a reason for which something is left out, an exit code, a source or
-    a word of the glossary. Without TERM, list all terms. `shp-miner docs` has the pages that say more.
+    TERM is a rule, a parameter of a rule, a format, a reason for which something is left out, an exit code, a source, a
+    public name of Python or a word of the glossary. Without TERM, list all terms. `shp-miner docs` has the pages that
+    say more.
     """
     from shp_miner.manual.terms import explain, terms
 

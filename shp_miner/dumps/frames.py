@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from shp_miner.dumps.frames_stored import MADE, are_stored, refuse_parts, stored_chunks
 from shp_miner.dumps.importing import Imported, commit, finished, snapshot_before
 from shp_miner.dumps.threads import ANSWER_KEYS, ANSWER_REQUIRED, THREAD_KEYS, THREAD_REQUIRED, Collector
 from shp_miner.frames import Given, given
+from shp_miner.model import ANSWER, POST
 from shp_miner.paths import expanded
 from shp_miner.platforms.records import latest_allowed_us
 from shp_miner.platforms.rows import Chunk
@@ -41,18 +43,43 @@ def import_frames(
     Both are tables of polars, pandas or Arrow with the columns of docs/threads.md: posts without `answers`, and answers
     with the `post_id` of their post (and its `site`, where posts of several sites share ids). `site` (a host) and
     `community` fill these columns of posts where they are missing. One row is one item; import again what was read
-    again later. `now` (default: the clock) is what later times are refused by. A bad row costs only itself, as in
-    `import_dump`; raises BadInput, before anything is written, that names a missing, unknown or wrong column.
+    again later. Tables that a store gave (`posts()` and `answers()`, or `observations()` of both) go in as they are,
+    with platform, source and state, one row an observation. `now` (default: the clock) is what later times are refused
+    by. A bad row costs only itself, as in `import_dump`; raises BadInput, before anything is written, that names a
+    missing, unknown or wrong column.
     """
     path = expanded(store) if isinstance(store, str | os.PathLike) else store.path
     asked = _with_place(given(posts, "posts"), site, community)
     replies = given(answers, "answers")
-    keys = ["site", "post_id"] if "site" in replies.frame.columns else ["post_id"]
-    _check(asked, THREAD_REQUIRED - {"answers"}, THREAD_KEYS - {"answers"})
-    _check(replies, ANSWER_REQUIRED | {"post_id"}, ANSWER_KEYS | {"post_id", "site", "community"})
-    tally, before = Tally(), snapshot_before(path)
-    commit(_chunks(_with_text_ids(asked), _with_text_ids(replies), keys, tally, now or datetime.now(UTC)), path, tally)
+    tally, now = Tally(), now or datetime.now(UTC)
+    chunks = (_stored if are_stored(asked, replies) else _own)(asked, replies, tally, now)
+    before = snapshot_before(path)
+    commit(chunks, path, tally)
     return finished(path, tally, before)
+
+
+def _stored(posts: Given, answers: Given, tally: Tally, now: datetime) -> Iterator[Chunk]:
+    """Return the rows of tables that a store gave. Raises BadInput for columns of others."""
+    _check(posts, frozenset(), frozenset(POST.names))
+    _check(answers, frozenset(), frozenset(ANSWER.names))
+    return stored_chunks(posts, answers, tally, now)
+
+
+def _own(posts: Given, answers: Given, tally: Tally, now: datetime) -> Iterator[Chunk]:
+    """Return the rows of own tables. Raises BadInput for missing and unknown columns."""
+    posts, answers = _without_made(posts), _without_made(answers)
+    keys = ["site", "post_id"] if "site" in answers.frame.columns else ["post_id"]
+    post_keys, answer_keys = THREAD_KEYS - {"answers"}, ANSWER_KEYS | {"post_id", "site", "community"}
+    refuse_parts(posts, POST, post_keys)
+    refuse_parts(answers, ANSWER, answer_keys)
+    _check(posts, THREAD_REQUIRED - {"answers"}, post_keys)
+    _check(answers, ANSWER_REQUIRED | {"post_id"}, answer_keys)
+    return _chunks(_with_text_ids(posts), _with_text_ids(answers), keys, tally, now)
+
+
+def _without_made(table: Given) -> Given:
+    """Return a table without what follows from its other columns, such as the thread hash of a store's frame."""
+    return Given(table.name, table.frame.drop(MADE, strict=False), table.library)
 
 
 def _with_place(posts: Given, site: str | None, community: str | None) -> Given:

@@ -9,6 +9,7 @@ from typing import get_args
 
 from shp_miner.errors import EXIT_CODES, UsageError, likely
 from shp_miner.manual import pages
+from shp_miner.manual.public import PAGE, public, public_names
 from shp_miner.pipeline.keys import FormatName
 from shp_miner.rules.fields import PARAMETERS, Field
 from shp_miner.rules.presets import PRESETS, SUMMARIES
@@ -121,6 +122,18 @@ def _sources() -> _Known:
     return {name: lambda name=name: told(name) for name in ROWS}  # type: ignore[misc]
 
 
+def _python() -> _Known:
+    def told(name: str) -> Explained:
+        known = public(name)
+        call = [f"Call: shp_miner.{known.call}."] if known.call else []
+        return Explained(f"shp_miner.{name}", known.kind, [known.sentence, *call], known.page)
+
+    names = public_names()
+    listed = f"`import shp_miner` has: {', '.join(names)}."
+    whole = Explained("Python", "library", ["The commands call functions that programs can call, too.", listed], PAGE)
+    return {"Python": lambda: whole, **{name: lambda name=name: told(name) for name in names}}  # type: ignore[misc]
+
+
 def _words() -> _Known:
     return {name: lambda told=told: told for name, told in _glossary()}  # type: ignore[misc]
 
@@ -144,12 +157,14 @@ _KINDS: dict[str, Callable[[], _Known]] = {
     "reason": _reasons,
     "parameter of a rule": _parameters,
     "source": _sources,
+    "Python": _python,
     "word": _words,
 }
 
 
 def _key(term: str) -> str:
-    return re.sub(r"[\s_-]+", " ", term.casefold()).strip().removeprefix("exit code ").removesuffix(" s")
+    words = re.sub(r"[\s_-]+", " ", term.casefold()).strip().removesuffix("()")
+    return words.removeprefix("exit code ").removeprefix("shp miner.").removesuffix(" s")
 
 
 def _sentence(text: str) -> str:
