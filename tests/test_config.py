@@ -305,6 +305,20 @@ def test_the_shares_of_the_splits(at: Bench) -> None:
     assert "test" in split_of(validation=0, test=0.9)
 
 
+@proves("export.refit")
+def test_the_fit_stays_unless_it_is_to_be_made_anew(at: Bench) -> None:
+    def slope_after(**keys: object) -> float:
+        run_on(at, pipeline(at, export=[{"out": str(out_of(at)), **keys}]))
+        return float(manifest(out_of(at))["calibration"][0]["slope_rank"])
+
+    fitted = slope_after()
+    told = manifest(out_of(at))
+    told["calibration"][0]["slope_rank"] = fitted + 0.001
+    (out_of(at) / "manifest.json").write_text(json.dumps(told))
+    assert slope_after() == fitted + 0.001
+    assert slope_after(refit=True) == fitted
+
+
 # -- limits, log ------------------------------------------------------------------------------------------------------
 
 
