@@ -14,8 +14,8 @@ import click
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import Command, GroupedCommand, option_of
-from shp_miner.cli.names import SourceName, site_from
-from shp_miner.cli.options import Duration, common, example
+from shp_miner.cli.names import Commas, SourceName, flat, site_from
+from shp_miner.cli.options import Duration, Whole, common, example
 from shp_miner.cli.output import complete_unfinished, print_table, progress, show_result
 from shp_miner.cli.progress import WatchedClock, crawl_shown
 from shp_miner.cli.saying import say
@@ -48,10 +48,8 @@ def bounded(command: Command) -> Command:
     """Add --limit, --max-requests and --max-seconds to a command."""
     for option in (
         option_of(_HOW_MUCH, "--max-seconds", type=Duration(), help="Stop cleanly after this long (for example 20m)."),
-        option_of(
-            _HOW_MUCH, "--max-requests", type=click.IntRange(min=0), help="Send at most N requests, including retries."
-        ),
-        option_of(_HOW_MUCH, "--limit", type=click.IntRange(min=1), help="Read at most N threads per community."),
+        option_of(_HOW_MUCH, "--max-requests", type=Whole(min=0), help="Send at most N requests, including retries."),
+        option_of(_HOW_MUCH, "--limit", type=Whole(min=1), help="Read at most N threads per community."),
     ):
         command = option(command)
     return command
@@ -85,7 +83,7 @@ class _Crawl(GroupedCommand):
     ),
 )
 @click.argument("source", metavar="SOURCE", type=SourceName())
-@click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...")
+@click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...", type=Commas(), callback=flat)
 @option_of(
     "Where the forum is", "--site", help="The forum's host, or its whole address if it is not at the root of the host."
 )

@@ -9,7 +9,7 @@ import click
 
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
-from shp_miner.cli.options import FilePath, example, printing
+from shp_miner.cli.options import FilePath, Whole, example, printing
 from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
 
@@ -22,7 +22,7 @@ _SHOWN_CHARS = 70
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=0,
     show_default=True,
     help="Seed of the simulated forum; another number makes another forum.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from shp_miner.cli.choosing import unread_communities_option
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import GroupedCommand, option_of
@@ -69,14 +70,7 @@ def command() -> None:
     ),
 )
 @_FILES
-@option_of(
-    _WHAT,
-    "--community",
-    "--subreddit",
-    "communities",
-    multiple=True,
-    help="Keep only this subreddit (NAME or r/NAME, in any letter case). Repeatable.",
-)
+@unread_communities_option("Keep only this subreddit (NAME or r/NAME, in any letter case).", _WHAT)
 @option_of(
     SPEED, "--thorough", is_flag=True, help="Parse every line; slower than searching for the wanted lines first."
 )

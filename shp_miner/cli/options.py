@@ -31,6 +31,9 @@ DEFAULT_STORE = Path("data/store")
 #: Entries of a folder that are looked at to complete a path.
 _COMPLETED = 2000
 
+#: A whole number that an error gives as an example.
+_USUAL = 10
+
 #: The heading of the options that change only the speed.
 SPEED = "Speed and memory"
 
@@ -116,6 +119,23 @@ class Number(click.FloatRange):
         return float(super().convert(number, param, ctx))
 
 
+class Whole(click.IntRange):
+    """A whole number within bounds; a wrong one is answered with one that can be written."""
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        text = str(value).strip()
+        plain = text.replace(",", "").replace(" ", "")  # as people part thousands
+        if not re.fullmatch(r"[+-]?\d+", text):
+            way = plain if plain.isdecimal() else str(max(self.min or 0, _USUAL))
+            self.fail(f"{value!r} is not a whole number: write it like {way}.", param, ctx)
+        if self.min is not None and int(text) < self.min:
+            self.fail(f"{text} is too small: write {self.min} or more.", param, ctx)
+        if self.max is not None and int(text) > self.max:
+            self.fail(f"{text} is too large: write {self.max} or less.", param, ctx)
+        return int(text)
+
+
 class Size(click.ParamType[int]):
     """A size in bytes, written 500MB or 2GiB."""
 
@@ -141,7 +161,7 @@ def work(command: Command) -> Command:
         option_of(
             SPEED,
             "--workers",
-            type=click.IntRange(min=1),
+            type=Whole(min=1),
             help="Use at most N processes. [the number of cores]",
         ),
     ):
@@ -207,7 +227,7 @@ def _option_type(field: Field) -> _Type:
         return Moment()
     low = field.above if field.at_least is None else field.at_least
     if field.kind is int:
-        return int if low is None else click.IntRange(min=int(low))
+        return Whole(min=None if low is None else int(low))
     if field.kind is float:
         return Number(low, field.below, min_open=field.at_least is None, max_open=True)
     return field.kind
