@@ -78,7 +78,7 @@ class _Crawl(GroupedCommand):
     cls=_Crawl,
     epilog=example(
         "shp-miner crawl discourse latest --site meta.discourse.org --limit 50",
-        "shp-miner crawl stackexchange all --site cooking.stackexchange.com --max-requests 200",
+        "shp-miner crawl stackexchange all --site beer.stackexchange.com --limit 200",
         "shp-miner crawl lemmy asklemmy --site lemmy.world",
     ),
 )

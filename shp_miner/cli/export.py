@@ -38,7 +38,7 @@ _WHAT, _FORM = "What to export", "Form of the export"
     epilog=example(
         "shp-miner export data/eli5 --community explainlikeimfive",
         "shp-miner export data/eli5 --community explainlikeimfive --dry-run",
-        "shp-miner export data/cooking --rule shp-strict --format trl --format shp --until 2023-01-01",
+        "shp-miner export data/beer --rule votes --format trl,shp --until 2023-01-01",
     ),
 )
 @click.argument("out", type=FilePath())

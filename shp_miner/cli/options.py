@@ -105,7 +105,11 @@ class Moment(click.ParamType[datetime]):
 class Number(click.FloatRange):
     """A number within bounds; a share is written 0.05, not 5%."""
 
-    name = "float"
+    name = "number"
+
+    def _describe_range(self) -> str:
+        """Return the bounds for the help; none if there are none, which click calls x<=None."""
+        return "" if (self.min, self.max) == (None, None) else super()._describe_range()
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number."""
@@ -121,6 +125,12 @@ class Number(click.FloatRange):
 
 class Whole(click.IntRange):
     """A whole number within bounds; a wrong one is answered with one that can be written."""
+
+    name = "integer"
+
+    def _describe_range(self) -> str:
+        """Return the same as for a Number."""
+        return "" if (self.min, self.max) == (None, None) else super()._describe_range()
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""

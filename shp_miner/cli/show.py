@@ -32,7 +32,7 @@ _MEASURING = "Measuring confidence"
     epilog=example(
         "shp-miner show data/eli5",
         "shp-miner show data/eli5 --sort confidence -n 3 --full",
-        "shp-miner show --thread https://www.reddit.com/r/AskAcademia/comments/7ippb4/",
+        "shp-miner show --thread https://www.reddit.com/r/AskAcademia/comments/7ippb4",
     ),
 )
 @click.argument("path", type=FilePath(), required=False, metavar="[OUT|STORE]")
