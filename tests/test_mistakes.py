@@ -475,6 +475,23 @@ def test_a_wrong_number_size_or_time_is_answered_with_one_that_can_be_written(
     assert "write 65000 or less." in answer(capsys, "forum", "--port", "99999", code=2)
 
 
+def test_threads_without_reading_times_are_led_to_an_export(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own.jsonl").write_text(own_thread("2024-01-02T03:04:05Z"))
+    text = answer(capsys, "import", "own.jsonl", code=0)
+    assert "Next:\n  shp-miner export data/pairs --allow-unknown-age\n" in text
+    text = answer(capsys, "compare", code=0)
+    assert "No rule makes a pair of this; the next command says why." in text
+    assert text.endswith("shp-miner export data/pairs --rule shp --dry-run\n")
+    monkeypatch.setattr("shp_miner.cli.program", lambda: "uv run shp-miner")
+    text = answer(capsys, "export", "data/pairs", "--dry-run", code=5)
+    assert "Run `uv run shp-miner stats` to see" in text
+    assert "give --allow-unknown-age" in text
+    lowest = ["--min-post-score", "1", "--min-answer-score", "0"]
+    answer(capsys, "export", "data/pairs", "--allow-unknown-age", "--rule", "votes", *lowest, code=0)
+
+
 # -- machines ----------------------------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,9 @@ def command(
                 say(*wrapped(sentence.format(few=FEW_PAIRS)))
         chosen = [word for name in communities for word in ("--community", name)]
         chosen += [word for name in sites for word in ("--site", name)]
+        if not any(gives.pairs for gives in found.rules):
+            say("No rule makes a pair of this; the next command says why.")
+            chosen.append("--dry-run")
         say_next([called("export", "data/pairs", "--rule", "shp", *chosen, store=store)], after_table=not given)
 
     data = {"store": str(store), **msgspec.to_builtins(found)}

@@ -172,7 +172,10 @@ def _people(done: Imported, store: Path) -> Callable[[], None]:
         for kind, count in sorted(done.new.items(), reverse=True):
             say(f"{kind.capitalize()}s: {count:,} new, {done.known[kind]:,} known.")
         if tally.read:
-            say_next([called("compare", store=store), called("export", "data/pairs", store=store)])
+            ageless = tally.notes["post", "score_age_unknown"] >= tally.read["post"] > 0
+            kept = ["--allow-unknown-age"] if ageless else []  # without it, every rule drops all of them
+            export = called("export", "data/pairs", *kept, store=store)
+            say_next([export] if ageless else [called("compare", store=store), export])
 
     return people
 
