@@ -14,6 +14,7 @@ from io import StringIO
 import click
 
 from shp_miner.cli import failing
+from shp_miner.cli.following import program
 from shp_miner.cli.leading import WORDS, LeadingGroup
 from shp_miner.cli.meant import command_hint, without_wild_guesses
 from shp_miner.cli.next_step import next_step
@@ -173,7 +174,7 @@ def _say(error: Error, verbose: bool, *, as_json: bool) -> int:
         with suppress(OSError):  # nobody reads the message
             say(f"Error: {error.message}", err=True)
             if error.hint:
-                say(error.hint, err=True)
+                say(error.hint.replace("`shp-miner ", f"`{program()} "), err=True)  # so that it can be pasted
     if as_json:
         failing.say_as_json(error.message, error.hint, error.exit_code)
     return error.exit_code
