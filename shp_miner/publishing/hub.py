@@ -5,6 +5,7 @@ The library finds the token and the endpoint (`HF_ENDPOINT`) itself. The token i
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -58,9 +59,7 @@ class Hub:
 
         self._sleep = sleep
         self.endpoint: str = constants.ENDPOINT
-        self.api: HfApi = HfApi(
-            endpoint=self.endpoint, library_name="shp-miner", library_version=version("shp-miner")
-        )
+        self.api: HfApi = HfApi(endpoint=self.endpoint, library_name="shp-miner", library_version=version("shp-miner"))
 
     @property
     def name(self) -> str:
@@ -169,6 +168,8 @@ def _hub_error(raised: BaseException, doing: str, hub: str) -> Error | None:
         return _of_status(error, error.response.status_code, doing, hub)
     if isinstance(error, httpx2.TransportError | errors.FileMetadataError):
         return TryLater(f"The connection to {hub} failed while {doing}.", _RESUME)
+    if isinstance(error, json.JSONDecodeError):
+        return TryLater(f"{hub} answers with something that is not JSON, while {doing}.", _RESUME)
     return None
 
 
@@ -179,7 +180,9 @@ def _of_status(error: Any, status: int, doing: str, hub: str) -> Error:
     if isinstance(error, errors.RevisionNotFoundError):
         return UsageError(f"A revision does not exist there, while {doing}.", "Check --revision.")
     if isinstance(error, errors.RepositoryNotFoundError) and not isinstance(error, errors.GatedRepoError):
-        return NotThere(f"The data set was not found at {hub}, or the token may not see it, while {doing}.", _TOKEN_HINT)
+        return NotThere(
+            f"The data set was not found at {hub}, or the token may not see it, while {doing}.", _TOKEN_HINT
+        )
     if status == 401:
         return NotAllowed(f"{hub} refuses the token, while {doing}.", _TOKEN_HINT)
     if status == 403:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from shp_miner.errors import BadInput
+from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.load import known_formats_in, read_manifest
 from shp_miner.export.owned import MANIFEST, README, manifest_hashes, owned_files, require_no_link, several_in
 
@@ -65,12 +65,14 @@ def checked_export(out: Path, advance: Callable[[int, int], None] | None = None)
     several = several_in(out)
     if lacking := [name for name in several if name not in formats]:
         raise BadInput(f"{out} does not have the format {lacking[0]} of its {MANIFEST}.", _AGAIN)
+    if out not in formats.values() and not several:
+        raise UsageError(f"{out} is not one export: it contains {', '.join(formats)}.", "Push each of them by itself.")
     known: dict[Path, dict[str, Any]] = {}
     for folder in formats.values():
         files = {folder / file["path"]: file for file in read_manifest(folder)["files"]}
         known |= {path: files.get(path, {}) for path in owned_files(folder)}
     if out not in formats.values():
-        known |= {path: {} for path in (out / README, out / MANIFEST)} if several else {}
+        known |= {path: {} for path in (out / README, out / MANIFEST)}
     for path in known:
         require_no_link(out, path)
         if path.is_symlink() or not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from msgspec import Struct
@@ -51,6 +52,7 @@ def plan_push(hub: Hub, repo: str, remote: Remote | None, export: Export) -> Pla
     """
     there = remote.files if remote is not None else {}
     owned = owned_at(hub, repo, remote.head) if remote is not None else Owned(set(), {})
+    folders = _folders(there, owned)
     plan = Plan(repo, remote, [], [], [], [], [])
     for path, outgoing in _in_order(export):
         file = _with_card(hub, repo, remote, outgoing)
@@ -58,7 +60,7 @@ def plan_push(hub: Hub, repo: str, remote: Remote | None, export: Export) -> Pla
         if known is not None and is_same(file, known):
             plan.same.append(path)
             continue
-        _check_free(path, owned, there, repo)
+        _check_free(path, owned, there, folders, repo)
         (plan.added if known is None else plan.replaced).append(file)
     plan.deleted = sorted(path for path in owned.paths & there.keys() if path not in export.files)
     gone = [*plan.deleted, *(file.path for file in plan.replaced)]
@@ -73,12 +75,17 @@ def is_same(file: Outgoing, known: RemoteFile) -> bool:
     return known.size == file.size and known.blob_id == file.blob_id()
 
 
+def is_data(path: str) -> bool:
+    """Return whether a file of an export is neither a card nor a manifest."""
+    return PurePosixPath(path).name not in (README, MANIFEST)
+
+
 def _in_order(export: Export) -> list[tuple[str, Outgoing]]:
     """Return the files by path: data first, then cards and manifests, the top ones last."""
 
     def turn(path: str) -> tuple[bool, int, str]:
         parts = PurePosixPath(path).parts
-        return parts[-1] in (README, MANIFEST), -len(parts), path
+        return not is_data(path), -len(parts), path
 
     return sorted(export.files.items(), key=lambda item: turn(item[0]))
 
@@ -94,15 +101,22 @@ def _with_card(hub: Hub, repo: str, remote: Remote | None, file: Outgoing) -> Ou
     return file.with_content(merged_card(text, theirs, f"{file.path} of {repo}").encode())
 
 
-def _check_free(path: str, owned: Owned, there: dict[str, RemoteFile], repo: str) -> None:
-    """Raise UsageError for a file there that is in the way and not ours. Cards are merged instead."""
+def _check_free(
+    path: str, owned: Owned, there: Mapping[str, RemoteFile], folders: Mapping[str, str], repo: str
+) -> None:
+    """Raise UsageError for a file there that is in the way and not ours. Cards are merged instead.
+
+    `folders` has a file of people for each folder that has one.
+    """
     parents = [str(parent) for parent in PurePosixPath(path).parents]
+    hint = "Move it there, or push to another data set."
     for name in (path, *parents):
-        if name in there and name not in owned.paths and PurePosixPath(name).name != README:
-            raise UsageError(
-                f"{repo} has a file {name} that is not part of an export of shp-miner, and {path} would replace it.",
-                "Move it there, or push to another data set.",
-            )
-    inside = next((name for name in there if name.startswith(f"{path}/") and name not in owned.paths), None)
-    if inside is not None:
-        raise UsageError(f"{repo} has a folder {path}, with {inside}.", "Move it there, or push to another data set.")
+        if name in there and name not in owned.paths and PurePosixPath(path).name != README:
+            raise UsageError(f"{repo} has a file {name} that is not shp-miner's: {path} would replace it.", hint)
+    if path in folders:
+        raise UsageError(f"{repo} has a folder {path}, with {folders[path]}: a file would replace it.", hint)
+
+
+def _folders(there: Mapping[str, RemoteFile], owned: Owned) -> dict[str, str]:
+    """Return each folder in which people have a file, with one of its files."""
+    return {str(parent): name for name in there if name not in owned.paths for parent in PurePosixPath(name).parents}

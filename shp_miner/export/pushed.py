@@ -1,0 +1,75 @@
+"""The data sets on the Hub that exports of a store were pushed to, so that forgetting can name them.
+
+Each has a small file in the store. It stays when the export is moved or deleted: what was pushed is still there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from shp_miner.store import Store
+from shp_miner.store.replacing import replace_file
+
+#: The folder in a store with a file for each data set.
+_FOLDER = "pushed"
+
+
+class PushedTo(msgspec.Struct):
+    """A branch of a data set on the Hub that an export was pushed to.
+
+    `endpoint` has no credentials. `path` is the export's folder at the last push, and `manifests` are the hashes of its
+    manifests. `sent` are the SHA-256 of all data files that were ever sent there and not deleted for good. `owes`: an
+    export was written again without forgotten content, and earlier revisions there still have it.
+    """
+
+    repo: str
+    endpoint: str
+    revision: str
+    path: str
+    manifests: list[str] = []
+    sent: list[str] = []
+    at: float = 0.0
+    owes: bool = False
+
+    @property
+    def command(self) -> str:
+        """The command that removes earlier revisions there."""
+        branch = "" if self.revision == "main" else f" --revision {self.revision}"
+        return f"shp-miner push {self.path} {self.repo}{branch} --purge-history"
+
+
+def pushed_to(store: Store) -> list[PushedTo]:
+    """Return all data sets that exports of a store were pushed to, by name. A damaged file is left out."""
+    found = []
+    for file in sorted((store.path / _FOLDER).glob("*.json")):
+        with suppress(OSError, msgspec.DecodeError):
+            found.append(msgspec.json.decode(file.read_bytes(), type=PushedTo))
+    return sorted(found, key=lambda pushed: (pushed.repo, pushed.endpoint, pushed.revision))
+
+
+def known_push(store: Store, repo: str, endpoint: str, revision: str) -> PushedTo | None:
+    """Return what is noted of a branch of a data set; None if nothing is."""
+    asked = (repo, endpoint, revision)
+    return next((known for known in pushed_to(store) if (known.repo, known.endpoint, known.revision) == asked), None)
+
+
+def note_push(store: Store, pushed: PushedTo) -> None:
+    """Note a data set; it is safe from a power cut when this returns. Raises OSError."""
+    name = "\0".join((pushed.endpoint, pushed.repo, pushed.revision)).encode()
+    file = store.path / _FOLDER / f"{hashlib.sha256(name).hexdigest()[:32]}.json"
+    file.parent.mkdir(exist_ok=True)
+    pushed.at = time.time()
+    replace_file(file, msgspec.json.encode(pushed), durable=True)
+
+
+def owe_purge(store: Store, folder: Path) -> None:
+    """Note that an export was written again, or deleted, because of forgotten content that was pushed before."""
+    for known in pushed_to(store):
+        if Path(known.path) == folder and not known.owes:
+            known.owes = True
+            note_push(store, known)
