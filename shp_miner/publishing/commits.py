@@ -9,6 +9,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ class Sending:
         operations = []
         for batch in _batches(files):
             additions = [_addition(file) for file in batch]
-            self._hub.ask(f"sending files to {self._repo}", lambda additions=additions: self._preupload(additions))
+            self._hub.ask(f"sending files to {self._repo}", partial(self._preupload, additions), tries=2)
             operations += additions
             self._sent += sum(file.size for file in batch)
             self._advance(self._sent, self._plan.size_bytes)

@@ -119,7 +119,7 @@ def quiet_library() -> Iterator[None]:
     session = get_session()
     before = session.timeout
     session.timeout = httpx2.Timeout(_SILENCE_S, connect=30.0)
-    library_log.set_verbosity_error()
+    library_log.set_verbosity(logging.ERROR)
     if bars:
         disable_progress_bars()
     try:
@@ -158,31 +158,40 @@ def _hub_error(raised: BaseException, doing: str, hub: str) -> Error | None:
     from huggingface_hub import errors  # noqa: PLC0415
 
     error = _cause(raised)
+    found: Error | None = None
     if isinstance(error, Error):
-        return error
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return UsageError(f"HF_HUB_OFFLINE is set: nothing can be asked while {doing}.", "Unset it and run again.")
-    if isinstance(error, errors.LocalTokenNotFoundError):
-        return NotAllowed("There is no token for the Hub.", _TOKEN_HINT)
-    if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
-        return _of_status(error, error.response.status_code, doing, hub)
-    if isinstance(error, httpx2.TransportError | errors.FileMetadataError):
-        return TryLater(f"The connection to {hub} failed while {doing}.", _RESUME)
-    if isinstance(error, json.JSONDecodeError):
-        return TryLater(f"{hub} answers with something that is not JSON, while {doing}.", _RESUME)
+        found = error
+    elif isinstance(error, errors.OfflineModeIsEnabled):
+        found = UsageError(f"HF_HUB_OFFLINE is set: nothing can be asked while {doing}.", "Unset it and run again.")
+    elif isinstance(error, errors.LocalTokenNotFoundError):
+        found = no_token()
+    elif isinstance(error, errors.HfHubHTTPError) and error.response is not None:
+        found = _refused(error, doing, hub) or _of_status(error, error.response.status_code, doing, hub)
+    elif isinstance(error, httpx2.TransportError | errors.FileMetadataError):
+        found = TryLater(f"The connection to {hub} failed while {doing}.", _RESUME)
+    elif isinstance(error, json.JSONDecodeError):
+        found = TryLater(f"{hub} answers with something that is not JSON, while {doing}.", _RESUME)
+    return found
+
+
+def no_token() -> NotAllowed:
+    """Return the error if the library finds no token."""
+    return NotAllowed("There is no token for the Hub.", _TOKEN_HINT)
+
+
+def _refused(error: Any, doing: str, hub: str) -> Error | None:
+    """Return an error for what is not there; None for anything else."""
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    if isinstance(error, errors.RevisionNotFoundError):
+        return UsageError(f"A revision does not exist there, while {doing}.", "Check --revision.")
+    if isinstance(error, errors.RepositoryNotFoundError) and not isinstance(error, errors.GatedRepoError):
+        return NotThere(f"{hub} has no such data set, or the token may not see it, while {doing}.", _TOKEN_HINT)
     return None
 
 
 def _of_status(error: Any, status: int, doing: str, hub: str) -> Error:
-    from huggingface_hub import errors  # noqa: PLC0415
-
     said = _words_of(error)
-    if isinstance(error, errors.RevisionNotFoundError):
-        return UsageError(f"A revision does not exist there, while {doing}.", "Check --revision.")
-    if isinstance(error, errors.RepositoryNotFoundError) and not isinstance(error, errors.GatedRepoError):
-        return NotThere(
-            f"The data set was not found at {hub}, or the token may not see it, while {doing}.", _TOKEN_HINT
-        )
     if status == 401:
         return NotAllowed(f"{hub} refuses the token, while {doing}.", _TOKEN_HINT)
     if status == 403:

@@ -17,7 +17,7 @@ from shp_miner.export.pushed import PushedTo, known_push, note_push
 from shp_miner.paths import expanded
 from shp_miner.publishing.commits import Sending, check_arrived
 from shp_miner.publishing.history import History, Purge, purge_history, read_history, would_purge
-from shp_miner.publishing.hub import Hub, quiet_library
+from shp_miner.publishing.hub import Hub, no_token, quiet_library
 from shp_miner.publishing.outgoing import Export, checked_export
 from shp_miner.publishing.plan import Plan, plan_push
 from shp_miner.publishing.remote import KIND, Remote, full_name, look
@@ -40,7 +40,8 @@ class Pushed(Struct):
 
     `added`, `replaced`, `deleted` and `same` are paths in the data set; `bytes` is the size of the files that travel.
     `commits` are the ids of the commits made. `private`: who may see the data set. `created`: it did not exist before.
-    `old_rows`: whether earlier revisions there still serve rows that this one does not have. `history` tells about the
+    `old_rows`: whether earlier revisions there still serve rows that this one does not have; `owes`: a forget request made
+    the export anew since it was pushed, and nothing was purged there yet. `history` tells about the
     purge, None if none was asked for. `noted`: whether a store keeps a note, so that `forget` can name the data set.
     """
 
@@ -57,6 +58,7 @@ class Pushed(Struct):
     bytes: int = 0
     commits: list[str] = field(default_factory=list)
     old_rows: bool = False
+    owes: bool = False
     history: Purge | None = None
     noted: bool = False
 
@@ -74,11 +76,11 @@ class _Asked(Struct):
     public: bool
     purge: bool
     message: str
-    confirm: Callable[[str], bool] | None
+    confirm: Callable[[str, str], bool] | None
     advance: Advance
 
 
-def push(
+def push(  # noqa: PLR0913  (every option of the command, by name)
     out: Path_,
     repo: str,
     *,
@@ -88,7 +90,7 @@ def push(
     revision: str = MAIN,
     message: str | None = None,
     store: Store | Path_ | None = None,
-    confirm: Callable[[str], bool] | None = None,
+    confirm: Callable[[str, str], bool] | None = None,
     advance: Advance | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Pushed:
@@ -100,7 +102,8 @@ def push(
     what earlier revisions served, for good. `store` is the store that made the export: it notes the data set, so that
     `forget` can name it. huggingface_hub finds the token and the endpoint.
 
-    `confirm(question)` is asked before a public data set is changed and before a purge. `advance(doing, done, total)`
+    `confirm(about, question)` is asked before a public data set is changed (about "public") and before a purge (about
+    "purge"). `advance(doing, done, total)`
     reports progress. Raises BadInput if the export is damaged, NotAllowed without a token that may write, UsageError
     for names that cannot be, and TryLater if the Hub is away or somebody else pushes at the same time: the same call
     continues then.
@@ -119,7 +122,7 @@ def push(
         stack.enter_context(quiet_library())
         hub = Hub(sleep)
         if not (dry_run or hub.has_token()):
-            raise NotAllowed("There is no token for the Hub.", "Run `hf auth login`, or set HF_TOKEN.")
+            raise no_token()
         asked.repo = full_name(hub, asked.repo)
         return _pushed(hub, folder, export, asked, _store(store), dry_run=dry_run)
 
@@ -132,12 +135,13 @@ def _pushed(hub: Hub, folder: Path, export: Export, asked: _Asked, store: Store 
     noted = known_push(store, asked.repo, hub.name, asked.revision) if store is not None else None
     history = _history(hub, asked, remote, noted)
     result = _result(hub, asked, plan, dry_run=dry_run)
+    result.owes = noted is not None and noted.owes
     if dry_run:
         result.history = _would_purge(hub, plan, history, export)
         return result
     if history is not None and asked.confirm is not None:
         question = _purge_question(asked, _would_purge(hub, plan, history, export))
-        if question and not asked.confirm(question):
+        if question and not asked.confirm("purge", question):
             raise UsageError(f"Nothing was pushed: the history of {asked.repo} stays.", "Push without --purge-history.")
     plan.remote = _ready(hub, asked, remote)
     if store is not None:
@@ -156,6 +160,7 @@ def _pushed(hub: Hub, folder: Path, export: Export, asked: _Asked, store: Store 
         result.history = _purged(hub, asked, history, plan)
         if store is not None and result.noted and not result.history.left:
             note.sent, note.owes = sorted(file.sha256 for file in export.files.values()), False
+            result.owes = False
             _noted(store, note)
     return result
 
@@ -180,7 +185,7 @@ def _result(hub: Hub, asked: _Asked, plan: Plan, *, dry_run: bool) -> Pushed:
 def _ask_public(asked: _Asked) -> None:
     """Raise UsageError unless somebody agrees that a public data set is changed."""
     public = f"{asked.repo} is public: everybody can read what is pushed."
-    if asked.confirm is None or not asked.confirm(f"{public} Push?"):
+    if asked.confirm is None or not asked.confirm("public", f"{public} Push?"):
         raise UsageError(public, "Push with --public if that is what you want, or to another data set.")
 
 
@@ -224,7 +229,7 @@ def _create(hub: Hub, asked: _Asked) -> None:
         except HfHubHTTPError as error:
             if error.response is not None and error.response.status_code == 409:
                 raise UsageError(
-                    f"The name {asked.repo} is taken, by something that this token may not see or that is not a data set.",
+                    f"The name {asked.repo} is taken, and not by a data set that this token may see.",
                     "Choose another name, or a token that may read it.",
                 ) from error
             raise

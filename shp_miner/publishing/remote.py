@@ -34,7 +34,7 @@ class RemoteFile(Struct, frozen=True):
 
 
 class Remote(Struct):
-    """A data set on the Hub at one commit. `branch` tells whether the asked branch exists; else the commit is main's."""
+    """A data set on the Hub at one commit. `branch`: whether the asked branch exists; if not, the commit is main's."""
 
     repo: str
     private: bool
