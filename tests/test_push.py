@@ -28,6 +28,9 @@ from .build import thread, write_month
 from .conftest import NOW
 from .hub import READER, TOKEN, Cut, Fault, Hub, serving
 
+#: The library uploads in a way that its own HTTP client would rather have written differently.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 REPO = "alice/pairs"
 SECRET = "Xylotext"
 
@@ -56,14 +59,18 @@ def out(tmp_path: Path, filled: Path) -> Path:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A Hub that this process is set to, with a token that may write. Waits of the library take no time."""
     with serving() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", "nowhere")
-        monkeypatch.setattr(_http.time, "sleep", lambda _seconds: None)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        _as(hub, monkeypatch)
         yield hub
         _http.close_session()
+
+
+def _as(hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str = TOKEN) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", "nowhere")
+    monkeypatch.setattr(_http.time, "sleep", lambda _seconds: None)
+    monkeypatch.setenv("HF_TOKEN", token)
 
 
 def tree(hub: Hub, branch: str = "main") -> dict[str, Any]:
@@ -135,4 +142,61 @@ def test_only_what_changed_travels_and_what_left_the_manifest_is_deleted(
     assert "notes.txt" in tree(hub)
     names = {file["path"] for file in json.loads((out / "manifest.json").read_bytes())["files"]}
     assert set(tree(hub)) == names | {"README.md", "manifest.json", "notes.txt", ".gitattributes"}
-    assert hub.received.keys() - received.keys() <= {f["sha256"] for f in json.loads((out / "manifest.json").read_bytes())["files"]}
+    hashes = {file["sha256"] for file in json.loads((out / "manifest.json").read_bytes())["files"]}
+    assert hub.received.keys() - received.keys() <= hashes
+
+
+def test_several_formats_are_pushed_whole(hub: Hub, tmp_path: Path, filled: Path) -> None:
+    out = again(tmp_path, filled, formats=["pairs", "trl"])
+    push(out, REPO)
+    local = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert local <= tree(hub).keys()
+    shutil.rmtree(out)
+    done = push(again(tmp_path, filled), REPO)
+    assert not [path for path in tree(hub) if path.startswith(("pairs/", "trl/"))]
+    assert "trl/manifest.json" in done.deleted
+
+
+def test_too_many_files_for_one_commit_come_data_first(
+    hub: Hub, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "CHANGES_MOST", 2)
+    done = push(out, REPO)
+    assert len(done.commits) > 2
+    titles = [hub.repos[REPO].commits[commit].title for commit in done.commits]
+    assert titles[0] == f"Update the export (part 1 of {len(titles)})"
+    for commit in done.commits[:-1]:
+        assert {"README.md", "manifest.json"}.isdisjoint(hub.repos[REPO].commits[commit].tree)
+    assert not [path for path in tree(hub) if path.startswith(".shp-miner")]
+
+
+def test_a_push_that_ended_between_two_commits_leaves_nothing_unknown(
+    hub: Hub, out: Path, tmp_path: Path, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "CHANGES_MOST", 2)
+
+    monkeypatch.setattr(commits.Sending, "_commit", _interrupted_after(1, commits.Sending._commit))
+    with pytest.raises(KeyboardInterrupt):
+        push(out, REPO)
+    monkeypatch.undo()
+    _as(hub, monkeypatch)
+    before = {path for path in tree(hub) if path.endswith(".parquet")}
+    assert before
+    assert "README.md" not in tree(hub)
+    shutil.rmtree(out)
+    export = again(tmp_path, filled, communities=["other"])
+    push(export, REPO)
+    names = {file["path"] for file in json.loads((export / "manifest.json").read_bytes())["files"]}
+    assert {path for path in tree(hub) if path.endswith(".parquet")} == names
+
+
+def _interrupted_after(number: int, real: Callable[..., str]) -> Callable[..., str]:
+    made = []
+
+    def commit(*arguments: Any) -> str:
+        if len(made) == number:
+            raise KeyboardInterrupt
+        made.append(real(*arguments))
+        return made[-1]
+
+    return commit

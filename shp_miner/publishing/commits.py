@@ -61,7 +61,7 @@ def planned_commits(plan: Plan) -> list[Commit]:
 
 
 class Sending:
-    """Sends the commits of a plan to a branch. `advance(done, total)` reports bytes; `sleep` waits seconds."""
+    """Sends the commits of a plan to a branch. `advance(done, total)` reports bytes."""
 
     def __init__(
         self,
@@ -70,12 +70,11 @@ class Sending:
         revision: str,
         message: str,
         advance: Callable[[int, int], None],
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         assert plan.remote is not None
         self._hub, self._plan, self._revision, self._message = hub, plan, revision, message
         self._repo, self._parent = plan.repo, plan.remote.head
-        self._advance, self._sleep = advance, sleep
+        self._advance = advance
         self._sent = 0
 
     def send(self) -> list[str]:
@@ -126,7 +125,7 @@ class Sending:
                     raise error if isinstance(error, Overtaken) else _overtaken(self._repo) from error
                 if not left:
                     raise
-            self._sleep(wait_s)
+            time.sleep(wait_s)
             wait_s *= 2
         raise AssertionError("the last try returns or raises")
 

@@ -52,12 +52,11 @@ class NotThere(NotAllowed):
 
 
 class Hub:
-    """The Hub that huggingface_hub is set to. `sleep` waits a number of seconds."""
+    """The Hub that huggingface_hub is set to."""
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self) -> None:
         from huggingface_hub import HfApi, constants  # noqa: PLC0415
 
-        self._sleep = sleep
         self.endpoint: str = constants.ENDPOINT
         self.api: HfApi = HfApi(endpoint=self.endpoint, library_name="shp-miner", library_version=version("shp-miner"))
 
@@ -90,7 +89,7 @@ class Hub:
                 asked_s = _asked_wait_s(error)
                 if not left or type(failed) is not TryLater or (asked_s or 0) > _LONGEST_WAIT_S:
                     raise failed from error
-            self._sleep(wait_s if asked_s is None else asked_s)
+            time.sleep(wait_s if asked_s is None else asked_s)
             wait_s *= 2
         raise AssertionError("the last try returns or raises")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -92,7 +91,6 @@ def push(  # noqa: PLR0913  (every option of the command, by name)
     store: Store | Path_ | None = None,
     confirm: Callable[[str, str], bool] | None = None,
     advance: Advance | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> Pushed:
     """Push an export to the data set `repo` ("user/name") on the Hub, and return what changed there.
 
@@ -120,7 +118,7 @@ def push(  # noqa: PLR0913  (every option of the command, by name)
             stack.enter_context(only_one(lock_of(folder), f"The export {folder} is being written", "pushing it"))
         export = checked_export(folder, lambda done, total: asked.advance("checking", done, total))
         stack.enter_context(quiet_library())
-        hub = Hub(sleep)
+        hub = Hub()
         if not (dry_run or hub.has_token()):
             raise no_token()
         asked.repo = full_name(hub, asked.repo)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -99,10 +100,9 @@ def files_at(hub: Hub, repo: str, revision: str) -> dict[str, RemoteFile]:
 
 def text_at(hub: Hub, repo: str, revision: str, path: str) -> str | None:
     """Return the text of a file at a revision; None if it is not there. It is not kept in any cache."""
-    from huggingface_hub import hf_hub_url  # noqa: PLC0415
     from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError  # noqa: PLC0415
 
-    url = hf_hub_url(repo, path, repo_type=KIND, revision=revision, endpoint=hub.endpoint)
+    url = f"{hub.endpoint}/{KIND}s/{repo}/resolve/{quote(revision, safe='')}/{quote(path)}"
 
     def read() -> bytes | None:
         with suppress(EntryNotFoundError, RevisionNotFoundError):
