@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import polars as pl
 import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import _http
 
 from shp_miner import NotAllowed, import_dump
 from shp_miner.cli import run
-from shp_miner.errors import BadInput, Incomplete, TryLater, UsageError
+from shp_miner.errors import BadInput, Incomplete, UsageError
 from shp_miner.export.dataset import export_dataset
 from shp_miner.export.load import load
 from shp_miner.publishing import commits
@@ -64,6 +64,14 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         _http.close_session()
 
 
+@pytest.fixture
+def shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[pytest.MonkeyPatch, pytest.CaptureFixture[str]]:
+    """The variables that a command sees, and what it prints."""
+    return monkeypatch, capsys
+
+
 def _as(hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str = TOKEN) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -88,23 +96,60 @@ def again(tmp_path: Path, filled: Path, **options: Any) -> Path:
     return tmp_path / "out"
 
 
+class Once:
+    """Fails in turn, each time that a request fits; `hits` counts."""
+
+    def __init__(self, fits: Callable[[str, str], bool], *faults: Exception) -> None:
+        self.fits, self.faults, self.hits = fits, list(faults), 0
+
+    def __call__(self, method: str, path: str) -> None:
+        if self.faults and self.fits(method, path):
+            self.hits += 1
+            raise self.faults.pop(0)
+
+
+def busy(status: int = 503, **headers: str) -> Fault:
+    return Fault(status, message="Busy", headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
 # -- what is there afterwards -----------------------------------------------------------------------------------------
 
 
 def test_push_and_load_dataset_round_trip(hub: Hub, out: Path, tmp_path: Path) -> None:
-    """A real shell: HF_ENDPOINT and HF_TOKEN are all it is told."""
+    """A real shell that is told HF_ENDPOINT and HF_TOKEN, against a Hub that is busy, hangs up and is changed."""
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": TOKEN}
     environment |= {"HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
-    command = [sys.executable, "-m", "shp_miner", "push", str(out), "pairs", "--json"]
-    pushed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def shell(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words], env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    faults = [
+        Once(lambda method, path: path == "/api/repos/create", busy(429, Retry_After="0")),
+        Once(lambda method, path: path.endswith("/objects/batch"), busy(503, Retry_After="0")),
+        Once(lambda method, path: method == "PUT", Cut()),
+    ]
+
+    def trouble(method: str, path: str) -> None:
+        for fault in faults:
+            fault(method, path)
+        if "/commit/" in path:
+            hub.before = lambda method, path: None
+            hub.write(REPO, "theirs.txt", "somebody else's")
+
+    hub.before = trouble
+    first = shell("-m", "shp_miner", "push", str(out), "pairs", "-v")
+    assert first.returncode == 75, first.stderr
+    assert "Run the same command again" in first.stderr
+    assert [fault.hits for fault in faults] == [1, 1, 1]
+    pushed = shell("-m", "shp_miner", "push", str(out), "pairs", "--json")
     assert pushed.returncode == 0, pushed.stderr
     told = json.loads(pushed.stdout)
-    assert told["repo"] == REPO
-    assert told["created"]
-    assert told["private"]
+    assert (told["repo"], told["private"], len(told["commits"])) == (REPO, True, 1)
     assert hub.repos[REPO].private
-    assert len(hub.repos[REPO].commits) == 2  # the first one of a new data set, and ours
-    assert TOKEN not in pushed.stdout + pushed.stderr
+    assert tree(hub)["theirs.txt"].content == b"somebody else's"
+    assert TOKEN not in first.stdout + first.stderr + pushed.stdout + pushed.stderr
     code = f"""
 import json
 from datasets import load_dataset
@@ -112,7 +157,7 @@ for name in (None, "other"):
     data = load_dataset({REPO!r}, name)
     print(json.dumps(sorted(row for split in data.values() for row in split["pair_id"])))
 """
-    loaded = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    loaded = shell("-c", code)
     assert loaded.returncode == 0, loaded.stderr
     every, other = map(json.loads, loaded.stdout.splitlines())
     assert every == rows(out)
@@ -157,9 +202,7 @@ def test_several_formats_are_pushed_whole(hub: Hub, tmp_path: Path, filled: Path
     assert "trl/manifest.json" in done.deleted
 
 
-def test_too_many_files_for_one_commit_come_data_first(
-    hub: Hub, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_files_for_one_commit_come_data_first(hub: Hub, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits, "CHANGES_MOST", 2)
     done = push(out, REPO)
     assert len(done.commits) > 2
@@ -200,3 +243,318 @@ def _interrupted_after(number: int, real: Callable[..., str]) -> Callable[..., s
         return made[-1]
 
     return commit
+
+
+# -- what people wrote there ------------------------------------------------------------------------------------------
+
+
+def test_what_people_added_to_the_card_stays(hub: Hub, out: Path, tmp_path: Path, filled: Path) -> None:
+    push(out, REPO)
+    card = tree(hub)["README.md"].content.decode()
+    edited = card.replace("tags:\n", "pretty_name: My pairs\ntags:\n- mine\n").replace(
+        "<!-- shp-miner:begin -->", "Above.\n\n<!-- shp-miner:begin -->\nLost."
+    )
+    hub.write(REPO, "README.md", edited + "\n## Mine\n\nBelow.\n")
+    shutil.rmtree(out)
+    push(again(tmp_path, filled, communities=["other"]), REPO)
+    now = tree(hub)["README.md"].content.decode()
+    assert "pretty_name: My pairs" in now
+    assert "- mine\n" in now
+    assert "\nAbove.\n" in now
+    assert now.endswith("## Mine\n\nBelow.\n")
+    assert "Lost." not in now
+    assert f'load_dataset("{REPO}")' in now
+    assert push(out, REPO).commits == []
+
+
+def test_a_card_whose_markers_are_damaged_stops_the_push(hub: Hub, out: Path, tmp_path: Path, filled: Path) -> None:
+    push(out, REPO)
+    card = tree(hub)["README.md"].content.decode()
+    hub.write(REPO, "README.md", card.replace("<!-- shp-miner:end -->", ""))
+    before = dict(hub.repos[REPO].branches)
+    with pytest.raises(BadInput, match=r"README.md of alice/pairs"):
+        push(out, REPO)
+    assert hub.repos[REPO].branches == before
+
+
+def test_a_file_of_somebody_is_not_replaced(hub: Hub, out: Path) -> None:
+    hub.create(REPO)
+    hub.write(REPO, "manifest.json", "{}")
+    with pytest.raises(UsageError, match=r"manifest\.json that is not shp-miner's"):
+        push(out, REPO)
+    assert tree(hub)["manifest.json"].content == b"{}"
+    assert not hub.received
+
+
+# -- who may see it ---------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_public_by_accident(hub: Hub, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hub.create(REPO, private=False)
+    assert run(["push", str(out), REPO]) == 2
+    assert "everybody can read" in capsys.readouterr().err
+    assert not hub.received
+    hub.makes_public = True
+    with pytest.raises(NotAllowed, match="made alice/new public"):
+        push(out, "alice/new")
+    assert not hub.received
+    assert run(["push", str(out), REPO, "--public"]) == 0
+
+
+def test_a_data_set_keeps_its_visibility(hub: Hub, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hub.create(REPO)
+    assert run(["push", str(out), REPO, "--public"]) == 0
+    assert "stays private" in capsys.readouterr().err
+    assert hub.repos[REPO].private
+
+
+def test_a_dry_run_needs_no_right_to_write(
+    hub: Hub, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", READER)
+    assert run(["push", str(out), REPO, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    assert told["created"]
+    assert abs(told["bytes"] - size) < 500  # the card gets the name of the data set
+    assert hub.repos == {}
+    hub.create(REPO)
+    assert run(["push", str(out), REPO, "--dry-run"]) == 0
+    assert "nothing is" in capsys.readouterr().out
+    assert not [method for method, _ in hub.log if method not in ("GET", "HEAD")]
+
+
+@pytest.mark.parametrize(
+    ("token", "repo", "code_and_words"),
+    [
+        ("", REPO, (4, "no token")),
+        ("hf_wrong", REPO, (4, "refuses the token")),
+        (READER, REPO, (4, "does not allow this")),
+        (TOKEN, "somebody/pairs", (4, "does not allow this")),
+        (TOKEN, "alice/taken", (2, "taken")),
+        (TOKEN, "alice/a/b", (2, "not the name")),
+        (TOKEN, "alice/..", (2, "not the name")),
+    ],
+)
+def test_what_may_not_be_is_said_and_nothing_is_sent(
+    hub: Hub,
+    out: Path,
+    shell: tuple[pytest.MonkeyPatch, pytest.CaptureFixture[str]],
+    token: str,
+    repo: str,
+    code_and_words: tuple[int, str],
+) -> None:
+    monkeypatch, capsys = shell
+    code, words = code_and_words
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert run(["push", str(out), repo, "-v"]) == code
+    said = capsys.readouterr()
+    assert words in said.err
+    assert not token or token not in said.out + said.err
+    assert not hub.received
+
+
+# -- exports that are not whole ---------------------------------------------------------------------------------------
+
+
+def test_a_damaged_export_does_not_leave_the_machine(hub: Hub, out: Path, tmp_path: Path) -> None:
+    shard = next(out.rglob("*.parquet"))
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-9] + b"x" + data[-8:])
+    assert run(["push", str(out), REPO]) == 5
+    shard.unlink()
+    assert run(["push", str(out), REPO]) == 5
+    assert run(["push", str(tmp_path), REPO]) == 5
+    assert hub.log == []
+
+
+# -- a Hub that fails -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "fits"),
+    [
+        ("reading", lambda method, path: method == "GET" and path == f"/api/datasets/{REPO}/revision/main"),
+        ("making", lambda method, path: path == "/api/repos/create"),
+        ("asking", lambda method, path: "/preupload/" in path),
+        ("batch", lambda method, path: path.endswith("/objects/batch")),
+        ("sending", lambda method, path: method == "PUT"),
+        ("committing", lambda method, path: "/commit/" in path),
+    ],
+)
+def test_a_busy_hub_is_asked_again(hub: Hub, out: Path, what: str, fits: Callable[[str, str], bool]) -> None:
+    hub.before = faults = Once(fits, busy(429, Retry_After="3"), busy(), Cut())
+    done = push(out, REPO)
+    assert faults.hits == 3
+    assert len(hub.repos[REPO].commits) == 2
+    assert tree(hub).keys() >= set(done.added)
+
+
+def test_the_wait_that_the_hub_asks_for_is_kept(hub: Hub, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(_http.time, "sleep", waits.append)
+    hub.before = Once(lambda method, path: path == "/api/repos/create", busy(429, Retry_After="17"))
+    push(out, REPO)
+    assert 17.0 in waits
+
+
+def test_a_long_wait_ends_the_push_at_once(hub: Hub, out: Path) -> None:
+    hub.before = faults = Once(lambda method, path: path == "/api/repos/create", busy(429, Retry_After="86400"))
+    assert run(["push", str(out), REPO]) == 75
+    assert faults.hits == 1
+
+
+def test_a_hub_that_is_down_is_exit_75_and_the_next_push_goes_on(hub: Hub, out: Path) -> None:
+    sent = []
+
+    def dies(method: str, path: str) -> None:
+        if "/commit/" in path:
+            raise busy()
+
+    hub.before = dies
+    assert run(["push", str(out), REPO]) == 75
+    assert set(tree(hub)) == {".gitattributes"}
+    sent = [path for method, path in hub.log if method == "PUT"]
+    hub.before = lambda method, path: None
+    assert run(["push", str(out), REPO]) == 0
+    assert [path for method, path in hub.log if method == "PUT"] == sent  # no large file travels twice
+
+
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub: Hub, out: Path) -> None:
+    hub.after = Once(lambda method, path: "/commit/" in path, Cut())
+    done = push(out, REPO)
+    assert len(hub.repos[REPO].commits) == 2
+    assert done.commits == [hub.repos[REPO].branches["main"]]
+
+
+def test_a_concurrent_push_is_not_overwritten(hub: Hub, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hub.create(REPO)
+
+    def meanwhile(method: str, path: str) -> None:
+        if "/commit/" in path:
+            hub.before = lambda method, path: None
+            hub.write(REPO, "theirs.txt", "first")
+
+    hub.before = meanwhile
+    assert run(["push", str(out), REPO]) == 75
+    assert "Run the same command again" in capsys.readouterr().err
+    assert set(tree(hub)) == {".gitattributes", "theirs.txt"}
+    assert run(["push", str(out), REPO]) == 0
+    assert "theirs.txt" in tree(hub)
+
+
+def test_files_that_the_hub_left_out_are_reported(hub: Hub, out: Path) -> None:
+    hub.create(REPO)
+    hub.write(REPO, ".gitignore", "*.parquet")
+    with pytest.raises(Incomplete, match="does not have"):
+        push(out, REPO)
+
+
+def test_offline_is_said(hub: Hub, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert run(["push", str(out), REPO]) == 2
+
+
+# -- history ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path: Path, filled: Path) -> Path:
+    """A store of its own, with an export at `out`."""
+    shutil.copytree(filled / "store", tmp_path / "store")
+    (tmp_path / "store" / "identity.json").unlink()
+    shutil.rmtree(tmp_path / "store" / "exports")
+    export_dataset(tmp_path / "store", tmp_path / "out", rule="votes")
+    return tmp_path / "store"
+
+
+def cli(*words: object) -> int:
+    return run([str(word) for word in words])
+
+
+def test_after_forget_and_purge_no_revision_serves_the_text(
+    hub: Hub, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert cli("push", out, REPO, "--store", store) == 0
+    assert served(hub, SECRET)
+    capsys.readouterr()
+    assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 0
+    assert f"push {out} {REPO} --purge-history" in capsys.readouterr().err
+    assert cli("push", out, REPO, "--store", store) == 0
+    assert "still serve what was forgotten" in capsys.readouterr().out
+    assert served(hub, SECRET)
+    assert cli("push", out, REPO, "--store", store, "--purge-history") == 2  # nobody can be asked
+    assert cli("push", out, REPO, "--store", store, "--purge-history", "--dry-run") == 0
+    assert "Would be deleted for good" in capsys.readouterr().out
+    assert served(hub, SECRET)
+    assert cli("push", out, REPO, "--store", store, "--purge-history", "--yes") == 0
+    assert not served(hub, SECRET)
+    assert len(hub.repos[REPO].commits) == 1
+    assert {file["sha256"] for file in json.loads((out / "manifest.json").read_bytes())["files"]} == hub.repos[
+        REPO
+    ].large.keys()
+    capsys.readouterr()
+    assert cli("forget", "--id", "reddit.com/p2", "--store", store, "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["pushed"] == []
+
+
+def served(hub: Hub, text: str) -> bool:
+    """Whether any byte of a text is in what the Hub keeps: in rows, which are compressed, too."""
+    if text.encode() in hub.everything():
+        return True
+    kept = [content for repo in hub.repos.values() for content, _, _ in repo.large.values()]
+    return any(text in str(pl.read_parquet(content).rows()) for content in kept if content[:4] == b"PAR1")
+
+
+def test_tags_branches_and_commits_that_still_serve_an_export_are_named(
+    hub: Hub, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    push(out, REPO, store=store)
+    repo = hub.repos[REPO]
+    repo.tags["v1"] = repo.pulls["refs/pr/1"] = repo.branches["main"]
+    assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 0
+    hub.keeps_old_commits = True
+    capsys.readouterr()
+    assert cli("push", out, REPO, "--store", store, "--purge-history", "--yes") == 3
+    said = capsys.readouterr().err
+    assert "tag v1" in said
+    assert "pull request refs/pr/1" in said
+    assert "by its id" in said
+    assert not served(hub, SECRET)  # the rows are gone; cards and manifests are what is left
+    del repo.tags["v1"], repo.pulls["refs/pr/1"]
+    hub.keeps_old_commits = False
+    assert cli("push", out, REPO, "--store", store, "--purge-history", "--yes") == 0
+
+
+def test_a_purge_keeps_what_other_branches_and_people_have(hub: Hub, out: Path, tmp_path: Path, filled: Path) -> None:
+    push(out, REPO)
+    push(out, REPO, revision="old")
+    repo = hub.repos[REPO]
+    repo.large["f" * 64] = (b"a model of somebody", "model.bin", hub.now())
+    before = set(repo.large)
+    shutil.rmtree(out)
+    done = push(again(tmp_path, filled, communities=["other"]), REPO, purge_history=True)
+    assert done.history is not None
+    assert any("branch old" in sentence for sentence in done.history.left)
+    assert before <= repo.large.keys()
+    assert push(tmp_path / "out", REPO, revision="old", purge_history=True).history is not None
+    assert "f" * 64 in repo.large
+    assert not served(hub, SECRET)
+
+
+def test_a_killed_push_is_known_to_the_purge(
+    hub: Hub, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large files that were sent and never committed are in no manifest there."""
+    out = tmp_path / "out"
+    monkeypatch.setattr(commits.Sending, "_commit", _interrupted_after(0, commits.Sending._commit))
+    with pytest.raises(KeyboardInterrupt):
+        push(out, REPO, store=store)
+    monkeypatch.undo()
+    _as(hub, monkeypatch)
+    assert served(hub, SECRET)
+    assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 0
+    push(out, REPO, store=store, purge_history=True)
+    assert not served(hub, SECRET)

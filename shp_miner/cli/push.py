@@ -144,7 +144,9 @@ def _show(done: Pushed, out: Path) -> None:
         if done.history.refs:
             say(f"These have an export, too, and lose its files: {', '.join(done.history.refs)}.")
     elif done.owes:
-        say("Earlier revisions there still serve what was forgotten. Push with --purge-history to delete them for good.")
+        say(
+            "Earlier revisions there still serve what was forgotten. Push with --purge-history to delete them for good."
+        )
     elif done.old_rows:
         say("Earlier revisions there still serve the rows that were replaced or deleted: see --purge-history.")
     if not done.dry_run:

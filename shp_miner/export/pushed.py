@@ -67,9 +67,42 @@ def note_push(store: Store, pushed: PushedTo) -> None:
     replace_file(file, msgspec.json.encode(pushed), durable=True)
 
 
-def owe_purge(store: Store, folder: Path) -> None:
-    """Note that an export was written again, or deleted, because of forgotten content that was pushed before."""
+def owe_purge(store: Store, folder: Path, manifests: set[str]) -> None:
+    """Note that an export with forgotten content was pushed: by its folder, or by its manifests if it was moved."""
     for known in pushed_to(store):
-        if Path(known.path) == folder and not known.owes:
+        if not known.owes and (Path(known.path) == folder or manifests & set(known.manifests)):
             known.owes = True
             note_push(store, known)
+
+
+def owe_purge_of_others(store: Store, folders: set[str]) -> None:
+    """Note the same of pushed exports in none of these folders: what they have cannot be looked up any more."""
+    for known in pushed_to(store):
+        if not known.owes and known.path not in folders:
+            known.owes = True
+            note_push(store, known)
+
+
+class OwedPurge(msgspec.Struct):
+    """A branch of a data set on the Hub whose earlier revisions still serve forgotten content, and what to do."""
+
+    repo: str
+    endpoint: str
+    revision: str
+    hint: str
+
+
+def owed_purges(store: Store) -> list[OwedPurge]:
+    """Return the data sets whose earlier revisions still serve forgotten content, by name."""
+    return [
+        OwedPurge(known.repo, known.endpoint, known.revision, f"Run `{known.command}`.")
+        if Path(known.path).is_dir()
+        else OwedPurge(
+            known.repo,
+            known.endpoint,
+            known.revision,
+            f"{known.path} is gone: export again and run `{known.command}`, or delete the data set there.",
+        )
+        for known in pushed_to(store)
+        if known.owes
+    ]

@@ -39,9 +39,9 @@ class Pushed(Struct):
 
     `added`, `replaced`, `deleted` and `same` are paths in the data set; `bytes` is the size of the files that travel.
     `commits` are the ids of the commits made. `private`: who may see the data set. `created`: it did not exist before.
-    `old_rows`: whether earlier revisions there still serve rows that this one does not have; `owes`: a forget request made
-    the export anew since it was pushed, and nothing was purged there yet. `history` tells about the
-    purge, None if none was asked for. `noted`: whether a store keeps a note, so that `forget` can name the data set.
+    `old_rows`: whether earlier revisions there still serve rows that this one does not have. `owes`: forgotten content
+    was pushed before, and nothing was purged there since. `history`: what was purged, None if that was not asked for.
+    `noted`: whether a store keeps a note, so that `forget` can name the data set.
     """
 
     repo: str
