@@ -558,3 +558,15 @@ def test_a_killed_push_is_known_to_the_purge(
     assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 0
     push(out, REPO, store=store, purge_history=True)
     assert not served(hub, SECRET)
+
+
+def test_a_branch_that_the_store_knows_to_be_clean_is_not_named(hub: Hub, store: Path, tmp_path: Path) -> None:
+    push(tmp_path / "out", REPO, store=store)
+    push(tmp_path / "out", REPO, store=store, revision="v1")
+    assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 0
+    assert cli("push", tmp_path / "out", REPO, "--store", store, "--purge-history", "--yes") == 3
+    words = ("--store", store, "--purge-history", "--yes")
+    assert served(hub, SECRET)  # the branch v1 is alive, and has it
+    assert cli("push", tmp_path / "out", REPO, "--revision", "v1", *words) == 0
+    assert not served(hub, SECRET)
+    assert cli("push", tmp_path / "out", REPO, *words) == 0

@@ -21,7 +21,7 @@ _SHARED_LIST = "tags"
 _UNMARKED = "# Preferences mined from forums"
 
 _FRONT = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
-_KEY = re.compile(r"([A-Za-z_][\w.-]*)\s*:")
+_KEY = re.compile(r"[\"']?([A-Za-z_][\w.-]*)[\"']?\s*:")
 
 
 def merged_card(ours: str, theirs: str | None, where: str = "the card") -> str:
@@ -32,7 +32,7 @@ def merged_card(ours: str, theirs: str | None, where: str = "the card") -> str:
     repeated: what is whose cannot be told then.
     """
     front, body = _parts(ours)
-    body = body if BEGIN in body else f"{BEGIN}\n{body.strip()}\n{END}\n"
+    body = body if BEGIN in body and END in body else f"{BEGIN}\n{body.strip()}\n{END}\n"
     if theirs is None:
         return _joined(front, body)
     their_front, their_body = _parts(theirs)

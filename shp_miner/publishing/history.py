@@ -5,7 +5,7 @@ A commit on the Hub keeps serving its rows under its id, whatever is committed l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -47,13 +47,17 @@ class History(Struct):
 
 
 class Purge(Struct):
-    """The large files that are deleted, or would be: how many and their bytes; and sentences on what stays."""
+    """The large files that are deleted, or would be: how many and their bytes; and sentences on what stays.
+
+    `ended`: nothing of the branch itself stays; other branches in `left` have notes of their own.
+    """
 
     commits: int
     files: int = 0
     bytes: int = 0
     refs: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    ended: bool = False
 
 
 def read_history(
@@ -115,9 +119,11 @@ def would_purge(hub: Hub, repo: str, history: History, kept: set[str]) -> Purge:
     return Purge(history.commits, len(files), sum(file.size for file in files), [ref.name for ref in history.refs])
 
 
-def purge_history(hub: Hub, repo: str, revision: str, history: History, old_head: str | None) -> Purge:
+def purge_history(hub: Hub, repo: str, revision: str, history: History, noted: Mapping[str, bool]) -> Purge:
     """Delete the large files of earlier pushes for good, squash the branch, and return what was done and what stays.
 
+    `noted` are other branches of which it is known whether they still serve what was forgotten: those that do not are
+    not named.
     The files are deleted before the history that names them is squashed: if this is killed, the next call still finds
     them. Files of people, and files of the newest commit of any branch, stay.
     """
@@ -136,7 +142,12 @@ def purge_history(hub: Hub, repo: str, revision: str, history: History, old_head
             repo, branch=revision, commit_message="Remove earlier revisions", repo_type=KIND
         ),
     )
-    done.left = _left(hub, repo, revision, history, {file.file_oid for file in files}, old_head)
+    own = _left(hub, repo, revision, history, {file.file_oid for file in files})
+    branches = {ref.name for ref in history.others if ref.kind == "branch" and ref.ask in noted}
+    refs = _left_refs(hub, repo, history)
+    done.ended = not own and refs.keys() <= branches
+    clean = {ref.name for ref in history.others if ref.name in branches and not noted[ref.ask]}
+    done.left = [*own, *(sentence for name, sentence in refs.items() if name not in clean)]
     return done
 
 
@@ -165,23 +176,30 @@ def _stored(hub: Hub, repo: str) -> list[Any]:
     return hub.ask(f"listing the large files of {repo}", lambda: list(hub.api.list_lfs_files(repo, repo_type=KIND)))
 
 
-def _left(hub: Hub, repo: str, revision: str, history: History, deleted: set[str], old_head: str | None) -> list[str]:
+def _left(hub: Hub, repo: str, revision: str, history: History, deleted: set[str]) -> list[str]:
     """Return a sentence for each place that may still serve what was pushed before."""
     left = [
         f"The Hub still stores the large file {file.filename} ({file.file_oid[:12]})."
         for file in _stored(hub, repo)
         if file.file_oid in deleted
     ]
-    before = None if old_head is None else text_at(hub, repo, old_head, MANIFEST)
-    if old_head is not None and before is not None and before != text_at(hub, repo, revision, MANIFEST):
-        left.append(f"The Hub still serves the cards and manifests of the earlier commit {old_head[:12]} by its id.")
-    for ref in _refs(hub, repo):
-        known = next((other for other in history.refs if other.name == ref.name), None)
-        if known is None:
-            continue
-        if text_at(hub, repo, ref.head, MANIFEST) is not None or text_at(hub, repo, ref.head, PENDING) is not None:
-            left.append(f"The {ref.name} still has an export: {_ADVICE[ref.kind]}")
+    now = text_at(hub, repo, revision, MANIFEST)
+    for commit in history.branch.commits if history.branch else []:
+        before = text_at(hub, repo, commit, MANIFEST)
+        if before is not None and before != now:
+            left.append(f"The Hub still serves cards and manifests of the earlier commit {commit[:12]} by its id.")
+            break
     return left
+
+
+def _left_refs(hub: Hub, repo: str, history: History) -> dict[str, str]:
+    """Return a sentence for each other branch, tag or pull request that has an export now, by name."""
+    known = {ref.name for ref in history.refs}
+    return {
+        ref.name: f"The {ref.name} still has an export: {_ADVICE[ref.kind]}"
+        for ref in _refs(hub, repo)
+        if ref.name in known and any(text_at(hub, repo, ref.head, path) is not None for path in (MANIFEST, PENDING))
+    }
 
 
 _ADVICE = {

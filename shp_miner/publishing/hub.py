@@ -88,7 +88,8 @@ class Hub:
                 log.debug("the Hub, while %s: %s", doing, type(error).__name__)
                 asked_s = _asked_wait_s(error)
                 if not left or type(failed) is not TryLater or (asked_s or 0) > _LONGEST_WAIT_S:
-                    raise failed from error
+                    # An address may have a password, and the library's messages have the address.
+                    raise failed from None if "@" in urlsplit(self.endpoint).netloc else error
             time.sleep(wait_s if asked_s is None else asked_s)
             wait_s *= 2
         raise AssertionError("the last try returns or raises")
@@ -170,7 +171,19 @@ def _hub_error(raised: BaseException, doing: str, hub: str) -> Error | None:
         found = TryLater(f"The connection to {hub} failed while {doing}.", _RESUME)
     elif isinstance(error, json.JSONDecodeError):
         found = TryLater(f"{hub} answers with something that is not JSON, while {doing}.", _RESUME)
-    return found
+    return found or _of_upload(error, doing, hub)
+
+
+def _of_upload(error: BaseException, doing: str, hub: str) -> Error | None:
+    """Return an error for what the two ways of uploading raise; None for anything else."""
+    if type(error).__name__ == "XetAuthenticationError":
+        return NotAllowed(f"{hub} refuses the token, while {doing}.", _TOKEN_HINT)
+    if isinstance(error, RuntimeError | TimeoutError | ConnectionError):
+        return TryLater(f"The connection to {hub} failed while {doing} ({type(error).__name__}).", _RESUME)
+    if isinstance(error, ValueError) and str(error).startswith("LFS batch API"):
+        said = " ".join(str(error).rpartition("`")[2].split())[:_WORDS_MOST]
+        return BadInput(f"{hub} does not take a file, while {doing}: {said}", "Correct this and run again.")
+    return None
 
 
 def no_token() -> NotAllowed:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from shp_miner.errors import BadInput, Incomplete, NotAllowed, UsageError
 from shp_miner.export.owned import formats_in
 from shp_miner.export.publish import lock_of, place_of
-from shp_miner.export.pushed import PushedTo, known_push, note_push
+from shp_miner.export.pushed import PushedTo, known_push, note_push, pushed_to
 from shp_miner.paths import expanded
 from shp_miner.publishing.commits import Sending, check_arrived
 from shp_miner.publishing.history import History, Purge, purge_history, read_history, would_purge
@@ -155,8 +155,9 @@ def _pushed(hub: Hub, folder: Path, export: Export, asked: _Asked, store: Store 
         result.commits = sending.send()
         check_arrived(hub, asked.repo, result.commits[-1], plan.sent)
     if history is not None:
-        result.history = _purged(hub, asked, history, plan)
-        if store is not None and result.noted and not result.history.left:
+        others = _other_branches(hub, asked, store)
+        result.history = purge_history(hub, asked.repo, asked.revision, history, others)
+        if store is not None and result.noted and result.history.ended:
             note.sent, note.owes = sorted(file.sha256 for file in export.files.values()), False
             result.owes = False
             _noted(store, note)
@@ -226,6 +227,8 @@ def _create(hub: Hub, asked: _Asked) -> None:
             return hub.api.create_repo(asked.repo, repo_type=KIND, private=not asked.public)
         except HfHubHTTPError as error:
             if error.response is not None and error.response.status_code == 409:
+                if look(hub, asked.repo, asked.revision) is not None:  # made just now: the answer was lost
+                    return None
                 raise UsageError(
                     f"The name {asked.repo} is taken, and not by a data set that this token may see.",
                     "Choose another name, or a token that may read it.",
@@ -270,9 +273,14 @@ def _purge_question(asked: _Asked, purge: Purge | None) -> str:
     )
 
 
-def _purged(hub: Hub, asked: _Asked, history: History, plan: Plan) -> Purge:
-    head = plan.remote.head if plan.remote is not None else None
-    return purge_history(hub, asked.repo, asked.revision, history, head)
+def _other_branches(hub: Hub, asked: _Asked, store: Store | None) -> dict[str, bool]:
+    """Return the other branches that a store has a note of, and whether each still serves what was forgotten."""
+    known = pushed_to(store) if store is not None else []
+    return {
+        note.revision: note.owes
+        for note in known
+        if (note.repo, note.endpoint) == (asked.repo, hub.name) and note.revision != asked.revision
+    }
 
 
 # -- the note in the store --------------------------------------------------------------------------------------------
