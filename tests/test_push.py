@@ -507,7 +507,7 @@ def served(hub: Hub, text: str) -> bool:
     return any(text in str(pl.read_parquet(content).rows()) for content in kept if content[:4] == b"PAR1")
 
 
-def test_tags_branches_and_commits_that_still_serve_an_export_are_named(
+def test_tags_and_pull_requests_that_still_serve_an_export_are_named(
     hub: Hub, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -515,17 +515,54 @@ def test_tags_branches_and_commits_that_still_serve_an_export_are_named(
     repo = hub.repos[REPO]
     repo.tags["v1"] = repo.pulls["refs/pr/1"] = repo.branches["main"]
     assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 0
-    hub.keeps_old_commits = True
     capsys.readouterr()
     assert cli("push", out, REPO, "--store", store, "--purge-history", "--yes") == 3
     said = capsys.readouterr().err
     assert "tag v1" in said
     assert "pull request refs/pr/1" in said
-    assert "by its id" in said
     assert not served(hub, SECRET)  # the rows are gone; cards and manifests are what is left
     del repo.tags["v1"], repo.pulls["refs/pr/1"]
-    hub.keeps_old_commits = False
     assert cli("push", out, REPO, "--store", store, "--purge-history", "--yes") == 0
+
+
+def test_a_commit_that_the_hub_still_serves_by_its_id_is_named(
+    hub: Hub, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(tmp_path / "out", REPO, store=store)
+    assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 0
+    hub.keeps_old_commits = True
+    capsys.readouterr()
+    assert cli("push", tmp_path / "out", REPO, "--store", store, "--purge-history", "--yes") == 3
+    assert "by its id" in capsys.readouterr().err
+    assert not served(hub, SECRET)
+    assert cli("forget", "--store", store, "--id", "reddit.com/p3") == 0
+    assert "still serve what was forgotten" in capsys.readouterr().err
+
+
+def test_a_terminal_is_asked_before_a_purge_and_a_public_push(
+    hub: Hub, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def no(about: str, question: str) -> bool:
+        asked.append(about)
+        return False
+
+    hub.create(REPO, private=False)
+    with pytest.raises(UsageError, match="everybody can read"):
+        push(out, REPO, confirm=no)
+    push(out, REPO, public=True)
+    before = hub.repos[REPO].branches["main"]
+    with pytest.raises(UsageError, match="history of alice/pairs stays"):
+        push(out, REPO, public=True, purge_history=True, confirm=no)
+    assert asked == ["public", "purge"]
+    assert hub.repos[REPO].branches["main"] == before
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.confirm", lambda question, **_: bool(asked.append(question)))
+    assert run(["push", str(out), REPO, "--public", "--purge-history"]) == 2
+    assert "squashed" in asked[-1]
+    assert run(["push", str(out), REPO, "--public", "--purge-history", "--yes"]) == 0
 
 
 def test_a_purge_keeps_what_other_branches_and_people_have(hub: Hub, out: Path, tmp_path: Path, filled: Path) -> None:

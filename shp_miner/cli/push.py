@@ -142,7 +142,7 @@ def _show(done: Pushed, out: Path) -> None:
         files = f"{counted(done.history.files, 'large file')} of earlier pushes ({sized(done.history.bytes)})"
         say(f"{words}: {files}, and the history of {done.revision} ({counted(done.history.commits, 'commit')}).")
         if done.history.refs:
-            say(f"These have an export, too, and lose its files: {', '.join(done.history.refs)}.")
+            say(f"These have an export, too, and lose its earlier files: {', '.join(done.history.refs)}.")
     elif done.owes:
         say(
             "Earlier revisions there still serve what was forgotten. Push with --purge-history to delete them for good."

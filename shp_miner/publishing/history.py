@@ -5,7 +5,7 @@ A commit on the Hub keeps serving its rows under its id, whatever is committed l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -142,11 +142,12 @@ def purge_history(hub: Hub, repo: str, revision: str, history: History, noted: M
             repo, branch=revision, commit_message="Remove earlier revisions", repo_type=KIND
         ),
     )
-    own = _left(hub, repo, revision, history, {file.file_oid for file in files})
-    branches = {ref.name for ref in history.others if ref.kind == "branch" and ref.ask in noted}
-    refs = _left_refs(hub, repo, history)
+    others = [ref for ref in _refs(hub, repo) if (ref.kind, ref.ask) != ("branch", revision)]
+    own = _left(hub, repo, revision, history, {file.file_oid for file in files}, others)
+    branches = {ref.name for ref in others if ref.kind == "branch" and ref.ask in noted}
+    refs = _left_refs(hub, repo, history, others)
     done.ended = not own and refs.keys() <= branches
-    clean = {ref.name for ref in history.others if ref.name in branches and not noted[ref.ask]}
+    clean = {ref.name for ref in others if ref.name in branches and not noted[ref.ask]}
     done.left = [*own, *(sentence for name, sentence in refs.items() if name not in clean)]
     return done
 
@@ -176,15 +177,18 @@ def _stored(hub: Hub, repo: str) -> list[Any]:
     return hub.ask(f"listing the large files of {repo}", lambda: list(hub.api.list_lfs_files(repo, repo_type=KIND)))
 
 
-def _left(hub: Hub, repo: str, revision: str, history: History, deleted: set[str]) -> list[str]:
-    """Return a sentence for each place that may still serve what was pushed before."""
+def _left(hub: Hub, repo: str, revision: str, history: History, deleted: set[str], others: Sequence[Ref]) -> list[str]:
+    """Return a sentence for what the Hub itself still serves of the branch's earlier commits."""
     left = [
         f"The Hub still stores the large file {file.filename} ({file.file_oid[:12]})."
         for file in _stored(hub, repo)
         if file.file_oid in deleted
     ]
     now = text_at(hub, repo, revision, MANIFEST)
+    reachable = {commit for ref in others for commit in ref.commits}
     for commit in history.branch.commits if history.branch else []:
+        if commit in reachable:
+            continue  # the branch, tag or pull request that has it is named
         before = text_at(hub, repo, commit, MANIFEST)
         if before is not None and before != now:
             left.append(f"The Hub still serves cards and manifests of the earlier commit {commit[:12]} by its id.")
@@ -192,12 +196,12 @@ def _left(hub: Hub, repo: str, revision: str, history: History, deleted: set[str
     return left
 
 
-def _left_refs(hub: Hub, repo: str, history: History) -> dict[str, str]:
+def _left_refs(hub: Hub, repo: str, history: History, others: Sequence[Ref]) -> dict[str, str]:
     """Return a sentence for each other branch, tag or pull request that has an export now, by name."""
     known = {ref.name for ref in history.refs}
     return {
         ref.name: f"The {ref.name} still has an export: {_ADVICE[ref.kind]}"
-        for ref in _refs(hub, repo)
+        for ref in others
         if ref.name in known and any(text_at(hub, repo, ref.head, path) is not None for path in (MANIFEST, PENDING))
     }
 

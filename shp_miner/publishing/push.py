@@ -266,7 +266,7 @@ def _purge_question(asked: _Asked, purge: Purge | None) -> str:
     """Return what is asked before a purge; "" if there is nothing to purge."""
     if purge is None:
         return ""
-    refs = f" {', '.join(purge.refs)} will lose files, too." if purge.refs else ""
+    refs = f" {', '.join(purge.refs)} lose earlier files, too." if purge.refs else ""
     return (
         f"The history of {asked.repo} ({asked.revision}: {counted(purge.commits, 'commit')}) is squashed, and "
         f"{counted(purge.files, 'large file')} of earlier pushes ({sized(purge.bytes)}) deleted for good.{refs} Push?"
