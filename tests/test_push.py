@@ -535,8 +535,13 @@ def test_a_commit_that_the_hub_still_serves_by_its_id_is_named(
     assert cli("push", tmp_path / "out", REPO, "--store", store, "--purge-history", "--yes") == 3
     assert "by its id" in capsys.readouterr().err
     assert not served(hub, SECRET)
+    assert cli("push", tmp_path / "out", REPO, "--store", store, "--purge-history", "--yes") == 3
+    capsys.readouterr()
     assert cli("forget", "--store", store, "--id", "reddit.com/p3") == 0
     assert "still serve what was forgotten" in capsys.readouterr().err
+    hub.keeps_old_commits = False
+    hub.repos[REPO].drop_unreachable()
+    assert cli("push", tmp_path / "out", REPO, "--store", store, "--purge-history", "--yes") == 0
 
 
 def test_a_terminal_is_asked_before_a_purge_and_a_public_push(

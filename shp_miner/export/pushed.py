@@ -23,7 +23,8 @@ class PushedTo(msgspec.Struct):
     """A branch of a data set on the Hub that an export was pushed to.
 
     `endpoint` has no credentials. `path` is the export's folder at the last push, and `manifests` are the hashes of its
-    manifests. `sent` are the SHA-256 of all data files that were ever sent there and not deleted for good. `owes`: an
+    manifests. `sent` are the SHA-256 of all data files that were ever sent there and not deleted for good, and
+    `commits` the pushes that the Hub may still serve by their ids. `owes`: an
     export was written again without forgotten content, and earlier revisions there still have it.
     """
 
@@ -33,6 +34,7 @@ class PushedTo(msgspec.Struct):
     path: str
     manifests: list[str] = []
     sent: list[str] = []
+    commits: list[str] = []
     at: float = 0.0
     owes: bool = False
 

@@ -5,13 +5,14 @@ A commit on the Hub keeps serving its rows under its id, whatever is committed l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, field
 
 from shp_miner.export.owned import MANIFEST
+from shp_miner.export.pushed import PushedTo
 from shp_miner.publishing.hub import Hub
 from shp_miner.publishing.remote import KIND, PENDING, RemoteFile, files_at, owned_at, text_at
 
@@ -34,7 +35,8 @@ class History(Struct):
     """What a data set still serves of earlier pushes.
 
     `commits`: earlier commits of the branch. `ours`: SHA-256 of the data files that manifests of ours name in any
-    commit. `refs`: the other branches, tags and pull requests with an export of ours; `others`: all of them. `newest`:
+    commit. `refs`: the other branches, tags and pull requests with an export of ours; `others`: all of them. `earlier`:
+    commits that the branch had. `newest`:
     the time of the branch's newest commit.
     """
 
@@ -43,6 +45,7 @@ class History(Struct):
     ours: set[str]
     refs: list[Ref]
     others: list[Ref]
+    earlier: list[str]
     newest: datetime | None
 
 
@@ -61,9 +64,9 @@ class Purge(Struct):
 
 
 def read_history(
-    hub: Hub, repo: str, revision: str, sent: Iterable[str], advance: Callable[[int, int], None]
+    hub: Hub, repo: str, revision: str, noted: PushedTo | None, advance: Callable[[int, int], None]
 ) -> History:
-    """Return what a data set serves of earlier pushes; `sent` are data files that are known to have been sent there.
+    """Return what a data set serves of earlier pushes; `noted` is what a store knows of them.
 
     Reads the manifests of every commit once. `advance(done, total)` reports commits.
     """
@@ -75,10 +78,11 @@ def read_history(
         advance(number, len(commits))
     branch = next((ref for ref in refs if ref.kind == "branch" and ref.ask == revision), None)
     others = [ref for ref in refs if ref is not branch]
-    ours = set(sent).union(*held.values())
+    ours = set(noted.sent if noted else ()).union(*held.values())
+    earlier = list(dict.fromkeys([*(branch.commits if branch else []), *(noted.commits if noted else [])]))
     with_ours = [ref for ref in others if any(held[commit] for commit in ref.commits)]
     newest = branch.newest if branch else None
-    return History(branch, len(branch.commits) if branch else 0, ours, with_ours, others, newest)
+    return History(branch, len(branch.commits) if branch else 0, ours, with_ours, others, earlier, newest)
 
 
 def _refs(hub: Hub, repo: str) -> list[Ref]:
@@ -186,7 +190,7 @@ def _left(hub: Hub, repo: str, revision: str, history: History, deleted: set[str
     ]
     now = text_at(hub, repo, revision, MANIFEST)
     reachable = {commit for ref in others for commit in ref.commits}
-    for commit in history.branch.commits if history.branch else []:
+    for commit in history.earlier:
         if commit in reachable:
             continue  # the branch, tag or pull request that has it is named
         before = text_at(hub, repo, commit, MANIFEST)

@@ -12,11 +12,11 @@ from msgspec import Struct, field
 from shp_miner.errors import BadInput, Incomplete, NotAllowed, UsageError
 from shp_miner.export.owned import formats_in
 from shp_miner.export.publish import lock_of, place_of
-from shp_miner.export.pushed import PushedTo, known_push, note_push, pushed_to
 from shp_miner.paths import expanded
 from shp_miner.publishing.commits import Sending, check_arrived
 from shp_miner.publishing.history import History, Purge, purge_history, read_history, would_purge
 from shp_miner.publishing.hub import Hub, no_token, quiet_library
+from shp_miner.publishing.noted import Note
 from shp_miner.publishing.outgoing import Export, checked_export
 from shp_miner.publishing.plan import Plan, plan_push
 from shp_miner.publishing.remote import KIND, Remote, full_name, look
@@ -101,10 +101,9 @@ def push(  # noqa: PLR0913  (every option of the command, by name)
     `forget` can name it. huggingface_hub finds the token and the endpoint.
 
     `confirm(about, question)` is asked before a public data set is changed (about "public") and before a purge (about
-    "purge"). `advance(doing, done, total)`
-    reports progress. Raises BadInput if the export is damaged, NotAllowed without a token that may write, UsageError
-    for names that cannot be, and TryLater if the Hub is away or somebody else pushes at the same time: the same call
-    continues then.
+    "purge"). `advance(doing, done, total)` reports progress. Raises BadInput if the export is damaged, NotAllowed
+    without a token that may write, UsageError for names that cannot be, and TryLater if the Hub is away or somebody
+    else pushes at the same time: the same call continues then.
     """
     folder = place_of(expanded(out))
     asked = _Asked(
@@ -130,10 +129,10 @@ def _pushed(hub: Hub, folder: Path, export: Export, asked: _Asked, store: Store 
     if remote is not None and not remote.private and not (asked.public or dry_run):
         _ask_public(asked)
     plan = plan_push(hub, asked.repo, remote, export)
-    noted = known_push(store, asked.repo, hub.name, asked.revision) if store is not None else None
-    history = _history(hub, asked, remote, noted)
+    note = Note(store, asked.repo, hub.name, asked.revision)
+    history = _history(hub, asked, remote, note)
     result = _result(hub, asked, plan, dry_run=dry_run)
-    result.owes = noted is not None and noted.owes
+    result.owes = note.owes
     if dry_run:
         result.history = _would_purge(hub, plan, history, export)
         return result
@@ -142,26 +141,27 @@ def _pushed(hub: Hub, folder: Path, export: Export, asked: _Asked, store: Store 
         if question and not asked.confirm("purge", question):
             raise UsageError(f"Nothing was pushed: the history of {asked.repo} stays.", "Push without --purge-history.")
     plan.remote = _ready(hub, asked, remote)
-    if store is not None:
-        note = noted or PushedTo(asked.repo, hub.name, asked.revision, str(folder))
-        note.path, note.manifests = str(folder), sorted(export.manifests)
-        note.sent = sorted({*note.sent, *(file.sha256 for file in plan.sent)})
-        result.noted = _noted(store, note)
     result.private = plan.remote.private
+    result.noted = note.before_sending(folder, export, plan.sent)
     if plan.has_changes:
-        sending = Sending(
-            hub, plan, asked.revision, asked.message, lambda done, total: asked.advance("sending", done, total)
-        )
-        result.commits = sending.send()
-        check_arrived(hub, asked.repo, result.commits[-1], plan.sent)
+        result.commits = _send(hub, plan, asked)
+        note.after_commits(result.commits)
     if history is not None:
-        others = _other_branches(hub, asked, store)
-        result.history = purge_history(hub, asked.repo, asked.revision, history, others)
-        if store is not None and result.noted and result.history.ended:
-            note.sent, note.owes = sorted(file.sha256 for file in export.files.values()), False
+        result.history = purge_history(hub, asked.repo, asked.revision, history, note.other_branches())
+        if result.history.ended:
+            note.after_purge(export)
             result.owes = False
-            _noted(store, note)
     return result
+
+
+def _send(hub: Hub, plan: Plan, asked: _Asked) -> list[str]:
+    """Send the planned changes, look whether they arrived, and return the commits."""
+    sending = Sending(
+        hub, plan, asked.revision, asked.message, lambda done, total: asked.advance("sending", done, total)
+    )
+    commits = sending.send()
+    check_arrived(hub, asked.repo, commits[-1], plan.sent)
+    return commits
 
 
 def _result(hub: Hub, asked: _Asked, plan: Plan, *, dry_run: bool) -> Pushed:
@@ -241,14 +241,14 @@ def _create(hub: Hub, asked: _Asked) -> None:
 # -- the history ------------------------------------------------------------------------------------------------------
 
 
-def _history(hub: Hub, asked: _Asked, remote: Remote | None, noted: PushedTo | None) -> History | None:
+def _history(hub: Hub, asked: _Asked, remote: Remote | None, note: Note) -> History | None:
     if not asked.purge or remote is None or not remote.branch:
         return None
     return read_history(
         hub,
         asked.repo,
         asked.revision,
-        noted.sent if noted else (),
+        note.known,
         lambda done, total: asked.advance("reading the history", done, total),
     )
 
@@ -273,19 +273,6 @@ def _purge_question(asked: _Asked, purge: Purge | None) -> str:
     )
 
 
-def _other_branches(hub: Hub, asked: _Asked, store: Store | None) -> dict[str, bool]:
-    """Return the other branches that a store has a note of, and whether each still serves what was forgotten."""
-    known = pushed_to(store) if store is not None else []
-    return {
-        note.revision: note.owes
-        for note in known
-        if (note.repo, note.endpoint) == (asked.repo, hub.name) and note.revision != asked.revision
-    }
-
-
-# -- the note in the store --------------------------------------------------------------------------------------------
-
-
 def _store(store: Store | Path_ | None) -> Store | None:
     """Return the store if it is one: an export can be pushed where its store is not."""
     if store is None:
@@ -295,11 +282,3 @@ def _store(store: Store | Path_ | None) -> Store | None:
         store.require()
         return store
     return None
-
-
-def _noted(store: Store, note: PushedTo) -> bool:
-    """Note a data set in a store; return whether that could be done."""
-    with suppress(OSError):
-        note_push(store, note)
-        return True
-    return False
