@@ -22,6 +22,7 @@ from shp_miner.errors import BadInput, Incomplete, UsageError
 from shp_miner.export.dataset import export_dataset
 from shp_miner.export.load import load
 from shp_miner.publishing import commits
+from shp_miner.publishing.cards import BEGIN, END, merged_card
 from shp_miner.publishing.push import push
 
 from .build import thread, write_month
@@ -612,3 +613,87 @@ def test_a_branch_that_the_store_knows_to_be_clean_is_not_named(hub: Hub, store:
     assert cli("push", tmp_path / "out", REPO, "--revision", "v1", *words) == 0
     assert not served(hub, SECRET)
     assert cli("push", tmp_path / "out", REPO, *words) == 0
+
+
+def test_an_export_that_a_forget_request_has_not_reached_is_not_pushed(
+    hub: Hub, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.rename(tmp_path / "away")
+    assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 3
+    (tmp_path / "away").rename(out)
+    assert cli("push", out, REPO, "--store", store) == 75
+    assert "may have its content" in capsys.readouterr().err
+    assert hub.log == []
+    assert cli("forget", "--store", store) == 0
+    assert cli("push", out, REPO, "--store", store) == 0
+    assert not served(hub, SECRET)
+
+
+def test_an_export_that_is_gone_counts_as_one_that_had_the_content(
+    hub: Hub, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(tmp_path / "out", REPO, store=store)
+    shutil.rmtree(tmp_path / "out")
+    words = ("forget", "--author", "Alice_Zephyr", "--store", store, "--drop-export", tmp_path / "out")
+    assert cli(*words) == 0
+    assert f"{tmp_path / 'out'} is gone: export again" in capsys.readouterr().err
+    assert cli("status", "--store", store, "--json") == 0
+    (owed,) = json.loads(capsys.readouterr().out)["forgetting_pushed"]
+    assert (owed["repo"], owed["endpoint"]) == (REPO, hub.url)
+    assert cli("status", "--store", store) == 0
+    assert "1 pushed data set to purge" in capsys.readouterr().out
+
+
+# -- cards ------------------------------------------------------------------------------------------------------------
+
+OURS = """\
+---
+tags:
+- ours
+license: other
+configs:
+- config_name: all
+---
+
+# Preferences mined from forums
+
+Text.
+"""
+
+
+def test_a_card_gets_its_markers_once() -> None:
+    once = merged_card(OURS, None)
+    assert once.startswith("---\ntags:\n- ours\n")
+    assert once.count(BEGIN) == once.count(END) == 1
+    assert merged_card(OURS, once) == once
+    assert merged_card(once, once) == once
+
+
+def test_a_readme_of_somebody_stays_below_ours() -> None:
+    now = merged_card(OURS, "---\nlicense: mit\nlanguage: [en]\n---\n# Mine\n\nWords.\n")
+    assert now.endswith(f"{END}\n\n# Mine\n\nWords.\n")
+    assert "license: other" in now
+    assert "language: [en]" in now
+    assert "mit" not in now
+
+
+def test_a_card_of_ours_without_markers_is_replaced() -> None:
+    assert merged_card(OURS, OURS.replace("Text.", "A quote.")) == merged_card(OURS, None)
+
+
+def test_keys_about_files_of_before_are_not_kept() -> None:
+    info, name = "dataset_info:\n  features:\n  - name: old\n", '"pretty_name": |\n  Two\n  lines\n'
+    theirs = f"---\n{info}{name}tags: [mine, ours]\n---\n"
+    now = merged_card(OURS, theirs)
+    assert "dataset_info" not in now
+    assert "features" not in now
+    assert name in now
+    assert "tags:\n- ours\n- mine\n" in now
+    assert now.count("ours") == 1
+
+
+@pytest.mark.parametrize("text", [BEGIN, END, f"{END}\n{BEGIN}", f"{BEGIN}\n{END}\n{BEGIN}\n{END}"])
+def test_markers_that_are_not_a_pair_are_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        merged_card(OURS, f"# Mine\n{text}\n")

@@ -12,7 +12,7 @@ import click
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.options import FilePath, common, example
-from shp_miner.cli.output import print_table, progress, show_result
+from shp_miner.cli.output import complete_unfinished, print_table, progress, show_result
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 from shp_miner.tally import counted
@@ -78,6 +78,8 @@ def command(
             "--purge-history deletes earlier revisions for good, and nobody can be asked here.",
             "Look with --dry-run, then give --yes.",
         )
+    if not dry_run:
+        complete_unfinished(store)
     with progress("Pushing", quiet=quiet) as meter:
         doing = ""
 

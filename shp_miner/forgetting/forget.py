@@ -243,7 +243,7 @@ def _every_export(
         done += reach_export(store, now, wanted, whole, dry_run=dry_run)
     done += [not_reached(file, "damaged", DAMAGED) for file in damaged]
     if not (dry_run or wanted.lines.is_empty()):
-        owe_purge_of_others(store, {export.path for export in known})
+        owe_purge_of_others(store, {export.path for export in known if export.is_there()} - set(dropping))
     first, theirs = take_theirs(store.path, look_only=dry_run)
     why = f"It belongs to the store {first}; this store is a copy of that one."
     return [*done, *(ExportDone(path, "another store's", why) for path in theirs)]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from shp_miner.errors import BadInput, Incomplete, NotAllowed, UsageError
+from shp_miner.errors import BadInput, Incomplete, NotAllowed, TryLater, UsageError
 from shp_miner.export.owned import formats_in
 from shp_miner.export.publish import lock_of, place_of
+from shp_miner.export.registered import all_exports
 from shp_miner.paths import expanded
 from shp_miner.publishing.commits import Sending, check_arrived
 from shp_miner.publishing.history import History, Purge, purge_history, read_history, would_purge
@@ -21,6 +22,7 @@ from shp_miner.publishing.outgoing import Export, checked_export
 from shp_miner.publishing.plan import Plan, plan_push
 from shp_miner.publishing.remote import KIND, Remote, full_name, look
 from shp_miner.store import Store
+from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.lock import only_one
 from shp_miner.store.replacing import is_writable
 from shp_miner.tally import counted
@@ -115,13 +117,16 @@ def push(  # noqa: PLR0913  (every option of the command, by name)
         if is_writable(folder.parent):
             # `export` and `forget` would change files that are being sent.
             stack.enter_context(only_one(lock_of(folder), f"The export {folder} is being written", "pushing it"))
+        home = _store(store)
+        if home is not None and not dry_run:
+            _require_forgotten(home, folder)
         export = checked_export(folder, lambda done, total: asked.advance("checking", done, total))
         stack.enter_context(quiet_library())
         hub = Hub()
         if not (dry_run or hub.has_token()):
             raise no_token()
         asked.repo = full_name(hub, asked.repo)
-        return _pushed(hub, folder, export, asked, _store(store), dry_run=dry_run)
+        return _pushed(hub, folder, export, asked, home, dry_run=dry_run)
 
 
 def _pushed(hub: Hub, folder: Path, export: Export, asked: _Asked, store: Store | None, *, dry_run: bool) -> Pushed:
@@ -152,6 +157,16 @@ def _pushed(hub: Hub, folder: Path, export: Export, asked: _Asked, store: Store 
             note.after_purge(export)
             result.owes = False
     return result
+
+
+def _require_forgotten(store: Store, folder: Path) -> None:
+    """Raise TryLater if an export may have content that a forget request has not removed yet."""
+    waits = any(folder == Path(path) for known in all_exports(store)[0] for path in known.owes)
+    if waits or has_pending(store.path):
+        raise TryLater(
+            f"A forget request is not finished yet: {folder} may have its content.",
+            "Run `shp-miner forget` until it is finished, then push.",
+        )
 
 
 def _send(hub: Hub, plan: Plan, asked: _Asked) -> list[str]:
