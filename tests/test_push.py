@@ -630,6 +630,20 @@ def test_an_export_that_a_forget_request_has_not_reached_is_not_pushed(
     assert not served(hub, SECRET)
 
 
+def test_each_export_that_was_pushed_to_a_data_set_counts(
+    hub: Hub, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(tmp_path / "out", REPO, store=store)
+    export_dataset(store, tmp_path / "two", rule="votes", communities="other")
+    push(tmp_path / "two", REPO, store=store)
+    assert cli("forget", "--author", "Alice_Zephyr", "--store", store) == 0
+    assert f"push {tmp_path / 'two'} {REPO} --purge-history --store {store}" in capsys.readouterr().err
+    push(tmp_path / "two", REPO, store=store, purge_history=True)
+    assert not served(hub, SECRET)
+    assert cli("status", "--store", store, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["forgetting_pushed"] == []
+
+
 def test_an_export_that_is_gone_counts_as_one_that_had_the_content(
     hub: Hub, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

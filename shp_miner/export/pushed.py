@@ -6,6 +6,7 @@ Each has a small file in the store. It stays when the export is moved or deleted
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,31 +19,36 @@ from shp_miner.store.replacing import replace_file
 #: The folder in a store with a file for each data set.
 _FOLDER = "pushed"
 
+#: The store of commands that name none.
+_USUAL_STORE = Path("data/store")
+
 
 class PushedTo(msgspec.Struct):
     """A branch of a data set on the Hub that an export was pushed to.
 
-    `endpoint` has no credentials. `path` is the export's folder at the last push, and `manifests` are the hashes of its
-    manifests. `sent` are the SHA-256 of all data files that were ever sent there and not deleted for good, and
-    `commits` the pushes that the Hub may still serve by their ids. `owes`: an
-    export was written again without forgotten content, and earlier revisions there still have it.
+    `endpoint` has no credentials. `path` is the export's folder at the last push. The lists have what was pushed and
+    not purged since: the folders of exports, the hashes of their manifests, the SHA-256 of data files (`sent`), and the
+    commits that the Hub may serve by their ids. `owes`: an export was written again without forgotten content, and
+    earlier revisions there still have it.
     """
 
     repo: str
     endpoint: str
     revision: str
     path: str
+    paths: list[str] = []
     manifests: list[str] = []
     sent: list[str] = []
     commits: list[str] = []
     at: float = 0.0
     owes: bool = False
 
-    @property
-    def command(self) -> str:
-        """The command that removes earlier revisions there."""
-        branch = "" if self.revision == "main" else f" --revision {self.revision}"
-        return f"shp-miner push {self.path} {self.repo}{branch} --purge-history"
+    def command(self, store: Store) -> str:
+        """Return the command that removes earlier revisions there; `store` has this note."""
+        words = ["shp-miner", "push", self.path, self.repo]
+        words += ["--revision", self.revision] * (self.revision != "main") + ["--purge-history"]
+        words += ["--store", str(store.path)] * (store.path != _USUAL_STORE)
+        return shlex.join(words)
 
 
 def pushed_to(store: Store) -> list[PushedTo]:
@@ -72,15 +78,15 @@ def note_push(store: Store, pushed: PushedTo) -> None:
 def owe_purge(store: Store, folder: Path, manifests: set[str]) -> None:
     """Note that an export with forgotten content was pushed: by its folder, or by its manifests if it was moved."""
     for known in pushed_to(store):
-        if not known.owes and (Path(known.path) == folder or manifests & set(known.manifests)):
+        if not known.owes and (str(folder) in known.paths or manifests & set(known.manifests)):
             known.owes = True
             note_push(store, known)
 
 
 def owe_purge_of_others(store: Store, folders: set[str]) -> None:
-    """Note the same of pushed exports in none of these folders: what they have cannot be looked up any more."""
+    """Note the same where a pushed export is in none of these folders: what it had cannot be looked up any more."""
     for known in pushed_to(store):
-        if not known.owes and known.path not in folders:
+        if not known.owes and not set(known.paths) <= folders:
             known.owes = True
             note_push(store, known)
 
@@ -97,13 +103,13 @@ class OwedPurge(msgspec.Struct):
 def owed_purges(store: Store) -> list[OwedPurge]:
     """Return the data sets whose earlier revisions still serve forgotten content, by name."""
     return [
-        OwedPurge(known.repo, known.endpoint, known.revision, f"Run `{known.command}`.")
+        OwedPurge(known.repo, known.endpoint, known.revision, f"Run `{known.command(store)}`.")
         if Path(known.path).is_dir()
         else OwedPurge(
             known.repo,
             known.endpoint,
             known.revision,
-            f"{known.path} is gone: export again and run `{known.command}`, or delete the data set there.",
+            f"{known.path} is gone: export again and run `{known.command(store)}`, or delete the data set there.",
         )
         for known in pushed_to(store)
         if known.owes

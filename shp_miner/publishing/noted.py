@@ -28,7 +28,9 @@ class Note:
         """Note what is about to be sent; return whether a store has the note."""
 
         def change(note: PushedTo) -> None:
-            note.path, note.manifests = str(folder), sorted(export.manifests)
+            note.path = str(folder)
+            note.paths = sorted({*note.paths, note.path})
+            note.manifests = sorted({*note.manifests, *export.manifests})
             note.sent = sorted({*note.sent, *(file.sha256 for file in sent)})
 
         return self._change(change)
@@ -46,6 +48,7 @@ class Note:
 
         def change(note: PushedTo) -> None:
             note.sent, note.commits = sorted(file.sha256 for file in export.files.values()), []
+            note.paths, note.manifests = [note.path], sorted(export.manifests)
             note.owes = note.owes and not self.owes
 
         self._change(change)
