@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "Show what each rule would give of a store, without an export."),
     "export": ("export", "Turn a store into preference data."),
     "show": ("show", "Print pairs of an export or a store, or a thread and its reasons."),
+    "push": ("push", "Push an export to the Hugging Face Hub, private by default."),
     "init": ("init", "Ask three questions and write a pipeline file."),
     "run": ("run_", "Do all steps of a pipeline file once; made for cron."),
     "schedule": ("schedule", "Run a pipeline regularly with cron or systemd."),

@@ -80,7 +80,8 @@ def command(
     run or `forget` cleans it when it is back. If it was moved, name its new path with --export and its old path with
     --drop-export; if it was deleted, name it with --drop-export.
 
-    Delete other copies yourself: dumps, pushed data sets, trained models and the cache of `datasets`. In --file, write
+    Data sets that `push` noted in the store are named, with the command that deletes their earlier revisions. Delete
+    other copies yourself: dumps, copies of exports, trained models and the cache of `datasets`. In --file, write
     "author:" or "id:" before a line if its kind is not clear. Without options, open requests are tried again.
     """
     import msgspec
@@ -117,6 +118,9 @@ def command(
     waits = [export for export in done.exports if export.open]
     for export in waits:
         say(f"! {export.path}: {export.why} {export.hint}", err=True)
+    for owed in done.pushed:
+        branch = f"{owed.repo} ({owed.revision}) at {owed.endpoint}"
+        say(f"! {branch}: earlier revisions there still serve what was forgotten. {owed.hint}", err=True)
     if dry_run or not waits:
         return 0
     say(f"A forget request is not finished yet: {counted(len(waits), 'export')} not reached.", err=True)
