@@ -24,6 +24,8 @@ from .model import PAIR as PAIR
 from .model import POST as POST
 from .pipeline.launch import run as run
 from .pipeline.ran import Ran as Ran
+from .publishing.push import Pushed as Pushed
+from .publishing.push import push as push
 from .rules.pairs import make_pairs as make_pairs
 from .rules.presets import PRESETS as PRESETS
 from .rules.presets import Rule as Rule

@@ -318,7 +318,7 @@ def test_months_read_too_early_are_shown(tmp_path: Path, capsys: pytest.CaptureF
         (["export", "out", "--min-confidence", "0.5"], 2, "0.5 is not in the range 0.5<x<1"),
         (["export", "out", "--min-confidence", "1"], 2, "1.0 is not in the range 0.5<x<1"),
         (["export", "out", "--min-confidence", "nan"], 2, "min_confidence"),
-        (["export", "out", "--max-answers-per-post", "0"], 2, "0 is not in the range x>=1"),
+        (["export", "out", "--max-answers-per-post", "0"], 2, "0 is too small: write 1 or more"),
         (["export", "out", "--order", "newest"], 2, "winner-not-older"),
         (["demo", "--seed", "-1"], 2, "seed"),
     ],

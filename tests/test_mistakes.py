@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 
 import shp_miner
 from shp_miner.cli import COMMANDS, _Commands, cli, run
+from shp_miner.cli import options as types
+from shp_miner.cli.options import Number, Whole
 from shp_miner.errors import likely, nearest_name
+from shp_miner.platforms.communities import meant_communities
 from shp_miner.units import Duration
 
 from .build import thread, write_month
@@ -73,8 +77,8 @@ def test_communities_and_sites_that_match_nothing_at_export(store: str, capsys: 
     assert "It has 2: asktest, other." in answer(capsys, "export", "out", "--community", "nosuch", code=5)
     text = answer(capsys, "export", "out", "--site", "reddit", code=5)
     assert "The store has no threads of the site 'reddit'.\nThe nearest names: reddit.com." in text
-    text = answer(capsys, "export", "out", "--community", "asktest,other", code=5)
-    assert "--community asktest --community other." in text
+    text = answer(capsys, "compare", "--community", "asktest,nosuch", code=3)
+    assert "The store has no community 'nosuch'. It has 2: asktest, other." in text
 
 
 def test_comments_without_the_file_of_their_posts(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -375,6 +379,117 @@ def test_a_wrong_value_in_a_variable_names_the_variable(
     assert "The value comes from the environment variable SHP_MINER_EXPORT_TEST." in answer(
         capsys, "export", "out", code=2
     )
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_commas_part_the_values_of_every_repeatable_option_but_people_and_paths(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("p.toml").write_text("")
+    assert "p.toml would" in answer(capsys, "run", "p.toml", "--only", "crawl, Export", "--dry-run", code=0)
+    assert "'exprt' is not one of" in answer(capsys, "run", "p.toml", "--only", "crawl,exprt", code=2)
+    assert "is not one of" in answer(capsys, "run", "p.toml", "--only", "", code=2)
+    for command in (["compare"], ["export", "out", "--replace"], ["show"], ["show", "out"]):
+        answer(capsys, *command, "--subreddit", "r/AskTest,OTHER", code=0)
+    answer(capsys, "export", "out", "--site", "reddit.com,lemmy.world", "--replace", code=0)
+    answer(capsys, "import", "reddit-dump", "dumps", "--community", "asktest,other", "--store", "again", code=0)
+    assert shp_miner.Store("again").snapshot().communities() == {"asktest", "other"}
+    answer(capsys, "init", "q.toml", "--source", "reddit", "--community", "a,b", "--community", "c", code=0)
+    assert 'communities = ["a", "b", "c"]' in Path("q.toml").read_text()
+    assert "There is no world 'nosuch'" in answer(capsys, "lab", "lab", "--world", "base,nosuch", code=2)
+    text = answer(capsys, "forget", "--author", "a,b", "--dry-run", code=0)
+    assert "name each apart, as in --author A --author B." in text
+
+
+def test_a_stored_name_may_have_a_comma(capsys: pytest.CaptureFixture[str]) -> None:
+    old, read = "2024-01-02T03:04:05Z", "2024-03-01T00:00:00Z"
+    more = {"score": 20, "observed_at": read}
+    lines = [own_thread(old, post_id=str(n), community=name, **more) for n, name in enumerate(("Salt, pepper", "Salt"))]
+    Path("own.jsonl").write_text("".join(lines))
+    answer(capsys, "import", "own.jsonl", code=0)
+    for asked, posts in (("salt, pepper", 1), ("salt", 1), ("salt,salt, pepper", 1)):
+        answer(capsys, "compare", "--community", asked, "--json", code=3 if asked.count(",") > 1 else 0)
+        found = shp_miner.Store("data/store").snapshot()
+        assert len(meant_communities([asked], found.communities())[0]) == posts
+
+
+def test_rules_and_formats_of_show_and_init_are_read_as_those_of_export(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer(capsys, "show", "--rule", "SHP_Strict", "--min-post-score", "1", code=0)
+    for command in (["show"], ["init", "--source", "reddit", "--community", "a"], ["export", "out"]):
+        text = answer(capsys, *command, "--rule", "shp-strct", code=2)
+        assert "There is no rule 'shp-strct'.\nDid you mean 'shp-strict'?" in text
+    answer(capsys, "export", "out", "--format", "trl,kto", code=0)
+    assert "format kto" in answer(capsys, "show", "out", "--format", "KTO", code=0)
+    assert "It has: kto, trl." in answer(capsys, "show", "out", "--format", "dpo", code=2)
+    assert "The nearest names: asktest." in answer(capsys, "show", "out", "--community", "askstest", code=5)
+
+
+@pytest.mark.parametrize("command", [["stats"], ["compare"], ["export", "out"]])
+@pytest.mark.parametrize("as_of", ["99", "9.9", "yesterday", "3d"])
+def test_a_version_that_is_none_names_the_newest_and_a_time(
+    as_of: str, command: list[str], store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = answer(capsys, *command, "--as-of", as_of, code=2)
+    assert "Write a version (the newest is 1.1) or a time, for example: --as-of 2026-01-31T12:00:00Z." in text
+
+
+def options_of(kinds: tuple[type[click.ParamType[Any]], ...]) -> list[tuple[list[str], click.Option]]:
+    """Every option whose value is of one of these types, with the words of its command."""
+    found = []
+    context = click.Context(cli)
+    commands = {(name,): _Commands.get_command(cli, context, name) for name in COMMANDS}
+    for name, command in list(commands.items()):
+        if isinstance(command, click.Group):
+            commands |= {(*name, below): command.commands[below] for below in command.commands}
+    for words, command in commands.items():
+        assert command is not None
+        found += [
+            (list(words), option)
+            for option in command.params
+            if isinstance(option, click.Option) and isinstance(option.type, kinds) and not option.is_flag
+        ]
+    return found
+
+
+def test_a_wrong_number_size_or_time_is_answered_with_one_that_can_be_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kinds = (Whole, Number, types.Duration, types.Moment, types.Size)
+    options = options_of(kinds)
+    assert len(options) > 40
+    plain = options_of((type(click.INT), type(click.FLOAT)))
+    assert [option for _, option in plain if not isinstance(option.type, kinds)] == [], "a type without a next step"
+    for words, option in options:
+        text = answer(capsys, *words, option.opts[0], "soon", code=2)
+        assert re.search(r"'soon' is not a .*: write (it like )?\d", text), text
+    for value, told in (
+        ("1,000", "write it like 1000."),
+        ("0", "0 is too small: write 1 or more."),
+        ("1.5", "like 10"),
+    ):
+        assert told in answer(capsys, "show", "-n", value, code=2)
+    assert "write 65000 or less." in answer(capsys, "forum", "--port", "99999", code=2)
+
+
+def test_threads_without_reading_times_are_led_to_an_export(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own.jsonl").write_text(own_thread("2024-01-02T03:04:05Z"))
+    text = answer(capsys, "import", "own.jsonl", code=0)
+    assert "Next:\n  shp-miner export data/pairs --allow-unknown-age\n" in text
+    text = answer(capsys, "compare", code=0)
+    assert "No rule makes a pair of this; the next command says why." in text
+    assert text.endswith("shp-miner export data/pairs --rule shp --dry-run\n")
+    monkeypatch.setattr("shp_miner.cli.program", lambda: "uv run shp-miner")
+    text = answer(capsys, "export", "data/pairs", "--dry-run", code=5)
+    assert "Run `uv run shp-miner stats` to see" in text
+    assert "give --allow-unknown-age" in text
+    lowest = ["--min-post-score", "1", "--min-answer-score", "0"]
+    answer(capsys, "export", "data/pairs", "--allow-unknown-age", "--rule", "votes", *lowest, code=0)
 
 
 # -- machines ----------------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_a_wait_says_how_long_and_why(clock: FakeClock) -> None:
 
     watched = WatchedClock(Waiting(), meter)
     watched.sleep(12, "waiting 12 s until 14:03:10 UTC: forum.example asks for a pause (status 429)")
-    assert seen == ["askculinary  42 of 98 threads  waiting 10 s: forum.example asks for a pause (s…"]
+    assert seen == ["askculinary  42 of 98 threads  waiting 10 s: forum.example asks for a pause"]
     assert "waiting" not in meter.line()
     watched.sleep(1, "waiting 1 s until 14:03:10 UTC: forum.example gets at most 60 requests in 60 s")
     assert "waiting" not in seen[-1], "a pace is no news"

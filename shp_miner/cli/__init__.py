@@ -14,6 +14,7 @@ from io import StringIO
 import click
 
 from shp_miner.cli import failing
+from shp_miner.cli.following import program
 from shp_miner.cli.leading import WORDS, LeadingGroup
 from shp_miner.cli.meant import command_hint, without_wild_guesses
 from shp_miner.cli.next_step import next_step
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "Show what each rule would give of a store, without an export."),
     "export": ("export", "Turn a store into preference data."),
     "show": ("show", "Print pairs of an export or a store, or a thread and its reasons."),
+    "push": ("push", "Push an export to the Hugging Face Hub, private by default."),
     "init": ("init", "Ask three questions and write a pipeline file."),
     "run": ("run_", "Do all steps of a pipeline file once; made for cron."),
     "schedule": ("schedule", "Run a pipeline regularly with cron or systemd."),
@@ -173,7 +175,7 @@ def _say(error: Error, verbose: bool, *, as_json: bool) -> int:
         with suppress(OSError):  # nobody reads the message
             say(f"Error: {error.message}", err=True)
             if error.hint:
-                say(error.hint, err=True)
+                say(error.hint.replace("`shp-miner ", f"`{program()} "), err=True)  # so that it can be pasted
     if as_json:
         failing.say_as_json(error.message, error.hint, error.exit_code)
     return error.exit_code

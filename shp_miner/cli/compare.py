@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shp_miner.cli.choosing import as_of_option, communities_option, sites_option
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.layout import wrapped
@@ -20,9 +21,9 @@ _WARNINGS = {
 
 
 @click.command("compare", epilog=example("shp-miner compare", "shp-miner compare --community explainlikeimfive"))
-@click.option("--community", "communities", multiple=True, help="Count only this community. Repeatable.")
-@click.option("--site", "sites", multiple=True, help="Count only this site (for example lemmy.world). Repeatable.")
-@click.option("--as-of", metavar="VERSION|TIME", help="Compare on an earlier version of the store.")
+@communities_option("Count")
+@sites_option("Count")
+@as_of_option("Compare on an earlier version of the store; `stats` shows the current one.")
 @common
 def command(
     communities: tuple[str, ...],
@@ -69,6 +70,9 @@ def command(
                 say(*wrapped(sentence.format(few=FEW_PAIRS)))
         chosen = [word for name in communities for word in ("--community", name)]
         chosen += [word for name in sites for word in ("--site", name)]
+        if not any(gives.pairs for gives in found.rules):
+            say("No rule makes a pair of this; the next command says why.")
+            chosen.append("--dry-run")
         say_next([called("export", "data/pairs", "--rule", "shp", *chosen, store=store)], after_table=not given)
 
     data = {"store": str(store), **msgspec.to_builtins(found)}

@@ -14,8 +14,8 @@ import click
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import Command, GroupedCommand, option_of
-from shp_miner.cli.names import SourceName, site_from
-from shp_miner.cli.options import Duration, common, example
+from shp_miner.cli.names import Commas, SourceName, flat, site_from
+from shp_miner.cli.options import Duration, Whole, common, example
 from shp_miner.cli.output import complete_unfinished, print_table, progress, show_result
 from shp_miner.cli.progress import WatchedClock, crawl_shown
 from shp_miner.cli.saying import say
@@ -48,10 +48,8 @@ def bounded(command: Command) -> Command:
     """Add --limit, --max-requests and --max-seconds to a command."""
     for option in (
         option_of(_HOW_MUCH, "--max-seconds", type=Duration(), help="Stop cleanly after this long (for example 20m)."),
-        option_of(
-            _HOW_MUCH, "--max-requests", type=click.IntRange(min=0), help="Send at most N requests, including retries."
-        ),
-        option_of(_HOW_MUCH, "--limit", type=click.IntRange(min=1), help="Read at most N threads per community."),
+        option_of(_HOW_MUCH, "--max-requests", type=Whole(min=0), help="Send at most N requests, including retries."),
+        option_of(_HOW_MUCH, "--limit", type=Whole(min=1), help="Read at most N threads per community."),
     ):
         command = option(command)
     return command
@@ -80,12 +78,12 @@ class _Crawl(GroupedCommand):
     cls=_Crawl,
     epilog=example(
         "shp-miner crawl discourse latest --site meta.discourse.org --limit 50",
-        "shp-miner crawl stackexchange all --site cooking.stackexchange.com --max-requests 200",
+        "shp-miner crawl stackexchange all --site beer.stackexchange.com --limit 200",
         "shp-miner crawl lemmy asklemmy --site lemmy.world",
     ),
 )
 @click.argument("source", metavar="SOURCE", type=SourceName())
-@click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...")
+@click.argument("communities", nargs=-1, required=True, metavar="COMMUNITY...", type=Commas(), callback=flat)
 @option_of(
     "Where the forum is", "--site", help="The forum's host, or its whole address if it is not at the root of the host."
 )

@@ -9,11 +9,17 @@ import click
 
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
-from shp_miner.cli.options import FilePath, example, printing
+from shp_miner.cli.layout import say_prose, width
+from shp_miner.cli.options import FilePath, Whole, example, printing
 from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
 
 _SHOWN_CHARS = 70
+
+_LESSON = (
+    "Votes alone are often wrong: early answers are seen longer. SHP's rule keeps only pairs where the later answer "
+    "won anyway. This is a simulation: on real forums nobody knows the true quality."
+)
 
 
 @click.command("demo", epilog=example("shp-miner demo --out data/demo"))
@@ -22,7 +28,7 @@ _SHOWN_CHARS = 70
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=0,
     show_default=True,
     help="Seed of the simulated forum; another number makes another forum.",
@@ -37,24 +43,24 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
     """
     from shp_miner.forum.demo import run_demo
 
-    done = run_demo(out, seed=seed, say=lambda line: None if quiet or as_json else say(line))
+    done = run_demo(out, seed=seed, say=lambda line: None if quiet or as_json else say_prose(line))
 
     def people() -> None:
         counts = f"{done.threads} threads, {done.answers:,} answers, {done.votes:,} votes;"
         say("", f"{counts} {done.loaded_rows:,} rows loaded.")
         gone = sum(day.gone for day in done.days)
-        say(
-            f"{done.deleted} items were deleted, {gone} of them after the store read them: none of their text is left.",
-            "",
+        say_prose(
+            f"{done.deleted} items were deleted, {gone} of them after the store read them: none of their text is left."
         )
+        say("")
+        room = min(width() - len(f"{'Preferred:':<11} ...") - 1, _SHOWN_CHARS)
         for label, text in (("Question", done.question), ("Preferred", done.better), ("Other", done.worse)):
             line = " ".join(text.split())
-            say(f"{label + ':':<11}{line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + ' ...'}")
+            say(f"{label + ':':<11}{line if len(line) <= room else line[:room].rpartition(' ')[0] + ' ...'}")
         say("")
         rows = [(r.rule, r.pairs, r.posts, f"{r.accuracy:.1%}") for r in done.rules]
         print_table("Labels compared with the known quality of the answers", ("rule", "pairs", "posts", "right"), rows)
-        say("Votes alone are often wrong: early answers are seen longer. SHP's rule keeps only pairs where the")
-        say("later answer won anyway. This is a simulation: on real forums nobody knows the true quality.")
+        say_prose(_LESSON)
         strict = ("--rule", "shp-strict", "--format", "trl")
         crawled = ("crawl", "discourse", "latest", "--site", "meta.discourse.org", "--limit", "50")
         say_next(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from shp_miner.cli.choosing import as_of_option, communities_option, rule_option, sites_option
 from shp_miner.cli.crawl import revisit_due
 from shp_miner.cli.export_beside import (
     Asked,
@@ -24,7 +25,7 @@ from shp_miner.cli.export_beside import (
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import option_of
-from shp_miner.cli.names import CommunityName, FormatNames, RuleName, flat
+from shp_miner.cli.names import Commas, FormatName, flat
 from shp_miner.cli.options import FilePath, Number, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
@@ -39,24 +40,16 @@ _WHAT, _FORM = "What to export", "Form of the export"
     epilog=example(
         "shp-miner export data/eli5 --community explainlikeimfive",
         "shp-miner export data/eli5 --community explainlikeimfive --dry-run",
-        "shp-miner export data/cooking --rule shp-strict --format trl --format shp --until 2023-01-01",
+        "shp-miner export data/beer --rule votes --format trl,shp --until 2023-01-01",
     ),
 )
 @click.argument("out", type=FilePath())
-@option_of(
-    _WHAT,
-    "--rule",
-    type=RuleName(),
-    metavar="TEXT",
-    default="shp",
-    show_default=True,
-    help="The rule that prefers one of two answers; see `shp-miner docs rules`.",
-)
+@rule_option("The rule that prefers one of two answers; see `shp-miner docs rules`.", _WHAT)
 @option_of(
     _FORM,
     "--format",
     "formats",
-    type=FormatNames(),
+    type=Commas(FormatName()),
     callback=flat,
     metavar="TEXT",
     multiple=True,
@@ -64,26 +57,13 @@ _WHAT, _FORM = "What to export", "Form of the export"
     show_default=True,
     help="Write this format; see `shp-miner docs formats`. Repeatable, or with commas: trl,kto.",
 )
-@option_of(
-    _WHAT,
-    "--community",
-    "--subreddit",
-    "communities",
-    type=CommunityName(),
-    multiple=True,
-    help="Keep only this community (NAME or r/NAME, in any letter case). Repeatable.",
-)
-@option_of(_WHAT, "--site", "sites", multiple=True, help="Keep only this site (for example lemmy.world). Repeatable.")
+@communities_option("Keep", _WHAT)
+@sites_option("Keep", _WHAT)
 @option_of(
     _FORM, "--validation", type=Number(), default=0.05, show_default=True, help="Share of threads for validation."
 )
 @option_of(_FORM, "--test", type=Number(), default=0.05, show_default=True, help="Share of threads for test.")
-@option_of(
-    _WHAT,
-    "--as-of",
-    metavar="VERSION|TIME",
-    help="Mine an earlier version of the store; `stats` shows the current one.",
-)
+@as_of_option("Mine an earlier version of the store; `stats` shows the current one.", _WHAT)
 @option_of(_WHAT, "--recheck", is_flag=True, help="First visit threads that are due, as `recheck` does.")
 @option_of(_FORM, "--dry-run", is_flag=True, help="Show counts and an estimated size; write and register nothing.")
 @option_of(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shp_miner.cli.layout import say_prose
 from shp_miner.cli.options import FilePath, common, example
 from shp_miner.cli.output import complete_unfinished, print_table, show_result
 from shp_miner.cli.saying import say
@@ -79,7 +80,8 @@ def command(
     run or `forget` cleans it when it is back. If it was moved, name its new path with --export and its old path with
     --drop-export; if it was deleted, name it with --drop-export.
 
-    Delete other copies yourself: dumps, pushed data sets, trained models and the cache of `datasets`. In --file, write
+    Data sets that `push` noted in the store are named, with the command that deletes their earlier revisions. Delete
+    other copies yourself: dumps, copies of exports, trained models and the cache of `datasets`. In --file, write
     "author:" or "id:" before a line if its kind is not clear. Without options, open requests are tried again.
     """
     import msgspec
@@ -103,7 +105,7 @@ def command(
                 ("folder", "outcome", "reason"),
                 [(export.path, export.outcome, export.why) for export in done.exports],
             )
-            say(_beyond(done.exports))
+            say_prose(_beyond(done.exports))
         if not dry_run:
             say(f"The store's oldest version is now {done.version}.")
 
@@ -111,9 +113,14 @@ def command(
     if done.unknown:
         after = "" if dry_run else " Later imports and crawls will leave them out."
         say(f"Not found in the store: {done.unknown:,} of the given authors and ids.{after}", err=True)
+        if any("," in text for text in (*authors, *ids)):  # a name may have one: never guess what is deleted
+            say("A comma is part of a name or id here: name each apart, as in --author A --author B.", err=True)
     waits = [export for export in done.exports if export.open]
     for export in waits:
         say(f"! {export.path}: {export.why} {export.hint}", err=True)
+    for owed in done.pushed:
+        branch = f"{owed.repo} ({owed.revision}) at {owed.endpoint}"
+        say(f"! {branch}: earlier revisions there still serve what was forgotten. {owed.hint}", err=True)
     if dry_run or not waits:
         return 0
     say(f"A forget request is not finished yet: {counted(len(waits), 'export')} not reached.", err=True)
@@ -122,7 +129,9 @@ def command(
 
 def _beyond(exports: Sequence[ExportDone]) -> str:
     """Return one line on copies that no command can reach. Caches of other programs are named, and not changed."""
-    caches = ", ".join(map(str, _caches(exports)))
+    found = _caches(exports)
+    names = ", ".join(path.name for path in found)
+    caches = f"{names} in {found[0].parent}" if len(found) > 1 else "".join(map(str, found))
     theirs = f"the cache of `datasets` ({caches}), " if caches else ""
     return f"Delete other copies yourself: copies of exports, {theirs}pushed data sets, trained models."
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shp_miner.cli.options import Duration, example, printing
+from shp_miner.cli.names import Commas, flat
+from shp_miner.cli.options import Duration, Whole, example, printing
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
@@ -39,11 +40,11 @@ reaches the present; meanwhile people post, answer and vote.
     epilog=example("shp-miner forum --serve lemmy discourse --threads 100 --day-length 60s"),
 )
 @click.option("--serve", is_flag=True, help="Serve the named platforms (default: all).")
-@click.argument("platforms", nargs=-1, metavar="[PLATFORM]...")
-@click.option("--threads", type=click.IntRange(min=1), default=400, show_default=True, help="Number of threads.")
+@click.argument("platforms", nargs=-1, type=Commas(), callback=flat, metavar="[PLATFORM]...")
+@click.option("--threads", type=Whole(min=1), default=400, show_default=True, help="Number of threads.")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=0,
     show_default=True,
     help="Seed of the simulated forum; another number makes another forum.",
@@ -58,7 +59,7 @@ reaches the present; meanwhile people post, answer and vote.
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65_000),
+    type=Whole(0, 65_000),
     default=0,
     show_default=True,
     help="Port of the first platform; the others get the next ports. 0 takes free ports.",

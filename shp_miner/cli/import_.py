@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from shp_miner.cli.choosing import unread_communities_option
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import GroupedCommand, option_of
@@ -69,14 +70,7 @@ def command() -> None:
     ),
 )
 @_FILES
-@option_of(
-    _WHAT,
-    "--community",
-    "--subreddit",
-    "communities",
-    multiple=True,
-    help="Keep only this subreddit (NAME or r/NAME, in any letter case). Repeatable.",
-)
+@unread_communities_option("Keep only this subreddit (NAME or r/NAME, in any letter case).", _WHAT)
 @option_of(
     SPEED, "--thorough", is_flag=True, help="Parse every line; slower than searching for the wanted lines first."
 )
@@ -178,7 +172,10 @@ def _people(done: Imported, store: Path) -> Callable[[], None]:
         for kind, count in sorted(done.new.items(), reverse=True):
             say(f"{kind.capitalize()}s: {count:,} new, {done.known[kind]:,} known.")
         if tally.read:
-            say_next([called("compare", store=store), called("export", "data/pairs", store=store)])
+            ageless = tally.notes["post", "score_age_unknown"] >= tally.read["post"] > 0
+            kept = ["--allow-unknown-age"] if ageless else []  # without it, every rule drops all of them
+            export = called("export", "data/pairs", *kept, store=store)
+            say_next([export] if ageless else [called("compare", store=store), export])
 
     return people
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from shp_miner.cli.names import FormatNames, SourceName, flat
+from shp_miner.cli.choosing import rule_option, unread_communities_option
+from shp_miner.cli.names import Commas, FormatName, SourceName, flat
 from shp_miner.cli.options import DEFAULT_STORE, FilePath, example, printing
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
 from shp_miner.cli.variables import StoreOption
 from shp_miner.errors import UsageError
-from shp_miner.rules.presets import PRESETS
 from shp_miner.sources.table import ROWS
 
 
@@ -29,18 +29,12 @@ from shp_miner.sources.table import ROWS
 @click.argument("pipeline", type=FilePath(), default=Path("pipeline.toml"), metavar="[PIPELINE.toml]")
 @click.option("--source", type=SourceName(), help="The source to crawl; see `shp-miner docs crawling`.")
 @click.option("--site", help="The forum's host, for sources with many sites.")
-@click.option("--community", "--subreddit", "communities", multiple=True, help="Crawl this community. Repeatable.")
-@click.option(
-    "--rule",
-    type=click.Choice(list(PRESETS), case_sensitive=False),
-    default="shp",
-    show_default=True,
-    help="The rule; see `shp-miner docs rules`.",
-)
+@unread_communities_option("Crawl this community.")
+@rule_option("The rule; see `shp-miner docs rules`.")
 @click.option(
     "--format",
     "formats",
-    type=FormatNames(),
+    type=Commas(FormatName()),
     callback=flat,
     metavar="TEXT",
     multiple=True,

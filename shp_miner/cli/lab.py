@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from shp_miner.cli.options import FilePath, example, printing
+from shp_miner.cli.choosing import REPEATABLE
+from shp_miner.cli.names import Commas, flat
+from shp_miner.cli.options import FilePath, Whole, example, printing
 from shp_miner.cli.output import print_table, progress, show_result
 from shp_miner.cli.saying import say
 
@@ -18,12 +20,19 @@ if TYPE_CHECKING:
 
 @click.command("lab", epilog=example("shp-miner lab data/lab", "shp-miner lab data/lab-real --store data/store"))
 @click.argument("out", type=FilePath())
-@click.option("--world", "worlds", multiple=True, help="Run only this world; see `shp-miner docs lab`. Repeatable.")
-@click.option("--threads", type=click.IntRange(min=1), default=2000, show_default=True, help="Threads per world.")
+@click.option(
+    "--world",
+    "worlds",
+    type=Commas(),
+    callback=flat,
+    multiple=True,
+    help=f"Run only this world; see `shp-miner docs lab`. {REPEATABLE}: base,hot.",
+)
+@click.option("--threads", type=Whole(min=1), default=2000, show_default=True, help="Threads per world.")
 @click.option("--no-charts", is_flag=True, help="Draw no charts (charts need the extra `lab`).")
 @click.option("--store", type=FilePath(), help="Check the rules on this store instead of simulating.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random choice.")
-@click.option("--workers", type=click.IntRange(min=1), help="Use at most N processes. [the number of cores]")
+@click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Seed of every random choice.")
+@click.option("--workers", type=Whole(min=1), help="Use at most N processes. [the number of cores]")
 @printing
 def command(
     out: Path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 from shp_miner.cli.saying import harmless_text, say
 
@@ -51,6 +52,14 @@ def joined(phrases: list[str], *, indent: str = "") -> list[str]:
         else:
             found[-1] = longer
     return [f"{indent}{line}" for line in found if line]
+
+
+def say_prose(text: str) -> None:
+    """Print a sentence: on a terminal wrapped at its words behind the same indent, elsewhere as one line."""
+    if not sys.stdout.isatty():
+        say(text)
+        return
+    say_lines(wrapped(text, indent=text[: len(text) - len(text.lstrip())], lines=None))
 
 
 def say_lines(lines: list[str]) -> None:

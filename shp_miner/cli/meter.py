@@ -90,14 +90,15 @@ class Meter:
 
     def line(self) -> str:
         """Return all that is known, for a log."""
-        facts = (self._amount(), self.waiting or self._rate(), self._left(), harmless_text(self.so_far))
+        speed = [self.waiting] if self.waiting else [self._rate(), self._left()]
+        facts = (self._amount(), *speed, harmless_text(self.so_far))
         return f"{self._name()}: {', '.join(filter(None, facts))}".removesuffix(": ")
 
     def line_of(self, width: int) -> str:
         """Return what fits into `width` cells. Where there is little room, the bar goes first, and the name is cut."""
         name = _cut(self._name(), max(_NAME_MOST, width // 3))
         if self.waiting:
-            return _cut("  ".join(filter(None, (name, self._amount(), self.waiting))), width)
+            return self._wait_of(name, width)
         facts = list(filter(None, (self._amount(), self._left(), self._rate(), harmless_text(self.so_far))))
         room = min(width - _cells("  ".join([name, *facts])) - 2, _BAR_MOST) // _BAR_STEP * _BAR_STEP
         if self.total and room >= _BAR_LEAST:
@@ -107,6 +108,13 @@ class Meter:
             facts.pop()
         name = _cut(name, max(width - _cells("  ".join(facts)) - 2, _BAR_LEAST))
         return _cut("  ".join([name, *facts]), width)
+
+    def _wait_of(self, name: str, width: int) -> str:
+        """What fits of a wait: the details of its reason go first, then how much is done, and then the name."""
+        whole, plain = self.waiting, self.waiting.partition(" (")[0]
+        ways = ((name, self._amount(), whole), (name, self._amount(), plain), (name, plain), (plain,))
+        lines = ["  ".join(filter(None, way)) for way in ways]
+        return next((line for line in lines if _cells(line) <= width), _cut(plain, width))
 
     def _name(self) -> str:
         return " ".join(filter(None, (harmless_text(self.label), harmless_text(self.doing))))

@@ -11,11 +11,11 @@ from click.shell_completion import CompletionItem
 
 from shp_miner.cli.communities import communities_of
 from shp_miner.errors import UsageError, nearest_name
-from shp_miner.pipeline.keys import FormatName
-from shp_miner.rules.presets import PRESETS, SUMMARIES
+from shp_miner.pipeline import keys
+from shp_miner.rules.presets import PRESETS, SUMMARIES, preset
 from shp_miner.sources.table import ROWS
 
-FORMAT_NAMES: tuple[str, ...] = get_args(FormatName)
+FORMAT_NAMES: tuple[str, ...] = get_args(keys.FormatName)
 
 #: What DuckDB calls the files that people ask for as formats.
 _CONVERTED = {"csv": "", "tsv": " (DELIMITER '\\t')", "json": " (FORMAT json)", "jsonl": " (FORMAT json)"}
@@ -33,38 +33,58 @@ class RuleName(click.ParamType[str]):
     name = "rule"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
-        """The name as the rule has it; the rule's own function refuses an unknown one."""
-        return known_name(value, PRESETS)
+        """The name as the rule has it. Raises UsageError for an unknown one."""
+        name = known_name(value, PRESETS)
+        preset(name)
+        return name
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         """The rules that begin so, each with what it does."""
         return [CompletionItem(name, help=SUMMARIES[name]) for name in beginning(PRESETS, incomplete)]
 
 
-class FormatNames(click.ParamType[tuple[str, ...]]):
-    """One format, or several with commas between them."""
+class FormatName(click.ParamType[str]):
+    """The name of a format."""
 
     name = "format"
 
-    def convert(
-        self,
-        value: str | tuple[str, ...],
-        param: click.Parameter | None,  # noqa: ARG002
-        ctx: click.Context | None,  # noqa: ARG002
-    ) -> tuple[str, ...]:
-        """The formats. Raises UsageError for an unknown one."""
-        if isinstance(value, tuple):
-            return value
-        return tuple(_format(part.strip()) for part in value.split(",") if part.strip())
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """The name as the format has it. Raises UsageError for an unknown one."""
+        return _format(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        """The formats that begin so, behind those before the last comma."""
+        """The formats that begin so."""
+        return [CompletionItem(name) for name in beginning(FORMAT_NAMES, incomplete)]
+
+
+class Commas(click.ParamType[tuple[str, ...]]):
+    """One value, or several with commas between them; each is of the type `each`. Use it with the callback `flat`."""
+
+    def __init__(self, each: click.ParamType[str] = click.STRING) -> None:
+        self._each, self.name = each, each.name
+
+    def convert(
+        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The values."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        return tuple(self._each.convert(part, param, ctx) for part in parts or [value])
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """What stands for a value in the help."""
+        return self._each.get_metavar(param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The values that begin so, behind those before the last comma."""
         before, comma, last = incomplete.rpartition(",")
-        return [CompletionItem(f"{before}{comma}{name}") for name in beginning(FORMAT_NAMES, last)]
+        found = self._each.shell_complete(ctx, param, last)
+        return [CompletionItem(f"{before}{comma}{item.value}", help=item.help) for item in found]
 
 
 def flat(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, ...]]) -> tuple[str, ...]:  # noqa: ARG001
-    """Return the formats of all values of a repeatable option, each once."""
+    """Return all values of a repeatable option with commas, each once."""
     return tuple(dict.fromkeys(name for names in value for name in names))
 
 

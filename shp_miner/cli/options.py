@@ -31,6 +31,9 @@ DEFAULT_STORE = Path("data/store")
 #: Entries of a folder that are looked at to complete a path.
 _COMPLETED = 2000
 
+#: A whole number that an error gives as an example.
+_USUAL = 10
+
 #: The heading of the options that change only the speed.
 SPEED = "Speed and memory"
 
@@ -102,7 +105,11 @@ class Moment(click.ParamType[datetime]):
 class Number(click.FloatRange):
     """A number within bounds; a share is written 0.05, not 5%."""
 
-    name = "float"
+    name = "number"
+
+    def _describe_range(self) -> str:
+        """Return the bounds for the help; none if there are none, which click calls x<=None."""
+        return "" if (self.min, self.max) == (None, None) else super()._describe_range()
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number."""
@@ -114,6 +121,29 @@ class Number(click.FloatRange):
             way = f"write {float(percent[1]) / 100:g}" if percent else "write it like 2 or 0.5"
             self.fail(f"{value!r} is not a number: {way}.", param, ctx)
         return float(super().convert(number, param, ctx))
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds; a wrong one is answered with one that can be written."""
+
+    name = "integer"
+
+    def _describe_range(self) -> str:
+        """Return the same as for a Number."""
+        return "" if (self.min, self.max) == (None, None) else super()._describe_range()
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        text = str(value).strip()
+        plain = text.replace(",", "").replace(" ", "")  # as people part thousands
+        if not re.fullmatch(r"[+-]?\d+", text):
+            way = plain if plain.isdecimal() else str(max(self.min or 0, _USUAL))
+            self.fail(f"{value!r} is not a whole number: write it like {way}.", param, ctx)
+        if self.min is not None and int(text) < self.min:
+            self.fail(f"{text} is too small: write {self.min} or more.", param, ctx)
+        if self.max is not None and int(text) > self.max:
+            self.fail(f"{text} is too large: write {self.max} or less.", param, ctx)
+        return int(text)
 
 
 class Size(click.ParamType[int]):
@@ -141,7 +171,7 @@ def work(command: Command) -> Command:
         option_of(
             SPEED,
             "--workers",
-            type=click.IntRange(min=1),
+            type=Whole(min=1),
             help="Use at most N processes. [the number of cores]",
         ),
     ):
@@ -207,7 +237,7 @@ def _option_type(field: Field) -> _Type:
         return Moment()
     low = field.above if field.at_least is None else field.at_least
     if field.kind is int:
-        return int if low is None else click.IntRange(min=int(low))
+        return Whole(min=None if low is None else int(low))
     if field.kind is float:
         return Number(low, field.below, min_open=field.at_least is None, max_open=True)
     return field.kind

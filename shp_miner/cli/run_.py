@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shp_miner.cli.choosing import REPEATABLE
 from shp_miner.cli.crawl import ended_by_sigterm
 from shp_miner.cli.logs import NAME, logging_to_stderr
-from shp_miner.cli.options import Duration, PipelinePath, example, printing
+from shp_miner.cli.names import Commas, flat
+from shp_miner.cli.options import Duration, PipelinePath, Whole, example, printing
 from shp_miner.cli.output import Marked, print_table, progress, show_result
 from shp_miner.cli.progress import run_shown
 from shp_miner.cli.variables import unknown_variables
@@ -29,11 +31,15 @@ STEPS = ("forget", "import", "recheck", "crawl", "export", "tidy")
 )
 @click.argument("pipeline", type=PipelinePath())
 @click.option(
-    "--only", type=click.Choice(STEPS, case_sensitive=False), multiple=True, help="Do only this step. Repeatable."
+    "--only",
+    type=Commas(click.Choice(STEPS, case_sensitive=False)),
+    callback=flat,
+    multiple=True,
+    help=f"Do only this step. {REPEATABLE}: crawl,export.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and its cost in requests; send none and change nothing.")
 @click.option("--max-seconds", type=Duration(), help="Override limits.max_seconds of the file (for example 20m).")
-@click.option("--max-requests", type=click.IntRange(min=0), help="Override limits.max_requests of the file.")
+@click.option("--max-requests", type=Whole(min=0), help="Override limits.max_requests of the file.")
 @printing
 @click.pass_context
 @ended_by_sigterm()

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shp_miner.cli.choosing import communities_option, rule_option
 from shp_miner.cli.layout import LINES, joined, say_lines, wrapped
-from shp_miner.cli.options import FilePath, common, example, rule_parameters
+from shp_miner.cli.names import FORMAT_NAMES, known_name
+from shp_miner.cli.options import FilePath, Whole, common, example, rule_parameters
 from shp_miner.cli.output import show_result, steps
 from shp_miner.cli.saying import say
 from shp_miner.errors import BadInput, UsageError
@@ -30,19 +32,21 @@ _MEASURING = "Measuring confidence"
     epilog=example(
         "shp-miner show data/eli5",
         "shp-miner show data/eli5 --sort confidence -n 3 --full",
-        "shp-miner show --thread https://www.reddit.com/r/AskAcademia/comments/7ippb4/",
+        "shp-miner show --thread https://www.reddit.com/r/AskAcademia/comments/7ippb4",
     ),
 )
 @click.argument("path", type=FilePath(), required=False, metavar="[OUT|STORE]")
-@click.option("-n", "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Show N rows.")
+@click.option("-n", "--count", type=Whole(min=1), default=5, show_default=True, help="Show N rows.")
 @click.option(
     "--thread", metavar="ID", help="Show this thread: its post's id as the platform writes it, or its address."
 )
 @click.option("--site", help="The thread's site, or keep only this site of a store.")
-@click.option("--community", "communities", multiple=True, help="Keep only this community. Repeatable.")
-@click.option("--rule", default="shp", show_default=True, help="The rule for a store; an export has its own.")
+@communities_option("Show")
+@rule_option("The rule for a store; an export has its own.")
 @click.option(
-    "--sort", type=click.Choice(["confidence"]), help="Show the rows of an export with the highest confidence."
+    "--sort",
+    type=click.Choice(["confidence"], case_sensitive=False),
+    help="Show the rows of an export with the highest confidence.",
 )
 @click.option("--format", "form", help="The format of an export that has several. [the first]")
 @click.option("--full", is_flag=True, help="Show whole texts and every pair.")
@@ -137,7 +141,7 @@ def _show_export(
 ) -> None:
     from shp_miner.show.rows import export_at, of_thread, sampled, surest
 
-    export = export_at(out, form, communities)
+    export = export_at(out, form and known_name(form, FORMAT_NAMES), communities)
     if thread is not None:
         rows = of_thread(export, thread)
         rows, all_rows = rows[: None if full else count], len(rows)

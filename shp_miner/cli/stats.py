@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from shp_miner.cli.choosing import as_of_option
 from shp_miner.cli.options import common, example
 from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
@@ -16,7 +17,7 @@ _SHOWN = 20
 
 
 @click.command("stats", epilog=example("shp-miner stats --store data/store --json"))
-@click.option("--as-of", metavar="VERSION|TIME", help="Show an earlier version of the store.")
+@as_of_option("Show an earlier version of the store.")
 @common
 def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
     """Show a store's communities, sizes and version, and months whose scores were read too early."""

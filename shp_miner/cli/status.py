@@ -11,6 +11,7 @@ import click
 
 from shp_miner.cli.options import Duration, Size, common, example
 from shp_miner.cli.output import Marked, print_marked, print_table, show_result
+from shp_miner.tally import counted
 from shp_miner.units import rounded_duration, sized
 
 if TYPE_CHECKING:
@@ -159,8 +160,9 @@ def _now(
 
 
 def _forgetting(found: Status, ago: Callable[[datetime | None], str]) -> str:
+    pushed = counted(len(found.forgetting_pushed), "pushed data set")
     if found.forgetting_since is None:
-        return "all finished"
+        return f"finished here; {pushed} to purge: see `forget`" if found.forgetting_pushed else "all finished"
     count = len(found.forgetting_waits)
     exports = f", waiting for {count:,} export{'s' * (count != 1)}" if count else ""
     return f"not finished since {ago(found.forgetting_since)}{exports}"

@@ -28,6 +28,7 @@ from shp_miner.export.owned import (
     several_in,
 )
 from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place
+from shp_miner.export.pushed import owe_purge
 from shp_miner.export.registered import BETWEEN, HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.export.several import refresh_several
 from shp_miner.export.tasks import is_of_dropped_rows
@@ -138,6 +139,8 @@ def _reached(
     against = wanted if is_as_it_was else whole
     done = ExportDone(known.path, "nothing in it")
     if _may_hold(formats, against, lambda: _communities(store, against)):
+        if not dry_run:
+            owe_purge(store, folder, manifest_hashes(formats))  # first: a killed run does not come here again
         done = ExportDone(known.path, "rewritten") if dry_run else _made_again(store, known, formats, whole)
     if not dry_run and done.outcome == "removed":
         known.stage, known.clean, known.made = "gone", "", []

@@ -18,6 +18,7 @@ from shp_miner.arguments import Names, Paths, paths, several
 from shp_miner.errors import BadInput, UsageError, nearest_name
 from shp_miner.export.owned import formats_in
 from shp_miner.export.publish import check_place, place_of
+from shp_miner.export.pushed import OwedPurge, owe_purge_of_others, owed_purges
 from shp_miner.export.registered import (
     DAMAGED,
     KnownExport,
@@ -62,6 +63,7 @@ class Forgot(msgspec.Struct):
     """The result of forgetting, or in a dry run the expected result. `unknown` counts requests that match nothing.
 
     `finished`: every registered export was reached or dropped by name; exports that are `open` were not reached.
+    `pushed`: data sets on the Hub whose earlier revisions still serve forgotten content.
     """
 
     dry_run: bool
@@ -70,6 +72,7 @@ class Forgot(msgspec.Struct):
     exports: list[ExportDone]
     unknown: int = 0
     finished: bool = True
+    pushed: list[OwedPurge] = []
 
     def __repr__(self) -> str:
         items, rows = (sum(getattr(table, name) for table in self.tables.values()) for name in ("items", "rows"))
@@ -209,7 +212,11 @@ def _purge(
 def _done(store: Store, exports: list[ExportDone], **more: Any) -> Forgot:
     told: dict[str, Any] = {"dry_run": False, "tables": {name: TableDone() for name in TABLES}, **more}
     return Forgot(
-        version=store.snapshot().version, exports=exports, finished=not any(export.open for export in exports), **told
+        version=store.snapshot().version,
+        exports=exports,
+        finished=not any(export.open for export in exports),
+        pushed=owed_purges(store),
+        **told,
     )
 
 
@@ -235,6 +242,8 @@ def _every_export(
         now = export if dry_run else read_again(store, export)
         done += reach_export(store, now, wanted, whole, dry_run=dry_run)
     done += [not_reached(file, "damaged", DAMAGED) for file in damaged]
+    if not (dry_run or wanted.lines.is_empty()):
+        owe_purge_of_others(store, {export.path for export in known if export.is_there()} - set(dropping))
     first, theirs = take_theirs(store.path, look_only=dry_run)
     why = f"It belongs to the store {first}; this store is a copy of that one."
     return [*done, *(ExportDone(path, "another store's", why) for path in theirs)]

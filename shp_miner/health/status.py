@@ -17,6 +17,7 @@ from msgspec import Struct
 from shp_miner import shown
 from shp_miner.arguments import Length, length
 from shp_miner.crawling.look import Cursor, Look, ThreadSeen
+from shp_miner.export.pushed import OwedPurge, owed_purges
 from shp_miner.export.registered import Waiting, waiting_copies
 from shp_miner.store import Store
 from shp_miner.store.forgotten_list import pending_since
@@ -95,6 +96,7 @@ class Status(Struct, frozen=True):
     next_visit: datetime | None
     forgetting_since: datetime | None
     forgetting_waits: list[Waiting]
+    forgetting_pushed: list[OwedPurge]
     tables: dict[str, TableShown]
     free_bytes: int
 
@@ -178,6 +180,7 @@ def status(
         next_visit=None if next_visit is None else moment_from_us(next_visit),
         forgetting_since=None if forgetting is None else moment_from_us(forgetting * 1_000_000),
         forgetting_waits=waits,
+        forgetting_pushed=owed_purges(store),
         tables=_tables(store),
         free_bytes=free,
     )

@@ -44,20 +44,23 @@ def meant_communities(asked: Iterable[str], there: Collection[str]) -> tuple[lis
     """Return the stored names that are asked for, and the asked names that are not stored. Both sorted, each once.
 
     A stored name that equals the asked one exactly is the only match: a category may be called "r/help". Otherwise all
-    names that differ only in letter case match.
+    names that differ only in letter case match. If none does, commas part several names.
     """
     folded: dict[str, list[str]] = {}
     for stored in there:
         folded.setdefault(stored.casefold(), []).append(stored)
     found: set[str] = set()
     missing: set[str] = set()
-    for name in asked:
+
+    def here(name: str) -> list[str]:
         ways = (name.strip(), _local(name))
-        here = next((names for way in ways if (names := [way] if way in there else folded.get(way.casefold()))), None)
-        if here is None:
-            missing.add(stored_name(name))
-        else:
-            found.update(here)
+        return next((names for way in ways if (names := [way] if way in there else folded.get(way.casefold()))), [])
+
+    for name in asked:
+        parts = [part for part in name.split(",") if part.strip()]
+        for part in [name] if here(name) or not parts else parts:
+            found.update(here(part))
+            missing.update([] if here(part) else [stored_name(part)])
     return sorted(found), sorted(missing)
 
 
@@ -85,10 +88,6 @@ def near(missing: Sequence[str], there: Collection[str]) -> str:
     spelled = {stored.casefold(): stored for stored in sorted(there)}
     found = (get_close_matches(name.casefold(), spelled, n=_NEAR, cutoff=0.5) for name in missing)
     close = [spelled[spelling] for names in found for spelling in names]
-    several = [name for name in missing if "," in name]
-    if several:
-        parts = [part.strip() for name in several for part in name.split(",") if part.strip()]
-        return f"Give each community an option of its own: {' '.join(f'--community {part}' for part in parts)}."
     if close:
         return f"The nearest names: {', '.join(dict.fromkeys(close))}."
     first = sorted(there)[:_NEAR]

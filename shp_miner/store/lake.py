@@ -130,8 +130,9 @@ class Store(Frames):
         with explained_errors(f"opening the store {self.path}"):
             tables = {name: DeltaTable(str(self.path / name)) for name in TABLES}
         if as_of is not None:
-            for name, version in _versions(as_of).items():
-                self._take_back(tables[name], name, version, as_of)
+            newest = ".".join(str(tables[name].version()) for name in TABLES)
+            for name, version in _versions(as_of, newest).items():
+                self._take_back(tables[name], name, version, as_of, newest)
         return Snapshot(self.path, tables["posts"], tables["answers"])
 
     def compact(self) -> None:
@@ -228,7 +229,7 @@ class Store(Frames):
         except OSError as error:
             raise from_os_error(error, f"opening the store {self.path}") or error from error
 
-    def _take_back(self, table: DeltaTable, name: str, version: int | datetime, as_of: str) -> None:
+    def _take_back(self, table: DeltaTable, name: str, version: int | datetime, as_of: str, newest: str) -> None:
         log = self.path / name / LOG
         # The library takes a time before the oldest version for the oldest version.
         if isinstance(version, datetime) and version < _oldest(log)[1]:
@@ -240,7 +241,7 @@ class Store(Frames):
                 raise self._gone(name, as_of) from error
             raise UsageError(
                 f"The store {self.path} has no version {as_of!r}; it may have been deleted.",
-                "`shp-miner stats` shows the newest version.",
+                _how_to_write(newest),
             ) from error
 
     def _gone(self, name: str, as_of: str) -> UsageError:
@@ -340,7 +341,11 @@ def _ordered(tables: list[pa.Table]) -> pa.Table:
     return joined.to_arrow().cast(tables[0].schema)
 
 
-def _versions(as_of: str) -> dict[str, int | datetime]:
+def _how_to_write(newest: str) -> str:
+    return f"Write a version (the newest is {newest}) or a time, for example: --as-of 2026-01-31T12:00:00Z."
+
+
+def _versions(as_of: str, newest: str) -> dict[str, int | datetime]:
     posts, dot, answers = as_of.partition(".")
     if dot and posts.isdigit() and answers.isdigit():
         return {"posts": int(posts), "answers": int(answers)}
@@ -348,8 +353,8 @@ def _versions(as_of: str) -> dict[str, int | datetime]:
         moment = datetime.fromisoformat(as_of)
     except ValueError as error:
         raise UsageError(
-            f"{as_of!r} is neither a store version nor a time.",
-            "Write a version such as 3.5, or a time such as 2026-01-31T12:00:00Z.",
+            f"{as_of!r} is neither a version of the store (two numbers, POSTS.ANSWERS) nor a time.",
+            _how_to_write(newest),
         ) from error
     moment = moment if moment.tzinfo else moment.astimezone()
     return dict.fromkeys(TABLES, moment)

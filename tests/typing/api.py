@@ -74,6 +74,13 @@ def content_out_of_a_store(store: shp_miner.Store) -> bool:
     return done.finished
 
 
+def to_the_hub(out: Path) -> str:
+    done = shp_miner.push(out, "user/name", public=False, purge_history=True, store="data/store")
+    assert_type(done, shp_miner.Pushed)
+    assert_type(done.history.left if done.history else [], list[str])
+    return done.url
+
+
 def a_rule() -> shp_miner.Rule:
     assert_type(shp_miner.PRESETS["shp"], shp_miner.Rule)
     rule = shp_miner.preset("shp-strict", min_ratio=3.0)

@@ -1,0 +1,74 @@
+"""Options that choose communities, sites, a version and a rule: each is made here for all commands that take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from shp_miner.cli.grouped import Command, option_of
+from shp_miner.cli.names import Commas, CommunityName, RuleName, flat
+
+#: What the help of a repeatable option ends with.
+REPEATABLE = "Repeatable, or with commas"
+
+#: What a decorator does that adds an option to a command.
+_Adds = Callable[[Command], Command]
+
+
+def communities_option(verb: str, group: str = "") -> _Adds[Any]:
+    """Return what adds --community, and its other name --subreddit, to a command that reads a store or an export.
+
+    Names with commas are parted where the stored names are known, because such names may have commas.
+    """
+    return _option(
+        group,
+        "--community",
+        "--subreddit",
+        "communities",
+        type=CommunityName(),
+        multiple=True,
+        help=f"{verb} only this community (NAME or r/NAME, in any letter case). {REPEATABLE}.",
+    )
+
+
+def unread_communities_option(help_text: str, group: str = "") -> _Adds[Any]:
+    """Return what adds --community and --subreddit to a command that names communities before they are read."""
+    return _option(
+        group,
+        "--community",
+        "--subreddit",
+        "communities",
+        type=Commas(),
+        callback=flat,
+        multiple=True,
+        help=f"{help_text} {REPEATABLE}.",
+    )
+
+
+def sites_option(verb: str, group: str = "") -> _Adds[Any]:
+    """Return what adds a repeatable --site to a command."""
+    return _option(
+        group,
+        "--site",
+        "sites",
+        type=Commas(),
+        callback=flat,
+        multiple=True,
+        help=f"{verb} only this site (for example lemmy.world). {REPEATABLE}.",
+    )
+
+
+def as_of_option(help_text: str, group: str = "") -> _Adds[Any]:
+    """Return what adds --as-of to a command; the store itself reads the value."""
+    return _option(group, "--as-of", metavar="VERSION|TIME", help=help_text)
+
+
+def rule_option(help_text: str, group: str = "") -> _Adds[Any]:
+    """Return what adds --rule to a command, in any letter case and completed in a shell."""
+    return _option(group, "--rule", type=RuleName(), metavar="TEXT", default="shp", show_default=True, help=help_text)
+
+
+def _option(group: str, *declarations: str, **attributes: Any) -> _Adds[Any]:
+    return option_of(group, *declarations, **attributes) if group else click.option(*declarations, **attributes)
