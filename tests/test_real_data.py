@@ -86,7 +86,8 @@ def test_every_confidence_is_that_of_the_formulas(both: Path, tmp_path: Path) ->
     assert rows.height > 100_000
     for post, first, second, preferred, confidence in rows.iter_rows():
         winner, loser = (first, second) if preferred == 1 else (second, first)
-        assert abs(confidence - expected["reddit.com", post, winner, loser]) < 1e-6
+        # Exports cut a confidence to three decimals.
+        assert -1e-6 < expected["reddit.com", post, winner, loser] - confidence < 0.001 + 1e-6
 
 
 def test_files_in_another_order_and_in_pieces_give_the_same_bytes(
