@@ -15,6 +15,7 @@ from shp_miner.arguments import Moment, Names, several
 from shp_miner.engine import Steps, cores, default_memory, fitting_workers, run_threads
 from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
+from shp_miner.export.facts import Facts
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import SourceCount, manifest_data, to_json
@@ -257,15 +258,17 @@ def _finish(
     """Return the shards of a format after checking it and writing its card, and the manifest last."""
     found = [shard for part in written for shard in part.shards]
     shards = sorted(found, key=lambda shard: (shard.community, shard.split, shard.path))
-    balance = Balance()
+    balance, facts = Balance(), Facts()
     for part in written:
         balance.add(part.balance)
+        facts.add(part.facts)
     balance.check(FORMATS[name], mined.tally)
     # Communities without a pair are left out: their names may be people's own, and no file of the export has them.
     fits = [fit for fit in calibration.fits.to_dicts() if fit["community"] in mined.pairs]
     source = SourceCount(mined.digest, mined.newest_us, fits)
     data = manifest_data(FORMATS[name], selection, mined.tally, source, shards)
-    text = card_text(data, shards, sorted(mined.platforms), sorted(mined.licenses))
+    data["facts"] = facts.data(mined.platforms, mined.licenses)
+    text = card_text(data, facts.example)
     (folder / README).write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
     check_loads(folder, rows_of(shards))

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
+from shp_miner.export.facts import Facts, facts_of
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.pieces import Group, read_pieces, write_piece
 from shp_miner.export.shards import Shard, write_shards
@@ -84,27 +85,28 @@ class WriteJob(Struct, frozen=True):
 
 
 class WriteResult(Struct):
-    """The written files, and the counts for the checks of the whole format."""
+    """The written files, and the counts of the whole format: for its checks, and for its card."""
 
     shards: list[Shard]
     balance: Balance
+    facts: Facts
 
 
 def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
     """Write the shards of some communities and splits in one format, check every row and file, and return them."""
-    form, balance = FORMATS[job.format], Balance()
+    form, balance, facts = FORMATS[job.format], Balance(), Facts()
     check_format(form)
     job.folder.mkdir(exist_ok=True)
     shards = []
-    for group, tables in _tables(form, job, balance):
+    for group, tables in _tables(form, job, balance, facts):
         shards += write_shards(job.folder, form, *group, tables)
     for shard in shards:
         shard.check(job.folder, form)
     advance(1)
-    return WriteResult(shards, balance)
+    return WriteResult(shards, balance, facts)
 
 
-def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[Group, Iterable[pa.Table]]]:
+def _tables(form: Format, job: WriteJob, balance: Balance, facts: Facts) -> Iterator[tuple[Group, Iterable[pa.Table]]]:
     """Yield each group with its rows in the order of the ranges.
 
     A large group has its own job and streams. Small groups are formatted together, because a thousand small tables take
@@ -115,6 +117,7 @@ def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[Gro
         check_threads(threads, job.selection)
         table, post_row = form.table(threads, job.selection.rule.name)
         balance.add(check_table(form, table))
+        facts.add(facts_of(form, threads, table, post_row))
         return table, post_row
 
     pieces = read_pieces(job.work, job.pieces, job.groups)
