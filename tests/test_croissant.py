@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 _KINDS = {"string": "sc:Text", "int8": "sc:Integer", "int64": "sc:Integer", "double": "sc:Float", "bool": "sc:Boolean"}
 _NAMESPACES = {
     "@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/", "dct": "http://purl.org/dc/terms/",
-    "cr": "http://mlcommons.org/croissant/", "citeAs": "cr:citeAs", "column": "cr:column", "conformsTo": "dct:conformsTo",
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "extract": "cr:extract", "field": "cr:field",
+    "cr": "http://mlcommons.org/croissant/", "citeAs": "cr:citeAs", "column": "cr:column", "extract": "cr:extract",
+    "conformsTo": "dct:conformsTo", "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, "field": "cr:field",
     "fileObject": "cr:fileObject", "recordSet": "cr:recordSet", "source": "cr:source",
 }  # fmt: skip
 
