@@ -20,7 +20,6 @@ from datasets import Dataset, load_dataset
 
 import shp_miner
 from shp_miner import BadInput, UsageError, export_dataset, import_dump
-from shp_miner.export import scan as scanning
 from shp_miner.export import shards
 from shp_miner.export.spooled import spooled_table
 
@@ -107,9 +106,11 @@ def test_filters_reach_the_reader(out: Path) -> None:
     assert "question" not in plan
     most = shp_miner.load(out).to_polars()["confidence"].max()
     assert isinstance(most, float)
-    groups = scanning.row_groups(shp_miner.scan(out, min_confidence=most))
-    assert 0 < len(groups) < len(scanning.row_groups(shp_miner.scan(out)))
-    assert len(scanning.row_groups(shp_miner.scan(out, min_confidence=1))) == 0
+    counts = [
+        len(known._row_groups(known.paths))
+        for known in (shp_miner.scan(out, min_confidence=at_least) for at_least in (1, most, 0))
+    ]
+    assert 0 == counts[0] < counts[1] < counts[2]
     assert len(shp_miner.scan(out, min_confidence=1)) == shp_miner.load(out, min_confidence=1).num_rows == 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from shp_miner.export.card_making import communities, left_out, lengths, parameters, sites
 from shp_miner.export.card_worth import TERMS, worth
+from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.described import column_rows
 from shp_miner.export.example import Example
 from shp_miner.export.formats import FORMATS, Format
@@ -31,10 +32,10 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
     An empty split is not listed. `example` is the row to quote.
     """
     form, rule = FORMATS[manifest["format"]], rule_of_manifest(manifest)
-    facts = manifest.get("facts", {})
+    facts, compact = manifest.get("facts", {}), is_compact(manifest)
     parts = [
         f"# Preferences mined from forums: rule {code(rule.name)}, format `{form.name}`",
-        loading_line(_splits(manifest)),
+        loading_line(_splits(manifest), compact=compact),
         "## At a glance\n\n" + glance(manifest, form),
         *_example(example),
         "## Columns\n\n"
@@ -42,10 +43,10 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
             ("column", "type", "what it is"), [(f"`{name}`", kind, told) for name, kind, told in column_rows(form)]
         ),
         "## Length of rows\n\n" + lengths(facts),
-        "## Where it comes from\n\n" + sites(facts) + "\n\n" + communities(manifest["files"]),
+        "## Where it comes from\n\n" + sites(facts) + "\n\n" + communities(row_files(manifest["files"])),
         "## What a label is worth\n\n" + worth(rule, facts),
         "## How it was made\n\n" + parameters(rule) + "\n\n" + left_out(manifest),
-        "## Training\n\n" + training(form),
+        "## Training\n\n" + training(form, compact=compact),
         "## Attribution, terms and removal\n\n" + terms(form, facts),
         "## Evaluation sets\n\nNone was screened: rows that are also in a benchmark are still here.",
     ]
@@ -57,8 +58,21 @@ def marked(parts: Sequence[str]) -> str:
     return "\n\n".join([BEGIN, *parts, END]) + "\n"
 
 
-def loading_line(splits: Sequence[str], config: str = "") -> str:
+def is_compact(manifest: Manifest) -> bool:
+    """Return whether an export has the compact layout."""
+    return bool(manifest["configuration"].get("layout") == "compact")
+
+
+def loading_line(splits: Sequence[str], config: str = "", *, compact: bool = False) -> str:
     """Return the code that loads an export, with the first of its splits."""
+    if compact:
+        choice = f", format={json.dumps(config)}" if config else ""
+        return (
+            f'```python\nimport shp_miner\n\ndataset = shp_miner.load("PATH", split="{splits[0]}"{choice})\n```\n\n'
+            "PATH is this folder. Each text is written once: `pairs/` has the numbers of its rows in `posts/` and "
+            "`answers/` (`post_row`, `answer1_row`, `answer2_row`, from 0, by community and split), and `load` joins "
+            "them. `datasets` loads the tables one by one."
+        )
     arguments = ['"PATH"', *([json.dumps(config, ensure_ascii=False)] if config else []), f'split="{splits[0]}"']
     return (
         "```python\nfrom datasets import load_dataset\n\n"
@@ -92,8 +106,13 @@ def glance(manifest: Manifest, form: Format) -> str:
     return table(("", ""), told)
 
 
-def training(form: Format) -> str:
+def training(form: Format, *, compact: bool = False) -> str:
     """Return the lines with which each trainer reads the format."""
+    if compact:
+        return (
+            "Trainers read the joined rows: pass `shp_miner.load` to those that take a `datasets.Dataset`, and write "
+            "the rows with `load(...).to_parquet(FILE)` for others."
+        )
     return "\n\n".join(f"{title}:\n\n```{language}\n{lines}\n```" for title, language, lines in snippets_of(form.name))
 
 
@@ -131,14 +150,15 @@ def _splits(manifest: Manifest) -> list[str]:
 
 
 def _front_matter(manifest: Manifest, form: Format) -> str:
-    configs: dict[str, dict[str, list[str]]] = {ALL: {}}
+    first = PAIRS if is_compact(manifest) else ALL
+    configs: dict[str, dict[str, list[str]]] = {first: {}}
     rows: dict[str, int] = {}
     for file in manifest["files"]:
-        for name in (ALL, file["config"]):
+        for name in (file["part"],) if "part" in file else (ALL, file["config"]):
             configs.setdefault(name, {}).setdefault(file["split"], []).append(file["path"])
-        rows[file["community"]] = rows.get(file["community"], 0) + file["rows"]
+        rows[file["community"]] = rows.get(file["community"], 0) + file["rows"] * (part_name(file) == PAIRS)
     largest = sorted(rows, key=lambda name: (-rows[name], name))
     title = title_of(largest, rule_of_manifest(manifest).name, [form.name])
     about = title, tasks_of(form), licensing(manifest.get("facts", {}))
     content = "".join(file["sha256"] for file in manifest["files"])
-    return front_matter(configs, ALL, sum(manifest["rows"].values()), about, content)
+    return front_matter(configs, first, sum(manifest["rows"].values()), about, content)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from shp_miner import shown
 from shp_miner.arguments import Moment, Names, several
 from shp_miner.engine import Steps, cores, default_memory, fitting_workers, run_threads
 from shp_miner.export.card import card_text
 from shp_miner.export.check import Balance
+from shp_miner.export.compact import check_layout, rows_of_parts
 from shp_miner.export.facts import Facts
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
@@ -95,6 +96,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     validation: float = 0.05,
     test: float = 0.05,
     as_of: Moment | None = None,
+    layout: str = "joined",
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -107,11 +109,13 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     some of their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT each.
     `since` and `until` replace the rule's; they and `as_of` are a text such as "2023-01-01", a date or a datetime, and
     `as_of` may be a version. `validation` and `test` are shares of threads. `workers` and `memory` are as for
-    `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises UsageError for unknown
-    names, and BadInput if no pair satisfies the rule.
+    `import_dump`; they do not change the files. `layout` "compact" writes each text once, for the formats
+    in `compact.COMPACT`. `advance(done, total)` reports progress. Raises UsageError for unknown names, and BadInput if
+    no pair satisfies the rule.
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
+    check_layout(layout, chosen)
     chosen_rule = known_rule(rule, since, until)  # an unknown name is an error before anything else
     store = store if isinstance(store, Store) else Store(store)
     store.require()
@@ -127,6 +131,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             validation=validation,
             test=test,
         )
+        if layout == "compact":
+            selection = structs.replace(selection, layout="compact")
         power = _Power(workers or cores(), memory or default_memory(), advance)
         try:
             done = _appearing(store, snapshot, expanded(out), chosen, selection, power, dropped=keep_dropped)
@@ -271,5 +277,5 @@ def _finish(
     text = card_text(data, facts.example)
     (folder / README).write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
-    check_loads(folder, rows_of(shards))
+    check_loads(folder, rows_of_parts(shards) if selection.layout else rows_of(shards))
     return shards

@@ -17,7 +17,10 @@ from pyarrow.fs import LocalFileSystem
 from shp_miner import shown
 from shp_miner.arguments import Names, several
 from shp_miner.errors import UsageError, nearest_name
-from shp_miner.export.load import export_of_format, files_of, require_files
+from shp_miner.export.compact import PAIRS, part_of, row_files
+from shp_miner.export.formats import FORMATS
+from shp_miner.export.joining import Group, groups_of, joined_batches, lazily_joined, pair_columns
+from shp_miner.export.load import export_of_format, files_of, read_manifest, require_files
 from shp_miner.export.spooled import spooled_table
 from shp_miner.model import TIERS
 from shp_miner.paths import expanded
@@ -54,17 +57,21 @@ def scan(
     folder = export_of_format(expanded(path), format)
     files = files_of(folder, community, split)
     require_files(folder, files)
-    schema = pq.read_schema(folder / files[0]["path"])
+    rows = row_files(files)
+    groups = groups_of(folder, read_manifest(folder)["format"], files) if len(rows) < len(files) else []
+    schema = FORMATS[groups[0].form].schema if groups else pq.read_schema(folder / rows[0]["path"])
     _check_filters(schema, folder, tier, min_confidence)
     chosen = several(columns, "columns")
     for name in chosen:
         if name not in schema.names:
             raise UsageError(f"{folder} has no column {name!r}.", nearest_name(name, schema.names))
-    return Scan(folder, files, schema, chosen or tuple(schema.names), tier, min_confidence)
+    return Scan(folder, rows, schema, chosen or tuple(schema.names), tier, min_confidence, groups)
 
 
 class Scan(Struct, frozen=True):
-    """Rows of an export, not read yet. `files` are those of the manifest that are meant; `columns` those to be read.
+    """Rows of an export, not read yet. `files` are those of the manifest that have the rows; `columns` are to be read.
+
+    groups: the tables of the compact layout, which are joined while they are read; empty for the joined layout.
 
     Each `to_...` reads them once more. `lazy()` and `batches()` read piece by piece, for exports larger than memory.
     """
@@ -75,12 +82,13 @@ class Scan(Struct, frozen=True):
     columns: tuple[str, ...]
     tier: str | None = None
     min_confidence: float | None = None
+    groups: list[Group] = []
 
     def __len__(self) -> int:
         """Return the number of rows. Filters are counted by their own columns; without one, no file is read."""
         if self.condition is None:
             return sum(int(file["rows"]) for file in self.files)
-        return self.dataset.count_rows(filter=self.condition, use_threads=False)
+        return self._dataset(self.paths).count_rows(filter=self.condition, use_threads=False)
 
     def __repr__(self) -> str:
         """Return what is meant: the export, rows in its files, and the filters."""
@@ -104,13 +112,6 @@ class Scan(Struct, frozen=True):
         return [str(self.folder / file["path"]) for file in self.files]
 
     @property
-    def dataset(self) -> pads.Dataset:
-        """Return the files as Arrow's data set, without the filters. No file is opened."""
-        return pads.FileSystemDataset.from_paths(
-            self.paths, schema=self.schema, format=pads.ParquetFileFormat(), filesystem=LocalFileSystem()
-        )
-
-    @property
     def condition(self) -> pads.Expression | None:
         """Return the filter on rows, None without one."""
         parts = []
@@ -122,15 +123,42 @@ class Scan(Struct, frozen=True):
 
     def batches(self, rows: int = _BATCH) -> Iterator[pa.RecordBatch]:
         """Yield the rows as Arrow batches of at most `rows` rows, in the order of the files."""
-        scanner = self.dataset.scanner(
-            columns=list(self.columns),
-            filter=self.condition,
-            batch_size=rows,
-            batch_readahead=0,
-            fragment_readahead=0,
-            use_threads=False,
+        return self.share(0, 1, rows)
+
+    def share(self, number: int, of: int, rows: int = _BATCH) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of one of several readers (from 0), each of which reads its own row groups.
+
+        In the compact layout, each reads its own communities and splits, so that texts are read once.
+        """
+        for group in self.groups[number::of]:
+            names = pair_columns(group.form, self.columns)
+            fragments = self._row_groups(group.paths(PAIRS))
+            yield from joined_batches(group, self._batches(fragments, names, rows), self.columns)
+        if not self.groups:
+            yield from self._batches(self._row_groups(self.paths)[number::of], self.columns, rows)
+
+    def _dataset(self, paths: Sequence[str]) -> pads.Dataset:
+        """Return files as Arrow's data set, without the filters. No file is opened."""
+        schema = part_of(FORMATS[self.groups[0].form], PAIRS).schema if self.groups else self.schema
+        return pads.FileSystemDataset.from_paths(
+            list(paths), schema=schema, format=pads.ParquetFileFormat(), filesystem=LocalFileSystem()
         )
-        yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+    def _row_groups(self, paths: Sequence[str]) -> list[pads.Fragment]:
+        """Return the row groups that can have rows, in order. Only footers are read."""
+        groups: list[pads.Fragment] = []
+        for fragment in self._dataset(paths).get_fragments(filter=self.condition):
+            groups += fragment.split_by_row_group(self.condition)
+        return groups
+
+    def _batches(
+        self, fragments: Sequence[pads.Fragment], columns: Sequence[str], rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        for fragment in fragments:
+            batches = fragment.to_batches(
+                columns=list(columns), filter=self.condition, batch_size=rows, batch_readahead=0, use_threads=False
+            )
+            yield from (batch for batch in batches if batch.num_rows)
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table; a large one lies in a temporary file without a name, not in memory."""
@@ -154,12 +182,16 @@ class Scan(Struct, frozen=True):
         """Return the rows as a polars LazyFrame: its own filters and columns reach the files, too."""
         import polars as pl  # noqa: PLC0415
 
-        frame = pl.scan_parquet(self.paths, glob=False, hive_partitioning=False)
-        if self.tier is not None:
-            frame = frame.filter(pl.col("tier") == self.tier)
-        if self.min_confidence is not None:
-            frame = frame.filter(pl.col("confidence") >= self.min_confidence)
-        return frame.select(self.columns)
+        def read(paths: Sequence[str]) -> pl.LazyFrame:
+            frame = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
+            if self.tier is not None:
+                frame = frame.filter(pl.col("tier") == self.tier)
+            if self.min_confidence is not None:
+                frame = frame.filter(pl.col("confidence") >= self.min_confidence)
+            return frame
+
+        joined = [lazily_joined(group, read(group.paths(PAIRS))) for group in self.groups]
+        return (pl.concat(joined) if joined else read(self.paths)).select(self.columns)
 
     def to_torch(self) -> Rows:
         """Return the rows as a `torch.utils.data.IterableDataset` of dicts; several workers share the row groups.
@@ -184,11 +216,3 @@ def _check_filters(schema: pa.Schema, folder: Path, tier: str | None, min_confid
         raise UsageError(f"There is no tier {tier!r}.", f"Choose one of: {', '.join(TIERS)}.")
     if min_confidence is not None and not (math.isfinite(min_confidence) and 0 <= min_confidence <= 1):
         raise UsageError(f"min_confidence is {min_confidence}, not a probability.", "Give a number from 0 to 1.")
-
-
-def row_groups(scanned: Scan) -> Sequence[pads.Fragment]:
-    """Return the row groups that can have rows of a scan, in order. Only footers are read."""
-    groups: list[pads.Fragment] = []
-    for fragment in scanned.dataset.get_fragments(filter=scanned.condition):
-        groups += fragment.split_by_row_group(scanned.condition)
-    return groups

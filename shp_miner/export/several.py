@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shp_miner.export.card import glance, loading_line, marked, terms
+from shp_miner.export.card import glance, is_compact, loading_line, marked, terms
 from shp_miner.export.card_making import sites
 from shp_miner.export.card_worth import worth
+from shp_miner.export.compact import PAIRS, part_name
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.front import front_matter, licensing, tasks_of, title_of
 from shp_miner.export.manifest import LAYOUT, to_json
@@ -51,7 +52,8 @@ def _card(manifests: Mapping[str, Any]) -> str:
     of_community: dict[str, int] = {}
     for name, data in manifests.items():
         for file in data["files"]:
-            configs.setdefault(name, {}).setdefault(file["split"], []).append(f"{name}/{file['path']}")
+            config = name if part_name(file) == PAIRS else f"{name}-{file['part']}"
+            configs.setdefault(config, {}).setdefault(file["split"], []).append(f"{name}/{file['path']}")
             of_community[file["community"]] = of_community.get(file["community"], 0) + file["rows"]
     first = next(iter(manifests))
     data, form = manifests[first], FORMATS[first]
@@ -66,7 +68,7 @@ def _card(manifests: Mapping[str, Any]) -> str:
     ]
     parts = [
         "# Preferences mined from forums, in several formats",
-        loading_line([split for split in SPLITS if split in data["rows"]], first),
+        loading_line([split for split in SPLITS if split in data["rows"]], first, compact=is_compact(data)),
         table(("configuration", "rows", "for", "columns"), of_formats, numbers=(1,)),
         "The card of each format has one of its rows, how it was made, and a snippet for each trainer.",
         "## At a glance\n\nOf the first format:\n\n" + glance(data, form),

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
+from shp_miner.export.compact import part_of, write_compact
 from shp_miner.export.facts import Facts, facts_of
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.pieces import Group, read_pieces, write_piece
@@ -99,9 +100,12 @@ def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
     job.folder.mkdir(exist_ok=True)
     shards = []
     for group, tables in _tables(form, job, balance, facts):
-        shards += write_shards(job.folder, form, *group, tables)
+        if job.selection.layout:
+            shards += write_compact(job.folder, job.work, form, *group, tables)
+        else:
+            shards += write_shards(job.folder, form, *group, tables)
     for shard in shards:
-        shard.check(job.folder, form)
+        shard.check(job.folder, part_of(form, shard.part) if shard.part else form)
     advance(1)
     return WriteResult(shards, balance, facts)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from shp_miner.export.scan import Scan, row_groups
+from shp_miner.export.scan import Scan
 
 
 class Rows(IterableDataset):  # type: ignore[misc]
@@ -21,14 +21,5 @@ class Rows(IterableDataset):  # type: ignore[misc]
         """Yield the rows of this worker, one by one."""
         worker = get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        scanned = self.scanned
-        for group in row_groups(scanned)[number::workers]:
-            batches = group.to_batches(
-                schema=scanned.schema,
-                columns=list(scanned.columns),
-                filter=scanned.condition,
-                batch_size=1_000,
-                use_threads=False,
-            )
-            for batch in batches:
-                yield from batch.to_pylist()
+        for batch in self.scanned.share(number, workers):
+            yield from batch.to_pylist()
