@@ -8,7 +8,8 @@ The commands of `shp-miner` call these same names:
     recheck(store)                                       visits to threads read before
     forget(store, authors=, ids=)                        content out of a store and its exports
     export_dataset(store, out, rule=, format=)           a store through a rule into Parquet shards
-    load(out)                                            an export as a datasets.Dataset
+    load(out, community, split=)                         an export as a datasets.Dataset
+    scan(out, community, split=)                         the same, read later: polars, pandas, torch, batches
     push(out, repo)                                      an export to the Hugging Face Hub
     run(pipeline)                                        all that a pipeline file asks for
     stats(store)                                         a store's communities and sizes

@@ -14,6 +14,8 @@ from .export.dataset import Exported as Exported
 from .export.dataset import export_dataset as export_dataset
 from .export.formats import FORMATS as FORMATS
 from .export.load import load as load
+from .export.scan import Scan as Scan
+from .export.scan import scan as scan
 from .forgetting.forget import Forgot as Forgot
 from .forgetting.forget import forget as forget
 from .health.stats import stats as stats

@@ -20,7 +20,7 @@ from shp_miner import FORMATS, PRESETS
 from shp_miner.cli import COMMANDS, _Commands, cli
 from shp_miner.crawling import claims, keeping, listing, result, visits
 from shp_miner.crawling import retries as retrying
-from shp_miner.export.card import _TERMS
+from shp_miner.export.card_worth import TERMS
 from shp_miner.forum.serve import faults
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
 from shp_miner.forum.serve.server import Forum
@@ -285,7 +285,7 @@ def test_every_message_that_is_explained_is_one_of_the_code() -> None:
 
 
 def test_reddits_policy_stands_where_people_read() -> None:
-    for text in (README, CRAWLING, _TERMS["reddit"]):
+    for text in (README, CRAWLING, TERMS["reddit"]):
         words = " ".join(text.split())
         assert re.search(r"content (that was )?deleted on Reddit must be removed from copies", words)
         assert "training on Reddit content needs Reddit's agreement" in words

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from shp_miner.cli import run
 from shp_miner.dumps.importing import _note_places
+from shp_miner.export.markdown import plain
 from shp_miner.model import thread_hash
 from shp_miner.platforms.sites import site_of
 from shp_miner.schedule import systemd
@@ -390,8 +391,7 @@ def test_every_name_of_a_community_loads(tmp_path: Path) -> None:
     for name, file in files.items():
         rows = load_dataset(str(tmp_path / "out"), file["config"], cache_dir=str(tmp_path / "cache"))["train"]
         assert set(rows["community"]) == {name}
-        shown = name.replace("|", "\\|").replace("\n", " ")
-        assert (f"- {shown}: `{file['config']}`" in card) == (file["config"] != name)
+        assert (f"- {plain(name)}: `{file['config']}`" in card) == (file["config"] != name)
     assert len(load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["train"]) == 3 * len(COMMUNITIES)
     assert [name for name in COMMUNITIES if files[name]["config"] == name] == AS_THEY_ARE
 

@@ -40,6 +40,7 @@ _WHAT, _FORM = "What to export", "Form of the export"
     epilog=example(
         "shp-miner export data/eli5 --community explainlikeimfive",
         "shp-miner export data/eli5 --community explainlikeimfive --dry-run",
+        "shp-miner export data/small --format trl --layout compact",
         "shp-miner export data/beer --rule votes --format trl,shp --until 2023-01-01",
     ),
 )
@@ -73,6 +74,14 @@ _WHAT, _FORM = "What to export", "Form of the export"
     help="Replace an export of another rule, format, community or site in OUT without asking.",
 )
 @option_of(_FORM, "--refit", is_flag=True, help="Make the fit behind `confidence` anew; else it stays until it drifts.")
+@option_of(
+    _FORM,
+    "--layout",
+    type=click.Choice(["joined", "compact"]),
+    default="joined",
+    show_default=True,
+    help="Repeat texts in every pair, or write each once (compact; pairs, shp, trl, trl-text).",
+)
 @option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
@@ -90,6 +99,7 @@ def command(
     dry_run: bool,
     replace: bool,
     refit: bool,
+    layout: str,
     keep_dropped: Path | None,
     workers: int | None,
     memory: int | None,
@@ -106,6 +116,7 @@ def command(
     OUT is replaced; one of another rule, format, community or site is replaced after a question, or with --replace.
     Other files in OUT stay.
     """
+    from shp_miner.export.compact import row_count
     from shp_miner.export.dataset import export_dataset
     from shp_miner.export.registered import is_known
     from shp_miner.rules.presets import preset
@@ -131,14 +142,14 @@ def command(
     if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
     with steps("Exporting", quiet=quiet) as step:
-        result = export_dataset(store, out, **what, refit=refit, keep_dropped=keep_dropped, advance=step)
+        result = export_dataset(store, out, **what, refit=refit, layout=layout, keep_dropped=keep_dropped, advance=step)
     registered = is_known(Store(store), out)
     if not registered:
         told = "This export is not registered, because the store is not writable: `forget` does not find it by itself."
         say(f"{told} Give it to each forget request: `shp-miner forget --export {out.absolute()}`.", err=True)
     for sentence in _waiting(store):
         say(sentence, err=True)
-    formats_rows = {name: sum(shard.rows for shard in shards) for name, shards in result.shards.items()}
+    formats_rows = {name: row_count(shards) for name, shards in result.shards.items()}
     data = {
         "out": str(out),
         "store": str(store),

@@ -1,146 +1,164 @@
-"""The dataset card: YAML for `datasets`, generated from the written files, and text for people."""
+"""The dataset card: made of an export's manifest and one of its rows, so the same export has the same card."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-from shp_miner.export.formats import FORMATS
-from shp_miner.export.shards import ALL, Shard
+from shp_miner.export.card_making import communities, left_out, lengths, parameters, sites
+from shp_miner.export.card_worth import TERMS, worth
+from shp_miner.export.compact import PAIRS, part_name, row_files
+from shp_miner.export.described import column_rows
+from shp_miner.export.example import Example
+from shp_miner.export.formats import FORMATS, Format
+from shp_miner.export.front import front_matter, licensing, tasks_of, title_of
+from shp_miner.export.markdown import code, percent, plain, quoted, table
+from shp_miner.export.shards import ALL
+from shp_miner.export.snippets import snippets_of
 from shp_miner.rules.hashing import SPLITS
-from shp_miner.rules.presets import Rule, rule_summary
+from shp_miner.rules.presets import rule_summary
+from shp_miner.rules.written import rule_of_manifest
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
+#: What is written between these lines is written anew with each export; a push keeps what stands outside of them.
+BEGIN, END = "<!-- shp-miner:begin -->", "<!-- shp-miner:end -->"
 
-_WORTH = """\
-Votes follow attention as much as quality: what is seen more is voted on more, people follow the score they see, and
-longer answers look better. A label here says which answer people voted up more under the rule below; it is no judgement
-of truth, safety or helpfulness. A score ratio is not a significance test: 4 votes against 2 happen by chance one time
-in three. `confidence` is the probability, by a model of how much attention an answer's rank and age bring, that the
-preferred answer is the better one for those who vote; it knows nothing of herding or of the taste for long answers.
-`tier` is `strict` for pairs of SHP's own kind with a confidence of 0.8 or more, else `extended`."""
-
-#: Communities with another name as configurations that the card lists.
-_RENAMED_SHOWN = 100
-
-_LEFT_OUT = ("| what | reason | count |", "|---|---|---:|")
-
-_CONFOUNDED = """\
-**The labels of this rule are known to be confounded by attention.** Use it to compare rules, not to train."""
-
-_TERMS = {
-    "reddit": """\
-Reddit's policy: content that was deleted on Reddit must be removed from copies, and training on Reddit content needs
-Reddit's agreement. Having a copy gives you no right to either.""",
-    "stackexchange": """\
-Stack Exchange content is licensed CC BY-SA (2.5, 3.0 or 4.0 by date): name the site, link the question, and name and
-link the authors. The agreement under which its dump has been offered since 2024 excludes training language models.""",
-}
+Manifest = Mapping[str, Any]
 
 
-def card_text(
-    manifest: dict[str, Any], shards: Sequence[Shard], platforms: Sequence[str], licenses: Sequence[str]
-) -> str:
-    """Return the card's text. Its configurations list exactly the written files; an empty split is not listed."""
-    rule = manifest["configuration"]["rule"]
-    form = FORMATS[manifest["format"]]
-    terms = [_TERMS[platform] for platform in platforms if platform in _TERMS]
+def card_text(manifest: Manifest, example: Example | None = None) -> str:
+    """Return the card of an export of one format. Its configurations list exactly the files of the manifest.
+
+    An empty split is not listed. `example` is the row to quote.
+    """
+    form, rule = FORMATS[manifest["format"]], rule_of_manifest(manifest)
+    facts, compact = manifest.get("facts", {}), is_compact(manifest)
     parts = [
-        _front_matter(shards, sum(manifest["rows"].values()), licenses),
-        f"# Preferences mined from forums: rule `{rule['name']}`, format `{form.name}`",
-        f"For {form.purpose}. Rule: {rule_summary(msgspec.convert(rule, Rule))}.",
-        _numbers(shards),
-        "## What a label is worth\n\n" + "\n\n".join([*([_CONFOUNDED] if rule["confounded"] else []), _WORTH]),
-        "## How it was made\n\n" + _making(manifest),
-        "## Terms\n\n"
-        + "\n\n".join(terms or ["The content belongs to those who wrote it; ask the forum for its terms."]),
+        f"# Preferences mined from forums: rule {code(rule.name)}, format `{form.name}`",
+        loading_line(_splits(manifest), compact=compact),
+        "## At a glance\n\n" + glance(manifest, form),
+        *_example(example),
+        "## Columns\n\n"
+        + table(
+            ("column", "type", "what it is"), [(f"`{name}`", kind, told) for name, kind, told in column_rows(form)]
+        ),
+        "## Length of rows\n\n" + lengths(facts),
+        "## Where it comes from\n\n" + sites(facts) + "\n\n" + communities(row_files(manifest["files"])),
+        "## What a label is worth\n\n" + worth(rule, facts),
+        "## How it was made\n\n" + parameters(rule) + "\n\n" + left_out(manifest),
+        "## Training\n\n" + training(form, compact=compact),
+        "## Attribution, terms and removal\n\n" + terms(form, facts),
+        "## Evaluation sets\n\nNone was screened: rows that are also in a benchmark are still here.",
+    ]
+    return _front_matter(manifest, form) + "\n\n" + marked(parts)
+
+
+def marked(parts: Sequence[str]) -> str:
+    """Return the generated body of a card, between its marks."""
+    return "\n\n".join([BEGIN, *parts, END]) + "\n"
+
+
+def is_compact(manifest: Manifest) -> bool:
+    """Return whether an export has the compact layout."""
+    return bool(manifest["configuration"].get("layout") == "compact")
+
+
+def loading_line(splits: Sequence[str], config: str = "", *, compact: bool = False) -> str:
+    """Return the code that loads an export, with the first of its splits."""
+    if compact:
+        choice = f", format={json.dumps(config)}" if config else ""
+        return (
+            f'```python\nimport shp_miner\n\ndataset = shp_miner.load("PATH", split="{splits[0]}"{choice})\n```\n\n'
+            "PATH is this folder. Each text is written once: `pairs/` has the numbers of its rows in `posts/` and "
+            "`answers/` (`post_row`, `answer1_row`, `answer2_row`, from 0, by community and split), and `load` joins "
+            "them. `datasets` loads the tables one by one."
+        )
+    arguments = ['"PATH"', *([json.dumps(config, ensure_ascii=False)] if config else []), f'split="{splits[0]}"']
+    return (
         "```python\nfrom datasets import load_dataset\n\n"
-        'dataset = load_dataset("PATH")             # every community\n'
-        f'dataset = load_dataset("PATH", {json.dumps(shards[0].config, ensure_ascii=False)})\n```',
-    ]
-    return "\n\n".join(parts) + "\n"
+        f"dataset = load_dataset({', '.join(arguments)})\n```\n\n"
+        "PATH is this folder, or the name of its repository on the Hub."
+    )
 
 
-def _front_matter(shards: Sequence[Shard], rows: int, licenses: Sequence[str]) -> str:
-    configs: dict[str, dict[str, list[str]]] = {ALL: {}}
-    for shard in shards:
-        for name in (ALL, shard.config):
-            configs.setdefault(name, {}).setdefault(shard.split, []).append(shard.path)
-    license_name = licenses[0].lower().replace(" ", "-") if len(licenses) == 1 else ""
-    content = "".join(shard.sha256 for shard in shards)
-    return front_matter(configs, ALL, rows, license_name if license_name.startswith("cc-") else "other", content)
-
-
-def front_matter(
-    configs: Mapping[str, Mapping[str, Sequence[str]]], default: str, rows: int, license_name: str, content: str
-) -> str:
-    """Return the YAML of a card: the files of each configuration and split. `content` changes when a file changes."""
-    size = next((name for limit, name in _SIZES if rows < limit), "n>10M")
-    lines = ["---", "tags:", "- preferences", "- reward-model", "- shp-miner", "size_categories:", f"- {size}"]
-    lines += [f"license: {license_name}", "configs:"]
-    # `datasets` caches rows under a key made of these lines, not of the files. Without the digest it would keep
-    # returning rows of an earlier export in the same folder, forgotten ones too.
-    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    for name, splits in configs.items():
-        lines.append(f"- config_name: {json.dumps(name, ensure_ascii=False)}")
-        lines.append(f'  description: "content {digest}"')
-        if name == default:
-            lines.append("  default: true")
-        lines.append("  data_files:")
-        for split in SPLITS:
-            if split in splits:
-                lines += [f"  - split: {split}", "    path:"]
-                lines += [f"    - {json.dumps(path)}" for path in splits[split]]
-    return "\n".join([*lines, "---"])
-
-
-def _numbers(shards: Sequence[Shard]) -> str:
-    rows: dict[str, dict[str, int]] = {}
-    for shard in shards:
-        row = rows.setdefault(shard.community, dict.fromkeys(SPLITS, 0))
-        row[shard.split] += shard.rows
-    shown = sorted(rows, key=lambda name: (-sum(rows[name].values()), name))[:100]
-    lines = ["| community | " + " | ".join(SPLITS) + " |", "|---|" + "---:|" * len(SPLITS)]
-    lines += [f"| {_plain(name)} | " + " | ".join(f"{rows[name][s]:,}" for s in SPLITS) + " |" for name in shown]
-    if len(rows) > len(shown):
-        lines.append(f"| and {len(rows) - len(shown):,} more (see manifest.json) | | | |")
-    renamed = {shard.community: shard.config for shard in shards if shard.config != shard.community}
-    if renamed:
-        lines += [
-            "",
-            "Names that `datasets` does not take, or that mean something else there, and their configurations:",
-            "",
+def glance(manifest: Manifest, form: Format) -> str:
+    """Return a table of the facts that a reader asks first."""
+    rule, facts, rows = rule_of_manifest(manifest), manifest.get("facts", {}), manifest["rows"]
+    by_split = ", ".join(f"{split} {rows[split]:,}" for split in SPLITS if split in rows)
+    known = facts.get("sites", {})
+    told = [("rows", f"{sum(rows.values()):,} ({by_split})")]
+    if known:
+        first, last = min(of["first_answer"] for of in known.values()), max(of["last_answer"] for of in known.values())
+        told += [
+            ("threads", f"{sum(of['threads'] for of in known.values()):,}"),
+            ("sites", ", ".join(map(plain, list(known)[:5])) + (f" and {len(known) - 5:,} more" * (len(known) > 5))),
+            ("answers written", f"{first} to {last}"),
         ]
-        lines += [f"- {_plain(name)}: `{config}`" for name, config in sorted(renamed.items())[:_RENAMED_SHOWN]]
-        if len(renamed) > _RENAMED_SHOWN:
-            lines.append(f"- and {len(renamed) - _RENAMED_SHOWN:,} more (see manifest.json)")
-    return "\n".join(lines)
-
-
-def _plain(name: str) -> str:
-    return name.replace("|", "\\|").replace("\n", " ")
-
-
-def _making(manifest: dict[str, Any]) -> str:
-    changed = {key: value for key, value in manifest["configuration"]["rule"].items() if value is not None}
-    parameters = ", ".join(f"`{key}` {value}" for key, value in changed.items() if key not in ("name", "confounded"))
-    dropped = manifest["counts"]["dropped"]
-    lines = [
-        f"Parameters: {parameters}.",
-        "",
-        "Left out, by reason:",
-        "",
-        "| what | reason | count |",
-        "|---|---|---:|",
+    told += [
+        ("languages", "not measured"),
+        ("format", f"`{form.name}`, for {plain(form.purpose)}"),
+        ("rule", f"{code(rule.name)}: {plain(rule_summary(rule))}."),
     ]
-    lines += [f"| {kind} | {reason} | {n:,} |" for kind, reasons in dropped.items() for reason, n in reasons.items()]
-    lines += [
-        "",
-        "Sides and splits follow a hash of the ids: a thread keeps its split and a pair its sides as data grow.",
-        f"Made with shp-miner {manifest['versions']['shp-miner']}. `manifest.json` has all settings and file hashes.",
+    for key, words in (("longer_wins", "the longer answer wins"), ("earlier_wins", "the earlier answer wins")):
+        won, pairs = facts.get(key, (0, 0))
+        if pairs:
+            told.append((words, f"{percent(won, pairs)} of {pairs:,} pairs"))
+    return table(("", ""), told)
+
+
+def training(form: Format, *, compact: bool = False) -> str:
+    """Return the lines with which each trainer reads the format."""
+    if compact:
+        return (
+            "Trainers read the joined rows: pass `shp_miner.load` to those that take a `datasets.Dataset`, and write "
+            "the rows with `load(...).to_parquet(FILE)` for others."
+        )
+    return "\n\n".join(f"{title}:\n\n```{language}\n{lines}\n```" for title, language, lines in snippets_of(form.name))
+
+
+def terms(form: Format, facts: Mapping[str, Any]) -> str:
+    """Return who is to be named, under which terms the texts are, and how somebody gets a text out."""
+    if "author_post" in form.schema.names:
+        named = "`url` links the page of each row, `author_post` and the authors of the answers are in the row."
+    else:
+        named = "Rows of this format do not name their authors. An export in the format `pairs` does."
+    licenses = [name for name in facts.get("licenses", ()) if name]
+    held = [f"Licences of the texts: {', '.join(map(plain, licenses))}."] if licenses else []
+    of_platforms = [TERMS[platform] for platform in facts.get("platforms", ()) if platform in TERMS]
+    removal = (
+        "To have a text removed, write to the publisher of this data set (on the Hub: in its community tab) and link "
+        "the post or answer. `shp-miner forget` takes it out of the store and of every export; then the publisher "
+        "uploads the new files."
+    )
+    unknown = "The content belongs to those who wrote it; ask the forum for its terms."
+    return "\n\n".join([named, *held, *(of_platforms or [unknown]), removal])
+
+
+def _example(example: Example | None) -> list[str]:
+    if example is None:
+        return []
+    texts = [
+        f"**{plain(column)}**{' (preferred)' if preferred else ''}\n\n{quoted(text)}"
+        for column, text, preferred in example.texts
     ]
-    return "\n".join(lines)
+    source = [f"From {code(example.url)}, which names the authors."] if example.url else []
+    return ["## A row\n\n" + "\n\n".join([*texts, *source])]
+
+
+def _splits(manifest: Manifest) -> list[str]:
+    return [split for split in SPLITS if split in manifest["rows"]]
+
+
+def _front_matter(manifest: Manifest, form: Format) -> str:
+    first = PAIRS if is_compact(manifest) else ALL
+    configs: dict[str, dict[str, list[str]]] = {first: {}}
+    rows: dict[str, int] = {}
+    for file in manifest["files"]:
+        for name in (file["part"],) if "part" in file else (ALL, file["config"]):
+            configs.setdefault(name, {}).setdefault(file["split"], []).append(file["path"])
+        rows[file["community"]] = rows.get(file["community"], 0) + file["rows"] * (part_name(file) == PAIRS)
+    largest = sorted(rows, key=lambda name: (-rows[name], name))
+    title = title_of(largest, rule_of_manifest(manifest).name, [form.name])
+    about = title, tasks_of(form), licensing(manifest.get("facts", {}))
+    content = "".join(file["sha256"] for file in manifest["files"])
+    return front_matter(configs, first, sum(manifest["rows"].values()), about, content)

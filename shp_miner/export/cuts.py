@@ -56,6 +56,30 @@ class Rows:
     chances: list[tuple[float, float]]
     names: list[str]
 
+    @property
+    def own_table(self) -> pa.Table:
+        """Return the rows of these threads alone; `table` may hold those of others, too."""
+        start = self.starts[0]
+        return self.table.slice(start, self.starts[-1] + self.counts[-1] - start)
+
+    def thread_of_each(self) -> npt.NDArray[np.int64]:
+        """Return the number of the thread of each row of `own_table`."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    def of_same_threads(self, form: Format, table: pa.Table, rows: npt.NDArray[np.int64]) -> Rows:
+        """Return another table of the same threads; `rows` has for each of its rows one of `own_table`, in order."""
+        thread = self.thread_of_each()[rows]
+        starts = np.flatnonzero(np.diff(thread, prepend=-1))
+        of = thread[starts].tolist()
+        return Rows(
+            table,
+            starts.tolist(),
+            np.diff(starts, append=len(rows)).tolist(),
+            np.add.reduceat(_text_bytes(form, table), starts).tolist(),
+            [self.chances[number] for number in of],
+            [self.names[number] for number in of],
+        )
+
 
 @dataclass
 class RowGroup:

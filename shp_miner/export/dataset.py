@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from shp_miner import shown
 from shp_miner.arguments import Moment, Names, several
@@ -16,7 +16,9 @@ from shp_miner.engine import Steps, cores, default_memory, fitting_workers, run_
 from shp_miner.export.card import card_text
 from shp_miner.export.changes import Changes, changes_between
 from shp_miner.export.check import Balance
+from shp_miner.export.compact import check_layout, rows_of_parts
 from shp_miner.export.earlier import earlier_fit
+from shp_miner.export.facts import Facts
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import SourceCount, manifest_data, to_json
@@ -108,6 +110,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     test: float = 0.05,
     as_of: Moment | None = None,
     refit: bool = False,
+    layout: str = "joined",
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -120,12 +123,14 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     some of their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT each.
     `since` and `until` replace the rule's; they and `as_of` are a text such as "2023-01-01", a date or a datetime, and
     `as_of` may be a version. `validation` and `test` are shares of threads. Communities keep the fit of the
-    export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`. `workers` and `memory`
-    are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises UsageError
-    for unknown names, and BadInput if no pair satisfies the rule.
+    export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`. `layout` "compact"
+    writes each text once, for the formats in `compact.COMPACT`. `workers` and `memory` are as for `import_dump`; they
+    do not change the files. `advance(done, total)` reports progress. Raises UsageError for unknown names, and BadInput
+    if no pair satisfies the rule.
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
+    check_layout(layout, chosen)
     chosen_rule = known_rule(rule, since, until)  # an unknown name is an error before anything else
     store = store if isinstance(store, Store) else Store(store)
     store.require()
@@ -141,6 +146,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             validation=validation,
             test=test,
         )
+        if layout == "compact":
+            selection = structs.replace(selection, layout="compact")
         power = _Power(workers or cores(), memory or default_memory(), advance)
         try:
             fit = None if refit or as_of is not None else earlier_fit(place_of(expanded(out)), selection)
@@ -293,16 +300,18 @@ def _finish(
     """Return the shards of a format after checking it and writing its card, and the manifest last."""
     found = [shard for part in written for shard in part.shards]
     shards = sorted(found, key=lambda shard: (shard.community, shard.split, shard.path))
-    balance = Balance()
+    balance, facts = Balance(), Facts()
     for part in written:
         balance.add(part.balance)
+        facts.add(part.facts)
     balance.check(FORMATS[name], mined.tally)
     # Communities without a pair are left out: their names may be people's own, and no file of the export has them.
     fits = [fit for fit in fits_to_builtins(calibration) if fit["community"] in mined.pairs]
     source = SourceCount(mined.digest, mined.newest_us, fits)
     data = manifest_data(FORMATS[name], selection, mined.tally, source, shards)
-    text = card_text(data, shards, sorted(mined.platforms), sorted(mined.licenses))
+    data["facts"] = facts.data(mined.platforms, mined.licenses)
+    text = card_text(data, facts.example)
     (folder / README).write_text(text, encoding="utf-8")
     (folder / MANIFEST).write_text(to_json(data), encoding="utf-8")
-    check_loads(folder, rows_of(shards))
+    check_loads(folder, rows_of_parts(shards) if selection.layout else rows_of(shards))
     return shards

@@ -1,4 +1,4 @@
-"""Reads an export back into memory."""
+"""Finds the files of an export by its manifest, and reads them back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shp_miner.arguments import Names, several
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.owned import MANIFEST, formats_in, is_inside
-from shp_miner.paths import expanded
 from shp_miner.platforms.communities import meant_communities
 
 if TYPE_CHECKING:
@@ -18,43 +18,62 @@ if TYPE_CHECKING:
 
 def load(
     path: str | os.PathLike[str],
-    community: str | None = None,
+    community: Names | None = None,
     *,
     split: str | None = None,
+    tier: str | None = None,
+    min_confidence: float | None = None,
+    columns: Names | None = None,
     format: str | None = None,  # noqa: A002
 ) -> Dataset:
     """Return the rows of an export as a `datasets.Dataset`: those of `split`, or of all splits.
 
-    The rows are Arrow in memory: `.to_polars()` shares it, `.to_pandas()` copies what pandas must own. For exports
-    larger than memory, use `datasets.load_dataset(path, streaming=True)`. `format` chooses one of several formats. A
-    community may be written in any letter case. Raises BadInput if `path` is not an export or a file is missing, and
-    UsageError for an unknown community, split or format.
+    Only the files, row groups and columns that are asked for are read; arguments and errors are those of `scan`. Up to
+    256 MB the rows are Arrow in memory: `.to_polars()` shares it, `.to_pandas()` copies what pandas must own. More rows
+    are mapped from a temporary file without a name. To read piece by piece instead, use `scan`.
     """
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-    from datasets import Dataset  # noqa: PLC0415
+    from shp_miner.export.scan import scan  # noqa: PLC0415  (it reads manifests with this file)
 
-    folder = _folder(expanded(path), format)
-    files = read_manifest(folder)["files"]
-    names = _communities(community, files)
+    return scan(
+        path,
+        community,
+        split=split,
+        tier=tier,
+        min_confidence=min_confidence,
+        columns=columns,
+        format=format,
+    ).to_datasets()
+
+
+def files_of(folder: Path, community: Names | None, split: str | None) -> list[dict[str, Any]]:
+    """Return the files of an export's manifest for some communities and a split; None is all.
+
+    A community may be written in any letter case. Raises BadInput for a bad manifest, UsageError if no file is meant.
+    """
+    files: list[dict[str, Any]] = read_manifest(folder)["files"]
+    asked = several(community, "community")
+    names = _communities(asked, files)
     chosen = [
         file for file in files if (names is None or file["community"] in names) and split in (None, file["split"])
     ]
     if not chosen:
         known = ", ".join(sorted({f"{file['community']} ({file['split']})" for file in files})[:20])
         raise UsageError(
-            f"{folder} has no rows of {community or 'any community'}, {split or 'any split'}.", f"It has: {known}."
+            f"{folder} has no rows of {', '.join(asked) or 'any community'}, {split or 'any split'}.",
+            f"It has: {known}.",
         )
-    require_files(folder, chosen)
-    return Dataset(pa.concat_tables([pq.read_table(folder / file["path"], partitioning=None) for file in chosen]))
+    return chosen
 
 
-def _communities(asked: str | None, files: list[dict[str, Any]]) -> set[str] | None:
+def _communities(asked: tuple[str, ...], files: list[dict[str, Any]]) -> set[str] | None:
     """Return the communities of an export with a name, their own or of their configuration; None for all."""
-    if asked in (None, "all"):
+    if not asked or "all" in asked:
         return None
-    exactly = {file["community"] for file in files if asked in (file["community"], file.get("config"))}
-    return exactly or set(meant_communities([asked], {file["community"] for file in files})[0])
+    found: set[str] = set()
+    for name in asked:
+        exactly = {file["community"] for file in files if name in (file["community"], file.get("config"))}
+        found |= exactly or set(meant_communities([name], {file["community"] for file in files})[0])
+    return found
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -95,7 +114,8 @@ def _is_file(told: Any) -> bool:
     return isinstance(told, dict) and all(isinstance(told.get(key), str) for key in ("path", "community", "split"))
 
 
-def _folder(path: Path, name: str | None) -> Path:
+def export_of_format(path: Path, name: str | None) -> Path:
+    """Return the folder of one format of an export; `name` may be None if there is one only. Raises as `load`."""
     formats = known_formats_in(path)
     if name is None and len(formats) > 1:
         raise UsageError(f"{path} holds several formats.", f"Choose one with format=: {', '.join(formats)}.")

@@ -12,8 +12,9 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
+from shp_miner.export.compact import PAIRS
 from shp_miner.export.formats import Format
 from shp_miner.export.shards import Shard
 from shp_miner.mining.kept_fits import DRIFT
@@ -48,7 +49,8 @@ def manifest_data(
     """Return the manifest of one format as plain data."""
     rows: Counter[str] = Counter()
     for shard in shards:
-        rows[shard.split] += shard.rows
+        if shard.part in (UNSET, PAIRS):
+            rows[shard.split] += shard.rows
     return {
         "layout": LAYOUT,
         "format": form.name,

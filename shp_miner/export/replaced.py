@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from shp_miner.errors import BadInput
+from shp_miner.export.compact import row_files
 from shp_miner.export.load import read_manifest
 from shp_miner.export.owned import formats_in, replaced_folders
 from shp_miner.mining.mine import Selection
@@ -39,7 +40,10 @@ def other_export(out: Path, formats: Sequence[str], selection: Selection) -> str
     if not differences:
         return ""
     rows = sum(
-        file["rows"] for manifest in manifests for file in manifest["files"] if isinstance(file.get("rows"), int)
+        file["rows"]
+        for manifest in manifests
+        for file in row_files(manifest["files"])
+        if isinstance(file.get("rows"), int)
     )
     return f"{out} holds another export ({'; '.join(differences)}; {counted(rows, 'row')}), which would be replaced."
 

@@ -8,10 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shp_miner.export.card import front_matter
+from shp_miner.export.card import glance, is_compact, loading_line, marked, terms
+from shp_miner.export.card_making import sites
+from shp_miner.export.card_worth import worth
+from shp_miner.export.compact import PAIRS, part_name
 from shp_miner.export.formats import FORMATS
+from shp_miner.export.front import front_matter, licensing, tasks_of, title_of
 from shp_miner.export.manifest import LAYOUT, to_json
+from shp_miner.export.markdown import plain, table
 from shp_miner.export.owned import MANIFEST, README, formats_in, remove_several, several_in
+from shp_miner.rules.hashing import SPLITS
+from shp_miner.rules.written import rule_of_manifest
 from shp_miner.store.replacing import replace_file
 
 
@@ -21,7 +28,7 @@ def write_several(folder: Path, formats: Mapping[str, Path]) -> None:
     manifests = {name: (formats[name] / MANIFEST).read_bytes() for name in names}
     read = {name: json.loads(data) for name, data in manifests.items()}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in manifests.items()}
-    text = _card(read, _license(formats[names[0]]))
+    text = _card(read)
     replace_file(folder / README, text.encode(), durable=True)
     replace_file(folder / MANIFEST, to_json({"layout": LAYOUT, "formats": hashes}).encode(), durable=True)
 
@@ -40,30 +47,33 @@ def refresh_several(folder: Path) -> None:
         remove_several(folder)
 
 
-def _card(manifests: Mapping[str, Any], license_name: str) -> str:
+def _card(manifests: Mapping[str, Any]) -> str:
     configs: dict[str, dict[str, list[str]]] = {}
+    of_community: dict[str, int] = {}
     for name, data in manifests.items():
         for file in data["files"]:
-            configs.setdefault(name, {}).setdefault(file["split"], []).append(f"{name}/{file['path']}")
+            config = name if part_name(file) == PAIRS else f"{name}-{file['part']}"
+            configs.setdefault(config, {}).setdefault(file["split"], []).append(f"{name}/{file['path']}")
+            of_community[file["community"]] = of_community.get(file["community"], 0) + file["rows"]
     first = next(iter(manifests))
+    data, form = manifests[first], FORMATS[first]
+    facts = data.get("facts", {})
     rows = {name: sum(data["rows"].values()) for name, data in manifests.items()}
     content = "".join(file["sha256"] for data in manifests.values() for file in data["files"])
-    lines = ["| configuration | rows | for | columns |", "|---|---:|---|---|"]
-    lines += [f"| `{name}` | {rows[name]:,} | {FORMATS[name].purpose} | [card]({name}/README.md) |" for name in rows]
-    parts = [
-        front_matter(configs, first, sum(rows.values()), license_name, content),
-        "# Preferences mined from forums, in several formats",
-        "\n".join(lines),
-        "The card of each format says how it was made, what a label is worth, and under which terms.",
-        "```python\nfrom datasets import load_dataset\n\n"
-        + "\n".join(f'dataset = load_dataset("PATH", "{name}")' for name in manifests)
-        + "\n```",
+    largest = sorted(of_community, key=lambda name: (-of_community[name], name))
+    tasks = list(dict.fromkeys(task for name in manifests for task in tasks_of(FORMATS[name])))
+    about = title_of(largest, rule_of_manifest(data).name, list(manifests)), tasks, licensing(facts)
+    of_formats = [
+        (f"`{name}`", f"{rows[name]:,}", plain(FORMATS[name].purpose), f"[card]({name}/README.md)") for name in rows
     ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _license(folder: Path) -> str:
-    """Return the licence in the card of one format; all formats have the same texts."""
-    lines = (folder / README).read_text(encoding="utf-8").splitlines() if (folder / README).exists() else []
-    named = [line.partition(": ")[2] for line in lines if line.startswith("license: ")]
-    return named[0] if named else "other"
+    parts = [
+        "# Preferences mined from forums, in several formats",
+        loading_line([split for split in SPLITS if split in data["rows"]], first, compact=is_compact(data)),
+        table(("configuration", "rows", "for", "columns"), of_formats, numbers=(1,)),
+        "The card of each format has one of its rows, how it was made, and a snippet for each trainer.",
+        "## At a glance\n\nOf the first format:\n\n" + glance(data, form),
+        "## Where it comes from\n\n" + sites(facts),
+        "## What a label is worth\n\n" + worth(rule_of_manifest(data), facts),
+        "## Attribution, terms and removal\n\nOf the first format:\n\n" + terms(form, facts),
+    ]
+    return front_matter(configs, first, sum(rows.values()), about, content) + "\n\n" + marked(parts)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import merged_table
@@ -38,7 +38,10 @@ _NAME_BYTES = 100
 
 
 class Shard(Struct, frozen=True):
-    """One written file: its path relative to the export, its community, split and rows, and its size and hash."""
+    """One written file: its path relative to the export, its community, split and rows, and its size and hash.
+
+    `part` is the table that it is of in the compact layout.
+    """
 
     path: str
     community: str
@@ -47,6 +50,7 @@ class Shard(Struct, frozen=True):
     rows: int
     bytes: int
     sha256: str
+    part: str | UnsetType = UNSET
 
     def check(self, folder: Path, form: Format) -> None:
         """Raise CheckFailedError if the file on disk differs from the written rows or schema."""

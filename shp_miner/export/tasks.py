@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
+from shp_miner.export.compact import part_of, write_compact
 from shp_miner.export.cuts import Rows, rows_by_group
+from shp_miner.export.facts import Facts, facts_of
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.pieces import Window, read_windows, write_piece
 from shp_miner.export.shards import Shard, write_shards
@@ -84,28 +86,33 @@ class WriteJob(Struct, frozen=True):
 
 
 class WriteResult(Struct):
-    """The written files, and the counts for the checks of the whole format."""
+    """The written files, and the counts of the whole format: for its checks, and for its card."""
 
     shards: list[Shard]
     balance: Balance
+    facts: Facts
 
 
 def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
     """Write the shards of the communities and splits of a job, check every row and file, and return them."""
-    form, balance = FORMATS[job.format], Balance()
+    form, balance, facts = FORMATS[job.format], Balance(), Facts()
     check_format(form)
     job.folder.mkdir(exist_ok=True)
     shards = []
     # One community and split after the other, whole; a large one comes in several windows.
-    for group, parts in groupby(_tables(form, job, balance), key=itemgetter(0)):
-        shards += write_shards(job.folder, form, group[0], group[1], (rows for _, rows in parts))
+    for (community, split), found in groupby(_tables(form, job, balance, facts), key=itemgetter(0)):
+        parts = (rows for _, rows in found)
+        if job.selection.layout:
+            shards += write_compact(job.folder, job.work, form, community, split, parts)
+        else:
+            shards += write_shards(job.folder, form, community, split, parts)
     for shard in shards:
-        shard.check(job.folder, form)
+        shard.check(job.folder, part_of(form, shard.part) if shard.part else form)
     advance(1)
-    return WriteResult(shards, balance)
+    return WriteResult(shards, balance, facts)
 
 
-def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[tuple[str, str], Rows]]:
+def _tables(form: Format, job: WriteJob, balance: Balance, facts: Facts) -> Iterator[tuple[tuple[str, str], Rows]]:
     """Yield the rows of each community and split, checked, in the order of an export.
 
     What is in one window is formatted together, because a thousand small tables take a thousand times as long as one.
@@ -114,6 +121,7 @@ def _tables(form: Format, job: WriteJob, balance: Balance) -> Iterator[tuple[tup
         check_threads(threads, job.selection)
         table, post_row = form.table(threads, job.selection.rule.name)
         balance.add(check_table(form, table))
+        facts.add(facts_of(form, threads, table, post_row))
         yield from rows_by_group(form, threads, table, post_row)
 
 

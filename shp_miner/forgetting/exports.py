@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from shp_miner.errors import BadInput, Error, in_words
+from shp_miner.export.compact import row_files
 from shp_miner.export.dataset import make_export_again
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.load import read_manifest
@@ -250,7 +251,8 @@ def _may_hold(formats: Mapping[str, Path], against: Forgotten, communities: Call
     posts = against.items["posts"].select("post_id").unique()
     answers = against.items["answers"].select("post_id", "answer_id").unique()
     for folder in formats.values():
-        files = read_manifest(folder)["files"]
+        # The texts of the compact layout are those of its pairs, which have the ids.
+        files = row_files(read_manifest(folder)["files"])
         if any(against.is_profile(file["community"]) for file in files):
             return True
         for file in files:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -36,7 +37,8 @@ POST_ORDER = ("community", "split", "created_at", *THREAD)
 class Selection(Struct, frozen=True, kw_only=True):
     """What to mine and how: the rule, where (as in `Within`), and the shares of validation and test.
 
-    A manifest has `sites` and `places` only where they were chosen.
+    A manifest has `sites`, `places` and `layout` only where they were chosen. `layout` is that of an
+    export's files; it is here so that an export that is made again stays as it was asked for.
     """
 
     rule: Rule
@@ -45,6 +47,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     test: float = 0.05
     sites: tuple[str, ...] | UnsetType = UNSET
     places: tuple[tuple[str, tuple[str, ...]], ...] | UnsetType = UNSET
+    layout: Literal["compact"] | UnsetType = UNSET
 
     @property
     def within(self) -> Within:

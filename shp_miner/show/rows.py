@@ -13,7 +13,9 @@ import xxhash
 from msgspec import Struct
 
 from shp_miner.errors import UsageError
+from shp_miner.export.compact import row_files
 from shp_miner.export.formats import FORMATS
+from shp_miner.export.joining import joined_file
 from shp_miner.export.load import known_formats_in, read_manifest, require_files
 from shp_miner.platforms.communities import known_communities
 from shp_miner.show.parts import Shown, shown
@@ -23,11 +25,15 @@ _POST_ID, _PAIR_ID = "post_id", "pair_id"
 
 
 class Export(Struct, frozen=True):
-    """An export of one format: its folder, the format's name, and the files of its manifest that are meant."""
+    """An export of one format: its folder, the format's name, and the files with the rows that are meant.
+
+    In the compact layout, `tables` are all files of the manifest.
+    """
 
     folder: Path
     form: str
     files: list[dict[str, Any]]
+    tables: list[dict[str, Any]] = []
 
     @property
     def rows(self) -> int:
@@ -54,12 +60,14 @@ def export_at(out: Path, form: str | None = None, communities: Sequence[str] = (
     if name not in FORMATS:
         newer = "Install the newest shp-miner."
         raise UsageError(f"{out} has the format {name!r}, which this version cannot read.", newer)
-    files = read_manifest(formats[name])["files"]
+    files = everything = read_manifest(formats[name])["files"]
     if communities:
         found = known_communities(communities, {file["community"] for file in files}, f"{out} has")
         files = [file for file in files if file["community"] in found]
     require_files(formats[name], files)
-    return Export(formats[name], name, sorted(files, key=lambda file: str(file["path"])))
+    rows = row_files(files)
+    texts = everything if len(rows) < len(files) else []
+    return Export(formats[name], name, sorted(rows, key=lambda file: str(file["path"])), texts)
 
 
 def sampled(export: Export, count: int) -> list[Shown]:
@@ -166,6 +174,9 @@ def _read(export: Export, places: Sequence[_Place]) -> list[Shown]:
 
 
 def _table(export: Export, number: int, group: int | None, columns: list[str] | None) -> pa.Table:
+    if export.tables:
+        names = columns or FORMATS[export.form].schema.names
+        return joined_file(export.folder, export.form, export.tables, export.files[number], group, names)
     path = export.folder / export.files[number]["path"]
     with pq.ParquetFile(path) as file:
         return file.read(columns) if group is None else file.read_row_group(group, columns)

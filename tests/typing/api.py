@@ -99,7 +99,12 @@ def a_store_into_a_data_set(store: shp_miner.Store, out: Path) -> datasets.Datas
     assert_type(exported, shp_miner.Exported)
     assert_type(exported.pairs, dict[str, int])
     assert_type([shard.rows for shards in exported.shards.values() for shard in shards], list[int])
-    return shp_miner.load(out)
+    scanned = assert_type(shp_miner.scan(out, "eli5", split="train", tier="strict", min_confidence=0.9), shp_miner.Scan)
+    assert_type(scanned.to_arrow(), pa.Table)
+    assert_type(scanned.to_polars(), pl.DataFrame)
+    assert_type(scanned.lazy(), pl.LazyFrame)
+    assert_type(len(scanned), int)
+    return shp_miner.load(out, ["eli5"], split="test", columns="pair_id")
 
 
 def a_pipeline_file(path: Path) -> int:

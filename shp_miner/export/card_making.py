@@ -1,0 +1,115 @@
+"""The parts of a card that count: lengths, sites, communities, parameters, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from shp_miner.export.markdown import bar, percent, plain, table
+from shp_miner.rules.fields import PARAMETERS
+from shp_miner.rules.hashing import SPLITS
+from shp_miner.rules.presets import Rule, duration_text
+from shp_miner.rules.reasons import REASONS
+
+#: Communities, and sites, that a card lists.
+_SHOWN = 100
+
+#: Lengths in words of which the card says how many rows are longer.
+_LIMITS = (512, 1024, 2048)
+
+
+def lengths(facts: Mapping[str, Any]) -> str:
+    """Return a picture of the rows by words, and the shares that trainers may drop."""
+    counts = {name: int(count) for name, count in facts.get("rows_by_words", {}).items()}
+    rows = sum(counts.values())
+    if not rows:
+        return "Not measured."
+    largest, shown, before = max(counts.values()), [], 0
+    for name, count in counts.items():
+        words = f"{before + 1:,} to {int(name):,}" if name.isdigit() else f"more than {before:,}"
+        before = int(name) if name.isdigit() else before
+        shown.append((words, f"{count:,}", percent(count, rows), bar(count / largest)))
+    limits = [int(name) for name in counts if name.isdigit() and int(name) in _LIMITS]
+    longer = [sum(n for name, n in counts.items() if not name.isdigit() or int(name) > limit) for limit in limits]
+    shares = ", ".join(
+        f"{percent(count, rows)} more than {limit:,}" for limit, count in zip(limits, longer, strict=True)
+    )
+    return (
+        "Words of the question and the longest answer of each row:\n\n"
+        + table(("words", "rows", "share", ""), shown, numbers=(1, 2))
+        + f"\n\nRows by words: {shares}. Trainers count tokens, about a third more than words in English. "
+        "TRL's RewardTrainer drops rows with more tokens than its `max_length` without a message, and DPOTrainer cuts "
+        "answers: set `max_length`, and compare the row counts."
+    )
+
+
+def sites(facts: Mapping[str, Any]) -> str:
+    """Return a table of the sites: their threads in the rows, and when the answers were written."""
+    known = facts.get("sites", {})
+    largest = sorted(known, key=lambda name: (-known[name]["threads"], name))
+    rows = [
+        (plain(name), f"{known[name]['threads']:,}", f"{known[name]['first_answer']} to {known[name]['last_answer']}")
+        for name in largest[:_SHOWN]
+    ]
+    if len(largest) > _SHOWN:
+        rows.append((f"and {len(largest) - _SHOWN:,} more (see manifest.json)", "", ""))
+    return table(("site", "threads", "answers written"), rows, numbers=(1,))
+
+
+def communities(files: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of the rows by community and split, and the communities with another configuration name."""
+    counts: dict[str, dict[str, int]] = {}
+    for file in files:
+        counts.setdefault(file["community"], dict.fromkeys(SPLITS, 0))[file["split"]] += file["rows"]
+    largest = sorted(counts, key=lambda name: (-sum(counts[name].values()), name))
+    rows = [(plain(name), *(f"{counts[name][split]:,}" for split in SPLITS)) for name in largest[:_SHOWN]]
+    if len(largest) > _SHOWN:
+        rows.append((f"and {len(largest) - _SHOWN:,} more (see manifest.json)", "", "", ""))
+    lines = [table(("community", *SPLITS), rows, numbers=(1, 2, 3))]
+    renamed = {file["community"]: file["config"] for file in files if file["config"] != file["community"]}
+    if renamed:
+        named = [f"- {plain(name)}: `{config}`" for name, config in sorted(renamed.items())[:_SHOWN]]
+        if len(renamed) > _SHOWN:
+            named.append(f"- and {len(renamed) - _SHOWN:,} more (see manifest.json)")
+        other = "Names that `datasets` does not take, or that mean something else there, and their configurations:"
+        lines += ["", other, "", *named]
+    return "\n".join(lines)
+
+
+def parameters(rule: Rule) -> str:
+    """Return a table of the rule's parameters in words."""
+    rows = [
+        (f"`{key}`", _value(field.name, getattr(rule, field.name)), field.description.replace("|", "\\|"))
+        for key, field in PARAMETERS.items()
+    ]
+    return table(("parameter", "value", "what it does"), rows)
+
+
+def _value(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat().removesuffix("T00:00:00+00:00")
+    if name.endswith("_s"):
+        return duration_text(value)
+    return f"{value:g}" if isinstance(value, float) else plain(f"{value:,}" if isinstance(value, int) else str(value))
+
+
+def left_out(manifest: Mapping[str, Any]) -> str:
+    """Return a table of what was left out and why, and how the rows were ordered and made."""
+    dropped = manifest["counts"]["dropped"]
+    rows = [
+        (kind, f"`{reason}`", REASONS.get(reason, ""), f"{count:,}")
+        for kind, reasons in dropped.items()
+        for reason, count in reasons.items()
+    ]
+    return (
+        "Left out, by the first reason that holds:\n\n"
+        + table(("what", "reason", "meaning", "count"), rows, numbers=(3,))
+        + "\n\nSides and splits follow a hash of the ids: a thread keeps its split and a pair its sides as data grow. "
+        "All pairs of a thread are in one split.\n"
+        f"Made with shp-miner {manifest['versions']['shp-miner']}. `manifest.json` has all settings and file hashes."
+    )
