@@ -26,6 +26,7 @@ PLAN = {
     "sources": {"platforms", "text"},
     "mining": {"store", "rules", "engine", "text"},
     "export": {"mining", "store", "rules", "engine", "platforms", "text"},
+    "checking": {"export", "mining", "rules"},
     "show": {"export", "mining", "store", "rules", "engine", "platforms", "text"},
     "forgetting": {"export", "mining", "store", "rules", "platforms"},
     "dumps": {"forgetting", "store", "engine", "platforms", "text"},
@@ -36,8 +37,8 @@ PLAN = {
     "pipeline": {"crawling", "dumps", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "schedule": {"pipeline", "export", "sources", "store"},
     "manual": {"pipeline", "export", "sources", "rules"},
-    "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "export",
-            "dumps", "sources", "store", "rules"},
+    "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "checking",
+            "export", "dumps", "sources", "store", "rules"},
 }  # fmt: skip
 
 MOST_LINES = 400
