@@ -133,7 +133,7 @@ def _warnings(export: Opened, found: Found) -> list[str]:
     if foreign:
         said.append(f"{export.folder} has {foreign[0]}, which is not of the export; programs that glob read it.")
     missing = [split for split in ("train", "test") if split not in {file.split for file in export.files}]
-    said += [f"{name} has no split {split}." for split in missing]
+    said += [f"There is no split {split}." for split in missing]
     return said
 
 

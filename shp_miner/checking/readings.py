@@ -144,6 +144,8 @@ def axolotl_bradley_terry(row: Row) -> Seen:
 def axolotl_argilla_chat(row: Row) -> Seen:
     """`chat_template.argilla_chat`: the messages of `chosen` before its last one, then the last ones of both sides."""
     chosen, rejected = _messages(row, "chosen"), _messages(row, "rejected")
+    if len(chosen) < 2:
+        raise Stopped("chosen has no question; the chat template refuses an empty conversation")
     return Seen(chosen, [*chosen[:-1], rejected[-1]])
 
 

@@ -90,9 +90,11 @@ class Kept(Struct):
             return f"drops every row: {reasons}" if reasons else "no rows"
         if not self.with_question:
             return f"no question: keeps {self.kept:,} rows without it"
+        gone = self.rows - self.kept
+        said = [f"drops {gone:,}: {'; '.join(self.dropped)}"] if gone else []
         if self.with_question < self.kept:
-            return f"{self.kept - self.with_question:,} rows without the question"
-        return "as it should be"
+            said.append(f"{self.kept - self.with_question:,} rows without the question")
+        return "; ".join(said) or "keeps every row with its question"
 
 
 class Tool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from shp_miner.cli.layout import say_lines, wrapped
+from shp_miner.cli.layout import width
 from shp_miner.cli.options import FilePath, common, example
 from shp_miner.cli.output import Marked, print_marked, print_table, progress, show_result
 from shp_miner.cli.saying import say
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from shp_miner.checking.rows import Found
     from shp_miner.checking.tools import Kept
 
-#: Lines of each message of the row that a tool sees.
-_LINES = 2
+#: Characters beside a message's text: the indent and the role.
+_BESIDE = 20
 
 
 class ToolNames(click.ParamType[tuple[str, ...]]):
@@ -144,7 +144,7 @@ def _show_tools(kept: list[tuple[str, Kept]]) -> None:
     shown = [(name, tool) for name, tool in kept if tool.with_question or not _fits(kept, name, tool.tool)]
     rows = [
         (name, f"{tool.tool} {tool.version}", tool.setting, f"{tool.with_question:,} of {tool.rows:,}",
-         Marked(tool.verdict, "good" if tool.kept and tool.with_question == tool.kept else "waiting"), _limit(tool))
+         Marked(tool.verdict, "good" if tool.with_question == tool.rows else "waiting"), _limit(tool))
         for name, tool in shown
     ]  # fmt: skip
     columns = ("format", "tool", "setting", "rows with question", "what happens", "longer rows")
@@ -155,9 +155,23 @@ def _show_tools(kept: list[tuple[str, Kept]]) -> None:
         say(f"A row of {name} as {tool.tool} sees it ({tool.setting}):")
         for side, seen in (tool.row or {}).items():
             say(f"  {side}")
-            messages = [{"role": "text", "content": seen}] if isinstance(seen, str) else seen
+            messages = [{"role": "text", "content": _ends(seen)}] if isinstance(seen, str) else seen
             for message in messages or [{"role": "nothing", "content": ""}]:
-                say_lines(wrapped(f"{message['role']}: {message['content']}", indent="    ", lines=_LINES, cut="..."))
+                text = " ".join(message["content"].split())
+                say(f"    {message['role']}: {_shortened(text)}")
+
+
+def _shortened(text: str) -> str:
+    """The beginning of a text, as much as fits in a line."""
+    room = width() - _BESIDE
+    return text if len(text) <= room else f"{text[:room]}..."
+
+
+def _ends(text: str) -> str:
+    """The beginning and the end of a text: of a prompt and an answer in one, both are to be seen."""
+    text = " ".join(text.split())
+    room = (width() - _BESIDE - 5) // 2
+    return text if len(text) <= 2 * room else f"{text[:room]} ... {text[-room:]}"
 
 
 def _fits(kept: list[tuple[str, Kept]], form: str, name: str) -> bool:
