@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from shp_miner.cli.layout import width
+from shp_miner.cli.names import flat
 from shp_miner.cli.options import FilePath, common, example
 from shp_miner.cli.output import Marked, print_marked, print_table, progress, show_result
 from shp_miner.cli.saying import say
@@ -58,8 +59,10 @@ class ToolNames(click.ParamType[tuple[str, ...]]):
     "--for",
     "tools",
     type=ToolNames(),
-    default=(),
-    help="Show what these tools would keep: trl, rewardbench, llama-factory, axolotl, openrlhf, rlhflow.",
+    multiple=True,
+    callback=flat,
+    help="Show what these tools would keep: trl, rewardbench, llama-factory, axolotl, openrlhf, rlhflow. "
+    "Repeatable, or with commas.",
 )
 @click.option(
     "--max-tokens",
