@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 #: The layouts that each trainer reads, as the table of tools has it: `test_check.KEEPS` holds the table to this.
 LAYOUTS = [
     ("Reward", "trl"), ("Reward", "chat-pairs"), ("Reward", "trl-text"),
-    ("DPO", "trl"), ("DPO", "chat-pairs"), ("DPO", "trl-text"), ("KTO", "kto"),
+    ("DPO", "trl"), ("DPO", "chat-pairs"), ("DPO", "trl-text"),
+    ("KTO", "trl"), ("KTO", "chat-pairs"), ("KTO", "trl-text"), ("KTO", "kto"),
 ]  # fmt: skip
 
 
@@ -71,8 +72,10 @@ def test_an_epoch_takes_every_row(
     (found,) = check(out, tools="trl").formats
     (said,) = (tool for tool in found.tools if tool.setting == f"{kind}Trainer")
     count = sum(1 for _ in rows)
-    trainer = trained(parts, kind, tmp_path, rows, math.ceil(count / ROWS_A_STEP))
-    assert sum(1 for _ in trainer.train_dataset) == count == said.kept == said.with_question > 0
+    taken = 2 * count if said.changed else count  # each pair becomes two rows
+    trainer = trained(parts, kind, tmp_path, rows, math.ceil(taken / ROWS_A_STEP))
+    assert sum(1 for _ in trainer.train_dataset) == taken > 0
+    assert count == said.kept == said.with_question
     assert trainer.state.epoch == pytest.approx(1)
 
 

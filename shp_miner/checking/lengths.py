@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from msgspec import Struct
@@ -39,6 +39,13 @@ class Length(Struct):
     unit: str
     longer: int = 0
     equal: int = 0
+
+
+class RowLength(NamedTuple):
+    """The units of a row: of its question, and of its question and the longer answer. 0 if certainly below a limit."""
+
+    question: int = 0
+    longest: int = 0
 
 
 class Units:
@@ -95,12 +102,9 @@ class Lengths:
         self._units = units
         self.results = [Length(limit, units.name) for limit in sorted(limits)]
 
-    def add(self, frame: pl.DataFrame) -> list[int]:
-        """Count the rows of `sides`, if they have two answers. Return the units of the longer side of each row.
-
-        Rows that are certainly below every limit get 0.
-        """
-        lengths = [0] * frame.height
+    def add(self, frame: pl.DataFrame) -> list[RowLength]:
+        """Count the rows of `sides`, if they have two answers, and return the length of each row."""
+        lengths = [RowLength()] * frame.height
         if BETTER not in frame.columns or not self.results:
             return lengths
         least = self.results[0].limit
@@ -111,9 +115,9 @@ class Lengths:
         rows = frame.with_row_index("row").filter(size + _EXTRA > least)
         asked, better, worse = (self._units.of(rows[column]) for column in (QUESTION, BETTER, WORSE))
         for row, question, one, other in zip(rows["row"].to_list(), asked, better, worse, strict=True):
-            lengths[row] = len(question) + max(len(one), len(other))
+            lengths[row] = RowLength(len(question), len(question) + max(len(one), len(other)))
             for result in self.results:
-                if lengths[row] <= result.limit:
+                if lengths[row].longest <= result.limit:
                     break
                 result.longer += 1
                 left = result.limit - len(question)

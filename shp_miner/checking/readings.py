@@ -25,10 +25,14 @@ class Stopped(Exception):
 
 
 class Seen(Struct, frozen=True):
-    """A row as a tool sees it: messages, or one text, of the preferred side and of the other (if there are two)."""
+    """A row as a tool sees it: messages, or one text, of the preferred side and of the other (if there are two).
+
+    `changed` says what the tool makes of the row besides.
+    """
 
     chosen: Messages | str
     rejected: Messages | str | None = None
+    changed: str = ""
 
 
 def column(row: Row, name: str) -> Any:
@@ -75,7 +79,10 @@ def trl_pair(row: Row) -> Seen:
 
 
 def trl_label(row: Row) -> Seen:
-    """KTOTrainer: a prompt and a completion with a label."""
+    """KTOTrainer: a prompt and a completion with a label; a pair becomes two such rows."""
+    if "chosen" in row and "rejected" in row:
+        pair = trl_pair(row)
+        return Seen(pair.chosen, pair.rejected, "each pair becomes two rows")
     column(row, "label")
     return Seen(column(row, "prompt") + column(row, "completion"))
 
@@ -100,8 +107,8 @@ def rewardbench(row: Row) -> Seen:
 
 def llama_factory_pair(row: Row) -> Seen:
     """Version 1, converter `pair`: both sides are whole conversations; a column that is missing counts as empty."""
-    sides = [_messages({"side": row.get(name, [])}, "side") for name in ("chosen", "rejected")]
-    return Seen(*sides)
+    chosen, rejected = (_messages({name: row.get(name, [])}, name) for name in ("chosen", "rejected"))
+    return Seen(chosen, rejected)
 
 
 def llama_factory_ranking(row: Row) -> Seen:
@@ -153,7 +160,8 @@ def axolotl_chat_template(row: Row) -> Seen:
     """`chat_template.default` with field_messages: prompt; an answer is a text, a message, or the last of a list."""
     asked = column(row, "prompt")
     asked = [_user(asked)] if isinstance(asked, str) else list(asked)
-    return Seen(*([*asked, _last(column(row, name))] for name in ("chosen", "rejected")))
+    chosen, rejected = ([*asked, _last(column(row, name))] for name in ("chosen", "rejected"))
+    return Seen(chosen, rejected)
 
 
 def axolotl_orpo(row: Row) -> Seen:
@@ -161,7 +169,8 @@ def axolotl_orpo(row: Row) -> Seen:
     chosen, rejected = _messages(row, "chosen"), _messages(row, "rejected")
     if len(chosen) < 2 or len(rejected) < 2:
         raise Stopped("a side has one message; a question and an answer are expected")
-    return Seen(*([_user(side[0]["content"]), _assistant(side[1]["content"])] for side in (chosen, rejected)))
+    first, second = ([_user(side[0]["content"]), _assistant(side[1]["content"])] for side in (chosen, rejected))
+    return Seen(first, second)
 
 
 def _last(answer: Any) -> dict[str, str]:

@@ -9,18 +9,19 @@ from typing import Any
 from msgspec import Struct
 
 from shp_miner.checking import readings
+from shp_miner.checking.lengths import RowLength
 from shp_miner.checking.readings import Dropped, Messages, Seen, Stopped, has_question
 from shp_miner.errors import UsageError, nearest_name
 
 #: What a tool does with a row that is longer than its limit.
-DROPS, CUTS = "drops", "cuts"
+DROPS, CUTS, FILLED = "drops", "cuts", "cuts; drops if the question fills it"
 
 
 class Reading(Struct, frozen=True):
     """One way in which a tool reads a data set.
 
     `setting` is what the user writes to get it. `limit` is the tool's own default in tokens (None: no limit), and
-    `over` what happens to longer rows: DROPS or CUTS.
+    `over` what happens to longer rows: DROPS, CUTS or FILLED.
     """
 
     tool: str
@@ -39,8 +40,8 @@ _RLHFLOW = "69bd2d7"
 #: Every reading. The benchmark `benchmarks/loaders.py` runs the tools' own loaders and compares.
 READINGS = (
     Reading("trl", _TRL, "RewardTrainer", readings.trl_pair, 1024, DROPS),
-    Reading("trl", _TRL, "DPOTrainer", readings.trl_pair, 1024, CUTS),
-    Reading("trl", _TRL, "KTOTrainer", readings.trl_label, 1024, CUTS),
+    Reading("trl", _TRL, "DPOTrainer", readings.trl_pair, 1024, FILLED),
+    Reading("trl", _TRL, "KTOTrainer", readings.trl_label, 1024, FILLED),
     Reading("rewardbench", _REWARDBENCH, "--dataset", readings.rewardbench),
     Reading("llama-factory", _FACTORY, "v1, converter: pair", readings.llama_factory_pair),
     Reading("llama-factory", _FACTORY, "sharegpt, ranking", readings.llama_factory_ranking, 2048, CUTS),
@@ -64,8 +65,8 @@ class Kept(Struct):
     """What one reading makes of an export.
 
     `kept` of `rows` rows are trained on, `with_question` of them with the question. `dropped` counts the others by
-    reason; `stops` is the error that ends the tool, and then no row is kept. `row` is the first row as the tool sees
-    it: the preferred side and the other, messages or texts.
+    reason, and `changed` kept ones by what else happens to them. `stops` is the error that ends the tool, and then no
+    row is kept. `row` is the first row as the tool sees it: the preferred side and the other, messages or texts.
     """
 
     tool: str
@@ -77,6 +78,7 @@ class Kept(Struct):
     kept: int = 0
     with_question: int = 0
     dropped: Counter[str] = Counter()
+    changed: Counter[str] = Counter()
     stops: str | None = None
     row: dict[str, Messages | str] | None = None
 
@@ -94,7 +96,7 @@ class Kept(Struct):
         said = [f"drops {gone:,}: {'; '.join(self.dropped)}"] if gone else []
         if self.with_question < self.kept:
             said.append(f"{self.kept - self.with_question:,} rows without the question")
-        return "; ".join(said) or "keeps every row with its question"
+        return "; ".join([*(said or ["keeps every row with its question"]), *self.changed])
 
 
 class Tool:
@@ -103,20 +105,20 @@ class Tool:
     def __init__(self, reading: Reading, most: int | None, unit: str) -> None:
         self._reading, self._unit = reading, unit
         limit = most if most is not None and reading.limit is not None else reading.limit
-        self._drops_over = most if reading.over == DROPS and reading.limit is not None else None
-        self.kept = Kept(reading.tool, reading.version, reading.setting, limit, reading.over, dropped=Counter())
+        self._most = most if reading.limit is not None else None
+        self.kept = Kept(
+            reading.tool, reading.version, reading.setting, limit, reading.over, dropped=Counter(), changed=Counter()
+        )
 
-    def add(self, rows: list[dict[str, Any]], questions: list[str], lengths: list[int]) -> None:
+    def add(self, rows: list[dict[str, Any]], questions: list[str], lengths: list[RowLength]) -> None:
         """Read some rows with their questions and lengths. After an error of the tool, rows are only counted."""
         kept = self.kept
         kept.rows += len(rows)
         for row, question, length in zip(rows, questions, lengths, strict=True):
             if kept.stops:
                 return
-            if self._drops_over is not None and length > self._drops_over:
-                kept.dropped[f"longer than {self._drops_over:,} {self._unit}"] += 1
-                continue
             try:
+                self._require_short(length)
                 seen = self._reading.sees(row)
             except Dropped as dropped:
                 kept.dropped[str(dropped)] += 1
@@ -124,9 +126,21 @@ class Tool:
                 kept.stops, kept.kept, kept.with_question = str(stopped), 0, 0
             else:
                 kept.kept += 1
+                if seen.changed:
+                    kept.changed[seen.changed] += 1
                 kept.with_question += has_question(seen, question)
                 if kept.row is None:
                     kept.row = _shown(seen)
+
+    def _require_short(self, length: RowLength) -> None:
+        """Raise Dropped for a row that the tool drops for its length."""
+        most, over = self._most, self._reading.over
+        if most is None:
+            return
+        if over == DROPS and length.longest > most:
+            raise Dropped(f"longer than {most:,} {self._unit}")
+        if over == FILLED and length.question >= most:
+            raise Dropped(f"the question has {most:,} {self._unit} or more")
 
 
 def _shown(seen: Seen) -> dict[str, Messages | str]:

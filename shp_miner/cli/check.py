@@ -184,9 +184,11 @@ def _fits(kept: list[tuple[str, Kept]], form: str, name: str) -> bool:
 
 def _limit(tool: Kept) -> str:
     """What the tool does with long rows."""
+    from shp_miner.checking.tools import DROPS
+
     if tool.limit is None:
         return "as they are"
-    return f"{'dropped' if tool.over == 'drops' else 'cut'} over {tool.limit:,} tokens"
+    return f"{'dropped' if tool.over == DROPS else 'cut'} over {tool.limit:,} tokens"
 
 
 def _one_of_each(kept: list[tuple[str, Kept]]) -> Iterator[tuple[str, Kept]]:
