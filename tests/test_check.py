@@ -145,6 +145,9 @@ def test_the_public_function_is_the_command(pairs: Path) -> None:
     assert isinstance(checked, shp_miner.Checked)
     assert checked.passed
     assert {tool.tool for tool in checked.formats[0].tools} == {"trl"}
+    rows = f"{checked.formats[0].rows:,} rows of pairs"
+    warnings = "1 warning" if len(checked.warnings) == 1 else f"{len(checked.warnings)} warnings"
+    assert repr(checked) == f"Checked({str(pairs)!r}: whole and right, {warnings}, {rows})"
 
 
 def test_rows_are_read_by_row_groups_and_no_result_depends_on_their_size(
@@ -308,6 +311,14 @@ def test_the_interval_is_that_of_a_bootstrap_over_threads() -> None:
     assert error == pytest.approx(spread, rel=0.1)
     naive = np.sqrt(share * (1 - share) / pairs.sum())
     assert error > 1.5 * naive, "pairs of a thread are not independent"
+
+
+def test_the_share_of_wanted_answers_is_that_of_the_rows(whole: Path) -> None:
+    folder = whole / "kto"
+    labels = pl.concat([pl.read_parquet(folder / file["path"]) for file in manifest(folder)["files"]])["label"]
+    (found,) = check(folder).formats
+    assert found.label_share == pytest.approx(labels.mean())
+    assert found.first_share is None
 
 
 def test_undecided_pairs_are_counted_apart_and_one_thread_has_no_interval() -> None:

@@ -29,6 +29,9 @@ from shp_miner.tally import counted
 #: Above this share, the labels mostly say which answer is longer.
 _LONGER_WINS_TOO_OFTEN = 0.6
 
+#: A share of true labels (kto) below this, or of false ones, is a warning.
+_FEW_LABELS = 0.25
+
 #: Problems of one kind that are listed before the rest is counted.
 _LISTED = 20
 
@@ -43,6 +46,11 @@ class Checked(Struct):
     problems: list[str]
     warnings: list[str]
     formats: list[Found]
+
+    def __repr__(self) -> str:
+        verdict = counted(len(self.problems), "problem") if self.problems else "whole and right"
+        rows = ", ".join(f"{found.rows:,} rows of {found.format}" for found in self.formats)
+        return f"Checked({self.out!r}: {verdict}, {counted(len(self.warnings), 'warning')}, {rows})"
 
     @property
     def passed(self) -> bool:
@@ -126,6 +134,8 @@ def _warnings(export: Opened, found: Found) -> list[str]:
             )
             said.append(f"{pairs}: a trainer that cuts there learns nothing from them.")
             break
+    if found.label_share is not None and not _FEW_LABELS < found.label_share < 1 - _FEW_LABELS:
+        said.append(f"{found.label_share:.0%} of the labels of {name} are true: weigh the two kinds in the trainer.")
     readable = {tool.tool for tool in found.tools if tool.with_question}
     for tool in dict.fromkeys(kept.tool for kept in found.tools if kept.tool not in readable):
         said.append(f"{tool} gets no row of {name} with its question, whatever its settings.")

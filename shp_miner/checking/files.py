@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from shp_miner.checking.opened import Opened, hashes_of_formats
 from shp_miner.export.check import CheckFailedError, check_format
 from shp_miner.export.formats import RESERVED_COLUMNS
-from shp_miner.export.loading import check_loads
+from shp_miner.export.loading import check_loads, quiet_cache
 from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.shards import ALL, Shard, rows_of
 from shp_miner.rules.hashing import SPLITS
@@ -124,7 +123,7 @@ def _listed(folder: Path, config: str) -> Mapping[str, set[Path]]:
     """The files of a configuration as `datasets` finds them, by split."""
     from datasets import load_dataset_builder  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="shp-miner-") as cache:
+    with quiet_cache() as cache:
         builder = load_dataset_builder(str(folder.absolute()), config, cache_dir=cache)
         files = builder.config.data_files or {}
     return {str(split): {Path(path).resolve() for path in paths} for split, paths in files.items()}

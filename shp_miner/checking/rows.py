@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Struct
 
 from shp_miner.checking.baselines import Baseline, Baselines, thread_hashes
@@ -20,6 +21,9 @@ from shp_miner.export.check import Balance, CheckFailedError, check_table
 from shp_miner.mining.mine import SAME_TEXT
 from shp_miner.rules.hashing import SPLITS
 from shp_miner.tally import Tally
+
+#: The column of rows that have one answer and say whether it is wanted.
+_LABEL = "label"
 
 
 class Splits:
@@ -50,7 +54,11 @@ class Splits:
 
 
 class Found(Struct):
-    """What the rows of one export say. `problems` count what is wrong, by sentence."""
+    """What the rows of one export say. `problems` count what is wrong, by sentence.
+
+    `first_share` is the share of pairs whose first side is the preferred one, where sides are drawn by chance;
+    `label_share` that of true labels, where rows have one answer and a label.
+    """
 
     format: str
     rows: int
@@ -59,6 +67,7 @@ class Found(Struct):
     straddling: int
     questions_straddling: int
     first_share: float | None
+    label_share: float | None
     equal_answers: int
     problems: dict[str, int]
     baselines: list[Baseline]
@@ -75,6 +84,7 @@ class Rows:
         self._export = export
         self._balance = Balance()
         self._problems: Counter[str] = Counter()
+        self._wanted = self._labels = 0
         self._threads, self._questions = Splits(), Splits()
         self._baselines = Baselines()
         self._lengths = Lengths(units, limits)
@@ -88,6 +98,9 @@ class Rows:
         except CheckFailedError as error:
             self._problems[f"{error.message} ({path})"] += 1
             return
+        if _LABEL in table.column_names:
+            self._labels += table.num_rows
+            self._wanted += int(pc.sum(table[_LABEL]).as_py() or 0)
         frame = sides(form.name, table)
         threads = thread_hashes(frame)
         self._threads.add(threads, split)
@@ -112,12 +125,21 @@ class Rows:
                 self._balance.check(form, self._expected())
         except CheckFailedError as error:
             self._problems[error.message] += 1
-        share = self._balance.first / self._balance.rows if form.balance and self._balance.rows else None
         return Found(
-            form.name, self._balance.rows, self._threads.count(), by, 0 if by == BY_QUESTION else straddling, repeated,
-            share, self._balance.same, dict(self._problems), self._baselines.results(), self._lengths.results,
-            [tool.kept for tool in self._tools],
-        )  # fmt: skip
+            format=form.name,
+            rows=self._balance.rows,
+            threads=self._threads.count(),
+            thread_by=by,
+            straddling=0 if by == BY_QUESTION else straddling,
+            questions_straddling=repeated,
+            first_share=_share(self._balance.first, self._balance.rows if form.balance else 0),
+            label_share=_share(self._wanted, self._labels),
+            equal_answers=self._balance.same,
+            problems=dict(self._problems),
+            baselines=self._baselines.results(),
+            lengths=self._lengths.results,
+            tools=[tool.kept for tool in self._tools],
+        )
 
     def _expected(self) -> Tally:
         """The pairs of equal answers that the export counted when it was made."""
@@ -127,6 +149,10 @@ class Rows:
         tally = Tally()
         tally.note("pair", SAME_TEXT, same if isinstance(same, int) else 0)
         return tally
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def _loaded(table: pa.Table) -> list[dict[str, Any]]:
