@@ -268,11 +268,27 @@ def test_a_card_without_a_file_is_a_problem(pairs: Path) -> None:
     card = pairs / "README.md"
     first, second = (file["path"] for file in manifest(pairs)["files"][:2])
     card.write_text(card.read_text().replace(f'    - "{first}"', f'    - "{second}"', 1))
-    assert any("lists other files than the manifest" in problem for problem in check(pairs).problems)
+    (problem,) = check(pairs).problems
+    assert problem == f"{card} lists other files of the configuration 'all' than the manifest."
     card.write_text("no card")
-    assert check(pairs).problems
+    (problem,) = check(pairs).problems
+    assert problem.startswith(f"{card} does not list its configurations")
     card.unlink()
     assert f"{pairs} has no README.md." in check(pairs).problems
+
+
+def test_a_card_that_names_files_elsewhere_is_not_followed(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shp_miner.checking.check.loading_problem", lambda _: pytest.fail("datasets was asked"))
+    card = pairs / "README.md"
+    card.write_text(
+        card.read_text().replace(
+            "configs:\n",
+            "configs:\n- config_name: more\n  data_files:\n  - split: train\n    path: https://example.org/rows.parquet\n",
+            1,
+        )
+    )
+    (problem,) = check(pairs).problems
+    assert problem == f"{card} has the configuration 'more', which no file of the manifest has."
 
 
 def test_a_common_manifest_that_is_not_of_its_formats_is_a_problem(whole: Path, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def check(
         problems += found[-1].problems
     if not problems:  # a card of broken files, and what `datasets` makes of them, say nothing new
         problems += card_problems(folder, exports)
+    if not problems:  # only a card that lists our files and no others is given to `datasets`
         problems += [problem for export in exports if (problem := loading_problem(export))]
     warnings = [warning for export, one in zip(exports, found, strict=True) for warning in _warnings(export, one)]
     return Checked(str(folder), _listed(problems), list(dict.fromkeys(warnings)), found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from shp_miner.checking.opened import Opened, hashes_of_formats
 from shp_miner.export.check import CheckFailedError, check_format
 from shp_miner.export.formats import RESERVED_COLUMNS
-from shp_miner.export.loading import check_loads, quiet_cache
+from shp_miner.export.loading import check_loads
 from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.shards import ALL, Shard, rows_of
 from shp_miner.rules.hashing import SPLITS
@@ -80,11 +81,11 @@ def schema_problems(export: Opened) -> Iterator[str]:
 
 
 def card_problems(out: Path, exports: list[Opened]) -> Iterator[str]:
-    """Yield what is wrong with the cards: files that a card does not list, or lists and the manifest does not."""
+    """Yield what is wrong with the cards: their configurations do not list exactly the files of the manifests."""
     for export in exports:
-        yield from _card_problems(export.folder, ALL, export.folder, export)
-        if export.folder != out:
-            yield from _card_problems(out, export.form.name, export.folder, export)
+        yield from _card_problems(export.folder, _by_config(export))
+    if any(export.folder != out for export in exports):
+        yield from _card_problems(out, {export.form.name: _files_from(out, export) for export in exports})
 
 
 def loading_problem(export: Opened) -> str | None:
@@ -103,30 +104,56 @@ def foreign_files(export: Opened) -> list[str]:
     return sorted(path.relative_to(export.folder).as_posix() for path in found)
 
 
-def _card_problems(card_folder: Path, config: str, folder: Path, export: Opened) -> Iterator[str]:
-    if not (card_folder / README).is_file():
-        yield f"{card_folder} has no {README}."
-        return
-    expected: dict[str, set[Path]] = {}
+#: The files of a configuration, by split, as paths from the card's folder.
+_Files = dict[str, set[str]]
+
+
+def _by_config(export: Opened) -> dict[str, _Files]:
+    """The configurations that the card of one format has: all communities, and each one."""
+    configs: dict[str, _Files] = {}
     for file in export.files:
-        expected.setdefault(file.split, set()).add((folder / file.path).resolve())
-    try:
-        listed = _listed(card_folder, config)
-    except Exception as error:  # noqa: BLE001 - whatever the card has made of `datasets`
-        yield f"datasets cannot read the configuration {config!r} of {card_folder / README}: {error}"
+        for name in (ALL, file.config):
+            configs.setdefault(name, {}).setdefault(file.split, set()).add(file.path)
+    return configs
+
+
+def _files_from(out: Path, export: Opened) -> _Files:
+    """The files of a format, as the common card of several formats lists them."""
+    below = export.folder.relative_to(out).as_posix()
+    return {split: {f"{below}/{path}" for path in paths} for split, paths in _by_config(export)[ALL].items()}
+
+
+def _card_problems(folder: Path, expected: Mapping[str, _Files]) -> Iterator[str]:
+    card = folder / README
+    if not card.is_file():
+        yield f"{folder} has no {README}."
         return
-    if listed != expected:
-        yield f"{card_folder / README} lists other files than the manifest of {export.form.name}."
+    try:
+        listed = _listed(card.read_text(encoding="utf-8"))
+    except Exception as error:  # noqa: BLE001 - YAML of others
+        yield f"{card} does not list its configurations as an export does: {' '.join(str(error).split())}"
+        return
+    for name in expected:
+        if listed.get(name) != expected[name]:
+            yield f"{card} lists other files of the configuration {name!r} than the manifest."
+            return
+    for name in listed:
+        if name not in expected:
+            yield f"{card} has the configuration {name!r}, which no file of the manifest has."
+            return
 
 
-def _listed(folder: Path, config: str) -> Mapping[str, set[Path]]:
-    """The files of a configuration as `datasets` finds them, by split."""
-    from datasets import load_dataset_builder  # noqa: PLC0415
-
-    with quiet_cache() as cache:
-        builder = load_dataset_builder(str(folder.absolute()), config, cache_dir=cache)
-        files = builder.config.data_files or {}
-    return {str(split): {Path(path).resolve() for path in paths} for split, paths in files.items()}
+def _listed(text: str) -> dict[str, _Files]:
+    """The files of each configuration in a card's YAML. `datasets` is not asked: a card may name files elsewhere."""
+    front = text.split("---\n")[1]
+    configs: dict[str, _Files] = {}
+    # The library that `datasets` itself reads cards with.
+    for config in import_module("yaml").safe_load(front)["configs"]:
+        files = configs.setdefault(config["config_name"], {})
+        for part in config["data_files"]:
+            paths = [part["path"]] if isinstance(part["path"], str) else part["path"]
+            files.setdefault(part["split"], set()).update(paths)
+    return configs
 
 
 def _reserved(names: list[str]) -> str | None:

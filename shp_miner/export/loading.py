@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shp_miner.errors import UsageError
@@ -20,21 +19,14 @@ def check_loads(folder: Path, rows: Mapping[str, Mapping[str, int]]) -> None:
     `rows` has the row counts by configuration and split; the configuration of all communities is first. Raises
     CheckFailedError.
     """
-    with quiet_cache() as cache:
-        for name in _chosen(list(rows)):
-            _check_one(folder.absolute(), name, rows[name], cache)
-
-
-@contextmanager
-def quiet_cache() -> Iterator[str]:
-    """Yield a folder for the cache of `datasets`, which shows no progress bars meanwhile."""
     from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars  # noqa: PLC0415
 
     shown = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
         with tempfile.TemporaryDirectory(prefix="shp-miner-") as cache:
-            yield cache
+            for name in _chosen(list(rows)):
+                _check_one(folder.absolute(), name, rows[name], cache)
     finally:
         if shown:
             enable_progress_bars()
