@@ -417,8 +417,8 @@ def test_what_a_tool_makes_of_an_export_is_said_before_anybody_trains(
     assert "no question: keeps" in text
     assert "* rewardbench gets no row of trl with its question" in text
     text = said(capsys, whole / "chat-pairs", "--for", "rewardbench,TRL", "--for", "llama_factory")
-    assert text.count("keeps every row with its question") == 5
-    assert "A row of chat-pairs as rewardbench sees it (--dataset):" in text
+    assert text.count("keeps all") == 5
+    assert text.count("A row of chat-pairs as trl, rewardbench and llama-factory see it:") == 1
     assert "    user: Question p" in text
     assert "    assistant: Answer p" in text
 

@@ -96,7 +96,7 @@ class Kept(Struct):
         said = [f"drops {gone:,}: {'; '.join(self.dropped)}"] if gone else []
         if self.with_question < self.kept:
             said.append(f"{self.kept - self.with_question:,} rows without the question")
-        return "; ".join([*(said or ["keeps every row with its question"]), *self.changed])
+        return "; ".join([*(said or ["keeps all"]), *self.changed])
 
 
 class Tool:

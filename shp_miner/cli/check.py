@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from shp_miner.tally import counted
 if TYPE_CHECKING:
     from shp_miner.checking.baselines import Baseline
     from shp_miner.checking.check import Checked
+    from shp_miner.checking.readings import Messages
     from shp_miner.checking.rows import Found
     from shp_miner.checking.tools import Kept
 
@@ -125,7 +125,10 @@ def _show_baselines(formats: list[Found]) -> None:
     for found in formats:
         known = {baseline.name: _share(baseline) for baseline in found.baselines}
         rows.append((found.format, found.rows, found.threads, *(known.get(name) for name in names)))
-    print_table("Rows, and how often a rule of thumb agrees", ("format", "rows", "threads", *names), rows)
+    shown = [place for place, name in enumerate(names, start=3) if any(row[place] for row in rows)]
+    columns = ("format", "rows", "threads", *(names[place - 3] for place in shown))
+    cells = [(*row[:3], *(row[place] for place in shown)) for row in rows]
+    print_table("Rows, and how often a rule of thumb agrees", columns, cells)
 
 
 def _share(baseline: Baseline) -> str:
@@ -154,9 +157,9 @@ def _show_tools(kept: list[tuple[str, Kept]]) -> None:
     print_table("What training tools would keep", columns, rows, leave=("longer rows",))
     if len(shown) < len(kept):
         say(f"and {counted(len(kept) - len(shown), 'setting')} that do not fit the format; --json has all", "")
-    for name, tool in _one_of_each(shown):
-        say(f"A row of {name} as {tool.tool} sees it ({tool.setting}):")
-        for side, seen in (tool.row or {}).items():
+    for heading, row in _rows_seen(shown):
+        say(heading)
+        for side, seen in row.items():
             say(f"  {side}")
             messages = [{"role": "text", "content": _ends(seen)}] if isinstance(seen, str) else seen
             for message in messages or [{"role": "nothing", "content": ""}]:
@@ -191,9 +194,22 @@ def _limit(tool: Kept) -> str:
     return f"{'dropped' if tool.over == DROPS else 'cut'} over {tool.limit:,} tokens"
 
 
-def _one_of_each(kept: list[tuple[str, Kept]]) -> Iterator[tuple[str, Kept]]:
-    """The reading of each tool and format that keeps the most questions, if it keeps a row."""
+def _rows_seen(kept: list[tuple[str, Kept]]) -> list[tuple[str, dict[str, Messages | str]]]:
+    """The row of each format as the tools see it, under a heading; tools that see the same share one.
+
+    Of each tool, that is the setting that keeps the most questions, if it keeps a row.
+    """
+    seen: list[tuple[str, list[str], dict[str, Messages | str]]] = []
     for name, tool in dict.fromkeys((name, one.tool) for name, one in kept):
         best = max((one for form, one in kept if (form, one.tool) == (name, tool)), key=lambda one: one.with_question)
-        if best.row is not None:
-            yield name, best
+        same = next((tools for form, tools, row in seen if (form, row) == (name, best.row)), None)
+        if same is not None:
+            same.append(tool)
+        elif best.row is not None:
+            seen.append((name, [tool], best.row))
+    return [(f"A row of {name} as {_listed(tools)} it:", row) for name, tools, row in seen]
+
+
+def _listed(tools: list[str]) -> str:
+    *others, last = tools
+    return f"{', '.join(others)} and {last} see" if others else f"{last} sees"
