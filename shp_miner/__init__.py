@@ -10,6 +10,7 @@ The commands of `shp-miner` call these same names:
     export_dataset(store, out, rule=, format=)           a store through a rule into Parquet shards
     load(out, community, split=)                         an export as a datasets.Dataset
     scan(out, community, split=)                         the same, read later: polars, pandas, torch, batches
+    check(out, tools=)                                   whether an export is right, and what trainers keep of it
     push(out, repo)                                      an export to the Hugging Face Hub
     run(pipeline)                                        all that a pipeline file asks for
     stats(store)                                         a store's communities and sizes

@@ -1,3 +1,5 @@
+from .checking.check import Checked as Checked
+from .checking.check import check as check
 from .crawling.result import Crawled as Crawled
 from .crawling.run import crawl as crawl
 from .crawling.run import recheck as recheck

@@ -13,11 +13,12 @@ from datasets import load_dataset
 import shp_miner
 from shp_miner import FORMATS, BadInput, UsageError, export_dataset, import_dump
 from shp_miner.cli import run
-from shp_miner.export import dataset, shards
+from shp_miner.export import dataset
 from shp_miner.export.compact import COMPACT
 from shp_miner.show import rows as shown_rows
 
 from .build import thread, tree, write_month
+from .test_export import cut_small
 
 
 def store_of(folder: Path) -> Path:
@@ -57,11 +58,9 @@ def manifest_of(out: Path) -> dict[str, Any]:
 def test_joined_they_are_the_same_rows(
     form: str, group_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        dataset, "_WINDOW_BYTES", group_bytes
-    )  # one group by itself streams; several are written together
-    monkeypatch.setattr(shards, "ROWS_PER_GROUP", 16)
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 32)
+    # A group by itself comes in windows; several are written together.
+    monkeypatch.setattr(dataset, "_WINDOW_BYTES", group_bytes)
+    cut_small(monkeypatch)
     joined, compact = both(tmp_path, form)
     assert {"pairs", "posts", "answers"} <= {path.name for path in compact.iterdir()}
     expected = shp_miner.load(joined)

@@ -63,6 +63,7 @@ COLUMNS = {
     "shp": "post_id domain upvote_ratio history c_root_id_A c_root_id_B created_at_utc_A created_at_utc_B score_A "
     "score_B human_ref_A human_ref_B labels seconds_difference score_ratio",
     "trl": "prompt chosen rejected pair_id score_chosen score_rejected confidence tier",
+    "chat-pairs": "chosen rejected pair_id score_chosen score_rejected confidence tier",
     "trl-text": "prompt chosen rejected",
     "kto": "prompt completion label",
     "ranking": "question answers",
@@ -120,6 +121,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "score_chosen": 9,
         "score_rejected": 3,
         "confidence": 0.815,
+        "tier": "strict",
+    },
+    "chat-pairs": {
+        "chosen": [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "Answer p1c2."}],
+        "rejected": [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "Answer p1c1."}],
+        "pair_id": "reddit.com/p1/p1c1-p1c2",
+        "score_chosen": 9,
+        "score_rejected": 3,
+        "confidence": 0.815698,
         "tier": "strict",
     },
     "trl-text": {"prompt": f"{QUESTION}\n\nAnswer:\n", "chosen": "Answer p1c2.", "rejected": "Answer p1c1."},
@@ -251,9 +261,9 @@ def test_pairs_of_equal_texts_are_shp_s_but_not_the_trainers(tmp_path: Path, now
         *(comment(f"c{i}", score=2 + i, created_utc=T0 + i, body="Thanks!" if i < 2 else "No.") for i in range(3)),
     ]
     import_dump("reddit-dump", write_month(tmp_path / "d", dump), tmp_path / "s", now=now)
-    result = export_dataset(tmp_path / "s", tmp_path / "o", formats=["pairs", "shp", "trl", "trl-text"])
-    counts = {name: len(rows_of(tmp_path / "o" / name)) for name in ("pairs", "shp", "trl", "trl-text")}
-    assert counts == {"pairs": 3, "shp": 3, "trl": 2, "trl-text": 2}
+    result = export_dataset(tmp_path / "s", tmp_path / "o", formats=["pairs", "shp", "trl", "chat-pairs", "trl-text"])
+    counts = {name: len(rows_of(tmp_path / "o" / name)) for name in result.shards}
+    assert counts == {"pairs": 3, "shp": 3, "trl": 2, "chat-pairs": 2, "trl-text": 2}
     assert result.tally.notes == {("pair", "same_text"): 1}
 
 
@@ -306,6 +316,8 @@ def test_several_formats_hold_the_same_threads_each_in_its_own_folder(store: Pat
         shards = result.shards[name]
         assert sum(part.num_rows for part in loaded.values()) == sum(shard.rows for shard in shards)
         questions = shp_miner.load(out, format=name).to_polars().to_series(0 if name != "shp" else 3)
+        if name == "chat-pairs":
+            questions = questions.list.first()
         assert questions.n_unique() == sum(result.posts.values())
     with pytest.raises(UsageError, match="several formats"):
         shp_miner.load(out)
@@ -459,7 +471,7 @@ def test_a_text_that_repeats_takes_little_space(tmp_path: Path, now: datetime) -
     body = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
     dump = thread("p1", range(2, 40), selftext=body)
     import_dump("reddit-dump", write_month(tmp_path / "d", dump), tmp_path / "s", now=now)
-    for name in ("pairs", "shp", "trl", "trl-text"):
+    for name in ("pairs", "shp", "trl", "chat-pairs", "trl-text"):
         export_dataset(tmp_path / "s", tmp_path / name, formats=[name])
         (file,) = (tmp_path / name).rglob("*.parquet")
         rows = len(rows_of(tmp_path / name))
@@ -567,6 +579,35 @@ def test_nothing_is_published_if_a_check_fails(store: Path, tmp_path: Path, monk
             export_dataset(store, out, rule="votes")
         assert tree(out) == before
     assert sorted(path.name for path in tmp_path.iterdir() if "out" in path.name) == ["out"]
+
+
+def conversation(question: str | None, answer: str | None) -> list[dict[str, str | None]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        (conversation("Q?", " \n"), "empty chosen"),
+        (conversation("", "A."), "empty chosen"),
+        (conversation(None, "A."), "empty chosen"),
+        ([], "empty chosen"),
+        (None, "empty chosen"),
+    ],
+)
+def test_conversations_are_checked_in_every_message(chosen: Any, words: str) -> None:
+    form = FORMATS["chat-pairs"]
+    row = {"chosen": chosen, "rejected": conversation("Q?", "B."), "pair_id": "s/p/a-b"}
+    table = pa.Table.from_pylist([row], schema=form.schema)
+    with pytest.raises(CheckFailedError, match=words):
+        check.check_table(form, table)
+
+
+def test_conversations_are_equal_if_their_answers_are() -> None:
+    form = FORMATS["chat-pairs"]
+    sides = [("A.", "A."), ("A.", "B."), ("B.", "B.")]
+    rows = [{"chosen": conversation("Q?", a), "rejected": conversation("Q?", b)} for a, b in sides]
+    assert check.check_table(form, pa.Table.from_pylist(rows, schema=form.schema)).same == 2
 
 
 def test_an_error_ends_an_export_at_once(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

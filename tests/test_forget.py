@@ -132,7 +132,7 @@ def test_an_author_is_gone_from_every_byte_and_nobody_else_changes(
 ) -> None:
     before = {name: newest(store, name) for name in ("posts", "answers")}
     exported(store, tmp_path / "out" / "one", keep_dropped=tmp_path / "out" / "dropped")
-    exported(store, tmp_path / "out" / "many", formats=["kto", "trl", "shp", "ranking"])
+    exported(store, tmp_path / "out" / "many", formats=["kto", "trl", "chat-pairs", "shp", "ranking"])
     assert {word.split(" in ")[0] for word in seen(store.path, *SECRETS)} == {word.lower() for word in SECRETS}
     assert seen(tmp_path / "out" / "one", ANSWER)
     assert seen(tmp_path / "out" / "dropped", NAME)

@@ -135,7 +135,7 @@ def test_help_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("word", "meant"),
     [("exprot", "export"), ("Import", "import"), ("scrape", "crawl"), ("delete", "forget"), ("ls", "stats"),
-     ("check", "doctor"), ("cron", "schedule"), ("manual", "docs"), ("halp", "help")],
+     ("fix", "doctor"), ("validate", "check"), ("cron", "schedule"), ("manual", "docs"), ("halp", "help")],
 )  # fmt: skip
 def test_another_word_for_a_command(word: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"Did you mean {meant!r}?" in answer(capsys, word, code=2)

@@ -27,6 +27,7 @@ PLAN = {
     "mining": {"store", "rules", "engine", "text"},
     "export": {"mining", "store", "rules", "engine", "platforms", "text"},
     "publishing": {"export", "sources", "store"},
+    "checking": {"export", "mining", "rules"},
     "show": {"export", "mining", "store", "rules", "engine", "platforms", "text"},
     "forgetting": {"export", "mining", "store", "rules", "platforms"},
     "dumps": {"forgetting", "store", "engine", "platforms", "text"},
@@ -38,7 +39,7 @@ PLAN = {
     "schedule": {"pipeline", "export", "sources", "store"},
     "manual": {"pipeline", "export", "sources", "rules"},
     "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "publishing",
-            "export", "dumps", "sources", "store", "rules"},
+            "checking", "export", "dumps", "sources", "store", "rules"},
 }  # fmt: skip
 
 MOST_LINES = 400

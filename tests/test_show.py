@@ -79,7 +79,7 @@ def test_rows_of_every_format_are_shown_and_are_those_of_the_files(
 
 
 def test_the_preferred_answer_is_the_right_one(out: Path) -> None:
-    for form in ("pairs", "shp", "trl"):
+    for form in ("pairs", "shp", "trl", "chat-pairs"):
         export = export_at(out, form)
         for row in sampled(export, export.rows):
             _, better, worse = row.parts
@@ -97,7 +97,7 @@ def test_the_sample_is_stable_without_repeats_and_takes_turns(out: Path) -> None
     assert set(first) == groups
 
 
-@pytest.mark.parametrize("form", ["pairs", "trl"])
+@pytest.mark.parametrize("form", ["pairs", "trl", "chat-pairs"])
 def test_the_surest_rows_are_the_surest(form: str, out: Path) -> None:
     export = export_at(out, form)
     tables = [pq.read_table(export.folder / file["path"], partitioning=None) for file in export.files]
@@ -119,7 +119,7 @@ def test_row_groups_that_cannot_be_among_the_surest_are_not_read(out: Path, monk
 
 
 def test_a_thread_of_an_export(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for form in ("pairs", "shp", "trl"):
+    for form in ("pairs", "shp", "trl", "chat-pairs"):
         assert {row.parts[0].text.split()[1] for row in of_thread(export_at(out, form), "p3")} == {"p3?"}
     assert "no row of the thread 'nowhere'" in said(capsys, "show", out, "--thread", "nowhere", code=2)
     assert "do not name their thread" in said(capsys, "show", out, "--format", "kto", "--thread", "p3", code=2)

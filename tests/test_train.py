@@ -1,4 +1,4 @@
-"""One training step of TRL on what an export holds: formats `trl`, `trl-text` and `kto`.
+"""One training step of TRL on what an export holds: formats `trl`, `chat-pairs`, `trl-text` and `kto`.
 
 Slow, and needs the extra `train`; without it every test here skips and names the extra. No model or tokenizer is
 fetched: both are made on the spot, of a size that trains in seconds on a processor.
@@ -109,6 +109,13 @@ def text_of(value: str | list[dict[str, str]]) -> str:
     return message["content"]
 
 
+def parted(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its prompt apart, if its sides are whole conversations."""
+    if "chosen" not in row or "prompt" in row:
+        return row
+    return {"prompt": row["chosen"][:-1], "chosen": row["chosen"][-1:], "rejected": row["rejected"][-1:]}
+
+
 def check_prompt(row: dict[str, Any], prompt: str) -> None:
     """The tokens before the answer are the whole prompt.
 
@@ -153,8 +160,8 @@ def tiny_model(parts: SimpleNamespace, folder: Path, texts: list[str]) -> Path:
 
 def trainer_of(parts: SimpleNamespace, kind: str, folder: Path, rows: Dataset) -> Any:
     """TRL's trainer `kind` (Reward, DPO or KTO) with its own defaults, set to take one step on a processor."""
-    columns = [column for column in ("prompt", "chosen", "rejected", "completion") if column in rows.column_names]
-    texts = [text_of(row[column]) for row in rows for column in columns]
+    columns = ("prompt", "chosen", "rejected", "completion")
+    texts = [text_of(row[column]) for row in map(parted, rows) for column in columns if column in row]
     model = tiny_model(parts, folder / "model", texts)
     settings = getattr(parts.trl, f"{kind}Config")(
         output_dir=str(folder / "out"),
@@ -188,11 +195,11 @@ def check_step(parts: SimpleNamespace, trainer: Any) -> None:
     assert changed
 
 
-@pytest.mark.parametrize("offered", ["trl", "trl-text"], indirect=True)
+@pytest.mark.parametrize("offered", ["trl", "chat-pairs", "trl-text"], indirect=True)
 def test_reward_trainer_learns_from_pairs(parts: SimpleNamespace, offered: Dataset, tmp_path: Path) -> None:
     trainer = trainer_of(parts, "Reward", tmp_path, offered)
     assert len(trainer.train_dataset) == len(offered) > 0
-    for row, taken in zip(offered, trainer.train_dataset, strict=True):
+    for row, taken in zip(map(parted, offered), trainer.train_dataset, strict=True):
         assert taken["chosen_ids"] != taken["rejected_ids"]
         for side in ("chosen", "rejected"):
             text = trainer.processing_class.decode(taken[f"{side}_ids"])
@@ -201,11 +208,11 @@ def test_reward_trainer_learns_from_pairs(parts: SimpleNamespace, offered: Datas
     check_step(parts, trainer)
 
 
-@pytest.mark.parametrize("offered", ["trl", "trl-text"], indirect=True)
+@pytest.mark.parametrize("offered", ["trl", "chat-pairs", "trl-text"], indirect=True)
 def test_dpo_trainer_learns_from_pairs(parts: SimpleNamespace, offered: Dataset, tmp_path: Path) -> None:
     trainer = trainer_of(parts, "DPO", tmp_path, offered)
     assert len(trainer.train_dataset) == len(offered) > 0
-    for row, taken in zip(offered, trainer.train_dataset, strict=True):
+    for row, taken in zip(map(parted, offered), trainer.train_dataset, strict=True):
         check_prompt(row, trainer.processing_class.decode(taken["prompt_ids"]))
         for side in ("chosen", "rejected"):
             text = trainer.processing_class.decode(taken[f"{side}_ids"])
@@ -218,7 +225,7 @@ def test_kto_trainer_learns_from_labels(parts: SimpleNamespace, offered: Dataset
     assert {row["label"] for row in offered} == {True, False}
     trainer = trainer_of(parts, "KTO", tmp_path, offered)
     assert len(trainer.train_dataset) == len(offered)
-    for row, taken in zip(offered, trainer.train_dataset, strict=True):
+    for row, taken in zip(map(parted, offered), trainer.train_dataset, strict=True):
         assert taken["label"] == row["label"]
         check_prompt(row, trainer.processing_class.decode(taken["prompt_ids"]))
         text = trainer.processing_class.decode(taken["completion_ids"])

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_", "Read dump files into a store."),
     "compare": ("compare", "Show what each rule would give of a store, without an export."),
     "export": ("export", "Turn a store into preference data."),
+    "check": ("check", "Check an export, and show what training tools would keep."),
     "show": ("show", "Print pairs of an export or a store, or a thread and its reasons."),
     "push": ("push", "Push an export to the Hugging Face Hub, private by default."),
     "init": ("init", "Ask three questions and write a pipeline file."),

@@ -23,7 +23,9 @@ _CONVERTED = {"csv": "", "tsv": " (DELIMITER '\\t')", "json": " (FORMAT json)", 
 #: Trainers and stages of training that people ask for as formats.
 _TRAINERS = {
     "dpo": "trl", "orpo": "trl", "reward": "trl", "rm": "trl", "preference": "trl", "preferences": "trl", "hf": "pairs",
-    "datasets": "pairs", "huggingface": "pairs", "bco": "kto", "chat": "sft",
+    "datasets": "pairs", "huggingface": "pairs", "bco": "kto", "chat": "chat-pairs",
+    "conversations": "chat-pairs", "rewardbench": "chat-pairs", "openrlhf": "chat-pairs", "rlhflow": "chat-pairs",
+    "axolotl": "chat-pairs", "llama-factory": "chat-pairs", "llamafactory": "chat-pairs",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from shp_miner.errors import Error
 from shp_miner.export.columns import Repeated, from_arrow, value_type
+from shp_miner.export.conversations import contents, last_contents
 from shp_miner.export.formats import RESERVED_COLUMNS, SEPARATOR, Format
 from shp_miner.mining.mine import SAME_TEXT, Selection, Threads
 from shp_miner.rules.hashing import SPLITS, thread_splits
@@ -17,6 +18,9 @@ from shp_miner.tally import Tally
 
 # The sides are fair coins: one export in 500 million is more standard deviations than this from one half.
 _BALANCE_SIGMAS = 6.0
+
+#: Texts without visible content, once stripped. A prompt of plain text has its ending even if the question is empty.
+_NOTHING = ("", SEPARATOR.strip())
 
 
 class CheckFailedError(Error):
@@ -71,15 +75,13 @@ def check_table(form: Format, table: pa.Table) -> Balance:
     if pa.schema(plain) != form.schema:
         raise CheckFailedError(f"Rows of format {form.name} do not have its schema.")
     for column in form.texts:
-        texts = _texts(table, column)
+        texts = from_arrow(table[column].combine_chunks())
         # What repeats is looked at once.
-        shown = texts.values.str.strip_chars()
-        empty = shown.is_null() | (shown == "") | (shown == SEPARATOR.strip())
-        if empty.gather(texts.rows).fill_null(value=True).any():
+        if is_empty(texts.values).gather(texts.rows).fill_null(value=True).any():
             raise CheckFailedError(f"Format {form.name} has an empty {column}.")
     balance = Balance(table.num_rows)
     if form.answers:
-        left, right = (_texts(table, column).laid_out() for column in form.answers)
+        left, right = (answers_in(table, column).laid_out() for column in form.answers)
         balance.same = int((left == right).sum())
     if form.balance:
         column, first = form.balance
@@ -87,9 +89,19 @@ def check_table(form: Format, table: pa.Table) -> Balance:
     return balance
 
 
-def _texts(table: pa.Table, column: str) -> Repeated:
-    """Return the texts of a column; of a conversation, the text of its only message."""
+def is_empty(texts: pl.Series) -> pl.Series:
+    """Return for each text whether it shows nothing; for each conversation, whether a message of it shows nothing."""
+    if isinstance(texts.dtype, pl.List):
+        said = contents(texts).list
+        shows_nothing = said.eval(pl.element().is_null() | pl.element().str.strip_chars().is_in(_NOTHING)).list
+        return shows_nothing.any() | (said.len() == 0)
+    shown = texts.str.strip_chars()
+    return shown.is_null() | shown.is_in(_NOTHING)
+
+
+def answers_in(table: pa.Table, column: str) -> Repeated:
+    """Return the answers of a column: its texts, or the last messages of its conversations."""
     found = from_arrow(table[column].combine_chunks())
     if isinstance(found.values.dtype, pl.List):
-        return Repeated(found.values.list.first().struct.field("content"), found.rows)
+        return Repeated(last_contents(found.values), found.rows)
     return found

@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from shp_miner.export.attribution import authors_of, licenses_of
 from shp_miner.export.columns import Columns, Repeated, all_to_arrow
+from shp_miner.export.conversations import MESSAGES, conversations, message
 from shp_miner.mining.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
 from shp_miner.rules.pairs import pair_differences
@@ -27,7 +29,6 @@ POST_ROW = "post_row"
 #: TRL gives these column names a meaning of its own; no format may use one.
 RESERVED_COLUMNS = frozenset({"margin", "tools", "image", "images", "chat_template_kwargs"})
 
-_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 _RANKED = pa.list_(
     pa.struct([("text", pa.string()), ("score", pa.int64()), ("rank", pa.int32()), ("answer_id", pa.string())])
 )
@@ -99,22 +100,6 @@ def _pair_ids(threads: Threads, post: pl.Series, a: pl.Series, b: pl.Series) -> 
     return sides.select(pl.concat_str("post", low, pl.lit("-"), high)).to_series()
 
 
-def _authors(items: pl.DataFrame) -> pl.Series:
-    """Return the authors' names, with a link to their page if the licence asks for one."""
-    link = pl.concat_str(pl.col("author").fill_null("unknown"), pl.lit(" <"), "author_url", pl.lit(">"))
-    linked = pl.when(pl.col("author_url").is_not_null()).then(link).otherwise(pl.col("author"))
-    return items.select(linked).to_series()
-
-
-def _licenses(*parts: pl.Series) -> pl.Series:
-    """Return the licences of the parts of a row, each once, sorted by name; null if none is known."""
-    if all(part.null_count() == len(part) for part in parts):
-        return parts[0]
-    together = pl.DataFrame({str(i): part for i, part in enumerate(parts)})
-    joined = together.select(pl.concat_list(pl.all()).list.drop_nulls().list.unique().list.sort().list.join("; "))
-    return joined.select(pl.when(pl.first() != "").then(pl.first())).to_series()
-
-
 def _pairs(threads: Threads, rule_name: str) -> Columns:
     posts, answers = threads.posts, threads.answers
     first, second = _sides(threads)
@@ -129,13 +114,13 @@ def _pairs(threads: Threads, rule_name: str) -> Columns:
         "post_score": posts["score"].gather(post),
         **_worth(threads.pairs),
         "rule": pl.repeat(rule_name, len(a_wins), dtype=pl.String, eager=True),
-        "author_post": _authors(posts).gather(post),
-        "license": _licenses(
+        "author_post": authors_of(posts).gather(post),
+        "license": licenses_of(
             posts["license"].gather(post), *(answers["license"].gather(rows) for rows in (first, second))
         ),
         **_between(threads),
     }
-    authors, texts = _authors(answers), answers["text"]
+    authors, texts = authors_of(answers), answers["text"]
     for side, rows in (("1", first), ("2", second)):
         columns[f"answer{side}"] = Repeated(texts, rows)
         columns[f"author{side}"] = authors.gather(rows)
@@ -168,24 +153,38 @@ def _shp(threads: Threads, _rule_name: str) -> Columns:
     return columns
 
 
-def _message(role: str, text: pl.Series) -> pl.Series:
-    frame = pl.DataFrame({"content": text})
-    return frame.select(pl.concat_list(pl.struct(pl.lit(role).alias("role"), "content"))).to_series()
-
-
-def _trl(threads: Threads, _rule_name: str) -> Columns:
-    pairs, post = _differing(threads)
+def _known(threads: Threads, pairs: pl.DataFrame, post: pl.Series) -> dict[str, pl.Series]:
+    """Return the columns beside the texts of the formats whose rows are a chosen and a rejected conversation."""
     winner, loser = pairs["winner"], pairs["loser"]
-    texts = _message("assistant", threads.answers["text"])
     return {
-        POST_ROW: post,
-        "prompt": Repeated(_message("user", _questions(threads.posts)), post),
-        "chosen": Repeated(texts, winner),
-        "rejected": Repeated(texts, loser),
         "pair_id": _pair_ids(threads, post, winner, loser),
         "score_chosen": threads.answers["score"].gather(winner),
         "score_rejected": threads.answers["score"].gather(loser),
         **_worth(pairs),
+    }
+
+
+def _trl(threads: Threads, _rule_name: str) -> Columns:
+    pairs, post = _differing(threads)
+    texts = message("assistant", threads.answers["text"])
+    return {
+        POST_ROW: post,
+        "prompt": Repeated(message("user", _questions(threads.posts)), post),
+        "chosen": Repeated(texts, pairs["winner"]),
+        "rejected": Repeated(texts, pairs["loser"]),
+        **_known(threads, pairs, post),
+    }
+
+
+def _chat_pairs(threads: Threads, _rule_name: str) -> Columns:
+    pairs, post = _differing(threads)
+    asked = _questions(threads.posts).gather(threads.answers[POST_ROW])
+    whole = conversations(asked, threads.answers["text"])
+    return {
+        POST_ROW: post,
+        "chosen": Repeated(whole, pairs["winner"]),
+        "rejected": Repeated(whole, pairs["loser"]),
+        **_known(threads, pairs, post),
     }
 
 
@@ -271,6 +270,11 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 _S, _I, _F, _T = pa.string(), pa.int64(), pa.float64(), EXPORT_TIMESTAMP
 
+#: The columns of `_known`.
+_KNOWN: dict[str, pa.DataType] = {
+    "pair_id": _S, "score_chosen": _I, "score_rejected": _I, "confidence": _F, "tier": _S,
+}  # fmt: skip
+
 FORMATS: dict[str, Format] = {
     item.name: item
     for item in (
@@ -339,18 +343,18 @@ FORMATS: dict[str, Format] = {
         Format(
             "trl",
             "TRL RewardTrainer and DPOTrainer, as conversations",
-            _schema(
-                prompt=_MESSAGES,
-                chosen=_MESSAGES,
-                rejected=_MESSAGES,
-                pair_id=_S,
-                score_chosen=_I,
-                score_rejected=_I,
-                confidence=_F,
-                tier=_S,
-            ),
+            _schema(prompt=MESSAGES, chosen=MESSAGES, rejected=MESSAGES, **_KNOWN),
             _trl,
             texts=("prompt", "chosen", "rejected"),
+            answers=("chosen", "rejected"),
+            same_text=False,
+        ),
+        Format(
+            "chat-pairs",
+            "trainers that read two whole conversations: rewardbench, OpenRLHF, RLHFlow, LLaMA-Factory, axolotl, TRL",
+            _schema(chosen=MESSAGES, rejected=MESSAGES, **_KNOWN),
+            _chat_pairs,
+            texts=("chosen", "rejected"),
             answers=("chosen", "rejected"),
             same_text=False,
         ),

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, defstruct, field
 from shp_miner.sources.table import ROWS
 from shp_miner.units import Duration, Seconds, Size
 
-FormatName = Literal["pairs", "shp", "trl", "trl-text", "kto", "ranking", "sft", "bandit"]
+FormatName = Literal["pairs", "shp", "trl", "chat-pairs", "trl-text", "kto", "ranking", "sft", "bandit"]
 
 if TYPE_CHECKING:
     SourceKind = str

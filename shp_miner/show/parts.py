@@ -89,6 +89,14 @@ def _trl(row: Row) -> list[Part]:
     ]
 
 
+def _chat_pairs(row: Row) -> list[Part]:
+    return [
+        Part("Question", row["chosen"][0]["content"]),
+        Part("Preferred", row["chosen"][-1]["content"], row["score_chosen"]),
+        Part("Other", row["rejected"][-1]["content"], row["score_rejected"]),
+    ]
+
+
 def _prompt(row: Row) -> Part:
     return Part("Question", row["prompt"].removesuffix(SEPARATOR))
 
@@ -120,6 +128,7 @@ _PARTS: dict[str, Callable[[Row], list[Part]]] = {
     "pairs": _pairs,
     "shp": _shp,
     "trl": _trl,
+    "chat-pairs": _chat_pairs,
     "trl-text": _trl_text,
     "kto": _kto,
     "ranking": _ranking,

@@ -28,6 +28,13 @@ def a_dump_into_a_store(path: Path) -> shp_miner.Store:
     return store
 
 
+def a_check(out: Path) -> bool:
+    checked = shp_miner.check(out, tools=["trl", "rewardbench"], max_tokens=1024, tokenizer="tokenizer.json")
+    assert_type(checked, shp_miner.Checked)
+    assert_type(shp_miner.check(str(out), tools="trl").problems, list[str])
+    return checked.passed
+
+
 def own_frames(posts: pd.DataFrame, answers: pl.DataFrame, store: shp_miner.Store) -> pa.Table:
     imported = shp_miner.import_frames(posts, answers, store, site="forum.example", community="all")
     assert_type(imported, shp_miner.Imported)
