@@ -1,0 +1,179 @@
+"""A linear model of preferences (Bradley and Terry 1952): the odds that one answer wins are e to the difference of
+their scores, and a score is a weighted sum of an answer's columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from shp_miner.training.descent import Vector, dot, minimize
+from shp_miner.training.words import Floats, Hashing, Rows, sums
+
+ThreadWeights = Literal["sqrt", "none", "one"]
+THREAD_WEIGHTS: tuple[str, ...] = get_args(ThreadWeights)
+
+#: Penalties to choose from, from strong to weak. Each is weighed against the mean loss of a pair.
+PENALTIES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
+
+#: Parts of the threads: each is held out once while the penalty is chosen.
+FOLDS = 3
+
+#: A column is used if at least this many rows have it, and a shared word if at most this share of rows do: common
+#: words are in every question.
+_ROWS_MIN = 2
+_SHARED_MOST = 0.05
+
+#: Where the loss is this many times the least so far, no weaker penalty is tried.
+_HOPELESS = 1.01
+
+_STEPS_MAX = 150
+_TOLERANCE = 1e-4
+
+Numbers = npt.NDArray[np.int64]
+
+
+class Pairs(Struct, frozen=True):
+    """Pairs as places in `rows`: of the winner and of the loser; and the number of each pair's thread."""
+
+    rows: Rows
+    winner: Numbers
+    loser: Numbers
+    thread: Numbers
+
+    def __len__(self) -> int:
+        return len(self.winner)
+
+    def take(self, places: Numbers | npt.NDArray[np.bool_]) -> Pairs:
+        """Return some of the pairs; the rows stay."""
+        return Pairs(self.rows, self.winner[places], self.loser[places], self.thread[places])
+
+    def turned(self, places: npt.NDArray[np.bool_]) -> Pairs:
+        """Return the pairs with winner and loser exchanged in some places."""
+        winner, loser = np.where(places, self.loser, self.winner), np.where(places, self.winner, self.loser)
+        return Pairs(self.rows, winner, loser, self.thread)
+
+    def margins(self, weights: Vector) -> Vector:
+        """Return how much higher each winner scores than its loser."""
+        scores = self.rows.times(weights)
+        margins: Vector = scores[self.winner] - scores[self.loser]
+        return margins
+
+
+class Fit(Struct, frozen=True):
+    """Weights of all columns with the penalty that they were fitted with."""
+
+    weights: Vector
+    penalty: float
+
+
+def pair_weights(thread: Numbers, kind: str) -> Vector:
+    """Return the weight of each pair, 1 in sum: a thread of n pairs weighs sqrt(n) ("sqrt"), n ("none") or 1 ("one")."""
+    sizes = np.bincount(thread)[thread].astype(np.float64) if len(thread) else np.zeros(0)
+    weights = sizes ** {"sqrt": -0.5, "none": 0.0, "one": -1.0}[kind]
+    return np.asarray(weights / weights.sum())
+
+
+def fit_chosen(
+    pairs: Pairs, hashing: Hashing, view: str, kind: str, seed: int, advance: Callable[[int], object]
+) -> Fit:
+    """Return the model of a view, with the penalty that predicts threads best which are left out of the fit.
+
+    `advance` gets FOLDS + 1 steps.
+    """
+    threads = np.unique(pairs.thread)
+    fold = np.zeros(int(threads.max()) + 1, np.int64)
+    fold[threads] = np.random.default_rng(seed).permutation(len(threads)) % FOLDS
+    losses = np.zeros(len(PENALTIES))
+    for number in range(FOLDS):
+        held = fold[pairs.thread] == number
+        trained, left_out = pairs.take(~held), pairs.take(held)
+        problem = _Problem(trained, hashing.seen(view), hashing, kind)
+        weights = pair_weights(left_out.thread, kind) * (held.sum() / len(held))
+        least = np.inf
+        for place, penalty in enumerate(PENALTIES):
+            loss = dot(weights, log_loss(left_out.margins(problem.solve(penalty))))
+            losses[place] += loss
+            least = min(least, loss)
+            if loss > _HOPELESS * least:  # weaker penalties take the longest, and are worse still
+                losses[place + 1 :] = np.inf
+                break
+        advance(1)
+    penalty = PENALTIES[int(np.argmin(losses))]
+    fitted = fit(pairs, hashing, view, kind, penalty)
+    advance(1)
+    return fitted
+
+
+def fit(pairs: Pairs, hashing: Hashing, view: str, kind: str, penalty: float) -> Fit:
+    """Return the model of a view of VIEWS with a penalty."""
+    problem = _Problem(pairs, hashing.seen(view), hashing, kind)
+    return Fit(problem.solve(penalty), penalty)
+
+
+def log_loss(margins: Vector) -> Vector:
+    """Return -ln of the probability that each winner wins, in nats."""
+    loss: Vector = np.logaddexp(0.0, -margins)
+    return loss
+
+
+class _Problem:
+    """The rows that some pairs need, without columns that are not used, by row and by column."""
+
+    def __init__(self, pairs: Pairs, seen: npt.NDArray[np.bool_], hashing: Hashing, kind: str) -> None:
+        used = np.unique(np.concatenate([pairs.winner, pairs.loser]))
+        self._winner, self._loser = np.searchsorted(used, pairs.winner), np.searchsorted(used, pairs.loser)
+        self._weights = pair_weights(pairs.thread, kind)
+        self._all = hashing.columns
+        lengths = np.diff(pairs.rows.starts)
+        is_used = np.zeros(len(pairs.rows), np.bool_)
+        is_used[used] = True
+        inside = np.repeat(is_used, lengths)
+        columns, values = pairs.rows.columns[inside], pairs.rows.values[inside]
+        row = np.repeat(np.arange(len(used)), lengths[used])
+        times = np.bincount(columns, minlength=self._all)
+        shared = slice(hashing.words, hashing.words + hashing.shared)
+        kept = seen & (times >= _ROWS_MIN)
+        kept[shared] &= times[shared] <= _SHARED_MOST * len(used)
+        self._columns = np.flatnonzero(kept)
+        among = kept[columns]
+        place = np.cumsum(kept) - 1
+        row, columns, values = row[among], place[columns[among]].astype(np.int32), values[among]
+        self._by_row = _Sums(row, columns, values, len(used))
+        order = np.argsort(columns, kind="stable")
+        self._by_column = _Sums(columns[order], row[order].astype(np.int32), values[order], len(self._columns))
+        self._point = np.zeros(len(self._columns))
+
+    def solve(self, penalty: float) -> Vector:
+        """Return the weights of all columns that minimise the loss with a penalty, starting from the last answer."""
+
+        def objective(point: Vector) -> tuple[float, Vector]:
+            scores = self._by_row.times(point)
+            margins = scores[self._winner] - scores[self._loser]
+            slopes = -self._weights / (1 + np.exp(np.minimum(margins, 700.0)))
+            count = len(scores)
+            of_rows = np.bincount(self._winner, slopes, minlength=count)
+            of_rows -= np.bincount(self._loser, slopes, minlength=count)
+            value = dot(self._weights, log_loss(margins)) + penalty / 2 * dot(point, point)
+            return value, self._by_column.times(of_rows) + penalty * point
+
+        self._point = minimize(objective, self._point, steps_max=_STEPS_MAX, tolerance=_TOLERANCE).point
+        weights = np.zeros(self._all)
+        weights[self._columns] = self._point
+        return weights
+
+
+class _Sums:
+    """A sparse matrix whose entries are sorted by the place of the sum that each belongs to."""
+
+    def __init__(self, place: Numbers, other: npt.NDArray[np.int32], values: Floats, count: int) -> None:
+        lengths = np.bincount(place, minlength=count)
+        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        self._other, self._values = other, values
+
+    def times(self, vector: Vector) -> Vector:
+        return sums(self._values * vector[self._other], self._starts)
