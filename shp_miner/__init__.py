@@ -9,6 +9,8 @@ The commands of `shp-miner` call these same names:
     forget(store, authors=, ids=)                        content out of a store and its exports
     export_dataset(store, out, rule=, format=)           a store through a rule into Parquet shards
     load(out)                                            an export as a datasets.Dataset
+    train(out)                                           a reward model on an export, and how good it is
+    score(model, question, answers)                      scores of answers by a trained model
     run(pipeline)                                        all that a pipeline file asks for
     stats(store)                                         a store's communities and sizes
     status(store)                                        how a store is, and what is wrong

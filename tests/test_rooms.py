@@ -27,6 +27,7 @@ PLAN = {
     "mining": {"store", "rules", "engine", "text"},
     "export": {"mining", "store", "rules", "engine", "platforms", "text"},
     "show": {"export", "mining", "store", "rules", "engine", "platforms", "text"},
+    "training": {"export", "store", "rules", "engine"},
     "forgetting": {"export", "mining", "store", "rules", "platforms"},
     "dumps": {"forgetting", "store", "engine", "platforms", "text"},
     "crawling": {"forgetting", "sources", "store", "platforms"},
@@ -36,8 +37,8 @@ PLAN = {
     "pipeline": {"crawling", "dumps", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "schedule": {"pipeline", "export", "sources", "store"},
     "manual": {"pipeline", "export", "sources", "rules"},
-    "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "export",
-            "dumps", "sources", "store", "rules"},
+    "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "training",
+            "export", "dumps", "sources", "store", "rules"},
 }  # fmt: skip
 
 MOST_LINES = 400

@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("import_", "Read dump files into a store."),
     "compare": ("compare", "Show what each rule would give of a store, without an export."),
     "export": ("export", "Turn a store into preference data."),
+    "train": ("train", "Train a reward model on an export, and measure it."),
+    "score": ("score", "Score answers with a trained model."),
     "show": ("show", "Print pairs of an export or a store, or a thread and its reasons."),
     "init": ("init", "Ask three questions and write a pipeline file."),
     "run": ("run_", "Do all steps of a pipeline file once; made for cron."),

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from msgspec import Struct
 
-from shp_miner.training.linear import Numbers, Pairs, fit
+from shp_miner.training.linear import Numbers, Pairs, Recipe, fit
 from shp_miner.training.measures import Bootstrap, Estimate, hits, usable_bits
 from shp_miner.training.pairs import Split
-from shp_miner.training.words import Hashing
+from shp_miner.training.words import VIEWS
 
 #: Shares of training labels that are turned round.
 FLIPPED = (0.1, 0.2, 0.3)
@@ -87,14 +87,14 @@ def _next_thread(thread: Numbers, community: Numbers, seed: int) -> Numbers:
 
 
 def flip_curve(
-    train: Pairs, split: Split, hashing: Hashing, kind: str, penalty: float, seed: int, advance: Callable[[int], object]
+    train: Pairs, split: Split, recipe: Recipe, penalty: float, advance: Callable[[int], object]
 ) -> list[Flipped]:
     """Return the accuracy after training with each share of FLIPPED. The pairs of a smaller share are in the larger."""
-    chance = np.random.default_rng(seed).random(len(train))
-    draws = Bootstrap(split.pairs.thread, seed)
+    chance = np.random.default_rng(recipe.seed).random(len(train))
+    draws = Bootstrap(split.pairs.thread, recipe.seed)
     results = []
     for share in FLIPPED:
-        fitted = fit(train.turned(chance < share), hashing, "full input", kind, penalty)
+        fitted = fit(train.turned(chance < share), recipe, VIEWS[0], penalty)
         results.append(Flipped(share, draws.mean(hits(split.pairs.margins(fitted.weights)))))
         advance(1)
     return results

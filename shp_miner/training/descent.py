@@ -1,7 +1,8 @@
 """The smallest value of a smooth function of many variables: L-BFGS, which remembers a few steps instead of a matrix.
 
-Source: J. Nocedal and S. J. Wright, Numerical Optimization, 2nd ed. (Springer 2006): algorithm 7.4 (two-loop recursion),
-algorithm 7.5 (L-BFGS), equation 7.20 (the scale of the first guess) and algorithm 3.1 (backtracking line search).
+Source: J. Nocedal and S. J. Wright, Numerical Optimization, 2nd ed. (Springer 2006): algorithm 7.4 (two-loop
+recursion), algorithm 7.5 (L-BFGS), equation 7.20 (the scale of the first guess) and algorithm 3.1 (backtracking line
+search).
 
 No sum goes through a linear-algebra library: those split sums among threads, so that the last bits depend on the
 number of cores.

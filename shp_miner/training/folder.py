@@ -52,7 +52,7 @@ def require_place(folder: Path) -> None:
 
     A replacement that was stopped between its two steps is completed first.
     """
-    new, old = _beside(folder)
+    _, old = _beside(folder)
     if not folder.exists() and model_record(old) is not None:
         old.rename(folder)
     if not folder.exists():

@@ -1,5 +1,6 @@
-"""A linear model of preferences (Bradley and Terry 1952): the odds that one answer wins are e to the difference of
-their scores, and a score is a weighted sum of an answer's columns.
+"""A linear model of preferences, after Bradley and Terry 1952.
+
+The odds that one answer wins are e to the difference of their scores; a score is a weighted sum of an answer's columns.
 """
 
 from __future__ import annotations
@@ -64,6 +65,14 @@ class Pairs(Struct, frozen=True):
         return margins
 
 
+class Recipe(Struct, frozen=True):
+    """How models are fitted: the columns, what a thread weighs (THREAD_WEIGHTS), and the seed of random choices."""
+
+    hashing: Hashing
+    thread_weights: str
+    seed: int
+
+
 class Fit(Struct, frozen=True):
     """Weights of all columns with the penalty that they were fitted with."""
 
@@ -72,28 +81,26 @@ class Fit(Struct, frozen=True):
 
 
 def pair_weights(thread: Numbers, kind: str) -> Vector:
-    """Return the weight of each pair, 1 in sum: a thread of n pairs weighs sqrt(n) ("sqrt"), n ("none") or 1 ("one")."""
+    """Return the pairs' weights, 1 in sum: a thread of n pairs weighs sqrt(n) ("sqrt"), n ("none") or 1 ("one")."""
     sizes = np.bincount(thread)[thread].astype(np.float64) if len(thread) else np.zeros(0)
     weights = sizes ** {"sqrt": -0.5, "none": 0.0, "one": -1.0}[kind]
     return np.asarray(weights / weights.sum())
 
 
-def fit_chosen(
-    pairs: Pairs, hashing: Hashing, view: str, kind: str, seed: int, advance: Callable[[int], object]
-) -> Fit:
+def fit_chosen(pairs: Pairs, recipe: Recipe, view: str, advance: Callable[[int], object]) -> Fit:
     """Return the model of a view, with the penalty that predicts threads best which are left out of the fit.
 
     `advance` gets FOLDS + 1 steps.
     """
     threads = np.unique(pairs.thread)
     fold = np.zeros(int(threads.max()) + 1, np.int64)
-    fold[threads] = np.random.default_rng(seed).permutation(len(threads)) % FOLDS
+    fold[threads] = np.random.default_rng(recipe.seed).permutation(len(threads)) % FOLDS
     losses = np.zeros(len(PENALTIES))
     for number in range(FOLDS):
         held = fold[pairs.thread] == number
         trained, left_out = pairs.take(~held), pairs.take(held)
-        problem = _Problem(trained, hashing.seen(view), hashing, kind)
-        weights = pair_weights(left_out.thread, kind) * (held.sum() / len(held))
+        problem = _Problem(trained, recipe, view)
+        weights = pair_weights(left_out.thread, recipe.thread_weights) * (held.sum() / len(held))
         least = np.inf
         for place, penalty in enumerate(PENALTIES):
             loss = dot(weights, log_loss(left_out.margins(problem.solve(penalty))))
@@ -104,14 +111,14 @@ def fit_chosen(
                 break
         advance(1)
     penalty = PENALTIES[int(np.argmin(losses))]
-    fitted = fit(pairs, hashing, view, kind, penalty)
+    fitted = fit(pairs, recipe, view, penalty)
     advance(1)
     return fitted
 
 
-def fit(pairs: Pairs, hashing: Hashing, view: str, kind: str, penalty: float) -> Fit:
+def fit(pairs: Pairs, recipe: Recipe, view: str, penalty: float) -> Fit:
     """Return the model of a view of VIEWS with a penalty."""
-    problem = _Problem(pairs, hashing.seen(view), hashing, kind)
+    problem = _Problem(pairs, recipe, view)
     return Fit(problem.solve(penalty), penalty)
 
 
@@ -124,10 +131,11 @@ def log_loss(margins: Vector) -> Vector:
 class _Problem:
     """The rows that some pairs need, without columns that are not used, by row and by column."""
 
-    def __init__(self, pairs: Pairs, seen: npt.NDArray[np.bool_], hashing: Hashing, kind: str) -> None:
+    def __init__(self, pairs: Pairs, recipe: Recipe, view: str) -> None:
+        hashing = recipe.hashing
         used = np.unique(np.concatenate([pairs.winner, pairs.loser]))
         self._winner, self._loser = np.searchsorted(used, pairs.winner), np.searchsorted(used, pairs.loser)
-        self._weights = pair_weights(pairs.thread, kind)
+        self._weights = pair_weights(pairs.thread, recipe.thread_weights)
         self._all = hashing.columns
         lengths = np.diff(pairs.rows.starts)
         is_used = np.zeros(len(pairs.rows), np.bool_)
@@ -137,7 +145,7 @@ class _Problem:
         row = np.repeat(np.arange(len(used)), lengths[used])
         times = np.bincount(columns, minlength=self._all)
         shared = slice(hashing.words, hashing.words + hashing.shared)
-        kept = seen & (times >= _ROWS_MIN)
+        kept = hashing.seen(view) & (times >= _ROWS_MIN)
         kept[shared] &= times[shared] <= _SHARED_MOST * len(used)
         self._columns = np.flatnonzero(kept)
         among = kept[columns]
@@ -145,7 +153,9 @@ class _Problem:
         row, columns, values = row[among], place[columns[among]].astype(np.int32), values[among]
         self._by_row = _Sums(row, columns, values, len(used))
         order = np.argsort(columns, kind="stable")
-        self._by_column = _Sums(columns[order], row[order].astype(np.int32), values[order], len(self._columns))
+        self._by_column = _Sums(
+            columns[order].astype(np.int64), row[order].astype(np.int32), values[order], len(self._columns)
+        )
         self._point = np.zeros(len(self._columns))
 
     def solve(self, penalty: float) -> Vector:
@@ -156,8 +166,7 @@ class _Problem:
             margins = scores[self._winner] - scores[self._loser]
             slopes = -self._weights / (1 + np.exp(np.minimum(margins, 700.0)))
             count = len(scores)
-            of_rows = np.bincount(self._winner, slopes, minlength=count)
-            of_rows -= np.bincount(self._loser, slopes, minlength=count)
+            of_rows = sums_at(self._winner, slopes, count) - sums_at(self._loser, slopes, count)
             value = dot(self._weights, log_loss(margins)) + penalty / 2 * dot(point, point)
             return value, self._by_column.times(of_rows) + penalty * point
 
@@ -165,6 +174,12 @@ class _Problem:
         weights = np.zeros(self._all)
         weights[self._columns] = self._point
         return weights
+
+
+def sums_at(places: Numbers, values: Vector, count: int) -> Vector:
+    """Return for each of `count` places the sum of the values there."""
+    result: Vector = np.bincount(places, weights=values, minlength=count).astype(np.float64)
+    return result
 
 
 class _Sums:

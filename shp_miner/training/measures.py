@@ -110,7 +110,8 @@ def ratio(sums: Floats, of: int, to: int) -> Floats:
 
 def hits(margins: Floats | Numbers) -> Floats:
     """Return 1 where the winner is ahead, 0 where the loser is, and 0.5 for a tie."""
-    return (np.sign(margins).astype(np.float64) + 1) / 2
+    half: Floats = (np.sign(margins).astype(np.float64) + 1) / 2
+    return half
 
 
 def usable_bits(margins: Floats) -> Floats:
@@ -120,7 +121,8 @@ def usable_bits(margins: Floats) -> Floats:
     instance as in Ethayarajh et al. 2022 (Understanding Dataset Difficulty with V-Usable Information): the loss without
     any input, which is 1 bit because the sides are exchangeable, less the loss with it.
     """
-    return 1 - log_loss(margins) / np.log(2)
+    bits: Floats = 1 - log_loss(margins) / np.log(2)
+    return bits
 
 
 def evaluate(margins: Floats, split: Split, seed: int) -> Evaluation:

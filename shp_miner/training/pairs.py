@@ -197,7 +197,9 @@ class _Reader:
 
     def split(self, total: int) -> Split:
         """Return what was collected; `total` is the number of rows that the split has."""
-        empty = {name: np.zeros(0, np.int64) for name in ("winner", "loser", "thread", "community")}
+        empty: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros(0, np.int64) for name in ("winner", "loser", "thread", "community")
+        }
         empty |= {name: np.zeros(0) for name in ("seconds", "ratio")}
         column = {
             name: np.concatenate([first, *(part[name] for part in self._columns)]) for name, first in empty.items()

@@ -20,7 +20,9 @@ _STYLE = (
 
 def draw_report(report: Report) -> str:
     """Return the picture of a report: accuracies with their intervals, usable bits, and the curve of flipped labels."""
-    sections = [("Accuracy on pairs of other threads", _accuracies(report), 1.0, 0.5)]
+    sections: list[tuple[str, list[tuple[str, Estimate, bool]], float, float | None]] = [
+        ("Accuracy on pairs of other threads", _accuracies(report), 1.0, 0.5)
+    ]
     if report.views:
         bits = [(view.view, view.bits, view.view == "full input") for view in report.views]
         most = max([0.1, *(estimate.high or estimate.value for _, estimate, _ in bits)])

@@ -17,7 +17,7 @@ from shp_miner.errors import BadInput, UsageError, nearest_name
 from shp_miner.paths import expanded
 from shp_miner.training.controls import Flipped, Swapped, ViewResult, flip_curve, swapped_questions, view_result
 from shp_miner.training.folder import TRANSFORMERS, WORDS, require_place, write_model
-from shp_miner.training.linear import FOLDS, THREAD_WEIGHTS, Fit, Pairs, ThreadWeights, fit_chosen
+from shp_miner.training.linear import FOLDS, THREAD_WEIGHTS, Fit, Pairs, Recipe, ThreadWeights, fit_chosen
 from shp_miner.training.measures import Evaluation, evaluate
 from shp_miner.training.pairs import Source, Split, open_export, read_split
 from shp_miner.training.picture import draw_report
@@ -65,7 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     epochs: float
 
 
-def train(
+def train(  # noqa: PLR0913  (every option of the command, by name)
     out: str | os.PathLike[str],
     to: str | os.PathLike[str] | None = None,
     *,
@@ -84,7 +84,7 @@ def train(
     Without `model` it is a linear model of hashed words, which needs no extra and no download. `model` names a model of
     the Hub or a folder, which TRL's RewardTrainer trains (extra `train`) for `epochs` on pairs of at most `max_tokens`.
     `thread_weights` says what a thread of n pairs weighs: sqrt(n), n ("none") or 1 ("one"); models of words only.
-    `quick` leaves out the parts of the report for which more models are trained. `advance` gets (steps done, all steps).
+    `quick` leaves out the parts of the report for which more models are trained. `advance` gets (steps done, all).
 
     The model is evaluated on the split `test`, or on `validation` if there is none. Raises BadInput if `out` is not an
     export, was changed, or has too few pairs, and UsageError if `to` holds anything but a model of this function.
@@ -122,11 +122,12 @@ def _train_words(
     steps(1)
     tested = _read_evaluated(source, hashing, settings)
     steps(1)
-    pairs, kind, seed = train_split.pairs, settings.thread_weights, settings.seed
+    pairs, seed = train_split.pairs, settings.seed
+    recipe = Recipe(hashing, settings.thread_weights, seed)
     fits: dict[str, Fit] = {}
     for view in views:
         steps.begin(f"training on {view}")
-        fits[view] = fit_chosen(pairs, hashing, view, kind, seed, steps)
+        fits[view] = fit_chosen(pairs, recipe, view, steps)
     full = fits[VIEWS[0]]
     evaluation: Evaluation | None = None
     found: list[ViewResult] = []
@@ -140,7 +141,7 @@ def _train_words(
             swapped = swapped_questions(lambda q, a: to_rows(q, a, hashing).times(full.weights), tested, seed)
             steps(1)
             steps.begin("training on flipped labels")
-            flips = flip_curve(pairs, tested, hashing, kind, full.penalty, seed, steps)
+            flips = flip_curve(pairs, tested, recipe, full.penalty, steps)
     report = Report(
         kind=WORDS,
         base=_WORDS_BASE,
@@ -150,7 +151,7 @@ def _train_words(
         threads=_threads(pairs),
         kept_pairs=len(pairs),
         penalty=full.penalty,
-        thread_weights=kind,
+        thread_weights=settings.thread_weights,
         split=_evaluated(source),
         evaluation=evaluation,
         views=found,

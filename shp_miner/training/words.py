@@ -133,7 +133,9 @@ def _tokens(texts: pl.Series) -> tuple[Numbers, Hashes]:
     flat = lists.explode(empty_as_null=False).to_arrow()
     encoded = pc.dictionary_encode(flat)
     assert isinstance(encoded, pa.DictionaryArray)
-    hashes = np.array([xxhash.xxh3_64_intdigest(word.encode()) for word in encoded.dictionary.to_pylist()], np.uint64)
+    hashes = np.array(
+        [xxhash.xxh3_64_intdigest(str(word).encode()) for word in encoded.dictionary.to_pylist()], np.uint64
+    )
     return lengths, hashes[encoded.indices.to_numpy()] if len(flat) else np.zeros(0, np.uint64)
 
 
