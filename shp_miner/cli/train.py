@@ -43,6 +43,12 @@ _GROUPS_SHOWN = 25
     show_default=True,
     help="Train on a sample of N pairs if the export has more: this bounds the memory.",
 )
+@click.option(
+    "--test-on",
+    type=FilePath(),
+    metavar="OUT2",
+    help="Measure on the test split of this export, for example one of the rule votes. [OUT]",
+)
 @click.option("--quick", is_flag=True, help="Leave out the parts of the report that train more models.")
 @option_of(
     _WORDS,
@@ -81,6 +87,7 @@ def command(
     form: str | None,
     seed: int,
     max_pairs: int,
+    test_on: Path | None,
     quick: bool,
     thread_weights: str,
     model: str | None,
@@ -110,6 +117,7 @@ def command(
             max_pairs=max_pairs,
             max_tokens=max_tokens,
             epochs=epochs,
+            test_on=test_on,
             advance=advance,
         )
     data = {"out": str(out), "model": str(trained.model), "files": trained.files, "report": trained.report.to_dict()}
@@ -122,7 +130,9 @@ def _people(out: Path, trained: Trained) -> None:
     report = trained.report
     found = report.evaluation
     if found is not None:
-        title = f"{found.pairs:,} pairs of {found.threads:,} threads of the split {report.split}"
+        title = (
+            f"{found.pairs:,} pairs of {found.threads:,} threads of the split {report.split}, rule {report.tested_rule}"
+        )
         rows = [(name, f"{estimate.value:.3f}", interval(estimate)) for name, estimate in report.rows()]
         print_table(title, ("figure", "value", "95 % interval"), rows)
         groups = report.groups()

@@ -77,7 +77,7 @@ LAYOUTS: dict[str, Layout] = {
         pl.col("human_ref_B"),
         pl.col("labels") == 1,
         ("history", "human_ref_A", "human_ref_B"),
-        pl.concat_str("domain", "post_id", separator="/"),
+        pl.concat_str(pl.col("domain").str.replace(r"_[a-z]+$", ""), "post_id", separator="/"),
         ("labels", "domain", "post_id", "seconds_difference", "score_ratio"),
         pl.col("seconds_difference"),
         pl.col("score_ratio"),

@@ -53,7 +53,7 @@ class Split(Struct, frozen=True):
     pairs.rows has a row for each different answer to its question, and chars that answer's length in characters.
     community is a place in communities. seconds and ratio are not-a-number where unknown. questions and answers are the
     texts of each row, empty unless they were asked for. rows is the number of pairs that the split has, of which these
-    are a sample if there are more than were asked for.
+    are a sample if there are more than were asked for. thread_hashes has a hash of each thread: by its number, a place.
     """
 
     pairs: Pairs
@@ -65,6 +65,7 @@ class Split(Struct, frozen=True):
     questions: pl.Series
     answers: pl.Series
     rows: int
+    thread_hashes: npt.NDArray[np.uint64]
 
 
 def open_export(out: Path, form: str | None = None) -> Source:
@@ -218,6 +219,7 @@ class _Reader:
             texts[0],
             texts[1],
             total,
+            np.array(list(self._threads), np.uint64),
         )
 
 

@@ -14,8 +14,9 @@ from shp_miner.training.measures import DRAWS, Estimate, Evaluation, Group
 class Report(Struct, frozen=True, kw_only=True):
     """How a model was trained and how good it is.
 
-    split is the one that the model was evaluated on, null if the export has none but `train`. pairs and threads are
-    those of the training. kept_pairs are those that the trainer used. notes are sentences on what is missing and why.
+    pairs and threads are those of the training, kept_pairs those that the trainer used. split is the one that the model
+    was evaluated on, null if there is none but `train`, and tested_rule its rule. notes are sentences on what is
+    missing, and why.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Report(Struct, frozen=True, kw_only=True):
     penalty: float | None
     thread_weights: str | None
     split: str | None
+    tested_rule: str
     evaluation: Evaluation | None
     views: list[ViewResult]
     swapped: Swapped | None
@@ -102,7 +104,8 @@ def card(report: Report, facts: dict[str, Any], loading: str) -> str:
     found = report.evaluation
     if found is not None:
         lines += [
-            f"On {found.pairs:,} pairs of {found.threads:,} threads of the split `{report.split}`, none of which it was"
+            f"On {found.pairs:,} pairs (rule `{report.tested_rule}`) of {found.threads:,} threads of the split"
+            f" `{report.split}`, none of which it was"
             f" trained on. Intervals hold 95 % of {DRAWS:,} draws of threads (bootstrap). Chance is 0.5.",
             "",
             "| figure | value | 95 % interval |",

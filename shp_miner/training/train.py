@@ -63,6 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_pairs: int
     max_tokens: int
     epochs: float
+    tested: Source
 
 
 def train(  # noqa: PLR0913  (every option of the command, by name)
@@ -77,6 +78,7 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
     max_pairs: int = MAX_PAIRS,
     max_tokens: int = MAX_TOKENS,
     epochs: float = 1.0,
+    test_on: str | os.PathLike[str] | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """Train a reward model on the export in `out` and save it to the folder `to` (default: `out` with "-model").
@@ -86,8 +88,11 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
     `thread_weights` says what a thread of n pairs weighs: sqrt(n), n ("none") or 1 ("one"); models of words only.
     `quick` leaves out the parts of the report for which more models are trained. `advance` gets (steps done, all).
 
-    The model is evaluated on the split `test`, or on `validation` if there is none. Raises BadInput if `out` is not an
-    export, was changed, or has too few pairs, and UsageError if `to` holds anything but a model of this function.
+    The model is evaluated on the split `test`, or on `validation` if there is none. `test_on` names another export for
+    this, for example of another rule: of the same format, with none of the threads that the model is trained on.
+
+    Raises BadInput if `out` is not an export, was changed, or has too few pairs, and UsageError if `to` holds anything
+    but a model of this function.
     """
     if thread_weights not in THREAD_WEIGHTS:
         raise UsageError(
@@ -95,9 +100,6 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
         )
     source_folder = expanded(out)
     target = expanded(to) if to is not None else source_folder.with_name(f"{source_folder.resolve().name}-model")
-    settings = Settings(
-        seed=seed, quick=quick, thread_weights=thread_weights, max_pairs=max_pairs, max_tokens=max_tokens, epochs=epochs
-    )
     if model is not None:
         from shp_miner.training.transformers_model import require_trainer  # noqa: PLC0415
 
@@ -105,6 +107,15 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
     source = open_export(source_folder, format)
     require_place(target)
     _require_rows(source, source.rows("train"))
+    settings = Settings(
+        seed=seed,
+        quick=quick,
+        thread_weights=thread_weights,
+        max_pairs=max_pairs,
+        max_tokens=max_tokens,
+        epochs=epochs,
+        tested=source if test_on is None else open_export(expanded(test_on), source.form),
+    )
     if model is not None:
         return _train_transformers(source, target, os.fspath(model), settings, advance)
     return _train_words(source, target, settings, advance)
@@ -120,7 +131,7 @@ def _train_words(
     train_split = read_split(source, "train", hashing, most=settings.max_pairs, seed=settings.seed)
     _require_threads(source, train_split)
     steps(1)
-    tested = _read_evaluated(source, hashing, settings)
+    tested = _read_evaluated(train_split, hashing, settings)
     steps(1)
     pairs, seed = train_split.pairs, settings.seed
     recipe = Recipe(hashing, settings.thread_weights, seed)
@@ -152,12 +163,13 @@ def _train_words(
         kept_pairs=len(pairs),
         penalty=full.penalty,
         thread_weights=settings.thread_weights,
-        split=_evaluated(source),
+        split=_evaluated(settings.tested),
+        tested_rule=rule_name(settings.tested),
         evaluation=evaluation,
         views=found,
         swapped=swapped,
         flips=flips,
-        notes=_notes(source, train_split, tested, settings, evaluation, swapped),
+        notes=_notes(train_split, tested, settings, evaluation, swapped),
     )
     facts = {"hashing": msgspec.to_builtins(hashing), "trained_on": _trained_on(source, report, settings)}
 
@@ -180,7 +192,7 @@ def _train_transformers(
     steps.begin("reading pairs")
     train_split = read_split(source, "train", None, most=settings.max_pairs, seed=settings.seed, texts=True)
     _require_threads(source, train_split)
-    tested = _read_evaluated(source, None, settings)
+    tested = _read_evaluated(train_split, None, settings)
     steps(1)
     steps.begin("training")
     kept = chosen.train(train_split, epochs=settings.epochs, seed=settings.seed)
@@ -196,7 +208,7 @@ def _train_transformers(
         if not settings.quick:
             swapped = swapped_questions(chosen.score, tested, settings.seed)
             steps(1)
-    notes = _notes(source, train_split, tested, settings, evaluation, swapped)
+    notes = _notes(train_split, tested, settings, evaluation, swapped)
     if kept < len(train_split.pairs):
         notes.insert(
             0,
@@ -213,7 +225,8 @@ def _train_transformers(
         kept_pairs=kept,
         penalty=None,
         thread_weights=None,
-        split=_evaluated(source),
+        split=_evaluated(settings.tested),
+        tested_rule=rule_name(settings.tested),
         evaluation=evaluation,
         views=found,
         swapped=swapped,
@@ -289,15 +302,23 @@ def _evaluated(source: Source) -> str | None:
     return next((split for split in ("test", "validation") if source.rows(split)), None)
 
 
-def _read_evaluated(source: Source, hashing: Hashing | None, settings: Settings) -> Split | None:
+def _read_evaluated(train_split: Split, hashing: Hashing | None, settings: Settings) -> Split | None:
+    """Return the pairs to evaluate on, None if there are none. Raises BadInput if a thread of theirs was trained on."""
+    source = settings.tested
     split = _evaluated(source)
     if split is None:
         return None
-    return read_split(source, split, hashing, most=MAX_EVALUATED, seed=settings.seed, texts=True)
+    tested = read_split(source, split, hashing, most=MAX_EVALUATED, seed=settings.seed, texts=True)
+    both = len(np.intersect1d(train_split.thread_hashes, tested.thread_hashes))
+    if both:
+        raise BadInput(
+            f"{both:,} threads of the split {split} of {source.folder} are among those to train on.",
+            "Export both with the same --validation and --test: then a thread is in the same split of each.",
+        )
+    return tested
 
 
 def _notes(
-    source: Source,
     train_split: Split,
     tested: Split | None,
     settings: Settings,
@@ -306,16 +327,18 @@ def _notes(
 ) -> list[str]:
     """Return sentences on what the report lacks, and why."""
     notes = []
-    for name, split in (("train", train_split), (_evaluated(source), tested)):
+    for name, split in (("train", train_split), (_evaluated(settings.tested), tested)):
         if split is not None and len(split.pairs) < split.rows:
             notes.append(f"A sample of {len(split.pairs):,} of the {split.rows:,} pairs of {name} was used.")
     if tested is None:
         return [*notes, "The model was not evaluated: the export has neither a split test nor validation."]
-    if _evaluated(source) == "validation":
+    if _evaluated(settings.tested) == "validation":
         notes.append("The model was evaluated on the split validation: the export has no split test.")
     assert evaluation is not None
     if evaluation.earlier_wins is None:
-        notes.append(f"The format {source.form} does not say when answers were written: nothing is said on order.")
+        notes.append(
+            f"The format {settings.tested.form} does not say when answers were written: nothing is said on order."
+        )
     elif evaluation.balanced is None:
         group = evaluation.by_winner[0].name if evaluation.by_winner else "no order"
         notes.append(f"Every pair has: {group}. So accuracy balanced over older and newer winners is not defined.")
