@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from shp_miner.engine import Steps
 from shp_miner.errors import BadInput, UsageError, nearest_name
 from shp_miner.paths import expanded
+from shp_miner.tally import counted
 from shp_miner.training.controls import Flipped, Swapped, ViewResult, flip_curve, swapped_questions, view_result
 from shp_miner.training.folder import TRANSFORMERS, WORDS, require_place, write_model
 from shp_miner.training.linear import FOLDS, THREAD_WEIGHTS, Fit, Pairs, Recipe, ThreadWeights, fit_chosen
@@ -277,7 +278,7 @@ def _trained_on(source: Source, report: Report, settings: Settings) -> dict[str,
 
 def _require_rows(source: Source, rows: int) -> None:
     if rows < PAIRS_NEEDED:
-        what = f"{rows:,} pairs" if rows else "no pairs"
+        what = counted(rows, "pair") if rows else "no pairs"
         raise BadInput(
             f"{source.folder} has {what} in its split train: at least {PAIRS_NEEDED} are needed to train.",
             "Read more threads into the store, or export with another rule; `shp-miner compare` shows what each gives.",
