@@ -56,9 +56,11 @@ class TransformersModel:
         from transformers import (  # noqa: PLC0415
             AutoModelForSequenceClassification,
             AutoTokenizer,
+            logging,
             set_seed,
         )
 
+        logging.set_verbosity_error()  # a new output layer is what is wanted, no reason to warn
         set_seed(seed)
         try:
             tokenizer = AutoTokenizer.from_pretrained(base)
@@ -90,6 +92,7 @@ class TransformersModel:
         """
         import torch  # noqa: PLC0415
         from datasets import Dataset, disable_progress_bars  # noqa: PLC0415
+        from transformers import PrinterCallback  # noqa: PLC0415
         from trl import RewardConfig, RewardTrainer  # noqa: PLC0415
 
         disable_progress_bars()
@@ -103,7 +106,6 @@ class TransformersModel:
                 seed=seed,
                 use_cpu=on_cpu,
                 bf16=not on_cpu,
-                gradient_checkpointing=not on_cpu,
                 save_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
@@ -122,6 +124,7 @@ class TransformersModel:
                     f"None of {len(rows):,} pairs has at most {self._max_tokens:,} tokens a side.",
                     "Raise --max-tokens.",
                 )
+            trainer.remove_callback(PrinterCallback)  # it prints to the standard output
             trainer.train()
             self._model = trainer.model
         return kept
