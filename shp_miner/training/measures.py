@@ -19,6 +19,9 @@ from shp_miner.training.pairs import Split
 DRAWS = 1000
 _LOW, _HIGH = 2.5, 97.5
 
+#: Groups by which answer was written first.
+NEWER, OLDER = "winner newer", "winner older"
+
 #: Bounds between the groups by score ratio: preferred answer's score over the other's.
 RATIO_BOUNDS = (1.0, 1.5, 2.0, 3.0, 5.0)
 
@@ -149,7 +152,7 @@ def evaluate(margins: Floats, split: Split, seed: int) -> Evaluation:
             model,
             longer,
             pairs.thread,
-            [("winner newer", split.seconds > 0), ("winner older", split.seconds < 0)],
+            [(NEWER, split.seconds > 0), (OLDER, split.seconds < 0)],
         ),
         by_community=_groups(
             draws,

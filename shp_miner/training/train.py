@@ -19,7 +19,7 @@ from shp_miner.tally import counted
 from shp_miner.training.controls import Flipped, Swapped, ViewResult, flip_curve, swapped_questions, view_result
 from shp_miner.training.folder import TRANSFORMERS, WORDS, require_place, write_model
 from shp_miner.training.linear import FOLDS, THREAD_WEIGHTS, Fit, Pairs, Recipe, ThreadWeights, fit_chosen
-from shp_miner.training.measures import Evaluation, evaluate
+from shp_miner.training.measures import NEWER, Evaluation, evaluate
 from shp_miner.training.pairs import Source, Split, open_export, read_split
 from shp_miner.training.picture import draw_report
 from shp_miner.training.results import Report, card
@@ -341,8 +341,11 @@ def _notes(
             f"The format {settings.tested.form} does not say when answers were written: nothing is said on order."
         )
     elif evaluation.balanced is None:
-        group = evaluation.by_winner[0].name if evaluation.by_winner else "no order"
-        notes.append(f"Every pair has: {group}. So accuracy balanced over older and newer winners is not defined.")
+        missing = "older" if any(group.name == NEWER for group in evaluation.by_winner) else "newer"
+        notes.append(
+            f"No pair has a winner that is {missing}, so accuracy balanced over older and newer winners is not defined:"
+            " measure on an export of the rule votes (--test-on) to know it."
+        )
     if evaluation.threads < 2:
         notes.append("There are no intervals: the pairs are of one thread.")
     if swapped is None and not settings.quick:
