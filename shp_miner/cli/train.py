@@ -14,6 +14,7 @@ from shp_miner.cli.layout import wrapped
 from shp_miner.cli.options import FilePath, Number, example, printing
 from shp_miner.cli.output import print_table, show_result, steps
 from shp_miner.cli.saying import say
+from shp_miner.training.defaults import MAX_PAIRS, MAX_TOKENS, PAIRS_NEEDED, THREAD_WEIGHTS
 
 if TYPE_CHECKING:
     from shp_miner.training.train import Trained
@@ -38,8 +39,8 @@ _GROUPS_SHOWN = 25
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random choice.")
 @click.option(
     "--max-pairs",
-    type=click.IntRange(min=100),
-    default=100_000,
+    type=click.IntRange(min=PAIRS_NEEDED),
+    default=MAX_PAIRS,
     show_default=True,
     help="Train on a sample of N pairs if the export has more: this bounds the memory.",
 )
@@ -53,7 +54,7 @@ _GROUPS_SHOWN = 25
 @option_of(
     _WORDS,
     "--thread-weights",
-    type=click.Choice(["sqrt", "none", "one"]),
+    type=click.Choice(THREAD_WEIGHTS),
     default="sqrt",
     show_default=True,
     help="Weight of a thread of N pairs: the root of N, N, or 1.",
@@ -68,7 +69,7 @@ _GROUPS_SHOWN = 25
     _TRANSFORMERS,
     "--max-tokens",
     type=click.IntRange(min=16),
-    default=1024,
+    default=MAX_TOKENS,
     show_default=True,
     help="Leave out pairs with more than N tokens a side, and count them.",
 )

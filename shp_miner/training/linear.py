@@ -6,7 +6,6 @@ The odds that one answer wins are e to the difference of their scores; a score i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +13,6 @@ from msgspec import Struct
 
 from shp_miner.training.descent import Vector, dot, minimize
 from shp_miner.training.words import Floats, Hashing, Rows, sums
-
-ThreadWeights = Literal["sqrt", "none", "one"]
-THREAD_WEIGHTS: tuple[str, ...] = get_args(ThreadWeights)
 
 #: Penalties to choose from, from strong to weak. Each is weighed against the mean loss of a pair.
 PENALTIES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)

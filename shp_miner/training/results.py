@@ -26,14 +26,14 @@ class Report(Struct, frozen=True, kw_only=True):
     pairs: int
     threads: int
     kept_pairs: int
-    penalty: float | None
-    thread_weights: str | None
+    penalty: float | None = None
+    thread_weights: str | None = None
     split: str | None
     tested_rule: str
     evaluation: Evaluation | None
     views: list[ViewResult]
     swapped: Swapped | None
-    flips: list[Flipped]
+    flips: list[Flipped] = []
     notes: list[str]
 
     def to_dict(self) -> dict[str, Any]:

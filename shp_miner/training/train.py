@@ -17,23 +17,22 @@ from shp_miner.errors import BadInput, UsageError, nearest_name
 from shp_miner.paths import expanded
 from shp_miner.tally import counted
 from shp_miner.training.controls import Flipped, Swapped, ViewResult, flip_curve, swapped_questions, view_result
+from shp_miner.training.defaults import (
+    MAX_MEASURED,
+    MAX_PAIRS,
+    MAX_TOKENS,
+    PAIRS_NEEDED,
+    THREAD_WEIGHTS,
+    THREADS_NEEDED,
+    ThreadWeights,
+)
 from shp_miner.training.folder import TRANSFORMERS, WORDS, require_place, write_model
-from shp_miner.training.linear import FOLDS, THREAD_WEIGHTS, Fit, Pairs, Recipe, ThreadWeights, fit_chosen
+from shp_miner.training.linear import FOLDS, Fit, Pairs, Recipe, fit_chosen
 from shp_miner.training.measures import NEWER, Evaluation, evaluate
 from shp_miner.training.pairs import Source, Split, open_export, read_split
 from shp_miner.training.picture import draw_report
 from shp_miner.training.results import Report, card
 from shp_miner.training.words import VIEWS, Hashing, to_rows
-
-#: Pairs that a model is trained on and evaluated on at most, which bounds the memory (docs/training.md says to what);
-#: of more, a sample is taken.
-MAX_PAIRS, MAX_EVALUATED = 100_000, 20_000
-
-#: Fewer pairs or threads are refused: a model of them would be chance, and look like a result.
-PAIRS_NEEDED, THREADS_NEEDED = 100, 10
-
-#: Tokens of a conversation, for models of transformers: TRL's own default.
-MAX_TOKENS = 1024
 
 #: The file of a model of words, and its only tensor.
 WEIGHTS, TENSOR = "model.safetensors", "weights"
@@ -154,18 +153,15 @@ def _train_words(
             steps(1)
             steps.begin("training on flipped labels")
             flips = flip_curve(pairs, tested, recipe, full.penalty, steps)
-    report = Report(
+    report = _report(
+        source,
+        train_split,
+        settings,
         kind=WORDS,
         base=_WORDS_BASE,
-        format=source.form,
-        rule=rule_name(source),
-        pairs=len(pairs),
-        threads=_threads(pairs),
         kept_pairs=len(pairs),
         penalty=full.penalty,
         thread_weights=settings.thread_weights,
-        split=_evaluated(settings.tested),
-        tested_rule=rule_name(settings.tested),
         evaluation=evaluation,
         views=found,
         swapped=swapped,
@@ -216,22 +212,16 @@ def _train_transformers(
             f"{len(train_split.pairs) - kept:,} of {len(train_split.pairs):,} training pairs were dropped: one of their"
             f" sides has more than {settings.max_tokens:,} tokens.",
         )
-    report = Report(
+    report = _report(
+        source,
+        train_split,
+        settings,
         kind=TRANSFORMERS,
         base=f"{base_name(base)}, trained by TRL's RewardTrainer",
-        format=source.form,
-        rule=rule_name(source),
-        pairs=len(train_split.pairs),
-        threads=_threads(train_split.pairs),
         kept_pairs=kept,
-        penalty=None,
-        thread_weights=None,
-        split=_evaluated(settings.tested),
-        tested_rule=rule_name(settings.tested),
         evaluation=evaluation,
         views=found,
         swapped=swapped,
-        flips=[],
         notes=notes,
     )
     facts = {
@@ -245,6 +235,19 @@ def _train_transformers(
         _write_report(folder, report, facts, LOADING)
 
     return Trained(target, report, write_model(target, TRANSFORMERS, facts, fill))
+
+
+def _report(source: Source, train_split: Split, settings: Settings, **figures: Any) -> Report:
+    """Return a report: what was trained on, what it was measured on, and `figures`, the other fields of Report."""
+    return Report(
+        format=source.form,
+        rule=rule_name(source),
+        pairs=len(train_split.pairs),
+        threads=_threads(train_split.pairs),
+        split=_evaluated(settings.tested),
+        tested_rule=rule_name(settings.tested),
+        **figures,
+    )
 
 
 def rule_name(source: Source) -> str:
@@ -309,7 +312,7 @@ def _read_evaluated(train_split: Split, hashing: Hashing | None, settings: Setti
     split = _evaluated(source)
     if split is None:
         return None
-    tested = read_split(source, split, hashing, most=MAX_EVALUATED, seed=settings.seed, texts=True)
+    tested = read_split(source, split, hashing, most=MAX_MEASURED, seed=settings.seed, texts=True)
     both = len(np.intersect1d(train_split.thread_hashes, tested.thread_hashes))
     if both:
         raise BadInput(
