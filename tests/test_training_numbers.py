@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shp_miner.rules.hashing import mix_bits
+from shp_miner.training import words
 from shp_miner.training.controls import _next_thread
 from shp_miner.training.descent import minimize
 from shp_miner.training.linear import Pairs, Recipe, fit, fit_chosen, log_loss, pair_weights
@@ -119,10 +120,14 @@ def test_rows_do_not_depend_on_their_neighbours() -> None:
     np.testing.assert_array_equal(together, dense(parts, SMALL))
 
 
-def test_a_row_times_weights_is_the_sum_of_its_products() -> None:
-    rows = to_rows(pl.Series(["a", "b"]), pl.Series(["a b c", ""]), SMALL)
+def test_a_row_times_weights_is_the_sum_of_its_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = to_rows(pl.Series(["a", "b", "c"]), pl.Series(["a b c", "", "b a"]), SMALL)
     weights = np.random.default_rng(0).normal(size=SMALL.columns)
-    np.testing.assert_allclose(rows.times(weights), dense(rows, SMALL) @ weights, atol=1e-6)
+    whole = rows.times(weights)
+    np.testing.assert_allclose(whole, dense(rows, SMALL) @ weights, atol=1e-6)
+    monkeypatch.setattr(words, "_BLOCK", 3)
+    np.testing.assert_array_equal(rows.times(weights), whole)
+    assert to_rows(pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.String), SMALL).times(weights).tolist() == []
     assert sums(np.zeros(0), np.zeros(3, np.int64)).tolist() == [0, 0]
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from shp_miner.training.descent import Vector, dot, minimize
-from shp_miner.training.words import Floats, Hashing, Rows, sums
+from shp_miner.training.words import Floats, Hashing, Rows, product_sums
 
 #: Penalties to choose from, from strong to weak. Each is weighed against the mean loss of a pair.
 PENALTIES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
@@ -138,20 +138,19 @@ class _Problem:
         is_used[used] = True
         inside = np.repeat(is_used, lengths)
         columns, values = pairs.rows.columns[inside], pairs.rows.values[inside]
-        row = np.repeat(np.arange(len(used)), lengths[used])
+        row = np.repeat(np.arange(len(used), dtype=np.int32), lengths[used])
+        del inside
         times = np.bincount(columns, minlength=self._all)
         shared = slice(hashing.words, hashing.words + hashing.shared)
         kept = hashing.seen(view) & (times >= _ROWS_MIN)
         kept[shared] &= times[shared] <= _SHARED_MOST * len(used)
         self._columns = np.flatnonzero(kept)
         among = kept[columns]
-        place = np.cumsum(kept) - 1
-        row, columns, values = row[among], place[columns[among]].astype(np.int32), values[among]
-        self._by_row = _Sums(row, columns, values, len(used))
+        place = (np.cumsum(kept) - 1).astype(np.int32)
+        row, columns, values = row[among], place[columns[among]], values[among]
+        self._by_row = _Sums(np.bincount(row, minlength=len(used)), columns, values)
         order = np.argsort(columns, kind="stable")
-        self._by_column = _Sums(
-            columns[order].astype(np.int64), row[order].astype(np.int32), values[order], len(self._columns)
-        )
+        self._by_column = _Sums(np.bincount(columns, minlength=len(self._columns)), row[order], values[order])
         self._point = np.zeros(len(self._columns))
 
     def solve(self, penalty: float) -> Vector:
@@ -179,12 +178,11 @@ def sums_at(places: Numbers, values: Vector, count: int) -> Vector:
 
 
 class _Sums:
-    """A sparse matrix whose entries are sorted by the place of the sum that each belongs to."""
+    """A sparse matrix whose entries stand in the order of the sums that they belong to, of these lengths."""
 
-    def __init__(self, place: Numbers, other: npt.NDArray[np.int32], values: Floats, count: int) -> None:
-        lengths = np.bincount(place, minlength=count)
+    def __init__(self, lengths: Numbers, other: npt.NDArray[np.int32], values: Floats) -> None:
         self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self._other, self._values = other, values
 
     def times(self, vector: Vector) -> Vector:
-        return sums(self._values * vector[self._other], self._starts)
+        return product_sums(self._values, self._other, vector, self._starts)

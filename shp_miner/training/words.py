@@ -7,6 +7,7 @@ Weinberger et al. 2009 (Feature Hashing for Large Scale Multitask Learning), wit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ Numbers = npt.NDArray[np.int64]
 
 #: Words of one letter, marks of punctuation and line breaks count too: how a writer sets sentences says much.
 _TOKEN = r"\w+|[^\w\s]|\n+"  # noqa: S105  (no password)
+
+#: Entries of sparse rows that are multiplied at a time.
+_BLOCK = 1 << 20
 
 #: Raised when a text would get other numbers: a model scores only with the version that it was trained with.
 VERSION = 1
@@ -78,7 +82,23 @@ class Rows(Struct, frozen=True):
 
     def times(self, weights: npt.NDArray[np.float64] | Floats) -> npt.NDArray[np.float64]:
         """Return the product of each row with a vector of weights, one for each column."""
-        return sums(self.values * weights[self.columns], self.starts)
+        return product_sums(self.values, self.columns, weights, self.starts)
+
+
+def product_sums(
+    values: Floats, places: npt.NDArray[np.int32], vector: npt.NDArray[np.float64] | Floats, starts: Numbers
+) -> npt.NDArray[np.float64]:
+    """Return the sums of values times the entries of a vector at their places, run by run as in `sums`.
+
+    A few runs are multiplied at a time, so that the products need little memory.
+    """
+    result = np.zeros(len(starts) - 1)
+    edges = np.unique(np.append(np.searchsorted(starts, np.arange(0, len(values), _BLOCK)), len(result)))
+    for first, last in pairwise(edges.tolist()):
+        begin, end = starts[first], starts[last]
+        products = values[begin:end] * vector[places[begin:end]]
+        result[first:last] = sums(products, starts[first : last + 1] - begin)
+    return result
 
 
 def sums(values: npt.NDArray[np.floating], starts: Numbers) -> npt.NDArray[np.float64]:
