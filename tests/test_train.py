@@ -271,3 +271,28 @@ def test_a_model_without_tokenizer_or_without_weights_is_refused(
     assert cli_run(["train", str(export), "--model", str(base)]) == 5
     assert "cannot load the model" in capsys.readouterr().err
     assert not (tmp_path / "out-model").exists()
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_answers_are_scored_with_the_tokens_that_they_were_trained_with(
+    parts: SimpleNamespace, tmp_path: Path, chat: bool
+) -> None:
+    from datasets import Dataset
+
+    from shp_miner.training.pairs import open_export, read_split
+    from shp_miner.training.transformers_model import TransformersModel
+
+    split = read_split(open_export(made_export(tmp_path, made_threads(20))), "train", None, most=4, seed=0, texts=True)
+    base = tiny_model(parts, tmp_path / "base", split.answers.to_list())
+    if not chat:
+        (base / "chat_template.jinja").unlink()
+    model = TransformersModel.load(str(base), 512)
+    trainer = parts.trl.RewardTrainer(
+        model=model._model,
+        args=parts.trl.RewardConfig(output_dir=str(tmp_path / "o"), use_cpu=True, bf16=False, report_to="none"),
+        train_dataset=Dataset.from_list(list(model._rows(split))),
+        processing_class=model._tokenizer,
+    )
+    for row, winner in zip(trainer.train_dataset, split.pairs.winner.tolist(), strict=True):
+        text = model._text(split.questions[winner], split.answers[winner])
+        assert model._tokens([text])["input_ids"][0].tolist() == row["chosen_ids"]

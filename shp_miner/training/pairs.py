@@ -16,6 +16,7 @@ import xxhash
 from msgspec import Struct
 
 from shp_miner.errors import BadInput, UsageError
+from shp_miner.export.formats import FORMATS
 from shp_miner.export.load import known_formats_in, read_manifest, require_files
 from shp_miner.export.manifest import LAYOUT
 from shp_miner.export.owned import MANIFEST
@@ -81,7 +82,7 @@ def open_export(out: Path, form: str | None = None) -> Source:
     if not usable:
         raise UsageError(
             f"Rows of the format {form or ', '.join(formats)} do not have both answers of a pair.",
-            f"Export again with --format and one of: {', '.join(LAYOUTS)}.",
+            f"Export again with --format and one of: {', '.join(name for name in LAYOUTS if name in FORMATS)}.",
         )
     folder = formats[usable[0]]
     manifest = read_manifest(folder)

@@ -139,14 +139,7 @@ class TransformersModel:
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))  # little padding
         for start in range(0, len(order), _SCORED_AT_A_TIME):
             some = order[start : start + _SCORED_AT_A_TIME]
-            inputs = self._tokenizer(
-                [texts[number] for number in some],
-                return_tensors="pt",
-                padding=True,
-                truncation=True,
-                max_length=self._max_tokens,
-                add_special_tokens=self._tokenizer.chat_template is None,
-            ).to(self._model.device)
+            inputs = self._tokens([texts[number] for number in some]).to(self._model.device)
             inputs.pop("token_type_ids", None)
             with torch.no_grad():
                 scores[some] = self._model(**inputs).logits[:, 0].double().cpu().numpy()
@@ -156,6 +149,17 @@ class TransformersModel:
         """Write the model and its tokenizer to a folder, as transformers loads them."""
         self._model.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
+
+    def _tokens(self, texts: list[str]) -> Any:
+        """Return the tokens of texts of `_text`, padded; a template has written the special ones already."""
+        return self._tokenizer(
+            texts,
+            return_tensors="pt",
+            padding=True,
+            truncation=True,
+            max_length=self._max_tokens,
+            add_special_tokens=self._tokenizer.chat_template is None,
+        )
 
     def _text(self, question: str, answer: str) -> str:
         if self._tokenizer.chat_template is None:
