@@ -11,6 +11,8 @@ The commands of `shp-miner` call these same names:
     load(out, community, split=)                         an export as a datasets.Dataset
     scan(out, community, split=)                         the same, read later: polars, pandas, torch, batches
     check(out, tools=)                                   whether an export is right, and what trainers keep of it
+    train(out)                                           a reward model on an export, and how good it is
+    score(model, question, answers)                      scores of answers by a trained model
     push(out, repo)                                      an export to the Hugging Face Hub
     run(pipeline)                                        all that a pipeline file asks for
     stats(store)                                         a store's communities and sizes

@@ -36,5 +36,8 @@ from .rules.presets import Rule as Rule
 from .rules.presets import preset as preset
 from .sources.access import Access as Access
 from .store import Store as Store
+from .training.score import score as score
+from .training.train import Trained as Trained
+from .training.train import train as train
 
 __version__: str

@@ -29,6 +29,7 @@ PLAN = {
     "publishing": {"export", "sources", "store"},
     "checking": {"export", "mining", "rules"},
     "show": {"export", "mining", "store", "rules", "engine", "platforms", "text"},
+    "training": {"export", "store", "rules", "engine"},
     "forgetting": {"export", "mining", "store", "rules", "platforms"},
     "dumps": {"forgetting", "store", "engine", "platforms", "text"},
     "crawling": {"forgetting", "sources", "store", "platforms"},
@@ -39,7 +40,7 @@ PLAN = {
     "schedule": {"pipeline", "export", "sources", "store"},
     "manual": {"pipeline", "export", "sources", "rules"},
     "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "publishing",
-            "checking", "export", "dumps", "sources", "store", "rules"},
+            "checking", "training", "export", "dumps", "sources", "store", "rules"},
 }  # fmt: skip
 
 MOST_LINES = 400

@@ -23,6 +23,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import shp_miner
+from shp_miner.cli import run as cli_run
+
+from .training_data import exported as made_export
+from .training_data import made_threads
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -231,3 +235,71 @@ def test_kto_trainer_learns_from_labels(parts: SimpleNamespace, offered: Dataset
         text = trainer.processing_class.decode(taken["completion_ids"])
         assert text.split("<end>")[0].strip() == text_of(row["completion"]).strip()
     check_step(parts, trainer)
+
+
+def test_train_makes_a_reward_model_of_any_model(
+    parts: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`train --model`: dropped rows are counted, and transformers and `score` load the folder."""
+    made = made_threads(200)
+    for thread in made[:40]:
+        thread["answers"][0]["body"] += " and so on" * 60
+    export = made_export(tmp_path, made)
+    base = tiny_model(parts, tmp_path / "base", [answer["body"] for thread in made for answer in thread["answers"]])
+    words = ["train", str(export), "--model", str(base), "--out", str(tmp_path / "m"), "--max-tokens", "128"]
+    assert cli_run([*words, "--epochs", "3", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["report"]
+    dropped = report["pairs"] - report["kept_pairs"]
+    assert 0 < dropped < 40
+    assert f"{dropped:,} of {report['pairs']:,} training pairs were dropped" in report["notes"][0]
+    assert report["evaluation"]["pairs"] > 30
+    assert report["swapped"]["pairs"] > 30
+    for path in (tmp_path / "m").rglob("*"):
+        assert str(tmp_path).encode() not in path.read_bytes(), f"{path.name} has a path of this machine"
+    loaded = parts.transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "m")
+    assert loaded.config.num_labels == 1
+    first, second = shp_miner.score(tmp_path / "m", "Why?", ["stone because", "river"])
+    assert math.isfinite(first)
+    assert first != second
+    assert shp_miner.score(tmp_path / "m", "Why?", ["river"])[0] == pytest.approx(second, abs=1e-5), "padding counts"
+
+
+def test_a_model_without_tokenizer_or_without_weights_is_refused(
+    parts: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export = made_export(tmp_path, made_threads(200))
+    bare = tmp_path / "bare"
+    parts.transformers.LlamaConfig(vocab_size=32, hidden_size=32, num_hidden_layers=1).save_pretrained(bare)
+    assert cli_run(["train", str(export), "--model", str(bare)]) == 5
+    assert "has no tokenizer" in capsys.readouterr().err
+    assert cli_run(["train", str(export), "--model", str(tmp_path / "nowhere")]) == 5
+    base = tiny_model(parts, tmp_path / "base", ["some words"])
+    (base / "model.safetensors").unlink()
+    assert cli_run(["train", str(export), "--model", str(base)]) == 5
+    assert "cannot load the model" in capsys.readouterr().err
+    assert not (tmp_path / "out-model").exists()
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_answers_are_scored_with_the_tokens_that_they_were_trained_with(
+    parts: SimpleNamespace, tmp_path: Path, chat: bool
+) -> None:
+    from datasets import Dataset
+
+    from shp_miner.training.pairs import open_export, read_split
+    from shp_miner.training.transformers_model import TransformersModel
+
+    split = read_split(open_export(made_export(tmp_path, made_threads(20))), "train", None, most=4, seed=0, texts=True)
+    base = tiny_model(parts, tmp_path / "base", split.answers.to_list())
+    if not chat:
+        (base / "chat_template.jinja").unlink()
+    model = TransformersModel.load(str(base), 512)
+    trainer = parts.trl.RewardTrainer(
+        model=model._model,
+        args=parts.trl.RewardConfig(output_dir=str(tmp_path / "o"), use_cpu=True, bf16=False, report_to="none"),
+        train_dataset=Dataset.from_list(list(model._rows(split))),
+        processing_class=model._tokenizer,
+    )
+    for row, winner in zip(trainer.train_dataset, split.pairs.winner.tolist(), strict=True):
+        text = model._text(split.questions[winner], split.answers[winner])
+        assert model._tokens([text])["input_ids"][0].tolist() == row["chosen_ids"]

@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "Show what each rule would give of a store, without an export."),
     "export": ("export", "Turn a store into preference data."),
     "check": ("check", "Check an export, and show what training tools would keep."),
+    "train": ("train", "Train a reward model on an export, and measure it."),
+    "score": ("score", "Score answers with a trained model."),
     "show": ("show", "Print pairs of an export or a store, or a thread and its reasons."),
     "push": ("push", "Push an export to the Hugging Face Hub, private by default."),
     "init": ("init", "Ask three questions and write a pipeline file."),

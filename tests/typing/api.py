@@ -114,6 +114,13 @@ def a_store_into_a_data_set(store: shp_miner.Store, out: Path) -> datasets.Datas
     return shp_miner.load(out, ["eli5"], split="test", columns="pair_id")
 
 
+def a_model(out: Path) -> list[float]:
+    trained = shp_miner.train(out, "model", thread_weights="one", quick=True)
+    assert_type(trained, shp_miner.Trained)
+    assert_type(trained.files, list[str])
+    return assert_type(shp_miner.score(trained.model, "Why?", ["Because.", "No idea."]), list[float])
+
+
 def a_pipeline_file(path: Path) -> int:
     ran = shp_miner.run(path, only=["crawl", "export"], say=print)
     assert_type(ran, shp_miner.Ran)

@@ -1,0 +1,1 @@
+"""Trains reward models on an export, and scores answers with them."""
