@@ -18,10 +18,10 @@ from shp_miner.checking.files import (
     schema_problems,
 )
 from shp_miner.checking.lengths import LIMITS, Units
-from shp_miner.checking.opened import Opened, opened, row_groups
+from shp_miner.checking.opened import Opened, opened, row_tables
 from shp_miner.checking.rows import Found, Rows
 from shp_miner.checking.tools import readings_for
-from shp_miner.errors import UsageError
+from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.shards import Shard
 from shp_miner.paths import expanded
 from shp_miner.tally import counted
@@ -84,15 +84,19 @@ def check(
         )
     units = Units(expanded(tokenizer) if tokenizer is not None else None)
     exports = opened(folder)
-    of = sum(file.bytes for export in exports for file in export.files)
+    of = sum(file.bytes for export in exports for file in export.row_files)
     problems = list(manifest_problems(folder, exports))
     found, done = [], 0
     for export in exports:
         problems += schema_problems(export)
         rows = Rows(export, readings, units, list(LIMITS) if max_tokens is None else [max_tokens], max_tokens)
-        for file in export.files:
-            problem = file_problem(export, file) or _read(rows, export, file)
-            problems += [problem] if problem else []
+        damaged = {file.path: problem for file in export.files if (problem := file_problem(export, file))}
+        problems += damaged.values()
+        for file in export.row_files:
+            texts = export.texts_of(file)
+            if not damaged.keys() & {file.path, *(text.path for text in texts)}:
+                problem = _read(rows, export, file)
+                problems += [problem] if problem else []
             done += file.bytes
             if advance is not None:
                 advance(done, of)
@@ -109,10 +113,12 @@ def check(
 def _read(rows: Rows, export: Opened, file: Shard) -> str | None:
     """Check the rows of a file; return why it cannot be read."""
     try:
-        for table in row_groups(export, file):
+        for table in row_tables(export, file):
             rows.add(table, file.split, file.path)
     except (OSError, pa.ArrowException) as error:
         return f"{file.path} cannot be read: {error}"
+    except BadInput as error:
+        return f"{file.path} cannot be read: {error.message}"
     return None
 
 
@@ -143,6 +149,10 @@ def _warnings(export: Opened, found: Found) -> list[str]:
     foreign = foreign_files(export)
     if foreign:
         said.append(f"{export.folder} has {foreign[0]}, which is not of the export; programs that glob read it.")
+    if export.is_compact and found.tools:
+        said.append(
+            "The layout is compact: tools get the rows that --for shows from shp_miner.load, not by themselves."
+        )
     missing = [split for split in ("train", "test") if split not in {file.split for file in export.files}]
     said += [f"There is no split {split}." for split in missing]
     return said

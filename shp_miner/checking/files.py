@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from shp_miner.checking.opened import Opened, hashes_of_formats
 from shp_miner.export.check import CheckFailedError, check_format
+from shp_miner.export.compact import form_of_file, rows_of_parts
 from shp_miner.export.formats import RESERVED_COLUMNS
 from shp_miner.export.loading import check_loads
 from shp_miner.export.owned import MANIFEST, README
@@ -46,7 +47,7 @@ def file_problem(export: Opened, file: Shard) -> str | None:
 def _unlike(export: Opened, file: Shard) -> str | None:
     """What a file of the right bytes has instead of the rows and columns that it should have; None if it has them."""
     try:
-        file.check(export.folder, export.form)
+        file.check(export.folder, form_of_file(export.form, file))
     except CheckFailedError as error:
         return error.message
     except (OSError, pa.ArrowException) as error:
@@ -71,7 +72,7 @@ def schema_problems(export: Opened) -> Iterator[str]:
     except CheckFailedError as error:
         yield error.message
     counted: dict[str, int] = {}
-    for file in export.files:
+    for file in export.row_files:
         counted[file.split] = counted.get(file.split, 0) + file.rows
     if export.manifest["rows"] != counted:
         yield f"{MANIFEST} says {_splits(export.manifest['rows'])}; its files have {_splits(counted)}."
@@ -85,13 +86,14 @@ def card_problems(out: Path, exports: list[Opened]) -> Iterator[str]:
     for export in exports:
         yield from _card_problems(export.folder, _by_config(export))
     if any(export.folder != out for export in exports):
-        yield from _card_problems(out, {export.form.name: _files_from(out, export) for export in exports})
+        common = {name: files for export in exports for name, files in _in_common_card(out, export).items()}
+        yield from _card_problems(out, common)
 
 
 def loading_problem(export: Opened) -> str | None:
     """Return why `datasets` cannot load the configurations of an export; None if it can."""
     try:
-        check_loads(export.folder, rows_of(export.files))
+        check_loads(export.folder, rows_of_parts(export.files) if export.is_compact else rows_of(export.files))
     except CheckFailedError as error:
         return error.message
     return None
@@ -109,18 +111,22 @@ _Files = dict[str, set[str]]
 
 
 def _by_config(export: Opened) -> dict[str, _Files]:
-    """The configurations that the card of one format has: all communities, and each one."""
+    """The configurations that the card of one format has: all communities and each one, or each table if compact."""
     configs: dict[str, _Files] = {}
     for file in export.files:
-        for name in (ALL, file.config):
+        for name in (file.part,) if file.part else (ALL, file.config):
             configs.setdefault(name, {}).setdefault(file.split, set()).add(file.path)
     return configs
 
 
-def _files_from(out: Path, export: Opened) -> _Files:
-    """The files of a format, as the common card of several formats lists them."""
-    below = export.folder.relative_to(out).as_posix()
-    return {split: {f"{below}/{path}" for path in paths} for split, paths in _by_config(export)[ALL].items()}
+def _in_common_card(out: Path, export: Opened) -> dict[str, _Files]:
+    """The configurations of a format in the common card of several formats: the format, and its tables of texts."""
+    below, name = export.folder.relative_to(out).as_posix(), export.form.name
+    configs: dict[str, _Files] = {}
+    for file in export.files:
+        config = name if file in export.row_files else f"{name}-{file.part}"
+        configs.setdefault(config, {}).setdefault(file.split, set()).add(f"{below}/{file.path}")
+    return configs
 
 
 def _card_problems(folder: Path, expected: Mapping[str, _Files]) -> Iterator[str]:

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from msgspec import Struct, ValidationError, convert
+from msgspec import UNSET, Struct, ValidationError, convert
 
 from shp_miner.errors import BadInput
+from shp_miner.export.compact import PAIRS
 from shp_miner.export.formats import FORMATS, Format
+from shp_miner.export.joining import file_tables, groups_of
 from shp_miner.export.load import known_formats_in, read_manifest
 from shp_miner.export.manifest import LAYOUT
 from shp_miner.export.owned import MANIFEST, several_in
 from shp_miner.export.shards import Shard
+
+#: Rows that are in memory at a time.
+_ROWS = 5_000
 
 
 class Opened(Struct, frozen=True):
@@ -28,9 +32,24 @@ class Opened(Struct, frozen=True):
     files: list[Shard]
 
     @property
+    def is_compact(self) -> bool:
+        """Return whether the texts have files of their own."""
+        return any(file.part for file in self.files)
+
+    @property
+    def row_files(self) -> list[Shard]:
+        """Return the files that have the rows: not the texts of the compact layout."""
+        return [file for file in self.files if file.part in (UNSET, PAIRS)]
+
+    @property
     def rows(self) -> int:
         """Return the number of rows that the manifest promises."""
-        return sum(file.rows for file in self.files)
+        return sum(file.rows for file in self.row_files)
+
+    def texts_of(self, file: Shard) -> list[Shard]:
+        """Return the files that have the texts of a file's rows; none in the joined layout."""
+        same = (file.community, file.split)
+        return [other for other in self.files if (other.community, other.split) == same and other not in self.row_files]
 
 
 def opened(out: Path) -> list[Opened]:
@@ -65,7 +84,10 @@ def _opened(folder: Path, form: Format) -> Opened:
         raise BadInput(f"{folder / MANIFEST} was changed by hand: {error}.", "Export again.") from error
     if not files:
         raise BadInput(f"{folder / MANIFEST} names no files.", "Export again.")
-    return Opened(folder, form, manifest, files)
+    found = Opened(folder, form, manifest, files)
+    if found.is_compact:
+        groups_of(folder, form.name, manifest["files"])  # it refuses tables that the format does not have
+    return found
 
 
 def hashes_of_formats(out: Path) -> dict[str, str]:
@@ -76,11 +98,11 @@ def hashes_of_formats(out: Path) -> dict[str, str]:
     return formats
 
 
-def row_groups(opened_export: Opened, file: Shard) -> Iterator[pa.Table]:
-    """Yield the row groups of a file, one in memory at a time.
+def row_tables(export: Opened, file: Shard) -> Iterator[pa.Table]:
+    """Yield the rows of one of `row_files`, some thousands in memory at a time, with their texts in both layouts.
 
-    Raises OSError or ArrowException for a damaged file.
+    Raises OSError, ArrowException or BadInput for a damaged file.
     """
-    with pq.ParquetFile(opened_export.folder / file.path) as parquet:
-        for number in range(parquet.metadata.num_row_groups):
-            yield parquet.read_row_group(number)
+    files, names = export.manifest["files"], export.form.schema.names
+    told = next(other for other in files if other["path"] == file.path)
+    yield from file_tables(export.folder, export.form.name, files, told, names, _ROWS)

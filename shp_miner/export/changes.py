@@ -8,11 +8,12 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from shp_miner.errors import BadInput
+from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.formats import FORMATS, Format
+from shp_miner.export.joining import file_tables
 from shp_miner.export.load import read_manifest
 
 #: Columns by which a row is known again. Rows of formats without them are known by all their columns.
@@ -20,6 +21,10 @@ _KEYS = (("pair_id",), ("domain", "post_id", "c_root_id_A", "c_root_id_B"))
 
 #: What may change in a row, by the beginnings of its columns' names; the texts of a format are a kind of their own.
 _KINDS = {"votes": ("score", "post_score", "preferred", "labels", "upvote_ratio"), "confidence": ("confidence", "tier")}
+
+
+#: Rows that are in memory at a time.
+_ROWS = 5_000
 
 
 class Changes(Struct):
@@ -75,16 +80,16 @@ def changes_between(earlier: Path, new: Path) -> Changes | None:
         form = FORMATS[manifests[1]["format"]]
         if manifests[0].get("format") != form.name:
             return None
-        files = [{file["sha256"]: (file["path"], file["rows"]) for file in told["files"]} for told in manifests]
+        files = [_by_content(told["files"]) for told in manifests]
         same = files[0].keys() & files[1].keys()
         old_rows, new_rows = (
-            _hashed(form, [folder / path for digest, (path, _) in of.items() if digest not in same])
-            for folder, of in zip((earlier, new), files, strict=True)
+            _hashed(form, _tables(folder, form, told["files"], [of[digest] for digest in of.keys() - same]))
+            for folder, told, of in zip((earlier, new), manifests, files, strict=True)
         )
     except (BadInput, KeyError, TypeError, OSError, pa.ArrowException, pl.exceptions.PolarsError):
         return None
     changes = _compared(old_rows, new_rows)
-    changes.unchanged += sum(files[1][digest][1] for digest in same)
+    changes.unchanged += sum(files[1][digest]["rows"] for digest in same)
     return changes
 
 
@@ -104,7 +109,17 @@ def _compared(old: pl.DataFrame, new: pl.DataFrame) -> Changes:
     return changes
 
 
-def _hashed(form: Format, paths: list[Path]) -> pl.DataFrame:
+def _by_content(files: list[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Return the files that have the rows, by their hashes and those of the files that have their texts."""
+    texts: dict[tuple[str, str], tuple[str, ...]] = {}
+    for file in files:
+        if part_name(file) != PAIRS:
+            group = file["community"], file["split"]
+            texts[group] = (*texts.get(group, ()), file["sha256"])
+    return {(file["sha256"], *texts.get((file["community"], file["split"]), ())): file for file in row_files(files)}
+
+
+def _hashed(form: Format, tables: Iterator[pl.DataFrame]) -> pl.DataFrame:
     """Return hashes (UInt64) of each row's `key` and `thread`, and of each kind of columns."""
     names = set(form.schema.names)
     key = next((list(key) for key in _KEYS if names.issuperset(key)), form.schema.names)
@@ -114,7 +129,7 @@ def _hashed(form: Format, paths: list[Path]) -> pl.DataFrame:
     told = {name for columns in kinds.values() for name in columns}
     kinds["other"] = [name for name in form.schema.names if name not in told]
     frames = [pl.DataFrame(schema=dict.fromkeys(("key", "thread", *kinds), pl.UInt64))]
-    for rows in _row_groups(paths):
+    for rows in tables:
         flat = rows.with_columns(_as_text(rows.schema))
         thread = _thread(form, flat)
         frames.append(
@@ -129,13 +144,12 @@ def _hashed(form: Format, paths: list[Path]) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def _row_groups(paths: list[Path]) -> Iterator[pl.DataFrame]:
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            for number in range(file.metadata.num_row_groups):
-                rows = pl.from_arrow(file.read_row_group(number))
-                assert isinstance(rows, pl.DataFrame)
-                yield rows
+def _tables(
+    folder: Path, form: Format, files: list[dict[str, Any]], chosen: list[dict[str, Any]]
+) -> Iterator[pl.DataFrame]:
+    for file in chosen:
+        for table in file_tables(folder, form.name, files, file, form.schema.names, _ROWS):
+            yield pl.DataFrame(table)
 
 
 def _as_text(schema: pl.Schema) -> list[pl.Expr]:

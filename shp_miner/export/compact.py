@@ -87,6 +87,11 @@ def part_of(form: Format, part: str) -> Format:
     return dataclasses.replace(form, schema=pa.schema(fields), texts=texts)
 
 
+def form_of_file(form: Format, file: Shard) -> Format:
+    """Return the format of a file's own columns: that of its table, in the compact layout."""
+    return part_of(form, file.part) if file.part else form
+
+
 def _of_pairs(form: Format) -> list[str]:
     """Return the columns that belong to the pair."""
     columns = COMPACT[form.name]

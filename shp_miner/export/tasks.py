@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
-from shp_miner.export.compact import part_of, write_compact
+from shp_miner.export.compact import form_of_file, write_compact
 from shp_miner.export.cuts import Rows, rows_by_group
 from shp_miner.export.facts import Facts, facts_of
 from shp_miner.export.formats import FORMATS, Format
@@ -107,7 +107,7 @@ def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
         else:
             shards += write_shards(job.folder, form, community, split, parts)
     for shard in shards:
-        shard.check(job.folder, part_of(form, shard.part) if shard.part else form)
+        shard.check(job.folder, form_of_file(form, shard))
     advance(1)
     return WriteResult(shards, balance, facts)
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 from msgspec import Struct
 
 from shp_miner.errors import BadInput, UsageError
+from shp_miner.export.compact import part_of, row_files
 from shp_miner.export.formats import FORMATS
+from shp_miner.export.joining import file_tables, groups_of
 from shp_miner.export.load import known_formats_in, read_manifest, require_files
 from shp_miner.export.manifest import LAYOUT
 from shp_miner.export.owned import MANIFEST
@@ -40,12 +41,17 @@ class Source(Struct, frozen=True):
     fingerprint: str
 
     def files(self, split: str) -> list[dict[str, Any]]:
-        """Return the manifest's files of a split, sorted by path."""
+        """Return the manifest's files of a split, those of texts too, sorted by path."""
         return sorted((file for file in self.manifest["files"] if file["split"] == split), key=lambda f: str(f["path"]))
+
+    @property
+    def wanted(self) -> list[str]:
+        """Return the columns of the format that are read."""
+        return [*self.layout.columns, *self.layout.optional]
 
     def rows(self, split: str) -> int:
         """Return the number of rows of a split."""
-        return sum(int(file["rows"]) for file in self.files(split))
+        return sum(int(file["rows"]) for file in row_files(self.files(split)))
 
 
 class Split(Struct, frozen=True):
@@ -92,6 +98,8 @@ def open_export(out: Path, form: str | None = None) -> Source:
             "Install the newest shp-miner, or export again.",
         )
     require_files(folder, manifest["files"])
+    if any("part" in file for file in manifest["files"]):
+        groups_of(folder, usable[0], manifest["files"])  # it refuses tables that the format does not have
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     return Source(folder, usable[0], LAYOUTS[usable[0]], manifest, digest)
 
@@ -106,7 +114,9 @@ def require_unchanged(source: Source, split: str) -> None:
             raise BadInput(
                 f"{path} is not the file that the export wrote: its hash differs from {MANIFEST}.", "Export again."
             )
-        missing = {*source.layout.columns, *source.layout.optional} - set(pq.read_schema(path).names)
+        form = FORMATS[source.form]
+        needed = part_of(form, entry["part"]).schema.names if "part" in entry else source.wanted
+        missing = set(needed) - set(pq.read_schema(path).names)
         if missing:
             raise BadInput(f"{path} lacks the column {min(missing)} of the format {source.form}.", "Export again.")
 
@@ -143,13 +153,10 @@ def read_split(
 
 
 def _batches(source: Source, split: str) -> Iterator[tuple[str, pl.DataFrame]]:
-    layout = source.layout
-    wanted = [*layout.columns, *layout.optional]
-    for entry in source.files(split):
-        with pq.ParquetFile(source.folder / entry["path"]) as file:
-            for batch in file.iter_batches(_BATCH, columns=wanted):
-                frame = pl.DataFrame(pa.Table.from_batches([batch]))
-                yield str(entry["community"]), frame.select(**layout.pairs())
+    files = source.files(split)
+    for entry in row_files(files):
+        for table in file_tables(source.folder, source.form, files, entry, source.wanted, _BATCH):
+            yield str(entry["community"]), pl.DataFrame(table).select(**source.layout.pairs())
 
 
 class _Reader:
