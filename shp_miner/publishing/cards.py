@@ -31,8 +31,8 @@ def merged_card(ours: str, theirs: str | None, where: str = "the card") -> str:
     """Return our card with what people added to the one on the Hub (None: there is none).
 
     Kept: YAML keys that ours does not have, another name, more tags, and all text outside of the markers. Everything
-    between the markers is replaced. `where` names the card on the Hub in messages. Raises BadInput if a marker there is missing or
-    repeated: what is whose cannot be told then.
+    between the markers is replaced. `where` names the card on the Hub in messages. Raises BadInput if a marker there is
+    missing or repeated: what is whose cannot be told then.
     """
     front, body = _parts(ours)
     body = body if BEGIN in body and END in body else f"{BEGIN}\n{body.strip()}\n{END}\n"
