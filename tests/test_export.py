@@ -129,7 +129,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "pair_id": "reddit.com/p1/p1c1-p1c2",
         "score_chosen": 9,
         "score_rejected": 3,
-        "confidence": 0.815698,
+        "confidence": 0.815,
         "tier": "strict",
     },
     "trl-text": {"prompt": f"{QUESTION}\n\nAnswer:\n", "chosen": "Answer p1c2.", "rejected": "Answer p1c1."},

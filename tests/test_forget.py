@@ -185,10 +185,19 @@ def test_the_exports_are_what_a_store_without_the_author_gives(store: Store, tmp
     settings = json.loads((out / "kto" / "manifest.json").read_text())["configuration"]
     forget(store, authors=[f"{NAME}@reddit.com"])
     export_dataset(store, tmp_path / "same", rule="votes", formats=["pairs", "kto"], communities=["asktest"], test=0.2)
+    kept = tree(out)
+    assert {name for name, data in kept.items() if data != tree(tmp_path / "same").get(name)} <= {
+        name for name in kept if not name.endswith(".parquet") or "pairs" in name
+    }
+    export_dataset(
+        store, out, rule="votes", formats=["pairs", "kto"], communities=["asktest"], test=0.2, refit=True
+    )  # the fit had stayed
     assert tree(out) == tree(tmp_path / "same")
     assert json.loads((out / "kto" / "manifest.json").read_text())["configuration"] == settings
     # Whatever else an export can be told to do must be told again.
-    assert set(Selection.__struct_fields__) == {"rule", "communities", "sites", "places", "validation", "test"}
+    assert set(Selection.__struct_fields__) == {
+        "rule", "communities", "sites", "places", "validation", "test", "layout",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
         ("--min-ratio", "parameter of a rule", "--min-ratio of `export`"),
         ("tombstone", "word", "ids, times and scores stay"),
         ("lemmy", "source", "name it with --site"),
-        ("python", "library", "make_pairs, preset, recheck"),
+        ("python", "library", "make_pairs, preset, push, recheck"),
         ("import_frames", "Python function", "import_frames(posts, answers, store, *, site=None,"),
         ("shp_miner.Store", "Python class", "Call: shp_miner.Store(path)."),
         ("TryLater", "Python class", "the call itself is right"),

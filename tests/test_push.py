@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -252,9 +253,8 @@ def _interrupted_after(number: int, real: Callable[..., str]) -> Callable[..., s
 def test_what_people_added_to_the_card_stays(hub: Hub, out: Path, tmp_path: Path, filled: Path) -> None:
     push(out, REPO)
     card = tree(hub)["README.md"].content.decode()
-    edited = card.replace("tags:\n", "pretty_name: My pairs\ntags:\n- mine\n").replace(
-        "<!-- shp-miner:begin -->", "Above.\n\n<!-- shp-miner:begin -->\nLost."
-    )
+    edited = re.sub("pretty_name: .*", "pretty_name: My pairs", card).replace("tags:\n", "tags:\n- mine\n")
+    edited = edited.replace("<!-- shp-miner:begin -->", "Above.\n\n<!-- shp-miner:begin -->\nLost.")
     hub.write(REPO, "README.md", edited + "\n## Mine\n\nBelow.\n")
     shutil.rmtree(out)
     push(again(tmp_path, filled, communities=["other"]), REPO)
@@ -264,7 +264,7 @@ def test_what_people_added_to_the_card_stays(hub: Hub, out: Path, tmp_path: Path
     assert "\nAbove.\n" in now
     assert now.endswith("## Mine\n\nBelow.\n")
     assert "Lost." not in now
-    assert f'load_dataset("{REPO}")' in now
+    assert f'load_dataset("{REPO}"' in now
     assert push(out, REPO).commits == []
 
 

@@ -20,7 +20,7 @@ def test_the_blocks_run_in_order_and_print_what_the_page_says(
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         exec(block, names)
         said = capsys.readouterr().out

@@ -20,16 +20,16 @@ from datasets import Dataset, load_dataset
 
 import shp_miner
 from shp_miner import BadInput, UsageError, export_dataset, import_dump
-from shp_miner.export import shards
 from shp_miner.export.spooled import spooled_table
 
 from .build import thread, write_month
+from .test_export import cut_small
 
 
 @pytest.fixture
 def out(tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An export of two communities and all splits; its row groups have 20 rows."""
-    monkeypatch.setattr(shards, "ROWS_PER_GROUP", 20)
+    """An export of two communities and all splits; its row groups have 20 rows at most."""
+    cut_small(monkeypatch)
     records = [
         record
         for i in range(40)

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from shp_miner.cli.layout import width
 from shp_miner.cli.names import flat
-from shp_miner.cli.options import FilePath, common, example
+from shp_miner.cli.options import FilePath, Whole, common, example
 from shp_miner.cli.output import Marked, print_marked, print_table, progress, show_result
 from shp_miner.cli.saying import say
 from shp_miner.tally import counted
@@ -66,7 +66,7 @@ class ToolNames(click.ParamType[tuple[str, ...]]):
 )
 @click.option(
     "--max-tokens",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     metavar="N",
     help="Count pairs longer than N words (with --tokenizer: tokens), and pairs that are equal within them.",
 )

@@ -158,7 +158,9 @@ def say_changes(found: Exported) -> None:
     rows = [
         (name, what, why, count) for name, changes in found.changes.items() for what, why, count in changes.sentences()
     ]
-    if rows:
+    if rows and all(what == "unchanged" for _, what, _, _ in rows):
+        say("Nothing has changed since the earlier export.")
+    elif rows:
         several = len(found.changes) > 1
         shown = rows if several else [row[1:] for row in rows]
         print_table("Changed since the earlier export", (*["format"] * several, "rows", "why", "count"), shown)

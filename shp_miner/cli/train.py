@@ -11,7 +11,7 @@ from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import GroupedCommand, option_of
 from shp_miner.cli.layout import wrapped
-from shp_miner.cli.options import FilePath, Number, example, printing
+from shp_miner.cli.options import FilePath, Number, Whole, example, printing
 from shp_miner.cli.output import print_table, show_result, steps
 from shp_miner.cli.saying import say
 from shp_miner.training.defaults import MAX_PAIRS, MAX_TOKENS, PAIRS_NEEDED, THREAD_WEIGHTS
@@ -36,10 +36,10 @@ _GROUPS_SHOWN = 25
 @click.argument("out", type=FilePath())
 @click.option("--out", "target", type=FilePath(), metavar="DIR", help="Write the model to this folder. [OUT-model]")
 @click.option("--format", "form", help="Train on this format of an export that has several. [the first usable]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random choice.")
+@click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Seed of every random choice.")
 @click.option(
     "--max-pairs",
-    type=click.IntRange(min=PAIRS_NEEDED),
+    type=Whole(min=PAIRS_NEEDED),
     default=MAX_PAIRS,
     show_default=True,
     help="Train on a sample of N pairs if the export has more: this bounds the memory.",
@@ -68,7 +68,7 @@ _GROUPS_SHOWN = 25
 @option_of(
     _TRANSFORMERS,
     "--max-tokens",
-    type=click.IntRange(min=16),
+    type=Whole(min=16),
     default=MAX_TOKENS,
     show_default=True,
     help="Leave out pairs with more than N tokens a side, and count them.",

@@ -120,8 +120,8 @@ def rows_by_group(
     posts = threads.posts[pl.Series(place[starts])].select("thread_hash", "created_at", "community", "split")
     hashes = posts["thread_hash"].to_numpy().view(np.uint64)
     chances = list(zip(*(_chances(hashes ^ salt).tolist() for salt in (np.uint64(0), _FILE_SALT)), strict=True))
-    days = posts["created_at"].dt.strftime("%Y-%m-%d").to_list()
-    names = [f"{day}-{digest:016x}"[:23] for day, digest in zip(days, hashes.tolist(), strict=True)]
+    times = posts["created_at"].dt.strftime("%Y-%m-%d-%H%M%S").to_list()
+    names = [f"{time}-{digest:016x}"[:30] for time, digest in zip(times, hashes.tolist(), strict=True)]
     counts = np.diff(starts, append=len(place)).tolist()
     sizes = np.add.reduceat(_text_bytes(form, table), starts).tolist() if len(starts) else []
     groups = posts.group_by("community", "split", maintain_order=True).len("threads")

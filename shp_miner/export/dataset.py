@@ -299,7 +299,7 @@ def _finish(
 ) -> list[Shard]:
     """Return the shards of a format after checking it and writing its card, and the manifest last."""
     found = [shard for part in written for shard in part.shards]
-    shards = sorted(found, key=lambda shard: (shard.community, shard.split, shard.path))
+    shards = sorted(found, key=lambda shard: (shard.community, shard.split))  # files of each are in their order already
     balance, facts = Balance(), Facts()
     for part in written:
         balance.add(part.balance)

@@ -95,7 +95,7 @@ def rows_of(shards: Iterable[Shard]) -> dict[str, dict[str, int]]:
 def write_shards(folder: Path, form: Format, community: str, split: str, parts: Iterable[Rows]) -> list[Shard]:
     """Write the rows of one community and split under `folder`; return the files.
 
-    A file has the name of its first thread: the day on which it began and a hash. So it keeps its name when others
+    A file has the name of its first thread: the time at which it began and a hash. So it keeps its name when others
     come, and the order of the names is that of time.
     """
     target = folder / folder_name(community)

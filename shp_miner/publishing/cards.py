@@ -17,6 +17,9 @@ _OF_THE_FILES = {"dataset_info", "configs", "license_name", "license_link", "siz
 #: A list to which people may add: entries of both cards stay.
 _SHARED_LIST = "tags"
 
+#: The data set's name, which people may replace, and how a name of ours begins.
+_NAME, _GENERATED_NAME = "pretty_name", "Forum preferences: "
+
 #: The title of cards that were written without markers.
 _UNMARKED = "# Preferences mined from forums"
 
@@ -27,9 +30,9 @@ _KEY = re.compile(r"[\"']?([A-Za-z_][\w.-]*)[\"']?\s*:")
 def merged_card(ours: str, theirs: str | None, where: str = "the card") -> str:
     """Return our card with what people added to the one on the Hub (None: there is none).
 
-    Kept: YAML keys that ours does not have, more tags, and all text outside of the markers. Everything between the
-    markers is replaced. `where` names the card on the Hub in messages. Raises BadInput if a marker there is missing or
-    repeated: what is whose cannot be told then.
+    Kept: YAML keys that ours does not have, another name, more tags, and all text outside of the markers. Everything
+    between the markers is replaced. `where` names the card on the Hub in messages. Raises BadInput if a marker there is
+    missing or repeated: what is whose cannot be told then.
     """
     front, body = _parts(ours)
     body = body if BEGIN in body and END in body else f"{BEGIN}\n{body.strip()}\n{END}\n"
@@ -74,6 +77,8 @@ def _merged_front(ours: str, theirs: str) -> str:
         have = {_entry(line) for line in own[_SHARED_LIST]}
         own[_SHARED_LIST] += [f"- {_entry(line)}" for line in _entries(other[_SHARED_LIST]) if _entry(line) not in have]
     own |= {key: lines for key, lines in other.items() if key not in own and key not in _OF_THE_FILES}
+    if _NAME in other and _GENERATED_NAME not in other[_NAME][0]:
+        own[_NAME] = other[_NAME]
     return "\n".join(line for lines in own.values() for line in lines)
 
 
