@@ -157,7 +157,7 @@ def test_rows_are_read_by_row_groups_and_no_result_depends_on_their_size(
     add = rows.Rows.add
     monkeypatch.setattr(rows.Rows, "add", lambda *them: (most.append(them[1].num_rows), add(*them))[1])
     for size in (7, 10_000):
-        monkeypatch.setattr("shp_miner.export.cuts.GROUP_MOST", size)
+        monkeypatch.setattr("shp_miner.checking.opened._ROWS", size)
         export_dataset(store, tmp_path / f"o{size}", formats=["chat-pairs"])
         most.clear()
         results.append(check(tmp_path / f"o{size}", tools=TOOLS, max_tokens=3).formats)

@@ -207,3 +207,44 @@ def test_a_group_is_counted_over_all_of_its_tables(tmp_path: Path, monkeypatch: 
     export_dataset(tmp_path / "store", tmp_path / "ranges", layout="compact", validation=0.2, test=0.2, rule="votes")
     assert shp_miner.load(tmp_path / "ranges").data.table.equals(shp_miner.load(joined).data.table)
     assert tree(tmp_path / "ranges") == tree(compact)
+
+
+@pytest.mark.parametrize("form", list(COMPACT))
+def test_a_check_gives_the_figures_of_the_joined_layout(form: str, tmp_path: Path) -> None:
+    joined, compact = (shp_miner.check(out) for out in both(tmp_path, form))
+    assert joined.passed
+    assert compact.passed, compact.problems
+    assert compact.formats == joined.formats
+    assert [said for said in compact.warnings if "layout" not in said] == joined.warnings
+
+
+def test_a_check_finds_a_damaged_text_of_the_compact_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, compact = both(tmp_path, "pairs")
+    file = next((compact / "answers").rglob("train-*.parquet"))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+    assert run(["check", str(compact)]) == 5
+    assert file.name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", list(COMPACT))
+def test_a_model_of_both_layouts_is_the_same(form: str, tmp_path: Path) -> None:
+    for out in both(tmp_path, form):
+        shp_miner.train(out, tmp_path / f"{out.name}-model", quick=True)
+    models = [(tmp_path / f"{name}-model" / "model.safetensors").read_bytes() for name in ("joined", "compact")]
+    assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("form", ["pairs", "trl-text"])
+def test_what_changed_is_told_of_the_compact_layout(form: str, tmp_path: Path) -> None:
+    _, compact = both(tmp_path, form)
+    settings: dict[str, Any] = {"format": form, "validation": 0.2, "test": 0.2, "rule": "votes"}
+    again = export_dataset(tmp_path / "store", compact, layout="compact", **settings)
+    rows = len(shp_miner.scan(compact))
+    assert again.changes[form].to_dict()["unchanged"] == rows
+    assert [what for what, _, _ in again.changes[form].sentences()] == ["unchanged"]
+    import_dump("reddit-dump", write_month(tmp_path / "more", thread("new", range(3, 9))), tmp_path / "store")
+    more = export_dataset(tmp_path / "store", compact, layout="compact", **settings)
+    assert more.changes[form].new_thread == len(shp_miner.scan(compact)) - rows > 0
+    assert more.changes[form].unchanged == rows

@@ -305,6 +305,12 @@ def test_the_shares_of_the_splits(at: Bench) -> None:
     assert "test" in split_of(validation=0, test=0.9)
 
 
+@proves("export.layout")
+def test_the_layout_of_an_export(at: Bench) -> None:
+    run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "layout": "compact"}]))
+    assert {file["part"] for file in manifest(out_of(at))["files"]} == {"pairs", "posts", "answers"}
+
+
 @proves("export.refit")
 def test_the_fit_stays_unless_it_is_to_be_made_anew(at: Bench) -> None:
     def slope_after(**keys: object) -> float:

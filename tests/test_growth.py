@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from shp_miner import export_dataset, import_dump, load
 from shp_miner.cli import run
 from shp_miner.export.cuts import Rows, cut_rows
+from shp_miner.export.formats import FORMATS
 from shp_miner.mining.kept_fits import DRIFT, fits_from_builtins, fits_to_builtins, keep_fits
 from shp_miner.rules.calibrated import Calibration
 
@@ -87,6 +88,18 @@ def test_threads_that_come_leave_most_files_as_they_are(store: Path, tmp_path: P
     assert changes.texts == changes.votes == changes.confidence == changes.other == 0
     assert changes.new_thread == sum(done.pairs.values()) - rows.height > 0
     assert (changes.new_pair, changes.thread_gone, changes.pair_gone) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("format_", list(FORMATS))
+def test_what_changed_is_told_of_every_format(store: Path, tmp_path: Path, format_: str) -> None:
+    out = tmp_path / "out"
+    export_dataset(store, out, rule="votes", format=format_, validation=0, test=0)
+    before = load(out).num_rows
+    imported(store, forum(50, 53), "second")
+    done = export_dataset(store, out, rule="votes", format=format_, validation=0, test=0)
+    changes = done.changes[format_]
+    assert changes.new_thread == load(out).num_rows - before > 0
+    assert changes.unchanged == before
 
 
 def test_votes_texts_and_answers_that_change_are_told_apart(

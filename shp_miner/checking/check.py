@@ -150,9 +150,7 @@ def _warnings(export: Opened, found: Found) -> list[str]:
     if foreign:
         said.append(f"{export.folder} has {foreign[0]}, which is not of the export; programs that glob read it.")
     if export.is_compact and found.tools:
-        said.append(
-            "The layout is compact: tools get the rows that --for shows from shp_miner.load, not by themselves."
-        )
+        said.append("The layout is compact: tools get the rows that --for shows from shp_miner.load alone.")
     missing = [split for split in ("train", "test") if split not in {file.split for file in export.files}]
     said += [f"There is no split {split}." for split in missing]
     return said

@@ -137,11 +137,17 @@ def _hashed(form: Format, tables: Iterator[pl.DataFrame]) -> pl.DataFrame:
                 {
                     "key": flat.select(key).hash_rows(),
                     "thread": thread.hash(),
-                    **{kind: flat.select(columns or pl.lit(0)).hash_rows() for kind, columns in kinds.items()},
+                    **{kind: _hash_of(flat, columns) for kind, columns in kinds.items()},
                 }
             )
         )
-    return pl.concat(frames)
+    # Formats without ids may have equal rows: the first, the second and so on of them are told apart.
+    return pl.concat(frames).with_columns(pl.struct("key", pl.int_range(pl.len()).over("key")).hash().alias("key"))
+
+
+def _hash_of(rows: pl.DataFrame, columns: list[str]) -> pl.Series:
+    """Return a hash of some columns of each row; the same for all rows where there is no column."""
+    return rows.select(columns).hash_rows() if columns else pl.zeros(rows.height, pl.UInt64, eager=True)
 
 
 def _tables(

@@ -62,7 +62,7 @@ class _Numbered:
         self._groups: dict[int, npt.NDArray[np.int64]] = {}
         self._held: dict[tuple[int, int], pa.Table] = {}
 
-    def take(self, numbers: pa.ChunkedArray[pa.Scalar[pa.Int64Type]]) -> pa.Table:
+    def take(self, numbers: pa.ChunkedArray[Any]) -> pa.Table:
         """Return the rows with these numbers. Raises BadInput for a number that no row has."""
         wanted = numbers.to_numpy()
         if numbers.null_count or not ((wanted >= 0) & (wanted < self._starts[-1])).all():

@@ -123,6 +123,10 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
     ] = field(default_factory=list)
     validation: Annotated[_Share, Meta(description="Share of threads for validation.", examples=[0.1])] = 0.05
     test: Annotated[_Share, Meta(description="Share of threads for test.", examples=[0.1])] = 0.05
+    layout: Annotated[
+        Literal["joined", "compact"],
+        Meta(description="Repeat texts in every pair, or write each once.", examples=["compact"]),
+    ] = "joined"
     refit: Annotated[
         bool,
         Meta(description="Fit how votes follow attention anew each time, not only after a drift.", examples=[True]),

@@ -261,6 +261,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             places=places,
             validation=keys.validation,
             test=keys.test,
+            layout=keys.layout,
             refit=keys.refit,
             workers=limits.workers,
             memory=limits.memory,
