@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 #: Pairs that a model is trained on and measured on at most, which bounds the memory (docs/training.md says to what);
 #: of more, a sample is taken.
-MAX_PAIRS, MAX_MEASURED = 28_000, 9_000
+MAX_PAIRS, MAX_MEASURED = 20_000, 9_000
 
 #: Fewer pairs or threads are refused: a model of them would be chance, and look like a result.
 PAIRS_NEEDED, THREADS_NEEDED = 100, 10
