@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -21,6 +22,7 @@ from shp_miner.cli import run
 from shp_miner.export.formats import FORMATS
 from shp_miner.training import folder as model_folder
 from shp_miner.training.layouts import LAYOUTS
+from shp_miner.training.transformers_model import try_later
 
 from .training_data import WORD, exported, made_threads
 
@@ -491,3 +493,23 @@ def test_a_damaged_model_is_refused(what: str, model: Path, tmp_path: Path, caps
     code, said = refused(capsys, "score", copy, "--question", "a", "--answer", "b")
     assert code == 5, said
     assert "Train again" in said
+
+
+@pytest.mark.parametrize(
+    ("status", "later"), [(None, True), (503, True), (429, True), (404, False), (401, False)], ids=str
+)
+def test_a_hub_that_cannot_be_reached_is_a_matter_of_time(status: int | None, later: bool) -> None:
+    """What huggingface_hub raises, as transformers passes it on."""
+    from huggingface_hub import errors
+
+    if status is None:
+        cause: Exception = errors.LocalEntryNotFoundError("no connection, and no copy")
+    else:
+        cause = errors.HfHubHTTPError("refused", response=SimpleNamespace(status_code=status, headers={}, request=None))
+    try:
+        raise OSError("We couldn't connect to the Hub") from cause
+    except OSError as raised:
+        found = try_later(raised, "somebody/model")
+    assert (found is not None) is later
+    assert found is None or found.exit_code == 75
+    assert try_later(ValueError("no tokenizer"), "x") is None

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shp_miner.errors import BadInput, UsageError
+from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.export.formats import SEPARATOR
 from shp_miner.training.pairs import Split
 
@@ -43,6 +43,24 @@ def base_name(base: str) -> str:
     return Path(base).resolve().name if Path(base).is_dir() else base
 
 
+def try_later(error: BaseException, base: str) -> TryLater | None:
+    """Return what to say if a model cannot be loaded because the Hub cannot be reached, or is busy; else None."""
+    from huggingface_hub import errors  # noqa: PLC0415
+
+    seen: BaseException | None = error
+    while seen is not None:
+        response = getattr(seen, "response", None) if isinstance(seen, errors.HfHubHTTPError) else None
+        status = 0 if response is None else int(response.status_code)
+        unreachable = isinstance(seen, ConnectionError | TimeoutError | errors.LocalEntryNotFoundError)
+        if (unreachable and not isinstance(seen, errors.OfflineModeIsEnabled)) or status == 429 or status >= 500:
+            return TryLater(
+                f"The model {base} cannot be loaded: the Hub cannot be reached, or is busy.",
+                "Try again later, or name a folder with a model.",
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
 class TransformersModel:
     """A model with one output, and its tokenizer."""
 
@@ -65,14 +83,14 @@ class TransformersModel:
         try:
             tokenizer = AutoTokenizer.from_pretrained(base)
         except Exception as error:
-            raise BadInput(
+            raise try_later(error, base) or BadInput(
                 f"The model {base} has no tokenizer that transformers can load: {_first_line(error)}",
                 "Save one beside the model (tokenizer.save_pretrained), or name another model.",
             ) from error
         try:
             model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
         except Exception as error:
-            raise BadInput(
+            raise try_later(error, base) or BadInput(
                 f"transformers cannot load the model {base}: {_first_line(error)}",
                 "Name a model of the Hub, or a folder with config.json and weights.",
             ) from error
