@@ -74,14 +74,14 @@ def share_with_error(right: npt.NDArray[np.int64], pairs: npt.NDArray[np.int64])
 
     `right` and `pairs` have one entry per thread. The share is a ratio of two sums over threads; its error is that of
     Cochran, Sampling Techniques, 1977, section 6.4, with threads / (threads - 1) for few threads. With one thread the
-    error is infinite.
+    error is infinite. The order of the threads changes no bit of either.
     """
     share = float(right.sum() / pairs.sum())
     threads = len(pairs)
     if threads == 1:
         return share, math.inf
     apart = right - share * pairs
-    return share, math.sqrt(float(apart @ apart) * threads / (threads - 1)) / float(pairs.sum())
+    return share, math.sqrt(math.fsum(apart * apart) * threads / (threads - 1)) / float(pairs.sum())
 
 
 class Baselines:
