@@ -31,7 +31,8 @@ from shp_miner.pipeline.ran import STEPS, Ran
 from shp_miner.pipeline.reference import reference
 from shp_miner.platforms.items import Thread
 from shp_miner.rules.fields import fields
-from shp_miner.rules.presets import PROFILES, Rule
+from shp_miner.rules.presets import Rule
+from shp_miner.rules.profiles import PROFILES
 from shp_miner.sources import registry
 from shp_miner.sources.registry import open_source
 from shp_miner.sources.source import ManyThreads, Source

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import polars as pl
 
 from shp_miner.rules.age import age_reasons
-from shp_miner.rules.presets import OTHERS, PROFILES, Rule
+from shp_miner.rules.presets import Rule
+from shp_miner.rules.profiles import OTHERS, PROFILES
 
 #: The column that says why a row is dropped; null where it is kept.
 REASON = "reason"

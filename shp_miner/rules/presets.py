@@ -24,34 +24,6 @@ Order = Literal["winner-not-older", "winner-older", "any"]
 Measure = Literal["score", "log2-votes"]
 
 
-class Profile(Struct, frozen=True):
-    """What differs between platforms: the score an item starts with, the floors, and whether an edited post counts.
-
-    `roles_are_ranks`: "moderator" and "admin" say what the author is, as on Discourse and NodeBB, and mark no post as
-    official. What a forum itself says is a bot's there.
-    """
-
-    starting_score: int
-    min_post_score: int
-    min_answer_score: int
-    keep_edited_posts: bool
-    roles_are_ranks: bool = False
-
-
-#: What holds for platforms that are not in PROFILES: the lowest floors there are.
-OTHERS = Profile(0, 0, 1, keep_edited_posts=True)
-
-#: Floors are scores as the platform shows them. Reddit's are SHP's own; the others are the same idea where votes are
-#: fewer. On Stack Exchange edits are how the site works.
-PROFILES: dict[str, Profile] = {
-    "reddit": Profile(1, 10, 2, keep_edited_posts=False),
-    "lemmy": Profile(1, 10, 2, keep_edited_posts=False),
-    "stackexchange": Profile(0, 5, 1, keep_edited_posts=True),
-    "discourse": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
-    "nodebb": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
-    "threads": OTHERS,
-}
-
 _Count = Annotated[int, Meta(ge=1)]
 _Seconds = Annotated[float, Meta(ge=0)]
 
@@ -59,8 +31,8 @@ _Seconds = Annotated[float, Meta(ge=0)]
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which posts and answers are eligible and which pairs of answers become preferences.
 
-    A parameter that is None takes the platform's value (PROFILES) or means no bound. Each field's `description` is
-    its documentation: the command line's help and docs/rules.md are made of it.
+    A parameter that is None takes the platform's value (`rules.profiles`) or means no bound. Each field's
+    `description` is its documentation: the command line's help and docs/rules.md are made of it.
     """
 
     name: Annotated[str, Meta(description="Name of the rule, written into every row; it follows the parameters.")]
