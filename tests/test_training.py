@@ -19,14 +19,13 @@ import pytest
 
 import shp_miner
 from shp_miner.cli import run
-from shp_miner.export.formats import FORMATS
 from shp_miner.training import folder as model_folder
-from shp_miner.training.layouts import LAYOUTS
+from shp_miner.training.pairs import TRAINABLE
 from shp_miner.training.transformers_model import try_later
 
 from .training_data import WORD, exported, made_threads
 
-FORMS = [name for name in LAYOUTS if name in FORMATS]
+FORMS = list(TRAINABLE)
 
 
 @pytest.fixture(scope="module")

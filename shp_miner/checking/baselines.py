@@ -9,8 +9,6 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
-from shp_miner.checking.sides import BETTER, BETTER_AT, BETTER_IS_FIRST, THREAD, WORSE, WORSE_AT
-
 #: The 97.5th percentile of the normal distribution.
 _Z = 1.959964
 
@@ -91,14 +89,14 @@ class Baselines:
         self._rules = {name: Agreement(name) for name in (LONGER, EARLIER, HIGHER)}
 
     def add(self, frame: pl.DataFrame, thread: pl.Series) -> None:
-        """Count the rows of `sides`, with the hash of the thread of each."""
-        if BETTER not in frame.columns:
+        """Count the rows of `sides_of`, with the hash of the thread of each."""
+        if "better" not in frame.columns:
             return
-        chars = frame.select(better=pl.col(BETTER).str.len_chars(), worse=pl.col(WORSE).str.len_chars())
+        chars = frame.select(better=pl.col("better").str.len_chars(), worse=pl.col("worse").str.len_chars())
         self._rules[LONGER].add(thread, _exceeds(chars["better"], chars["worse"]))
-        if BETTER_AT in frame.columns:
-            self._rules[EARLIER].add(thread, _exceeds(frame[WORSE_AT], frame[BETTER_AT]))
-            self._rules[HIGHER].add(thread, frame[BETTER_IS_FIRST])
+        if "better_at" in frame.columns:
+            self._rules[EARLIER].add(thread, _exceeds(frame["worse_at"], frame["better_at"]))
+            self._rules[HIGHER].add(thread, frame["better_is_first"])
 
     def results(self) -> list[Baseline]:
         """Return the rules that decide a pair."""
@@ -113,4 +111,4 @@ def _exceeds(value: pl.Series, other: pl.Series) -> pl.Series:
 
 def thread_hashes(frame: pl.DataFrame) -> pl.Series:
     """Return a hash of each row's thread."""
-    return frame[THREAD].hash()
+    return frame["thread"].hash()

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import polars as pl
 from msgspec import Struct
 
-from shp_miner.checking.sides import BETTER, QUESTION, WORSE
 from shp_miner.errors import BadInput, UsageError
 
 #: Limits that are looked at if none is given.
@@ -103,17 +102,17 @@ class Lengths:
         self.results = [Length(limit, units.name) for limit in sorted(limits)]
 
     def add(self, frame: pl.DataFrame) -> list[RowLength]:
-        """Count the rows of `sides`, if they have two answers, and return the length of each row."""
+        """Count the rows of `sides_of`, if they have two answers, and return the length of each row."""
         lengths = [RowLength()] * frame.height
-        if BETTER not in frame.columns or not self.results:
+        if "better" not in frame.columns or not self.results:
             return lengths
         least = self.results[0].limit
         # No text has more words than bytes, nor more tokens than bytes and a few: most rows are known to be short.
-        size = pl.col(QUESTION).str.len_bytes() + pl.max_horizontal(
-            *(pl.col(c).str.len_bytes() for c in (BETTER, WORSE))
+        size = pl.col("question").str.len_bytes() + pl.max_horizontal(
+            *(pl.col(c).str.len_bytes() for c in ("better", "worse"))
         )
         rows = frame.with_row_index("row").filter(size + _EXTRA > least)
-        asked, better, worse = (self._units.of(rows[column]) for column in (QUESTION, BETTER, WORSE))
+        asked, better, worse = (self._units.of(rows[column]) for column in ("question", "better", "worse"))
         for row, question, one, other in zip(rows["row"].to_list(), asked, better, worse, strict=True):
             lengths[row] = RowLength(len(question), len(question) + max(len(one), len(other)))
             for result in self.results:

@@ -15,9 +15,9 @@ from shp_miner.checking.baselines import Baseline, Baselines, thread_hashes
 from shp_miner.checking.lengths import Length, Lengths, Units
 from shp_miner.checking.opened import Opened
 from shp_miner.checking.readings import LOADED
-from shp_miner.checking.sides import BY_IDS, BY_QUESTION, QUESTION, sides, thread_known_by
 from shp_miner.checking.tools import Kept, Reading, Tool
 from shp_miner.export.check import Balance, CheckFailedError, check_table
+from shp_miner.export.sides import SIDES, sides_of
 from shp_miner.mining.mine import SAME_TEXT
 from shp_miner.rules.hashing import SPLITS
 from shp_miner.tally import Tally
@@ -101,24 +101,24 @@ class Rows:
         if _LABEL in table.column_names:
             self._labels += table.num_rows
             self._wanted += int(pc.sum(table[_LABEL]).as_py() or 0)
-        frame = sides(form.name, table)
+        frame = sides_of(form.name, table)
         threads = thread_hashes(frame)
         self._threads.add(threads, split)
-        self._questions.add(frame[QUESTION].hash(), split)
+        self._questions.add(frame["question"].hash(), split)
         self._baselines.add(frame, threads)
         lengths = self._lengths.add(frame)
         if self._tools:
             rows = _loaded(table)
-            questions = frame[QUESTION].to_list()
+            questions = frame["question"].to_list()
             for tool in self._tools:
                 tool.add(rows, questions, lengths)
 
     def found(self) -> Found:
         """Return what the rows say, after the last of them."""
         form = self._export.form
-        by = thread_known_by(form.name)
+        by_ids = SIDES[form.name].by_ids
         straddling, repeated = self._threads.straddling(), self._questions.straddling()
-        if by == BY_IDS and straddling:
+        if by_ids and straddling:
             self._problems[f"{straddling:,} threads of {form.name} are in more than one split (by their ids)."] += 1
         try:
             if self._balance.rows:
@@ -129,8 +129,8 @@ class Rows:
             format=form.name,
             rows=self._balance.rows,
             threads=self._threads.count(),
-            thread_by=by,
-            straddling=0 if by == BY_QUESTION else straddling,
+            thread_by="ids" if by_ids else "question",
+            straddling=straddling if by_ids else 0,
             questions_straddling=repeated,
             first_share=_share(self._balance.first, self._balance.rows if form.balance else 0),
             label_share=_share(self._wanted, self._labels),

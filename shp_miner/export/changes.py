@@ -15,9 +15,7 @@ from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.joining import file_tables
 from shp_miner.export.load import read_manifest
-
-#: Columns by which a row is known again. Rows of formats without them are known by all their columns.
-_KEYS = (("pair_id",), ("domain", "post_id", "c_root_id_A", "c_root_id_B"))
+from shp_miner.export.sides import SIDES
 
 #: What may change in a row, by the beginnings of its columns' names; the texts of a format are a kind of their own.
 _KINDS = {"votes": ("score", "post_score", "preferred", "labels", "upvote_ratio"), "confidence": ("confidence", "tier")}
@@ -121,8 +119,7 @@ def _by_content(files: list[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, 
 
 def _hashed(form: Format, tables: Iterator[pl.DataFrame]) -> pl.DataFrame:
     """Return hashes (UInt64) of each row's `key` and `thread`, and of each kind of columns."""
-    names = set(form.schema.names)
-    key = next((list(key) for key in _KEYS if names.issuperset(key)), form.schema.names)
+    key = list(SIDES[form.name].key or form.schema.names)
     kinds: dict[str, list[str]] = {"texts": list(form.texts)}
     for kind, beginnings in _KINDS.items():
         kinds[kind] = [name for name in form.schema.names if name.startswith(beginnings)]
@@ -131,7 +128,7 @@ def _hashed(form: Format, tables: Iterator[pl.DataFrame]) -> pl.DataFrame:
     frames = [pl.DataFrame(schema=dict.fromkeys(("key", "thread", *kinds), pl.UInt64))]
     for rows in tables:
         flat = rows.with_columns(_as_text(rows.schema))
-        thread = _thread(form, flat)
+        thread = rows.select(SIDES[form.name].thread).to_series()
         frames.append(
             pl.DataFrame(
                 {
@@ -165,12 +162,3 @@ def _as_text(schema: pl.Schema) -> list[pl.Expr]:
         for name, kind in schema.items()
         if isinstance(kind, pl.List)
     ]
-
-
-def _thread(form: Format, rows: pl.DataFrame) -> pl.Series:
-    """Return what each row's thread is known by: its id, or the question's text."""
-    if "pair_id" in rows.columns:
-        return rows["pair_id"].str.replace(r"/[^/]*$", "")
-    if "post_id" in rows.columns:
-        return rows["post_id"]
-    return rows[form.texts[0]]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from msgspec import Struct
 
-from shp_miner.export.formats import SEPARATOR
+from shp_miner.export.formats import FORMATS
+from shp_miner.export.sides import SIDES, sides_of
 from shp_miner.units import rounded_duration
 
 Row = Mapping[str, Any]
@@ -36,7 +38,7 @@ class Shown(Struct):
 
 def shown(form: str, row: Row, community: str, split: str) -> Shown:
     """Return a row of the named format as people read it."""
-    return Shown(community, split, _PARTS[form](row), _facts(row), row.get("url"), dict(row))
+    return Shown(community, split, _parts(form, row), _facts(row), row.get("url"), dict(row))
 
 
 def _facts(row: Row) -> list[str]:
@@ -59,79 +61,24 @@ def apart(seconds: float) -> str:
     return f"preferred answer written {rounded_duration(abs(seconds))} {'later' if seconds > 0 else 'earlier'}"
 
 
-def _pairs(row: Row) -> list[Part]:
-    better = "1" if row["preferred"] == 1 else "2"
-    worse = "2" if better == "1" else "1"
-    return [Part("Question", row["question"], row["post_score"])] + [
-        Part(label, row[f"answer{side}"], row[f"score{side}"], row[f"created_at{side}"])
-        for label, side in (("Preferred", better), ("Other", worse))
-    ]
+def _parts(form: str, row: Row) -> list[Part]:
+    sides = sides_of(form, pa.Table.from_pylist([dict(row)], schema=FORMATS[form].schema)).row(0, named=True)
+    question = Part("State" if form == "bandit" else "Question", sides["question"], row.get("post_score"))
+    if SIDES[form].has_both:
+        return [question, *(_side(label, name, sides) for label, name in (("Preferred", "better"), ("Other", "worse")))]
+    if form == "ranking":
+        ranked = sorted(row["answers"], key=lambda answer: answer["rank"])
+        return [question, *(Part(f"Rank {answer['rank']}", answer["text"], answer["score"]) for answer in ranked)]
+    return [question, Part(_LABELS[form](row), sides["answer"])]
 
 
-def _shp(row: Row) -> list[Part]:
-    better, worse = ("A", "B") if row["labels"] == 1 else ("B", "A")
-    return [Part("Question", row["history"])] + [
-        Part(
-            label,
-            row[f"human_ref_{side}"],
-            row[f"score_{side}"],
-            datetime.fromtimestamp(row[f"created_at_utc_{side}"], UTC),
-        )
-        for label, side in (("Preferred", better), ("Other", worse))
-    ]
+def _side(label: str, name: str, sides: Row) -> Part:
+    return Part(label, sides[name], sides.get(f"{name}_score"), sides.get(f"{name}_at"))
 
 
-def _trl(row: Row) -> list[Part]:
-    return [
-        Part("Question", row["prompt"][0]["content"]),
-        Part("Preferred", row["chosen"][0]["content"], row["score_chosen"]),
-        Part("Other", row["rejected"][0]["content"], row["score_rejected"]),
-    ]
-
-
-def _chat_pairs(row: Row) -> list[Part]:
-    return [
-        Part("Question", row["chosen"][0]["content"]),
-        Part("Preferred", row["chosen"][-1]["content"], row["score_chosen"]),
-        Part("Other", row["rejected"][-1]["content"], row["score_rejected"]),
-    ]
-
-
-def _prompt(row: Row) -> Part:
-    return Part("Question", row["prompt"].removesuffix(SEPARATOR))
-
-
-def _trl_text(row: Row) -> list[Part]:
-    return [_prompt(row), Part("Preferred", row["chosen"]), Part("Other", row["rejected"])]
-
-
-def _kto(row: Row) -> list[Part]:
-    return [_prompt(row), Part("Wanted answer" if row["label"] else "Unwanted answer", row["completion"])]
-
-
-def _sft(row: Row) -> list[Part]:
-    return [_prompt(row), Part("Best answer", row["completion"])]
-
-
-def _ranking(row: Row) -> list[Part]:
-    ranked = sorted(row["answers"], key=lambda answer: answer["rank"])
-    return [Part("Question", row["question"])] + [
-        Part(f"Rank {answer['rank']}", answer["text"], answer["score"]) for answer in ranked
-    ]
-
-
-def _bandit(row: Row) -> list[Part]:
-    return [Part("State", row["state"]), Part(f"Action, reward {row['reward']:+.2f}", row["action"])]
-
-
-_PARTS: dict[str, Callable[[Row], list[Part]]] = {
-    "pairs": _pairs,
-    "shp": _shp,
-    "trl": _trl,
-    "chat-pairs": _chat_pairs,
-    "trl-text": _trl_text,
-    "kto": _kto,
-    "ranking": _ranking,
-    "sft": _sft,
-    "bandit": _bandit,
+#: What the answer of a row with one answer is, by format.
+_LABELS: dict[str, Callable[[Row], str]] = {
+    "kto": lambda row: "Wanted answer" if row["label"] else "Unwanted answer",
+    "sft": lambda _: "Best answer",
+    "bandit": lambda row: f"Action, reward {row['reward']:+.2f}",
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
@@ -17,11 +18,9 @@ from shp_miner.export.compact import row_files
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.joining import joined_file
 from shp_miner.export.load import known_formats_in, read_manifest, require_files
+from shp_miner.export.sides import SIDES
 from shp_miner.platforms.communities import known_communities
 from shp_miner.show.parts import Shown, shown
-
-#: Columns from which a format tells the thread of a row.
-_POST_ID, _PAIR_ID = "post_id", "pair_id"
 
 
 class Export(Struct, frozen=True):
@@ -119,18 +118,18 @@ def surest(export: Export, count: int) -> list[Shown]:
 
 def of_thread(export: Export, post_id: str) -> list[Shown]:
     """Return the rows of a thread by its post's id. Raises UsageError if the format has no ids, or none is this."""
-    names = FORMATS[export.form].schema.names
-    column = _POST_ID if _POST_ID in names else _PAIR_ID
-    if column not in names:
+    sides = SIDES[export.form]
+    if not sides.by_ids:
+        with_ids = [name for name, other in SIDES.items() if other.by_ids]
         raise UsageError(
             f"Rows of the format {export.form} do not name their thread.",
-            "Show an export of the format pairs, shp or trl, or the thread in its store.",
+            f"Show an export of one of these formats, or the thread in its store: {', '.join(with_ids)}.",
         )
     found = []
     for number in range(len(export.files)):
-        values = _table(export, number, None, [column])[column].to_pylist()
-        ids = values if column == _POST_ID else [str(value).split("/")[-2] for value in values]
-        found += [_Place(number, row) for row, value in enumerate(ids) if value == post_id]
+        rows = pl.DataFrame(_table(export, number, None, sides.columns("thread")))
+        threads = rows.select(sides.thread.str.split("/").list.last()).to_series()
+        found += [_Place(number, row) for row, value in enumerate(threads) if value == post_id]
     if not found:
         raise UsageError(
             f"{export.folder} has no row of the thread {post_id!r}.",

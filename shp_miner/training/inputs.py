@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shp_miner.errors import BadInput
+from shp_miner.export.sides import SIDES, TEXTS, form_with
 from shp_miner.paths import whole
-from shp_miner.training.layouts import SINGLE, layout_of
 
 #: Rows that are read and scored at a time.
 _BATCH = 500
@@ -123,14 +123,13 @@ def _is_text(value: object) -> bool:
 
 
 def _texts(frame: pl.DataFrame, named: str) -> pl.DataFrame:
-    for question, answer in SINGLE:
-        if {question, answer} <= set(frame.columns):
-            return frame.select(question=pl.col(question).cast(pl.String), first=pl.col(answer).cast(pl.String))
-    conversations = isinstance(frame.schema.get("chosen"), pl.List)
-    layout = layout_of(frame.columns, conversations=conversations)
-    if layout is None:
+    if {"question", "answer"} <= set(frame.columns):
+        return frame.select(question=pl.col("question").cast(pl.String), first=pl.col("answer").cast(pl.String))
+    form = form_with(frame.columns, conversations=isinstance(frame.schema.get("chosen"), pl.List))
+    if form is None:
         raise BadInput(f"{named} lacks columns to score: it has {', '.join(frame.columns[:8]) or 'none'}.", _HINT)
+    texts = SIDES[form].select(*TEXTS)
     try:
-        return frame.select(**layout.texts())
+        return frame.select(**texts).rename({"answer": "first"}, strict=False)
     except pl.exceptions.PolarsError as error:
         raise BadInput(f"{named} has columns of other types than an export.", _HINT) from error

@@ -21,22 +21,27 @@ from shp_miner.export.joining import file_tables, groups_of
 from shp_miner.export.load import known_formats_in, read_manifest, require_files
 from shp_miner.export.manifest import LAYOUT
 from shp_miner.export.owned import MANIFEST
-from shp_miner.training.layouts import LAYOUTS, Layout
+from shp_miner.export.sides import SIDES
 from shp_miner.training.linear import Numbers, Pairs
 from shp_miner.training.words import Hashing, Rows, joined_rows, to_rows
 
 #: Rows that are read at a time: their texts are in memory.
 _BATCH = 5000
 
+#: What is read of each pair (`shp_miner.export.sides`).
+_READ = ("question", "first", "second", "first_wins", "thread", "seconds", "ratio")
+
+#: The formats to train on, the one with the most to tell first.
+TRAINABLE = tuple(form for form, sides in SIDES.items() if sides.has_both)
+
 Advance = Callable[[int], object]
 
 
 class Source(Struct, frozen=True):
-    """An export to train on: its folder, format, layout, and the data and hash of its manifest."""
+    """An export to train on: its folder, format, and the data and hash of its manifest."""
 
     folder: Path
     form: str
-    layout: Layout
     manifest: dict[str, Any]
     fingerprint: str
 
@@ -47,7 +52,7 @@ class Source(Struct, frozen=True):
     @property
     def wanted(self) -> list[str]:
         """Return the columns of the format that are read."""
-        return [*self.layout.columns, *self.layout.optional]
+        return SIDES[self.form].columns(*_READ)
 
     def rows(self, split: str) -> int:
         """Return the number of rows of a split."""
@@ -84,11 +89,11 @@ def open_export(out: Path, form: str | None = None) -> Source:
     formats = known_formats_in(out)
     if form is not None and form not in formats:
         raise UsageError(f"{out} has no format {form!r}.", f"It has: {', '.join(formats)}.")
-    usable = [name for name in LAYOUTS if name in formats and form in (None, name)]
+    usable = [name for name in TRAINABLE if name in formats and form in (None, name)]
     if not usable:
         raise UsageError(
             f"Rows of the format {form or ', '.join(formats)} do not have both answers of a pair.",
-            f"Export again with --format and one of: {', '.join(name for name in LAYOUTS if name in FORMATS)}.",
+            f"Export again with --format and one of: {', '.join(TRAINABLE)}.",
         )
     folder = formats[usable[0]]
     manifest = read_manifest(folder)
@@ -101,7 +106,7 @@ def open_export(out: Path, form: str | None = None) -> Source:
     if any("part" in file for file in manifest["files"]):
         groups_of(folder, usable[0], manifest["files"])  # it refuses tables that the format does not have
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    return Source(folder, usable[0], LAYOUTS[usable[0]], manifest, digest)
+    return Source(folder, usable[0], manifest, digest)
 
 
 def require_unchanged(source: Source, split: str) -> None:
@@ -154,9 +159,10 @@ def read_split(
 
 def _batches(source: Source, split: str) -> Iterator[tuple[str, pl.DataFrame]]:
     files = source.files(split)
+    known = {name: pl.lit(None, pl.Float64) for name in ("seconds", "ratio")} | SIDES[source.form].select(*_READ)
     for entry in row_files(files):
         for table in file_tables(source.folder, source.form, files, entry, source.wanted, _BATCH):
-            yield str(entry["community"]), pl.DataFrame(table).select(**source.layout.pairs())
+            yield str(entry["community"]), pl.DataFrame(table).select(**known)
 
 
 class _Reader:
@@ -172,7 +178,7 @@ class _Reader:
         self._columns: list[dict[str, npt.NDArray[Any]]] = []
 
     def add(self, community: str, batch: pl.DataFrame) -> None:
-        """Add pairs (the columns of Layout.pairs) of a community."""
+        """Add pairs (the columns of _READ) of a community."""
         winner = pl.when("first_wins").then("first").otherwise("second")
         loser = pl.when("first_wins").then("second").otherwise("first")
         sides = [batch.select("question", answer=side) for side in (winner, loser)]
