@@ -192,7 +192,8 @@ def test_every_option_is_in_the_reference_with_its_variable() -> None:
         section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
         for option in command.params:
             if isinstance(option, click.Option) and option.expose_value and not option.hidden:
-                variable = f"SHP_MINER_{name}_{option.name}".upper().replace("-", "_").replace(" ", "_")
+                spelt = next(spelling for spelling in option.opts if spelling.startswith("--")).removeprefix("--")
+                variable = f"SHP_MINER_{name}_{spelt}".upper().replace("-", "_").replace(" ", "_")
                 assert option.help, f"{name} {option.opts[0]} has no help"
                 assert re.search(rf"^\| `[^`]*{option.opts[-1]}\b.*\| `{variable}` \|$", section, re.M), option.opts
 

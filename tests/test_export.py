@@ -693,7 +693,7 @@ def test_an_export_stopped_between_its_two_renames_is_found_again(store: Path, t
     ("parameters", "reason", "way_out"),
     [
         ({"min_post_score": 1000}, "post dropped", "--min-post-score"),
-        ({"min_confidence": 0.999999}, "(127 pairs confidence too low", "--min-confidence"),
+        ({"min_confidence": 0.999999}, "(127 pairs: confidence too low", "--min-confidence"),
         ({"observe_at_s": 60.0}, "not observed at age", "--observe-at"),
         ({"min_score_age_s": 1e9}, "score read too early", "--min-score-age"),
     ],

@@ -86,7 +86,7 @@ def test_comments_without_the_file_of_their_posts(dumps: list[str], capsys: pyte
     text = answer(capsys, "import", "reddit-dump", comments, code=0)
     assert "no posts (submissions), so nothing can be exported yet: also import RS_2020-09.zst." in text
     text = answer(capsys, "export", "out", code=5)
-    assert "import the files with the posts of these answers (for Reddit, RS_* beside RC_*)" in text
+    assert "Import the files with the posts of these answers (for Reddit, RS_* beside RC_*)" in text
     assert "also import" not in answer(capsys, "import", "reddit-dump", posts, code=0)
     text = answer(capsys, "import", "reddit-dump", posts, "--store", "other", code=0)
     assert "also import RC_2020-09.zst." in text
@@ -169,7 +169,7 @@ def test_variables_that_nothing_reads(
     monkeypatch.setenv("SHP_MINER_SOMETHING_ELSE", "x")
     text = answer(capsys, "stats", code=0)
     assert "environment variable SHP_MINER_STOER. Did you mean SHP_MINER_STORE?" in text
-    assert "SHP_MINER_EXPORT_FORMATZ. Did you mean SHP_MINER_EXPORT_FORMATS?" in text
+    assert "SHP_MINER_EXPORT_FORMATZ. Did you mean SHP_MINER_EXPORT_FORMAT?" in text
     assert "SHP_MINER_SOMETHING_ELSE. `shp-miner docs cli` lists the variables" in text
     assert "Warning" not in answer(capsys, "stats", "--quiet", code=0)
     Path("p.toml").write_text("")
@@ -188,17 +188,38 @@ def test_every_known_variable_is_taken(
         command = _Commands().get_command(click.Context(cli), name)
         inner = command.commands.values() if isinstance(command, click.Group) else [command]
         variables += [
-            f"SHP_MINER_{name}_{one.name + '_' if one is not command else ''}{option.name}".upper().replace("-", "_")
+            f"SHP_MINER_{name}_{one.name + '_' if one is not command else ''}{spelt}".upper().replace("-", "_")
             for one in inner
             if one is not None
             for option in one.params
             if isinstance(option, click.Option) and option.expose_value
+            for spelt in [*(word.removeprefix("--") for word in option.opts if word.startswith("--")), option.name]
         ]
     assert len(variables) > 140
     for name in {*variables, "SHP_MINER_TEST_DATA"} - set(os.environ):
         if not name.startswith("SHP_MINER_STATS_"):
             monkeypatch.setenv(name, "")
     assert "Warning" not in answer(capsys, "stats", code=0)
+
+
+def test_variables_are_spelt_as_the_options_are(
+    store: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHP_MINER_EXPORT_MIN_SCORE_AGE", "60")
+    text = answer(capsys, "export", "out", code=2)
+    assert "'60' has no unit" in text
+    assert "The value comes from the environment variable SHP_MINER_EXPORT_MIN_SCORE_AGE." in text
+    monkeypatch.setenv("SHP_MINER_EXPORT_MIN_SCORE_AGE", "30h")
+    monkeypatch.setenv("SHP_MINER_EXPORT_JSON", "1")
+    for name in ("COMMUNITY", "SUBREDDIT", "COMMUNITIES"):
+        with monkeypatch.context() as more:
+            more.setenv(f"SHP_MINER_EXPORT_{name}", "nosuch r/AskTest")
+            assert run(["export", "out", "--dry-run"]) == 3
+        out, err = capsys.readouterr()
+        assert list(json.loads(out)["pairs"]) == ["asktest"]
+        assert "Warning" not in err
+    assert run(["export", "out", "--rule", "nosuch"]) == 2
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 2
 
 
 def test_a_changed_parameter_is_not_called_by_the_name_of_the_preset(
@@ -310,6 +331,14 @@ def test_the_line_of_duckdb_makes_what_it_says(store: str, capsys: pytest.Captur
         line = answer(capsys, "export", "other", "--format", kind, code=2).split('duckdb -c "')[1].rpartition('"')[0]
         duckdb.sql(line.replace("OUT", "out"))
         assert len(Path(f"out.{kind}").read_text().splitlines()) >= 4
+    answer(capsys, "export", "several", "--format", "trl,kto", code=0)
+    text = answer(capsys, "export", "other", "--format", "csv", "--format", "trl,kto,jsonl", code=2)
+    assert "csv and jsonl are not formats.\nExport with --format trl,kto, and then convert: duckdb -c" in text
+    lines = re.findall(r'duckdb -c "(.*?)"(?: ;|$)', text.splitlines()[1])
+    for line in lines:
+        duckdb.sql(line.replace("OUT", "several"))
+    made = sorted(path.name for kind in ("csv", "jsonl") for path in Path("several").glob(f"*.{kind}"))
+    assert made == ["kto.csv", "kto.jsonl", "trl.csv", "trl.jsonl"]
 
 
 def kinds_of_files(tmp_path: Path) -> dict[str, list[str]]:
@@ -486,8 +515,7 @@ def test_threads_without_reading_times_are_led_to_an_export(
     assert text.endswith("shp-miner export data/pairs --rule shp --dry-run\n")
     monkeypatch.setattr("shp_miner.cli.program", lambda: "uv run shp-miner")
     text = answer(capsys, "export", "data/pairs", "--dry-run", code=5)
-    assert "Run `uv run shp-miner stats` to see" in text
-    assert "give --allow-unknown-age" in text
+    assert "Give --allow-unknown-age. `uv run shp-miner compare` shows what each rule gives." in text
     lowest = ["--min-post-score", "1", "--min-answer-score", "0"]
     answer(capsys, "export", "data/pairs", "--allow-unknown-age", "--rule", "votes", *lowest, code=0)
 
@@ -535,4 +563,5 @@ def test_log_lines_have_the_keys_that_collectors_know(store: str, capsys: pytest
     assert run(["run", "p.toml"]) == 0
     for line in map(json.loads, capsys.readouterr().err.splitlines()):
         assert list(line)[:3] == ["time", "level", "message"]
-        assert (line["at"], line["said"]) == (line["time"], line["message"])
+        others = [value for key, value in line.items() if key not in ("time", "message")]
+        assert not {line["time"], line["message"]} & set(map(str, others))

@@ -627,7 +627,7 @@ def test_what_a_run_prints_can_be_read_by_machines(tmp_path: Path) -> None:
         assert all({"step", "about", "said", "exit_code", "seconds"} <= step.keys() for step in said["steps"])
         *lines, last = run.lines
         assert any(
-            line["said"].startswith("crawl discourse forum.example workbench: 12 threads read") for line in lines
+            line["message"].startswith("crawl discourse forum.example workbench: 12 threads read") for line in lines
         )
         assert last["event"] == "summary"
         assert {name: last[name] for name in COUNTS} == {name: round(said[name], 1) for name in COUNTS}

@@ -189,7 +189,10 @@ def test_a_store_without_pairs_says_so(tmp_path: Path, capsys: pytest.CaptureFix
     store = Store(tmp_path / "store")
     post, answers = rows_of("p1", [3, 3])
     store.append(chunk([post], answers))
-    assert "No pair of" in said(capsys, "show", store.path)
+    text = said(capsys, "show", store.path, code=5)
+    assert "No pair of answers satisfies the rule (1 pair: equal score).\n`shp-miner compare` shows" in text
+    text = said(capsys, "show", store.path, "--min-answer-score", "5", code=5)
+    assert "(2 answers: score too low).\nLower --min-post-score or --min-answer-score. `shp-miner compare`" in text
     assert "no pair of this thread" in said(capsys, "show", store.path, "--thread", "p1")
 
 

@@ -48,9 +48,9 @@ def test_what_keeps_a_run_from_starting_is_a_line_as_the_others_are(
     path = written(tmp_path / "p.toml", tables | changes)
     assert cli.run(["run", str(path), "--quiet"]) == code
     (line,) = lines(capsys)
-    assert line.keys() >= {"at", "said"}
+    assert line.keys() >= {"time", "message"}
     assert (line["level"], line["event"], line["exit_code"]) == ("error", "error", code)
-    assert words in line["said"]
+    assert words in line["message"]
 
 
 def test_a_bug_is_a_line_too(
@@ -60,7 +60,7 @@ def test_a_bug_is_a_line_too(
     assert cli.run(["run", str(written(tmp_path / "p.toml", tables))]) == 1
     (line,) = lines(capsys)
     assert (line["event"], line["exit_code"]) == ("error", 1)
-    assert line["said"].startswith("ZeroDivisionError: division by zero This is a bug")
+    assert line["message"].startswith("ZeroDivisionError: division by zero This is a bug")
 
 
 def test_people_are_told_in_words(tmp_path: Path, tables: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +73,7 @@ def test_a_quiet_run_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixt
     forget = {"store": "store", "forget": {"file": "nowhere.txt"}}
     assert cli.run(["run", str(written(tmp_path / "p.toml", forget)), "--quiet"]) == 5
     failed, summary = lines(capsys)
-    assert "The forget list" in failed["said"]
+    assert "The forget list" in failed["message"]
     assert failed["level"] == summary["level"] == "warning"
 
 
@@ -89,7 +89,7 @@ def test_metrics_that_cannot_be_written_are_a_failure_that_status_knows(
     *_, failed, summary = [json.loads(line) for line in output.err.splitlines()]
     assert (
         f"The metrics file {tmp_path}/file/shp.prom cannot be written: File exists. Correct `log.metrics`"
-        in failed["said"]
+        in failed["message"]
     )
     assert (summary["event"], summary["exit_code"]) == ("summary", 5)
     with Runs(tmp_path / "store") as runs:

@@ -20,6 +20,7 @@ from shp_miner.cli.meant import command_hint, without_wild_guesses
 from shp_miner.cli.next_step import next_step
 from shp_miner.cli.saying import say
 from shp_miner.cli.surroundings import open_streams, require_memory
+from shp_miner.cli.variables import name_variables
 from shp_miner.errors import Error, in_words
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
@@ -68,6 +69,7 @@ class _Commands(LeadingGroup):
             return None
         module = import_module(f"shp_miner.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
+        name_variables(command, f"SHP_MINER_{cmd_name.upper()}")
         return command
 
     def resolve_command(

@@ -25,7 +25,8 @@ from shp_miner.cli.export_beside import (
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import option_of
-from shp_miner.cli.names import Commas, FormatName, flat
+from shp_miner.cli.names import Commas, FormatName
+from shp_miner.cli.names import formats as chosen_formats
 from shp_miner.cli.options import FilePath, Number, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
@@ -51,7 +52,7 @@ _WHAT, _FORM = "What to export", "Form of the export"
     "--format",
     "formats",
     type=Commas(FormatName()),
-    callback=flat,
+    callback=chosen_formats,
     metavar="TEXT",
     multiple=True,
     default=("pairs",),

@@ -30,7 +30,8 @@ def wants_json(arguments: Sequence[str]) -> bool:
     words = list(arguments)
     words = words[: words.index("--")] if "--" in words else words
     names = [word.upper().replace("-", "_") for word in words if not word.startswith("-")][:2]
-    variables = [f"SHP_MINER_{'_'.join(names[:count])}_AS_JSON" for count in range(1, len(names) + 1)]
+    commands = ["_".join(names[:count]) for count in range(1, len(names) + 1)]
+    variables = [f"SHP_MINER_{command}_{option}" for command in commands for option in ("JSON", "AS_JSON")]
     return "--json" in words or any(
         os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in variables
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.choosing import rule_option, unread_communities_option
-from shp_miner.cli.names import Commas, FormatName, SourceName, flat
+from shp_miner.cli.names import Commas, FormatName, SourceName
+from shp_miner.cli.names import formats as chosen_formats
 from shp_miner.cli.options import DEFAULT_STORE, FilePath, example, printing
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
@@ -35,7 +36,7 @@ from shp_miner.sources.table import ROWS
     "--format",
     "formats",
     type=Commas(FormatName()),
-    callback=flat,
+    callback=chosen_formats,
     metavar="TEXT",
     multiple=True,
     default=("pairs",),

@@ -63,14 +63,10 @@ class _Handler(logging.Handler):
             return
         import msgspec
 
-        at, said = moment.isoformat(timespec="seconds").replace("+00:00", "Z"), record.getMessage()
         data: dict[str, object] = {
-            "time": at,
+            "time": moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
-            "message": said,
-            # The same under the names of earlier versions.
-            "at": at,
-            "said": said,
+            "message": record.getMessage(),
             **getattr(record, "data", {}),
         }
         say(msgspec.json.encode(data).decode(), err=True)

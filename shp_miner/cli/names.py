@@ -51,7 +51,7 @@ class FormatName(click.ParamType[str]):
     name = "format"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
-        """The name as the format has it. Raises UsageError for an unknown one."""
+        """The name as the format has it. Raises UsageError for an unknown one; `formats` does so for kinds of files."""
         return _format(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
@@ -88,6 +88,31 @@ class Commas(click.ParamType[tuple[str, ...]]):
 def flat(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, ...]]) -> tuple[str, ...]:  # noqa: ARG001
     """Return all values of a repeatable option with commas, each once."""
     return tuple(dict.fromkeys(name for names in value for name in names))
+
+
+def formats(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return all formats of a repeatable option, each once. Raises UsageError for kinds of files that are not Parquet.
+
+    It says how to convert the other formats, which lie in folders of their own if there are several.
+    """
+    names = flat(ctx, param, value)
+    kinds = [name for name in names if name in _CONVERTED]
+    if not kinds:
+        return names
+    others = [name for name in names if name not in _CONVERTED]
+    folders = [f"OUT/{name}" for name in others] if len(others) > 1 else ["OUT"]
+    # Lines for people, run by nobody here.
+    lines = [
+        f"duckdb -c \"COPY (SELECT * FROM '{folder}/*/*.parquet') TO '{folder}.{kind}'{_CONVERTED[kind]}\""  # noqa: S608
+        for kind in kinds
+        for folder in folders
+    ]
+    several = "are not formats" if len(kinds) > 1 else "is not a format"
+    chosen = f" with --format {','.join(others)}" if others else ""
+    raise UsageError(
+        f"Exports are Parquet files; {' and '.join(kinds)} {several}.",
+        f"Export{chosen}, and then convert: {' ; '.join(lines)}",
+    )
 
 
 class CommunityName(click.ParamType[str]):
@@ -142,13 +167,10 @@ def _format(value: str) -> str:
     name = known_name(value, FORMAT_NAMES)
     if name in FORMAT_NAMES:
         return name
-    how = _CONVERTED.get(value.casefold().removeprefix("."))
-    if how is not None:
-        kind = value.casefold().removeprefix(".")
-        # A line for people, run by nobody here.
-        line = f"duckdb -c \"COPY (SELECT * FROM 'OUT/*/*.parquet') TO 'OUT.{kind}'{how}\""  # noqa: S608
-        raise UsageError(f"Exports are Parquet files; {value} is not a format.", f"Export, and then convert: {line}")
-    if value.casefold().removeprefix(".") == "parquet":
+    kind = value.casefold().removeprefix(".")
+    if kind in _CONVERTED:
+        return kind
+    if kind == "parquet":
         raise UsageError(
             "Every format is written as Parquet files; parquet is not the name of one.",
             f"Choose the columns: {', '.join(FORMAT_NAMES)}. `shp-miner docs formats` shows each.",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 
 import click
 from click.core import ParameterSource
+
+from shp_miner.cli.variables import variables_of
 
 _OUT = "The folder is an argument: shp-miner export OUT."
 _PIPELINES_STORE = "The pipeline file names the store: its key `store`."
@@ -58,4 +61,6 @@ def _from_variable(context: click.Context, parameter: click.Parameter) -> str:
     """Return a sentence on the variable that a refused value comes from."""
     if context.get_parameter_source(str(parameter.name)) is not ParameterSource.ENVIRONMENT:
         return ""
-    return f"The value comes from the environment variable {context.auto_envvar_prefix}_{str(parameter.name).upper()}."
+    known = variables_of(parameter, context) if isinstance(parameter, click.Option) else []
+    name = next((name for name in known if os.environ.get(name)), "")
+    return f"The value comes from the environment variable {name}." if name else ""

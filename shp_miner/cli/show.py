@@ -179,8 +179,7 @@ def _show_store(
         rows = pairs_of(opened, snapshot, selection, count, advance)
     data = {"store": str(store), "version": snapshot.version, "rule": rule.name, "shown": [row.row for row in rows]}
     title = [f"{counted(len(rows), 'pair')} of {store}", f"version {snapshot.version}", "each of another thread"]
-    nothing = [f"No pair of {store} satisfies the rule {rule.name}", "`shp-miner compare` shows what each rule gives"]
-    show_result(data, lambda: _rows(title if rows else nothing, rows, full=full), as_json=as_json, quiet=quiet)
+    show_result(data, lambda: _rows(title, rows, full=full), as_json=as_json, quiet=quiet)
     if missing:
         say(missing, err=True)
 

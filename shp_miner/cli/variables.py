@@ -1,4 +1,4 @@
-"""Environment variables: one for the store of every command, and a warning for those that nothing reads."""
+"""Environment variables: one for each option, one for the store of every command, a warning for unknown ones."""
 
 from __future__ import annotations
 
@@ -27,6 +27,30 @@ class StoreOption(click.Option):
         return super().resolve_envvar_value(ctx) or os.environ.get(STORE) or None
 
 
+def name_variables(command: click.Command, prefix: str) -> None:
+    """Give each option of a command, and of the commands inside it, the variables that are spelt as the option is.
+
+    `prefix` is that of the command: with SHP_MINER_EXPORT, --min-score-age is SHP_MINER_EXPORT_MIN_SCORE_AGE. click by
+    itself takes the name of Python's parameter, which nobody sees; it goes on to read that, too.
+    """
+    for option in command.params:
+        if isinstance(option, click.Option) and option.expose_value:
+            spelt = [name.removeprefix("--") for name in option.opts if name.startswith("--")]
+            option.envvar = [f"{prefix}_{_word(name)}" for name in spelt]
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            name_variables(inner, f"{prefix}_{_word(name)}")
+
+
+def variables_of(option: click.Option, ctx: click.Context) -> list[str]:
+    """Return the variables that an option's value may come from, the one to write first."""
+    if not option.expose_value or ctx.auto_envvar_prefix is None:
+        return []
+    spelt = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or [])
+    of_all = [STORE] if isinstance(option, StoreOption) else []
+    return list(dict.fromkeys([*spelt, f"{ctx.auto_envvar_prefix}_{_word(str(option.name))}", *of_all]))
+
+
 def unknown_variables(ctx: click.Context, environment: Mapping[str, str] = os.environ) -> list[str]:
     """Return a sentence for each SHP_MINER_ variable that nothing reads, with the nearest name that is read.
 
@@ -42,11 +66,13 @@ def unknown_variables(ctx: click.Context, environment: Mapping[str, str] = os.en
     for command in group.list_commands(ctx):
         of_command = f"{PREFIX}{_word(command)}_"
         if any(name.startswith(of_command) for name in strange):
-            known.update(_variables(group, ctx, command))
+            known.update(name for names in _named_variables(group, ctx, command) for name in names)
     strange = [name for name in strange if name not in known]
-    if strange:
-        known.update(name for command in group.list_commands(ctx) for name in _variables(group, ctx, command))
-    return [_sentence(name, sorted(known)) for name in strange]
+    if not strange:
+        return []
+    every = (names for command in group.list_commands(ctx) for names in _named_variables(group, ctx, command))
+    suggested = {STORE, *_credentials(), *(names[0] for names in every)}
+    return [_sentence(name, sorted(suggested)) for name in strange]
 
 
 def _sentence(name: str, known: list[str]) -> str:
@@ -61,19 +87,19 @@ def _credentials() -> Iterator[str]:
     return (credential.variable for row in ROWS.values() for credential in row.credentials)
 
 
-def _variables(group: click.Group, parent: click.Context, name: str) -> Iterator[str]:
-    """Yield the variables of a command, and of the commands inside it."""
+def _named_variables(group: click.Group, parent: click.Context, name: str) -> Iterator[list[str]]:
+    """Yield the variables of each option of a command, and of the commands inside it."""
     command = group.get_command(parent, name)
     if command is None:
         return
     settings: dict[str, Any] = {"info_name": name, "parent": parent, "resilient_parsing": True}
     with click.Context(command, **settings) as ctx:
         for parameter in command.params:
-            if parameter.expose_value and isinstance(parameter, click.Option):
-                yield f"{ctx.auto_envvar_prefix}_{_word(str(parameter.name))}"
+            if isinstance(parameter, click.Option) and (names := variables_of(parameter, ctx)):
+                yield names
         if isinstance(command, click.Group):
             for inner in command.list_commands(ctx):
-                yield from _variables(command, ctx, inner)
+                yield from _named_variables(command, ctx, inner)
 
 
 def _word(name: str) -> str:

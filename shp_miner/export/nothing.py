@@ -8,7 +8,7 @@ from shp_miner.errors import BadInput
 from shp_miner.platforms.communities import near
 from shp_miner.platforms.sites import site_of
 from shp_miner.store import Snapshot
-from shp_miner.tally import Tally
+from shp_miner.tally import Tally, counted
 
 
 class NoPairs(BadInput):
@@ -39,11 +39,17 @@ def nothing(tally: Tally) -> NoPairs:
     # Pairs of low confidence are dropped last: a lower bound would keep them.
     last = [item for item in reasons if item[0][1] == "confidence_too_low"]
     told = [*last, *(item for item in reasons if item not in last)][:3]
-    why = ", ".join(f"{count:,} {kind}s {reason.replace('_', ' ')}" for (kind, reason), count in told)
+    if not told:
+        return NoThreads(
+            "No pair of answers satisfies the rule: the store has no such threads.",
+            "Run `shp-miner stats` to see the store's communities.",
+        )
+    why = ", ".join(f"{counted(count, kind)}: {reason.replace('_', ' ')}" for (kind, reason), count in told)
     ways = [_WAYS_OUT[reason] for (_, reason), _ in [*last, *reasons] if reason in _WAYS_OUT]
-    return (NoPairs if why else NoThreads)(
-        f"No pair of answers satisfies the rule{f' ({why})' if why else ': the store has no such threads'}.",
-        f"Run `shp-miner stats` to see the store's communities{f', or {ways[0]}' if ways else ''}.",
+    compare = "`shp-miner compare` shows what each rule gives."
+    return NoPairs(
+        f"No pair of answers satisfies the rule ({why}).",
+        f"{ways[0][0].upper()}{ways[0][1:]}. {compare}" if ways else compare,
     )
 
 

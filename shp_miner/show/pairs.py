@@ -8,6 +8,7 @@ import polars as pl
 import xxhash
 
 from shp_miner.export.formats import FORMATS
+from shp_miner.export.nothing import nothing
 from shp_miner.mining.mine import Selection, mine_threads
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.delays import COMMUNITY
@@ -15,6 +16,7 @@ from shp_miner.rules.presets import Rule
 from shp_miner.show.fit import fitted
 from shp_miner.show.parts import Shown, shown
 from shp_miner.store import Snapshot, Store
+from shp_miner.tally import Tally
 
 #: Observations read at a time: a few hundred threads.
 _ROWS_EACH = 10_000
@@ -29,9 +31,11 @@ def pairs_of(
 ) -> list[Shown]:
     """Return up to `count` pairs that the rule makes, each of another thread, as rows of the format "pairs".
 
-    Threads come in an order by hash, and no more of the store is read than is needed.
+    Threads come in an order by hash, and no more of the store is read than is needed. Raises NoPairs, with what was
+    dropped most, if the rule makes no pair.
     """
     found: list[Shown] = []
+    tally = Tally()
     form = FORMATS["pairs"]
     fits = _Fits(store, snapshot, selection.rule, advance)
     parts = snapshot.ranges(_ROWS_EACH, selection.within)
@@ -40,7 +44,9 @@ def pairs_of(
         places = set(rows.select("site", "community").unique().collect().iter_rows())
         if not places:
             continue
-        threads = mine_threads(snapshot, part, selection, fits.of(places)).threads
+        mined = mine_threads(snapshot, part, selection, fits.of(places))
+        tally.merge(mined.tally)
+        threads = mined.threads
         table, post_row = form.table(threads, selection.rule.name)
         splits, first = threads.posts["split"], pl.DataFrame({"post": post_row}).with_row_index()
         # A thread's pairs lie together, best answers not first: one from the middle is as good as any.
@@ -50,6 +56,8 @@ def pairs_of(
             found.append(shown(form.name, values, values["community"], splits[post]))
         if len(found) == count:
             break
+    if not found:
+        raise nothing(tally)
     return found
 
 
