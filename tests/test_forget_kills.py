@@ -267,7 +267,7 @@ def _rows(rows: pl.DataFrame, name: str) -> tuple[list[Any], set[Any]]:
 
 def test_killed_at_random_moments_nothing_is_left_and_nothing_else_is_missing(base: Path) -> None:
     episodes = Episodes(base, seed=1)
-    episodes.until(8)
+    episodes.until(3)
     assert episodes.left["pending"]
 
 

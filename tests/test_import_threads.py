@@ -512,7 +512,7 @@ JSON = st.recursive(
 ANY_ANSWERS = st.lists(st.dictionaries(st.sampled_from(sorted(answer())), JSON).map(lambda d: answer() | d) | JSON)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(sorted(thread())), JSON), ANY_ANSWERS)
 def test_no_value_breaks_the_reader_and_every_record_is_counted(
     tmp_path: Path, change: dict[str, Any], answers: list[Any]

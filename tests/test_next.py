@@ -186,14 +186,14 @@ def test_an_export_that_cannot_be_read_is_replaced_as_before(dumps: list[Path], 
 
 
 def test_a_crawl_says_what_was_new(capsys: pytest.CaptureFixture[str]) -> None:
-    world = World(threads=3)
+    world = World(threads=1)
     community = Community(world=world, now=world.observed_at)
     with Forum(community, ["lemmy"]) as forum:
         where = ("lemmy", community.name, "--site", "forum.example", "--url", forum.url("lemmy"), "--allow-private")
         text = said(capsys, "crawl", *where)
-        assert "Threads: 3 new, 0 known; " in text
+        assert "Threads: 1 new, 0 known; " in text
         assert following(text) == ["shp-miner status", "shp-miner compare"]
         text = said(capsys, "recheck", "--all")
-        assert "Threads: 0 new, 3 known; " in text
+        assert "Threads: 0 new, 1 known; " in text
         assert following(text) == ["shp-miner status", "shp-miner compare"]
         assert "Next:" not in said(capsys, "recheck", "--all", "--json")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 import polars as pl
 import pytest
 
 from shp_miner import PRESETS, export_dataset, import_dump, load
-from shp_miner.store import HashRange, Store
+from shp_miner.store import HashRange, Store, Within
 
 from . import calibrated_reference, reference
 from .build import tree
@@ -58,14 +59,24 @@ def test_both_communities_in_one_store(both: Path, tmp_path: Path) -> None:
     assert alone.pairs == {"askacademia": EXPECTED["askacademia"][0]}
 
 
-def test_every_pair_is_the_slow_reference_s(both: Path, tmp_path: Path) -> None:
+BY_COMMUNITY = pytest.mark.parametrize("name", ["gradschool", pytest.param("askacademia", marks=pytest.mark.slow)])
+
+
+def read_whole(store: Path, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the posts and answers of one community, as the slow references take them."""
+    snapshot, within = Store(store).snapshot(), Within(communities=(name,))
+    posts, answers = snapshot.posts(WHOLE, within)[0], snapshot.answers(WHOLE, within)[0]
+    return posts.to_pandas(), answers.to_pandas()
+
+
+@BY_COMMUNITY
+def test_every_pair_is_the_slow_reference_s(name: str, both: Path, tmp_path: Path) -> None:
     """Every pair of the presets without sampling; with it, a subset of at most five a post."""
-    snapshot = Store(both).snapshot()
-    posts, answers = (frame.to_pandas() for frame, _ in (snapshot.posts(WHOLE), snapshot.answers(WHOLE)))
+    posts, answers = read_whole(both, name)
     expected = reference.pairs(posts, answers, *(name for name in PRESETS if name != "calibrated"))
     expected["calibrated"] = calibrated_reference.pairs(posts, answers)
     for rule, preset in PRESETS.items():
-        export_dataset(both, tmp_path / rule, rule=rule)
+        export_dataset(both, tmp_path / rule, rule=rule, communities=[name])
         found = pair_keys(tmp_path / rule)
         if preset.max_pairs_per_post is None:
             assert found == expected[rule].pairs
@@ -77,13 +88,12 @@ def test_every_pair_is_the_slow_reference_s(both: Path, tmp_path: Path) -> None:
             )
 
 
-def test_every_confidence_is_that_of_the_formulas(both: Path, tmp_path: Path) -> None:
-    snapshot = Store(both).snapshot()
-    posts, answers = (frame.to_pandas() for frame, _ in (snapshot.posts(WHOLE), snapshot.answers(WHOLE)))
-    expected = calibrated_reference.confidences(posts, answers)
-    export_dataset(both, tmp_path / "votes", rule="votes")
+@BY_COMMUNITY
+def test_every_confidence_is_that_of_the_formulas(name: str, both: Path, tmp_path: Path) -> None:
+    expected = calibrated_reference.confidences(*read_whole(both, name))
+    export_dataset(both, tmp_path / "votes", rule="votes", communities=[name])
     rows = load(tmp_path / "votes").to_polars().select("post_id", "answer1_id", "answer2_id", "preferred", "confidence")
-    assert rows.height > 100_000
+    assert rows.height > 50_000
     for post, first, second, preferred, confidence in rows.iter_rows():
         winner, loser = (first, second) if preferred == 1 else (second, first)
         # Exports cut a confidence to three decimals.
