@@ -47,6 +47,10 @@ OBSERVATION = pa.schema(
     ]
 )
 
+#: What some platforms count besides the score, read with it: readers of this item who were logged in (Discourse), and
+#: up- and down-votes apart. Null where the platform does not say.
+_COUNTS = [("reads", pa.int64()), ("upvotes", pa.int64()), ("downvotes", pa.int64())]
+
 _THREAD = [
     ("thread_hash", pa.int64()),
     ("source", pa.string()),
@@ -74,6 +78,7 @@ _CONTENT = [
 ]
 
 #: One observation of a question post. is_text is false for links, images and polls. upvote_ratio is 0..1 or null.
+#: views is how often the whole thread was opened, by anybody, or null.
 POST = pa.schema(
     [
         *_THREAD,
@@ -83,10 +88,13 @@ POST = pa.schema(
         ("nsfw", pa.bool_()),
         ("upvote_ratio", pa.float64()),
         *OBSERVATION,
+        *_COUNTS,
+        ("views", pa.int64()),
     ]
 )
 
-#: One observation of a direct reply to a post. by_post_author is true where the platform itself says so.
+#: One observation of a direct reply to a post. by_post_author is true where the platform itself says so. accepted_at
+#: is when the asker chose the answer, null where nobody says; Stack Exchange's dumps give the day, so it is its start.
 ANSWER = pa.schema(
     [
         *_THREAD,
@@ -95,8 +103,16 @@ ANSWER = pa.schema(
         ("by_post_author", pa.bool_()),
         ("accepted", pa.bool_()),
         *OBSERVATION,
+        *_COUNTS,
+        ("accepted_at", TIMESTAMP),
     ]
 )
+
+#: Columns that stores of schema 1 and 2 lack, and that a source may leave out: they are null then.
+OPTIONAL = ("reads", "upvotes", "downvotes", "views", "accepted_at")
+
+#: Columns that say how an item was received when it was observed.
+NUMBERS = ("score", "reads", "upvotes", "downvotes", "views")
 
 _PAIR: list[tuple[str, pa.DataType]] = [
     ("thread_hash", pa.int64()),
@@ -192,7 +208,9 @@ LINE_CHARS = 1 << 16
 TEXT_CHARS = 1 << 26
 
 #: Columns that may be null. Every other says something of each row.
-NULLABLE = frozenset({"author", "author_id", "author_url", "url", "license", "upvote_ratio", "score", "observed_at"})
+NULLABLE = frozenset(
+    {"author", "author_id", "author_url", "url", "license", "upvote_ratio", "score", "observed_at", *OPTIONAL}
+)
 
 #: The reason for a row without a community: promoted posts of old dumps have none, and stand nowhere.
 NO_COMMUNITY = "no_community"
@@ -206,7 +224,10 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 
 class Check:
-    """Holds rows with some columns against their bounds, one by one; times are microseconds since 1970."""
+    """Holds rows with some columns against their bounds, one by one; times are microseconds since 1970.
+
+    A row may leave out columns in OPTIONAL.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         names = list(names)
@@ -222,7 +243,7 @@ class Check:
         if None in self._musts(values):
             raise _null(next(name for name in self._must if values[name] is None))
         for name, reason, least, most, what in self._ranges:
-            value = values[name]
+            value = values.get(name) if name in OPTIONAL else values[name]
             if value is not None and not least <= value <= most:
                 raise Lost(reason, f"{name} {value!r:.40} {what}")
         for name, most in self._lengths:
@@ -239,8 +260,8 @@ class Check:
                 raise Lost("bad_id", f"{name} {value!r:.60} is empty or not printable")
         if not values["community"]:
             raise _null("community")
-        if values["created_at"] > latest_us or (values["observed_at"] or 0) > latest_us:
-            raise Lost("time_in_future", "created_at or observed_at lies in the future")
+        if max(values["created_at"], values["observed_at"] or 0, values.get("accepted_at") or 0) > latest_us:
+            raise Lost("time_in_future", "created_at, observed_at or accepted_at lies in the future")
 
 
 def out_of_bounds(frame: pl.DataFrame) -> pl.Series:
@@ -274,6 +295,8 @@ _RANGES: dict[str, tuple[str, float, float, str]] = {
     "created_at": ("bad_time", EARLIEST_S * 1_000_000, END_US - 1, "is no time at which a forum was written to"),
     "observed_at": ("bad_time", EARLIEST_S * 1_000_000, END_US - 1, "is no time at which a forum was read"),
     "score": ("bad_score", -SCORE_MAX, SCORE_MAX, "is no number of votes"),
+    "accepted_at": ("bad_time", EARLIEST_S * 1_000_000, END_US - 1, "is no time at which an answer was accepted"),
+    **dict.fromkeys(NUMBERS[1:], ("bad_count", 0, SCORE_MAX, "is no count of readers or votes")),
     "upvote_ratio": ("bad_ratio", 0.0, 1.0, "is not between 0 and 1"),
     "body_chars": ("value_too_long", 0, TEXT_CHARS, "is no length of a text"),
 }

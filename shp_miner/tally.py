@@ -51,6 +51,7 @@ HINTS = {
     "unknown_field": _LAYOUT,
     "wrong_type": _LAYOUT,
     "bad_score": "Write scores as whole numbers from -2^53 to 2^53; in own threads, not as text.",
+    "bad_count": "Write counts (readers, views, votes) as whole numbers from 0 to 2^53; in own threads, not as text.",
     "bad_ratio": "Write shares as numbers from 0 to 1.",
     "bad_time": "Write times as seconds since 1970, or in ISO 8601 with a zone (2024-01-02T03:04:05Z).",
     "bad_id": "Write ids as the platform shows them: short, without spaces around them.",

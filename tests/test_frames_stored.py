@@ -13,6 +13,7 @@ import pytest
 import shp_miner
 from shp_miner.forum import World
 from shp_miner.forum.demo import run_demo
+from shp_miner.model import OPTIONAL
 
 from .build import answer_row, chunk, post_row
 from .conftest import NOW
@@ -42,6 +43,14 @@ def test_a_copy_exports_the_same_pairs(crawled: shp_miner.Store, tmp_path: Path,
     pairs = exported(copy, tmp_path / "of-copy", rule)
     assert pairs.height
     assert pairs.equals(exported(crawled, tmp_path / "of-first", rule))
+
+
+def test_frames_of_an_earlier_version_lack_the_newer_columns(crawled: shp_miner.Store, tmp_path: Path) -> None:
+    copy = shp_miner.Store(tmp_path / "copy")
+    earlier = [frame.drop(OPTIONAL, strict=False) for frame in (crawled.posts(), crawled.answers())]
+    assert shp_miner.import_frames(*earlier, copy).complete
+    assert copy.posts().drop(OPTIONAL, strict=False).equals(earlier[0])
+    assert copy.answers()["reads"].null_count() == earlier[1].height
 
 
 def test_observations_take_the_scores_over_time_along(crawled: shp_miner.Store, tmp_path: Path) -> None:

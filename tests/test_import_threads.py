@@ -97,6 +97,12 @@ def test_the_example_in_the_documentation_imports(tmp_path: Path) -> None:
     assert second["observed_at"] == datetime(2024, 2, 2, tzinfo=UTC)
     assert (second["accepted"], second["author_role"], second["edited"]) == (True, "moderator", True)
     assert (third["state"], third["score"], third["author_deleted"], third["author"]) == ("deleted", None, True, None)
+    counts = ("reads", "upvotes", "downvotes")
+    assert [post[name] for name in (*counts, "views")] == [40, 13, 1, 310]
+    assert [[row[name] for name in (*counts, "accepted_at")] for row in (first, second)] == [
+        [None, None, None, None],
+        [31, 8, 0, datetime(2024, 1, 4, 8, tzinfo=UTC)],
+    ]
 
 
 def test_every_key_of_the_layout_is_in_the_documented_example_and_tables() -> None:
@@ -132,6 +138,9 @@ def test_the_parquet_program_in_the_documentation_runs(tmp_path: Path, monkeypat
         ({"score": 1.5}, "bad_score"),
         ({"score": [1]}, "bad_score"),
         ({"score": 2**63}, "bad_score"),
+        ({"reads": -1}, "bad_count"),
+        ({"upvotes": "3"}, "bad_count"),
+        ({"downvotes": 0.5}, "bad_count"),
         ({"created_at": None}, "missing_field"),
         ({"created_at": "2024-01-02T03:04:05"}, "bad_time"),
         ({"created_at": "yesterday"}, "bad_time"),
@@ -164,6 +173,24 @@ def test_one_bad_value_loses_one_record(imported: Any, change: dict[str, Any], r
 
 
 @pytest.mark.parametrize(
+    ("change", "kept", "dropped"),
+    [
+        ({"accepted_at": "2024-02-01T00:00:00Z"}, [True], {}),
+        ({"accepted_at": 1706745600, "accepted": False}, [False], {}),
+        ({"accepted_at": 0}, [False], {}),
+        ({"accepted_at": "2026-01-01T00:00:00Z"}, [], {("answer", "time_in_future"): 1}),
+        ({"accepted_at": "soon"}, [], {("answer", "bad_time"): 1}),
+    ],
+)
+def test_an_answer_with_a_time_of_choice_is_the_chosen_one(
+    imported: Any, change: dict[str, Any], kept: list[bool], dropped: dict[tuple[str, str], int]
+) -> None:
+    _, answers, tally = imported(thread(answers=[answer("1", **change)]))
+    assert [row["accepted"] for row in answers] == kept
+    assert tally.dropped == dropped
+
+
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"site": "somebody@forum.example"}, "bad_id"),
@@ -184,6 +211,8 @@ def test_one_bad_value_loses_one_record(imported: Any, change: dict[str, Any], r
         ({"answers": None}, "missing_field"),
         ({"upvote_ratio": 93}, "wrong_type"),
         ({"upvote_ratio": float("nan")}, "wrong_type"),
+        ({"views": 2**60}, "bad_count"),
+        ({"views": True}, "bad_count"),
     ],
 )
 def test_a_bad_head_loses_the_thread(imported: Any, change: dict[str, Any], reason: str) -> None:

@@ -17,15 +17,19 @@ from shp_miner.cli import run
 from shp_miner.crawling.state import CrawlState
 from shp_miner.forgetting.forget import forget
 from shp_miner.platforms.items import Origin
+from shp_miner.platforms.rows import Chunk
 from shp_miner.store import Store
 from shp_miner.store.database import FILE, SCHEMAS
 from shp_miner.store.forget import ForgottenItem, tombstone_items
+from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import exclusive_lock, shared_lock
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate_store
 from shp_miner.store.replacing import temporary_files
 from shp_miner.store.runs import Runs
+from shp_miner.store.snapshot import EVERYTHING
 
-from .build import answer_row, chunk, thread, tree, write_month
+from .build import answer_row, chunk, post_row, thread, tree, write_month
+from .earlier import columns, files_without, set_back
 from .killing import killed
 
 #: What the code of schema 1 wrote.
@@ -38,6 +42,7 @@ def old(tmp_path: Path, now: datetime) -> Path:
     """A store as schema 1 had it, with a crawl's file of the first schema."""
     dump = write_month(tmp_path / "dump", [record for i in range(6) for record in thread(f"p{i}")])
     import_dump("reddit-dump", dump, tmp_path / "s", now=now)
+    set_back(tmp_path / "s", 1)
     (tmp_path / "s" / MARK).write_bytes(MARK_1)
     first_schema(tmp_path / "s")
     return tmp_path / "s"
@@ -96,12 +101,47 @@ def test_whoever_writes_brings_it_forward(how: str, old: Path, tmp_path: Path, n
     told = mark(old)
     assert told["schema"] == SCHEMA_VERSION
     assert told["made_by"] is None
+    for name, schema in TABLES.items():
+        assert columns(old, name) == schema.names
     made_s = datetime.fromisoformat(str(told["made_at"])).timestamp()
     assert abs(made_s - (old / "posts").stat().st_ctime) < 60, "the tables know when they were made"
     assert told["migrated_by"]
     again = (old / MARK).read_bytes()
     Store(old).append(chunk([], [answer_row("b")]))
     assert (old / MARK).read_bytes() == again
+
+
+def test_numbers_stand_beside_rows_that_have_none(tmp_path: Path) -> None:
+    def seen(**numbers: int) -> Chunk:
+        return chunk([post_row()], [answer_row(name, **numbers) for name in "ab"])
+
+    folder = tmp_path / "s"
+    Store(folder).append(seen())
+    set_back(folder, 2)
+    store = Store(folder)
+    assert store.answers()["reads"].to_list() == [None, None]
+    store.append(seen(reads=30, upvotes=7))  # the same moment, read again by this version
+    rows, contradicting = store.snapshot().answers(EVERYTHING)
+    assert (rows["reads"].to_list(), rows["upvotes"].to_list(), contradicting) == ([30, 30], [7, 7], 0)
+    assert files_without(folder, "answers", "reads") == 1
+    store.compact()
+    assert files_without(folder, "answers", "reads") == 0
+    assert sorted(store.observations("answers").collect()["reads"].to_list(), key=str) == [30, 30, None, None]
+    forget(store, ids=["reddit.com/p1/a"])
+    gone = store.answers().filter(state="deleted")
+    assert gone.select("answer_id", "score", "reads", "body").rows() == [("a", 5, 30, "")], "only text goes"
+
+
+@pytest.mark.parametrize("lost_by", ["schema 2", "schema 3"])
+def test_a_lost_mark_is_written_by_the_tables(lost_by: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    store.append(chunk([post_row()], [answer_row("a")]))
+    if lost_by == "schema 2":
+        set_back(store.path, 2)
+    (store.path / MARK).write_text("")
+    assert run(["doctor", "--repair", "--store", str(store.path)]) == 0
+    assert mark(store.path)["schema"] == SCHEMA_VERSION
+    assert [columns(store.path, name) for name in TABLES] == [schema.names for schema in TABLES.values()]
 
 
 def test_a_new_store_says_who_made_it(tmp_path: Path) -> None:
@@ -115,7 +155,7 @@ def test_a_new_store_says_who_made_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"schema": 99, "more": []}', "schema 99; this version reads 2"),
+        ('{"schema": 99, "more": []}', "schema 99; this version reads 3"),
         ("", "is damaged"),
         ('{"schema"', "is damaged"),
         ("{}", "is damaged"),
@@ -170,6 +210,10 @@ HERE = "shp_miner.store.migrate"
     [
         f"{HERE}:DeltaTable.metadata after 1",
         f"{HERE}:write_mark before 1",
+        "deltalake.table:TableAlterer.add_columns before 1",
+        "deltalake.table:TableAlterer.add_columns after 1",
+        "deltalake.table:TableAlterer.add_columns after 2",
+        f"{HERE}:write_mark after 2",
         "shp_miner.store.replacing:os.fsync before 1",
         "shp_miner.store.replacing:Path.replace before 1",
         "shp_miner.store.replacing:Path.replace after 1",
@@ -179,7 +223,7 @@ HERE = "shp_miner.store.migrate"
 def test_killed_at_any_step_it_is_old_or_new_and_the_next_ends_it(moment: str, old: Path, tmp_path: Path) -> None:
     export_dataset(old, tmp_path / "before", rule="votes")
     killed(brought_forward, old, moment)
-    assert mark(old)["schema"] in (1, SCHEMA_VERSION)
+    assert mark(old)["schema"] in range(1, SCHEMA_VERSION + 1)
     export_dataset(old, tmp_path / "between", rule="votes")
     Store(old).append(chunk([], []))
     assert mark(old)["schema"] == SCHEMA_VERSION

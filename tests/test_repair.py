@@ -32,7 +32,7 @@ from shp_miner.store.database import FILE
 from shp_miner.store.files import write_file
 from shp_miner.store.forget import ForgottenItem, tombstone_items
 from shp_miner.store.lock import LOCK, only_one, shared_lock, working_beside
-from shp_miner.store.migrate import MARK
+from shp_miner.store.migrate import MARK, SCHEMA_VERSION
 from shp_miner.store.runs import Runs
 
 from .build import answer_row, chunk, thread, tree, write_month
@@ -318,7 +318,7 @@ def test_an_older_store_is_brought_forward(store: Store) -> None:
     assert examine(store.path)["problems"] == []
     (said,) = repaired(store)
     assert said.endswith("Repaired: updated.")
-    assert json.loads((store.path / MARK).read_bytes())["schema"] == 2
+    assert json.loads((store.path / MARK).read_bytes())["schema"] == SCHEMA_VERSION
 
 
 # -- what the killed left ---------------------------------------------------------------------------------------------

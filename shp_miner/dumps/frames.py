@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shp_miner.frames import AnyFrame
     from shp_miner.store import Store
 
-_TIMES = ("created_at", "observed_at")
+_TIMES = ("created_at", "observed_at", "accepted_at")
 
 #: Posts turned into records at a time.
 _POSTS = 1000

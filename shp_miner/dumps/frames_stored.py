@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from shp_miner.errors import BadInput
-from shp_miner.model import ANSWER, HASHES, POST, empty_table, frame_schema, out_of_bounds
+from shp_miner.model import ANSWER, HASHES, OPTIONAL, POST, empty_table, frame_schema, out_of_bounds
 from shp_miner.platforms.items import BodyFormat, ItemState, Role
 from shp_miner.platforms.records import latest_allowed_us
 from shp_miner.platforms.rows import Chunk, Rows
@@ -29,15 +29,19 @@ if TYPE_CHECKING:
 #: Columns that follow from others: they are made again, and need not be given.
 MADE = frozenset({*HASHES, "body_chars"})
 
+#: Columns that need not be given; a frame of an earlier version has no OPTIONAL ones.
+_UNNEEDED = MADE.union(OPTIONAL)
+
 _CHOICES = {"body_format": get_args(BodyFormat), "author_role": get_args(Role), "state": get_args(ItemState)}
+_TIMES = ("created_at", "observed_at", "accepted_at")
 _KEYS = ("site", "post_id", "answer_id")
 _ROWS = 50_000
 
 
 def are_stored(posts: Given, answers: Given) -> bool:
-    """Whether both tables have every column that a store's tables have, except those in MADE."""
+    """Whether both tables have every column that a store's tables have, except those that need not be given."""
     tables = ((posts, POST), (answers, ANSWER))
-    return all(MADE.union(table.frame.columns) >= set(schema.names) for table, schema in tables)
+    return all(_UNNEEDED.union(table.frame.columns) >= set(schema.names) for table, schema in tables)
 
 
 def refuse_parts(table: Given, schema: pa.Schema, known: frozenset[str]) -> None:
@@ -86,7 +90,7 @@ def _typed(table: Given, schema: pa.Schema) -> pl.DataFrame:
     """Return the needed columns as the store's types, and the number of each `row`. Raises BadInput for other types."""
     columns = {}
     for name, kind in frame_schema(schema).items():
-        if name not in MADE:
+        if name not in MADE and (name in table.frame.columns or name not in OPTIONAL):
             column = table.frame[name]
             if kind.is_temporal() and column.dtype.is_temporal():
                 column = column.dt.convert_time_zone("UTC")
@@ -108,7 +112,7 @@ def _typed(table: Given, schema: pa.Schema) -> pl.DataFrame:
 
 def _reasons(rows: pl.DataFrame, latest_us: int) -> pl.Series:
     """Return why each row cannot be stored, null where it can."""
-    late = [(pl.col(name).to_physical() > latest_us).fill_null(value=False) for name in ("created_at", "observed_at")]
+    late = [(pl.col(name).to_physical() > latest_us).fill_null(value=False) for name in _TIMES if name in rows.columns]
     unknown = [~pl.col(name).is_in(choices) for name, choices in _CHOICES.items()]
     return rows.select(
         pl.coalesce(

@@ -74,6 +74,9 @@ class _Item(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     edited: bool | None = None
     stickied: bool | None = None
     state: Literal["live", "deleted", "removed"] | None = None
+    reads: Any = None
+    upvotes: Any = None
+    downvotes: Any = None
 
 
 class _Thread(_Item, kw_only=True):
@@ -86,12 +89,14 @@ class _Thread(_Item, kw_only=True):
     is_text: bool | None = None
     nsfw: bool | None = None
     upvote_ratio: float | None = None
+    views: Any = None
 
 
 class _Answer(_Item, kw_only=True):
     answer_id: Any
     body: str
     accepted: bool | None = None
+    accepted_at: Any = None
     by_post_author: bool | None = None
 
 
@@ -192,16 +197,21 @@ class Collector:
             "is_text": thread.is_text is not False,
             "nsfw": bool(thread.nsfw),
             "upvote_ratio": ratio,
+            "views": _count(thread, "views"),
         }
         return self._sounded("post", row)
 
     def _answer(self, answer: _Answer, post: Mapping[str, Any]) -> dict[str, Any]:
+        chosen_us = None
+        if not unknown_time(answer.accepted_at):
+            chosen_us = _time_us(answer.accepted_at, "accepted_at", self.latest_us)
         row = self._shared(answer, post) | {
             **{name: post[name] for name in ("site", "community", "post_id")},
             "answer_id": _id(answer.answer_id, "answer_id"),
             "body": answer.body,
             "by_post_author": bool(answer.by_post_author),
-            "accepted": bool(answer.accepted),
+            "accepted": chosen_us is not None if answer.accepted is None else answer.accepted,
+            "accepted_at": chosen_us,
         }
         return self._sounded("answer", row)
 
@@ -225,6 +235,7 @@ class Collector:
             "license": item.license or (post["license"] if post else None),
             "observed_at": observed_us,
             "score": _score(item.score),
+            **{name: _count(item, name) for name in ("reads", "upvotes", "downvotes")},
             "state": item.state or "live",
             "edited": bool(item.edited),
             "stickied": bool(item.stickied),
@@ -287,6 +298,19 @@ def _score(value: Any) -> int | None:
     if isinstance(value, str):
         raise Lost("bad_score", "score is a string, not a number")
     return None if value is None else integer(value, "score", "bad_score")
+
+
+def _count(item: _Item, name: str) -> int | None:
+    """A count of readers, views or votes; null where it is left out."""
+    value = getattr(item, name)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        raise Lost("bad_count", f"{name} is a string, not a number")
+    count = integer(value, name, "bad_count")
+    if count < 0:
+        raise Lost("bad_count", f"{name} is {count}, and counts begin at 0")
+    return count
 
 
 def _time_us(value: Any, name: str, latest_us: int) -> int:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from shp_miner.errors import BadInput
 
-_TIMES = ("created_at", "observed_at")
+_TIMES = ("created_at", "observed_at", "accepted_at")
 
 
 def refuse_naive_times(path: Path, schema: pa.Schema) -> None:

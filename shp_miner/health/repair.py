@@ -25,6 +25,7 @@ from shp_miner.errors import BadInput, Error
 from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place, lock_of
 from shp_miner.export.registered import all_exports, note_cleared, waiting_copies
 from shp_miner.forgetting.forget import purge
+from shp_miner.model import OPTIONAL
 from shp_miner.store import Store, identity
 from shp_miner.store.database import FILE, SCHEMAS
 from shp_miner.store.forgotten_list import has_pending
@@ -127,7 +128,8 @@ def _is_ours(table: Path, name: str) -> bool:
         names: list[str] = [field.name for field in DeltaTable(str(table)).schema().fields]
     except (DeltaError, OSError):
         return False
-    return names == list(TABLES[name].names)
+    before = [column for column in TABLES[name].names if column not in OPTIONAL]
+    return names in (TABLES[name].names, before)
 
 
 def _older(folder: Path, *, fix: bool) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ class Item(msgspec.Struct, kw_only=True):
     """The fields that posts and answers share. Ids are the platform's own; times are microseconds since 1970.
 
     `author` is null if the platform no longer names one. `score` is the platform's own number, null if it is hidden.
+    `reads` (readers who were logged in), `upvotes` and `downvotes` are null where the platform does not count them.
     `state` is "deleted" (by its author) or "removed" (by others) if only a stub is left; "unreadable" is a crawl's note
     that the item could not be read. `observed_at` is set by sources that report a reading at another time (archives);
     otherwise it is the time of the request.
@@ -40,23 +41,34 @@ class Item(msgspec.Struct, kw_only=True):
     edited: bool = False
     stickied: bool = False
     observed_at: int | None = None
+    reads: int | None = None
+    upvotes: int | None = None
+    downvotes: int | None = None
 
 
 class Post(Item, kw_only=True):
-    """A question as observed. `upvote_ratio` is 0..1 or null; `is_text` is false for links, images and polls."""
+    """A question as observed. `upvote_ratio` is 0..1 or null; `is_text` is false for links, images and polls.
+
+    `views` is how often the thread was opened, null where the platform does not count it.
+    """
 
     title: str
     is_text: bool = True
     nsfw: bool = False
     upvote_ratio: float | None = None
+    views: int | None = None
 
 
 class Answer(Item, kw_only=True):
-    """A direct reply to a post as observed. `by_post_author` if the platform itself reports it."""
+    """A direct reply to a post as observed. `by_post_author` if the platform itself reports it.
+
+    `accepted_at` is when the asker accepted it (microseconds since 1970), null if that is unknown.
+    """
 
     answer_id: str
     by_post_author: bool = False
     accepted: bool = False
+    accepted_at: int | None = None
 
 
 AnItem = TypeVar("AnItem", Post, Answer)

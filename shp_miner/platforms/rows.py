@@ -14,6 +14,7 @@ from shp_miner.model import (
     GONE,
     HASHES,
     NO_PROFILE,
+    OPTIONAL,
     PROFILE,
     TEXT_COLUMNS,
     Check,
@@ -53,6 +54,8 @@ class Rows:
         self.schema = schema
         self._types = frame_schema(schema)
         self._names = [name for name in schema.names if name not in HASHES]
+        self._required = [name for name in self._names if name not in OPTIONAL]
+        self._optional = [name for name in self._names if name in OPTIONAL]
         self._check = Check(self._names)
         self._texts = [name for name in TEXT_COLUMNS if name in self._names]
         self._physical = pl.Schema(
@@ -73,17 +76,21 @@ class Rows:
         return rows >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
 
     def add(self, **values: Any) -> None:
-        """Add one observation; every column but the two hashes must be named. Raises Lost where it is out of bounds."""
+        """Add one observation. Raises Lost where it is out of bounds.
+
+        Every column must be named, but the two hashes and those in OPTIONAL.
+        """
         self._check(values)
-        self._rows.append(tuple(values[name] for name in self._names))
+        # The optional columns are the last ones of both schemas.
+        self._rows.append((*(values[name] for name in self._required), *map(values.get, self._optional)))
         self.text_bytes += sum(len(values[name]) for name in self._texts)
 
     def add_frame(self, frame: pl.DataFrame) -> dict[str, int]:
-        """Add observations with the same columns, in any order of columns.
+        """Add observations as `add` takes them, in any order of columns.
 
         Rows that are out of bounds are left out: how many, by reason, is returned.
         """
-        frame = frame.select(self._names)
+        frame = frame.select(*self._required, *(name for name in self._optional if name in frame.columns))
         reasons = out_of_bounds(frame)
         left_out: dict[str, int] = {}
         if reasons.null_count() < frame.height:
@@ -103,11 +110,14 @@ class Rows:
         self._rows, self._frames, self._framed, self.text_bytes = [], [], 0, 0
         if not frames:
             return empty_table(self.schema)
-        frame = pl.concat(frames).sort("thread_hash", maintain_order=True)
-        return frame.select(self.schema.names).cast(self._types).to_arrow().cast(self.schema)
+        frame = pl.concat(frames, how="diagonal").sort("thread_hash", maintain_order=True)
+        unsaid = [pl.lit(None, self._types[name]).alias(name) for name in self._optional if name not in frame.columns]
+        return frame.with_columns(unsaid).select(self.schema.names).cast(self._types).to_arrow().cast(self.schema)
 
     def _hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
-        frame = without_the_gone(frame.cast(self._physical))
+        # Columns that nobody fills are made when a table is taken: until then they would cost time and memory.
+        frame = frame.drop(name for name in self._optional if name in frame.columns and _is_empty(frame[name]))
+        frame = without_the_gone(frame.cast({name: self._physical[name] for name in frame.columns}))
         return frame.with_columns(_thread_hashes(frame), _content_hashes(frame))
 
 
@@ -132,6 +142,10 @@ def without_the_gone(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _is_empty(column: pl.Series) -> bool:
+    return column.null_count() == len(column)
+
+
 def _thread_hashes(frame: pl.DataFrame) -> pl.Series:
     threads = frame.select("site", "post_id").unique(maintain_order=True)
     known = threads.with_columns(
@@ -143,10 +157,16 @@ def _thread_hashes(frame: pl.DataFrame) -> pl.Series:
 
 
 def _content_hashes(frame: pl.DataFrame) -> pl.Series:
-    """A stable signed 64-bit hash of what each observation says; it breaks ties between observations of one moment."""
-    parts = []
+    """A stable signed 64-bit hash of what each observation says; it breaks ties between observations of one moment.
+
+    A column in OPTIONAL counts where it says something, so rows without them keep the hash of earlier schemas.
+    """
+    parts: list[pl.Expr] = []
     for name, kind in frame.schema.items():
-        if name not in _NOT_CONTENT:
+        if name in OPTIONAL:
+            said = pl.concat_str(pl.lit(f"{name}="), pl.col(name).cast(pl.Int64).cast(pl.String))
+            parts[-1] = pl.concat_str(parts[-1], said.fill_null(""), separator="")
+        elif name not in _NOT_CONTENT:
             # Floats become whole millionths: how a float is printed may change with a library's version.
             value = (pl.col(name) * 1_000_000).round().cast(pl.Int64) if kind.is_float() else pl.col(name)
             parts.append(value.cast(pl.String).fill_null("\x00"))

@@ -23,7 +23,7 @@ _FROM_POST = ("site", "community", "platform", "observed_at")
 
 _IDS = ("site", "post_id", "answer_id")
 _MUST = frozenset({*POST_NEEDED, *ANSWER_NEEDED}) - {"score"}
-_TIMES = ("created_at", "observed_at")
+_TIMES = ("created_at", "observed_at", "accepted_at")
 
 #: Values of a column that is not given, and in place of a null. Every other column is null, or computed.
 FILLED: dict[str, Any] = {

@@ -82,6 +82,7 @@ _LOST = {
     "unknown_field": "A field is not part of the layout.",
     "wrong_type": "A field has a value of the wrong type.",
     "bad_score": "The score is not a possible number of votes.",
+    "bad_count": "A count of readers, views or votes is not a whole number from 0.",
     "bad_ratio": "A share is not between 0 and 1.",
     "bad_time": "A time cannot be read, or no forum existed then.",
     "bad_id": "An id is empty, too long or not printable.",

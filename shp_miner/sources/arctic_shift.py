@@ -207,7 +207,7 @@ class ArcticShift:
         if not row.subreddit:
             raise Lost(NO_COMMUNITY, "subreddit is missing")
         columns = reddit_records.values(kind, row, latest_us, Tally())
-        item = made(**{name: columns[name] for name in made.__struct_fields__})
+        item = made(**{name: columns[name] for name in made.__struct_fields__ if name in columns})
         if item.observed_at is None:
             item.score = None
         return item

@@ -16,7 +16,7 @@ from deltalake.transaction import AddAction
 
 from shp_miner.store.replacing import replace_file, sync_to_disk
 
-__all__ = ["Ends", "replace_file", "sync_to_disk", "write_file", "write_tables"]
+__all__ = ["Ends", "replace_file", "row_group", "sync_to_disk", "write_file", "write_tables"]
 
 #: Columns worth statistics: those that reading filters by. Text never has any, so that what a person wrote stands in
 #: no log and no footer.
@@ -65,6 +65,15 @@ def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
         raise
     now_ms = time.time_ns() // 1_000_000
     return AddAction(path.name, size, {}, now_ms, data_change=True, stats=json.dumps(ends.statistics()))
+
+
+def row_group(file: pq.ParquetFile, number: int, schema: pa.Schema) -> pa.Table:
+    """Return a row group with the columns of `schema`; those that a file of an earlier schema lacks are null."""
+    table = file.read_row_group(number, columns=schema.names)
+    for name in schema.names:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
+    return table.select(schema.names).cast(schema)
 
 
 class Ends:

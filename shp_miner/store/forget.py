@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
+from shp_miner.model import NUMBERS
 from shp_miner.platforms.rows import Chunk, Rows
-from shp_miner.store.files import write_tables
+from shp_miner.store.files import row_group, write_tables
 from shp_miner.store.forgotten import Forgotten, key_columns
 from shp_miner.store.forgotten_list import ITEM_KEY, ForgottenItem, GoneState, add_lines, of_items
 from shp_miner.store.lake import TABLES, Store, explained_errors
@@ -146,7 +147,7 @@ def _noted(newest: Mapping[str, pl.DataFrame], state: str, at: pl.DataFrame) -> 
             noted.with_columns(
                 pl.lit("").alias("body"),
                 *([pl.lit("").alias("title")] if name == "posts" else []),
-                pl.lit(None, pl.Int64).alias("score"),
+                *(pl.lit(None, pl.Int64).alias(number) for number in NUMBERS if number in noted.columns),
                 pl.lit(state).alias("state"),
                 pl.col("at").alias("observed_at"),
             )
@@ -236,18 +237,14 @@ def _rows_to_empty(path: Path, name: str, wanted: Forgotten, keys: set[tuple[str
         for number, group in enumerate(_key_columns(path)):
             keys |= set(wanted.holds(group, name).iter_rows())
             if wanted.touches(group, name):
-                count += wanted.emptied(_row_group(file, number, name), name)[1]
+                count += wanted.emptied(row_group(file, number, TABLES[name]), name)[1]
     return count
 
 
 def _emptied(path: Path, name: str, wanted: Forgotten) -> Iterator[pa.Table]:
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            yield wanted.emptied(_row_group(file, number, name), name)[0]
-
-
-def _row_group(file: pq.ParquetFile, number: int, name: str) -> pa.Table:
-    return file.read_row_group(number, columns=TABLES[name].names).cast(TABLES[name])
+            yield wanted.emptied(row_group(file, number, TABLES[name]), name)[0]
 
 
 def _key_columns(path: Path) -> Iterator[pl.DataFrame]:

@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
 from shp_miner.model import EARLIEST_S, SKEW_US, TEXT_COLUMNS, out_of_bounds
-from shp_miner.store.files import write_tables
+from shp_miner.store.files import row_group, write_tables
 from shp_miner.store.lake import TABLES, explained_errors
 from shp_miner.store.vacuum import sync_log
 
@@ -96,7 +96,7 @@ def _count(path: Path, name: str, now: int) -> tuple[Counter[str], int]:
     found, kept = Counter[str](), 0
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            mended, reasons = _mended(file.read_row_group(number, columns=TABLES[name].names), now)
+            mended, reasons = _mended(row_group(file, number, TABLES[name]), now)
             found += reasons
             kept += mended.height
     return found, kept
@@ -105,7 +105,7 @@ def _count(path: Path, name: str, now: int) -> tuple[Counter[str], int]:
 def _groups(path: Path, name: str, now: int) -> Iterator[pa.Table]:
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            mended, _ = _mended(file.read_row_group(number, columns=TABLES[name].names), now)
+            mended, _ = _mended(row_group(file, number, TABLES[name]), now)
             if mended.height:
                 yield mended.to_arrow().cast(TABLES[name])
 

@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from deltalake import DeltaTable
+import pyarrow as pa
+from deltalake import DeltaTable, Schema
 
 from shp_miner.errors import BadInput
+from shp_miner.model import ANSWER, POST
 from shp_miner.store.files import replace_file
 from shp_miner.store.lock import exclusive_lock
+from shp_miner.store.vacuum import sync_log
 
 MARK = "shp-miner-store.json"
+
+_TABLES = {"posts": POST, "answers": ANSWER}
 
 #: What a mark says: "schema", and from 2 on "made_at" and "made_by" (a version, null if nobody knows), "migrated_at"
 #: and "migrated_by" (null if it never was). Times are ISO 8601, in UTC.
@@ -33,9 +38,26 @@ def _to_2(folder: Path, mark: Mark) -> Mark:
     return {"made_at": made_at, "made_by": None, **mark}
 
 
+def _to_3(folder: Path, mark: Mark) -> Mark:
+    """The tables have the columns in OPTIONAL. Files stay as they are: who reads them finds these columns null."""
+    for name in _TABLES:
+        table = DeltaTable(str(folder / name))
+        before, missing = table.version(), _lacking(table, name)
+        if missing:
+            table.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
+            sync_log(folder / name, before)
+    return mark
+
+
+def _lacking(table: DeltaTable, name: str) -> list[pa.Field[pa.DataType]]:
+    """The columns of the current schema that a table lacks."""
+    known = {field.name for field in table.schema().fields}
+    return [field for field in _TABLES[name] if field.name not in known]
+
+
 #: The steps from each schema to the next; the last leads to the current one. A step may be ended at any moment and is
 #: then taken again: it does its work on the folder, and returns what the mark is to say besides the schema.
-STEPS: tuple[Callable[[Path, Mark], Mark], ...] = (_to_2,)
+STEPS: tuple[Callable[[Path, Mark], Mark], ...] = (_to_2, _to_3)
 
 #: The schema of the stores that this version makes. A store of a newer one is refused.
 SCHEMA_VERSION = 1 + len(STEPS)
@@ -67,9 +89,10 @@ def first_mark(folder: Path) -> None:
 
 
 def restored_mark(folder: Path) -> None:
-    """Mark a store whose mark was lost, and whose tables are those of the current schema."""
+    """Mark a store whose mark was lost, by its tables: as one of the current schema, or of the one before."""
     told = {"migrated_at": _text(datetime.now(UTC)), "migrated_by": version("shp-miner")}
-    write_mark(folder, {**_to_2(folder, {}), **told, "schema": SCHEMA_VERSION})
+    lacking = any(_lacking(DeltaTable(str(folder / name)), name) for name in _TABLES)
+    write_mark(folder, {**_to_2(folder, {}), **told, "schema": 2 if lacking else SCHEMA_VERSION})
 
 
 def migrate_store(folder: Path) -> int:

@@ -18,7 +18,7 @@ from shp_miner.model import thread_hash
 from shp_miner.platforms.rows import Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.store.database import FILE, opened_database
-from shp_miner.store.files import write_tables
+from shp_miner.store.files import row_group, write_tables
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import add_lines
 from shp_miner.store.found import Fault
@@ -113,7 +113,7 @@ def _with_names(path: Path, name: str, renamed: Renamed) -> Iterator[pa.Table]:
     mine = _is_old(renamed)
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            frame = pl.DataFrame(file.read_row_group(number, columns=TABLES[name].names))
+            frame = pl.DataFrame(row_group(file, number, TABLES[name]))
             community = pl.when(pl.col("community") == old).then(pl.lit(new)).otherwise("community")
             changed = {"site": pl.lit(new), "community": community}
             for column in ("url", "author_url"):

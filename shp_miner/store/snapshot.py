@@ -13,7 +13,7 @@ import polars as pl
 from deltalake import DeltaTable
 from msgspec import Struct
 
-from shp_miner.model import ANSWER, POST, frame_schema
+from shp_miner.model import ANSWER, OPTIONAL, POST, frame_schema
 
 _LOWEST, _BEYOND = -(1 << 63), 1 << 63
 
@@ -135,7 +135,9 @@ class Snapshot:
             return pl.DataFrame(schema=SCHEMAS[name]).lazy()
         # What earlier versions let in without a community is nowhere; `doctor --repair` takes it out.
         placed = pl.col("community").is_not_null()
-        return pl.scan_parquet(files["path"].to_list(), glob=False).filter(part.holds(), placed)
+        # Files of earlier schemas lack columns: these are null.
+        scanned = pl.scan_parquet(files["path"].to_list(), glob=False, schema=SCHEMAS[name], missing_columns="insert")
+        return scanned.filter(part.holds(), placed)
 
     def posts(
         self, part: HashRange, within: Within = EVERYWHERE, *, keep_unreadable: bool = False
@@ -208,6 +210,8 @@ class Snapshot:
         same_item = pl.struct(key) == pl.struct(key).shift(1)
         same_time = pl.col("observed_at").eq_missing(pl.col("observed_at").shift(1))
         other = pl.col("content_hash") != pl.col("content_hash").shift(1)
+        # Who knows more of the same moment contradicts nobody.
+        other &= _known(again) == _known(again).shift(1)
         contradicting = again.filter(same_item & same_time & other).select(key).unique().height
         newest = again.unique(subset=key, keep="last", maintain_order=True)
         return pl.concat([rows.filter(~repeated), newest]), contradicting
@@ -216,10 +220,17 @@ class Snapshot:
 def in_order(rows: pl.DataFrame, key: Collection[str]) -> pl.DataFrame:
     """Return observations by item; the last one of each item counts.
 
-    That is the newest. Of several with the same time, a deletion is last.
+    That is the newest. Of several with the same time, a deletion is last, and else the one that says more: a file that
+    an earlier version read without its numbers may have been imported again.
     """
     gone = pl.col("state").replace_strict({"live": 0, "unreadable": 1}, default=2, return_dtype=pl.Int8)
-    return rows.sort(*key, "observed_at", gone, "content_hash", nulls_last=False)
+    return rows.sort(*key, "observed_at", gone, _known(rows), "content_hash", nulls_last=False)
+
+
+def _known(rows: pl.DataFrame) -> pl.Expr:
+    """How many of the columns in OPTIONAL that `rows` has say something."""
+    names = [name for name in OPTIONAL if name in rows.columns]
+    return pl.sum_horizontal(pl.col(names).is_not_null()) if names else pl.repeat(0, pl.len())
 
 
 def _files(folder: Path, table: DeltaTable) -> pl.DataFrame:
