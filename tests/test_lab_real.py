@@ -16,7 +16,7 @@ import pytest
 from shp_miner import PRESETS, import_dump
 from shp_miner.cli import run as command
 from shp_miner.errors import UsageError
-from shp_miner.lab.early import early_table
+from shp_miner.lab.early import early_tables
 from shp_miner.lab.real import check_store
 from shp_miner.lab.table import Table
 from shp_miner.lab.thinning import halves, thinning_tables
@@ -127,7 +127,7 @@ def read_twice(later: Callable[[random.Random, list[int]], list[int]]) -> Answer
 
 def test_an_early_order_that_persists_is_found(tmp_path: Path) -> None:
     store = store_of(tmp_path / "s", read_twice(lambda _, early: [3 * score for score in early]))
-    rows = by(early_table(threads_of(store), 0), "read at", "preset")
+    rows = by(early_tables(threads_of(store), 0)[0], "read at", "preset")
     assert set(rows) == {("1 d", name) for name in PRESETS}
     assert {row["same order later"] for row in rows.values()} == {1.0}
     assert {row["same order of the votes between"] for row in rows.values()} == {1.0}
@@ -138,7 +138,7 @@ def test_an_early_order_that_persists_is_found(tmp_path: Path) -> None:
 
 def test_an_early_order_that_says_nothing_is_right_half_of_the_time(tmp_path: Path) -> None:
     store = store_of(tmp_path / "s", read_twice(lambda dice, early: dice.sample(range(50, 90), 6)), threads=150)
-    rows = by(early_table(threads_of(store), 0), "preset")
+    rows = by(early_tables(threads_of(store), 0)[0], "preset")
     for name in ("shp", "votes", "older-winner"):
         share, error = rows[name]["same order later"], rows[name]["error"]
         assert abs(share - 0.5) < 4 * error
@@ -150,7 +150,7 @@ def test_votes_that_came_before_do_not_count_twice(tmp_path: Path) -> None:
     def later(dice: random.Random, early: list[int]) -> list[int]:
         return [10 * score + dice.choice([0, 1]) - 9 * score for score in early]
 
-    rows = by(early_table(threads_of(store_of(tmp_path / "s", read_twice(later), threads=150)), 0), "preset")
+    rows = by(early_tables(threads_of(store_of(tmp_path / "s", read_twice(later), threads=150)), 0)[0], "preset")
     assert rows["votes"]["same order later"] > 0.95
     assert 0.4 < rows["votes"]["same order of the votes between"] < 0.6
 
@@ -164,7 +164,7 @@ def test_labels_are_made_of_the_early_scores_alone(tmp_path: Path) -> None:
             for score, at, accepted in ((early, DAY * 3 // 2, False), (final, 300 * DAY, i == 1))
         ]
 
-    rows = by(early_table(threads_of(store_of(tmp_path / "s", answers)), 0), "preset")
+    rows = by(early_tables(threads_of(store_of(tmp_path / "s", answers)), 0)[0], "preset")
     assert {name: row["pairs"] for name, row in rows.items() if name in ("shp", "votes", "older-winner")} == {
         "shp": 0,
         "votes": 60,
@@ -176,7 +176,7 @@ def test_labels_are_made_of_the_early_scores_alone(tmp_path: Path) -> None:
 
 def test_one_reading_is_not_enough(tmp_path: Path) -> None:
     store = store_of(tmp_path / "s", lambda n, dice: [one(n, i, dice.randint(2, 40)) for i in range(3)])
-    table = early_table(threads_of(store), 0)
+    table, _ = early_tables(threads_of(store), 0)
     assert table.rows == []
     assert table.note == "Not possible: no answer of the store was read more than once."
 
@@ -341,7 +341,7 @@ def test_every_preset_stands_in_every_table_and_bytes_follow_from_the_seed(tmp_p
     assert sum(shares) == pytest.approx(1)
     for table in tables:
         assert set(PRESETS) <= {row[0] for row in table.rows} or table.note.startswith("Not possible")
-    assert len(tables) == 6
+    assert len(tables) == 9
     check_store(stores[1].path, tmp_path / "b")
     check_store(stores[0], tmp_path / "c", seed=1)
     files = [{name: (tmp_path / out / f"checks.{name}").read_bytes() for name in ("md", "json")} for out in "abc"]
@@ -426,7 +426,7 @@ def test_like_snapshots_become_readings(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_real_community(shared_data: Path, tmp_path: Path) -> None:
     folder = shared_data / "reddit-dumps"
     import_dump("reddit-dump", [folder / f"{kind}_GradSchool.zst" for kind in ("RS", "RC")], tmp_path / "store")
-    made, _, agree, gaps, words, _ = check_store(tmp_path / "store", tmp_path / "out")
+    made, _, _, _, _, agree, gaps, words, _ = check_store(tmp_path / "store", tmp_path / "out")
     assert by(made, "preset")["shp"]["pairs"] == 22_195
     assert by(agree, "preset")["older-winner"]["agree"] > by(agree, "preset")["shp"]["agree"]
     assert gaps.rows

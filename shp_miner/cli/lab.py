@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--threads", type=Whole(min=1), default=2000, show_default=True, help="Threads per world.")
 @click.option("--no-charts", is_flag=True, help="Draw no charts (charts need the extra `lab`).")
 @click.option("--store", type=FilePath(), help="Check the rules on this store instead of simulating.")
+@click.option("--audit", type=FilePath(), help="With --store: people's judgments (JSONL), one more judge of the rules.")
 @click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--workers", type=Whole(min=1), help="Use at most N processes. [the number of cores]")
 @printing
@@ -40,6 +41,7 @@ def command(
     threads: int,
     no_charts: bool,
     store: Path | None,
+    audit: Path | None,
     seed: int,
     workers: int | None,
     as_json: bool,
@@ -53,8 +55,10 @@ def command(
     """
     if store is not None:
         _refuse_of_worlds()
-        _on_store(out, store, seed, as_json=as_json, quiet=quiet)
+        _on_store(out, store, seed, audit, as_json=as_json, quiet=quiet)
         return
+    if audit is not None:
+        raise click.UsageError("--audit needs --store, because people judge real threads.")
     from shp_miner.lab.charts import draw_charts, remove_charts, require_matplotlib
     from shp_miner.lab.report import to_dict, write_report
     from shp_miner.lab.run import chosen_worlds, claim_folder, count_steps, run_worlds
@@ -93,14 +97,16 @@ def _refuse_of_worlds() -> None:
             )
 
 
-def _on_store(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
+def _on_store(out: Path, store: Path, seed: int, audit: Path | None, *, as_json: bool, quiet: bool) -> None:
+    from shp_miner.lab.audit import read_judgments
     from shp_miner.lab.real import STEPS, check_store, require_checkable  # type: ignore[import-not-found,unused-ignore]
     from shp_miner.lab.run import claim_folder
 
     require_checkable(store)
+    judgments = None if audit is None else read_judgments(audit)
     claim_folder(out)
     with progress("Checking", STEPS, quiet=quiet or as_json, unit="checks") as meter:
-        tables = check_store(store, out, seed=seed, advance=lambda share: meter(share * STEPS))
+        tables = check_store(store, out, seed=seed, judgments=judgments, advance=lambda share: meter(share * STEPS))
 
     def people() -> None:
         for report_table in tables:

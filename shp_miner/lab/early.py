@@ -8,7 +8,10 @@ import numpy as np
 import polars as pl
 from msgspec import structs
 
-from shp_miner.lab.table import Table
+from shp_miner.lab.judges import COLUMNS as JUDGED_COLUMNS
+from shp_miner.lab.judges import NOTE as JUDGED_NOTE
+from shp_miner.lab.judges import judged_row
+from shp_miner.lab.table import Cell, Table
 from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
 from shp_miner.rules.presets import DAY_S, PRESETS, Rule
 from shp_miner.units import rounded_duration
@@ -44,23 +47,37 @@ _NOTE = (
 )
 
 
-def early_table(threads: Threads, seed: int) -> Table:
-    """Return the check for every preset and every age at which the store has readings."""
+_JUDGED_TITLE = "Judged by later votes"
+_JUDGED_NOTE = (
+    "Labels of the scores when answers were so old, judged by the votes that came after: of two answers, the one that"
+    " gained more. Attention lasts, so votes that follow attention agree with later ones that do, too."
+)
+
+
+def early_tables(threads: Threads, seed: int) -> list[Table]:
+    """The check for every preset at every age at which the store has readings; and the votes after it as a judge."""
     readings = _readings(threads)
-    rows = []
+    rows: list[list[Cell]] = []
+    judged: list[list[Cell]] = []
     without = []
     for age_s in AGES_S:
         early = _early(readings, age_s)
-        found = _rows(threads, early, age_s, seed) if early.height else []
+        found, after = _rows(threads, early, age_s, seed) if early.height else ([], [])
         rows += found
+        judged += after
         if not found:
             without.append(rounded_duration(age_s, least=1))
-    note = _NOTE
+    missing = ""
     if not readings.height:
-        note = "Not possible: no answer of the store was read more than once."
+        missing = "Not possible: no answer of the store was read more than once."
     elif without:
-        note += f" Not possible at {', '.join(without)}: too few answers were read at that age and again later."
-    return Table(_TITLE, note, _COLUMNS, rows)
+        missing = f"Not possible at {', '.join(without)}: too few answers were read at that age and again later."
+    notes = [_NOTE, f"{_JUDGED_NOTE} {JUDGED_NOTE}"]
+    notes = [missing if not readings.height else f"{note} {missing}".strip() for note in notes]
+    return [
+        Table(_TITLE, notes[0], _COLUMNS, rows),
+        Table(_JUDGED_TITLE, notes[1], ("read at", *JUDGED_COLUMNS), judged),
+    ]
 
 
 def _readings(threads: Threads) -> pl.DataFrame:
@@ -85,27 +102,29 @@ def _early(readings: pl.DataFrame, age_s: int) -> pl.DataFrame:
     )
 
 
-def _rows(threads: Threads, early: pl.DataFrame, age_s: int, seed: int) -> list[list[str | int | float | None]]:
+def _rows(threads: Threads, early: pl.DataFrame, age_s: int, seed: int) -> tuple[list[list[Cell]], list[list[Cell]]]:
+    """The rows of the two tables for an age."""
     answers = threads.answers.drop("observed_at", "score", "accepted").join(
         early.select(*KEY, "observed_at", "score", "accepted"), on=KEY
     )
     answers = answers.select(threads.answers.columns)
-    later, between = Shares(seed), Shares(seed)
+    later, between, judge = Shares(seed), Shares(seed), Shares(seed, by_thread=True)
     tied: dict[str, int] = {}
     for name, rule in PRESETS.items():
         pairs = threads.pairs(_read_at(rule, age_s), answers)
         winner, loser = (pair_side(pairs, of, early) for of in ("winner", "loser"))
-        for shares, column in ((later, "last_score"), (between, "gain")):
+        for shares, column in ((later, "last_score"), (between, "gain"), (judge, "gain")):
             apart = winner[column] - loser[column]
             untied = apart != 0
             shares.add(name, pairs["thread_hash"].filter(untied), (apart.filter(untied) > 0).to_numpy().astype(float))
         tied[name] = pairs.height - later.pairs(name)
     if not any(later.pairs(name) for name in tied):
-        return []
+        return [], []
+    age = rounded_duration(age_s, least=1)
     median = rounded_duration(float(np.median(early["last_s"].to_numpy())), least=1)
-    return [
+    rows: list[list[Cell]] = [
         [
-            rounded_duration(age_s, least=1),
+            age,
             name,
             later.pairs(name) + tied[name],
             later.threads(name),
@@ -119,6 +138,8 @@ def _rows(threads: Threads, early: pl.DataFrame, age_s: int, seed: int) -> list[
         ]
         for name in tied
     ]
+    judged: list[list[Cell]] = [[age, *judged_row(judge, name, later.pairs(name) + tied[name])] for name in tied]
+    return rows, judged
 
 
 def _read_at(rule: Rule, age_s: int) -> Rule:

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from shp_miner.lab.early import early_table
+from shp_miner.lab.audit import Judgment
+from shp_miner.lab.early import early_tables
+from shp_miner.lab.judges import judge_tables
 from shp_miner.lab.table import Table, write_json, write_markdown
 from shp_miner.lab.thinning import thinning_tables
 from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
@@ -37,20 +39,23 @@ def check_store(
     out: str | os.PathLike[str],
     *,
     seed: int = 0,
+    judgments: list[Judgment] | None = None,
     advance: Callable[[float], None] = lambda _share: None,
 ) -> list[Table]:
     """Check every preset on the threads of a store; write `out`/checks.md and `out`/checks.json.
 
     The tables are the same for every store; if a store lacks data for a check, its note says so. `seed` decides the
-    halves, folds, samples and bootstrap draws; nothing else is random. `advance` gets the share of each step done; the
-    shares add up to 1. Raises BadInput if there is no store, UsageError without the extra `lab`.
+    halves, folds, samples and bootstrap draws; nothing else is random. `judgments` are people's
+    (`shp_miner.lab.audit`), who judge the presets too. `advance` gets the share of each step done; the shares add up to
+    1. Raises BadInput if there is no store, UsageError without the extra `lab`.
     """
     threads = Threads.read(require_checkable(store).snapshot())
     advance(1 / STEPS)
     pairs = {name: threads.pairs(rule) for name, rule in PRESETS.items()}
     tables = [_pairs_table(threads, pairs, seed)]
     advance(1 / STEPS)
-    tables.append(early_table(threads, seed))
+    tables += early_tables(threads, seed)
+    tables += judge_tables(threads, _unaware(threads, pairs), seed, judgments)
     advance(1 / STEPS)
     tables += thinning_tables(threads, seed)
     advance(1 / STEPS)
@@ -62,6 +67,16 @@ def check_store(
     )
     advance(1 / STEPS)
     return tables
+
+
+def _unaware(threads: Threads, pairs: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The pairs that the presets make where nobody says what was accepted."""
+    lost = [name for name in ("accepted_at",) if name in threads.answers.columns]
+    answers = threads.answers.with_columns(accepted=pl.lit(value=False), **dict.fromkeys(lost, pl.lit(None)))
+    return {
+        name: found if PRESETS[name].measure == "score" else threads.pairs(PRESETS[name], answers)
+        for name, found in pairs.items()
+    }
 
 
 def _about(threads: Threads) -> str:
@@ -77,12 +92,14 @@ def _about(threads: Threads) -> str:
 def _pairs_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) -> Table:
     """What every preset makes of the threads, and how often its winner is the longer answer."""
     chars = threads.answers.select(*KEY, "body_chars")
-    shares = Shares(seed)
+    shares, later = Shares(seed), Shares(seed)
     for name, found in pairs.items():
         winner, loser = (pair_side(found, of, chars)["body_chars"] for of in ("winner", "loser"))
-        apart = winner - loser
-        untied = apart != 0
-        shares.add(name, found["thread_hash"].filter(untied), (apart.filter(untied) > 0).to_numpy().astype(np.float64))
+        for kept, apart in ((shares, winner - loser), (later, found["seconds_difference"])):
+            untied = apart != 0
+            kept.add(
+                name, found["thread_hash"].filter(untied), (apart.filter(untied) > 0).to_numpy().astype(np.float64)
+            )
     rows = [
         [
             name,
@@ -90,6 +107,8 @@ def _pairs_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) ->
             found["thread_hash"].n_unique(),
             shares.share(name),
             shares.error(name),
+            later.share(name),
+            later.error(name),
             _mean(found["confidence"]),
             _mean(found["tier"] == "strict") if "tier" in found.columns else None,
         ]
@@ -97,10 +116,20 @@ def _pairs_table(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) ->
     ]
     note = (
         "`longer wins`: the share of the pairs, without those of equal length, whose winner has more visible"
-        " characters. `confidence` is the mean of the pairs that have one; `strict` the share of the pairs in that"
-        " tier."
+        " characters. `later wins`: the same for the winner that was written later. `confidence` is the mean of the"
+        " pairs that have one; `strict` the share of the pairs in that tier."
     )
-    columns = ("preset", "pairs", "posts", "longer wins", "error", "confidence", "strict")
+    columns = (
+        "preset",
+        "pairs",
+        "posts",
+        "longer wins",
+        "error",
+        "later wins",
+        "error of that",
+        "confidence",
+        "strict",
+    )
     return Table("Pairs by preset", note, columns, rows)
 
 

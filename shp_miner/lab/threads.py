@@ -58,20 +58,28 @@ def pair_side(pairs: pl.DataFrame, of: str, values: pl.DataFrame) -> pl.DataFram
 
 
 class Shares:
-    """Shares of pairs by column (a preset, say), with errors by a bootstrap over whole threads.
+    """Shares of pairs by column (a preset, say), with errors and intervals by a bootstrap over whole threads.
 
-    Every column is drawn with the same threads, so that differences between columns have errors of their own.
+    Every column is drawn with the same threads, so that differences between columns have errors of their own. Each pair
+    weighs alike, or with `by_thread` each thread: then a share is the mean of the threads' own shares.
     """
 
-    def __init__(self, seed: int, replicates: int = _REPLICATES) -> None:
-        self._seed, self._replicates = seed, replicates
+    def __init__(self, seed: int, replicates: int = _REPLICATES, *, by_thread: bool = False) -> None:
+        self._seed, self._replicates, self._by_thread = seed, replicates, by_thread
         self._counted: dict[str, pl.DataFrame] = {}
         self._drawn: dict[str, Floats] | None = None
 
-    def add(self, name: str, thread: pl.Series, hit: Floats) -> None:
-        """Add a column: the thread of each of its pairs, and whether the pair counts (1, 0, or between)."""
-        frame = pl.DataFrame({"thread": thread, "hit": pl.Series(hit, dtype=pl.Float64)})
-        self._counted[name] = frame.group_by("thread").agg(pl.col("hit").sum(), pl.len().cast(pl.Float64).alias("seen"))
+    def add(self, name: str, thread: pl.Series, hit: Floats, weight: Floats | None = None) -> None:
+        """Add a column: the thread of each of its pairs, and whether the pair counts (1, 0, or between).
+
+        A pair weighs `weight` among the pairs of its column, or 1.
+        """
+        kept = np.ones(len(hit)) if weight is None else weight
+        frame = pl.DataFrame({"thread": thread, "hit": hit * kept, "seen": kept})
+        counted = frame.group_by("thread").agg(pl.col("hit", "seen").sum(), pl.len().alias("pairs"))
+        if self._by_thread:
+            counted = counted.with_columns(hit=pl.col("hit") / pl.col("seen"), seen=pl.lit(1.0))
+        self._counted[name] = counted.sort("thread")
         self._drawn = None
 
     def has(self, name: str) -> bool:
@@ -80,7 +88,7 @@ class Shares:
 
     def pairs(self, name: str) -> int:
         """The pairs of a column."""
-        return int(self._counted[name]["seen"].sum())
+        return int(self._counted[name]["pairs"].sum())
 
     def threads(self, name: str) -> int:
         """The threads of a column that have a pair."""
@@ -88,26 +96,37 @@ class Shares:
 
     def share(self, name: str) -> float | None:
         """The share of a column's pairs that count; null without pairs."""
-        pairs = self.pairs(name)
-        return float(self._counted[name]["hit"].sum()) / pairs if pairs else None
+        seen = float(self._counted[name]["seen"].sum())
+        return float(self._counted[name]["hit"].sum()) / seen if seen else None
 
     def error(self, name: str, against: str | None = None) -> float | None:
         """Return the standard error of a share, or of its difference to another column's.
 
         Null if the draws cannot tell: too few threads, every pair alike, or a column against itself.
         """
-        drawn = self._draw()
-        values = drawn[name] - (drawn[against] if against else 0)
-        known = values[np.isfinite(values)]
-        few = min(self.threads(column) for column in (name, against or name)) < 2
-        if few or len(known) < self._replicates // 2 or not np.ptp(known):
-            return None
-        return float(known.std(ddof=1))
+        known = self._known(name, against)
+        return None if known is None else float(known.std(ddof=1))
+
+    def interval(self, name: str, against: str | None = None) -> tuple[float, float] | tuple[None, None]:
+        """Return the middle 95 % of a share's draws, or of its difference to another column's; nulls as `error`."""
+        known = self._known(name, against)
+        if known is None:
+            return None, None
+        low, high = np.quantile(known, [0.025, 0.975])
+        return float(low), float(high)
 
     def difference(self, name: str, against: str) -> float | None:
         """The share of a column less that of another; null without pairs, or against itself."""
         ours, theirs = self.share(name), self.share(against)
         return None if ours is None or theirs is None or name == against else ours - theirs
+
+    def _known(self, name: str, against: str | None) -> Floats | None:
+        """The draws of a share or difference; null where they tell nothing."""
+        drawn = self._draw()
+        values = drawn[name] - (drawn[against] if against else 0)
+        known: Floats = values[np.isfinite(values)]
+        few = min(self.threads(column) for column in (name, against or name)) < 2
+        return None if few or len(known) < self._replicates // 2 or not np.ptp(known) else known
 
     def _draw(self) -> dict[str, Floats]:
         if self._drawn is None:
