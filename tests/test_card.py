@@ -307,21 +307,23 @@ def test_the_figures_of_rules_are_those_of_the_page() -> None:
 
 @pytest.mark.parametrize("form", list(SNIPPETS))
 def test_snippets_are_code(form: str) -> None:
-    for _, language, lines in SNIPPETS[form]:
-        assert "PATH" in lines
-        if language == "python":
-            ast.parse(lines)
-        if language == "yaml":
-            yaml.safe_load(lines)
+    for snippet in SNIPPETS[form]:
+        assert "PATH" in snippet.lines
+        if snippet.language == "python":
+            ast.parse(snippet.lines)
+        if snippet.language == "yaml":
+            assert yaml.safe_load(snippet.lines)
+        if snippet.language == "json":
+            assert set(json.loads(snippet.lines)["preferences"]["columns"].values()) <= set(FORMATS[form].schema.names)
 
 
 @pytest.mark.parametrize("form", ["pairs", "shp"])
 def test_the_snippet_for_pairs_gives_prompt_chosen_and_rejected(form: str, tmp_path: Path) -> None:
     export_dataset(store_of(tmp_path), tmp_path / "out", format=form, validation=0, test=0)
     export_dataset(store_of(tmp_path), tmp_path / "text", format="trl-text", validation=0, test=0)
-    ((_, _, lines),) = SNIPPETS[form]
+    (snippet,) = SNIPPETS[form]
     names: dict[str, Any] = {}
-    exec(lines.replace("PATH", str(tmp_path / "out")), names)
+    exec(snippet.lines.replace("PATH", str(tmp_path / "out")), names)
     expected = load_dataset(str(tmp_path / "text"), split="train").to_polars()
     found = names["train"].to_polars()
     assert found.columns == expected.columns

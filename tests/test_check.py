@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from shp_miner.checking.lengths import Lengths, Units
 from shp_miner.checking.readings import LOADED
 from shp_miner.checking.tools import READINGS, TOOLS
 from shp_miner.cli import run
+from shp_miner.export.snippets import SNIPPETS
 
 from .build import thread, write_month
 from .conftest import ROOT
@@ -406,6 +408,27 @@ def test_every_setting_makes_of_every_format_what_the_tools_own_loaders_do(whole
             assert (tool.rows, tool.kept) == (found.rows, expected), (tool.tool, tool.setting, found.format)
             assert tool.with_question == (found.rows if found.format in right else 0), (tool, found.format)
             assert bool(tool.stops or tool.dropped) == (not expected)
+
+
+def test_the_card_has_lines_for_each_tool_with_a_setting_that_keeps_the_format_whole() -> None:
+    for form, snippets in SNIPPETS.items():
+        for snippet in snippets:
+            if snippet.tool:
+                assert form in KEEPS[snippet.tool, snippet.setting][0].split(), (form, snippet.title)
+    # RLHFlow reads chat-pairs with a script of its own, which has no options.
+    assert {snippet.tool for snippet in SNIPPETS["chat-pairs"]} == set(TOOLS) - {"rlhflow"}
+
+
+def test_the_card_s_lines_have_the_options_of_the_page_on_trainers() -> None:
+    page = (ROOT / "docs" / "trainers.md").read_text()
+    options = {
+        option
+        for snippets in SNIPPETS.values()
+        for snippet in snippets
+        for option in re.findall(r"--[\w.]+", snippet.lines)
+    }
+    assert "--data.dataset" in options
+    assert [option for option in sorted(options) if option not in page] == ["--data.prompt_key"]
 
 
 def test_what_a_tool_makes_of_an_export_is_said_before_anybody_trains(

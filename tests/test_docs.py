@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -10,13 +11,15 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
-from shp_miner import FORMATS, PRESETS
+from shp_miner import FORMATS, PRESETS, export_dataset, import_dump
 from shp_miner.cli import COMMANDS, _Commands, cli
 from shp_miner.crawling import claims, keeping, listing, result, visits
 from shp_miner.crawling import retries as retrying
@@ -43,6 +46,7 @@ from shp_miner.store.migrate import SCHEMA_VERSION
 from shp_miner.store.vacuum import KEEP_S
 from shp_miner.tally import LOST
 
+from .build import thread, write_month
 from .conftest import ROOT
 from .web import access, grown, walk
 
@@ -97,10 +101,19 @@ def test_every_column_of_every_format_is_documented(name: str) -> None:
         assert f'"{column}":' in section
 
 
+def test_the_row_of_every_format_on_the_page_is_one_of_an_export(tmp_path: Path) -> None:
+    dump = write_month(tmp_path, thread("p1", (3, 9, 5)))
+    import_dump("reddit-dump", dump, tmp_path / "store")
+    export_dataset(tmp_path / "store", tmp_path / "out", formats=list(FORMATS), validation=0, test=0)
+    for name in FORMATS:
+        (block,) = re.findall(r"```json\n(.*?)```", FORMATS_PAGE.split(f"### `{name}`")[1].split("\n###")[0], re.S)
+        files = (tmp_path / "out" / name).rglob("*.parquet")
+        rows = [json.loads(json.dumps(row, default=str)) for file in files for row in pq.read_table(file).to_pylist()]
+        assert json.loads(block) in rows, name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_on_a_page_exists(page: object) -> None:
-    from pathlib import Path
-
     assert isinstance(page, Path)
     for line in re.findall(r"shp-miner ((?:[a-z-]+ ?)[^`\n|]*)", page.read_text()):
         words = [word for word in shlex.split(line.split("#")[0], posix=True) if word]

@@ -238,6 +238,20 @@ def test_a_model_is_replaced_and_anything_else_is_left_alone(
     assert [path.name for path in other.iterdir()] == ["config.json"]
 
 
+def test_a_second_training_of_the_same_model_waits(
+    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with model_folder.only_trainer(tmp_path / "m"):
+        code, said = refused(capsys, "train", planted, "--out", tmp_path / "m", "--quick")
+    assert (code, "A model is being trained for" in said) == (75, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_may_read_the_folder_may_read_the_model(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    assert {file.stat().st_mode for file in model.iterdir()} == {(tmp_path / "plain").stat().st_mode}
+
+
 @pytest.mark.parametrize("stopped_at", ["fill", "rename"])
 def test_a_training_that_fails_at_the_end_leaves_the_model_before(
     stopped_at: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

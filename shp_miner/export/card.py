@@ -113,7 +113,7 @@ def training(form: Format, *, compact: bool = False) -> str:
             "Trainers read the joined rows: pass `shp_miner.load` to those that take a `datasets.Dataset`, and write "
             "the rows with `load(...).to_parquet(FILE)` for others."
         )
-    return "\n\n".join(f"{title}:\n\n```{language}\n{lines}\n```" for title, language, lines in snippets_of(form.name))
+    return "\n\n".join(f"{one.title}:\n\n```{one.language}\n{one.lines}\n```" for one in snippets_of(form.name))
 
 
 def terms(form: Format, facts: Mapping[str, Any]) -> str:

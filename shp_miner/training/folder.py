@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shp_miner.errors import BadInput, UsageError
+from shp_miner.store.lock import only_one
 from shp_miner.store.replacing import sync_to_disk
 
 #: The file that says what a model is and which files are its own: a model of words has it as its config.json, one of
@@ -47,12 +50,22 @@ def known_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+@contextmanager
+def only_trainer(folder: Path) -> Iterator[None]:
+    """Let nobody else write a model to `folder` while the block runs. Raises TryLater if another process does.
+
+    Raises OSError if nothing can be written there, before hours of training rather than after them.
+    """
+    with only_one(_beside(folder).lock, f"A model is being trained for {folder}", "training a model"):
+        yield
+
+
 def require_place(folder: Path) -> None:
     """Raise UsageError unless a model may be written to `folder`: it is missing, empty, or holds only a model of ours.
 
     A replacement that was stopped between its two steps is completed first.
     """
-    _, old = _beside(folder)
+    old = _beside(folder).old
     if not folder.exists() and model_record(old) is not None:
         old.rename(folder)
     if not folder.exists():
@@ -80,7 +93,7 @@ def write_model(folder: Path, kind: str, facts: dict[str, Any], fill: Callable[[
     `facts` go to the record. An earlier model of ours in `folder` is replaced.
     """
     require_place(folder)
-    new, old = _beside(folder)
+    new, old, _ = _beside(folder)
     _discard(new)
     new.mkdir(parents=True)
     try:
@@ -90,6 +103,10 @@ def write_model(folder: Path, kind: str, facts: dict[str, Any], fill: Callable[[
         names = sorted({*written, record})
         text = json.dumps({_KEY: kind, **facts, _FILES: names}, indent=2, ensure_ascii=False)
         (new / record).write_text(text + "\n", encoding="utf-8")
+        # safetensors makes files that only their owner can read; a model is for whoever may read its folder.
+        mode = stat.S_IMODE((new / record).stat().st_mode)
+        for name in names:
+            (new / name).chmod(mode)
         sync_to_disk(*(new / name for name in names), new)
         if folder.exists():
             _discard(old)
@@ -105,10 +122,17 @@ def write_model(folder: Path, kind: str, facts: dict[str, Any], fill: Callable[[
     return names
 
 
-def _beside(folder: Path) -> tuple[Path, Path]:
-    """Return where a model is built, and where the replaced one waits until the new one is in its place."""
+class _Beside(NamedTuple):
+    """Where a model is built, where the replaced one waits until the new one is in its place, and the lock."""
+
+    new: Path
+    old: Path
+    lock: Path
+
+
+def _beside(folder: Path) -> _Beside:
     whole = folder.absolute()
-    return whole.with_name(f".{whole.name}.model-new"), whole.with_name(f".{whole.name}.model-old")
+    return _Beside(*(whole.with_name(f".{whole.name}.model-{name}") for name in ("new", "old", "lock")))
 
 
 def _discard(folder: Path) -> None:

@@ -26,7 +26,7 @@ from shp_miner.training.defaults import (
     THREADS_NEEDED,
     ThreadWeights,
 )
-from shp_miner.training.folder import TRANSFORMERS, WORDS, require_place, write_model
+from shp_miner.training.folder import TRANSFORMERS, WORDS, only_trainer, require_place, write_model
 from shp_miner.training.linear import FOLDS, Fit, Pairs, Recipe, fit_chosen
 from shp_miner.training.measures import NEWER, Evaluation, evaluate
 from shp_miner.training.pairs import Source, Split, open_export, read_split
@@ -116,9 +116,10 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
         epochs=epochs,
         tested=source if test_on is None else open_export(expanded(test_on), source.form),
     )
-    if model is not None:
-        return _train_transformers(source, target, os.fspath(model), settings, advance)
-    return _train_words(source, target, settings, advance)
+    with only_trainer(target):
+        if model is not None:
+            return _train_transformers(source, target, os.fspath(model), settings, advance)
+        return _train_words(source, target, settings, advance)
 
 
 def _train_words(
