@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shp_miner.lab import words
+from shp_miner.lab import linear, words
 from shp_miner.lab.threads import KEY, Threads, pair_side
 from shp_miner.rules.hashing import mix_bits
 from shp_miner.rules.presets import PRESETS
@@ -48,8 +49,8 @@ class Levels:
 
     def hits(self, chosen: Folds | None = None) -> dict[str, Floats]:
         """By column, of each test pair: 1 for right, 0 for wrong."""
-        with words._one_thread():
-            matrix = words._matrix(self.texts["text"])
+        with linear.one_thread():
+            matrix = linear.word_matrix(self.texts["text"])
             found = words._hits(matrix, self.training, self.chosen if chosen is None else chosen, self.test)
         chars = self.texts["text"].str.len_chars().to_numpy().astype(np.int64)
         return found | {COLUMNS[-1]: (np.sign(chars[self.test.winner] - chars[self.test.loser]) + 1) / 2}
@@ -97,11 +98,11 @@ def report(levels: Levels) -> None:
     for name, value in (("a third of", words._STRENGTH / 3), ("3 times", words._STRENGTH * 3)):
         with patch.object(words, "_STRENGTH", value):
             _row(f"model: {name} the penalty", levels.hits(), all_of_them)
-    with patch.object(words, "_STEPS_MAX", 1000):
+    with patch.object(words, "Learner", partial(linear.Learner, steps_max=1000)):
         _row("model: up to 1,000 steps", levels.hits(), all_of_them)
-    with patch.object(words, "_FEATURES", 1 << 20):
+    with patch.object(linear, "_FEATURES", 1 << 20):
         _row("model: 2^20 features", levels.hits(), all_of_them)
-    with patch.object(words, "_WORD", r"\b\w\w+\b"):
+    with patch.object(linear, "_WORD", r"\b\w\w+\b"):
         _row("model: no marks, no single letters", levels.hits(), all_of_them)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner.errors import UsageError
+from shp_miner.lab.linear import Examples, Learner, one_thread, word_matrix
 from shp_miner.lab.table import Cell, Table
 from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
 from shp_miner.rules.hashing import mix_bits, sample_keys
@@ -25,14 +26,8 @@ from shp_miner.text.clean import clean_bodies
 TEST = Rule(name="within-an-hour", order="any", max_apart_s=3600, confounded=True)
 
 _FOLDS = 5
-_FEATURES = 1 << 18
-
-#: What counts as a word: those of one letter and marks of punctuation, too. How a writer sets sentences says much.
-_WORD = r"\w+|[^\w\s]"
-
-#: Weight of the penalty, for every preset and number of pairs alike, and steps of the descent at most.
+#: Weight of the penalty, for every preset and number of pairs alike.
 _STRENGTH = 3e-4
-_STEPS_MAX = 60
 
 #: Pairs that a model is trained on at most (a sample by hash) and at least.
 _TRAIN_MAX = 200_000
@@ -104,13 +99,13 @@ def words_tables(threads: Threads, pairs: dict[str, pl.DataFrame], seed: int) ->
     texts = _texts(threads, [tests, *pairs.values()])
     if texts["text"].n_unique() < 2:
         return _impossible("the store's answers have no texts that differ")
-    matrix = _matrix(texts["text"])
+    matrix = word_matrix(texts["text"])
     test = _rows_of(tests, texts, seed)
     training = {name: _rows_of(found, texts, seed) for name, found in pairs.items()}
     chosen = _chosen(training)
     fewest = [min(map(len, folds)) for folds in zip(*chosen.values(), strict=True)] if chosen else []
     fewer = {name: [rows[:most] for rows, most in zip(folds, fewest, strict=True)] for name, folds in chosen.items()}
-    with _one_thread():
+    with one_thread():
         hits = _hits(matrix, training, chosen, test)
         equal = _hits(matrix, training, fewer, test)
         lengthy = _hits(_with_length(matrix, texts["text"]), training, chosen, test)
@@ -144,13 +139,6 @@ def _note(tests: pl.DataFrame) -> str:
     )
 
 
-def _one_thread() -> Any:
-    """Let linear algebra use one thread: its vectors are small, and waiting for others costs more than it gives."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
-
-    return threadpool_limits(1)
-
-
 def _impossible(why: str) -> list[Table]:
     note = f"Not possible: {why}."
     return [Table(_TITLE, note, _COLUMNS, []), Table(_VARIANTS, note, _VARIANT_COLUMNS, [])]
@@ -165,22 +153,6 @@ def _texts(threads: Threads, tables: list[pl.DataFrame]) -> pl.DataFrame:
     bodies = threads.snapshot.bodies("answers", threads.part, wanted)
     text = clean_bodies(bodies["body"], bodies["body_format"]).alias("text")
     return bodies.select(KEY).with_columns(text).with_row_index("row")
-
-
-def _matrix(texts: pl.Series) -> Any:
-    """A sparse row of hashed words and pairs of them for each text, of length 1; without what only one text has."""
-    from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415  (the extra `lab`)
-
-    hashing = HashingVectorizer(
-        n_features=_FEATURES,
-        token_pattern=_WORD,
-        ngram_range=(1, 2),
-        alternate_sign=False,
-        norm="l2",
-        dtype=np.float32,
-    )
-    matrix = hashing.transform(texts.to_list())
-    return matrix[:, np.bincount(matrix.indices, minlength=_FEATURES) > 1]
 
 
 def _rows_of(pairs: pl.DataFrame, texts: pl.DataFrame, seed: int) -> _Pairs:
@@ -204,12 +176,15 @@ def _hits(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Whether a model of other threads' pairs tells each test pair right: 1, 0, or 0.5 where it tells nothing."""
     found = {}
+    learner = Learner(matrix)
     for name, folds in chosen.items():
         hits = np.zeros(len(test.winner))
+        pairs = training[name]
         for fold, rows in enumerate(folds):
             left_out = test.fold == fold
-            scores = matrix @ _fit(matrix, training[name], rows)
-            hits[left_out] = (np.sign(scores[test.winner[left_out]] - scores[test.loser[left_out]]) + 1) / 2
+            examples = Examples(pairs.winner[rows], pairs.loser[rows], pairs.thread.to_numpy()[rows])
+            weights = learner.fit(examples, _STRENGTH)
+            hits[left_out] = learner.hits(weights, test.winner[left_out], test.loser[left_out])
         found[name] = hits
     return found
 
@@ -233,32 +208,6 @@ def _sample(pairs: _Pairs, keep: Bools, limit: int) -> Rows:
     """The rows of the pairs to keep, at most `limit`, in the random order of their hashes."""
     rows = np.flatnonzero(keep)
     return rows[np.lexsort((rows, pairs.hash[rows]))][:limit]
-
-
-def _fit(matrix: Any, pairs: _Pairs, rows: Rows) -> Floats:
-    """The weights that minimise the mean of ln(1 + exp(-margin)) over the pairs plus _STRENGTH / 2 * |weights|^2.
-
-    A pair turned round, with the loser first, has the same loss: there is no constant, so nothing depends on the sides.
-    """
-    from scipy.optimize import minimize  # noqa: PLC0415
-    from scipy.sparse import csr_matrix  # noqa: PLC0415
-
-    count = len(rows)
-    places = np.concatenate([pairs.winner[rows], pairs.loser[rows]])
-    signs = np.repeat(np.array([1, -1], matrix.dtype), count)
-    # Each pair is a difference of two answers; so an answer's words are looked at once, however many pairs it is in.
-    differences = csr_matrix((signs, (np.tile(np.arange(count), 2), places)), shape=(count, matrix.shape[0]))
-    words, answers = matrix.T.tocsr(), differences.T.tocsr()
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        margins = (differences @ (matrix @ weights.astype(matrix.dtype))).astype(np.float64)
-        slopes = (-1 / (1 + np.exp(margins)) / count).astype(matrix.dtype)
-        gradient = (words @ (answers @ slopes)).astype(np.float64) + _STRENGTH * weights
-        return float(np.logaddexp(0, -margins).mean() + _STRENGTH / 2 * weights @ weights), gradient
-
-    found = minimize(loss, np.zeros(matrix.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS_MAX})
-    weights: Floats = found.x.astype(matrix.dtype)
-    return weights
 
 
 def _cells(name: str, counts: dict[str, int] | None, shares: Shares) -> list[Cell]:
