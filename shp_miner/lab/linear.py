@@ -6,7 +6,7 @@ sum of an answer's hashed words, marks and pairs of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,8 +49,19 @@ class Examples:
 
     def take(self, rows: Rows | npt.NDArray[np.bool_]) -> Examples:
         """Return some of the pairs."""
-        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return replace(self, **{name: None if part is None else part[rows] for name, part in parts.items()})
+
+        def some(values: Floats | None) -> Floats | None:
+            return None if values is None else values[rows]
+
+        return Examples(
+            self.winner[rows],
+            self.loser[rows],
+            self.thread[rows],
+            some(self.target),
+            some(self.weight),
+            some(self.offset),
+            some(self.beside),
+        )
 
 
 def word_matrix(texts: pl.Series) -> Any:
