@@ -1,6 +1,6 @@
 """Arguments of the public functions as people give them: one or several, None for all, dates and durations.
 
-Every function reads them here, so that `communities="eli5"` and `since="2023-01-01"` mean the same everywhere.
+Every function reads them here, so that `communities="askculinary"` and `since="2023-01-01"` mean the same everywhere.
 """
 
 from __future__ import annotations

@@ -97,6 +97,11 @@ def written_duration(seconds: float) -> str:
     return f"{seconds / UNITS_S[unit]:.15g}{unit}"
 
 
+def written_moment(moment: datetime) -> str:
+    """Return a time as options and keys take it: 2023-01-01 for a day of UTC, else 2023-01-01T12:00:00Z."""
+    return moment.isoformat().removesuffix("T00:00:00+00:00").replace("+00:00", "Z")
+
+
 def rounded_duration(seconds: float, least: int = 2) -> str:
     """Return a duration for people, in the largest unit of which there are `least`: 90 s, 15 min, 36 h, 7 d."""
     size = abs(seconds)

@@ -296,6 +296,21 @@ def test_months_read_too_early_are_shown(tmp_path: Path, capsys: pytest.CaptureF
     data = parsed(capsys, "stats")
     assert data["read_too_early"] == [{"community": "asktest", "month": "2020-09", "answers": 20, "share": 1.0}]
     assert "noise" in output(capsys, "stats")[0]
+    assert "--allow-unknown-age" not in output(capsys, "stats")[0]
+
+
+def test_scores_of_which_nobody_knows_the_age_are_not_called_early(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ageless = [comment(f"c{i}", retrieved_on=None) for i in range(20)]
+    output(capsys, "import", "reddit-dump", str(write_dump(tmp_path / "RC", ageless)))
+    data = parsed(capsys, "stats")
+    assert data["read_too_early"] == []
+    (community,) = data["communities"]
+    assert (community["share_read_within_a_day"], community["share_of_unknown_age"]) == (0.0, 1.0)
+    shown = output(capsys, "stats")[0]
+    assert "noise" not in shown
+    assert "Nobody knows when these scores were read: rules drop them without --allow-unknown-age" in shown
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------

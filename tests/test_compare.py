@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,49 @@ def test_one_community_and_warnings(store: Store, capsys: pytest.CaptureFixture[
     assert run(["compare", "--store", str(store.path), "--community", "asktest", "--community", "nowhere"]) == 3
     assert "nowhere" in capsys.readouterr().err
     assert run(["compare", "--store", str(store.path), "--community", "nowhere"]) == 5
+
+
+def test_the_options_that_say_what_takes_part(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ageless = {"community": "ageless", "observed_at": None}
+    store.append(
+        chunk(
+            [post_row(post_id="a", **ageless)], [answer_row(str(n), post_id="a", score=n, **ageless) for n in range(5)]
+        )
+    )
+    chosen = [
+        "--community", "asktest,ageless", "--min-post-score", "30", "--since", "2020-01-01", "--until",
+        "2030-01-01T12:00:00Z", "--min-score-age", "36h", "--allow-unknown-age", "--no-keep-nsfw",
+        "--store", str(store.path),
+    ]  # fmt: skip
+    assert run(["compare", *chosen]) == 0
+    text = capsys.readouterr().out
+    assert "version 2.2, --min-post-score 30 --no-keep-nsfw --since 2020-01-01" in text
+    command = text.split("Next:\n")[1].strip()
+    assert run(["compare", *chosen, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["parameters"]["min_score_age_s"] == 36 * 3600
+    assert run([*shlex.split(command)[1:], "--json"]) == 0
+    exported = json.loads(capsys.readouterr().out)
+    assert sum(exported["pairs"].values()) == data["rules"][0]["pairs"]
+    assert exported["pairs"]["ageless"] > 0
+    assert run(["compare", "--store", str(store.path), "--community", "ageless", "--json"]) == 0
+    assert {gives["pairs"] for gives in json.loads(capsys.readouterr().out)["rules"]} == {0}
+    assert run(["compare", "--min-ratio", "2"]) == 2, "a rule says which pairs are made"
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_table_is_no_wider_than_the_terminal(
+    columns: int, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(["compare", "--store", str(store.path)]) == 0
+    table = [line for line in capsys.readouterr().out.split("Next:")[0].splitlines() if str(store.path) not in line]
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in table]
+    assert max(map(len, lines)) <= columns
+    assert any("time-matched" in line for line in lines)
+    assert any("posts" in line for line in lines) == (columns == 80)
 
 
 def test_comparing_an_empty_place_gives_no_shares(store: Store) -> None:

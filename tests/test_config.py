@@ -394,7 +394,7 @@ def test_the_form_of_the_lines(at: Bench, capsys: pytest.CaptureFixture[str], tm
     assert "threads new" in human[-1]
     for form in ("json", "auto"):  # here is no terminal
         parsed = [json.loads(line) for line in lines_of(at, capsys, tmp_path, format=form)]
-        assert all({"at", "level", "said"} <= line.keys() for line in parsed)
+        assert all({"time", "level", "message"} <= line.keys() for line in parsed)
         counts = {"new", "changed", "deleted", "pairs", "requests", "waited_s", "seconds", "exit_code"}
         assert counts | {"event", "pipeline"} <= parsed[-1].keys()
 
@@ -486,6 +486,16 @@ NO_KEYS: list[tuple[dict[str, Any], str, str]] = [
     ({"limits": {"max_request": 2}}, "[limits] has no key 'max_request'", "'max_requests'"),
     ({"log": {"fromat": "json"}}, "[log] has no key 'fromat'", "'format'"),
     ({"credentials": {"reddit_id": "${A}"}}, "[credentials] has no key 'reddit_id'", "'reddit_client_id'"),
+    (
+        {"source": [{"kind": "reddit-dump", "paths": ["a"]}]},
+        "[source.1] has no key 'paths'",
+        "It is a key of [[import]] (Dump files to import): write it below that heading.",
+    ),
+    ({"source": [{"kind": "threads", "communities": ["a"]}]}, "'threads'", "'threads' is a kind of [[import]]"),
+    ({"import": [{"kind": "discourse", "paths": ["a"]}]}, "'discourse'", "'discourse' is a kind of [[source]]"),
+    ({"formats": ["trl"]}, "there is no key 'formats'", "It is a key of [[export]] (An export)"),
+    ({"min_ratio": 2}, "there is no key 'min_ratio'", "It is a key of [rule] ("),
+    ({"export": [{"min_ratio": 2}]}, "[export.1] has no key 'min_ratio'", "It is a key of [rule] ("),
     ({"recheck": {"zzz": 1}}, "[recheck] has no key 'zzz'", "Known: enabled, at, older_than, limit"),
 ]
 

@@ -377,9 +377,9 @@ def test_the_real_files_of_other_kinds_are_sent_to_their_own_import(shared_data:
         assert f"`import {kind}`" in caught.value.hint
 
 
-def test_an_empty_file_holds_no_threads(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b"\n")
+def test_a_compressed_empty_file_holds_no_threads(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b"\n"))
     posts, answers, tally = load(path)
     assert len(posts) == len(answers) == 0
     assert tally.complete

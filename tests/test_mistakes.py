@@ -83,13 +83,23 @@ def test_communities_and_sites_that_match_nothing_at_export(store: str, capsys: 
 
 def test_comments_without_the_file_of_their_posts(dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     comments, posts = dumps
-    text = answer(capsys, "import", "reddit-dump", comments, code=0)
+    text = answer(capsys, "import", "reddit-dump", comments, "--community", "asktest", code=0)
     assert "no posts (submissions), so nothing can be exported yet: also import RS_2020-09.zst." in text
+    assert f"Next:\n  shp-miner import reddit-dump {posts} --community asktest\n" in text
+    assert "shp-miner export" not in text
     text = answer(capsys, "export", "out", code=5)
     assert "Import the files with the posts of these answers (for Reddit, RS_* beside RC_*)" in text
     assert "also import" not in answer(capsys, "import", "reddit-dump", posts, code=0)
     text = answer(capsys, "import", "reddit-dump", posts, "--store", "other", code=0)
     assert "also import RC_2020-09.zst." in text
+    assert f"Next:\n  shp-miner import reddit-dump {comments} --store other\n" in text
+
+
+def test_threads_without_an_answer_are_not_led_to_an_export(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("own.jsonl").write_text(own_thread("2024-01-02T03:04:05Z", answers=[]))
+    text = answer(capsys, "import", "threads", "own.jsonl", code=0)
+    assert "The store has no answers, so nothing can be exported yet: import threads with answers." in text
+    assert "Next:" not in text
 
 
 @pytest.mark.parametrize(
@@ -351,11 +361,11 @@ def kinds_of_files(tmp_path: Path) -> dict[str, list[str]]:
 def test_a_kind_that_is_not_named_is_told_by_the_files(
     dumps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from shp_miner.dumps.guess import KINDS, guessed_kind
+    from shp_miner.dumps.guess import KINDS, kinds_in
     from shp_miner.dumps.importing import reader
 
     for kind, files in {"reddit-dump": dumps, **kinds_of_files(tmp_path)}.items():
-        assert guessed_kind([Path(file) for file in files]) == kind
+        assert all(kinds_in(Path(file)) == {kind} for file in files)
     assert all(callable(reader(kind)) for kind in KINDS)
     text = answer(capsys, "import", *dumps, "--community", "asktest", code=0)
     assert f"Importing as reddit-dump, which the contents of {dumps[0]} tell." in text
@@ -367,14 +377,52 @@ def test_a_kind_that_is_not_named_is_told_by_the_files(
 
 
 def test_no_kind_is_guessed_in_doubt(dumps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "own.jsonl").write_text(own_thread("2024-01-02T03:04:05Z"))
     Path("notes.txt").write_text("nothing of a forum\n")
-    for words in (["own.jsonl", *dumps], ["notes.txt"], ["-"]):
+    for words in (["notes.txt"], ["-"]):
         text = answer(capsys, "import", *words, code=2)
         assert "Its contents do not tell." in text
         assert "reddit-dump (Reddit's monthly RS_* and RC_* files)" in text
+    kinds_of_files(tmp_path / "dumps")
+    text = answer(capsys, "import", "dumps", "--community", "asktest", code=2)
+    several = "discourse-json, reddit-dump, stackexchange-dump, threads"
+    assert f"What kind of dump is dumps? Its contents are of several kinds: {several}." in text
+    assert "`shp-miner import KIND dumps --community asktest`" in text
     assert f"There is no file {tmp_path / 'RS_2024-01.zst'}." in answer(capsys, "import", "RS_2024-01.zst", code=5)
-    assert "Did you mean 'reddit-dump'?" in answer(capsys, "import", "redit-dump", *dumps[:0], "x", code=2)
+    assert not Path("data").exists()
+
+
+@pytest.mark.parametrize(("word", "meant"), [("redit-dump", "reddit-dump"), ("stackexchang", "stackexchange-dump"),
+                                             ("discourse_jsn", "discourse-json"), ("Thread_s", "threads")])  # fmt: skip
+def test_a_misspelt_kind(word: str, meant: str, dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for files in (dumps, ["RS_1999-01.zst"], []):
+        text = answer(capsys, "import", word, *files, code=2)
+        assert f"There is no import kind {word!r}.\nDid you mean {meant!r}?" in text
+    assert not Path("data").exists()
+
+
+def test_files_of_two_kinds(dumps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = kinds_of_files(tmp_path) | {"reddit-dump": dumps[:1]}
+    for one, (first,) in kinds.items():
+        for other, (second,) in kinds.items():
+            if one != other:
+                for named in ([], [one], [other]):
+                    text = answer(capsys, "import", *named, first, second, code=5)
+                    assert f"An import takes files of one kind: {first} is {one}; {second} is {other}." in text
+                    assert f"`import {one}` for {first}, then `import {other}` for {second}." in text
+                assert f"Use `import {one}` for it." in answer(capsys, "import", other, first, code=5)
+    text = answer(capsys, "import", dumps[0], dumps[1], "own.jsonl", code=5)
+    assert f"{dumps[0]}, {dumps[1]} is reddit-dump; own.jsonl is threads." in text
+    assert not Path("data").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n \n"])
+def test_an_empty_file(content: bytes, dumps: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty.jsonl").write_bytes(content)
+    for kind in ([], ["reddit-dump"], ["discourse-json"], ["threads"], ["stackexchange-dump"]):
+        for files in (["empty.jsonl"], [*dumps, "empty.jsonl"], ["empty.jsonl", *dumps]):
+            if kind in ([], ["reddit-dump"]) or len(files) == 1:
+                text = answer(capsys, "import", *kind, *files, code=5)
+                assert f"empty.jsonl {'has only empty lines' if content else 'is empty'}." in text
     assert not Path("data").exists()
 
 
@@ -509,7 +557,11 @@ def test_threads_without_reading_times_are_led_to_an_export(
 ) -> None:
     Path("own.jsonl").write_text(own_thread("2024-01-02T03:04:05Z"))
     text = answer(capsys, "import", "own.jsonl", code=0)
-    assert "Next:\n  shp-miner export data/pairs --allow-unknown-age\n" in text
+    compare, export = (line.strip() for line in text.split("Next:\n")[1].splitlines() if line.startswith("  "))
+    assert export == "shp-miner export data/pairs --allow-unknown-age"
+    assert "shp-miner export data/pairs --rule shp --allow-unknown-age\n" in answer(
+        capsys, *compare.split()[1:], code=0
+    )
     text = answer(capsys, "compare", code=0)
     assert "No rule makes a pair of this; the next command says why." in text
     assert text.endswith("shp-miner export data/pairs --rule shp --dry-run\n")

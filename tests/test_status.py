@@ -210,7 +210,14 @@ def test_the_command_for_machines_and_for_people(store: Store, capsys: pytest.Ca
             (-1, -0.5, 75),
             "No problem yet: the last run had to stop early 12 h ago (exit code 75); none has lasted longer than 2 d.",
         ),
-        ((-1, -0.5, 5), "No problem yet: the last run failed 12 h ago (exit code 5); none has lasted longer than 2 d."),
+        *(
+            (
+                (-1, -0.5, code),
+                f"Failed: the last run, 12 h ago, with exit code {code} ({means}); its log says why. "
+                "Exit code 3 after 2 d without a good run.",
+            )
+            for code, means in ((1, "a bug in shp-miner"), (2, "wrong usage"), (4, "not allowed"), (5, "bad input"))
+        ),
         ((-1, None, None), "Wrong: killed. Exit code 3."),
     ],
 )
@@ -218,7 +225,7 @@ def test_the_verdict(runs: tuple[float, float | None, int | None], verdict: str,
     noted(store, runs)
     found = seen(store)
     assert verdict_of(found) == verdict
-    words = {"All is well": "good", "No problem yet": "waiting", "Wrong": "wrong"}
+    words = {"All is well": "good", "No problem yet": "waiting", "Failed": "waiting", "Wrong": "wrong"}
     assert verdict_of(found).meaning == words[verdict.partition(":")[0]]
     assert (verdict_of(found).meaning == "wrong") == bool(found.wrong)
 

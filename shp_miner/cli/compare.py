@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import shlex
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shp_miner.cli.choosing import as_of_option, communities_option, sites_option
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
+from shp_miner.cli.grouped import GroupedCommand
 from shp_miner.cli.layout import wrapped
-from shp_miner.cli.options import common, example
+from shp_miner.cli.options import common, example, item_parameters, words_of
 from shp_miner.cli.output import print_table, show_result, steps
 from shp_miner.cli.saying import say
+
+if TYPE_CHECKING:
+    from shp_miner.show.compare import Compared
 
 _WARNINGS = {
     "confounded": "confounded: its labels follow attention; use it to compare, not to train.",
     "few pairs": "few pairs: under {few:,}; shares and means are mostly chance.",
 }
 
+#: A heading of the help, and the column that leaves a narrow terminal.
+_WHAT = "What to compare"
+_LEAVE = ("posts",)
 
-@click.command("compare", epilog=example("shp-miner compare", "shp-miner compare --community explainlikeimfive"))
-@communities_option("Count")
-@sites_option("Count")
-@as_of_option("Compare on an earlier version of the store; `stats` shows the current one.")
+
+@click.command(
+    "compare",
+    cls=GroupedCommand,
+    epilog=example(
+        "shp-miner compare",
+        "shp-miner compare --community explainlikeimfive",
+        "shp-miner compare --allow-unknown-age",
+    ),
+)
+@communities_option("Count", _WHAT)
+@sites_option("Count", _WHAT)
+@as_of_option("Compare on an earlier version of the store; `stats` shows the current one.", _WHAT)
+@item_parameters
 @common
 def command(
     communities: tuple[str, ...],
@@ -32,52 +52,65 @@ def command(
     store: Path,
     as_json: bool,
     quiet: bool,
+    **parameters: bool | float | str | datetime | None,
 ) -> int:
     """Show what each rule gives of a store: pairs, posts, lengths and confidence.
 
     Nothing is exported and no text is read. Pairs and posts are those of an export with the rule; an export also leaves
     out pairs of which one text is empty without its markup. "longer wins" is the share of pairs whose preferred answer
-    has more visible characters: 50 % would mean that length decides nothing. Exit code 3 means that the store lacks one
-    of the communities.
+    has more visible characters: 50 % would mean that length decides nothing. The options below say which posts, answers
+    and scores take part, in every rule. Exit code 3 means that the store lacks one of the communities.
     """
     import msgspec
 
-    from shp_miner.show.compare import FEW_PAIRS, compare
+    from shp_miner.rules.presets import PRESETS, preset
+    from shp_miner.show.compare import compare
     from shp_miner.store import Store
 
+    given = {name: value for name, value in parameters.items() if value is not None}
+    rules = [preset(name, **given) for name in PRESETS]
     opened = Store(store)
     snapshot = opened.snapshot(as_of)
     with steps("Comparing", quiet=quiet) as step:
-        found = compare(opened, snapshot, communities=communities, sites=sites, advance=step)
+        found = compare(opened, snapshot, communities=communities, sites=sites, rules=rules, advance=step)
 
-    def people() -> None:
-        rows = [
-            (
-                gives.rule,
-                gives.pairs,
-                gives.posts,
-                None if gives.longer_wins is None else f"{gives.longer_wins:.0%}",
-                None if gives.mean_confidence is None else f"{gives.mean_confidence:.2f}",
-                ", ".join(gives.warnings),
-            )
-            for gives in found.rules
-        ]
-        columns = ("rule", "pairs", "posts", "longer wins", "confidence", "warnings")
-        print_table(f"{store}, version {found.version}", columns, rows)
-        given = {warning for gives in found.rules for warning in gives.warnings}
-        for warning, sentence in _WARNINGS.items():
-            if warning in given:
-                say(*wrapped(sentence.format(few=FEW_PAIRS)))
-        chosen = [word for name in communities for word in ("--community", name)]
-        chosen += [word for name in sites for word in ("--site", name)]
-        if not any(gives.pairs for gives in found.rules):
-            say("No rule makes a pair of this; the next command says why.")
-            chosen.append("--dry-run")
-        say_next([called("export", "data/pairs", "--rule", "shp", *chosen, store=store)], after_table=not given)
-
-    data = {"store": str(store), **msgspec.to_builtins(found)}
-    show_result(data, people, as_json=as_json, quiet=quiet)
+    chosen = [
+        *(word for name in communities for word in ("--community", name)),
+        *(word for name in sites for word in ("--site", name)),
+        *(["--as-of", as_of] if as_of else []),
+        *words_of(given),
+    ]
+    data = {"store": str(store), "parameters": given, **msgspec.to_builtins(found)}
+    show_result(data, lambda: _people(found, store, words_of(given), chosen), as_json=as_json, quiet=quiet)
     if found.missing:
         say(found.missing, err=True)
         return 3
     return 0
+
+
+def _people(found: Compared, store: Path, parameters: list[str], chosen: list[str]) -> None:
+    from shp_miner.rules.presets import PRESETS
+    from shp_miner.show.compare import FEW_PAIRS
+
+    rows = [
+        (
+            name,  # parameters are those of all rules: the title has them
+            gives.pairs,
+            gives.posts,
+            None if gives.longer_wins is None else f"{gives.longer_wins:.0%}",
+            None if gives.mean_confidence is None else f"{gives.mean_confidence:.2f}",
+            ", ".join(gives.warnings),
+        )
+        for name, gives in zip(PRESETS, found.rules, strict=True)
+    ]
+    columns = ("rule", "pairs", "posts", "longer wins", "confidence", "warnings")
+    title = ", ".join([str(store), f"version {found.version}", *filter(None, [shlex.join(parameters)])])
+    print_table(title, columns, rows, leave=_LEAVE)
+    warnings = {warning for gives in found.rules for warning in gives.warnings}
+    for warning, sentence in _WARNINGS.items():
+        if warning in warnings:
+            say(*wrapped(sentence.format(few=FEW_PAIRS)))
+    if not any(gives.pairs for gives in found.rules):
+        say("No rule makes a pair of this; the next command says why.")
+        chosen = [*chosen, "--dry-run"]
+    say_next([called("export", "data/pairs", "--rule", "shp", *chosen, store=store)], after_table=not warnings)

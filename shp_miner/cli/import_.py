@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -17,9 +18,11 @@ from shp_miner.cli.kinds import ImportGroup
 from shp_miner.cli.options import SPEED, FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.saying import say
+from shp_miner.errors import Error
 from shp_miner.tally import Tally
 
 if TYPE_CHECKING:
+    from shp_miner.dumps.halves import Half
     from shp_miner.dumps.importing import Imported
 
 #: A heading of the help.
@@ -148,11 +151,12 @@ def _import(
     tally = done.tally
     counts = {"new": done.new, "known": done.known}
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **counts, **tally.to_dict()}
-    show_result(data, _people(done, store), as_json=as_json, quiet=quiet)
+    half = missing_half(kind, paths, tally, store)
+    show_result(data, _people(done, store, _following(done, store, half, options)), as_json=as_json, quiet=quiet)
     for sentence in [*_passed(tally), *(damage.sentence() for damage in [*tally.damages, *tally.examples])]:
         say(sentence, err=True)
-    if half := missing_half(kind, paths, tally, store):
-        say(half, err=True)
+    if half is not None:
+        say(half.says, err=True)
     if not tally.complete:
         for sentence in [_incomplete(tally), *tally.hints]:
             say(sentence, err=True)
@@ -161,7 +165,20 @@ def _import(
     return 0 if tally.complete and not done.missing else 3
 
 
-def _people(done: Imported, store: Path) -> Callable[[], None]:
+def _following(done: Imported, store: Path, half: Half | None, options: _Reader) -> list[str]:
+    """Return the commands that come next: the other half of the forum, or a look at what there is and an export."""
+    tally = done.tally
+    if not tally.read:
+        return []
+    if half is not None:
+        chosen = [word for name in options.get("communities", ()) for word in ("--community", name)]
+        return [called("import", "reddit-dump", *half.files, *chosen, store=store)] if half.files else []
+    ageless = tally.notes["post", "score_age_unknown"] >= tally.read["post"] > 0
+    kept = ["--allow-unknown-age"] if ageless else []  # without it, every rule drops all of them
+    return [called("compare", *kept, store=store), called("export", "data/pairs", *kept, store=store)]
+
+
+def _people(done: Imported, store: Path, following: list[str]) -> Callable[[], None]:
     def people() -> None:
         tally, into = done.tally, f"{store}, version {done.version}"
         if tally.read:
@@ -171,11 +188,8 @@ def _people(done: Imported, store: Path) -> Callable[[], None]:
         print_reasons("Left out", tally)
         for kind, count in sorted(done.new.items(), reverse=True):
             say(f"{kind.capitalize()}s: {count:,} new, {done.known[kind]:,} known.")
-        if tally.read:
-            ageless = tally.notes["post", "score_age_unknown"] >= tally.read["post"] > 0
-            kept = ["--allow-unknown-age"] if ageless else []  # without it, every rule drops all of them
-            export = called("export", "data/pairs", *kept, store=store)
-            say_next([export] if ageless else [called("compare", store=store), export])
+        if following:
+            say_next(following)
 
     return people
 
@@ -206,7 +220,9 @@ def _size(kind: str, paths: tuple[Path, ...], site: str | None) -> int:
     if kind == "stackexchange-dump":
         from shp_miner.dumps.stackexchange import size_bytes
 
-        return size_bytes(paths, site)
+        with suppress(Error):
+            return size_bytes(paths, site)
+        return 0
     from shp_miner.dumps.inputs import size_bytes as size_of_files
 
     return size_of_files(paths)

@@ -51,22 +51,32 @@ class ImportGroup(LeadingGroup):
             words.remove(later[0])
             return [later[0], *words]
         paths = self._there(words)
-        if not paths and words[0] != "-":
+        if (not paths and words[0] != "-") or self._misspelt(words):
             raise _no_kind(words, self.commands)
-        from shp_miner.dumps.guess import guessed_kind
-        from shp_miner.dumps.inputs import refuse_table
+        from shp_miner.dumps.guess import kinds_in, of_several_kinds
+        from shp_miner.dumps.inputs import refuse_empty, refuse_table
 
         for path in paths:
             refuse_table(path)
-        kind = guessed_kind(paths)
-        if kind is None:
+            refuse_empty(path)
+        known = [(path, found) for path in paths if (found := kinds_in(path))]
+        if (mixed := of_several_kinds(known)) is not None:
+            raise mixed
+        kinds = sorted(set().union(*(found for _, found in known)))
+        if len(kinds) != 1:
+            what = known[0][0] if known else words[0] if words[0] == "-" else paths[0]
+            told = f"Its contents are of several kinds: {', '.join(kinds)}." if kinds else "Its contents do not tell."
             raise UsageError(
-                f"What kind of dump is {words[0] if words[0] == '-' else paths[0]}? Its contents do not tell.",
-                f"Name the kind: shp-miner import KIND {shlex.join(words)}. {_kinds()}",
+                f"What kind of dump is {what}? {told}",
+                f"Name the kind: `shp-miner import KIND {shlex.join(words)}`. {_kinds()}",
             )
         if not {"-q", "--quiet"} & set(words):
-            say(f"Importing as {kind}, which the contents of {paths[0]} tell.", err=True)
-        return [kind, *words]
+            say(f"Importing as {kinds[0]}, which the contents of {known[0][0]} tell.", err=True)
+        return [kinds[0], *words]
+
+    def _misspelt(self, words: Sequence[str]) -> bool:
+        """Return whether the first word is no path and like the name of a kind."""
+        return bool(likely(words[0], [*self.commands, *_ALSO])) and not self._there(words[:1])
 
     def _there(self, words: Sequence[str]) -> list[Path]:
         """Return the words that are existing paths, and not the values of options."""
@@ -88,16 +98,16 @@ class ImportGroup(LeadingGroup):
 
 
 def _no_kind(words: Sequence[str], kinds: Iterable[str]) -> Error:
+    word = next((word for word in words if not word.startswith("-")), words[0])
+    near = likely(word, [*kinds, *_ALSO])
+    if near:
+        return UsageError(f"There is no import kind {word!r}.", f"Did you mean {_ALSO.get(near, near)!r}?")
     likely_path = next((word for word in words if not word.startswith("-") and ("." in word or "/" in word)), "")
     if likely_path:
         return BadInput(
             f"There is no file {whole(Path(likely_path))}.",
             "Check the path. The kind of dump may be left out if the contents of the files tell it.",
         )
-    word = next((word for word in words if not word.startswith("-")), words[0])
-    near = likely(word, kinds)
-    if near:
-        return UsageError(f"There is no import kind {word!r}.", f"Did you mean {near!r}?")
     return UsageError(
         f"There is no import kind {word!r}, and no file {whole(Path(word))}.",
         f"Name a kind and files: shp-miner import KIND PATH... {_kinds()}",

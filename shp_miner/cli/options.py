@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -18,9 +18,9 @@ from shp_miner.cli.variables import StoreOption
 from shp_miner.errors import UsageError
 from shp_miner.paths import expanded
 from shp_miner.rules.fields import PARAMETERS, Field
-from shp_miner.rules.presets import duration_text
+from shp_miner.rules.presets import PAIRS, duration_text
 from shp_miner.units import Duration as Length
-from shp_miner.units import Seconds
+from shp_miner.units import Seconds, written_duration, written_moment
 from shp_miner.units import Size as Amount
 
 #: What click takes for the type of an option.
@@ -211,9 +211,32 @@ def example(*lines: str) -> str:
 
 def rule_parameters(command: Command) -> Command:
     """Add an option for each parameter of a rule, with the default of `shp`; without it, the rule's value counts."""
-    for field in reversed(PARAMETERS.values()):
+    return _parameters_of(list(PARAMETERS.values()), command)
+
+
+def item_parameters(command: Command) -> Command:
+    """Add the parameters of a rule that say which posts, answers and scores take part, not which pairs are made."""
+    return _parameters_of([field for field in PARAMETERS.values() if field.heading != PAIRS], command)
+
+
+def _parameters_of(fields: Sequence[Field], command: Command) -> Command:
+    for field in reversed(fields):
         command = _rule_option(field)(command)
     return command
+
+
+def words_of(parameters: Mapping[str, object]) -> list[str]:
+    """Return the options that give a rule's parameters these values."""
+    words: list[str] = []
+    for field in PARAMETERS.values():
+        value, name = parameters.get(field.name), field.key.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, datetime):
+            words += [f"--{name}", written_moment(value)]
+        elif value is not None:
+            words += [f"--{name}", written_duration(float(str(value))) if field.kind is Length else str(value)]
+    return words
 
 
 def _rule_option(field: Field) -> Callable[[Command], Command]:

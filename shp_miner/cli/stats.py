@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,7 +22,7 @@ _SHOWN = 20
 @as_of_option("Show an earlier version of the store.")
 @common
 def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
-    """Show a store's communities, sizes and version, and months whose scores were read too early."""
+    """Show a store's communities, sizes and version, and scores that were read too early or nobody knows when."""
     from shp_miner.health.stats import stats
     from shp_miner.store import Store
 
@@ -39,15 +41,23 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
             for name, values in data["tables"].items()
         ]
         print_table("Tables", ("table", "observations", "size", "unreadable"), sizes)
-        if data["read_too_early"]:
-            rows = [
-                [row["community"], row["month"], row["answers"], f"{row['share']:.0%}"]
-                for row in data["read_too_early"]
-            ]
-            print_table(
-                "Scores read within 24 h of writing: every rule drops them as noise",
-                ("community", "month", "answers", "share"),
-                rows,
-            )
+        _scores(data)
 
     show_result(data, people, as_json=as_json, quiet=quiet)
+
+
+def _scores(data: Mapping[str, Any]) -> None:
+    """Print which scores the rules drop because of the time at which they were read."""
+    early = [[row["community"], row["month"], row["answers"], f"{row['share']:.0%}"] for row in data["read_too_early"]]
+    if early:
+        title = "Scores read within 24 h of writing: every rule drops them as noise"
+        print_table(title, ("community", "month", "answers", "share"), early)
+    ageless = sorted(
+        ((row["community"], row["answers"], row["share_of_unknown_age"]) for row in data["communities"]
+         if row["share_of_unknown_age"]),
+        key=lambda row: (-row[1], row[0]),
+    )  # fmt: skip
+    if ageless:
+        title = "Nobody knows when these scores were read: rules drop them without --allow-unknown-age"
+        rows = [(community, answers, f"{share:.0%}") for community, answers, share in ageless[:_SHOWN]]
+        print_table(title, ("community", "answers", "share"), rows)

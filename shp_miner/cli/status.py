@@ -11,6 +11,7 @@ import click
 
 from shp_miner.cli.options import Duration, Size, common, example
 from shp_miner.cli.output import Marked, print_marked, print_table, show_result
+from shp_miner.errors import EXIT_CODES
 from shp_miner.tally import counted
 from shp_miner.units import rounded_duration, sized
 
@@ -117,9 +118,13 @@ def verdict_of(found: Status) -> Marked:
     when = _ago((found.at - ended.ended_at).total_seconds())
     if ended.outcome == "done":
         return Marked(f"All is well: last run {when}.", "good")
-    how = {"in part": "was done in part", "later": "had to stop early"}.get(ended.outcome, "failed")
-    ended_so = f"the last run {how} {when} (exit code {ended.exit_code})"
     longest = rounded_duration(found.stale_s)
+    how = {"in part": "was done in part", "later": "had to stop early"}.get(ended.outcome)
+    if how is None:
+        means = EXIT_CODES.get(ended.exit_code or 1, "").partition(":")[0]
+        failed = f"Failed: the last run, {when}, with exit code {ended.exit_code} ({means[:1].lower()}{means[1:]})"
+        return Marked(f"{failed}; its log says why. Exit code 3 after {longest} without a good run.", "waiting")
+    ended_so = f"the last run {how} {when} (exit code {ended.exit_code})"
     return Marked(f"No problem yet: {ended_so}; none has lasted longer than {longest}.", "waiting")
 
 

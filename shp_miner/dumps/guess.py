@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from shp_miner.dumps.compressed import decompressed_head
-from shp_miner.errors import Error
+from shp_miner.errors import BadInput, Error
 
 #: The kinds of dump, with what each reads.
 KINDS = {
@@ -21,6 +21,9 @@ KINDS = {
 #: Bytes of a file and files of a folder that are looked at.
 _START_BYTES = 1 << 16
 _FILES = 50
+
+#: Files of a kind that an error names.
+_NAMED = 3
 
 #: What only files of one kind have at their beginning.
 STARTS = {
@@ -36,10 +39,42 @@ _NAMES = {
 }
 
 
-def guessed_kind(paths: Sequence[Path]) -> str | None:
-    """Return the one kind that the files of `paths` are of; None if no file or several kinds are recognized."""
-    kinds = {kind for path in paths for file in _files(path) for kind in _kinds_of(file)}
-    return kinds.pop() if len(kinds) == 1 else None
+def kinds_in(path: Path) -> set[str]:
+    """Return the kinds of dump that a file, or the files of a folder, are recognized as."""
+    return {kind for file in _files(path) for kind in _kinds_of(file)}
+
+
+def of_other_kinds(error: Error, kind: str, paths: Sequence[Path]) -> Error:
+    """Return the error of an import with what its files are, where some are of other kinds than the one imported."""
+    known = {path: kinds for path in paths if (kinds := kinds_in(path))}
+    if all(kind in kinds for kinds in known.values()):
+        return error
+    mixed = of_several_kinds(list(known.items()))
+    if mixed is not None:
+        return mixed
+    others = sorted(set().union(*known.values()))
+    *first, last = (f"`import {other}`" for other in others)
+    return type(error)(error.message, f"Use {', '.join(first)}{' or ' * bool(first)}{last} for it.")
+
+
+def of_several_kinds(known: Sequence[tuple[Path, set[str]]]) -> BadInput | None:
+    """Return the error for paths, with their kinds, of which no two kinds can be imported at once; None if one can."""
+    by_kind: dict[str, list[str]] = {}
+    for path, kinds in known:
+        for kind in sorted(kinds):
+            by_kind.setdefault(kind, []).append(str(path))
+    if len(known) < 2 or any(len(paths) == len(known) for paths in by_kind.values()):
+        return None
+    named = {kind: _listed(paths) for kind, paths in by_kind.items()}
+    return BadInput(
+        f"An import takes files of one kind: {'; '.join(f'{files} is {kind}' for kind, files in named.items())}.",
+        f"Import each by itself: {', then '.join(f'`import {kind}` for {files}' for kind, files in named.items())}.",
+    )
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else ""
+    return ", ".join(paths[:_NAMED]) + more
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from shp_miner import shown
 from shp_miner.arguments import Paths, several
 from shp_miner.arguments import paths as given_paths
 from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
+from shp_miner.dumps.guess import of_other_kinds
 from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, Step, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
@@ -114,7 +115,10 @@ def import_dump(
     with at_hand(files) as kept:
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
         before = snapshot_before(path)
-        tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
+        try:
+            tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
+        except (BadInput, UsageError) as error:
+            raise of_other_kinds(error, kind, files) from error
         missing = _missing(job, tally)
     advance(Step(doing="tidying the store"))
     return finished(path, tally, before, missing)

@@ -134,10 +134,14 @@ def refuse_spread(path: Path, start: bytes, *, is_record: bool) -> None:
 
 
 def refuse_empty(path: Path) -> None:
-    """Raise NotOurs for a file of no bytes. A compressed empty file is valid: an empty month."""
+    """Raise NotOurs for a file of no bytes or of empty lines. A compressed empty file is valid: an empty month."""
     with suppress(OSError):  # its reader says what is wrong with it
-        if path.is_file() and path.stat().st_size == 0:
-            raise NotOurs(f"{path} is empty.", "Check the download, or the command that wrote it.")
+        if not path.is_file() or path.stat().st_size > START_BYTES:
+            return
+        start = path.read_bytes()
+        if not start.strip():
+            what = "has only empty lines" if start else "is empty"
+            raise NotOurs(f"{path} {what}.", "Check the download, or the command that wrote it.")
 
 
 def _is_tar(start: bytes) -> bool:

@@ -153,7 +153,8 @@ def _xml_source(path: Path, start: bytes) -> DumpFile:
         )
     if root not in TABLES + _OTHER_TABLES:
         refuse_container(path, start, "stackexchange-dump")
-        kind = "is empty" if not start else "is neither a 7z archive nor the XML of a Stack Exchange dump"
+        blank = "has only empty lines" if start else "is empty"
+        kind = blank if not start.strip() else "is neither a 7z archive nor the XML of a Stack Exchange dump"
         raise NotOurs(
             f"{path} {kind}.",
             "Give a .7z as published, the folder it was unpacked to, or its Posts.xml.",

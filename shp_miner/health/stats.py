@@ -19,9 +19,10 @@ _MONTH_ANSWERS_MIN = 20
 def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> dict[str, Any]:
     """Return plain data: version, tables, communities, and months whose scores were read too early.
 
-    A table has its rows, its bytes, and the number of items that could not be read at the last request. `as_of` is an
-    earlier version ("3.5") or a time: a text such as "2024-01-31", a date or a datetime. Raises BadInput if there is no
-    store, and UsageError if it does not have that version.
+    A table has its rows, its bytes, and the number of items that could not be read at the last request. Scores whose
+    reading time is unknown count as `share_of_unknown_age`, not as read early. `as_of` is an earlier version ("3.5") or
+    a time: a text such as "2024-01-31", a date or a datetime. Raises BadInput if there is no store, and UsageError if
+    it does not have that version.
     """
     if isinstance(store, Snapshot):
         snapshot = store
@@ -51,13 +52,18 @@ def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> 
 
 
 def _by_month(snapshot: Snapshot) -> pl.DataFrame:
-    """Return the number of answers by site, community and month, and how many were last read within a day."""
+    """Return the number of answers by site, community and month: last read within a day, and at an unknown time."""
+    age = score_age_s()
     return (
         snapshot.scan("answers")
         .group_by("site", "community", "thread_hash", "answer_id")
         .agg(pl.col("created_at", "observed_at").sort_by("observed_at", nulls_last=False).last())
         .group_by("site", "community", pl.col("created_at").dt.strftime("%Y-%m").alias("month"))
-        .agg(pl.len().alias("answers"), (score_age_s().fill_null(0) < DAY_S).sum().alias("early"))
+        .agg(
+            pl.len().alias("answers"),
+            (age < DAY_S).sum().alias("early"),
+            age.is_null().sum().alias("ageless"),
+        )
         .collect(engine="streaming")
     )
 
@@ -74,7 +80,7 @@ def _communities(snapshot: Snapshot, by_month: pl.DataFrame) -> list[dict[str, A
         )
         .collect(engine="streaming")
     )
-    answers = by_month.group_by("site", "community").agg(pl.col("answers", "early").sum())
+    answers = by_month.group_by("site", "community").agg(pl.col("answers", "early", "ageless").sum())
     table = posts.join(answers, on=["site", "community"], how="full", coalesce=True).sort("community", "site")
     return [
         {
@@ -85,10 +91,15 @@ def _communities(snapshot: Snapshot, by_month: pl.DataFrame) -> list[dict[str, A
             "oldest": _day(row["oldest"]),
             "newest": _day(row["newest"]),
             "observed": _day(row["observed"]),
-            "share_read_within_a_day": round((row["early"] or 0) / row["answers"], 4) if row["answers"] else None,
+            "share_read_within_a_day": _share(row["early"], row["answers"]),
+            "share_of_unknown_age": _share(row["ageless"], row["answers"]),
         }
         for row in table.iter_rows(named=True)
     ]
+
+
+def _share(count: int | None, answers: int | None) -> float | None:
+    return round((count or 0) / answers, 4) if answers else None
 
 
 def _day(value: Any) -> str | None:

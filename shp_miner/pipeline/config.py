@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from shp_miner.errors import BadInput, NotAllowed, UsageError, nearest_name
+from shp_miner.errors import BadInput, NotAllowed, UsageError, likely, nearest_name
 from shp_miner.paths import expanded, whole
 from shp_miner.pipeline.keys import CredentialKeys, ForgetKeys, Pipeline
 from shp_miner.rules.fields import PARAMETERS, fields
@@ -152,12 +152,30 @@ def _known(data: Any, struct: type[Struct], where: str, path: str = "") -> None:
     for key, value in data.items():
         if key not in there:
             place = f"[{path}] has" if path else "there is"
-            raise BadInput(f"{where}: {place} no key {key!r}.", nearest_name(key, there))
+            raise BadInput(f"{where}: {place} no key {key!r}.", _of_another(key, struct) or nearest_name(key, there))
         inner = there[key].table
         if inner is not None:
             for number, one in enumerate(value if isinstance(value, list) else [value], 1):
                 many = f".{number}" if isinstance(value, list) else ""
                 _known(one, inner, where, f"{path}.{key}{many}" if path else f"{key}{many}")
+
+
+def _of_another(key: str, struct: type[Struct]) -> str:
+    """Return a hint with the tables that have this key; "" if a key of `struct` is meant, or none has it."""
+    if likely(key, fields(struct)):
+        return ""
+    having = [
+        f"{_table(name)} ({(one.table.__doc__ or '').partition('.')[0].partition(';')[0]})"
+        for name, one in fields(Pipeline).items()
+        if one.table is not None and key in fields(one.table)
+    ]
+    having += ["[rule] (who wins, and which items take part)"] if key in PARAMETERS else []
+    return f"It is a key of {', and of '.join(having)}: write it below that heading." if having else ""
+
+
+def _table(name: str) -> str:
+    """Return the heading of a table of the file."""
+    return f"[[{name}]]" if fields(Pipeline)[name].many else f"[{name}]"
 
 
 def _no_secrets(data: Any, where: str, path: tuple[str, ...] = ()) -> None:
@@ -234,7 +252,13 @@ def _choices(place: str, reason: str) -> str:
     table, *keys = [part for part in place.rstrip(": ").split(".") if not part.isdigit()]
     struct = fields(Pipeline)[table].table
     assert struct is not None
-    return nearest_name(wrong[1], fields(struct)[keys[-1]].choices)
+    here = fields(struct)[keys[-1]].choices
+    for name, other in fields(Pipeline).items():
+        choices = fields(other.table).get(keys[-1]) if other.table is not None else None
+        if name != table and choices is not None and wrong[1] in choices.choices:
+            near = f" In {_table(table)}: {likely(wrong[1], here)!r}." if likely(wrong[1], here) else ""
+            return f"{wrong[1]!r} is a {keys[-1]} of {_table(name)}.{near}"
+    return nearest_name(wrong[1], here)
 
 
 def _at(pipeline: Pipeline, folder: Path) -> Pipeline:

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from shp_miner import shown
 from shp_miner.arguments import moment, seconds
 from shp_miner.errors import UsageError, nearest_name
-from shp_miner.units import written_duration
+from shp_miner.units import written_duration, written_moment
 
 DAY_S = 86_400
 
@@ -120,11 +120,13 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 #: The headings under which help and pages show the parameters: each begins at one parameter and holds until the next.
+#: Those under PAIRS choose among the pairs of items that take part.
+PAIRS = "Which pairs"
 HEADINGS = {
     "floors": "Which posts",
     "min_answer_score": "Which answers",
     "min_score_age_s": "Which readings of scores",
-    "order": "Which pairs",
+    "order": PAIRS,
 }
 
 #: The presets. Sources: Ethayarajh et al. 2022 and the SHP data (the card's numbered rule 1 says the opposite of them);
@@ -237,7 +239,7 @@ def differences(rule: Rule) -> dict[str, Any]:
         if key == "name" or (key == "confounded" and not own) or value == getattr(base, key):
             continue
         if isinstance(value, datetime):
-            value = value.isoformat().removesuffix("T00:00:00+00:00").replace("+00:00", "Z")
+            value = written_moment(value)
         elif key.endswith("_s") and value is not None and not own:
             value = written_duration(value)
         found[key] = value
