@@ -55,8 +55,10 @@ def test_fields(tmp_path: Path) -> None:
         "state": "live",
         "stickied": False,
         "observed_at": NEWEST,
+        **dict.fromkeys(("upvotes", "downvotes", "reads")),
     }
     assert asked == shared | {
+        "views": None,
         "created_at": datetime(2015, 3, 1, 10, 0, 0, 123000, tzinfo=UTC),
         "title": "Q1",
         "body": "<p>question 1</p>",
@@ -74,6 +76,7 @@ def test_fields(tmp_path: Path) -> None:
     }
     assert answers["2"] == shared | {
         "answer_id": "2",
+        "accepted_at": None,
         "created_at": datetime(2015, 3, 2, 10, 0, 0, 500000, tzinfo=UTC),
         "body": "<p>answer 2</p>",
         "body_chars": 8,
