@@ -1,6 +1,7 @@
-"""How long scoring takes: fit a community and pair its answers with `calibrated`, in memory, without texts.
+"""How long scoring takes: fit a community and pair its answers with a rule, in memory, without texts.
 
     uv run python -m benchmarks.calibrated --threads 100000 --answers 9 --runs 3
+    uv run python -m benchmarks.calibrated --threads 100000 --answers 10 --rule comparisons
 
 Each run is a process of its own. Making the input is not timed, but counts for the peak of memory.
 """
@@ -82,11 +83,11 @@ def _table(columns: dict[str, object], schema: pa.Schema) -> pa.Table:
     return frame.with_columns(absent).select(schema.names).to_arrow().cast(schema)
 
 
-def once(threads: int, answers: int) -> dict[str, float]:
+def once(threads: int, answers: int, rule: str) -> dict[str, float]:
     """One run in this process."""
     posts, answered = tables(threads, answers)
     start = time.perf_counter()
-    pairs = make_pairs(posts, answered, preset("calibrated"))
+    pairs = make_pairs(posts, answered, preset(rule))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": seconds, "peak_mib": peak, "pairs": pairs.num_rows, "answers": answered.num_rows}
@@ -97,14 +98,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=100_000)
     parser.add_argument("--answers", type=int, default=9)
+    parser.add_argument("--rule", default="calibrated")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.once:
-        print(json.dumps(once(chosen.threads, chosen.answers)))
+        print(json.dumps(once(chosen.threads, chosen.answers, chosen.rule)))
         return
     command = [sys.executable, "-m", "benchmarks.calibrated", "--once"]
-    command += ["--threads", str(chosen.threads), "--answers", str(chosen.answers)]
+    command += ["--threads", str(chosen.threads), "--answers", str(chosen.answers), "--rule", chosen.rule]
     runs = [json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(chosen.runs)]
     middle = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     print(

@@ -128,12 +128,16 @@ _PAIR: list[tuple[str, pa.DataType]] = [
     ("score_ratio", pa.float64()),
     ("confidence", pa.float64()),
     ("tier", pa.string()),
+    ("target", pa.float64()),
+    ("weight", pa.float64()),
+    ("attention", pa.float64()),
     ("pair_hash", pa.uint64()),
 ]
 
 #: A preference: the keys of two answers of one thread, the winner first. Rules make these; text is added at export.
 #: age is in seconds, winner minus loser; score_ratio is winner / loser, null where the loser's score is not positive.
-#: confidence is the probability that the label is right, null where it was not computed. tier is one of TIERS.
+#: confidence is the probability that the label is right, null where it was not computed. tier is one of TIERS. target,
+#: weight and attention are those of rules/comparisons.py, null where a vote is negative or there is none.
 PAIR = pa.schema(_PAIR)
 
 #: Columns that `Rows` fills in.

@@ -18,8 +18,8 @@ Pair = tuple[str, str, str, str]
 
 def confidences(posts: pd.DataFrame, answers: pd.DataFrame) -> dict[Pair, float]:
     """P(A better) for every ordered pair of answers of a thread that count, by (site, post, A, B)."""
-    threads = _threads(posts, answers)
-    grid = _grid(threads)
+    threads = eligible_threads(posts, answers)
+    grid = log_shares(threads)
     fits = {name: _fit(own, grid[name]) for name, own in threads.items()}
     result: dict[Pair, float] = {}
     for name, own in threads.items():
@@ -42,7 +42,7 @@ def pairs(posts: pd.DataFrame, answers: pd.DataFrame, p_min: float = 0.8) -> Res
     """The pairs of the preset: among the 50 highest-scored, more votes, and sure enough."""
     sure = confidences(posts, answers)
     result = Result()
-    for own in _threads(posts, answers).values():
+    for own in eligible_threads(posts, answers).values():
         for site, post, rows in own:
             best = sorted(rows, key=lambda r: (-r["v"], r["created"], r["id"]))[:50]
             for winner, loser in itertools.permutations(best, 2):
@@ -57,7 +57,7 @@ def pairs(posts: pd.DataFrame, answers: pd.DataFrame, p_min: float = 0.8) -> Res
     return result
 
 
-def _threads(
+def eligible_threads(
     posts: pd.DataFrame, answers: pd.DataFrame
 ) -> dict[Community, list[tuple[str, str, list[dict[str, Any]]]]]:
     found: dict[Community, list[tuple[str, str, list[dict[str, Any]]]]] = defaultdict(list)
@@ -82,7 +82,7 @@ def _threads(
     return found
 
 
-def _cell(delay: float) -> int:
+def cell_of(delay: float) -> int:
     """Sixteen cells a doubling from 36 seconds on."""
     cell = int(16 * math.log2(delay / 36))
     # The logarithm may land a hair on the wrong side of a border; borders are whole microseconds.
@@ -93,11 +93,11 @@ def _cell(delay: float) -> int:
     return cell
 
 
-def _grid(threads: Any) -> dict[Community, dict[int, float]]:
+def log_shares(threads: Any) -> dict[Community, dict[int, float]]:
     """ln S of each cell, of each community."""
     result = {}
     for name, own in threads.items():
-        counts = Counter(_cell(row["delay"]) for _, _, rows in own for row in rows)
+        counts = Counter(cell_of(row["delay"]) for _, _, rows in own for row in rows)
         total, before, shares = sum(counts.values()), 0, {}
         for cell in sorted(counts):
             middle_rank = before + (counts[cell] + 1) / 2
@@ -108,7 +108,7 @@ def _grid(threads: Any) -> dict[Community, dict[int, float]]:
 
 
 def _x(row: dict[str, Any], shares: dict[int, float]) -> tuple[float, float]:
-    return row["x1"], shares[_cell(row["delay"])]
+    return row["x1"], shares[cell_of(row["delay"])]
 
 
 def _fit(own: Any, shares: dict[int, float]) -> tuple[tuple[float, float], float]:

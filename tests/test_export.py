@@ -59,7 +59,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 COLUMNS = {
     "pairs": "question answer1 answer2 preferred pair_id source community post_id answer1_id answer2_id score1 score2 "
     "created_at1 created_at2 observed_at1 observed_at2 post_score seconds_difference score_ratio confidence tier rule "
-    "url author_post author1 author2 license",
+    "url author_post author1 author2 license target weight attention",
     "shp": "post_id domain upvote_ratio history c_root_id_A c_root_id_B created_at_utc_A created_at_utc_B score_A "
     "score_B human_ref_A human_ref_B labels seconds_difference score_ratio",
     "trl": "prompt chosen rejected pair_id score_chosen score_rejected confidence tier",
@@ -97,6 +97,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "author_post": "asker",
         "author1": "writer-p1c1",
         "license": None,
+        "target": 17 / 22,
+        "weight": 100 / 19,
+        "attention": -0.477651,
     },
     "shp": {
         "post_id": "p1",
@@ -484,7 +487,8 @@ def test_other_threads_change_nothing_but_confidence(store: Path, tmp_path: Path
     import_dump("reddit-dump", write_month(tmp_path / "more", thread("new", range(3, 30))), store, now=now)
     after = {row["pair_id"]: row for row in _all(store, tmp_path / "b")}
     assert len(after) > len(before)
-    worth = {"confidence": None, "tier": None}  # what a community's votes look like is learned from all its threads
+    # What a community's votes look like is learned from all its threads.
+    worth = {"confidence": None, "tier": None, "attention": None}
     assert all({**after[key], **worth} == {**row, **worth} for key, row in before.items())
 
 

@@ -17,6 +17,7 @@ from shp_miner.export.cuts import Rows, cut_rows
 from shp_miner.export.formats import FORMATS
 from shp_miner.mining.kept_fits import DRIFT, fits_from_builtins, fits_to_builtins, keep_fits
 from shp_miner.rules.calibrated import Calibration
+from shp_miner.rules.comparisons import SLOPES
 
 from .build import T0, thread, tree, write_month
 from .test_export import cut_small
@@ -236,7 +237,8 @@ def test_groups_meet_again_after_a_thread_that_came(counts: list[int], came: int
 
 def calibration(slope: float, cells: dict[int, float], community: str = "c") -> Calibration:
     fits = {"site": ["s"], "community": [community], "answers": [100]}
-    values = {"slope_rank": [slope], "slope_share": [0.4], "variance": [1.0]}
+    values = {"slope_rank": [slope], "slope_share": [0.4], "variance": [1.0], "pairs": [40]}
+    values |= {name: [slope] for name in SLOPES}
     shares = [("s", community, cell, share) for cell, share in cells.items()]
     schema = {"site": pl.String, "community": pl.String, "cell": pl.Int16, "log_share": pl.Float64}
     return Calibration(pl.DataFrame(fits | values), pl.DataFrame(shares, schema=schema, orient="row"))

@@ -12,6 +12,11 @@ from shp_miner.rules.presets import Rule
 _CONFOUNDED = """\
 **The labels of this rule are known to be confounded by attention.** Use it to compare rules, not to train."""
 
+_COMPARED = """\
+**The labels alone follow attention: an answer that was seen more has more votes.** The column `attention` says how much
+of that rank and age explain. Add it to the difference of the two rewards, weigh each pair by `weight`, and learn
+`target`: `shp-miner docs rules` has the loss."""
+
 _WORTH = """\
 Votes follow attention as much as quality: what is seen more is voted on more, people follow the score they see, and
 longer answers look better. A label here says which answer people voted up more under the rule below; it is no judgement
@@ -33,7 +38,7 @@ link the authors. The agreement under which its dump has been offered since 2024
 
 def worth(rule: Rule, facts: Mapping[str, Any]) -> str:
     """Return what a label of the rule is worth, what was measured of it, and what was counted in these rows."""
-    parts = [_CONFOUNDED] if rule.confounded else []
+    parts = [_CONFOUNDED] if rule.confounded else [_COMPARED] if rule.measure == "votes" else []
     return "\n\n".join([*parts, _WORTH, "\n".join(f"- {told}" for told in _measured(rule, facts))])
 
 

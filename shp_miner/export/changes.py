@@ -18,7 +18,10 @@ from shp_miner.export.load import read_manifest
 from shp_miner.export.sides import SIDES
 
 #: What may change in a row, by the beginnings of its columns' names; the texts of a format are a kind of their own.
-_KINDS = {"votes": ("score", "post_score", "preferred", "labels", "upvote_ratio"), "confidence": ("confidence", "tier")}
+_KINDS = {
+    "votes": ("score", "post_score", "preferred", "labels", "upvote_ratio", "target", "weight"),
+    "confidence": ("confidence", "tier", "attention"),
+}
 
 
 #: Rows that are in memory at a time.

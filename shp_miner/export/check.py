@@ -11,7 +11,8 @@ from msgspec import Struct
 from shp_miner.errors import Error
 from shp_miner.export.columns import Repeated, from_arrow, value_type
 from shp_miner.export.conversations import contents, last_contents
-from shp_miner.export.formats import RESERVED_COLUMNS, SEPARATOR, Format
+from shp_miner.export.formats import RESERVED_COLUMNS, Format
+from shp_miner.export.shared import SEPARATOR
 from shp_miner.mining.mine import SAME_TEXT, Selection, Threads
 from shp_miner.rules.hashing import SPLITS, thread_splits
 from shp_miner.tally import Tally

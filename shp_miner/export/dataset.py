@@ -31,7 +31,7 @@ from shp_miner.export.selected import check_shares, known_formats, known_rule, s
 from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
 from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
-from shp_miner.mining.calibrate import calibrate_ranges
+from shp_miner.mining.calibrate import STEPS, calibrate_ranges
 from shp_miner.mining.kept_fits import DRIFT, fits_to_builtins
 from shp_miner.mining.mine import Selection
 from shp_miner.paths import expanded
@@ -237,7 +237,7 @@ def _written(  # noqa: PLR0917
 ) -> Exported:
     """Mine the ranges, write all formats to `folder` (which becomes `out`), and return the counts."""
     first = mining[0]
-    steps.more(2 * len(mining) + len(formats))
+    steps.more(STEPS * len(mining) + len(formats))
     steps.begin("reading votes")
     calibration, drift = calibrate_ranges(mining, workers=fitting, advance=steps, earlier=fit)
     steps.begin("mining")

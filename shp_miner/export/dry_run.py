@@ -19,7 +19,7 @@ from shp_miner.export.nothing import nothing
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.shards import size_of
 from shp_miner.export.tasks import count_by_community
-from shp_miner.mining.calibrate import MeasureJob, calibrate_ranges, load_calibration
+from shp_miner.mining.calibrate import STEPS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import mine_threads
 from shp_miner.rules.presets import Rule
 from shp_miner.store import Store
@@ -90,7 +90,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
             _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen))
             for number, part in enumerate(snapshot.ranges(rows, selection.within))
         ]
-        step = Steps(3 * len(jobs), advance)
+        step = Steps((STEPS + 1) * len(jobs), advance)
         calibrate_ranges(jobs, workers=fitting, advance=step)
         parts = run_threads(_count, jobs, workers=fitting, advance=step)
     return _together(snapshot.version, selection.rule.name, chosen, parts, missing)

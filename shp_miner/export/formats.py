@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from shp_miner.export.attribution import authors_of, licenses_of
 from shp_miner.export.columns import Columns, Repeated, all_to_arrow
 from shp_miner.export.conversations import MESSAGES, conversations, message
+from shp_miner.export.shared import (
+    COMPARED,
+    KNOWN,
+    POST_ROW,
+    SEPARATOR,
+    between,
+    differing,
+    known,
+    pair_ids,
+    questions,
+    sides,
+    worth,
+)
 from shp_miner.mining.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
-from shp_miner.rules.pairs import pair_differences
 from shp_miner.text.shp import flatten_texts
-
-#: The text between title and body, and the end of a prompt of plain text: trainers put nothing between prompt and
-#: answer. One line break after a visible character is a token of its own in GPT-2's and Llama's vocabularies, so the
-#: prompt's tokens stay the same when an answer follows; with two, trainers cut the prompt short.
-PARAGRAPH = "\n\n"
-SEPARATOR = "\n\nAnswer:\n"
-
-#: The column of every format that says which post a row belongs to. It is not written.
-POST_ROW = "post_row"
 
 #: TRL gives these column names a meaning of its own; no format may use one.
 RESERVED_COLUMNS = frozenset({"margin", "tools", "image", "images", "chat_template_kwargs"})
@@ -65,61 +67,27 @@ class Format:
         return pa.Table.from_arrays(arrays, names=names), post_row
 
 
-def _questions(posts: pl.DataFrame, ending: str = "") -> pl.Series:
-    """Return title and body as one text."""
-    body = pl.col("body")
-    whole = pl.when(body == "").then(pl.col("title")).otherwise(pl.concat_str("title", pl.lit(PARAGRAPH), body))
-    return posts.select(whole + ending).to_series()
-
-
-def _sides(threads: Threads) -> tuple[pl.Series, pl.Series]:
-    """Return the rows of the first and the second answer of every pair."""
-    first = pl.when("winner_first")
-    first_row, second_row = first.then("winner").otherwise("loser"), first.then("loser").otherwise("winner")
-    sides = threads.pairs.select(first=first_row, second=second_row)
-    return sides["first"], sides["second"]
-
-
-def _between(threads: Threads) -> dict[str, pl.Series]:
-    answers = threads.answers.select("score", "created_at")
-    return pair_differences(answers[threads.pairs["winner"]], answers[threads.pairs["loser"]])
-
-
-def _differing(threads: Threads) -> tuple[pl.DataFrame, pl.Series]:
-    """Return the pairs with different texts, and the row of the post of each."""
-    pairs = threads.pairs.filter(~pl.col("same_text"))
-    return pairs, threads.answers[POST_ROW].gather(pairs["winner"])
-
-
-def _pair_ids(threads: Threads, post: pl.Series, a: pl.Series, b: pl.Series) -> pl.Series:
-    """Return site/post/answer-answer, the smaller answer id first, so that the id does not reveal the winner."""
-    beginning = threads.posts.select(pl.concat_str("site", pl.lit("/"), "post_id", pl.lit("/"))).to_series()
-    ids = threads.answers["answer_id"]
-    sides = pl.DataFrame({"post": beginning.gather(post), "a": ids.gather(a), "b": ids.gather(b)})
-    low, high = pl.min_horizontal("a", "b"), pl.max_horizontal("a", "b")
-    return sides.select(pl.concat_str("post", low, pl.lit("-"), high)).to_series()
-
-
 def _pairs(threads: Threads, rule_name: str) -> Columns:
     posts, answers = threads.posts, threads.answers
-    first, second = _sides(threads)
+    first, second = sides(threads)
     post = answers[POST_ROW].gather(first)
     a_wins = threads.pairs["winner_first"]
     columns: Columns = {
         POST_ROW: post,
-        "question": Repeated(_questions(posts), post),
+        "question": Repeated(questions(posts), post),
         "preferred": 2 - a_wins.cast(pl.Int8),
-        "pair_id": _pair_ids(threads, post, first, second),
+        "pair_id": pair_ids(threads, post, first, second),
         **{name: posts[name].gather(post) for name in ("source", "community", "post_id", "url")},
         "post_score": posts["score"].gather(post),
-        **_worth(threads.pairs),
+        **worth(threads.pairs),
         "rule": pl.repeat(rule_name, len(a_wins), dtype=pl.String, eager=True),
         "author_post": authors_of(posts).gather(post),
         "license": licenses_of(
             posts["license"].gather(post), *(answers["license"].gather(rows) for rows in (first, second))
         ),
-        **_between(threads),
+        **between(threads),
     }
+    columns |= {name: threads.pairs[name] for name in COMPARED}
     authors, texts = authors_of(answers), answers["text"]
     for side, rows in (("1", first), ("2", second)):
         columns[f"answer{side}"] = Repeated(texts, rows)
@@ -132,7 +100,7 @@ def _pairs(threads: Threads, rule_name: str) -> Columns:
 
 def _shp(threads: Threads, _rule_name: str) -> Columns:
     posts, answers = threads.posts, threads.answers
-    first, second = _sides(threads)
+    first, second = sides(threads)
     post = answers[POST_ROW].gather(first)
     history = posts.select(pl.concat_str("title", "body", separator=" ").str.strip_chars()).to_series()
     columns: Columns = {
@@ -142,7 +110,7 @@ def _shp(threads: Threads, _rule_name: str) -> Columns:
         "upvote_ratio": posts["upvote_ratio"].gather(post),
         "history": Repeated(flatten_texts(history), post),
         "labels": threads.pairs["winner_first"].cast(pl.Int64),
-        **_between(threads),
+        **between(threads),
     }
     texts = flatten_texts(answers["text"])
     for side, rows in (("A", first), ("B", second)):
@@ -153,43 +121,32 @@ def _shp(threads: Threads, _rule_name: str) -> Columns:
     return columns
 
 
-def _known(threads: Threads, pairs: pl.DataFrame, post: pl.Series) -> dict[str, pl.Series]:
-    """Return the columns beside the texts of the formats whose rows are a chosen and a rejected conversation."""
-    winner, loser = pairs["winner"], pairs["loser"]
-    return {
-        "pair_id": _pair_ids(threads, post, winner, loser),
-        "score_chosen": threads.answers["score"].gather(winner),
-        "score_rejected": threads.answers["score"].gather(loser),
-        **_worth(pairs),
-    }
-
-
 def _trl(threads: Threads, _rule_name: str) -> Columns:
-    pairs, post = _differing(threads)
+    pairs, post = differing(threads)
     texts = message("assistant", threads.answers["text"])
     return {
         POST_ROW: post,
-        "prompt": Repeated(message("user", _questions(threads.posts)), post),
+        "prompt": Repeated(message("user", questions(threads.posts)), post),
         "chosen": Repeated(texts, pairs["winner"]),
         "rejected": Repeated(texts, pairs["loser"]),
-        **_known(threads, pairs, post),
+        **known(threads, pairs, post),
     }
 
 
 def _chat_pairs(threads: Threads, _rule_name: str) -> Columns:
-    pairs, post = _differing(threads)
-    asked = _questions(threads.posts).gather(threads.answers[POST_ROW])
+    pairs, post = differing(threads)
+    asked = questions(threads.posts).gather(threads.answers[POST_ROW])
     whole = conversations(asked, threads.answers["text"])
     return {
         POST_ROW: post,
         "chosen": Repeated(whole, pairs["winner"]),
         "rejected": Repeated(whole, pairs["loser"]),
-        **_known(threads, pairs, post),
+        **known(threads, pairs, post),
     }
 
 
 def _trl_text(threads: Threads, _rule_name: str) -> Columns:
-    pairs, post = _differing(threads)
+    pairs, post = differing(threads)
     winner, loser = pairs["winner"], pairs["loser"]
     texts = threads.answers["text"]
     return {
@@ -201,7 +158,7 @@ def _trl_text(threads: Threads, _rule_name: str) -> Columns:
 
 
 def _prompts(posts: pl.DataFrame) -> pl.Series:
-    return _questions(posts, SEPARATOR)
+    return questions(posts, SEPARATOR)
 
 
 def _standing() -> pl.Expr:
@@ -224,7 +181,7 @@ def _ranking(threads: Threads, _rule_name: str) -> Columns:
         .agg(pl.struct("text", "score", "rank", "answer_id").alias("answers"))
     )
     post = ranked[POST_ROW]
-    return {POST_ROW: post, "question": Repeated(_questions(threads.posts), post), "answers": ranked["answers"]}
+    return {POST_ROW: post, "question": Repeated(questions(threads.posts), post), "answers": ranked["answers"]}
 
 
 def _kto(threads: Threads, _rule_name: str) -> Columns:
@@ -247,21 +204,11 @@ def _bandit(threads: Threads, _rule_name: str) -> Columns:
     answers = threads.answers
     return {
         POST_ROW: answers[POST_ROW],
-        "state": Repeated(_questions(threads.posts), answers[POST_ROW]),
+        "state": Repeated(questions(threads.posts), answers[POST_ROW]),
         "action": answers["text"],
         "reward": answers.select(_standing() / (pl.col("wins") + pl.col("losses"))).to_series(),
         "next_state": pl.repeat(None, answers.height, dtype=pl.String, eager=True),
     }
-
-
-def _worth(pairs: pl.DataFrame) -> dict[str, pl.Series]:
-    """Return the columns `confidence` and `tier`.
-
-    A confidence has three decimals, cut and not rounded, so that it is below a limit of the rules if it was before. In
-    full, it would be another number in most rows whenever a community's fit is made anew.
-    """
-    millionths = np.rint(pairs["confidence"].to_numpy() * 1e6)
-    return {"confidence": pl.Series(millionths // 1000 / 1000, nan_to_null=True), "tier": pairs["tier"]}
 
 
 def _schema(**columns: pa.DataType) -> pa.Schema:
@@ -269,11 +216,6 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 
 _S, _I, _F, _T = pa.string(), pa.int64(), pa.float64(), EXPORT_TIMESTAMP
-
-#: The columns of `_known`.
-_KNOWN: dict[str, pa.DataType] = {
-    "pair_id": _S, "score_chosen": _I, "score_rejected": _I, "confidence": _F, "tier": _S,
-}  # fmt: skip
 
 FORMATS: dict[str, Format] = {
     item.name: item
@@ -309,6 +251,7 @@ FORMATS: dict[str, Format] = {
                 author1=_S,
                 author2=_S,
                 license=_S,
+                **COMPARED,
             ),
             _pairs,
             texts=("question", "answer1", "answer2"),
@@ -343,7 +286,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "trl",
             "TRL RewardTrainer and DPOTrainer, as conversations",
-            _schema(prompt=MESSAGES, chosen=MESSAGES, rejected=MESSAGES, **_KNOWN),
+            _schema(prompt=MESSAGES, chosen=MESSAGES, rejected=MESSAGES, **KNOWN),
             _trl,
             texts=("prompt", "chosen", "rejected"),
             answers=("chosen", "rejected"),
@@ -352,7 +295,7 @@ FORMATS: dict[str, Format] = {
         Format(
             "chat-pairs",
             "trainers that read two whole conversations: rewardbench, OpenRLHF, RLHFlow, LLaMA-Factory, axolotl, TRL",
-            _schema(chosen=MESSAGES, rejected=MESSAGES, **_KNOWN),
+            _schema(chosen=MESSAGES, rejected=MESSAGES, **KNOWN),
             _chat_pairs,
             texts=("chosen", "rejected"),
             answers=("chosen", "rejected"),

@@ -25,7 +25,7 @@ from shp_miner.tally import Tally
 LAYOUT = 1
 
 #: Raised when the meaning of fitted values changes: exports keep no fit of another layout.
-FIT_LAYOUT = 1
+FIT_LAYOUT = 2
 
 _LIBRARIES = ("shp-miner", "polars", "pyarrow")
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.export.formats import FORMATS, SEPARATOR
+from shp_miner.export.formats import FORMATS
+from shp_miner.export.shared import SEPARATOR
 
 
 @dataclass(frozen=True)

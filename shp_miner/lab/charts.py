@@ -25,6 +25,7 @@ _COLOURS = {
     "votes": "#CC79A7",
     "older-winner": "#999999",
     "log-votes": "#E69F00",
+    "comparisons": "#F0E442",
 }
 _OTHER = "#444444"
 

@@ -56,5 +56,8 @@ PAIRED = {
     "score_ratio": "`winner_score` / `loser_score`; null if `loser_score` is not positive",
     "confidence": "probability that the preferred answer is the better one; null if it was not computed",
     "tier": "how far to trust the pair: `strict` or `extended`",
+    "target": "votes of the preferred answer plus 1/2, divided by the votes of both plus 1; null if one is below 0",
+    "weight": "how much `target` counts, n / (1 + 0.1 (n - 1)) with n the votes of both; null without votes",
+    "attention": "log-odds that the preferred answer gets more votes by its rank and age alone",
     "pair_hash": "hash of both answers, whichever is preferred; decides which is shown first",
 }

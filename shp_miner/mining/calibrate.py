@@ -1,4 +1,7 @@
-"""Calibrating the communities of a store: two passes of tasks over ranges, between which counts and sums are merged."""
+"""Calibrating the communities of a store: passes of tasks over ranges, between which counts and sums are merged.
+
+The first pass counts delays, the second sums votes, and a few more find the slopes of pairs, step by step.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import xxhash
 from msgspec import Struct
@@ -23,18 +27,32 @@ from shp_miner.rules.calibrated import (
     merge_sums,
     with_log_shares,
 )
+from shp_miner.rules.comparisons import (
+    Comparisons,
+    compare_answers,
+    evaluate,
+    fit_slopes,
+    merge_evaluations,
+    with_slopes,
+)
 from shp_miner.rules.delays import count_delays, log_shares, merge_delays
 from shp_miner.store import HashRange, Store
 from shp_miner.store.files import sync_to_disk
 
 _FITS, _SHARES = "fits.parquet", "shares.parquet"
 
+#: What waits in the work folder between the passes: the measured answers of a range, and their pairs.
+_MEASURED, _COMPARED = "measured", "compared"
+
 #: Where a store keeps the values it has fitted, a folder for each, and how many: a kilobyte a community.
 _KEPT_IN = "fits"
 _KEPT = 32
 
 #: Raised when the meaning of fitted values changes, so that none of an earlier version is taken for one of this.
-_LAYOUT = 1
+_LAYOUT = 2
+
+#: How often `calibrate_ranges` advances for each range.
+STEPS = 3
 
 #: The parameters of a rule on which the fit depends. Floors, caps and orders choose among pairs and do not.
 FIT_PARAMETERS = (
@@ -46,6 +64,8 @@ FIT_PARAMETERS = (
     "until",
     "max_chars",
     "min_score_age_s",
+    "max_read_gap_s",
+    "settled_age_s",
     "allow_unknown_age",
     "observe_at_s",
 )
@@ -63,20 +83,32 @@ class MeasureJob(Struct, frozen=True):
 
 
 def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
-    """Measure the answers of one range into a file; return the counts of their delays."""
-    judged = judge_threads(Store(job.store).snapshot(job.version), job.part, job.selection)
-    measured = measure_answers(judged.answers).drop("row")
-    measured.write_ipc(_measured(job), compression="zstd")
+    """Measure the answers of one range and find their pairs, into two files; return the counts of their delays."""
+    judged = judge_threads(Store(job.store).snapshot(job.version), job.part, job.selection).answers
+    measured = measure_answers(judged)
+    pairs = compare_answers(judged, measured, job.selection.rule)
+    places = {"winner": pairs.winner.astype(np.uint32), "loser": pairs.loser.astype(np.uint32)}
+    pl.DataFrame(places).write_ipc(_file(job, _COMPARED), compression="zstd")
+    measured.drop("row").write_ipc(_file(job, _MEASURED), compression="zstd")
     advance(1)
     return count_delays(measured)
 
 
 def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
-    """Return the sums of one range, from the file of `measure_range` and the shares of all ranges."""
-    with _measured(job).open("rb") as file:  # a path with brackets would be taken for a pattern
-        measured = pl.read_ipc(file)
+    """Return the sums of one range, from the file of `measure_range` and the shares of all ranges.
+
+    The file gets the shares, and loses what the next passes do not need.
+    """
+    measured = with_log_shares(_read(job, _MEASURED), pl.read_parquet(job.work / _SHARES, glob=False))
+    measured.drop("log_votes", "cell").write_ipc(_file(job, _MEASURED), compression="zstd")
     advance(1)
-    return add_up(with_log_shares(measured, pl.read_parquet(job.work / _SHARES, glob=False)))
+    return add_up(measured)
+
+
+def evaluate_range(job: MeasureJob, slopes: pl.DataFrame) -> pl.DataFrame:
+    """Return the sums of one range's pairs at some slopes, from its files."""
+    places = _read(job, _COMPARED).select(pl.all().cast(pl.Int64))
+    return evaluate(_read(job, _MEASURED), Comparisons(places["winner"].to_numpy(), places["loser"].to_numpy()), slopes)
 
 
 def calibrate_ranges(
@@ -85,7 +117,7 @@ def calibrate_ranges(
     """Return the calibration of all ranges together, and the drift of `keep_fits`, empty without an `earlier` one.
 
     Tasks read the calibration by `load_calibration` from the jobs' folder. Communities keep the fit that they have in
-    `earlier`, unless it has drifted. Takes two steps of `advance` for each job.
+    `earlier`, unless it has drifted. Takes STEPS steps of `advance` for each job.
     """
     found = _fitted(jobs, workers, advance)
     found, drift = keep_fits(found, earlier or Calibration(found.fits.clear(), found.shares.clear()))
@@ -102,15 +134,23 @@ def _fitted(jobs: Sequence[MeasureJob], workers: int, advance: Advance) -> Calib
     work, kept = jobs[0].work, _kept(jobs[0])
     found = _remembered(kept)
     if found is not None:
-        advance(2 * len(jobs))
+        advance(STEPS * len(jobs))
         return found
     counts = run_threads(measure_range, jobs, workers=workers, advance=advance)
     shares = log_shares(merge_delays(counts))
     shares.write_parquet(work / _SHARES)
     sums = run_threads(add_up_range, jobs, workers=workers, advance=advance)
-    result = Calibration(fit_communities(merge_sums(sums)), shares)
+    fits = fit_communities(merge_sums(sums))
+
+    def evaluate_at(slopes: pl.DataFrame) -> pl.DataFrame:
+        parts = run_threads(lambda job, _: evaluate_range(job, slopes), jobs, workers=workers, advance=advance)
+        return merge_evaluations(parts)
+
+    result = Calibration(with_slopes(fits, fit_slopes(fits, evaluate_at)), shares)
+    advance(len(jobs))
     for job in jobs:
-        _measured(job).unlink()
+        _file(job, _MEASURED).unlink()
+        _file(job, _COMPARED).unlink()
     _keep(result, kept)
     return result
 
@@ -176,5 +216,10 @@ def _kept(job: MeasureJob) -> Path:
     return job.store / _KEPT_IN / xxhash.xxh3_128_hexdigest(key)
 
 
-def _measured(job: MeasureJob) -> Path:
-    return job.work / f"{job.number:06d}-measured.arrow"
+def _file(job: MeasureJob, name: str) -> Path:
+    return job.work / f"{job.number:06d}-{name}.arrow"
+
+
+def _read(job: MeasureJob, name: str) -> pl.DataFrame:
+    with _file(job, name).open("rb") as file:  # a path with brackets would be taken for a pattern
+        return pl.read_ipc(file)

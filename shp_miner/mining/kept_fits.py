@@ -12,17 +12,24 @@ import numpy as np
 import polars as pl
 
 from shp_miner.rules.calibrated import Calibration
+from shp_miner.rules.comparisons import SLOPES
 from shp_miner.rules.delays import COMMUNITY
 
-#: How far a fit may drift. A slope that moves by this moves a confidence by 0.02 at most.
+#: How far a fit may drift. A slope that moves by this moves a confidence by 0.02 at most, and the attention of a pair
+#: by 0.3 at most.
 DRIFT = 0.05
 
-_SLOPES = ("slope_rank", "slope_share")
+_SLOPES = ("slope_rank", "slope_share", *SLOPES)
 
 #: The schemas of the frames of a Calibration.
-_FITS = {"site": pl.String, "community": pl.String, "answers": pl.Int64} | dict.fromkeys(
-    (*_SLOPES, "variance"), pl.Float64
-)
+_FITS = {
+    "site": pl.String,
+    "community": pl.String,
+    "answers": pl.Int64,
+    **dict.fromkeys(("slope_rank", "slope_share", "variance"), pl.Float64),
+    "pairs": pl.Int64,
+    **dict.fromkeys(SLOPES, pl.Float64),
+}
 _SHARES = {"site": pl.String, "community": pl.String, "cell": pl.Int16, "log_share": pl.Float64}
 
 

@@ -5,6 +5,8 @@ Score age is observed_at - created_at, in seconds.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from shp_miner.rules.presets import Rule
@@ -44,3 +46,19 @@ def at_age(answers: pl.DataFrame, observations: pl.DataFrame, key: tuple[str, ..
     )
     columns = answers.columns
     return answers.drop("observed_at", "score").join(found, on=key, how="left", maintain_order="left").select(columns)
+
+
+def read_apart(
+    answers: pl.DataFrame, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64], rule: Rule
+) -> npt.NDArray[np.bool_]:
+    """Return which pairs of rows have scores that were read too far apart to be compared, unless both had settled.
+
+    Unknown times count as together.
+    """
+    observed = answers["observed_at"].to_physical()
+    known = observed.is_not_null().to_numpy()
+    observed_us = observed.fill_null(0).to_numpy()
+    settled = observed_us - answers["created_at"].to_physical().to_numpy() >= rule.settled_age_s * 1e6
+    far = np.abs(observed_us[one] - observed_us[other]) > rule.max_read_gap_s * 1e6
+    result: npt.NDArray[np.bool_] = far & known[one] & known[other] & ~(settled[one] & settled[other])
+    return result

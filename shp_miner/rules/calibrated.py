@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shp_miner.rules.comparisons import attentions, compare_answers, evaluate, fit_slopes, with_slopes
 from shp_miner.rules.delays import COMMUNITY, count_delays, delay_cells, log_shares, merge_delays
 from shp_miner.rules.eligibility import COUNTS, THREAD, of_platform
+from shp_miner.rules.presets import Rule
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -60,7 +62,8 @@ _SUMS = ("rank_rank", "rank_share", "share_share", "rank_votes", "share_votes", 
 class Calibration:
     """What is known of the communities of a store.
 
-    fits: `site`, `community`, `answers` (Int64), `slope_rank`, `slope_share`, `variance` (Float64).
+    fits: `site`, `community`, `answers` (Int64), `slope_rank`, `slope_share`, `variance` (Float64), and of the pairs
+    (rules/comparisons.py) `pairs` (Int64) and SLOPES (Float64).
     shares: `site`, `community`, `cell` (Int16), `log_share` (Float64), as `log_shares` gives.
     """
 
@@ -168,17 +171,22 @@ def fit_communities(sums: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def calibrate(judged: pl.DataFrame) -> Calibration:
+def calibrate(judged: pl.DataFrame, rule: Rule) -> Calibration:
     """The fit of judged answers that lie in memory. Exports make the same of ranges, task by task."""
     measured = measure_answers(judged)
     shares = log_shares(merge_delays([count_delays(measured)]))
-    return Calibration(fit_communities(add_up(with_log_shares(measured, shares))), shares)
+    pairs = compare_answers(judged, measured, rule)
+    measured = with_log_shares(measured, shares)
+    fits = fit_communities(add_up(measured))
+    slopes = fit_slopes(fits, lambda at: evaluate(measured, pairs, at))
+    return Calibration(with_slopes(fits, slopes), shares)
 
 
 def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
     """`judged` with `votes`, `theta` (log votes beyond what attention explains) and `variance` of the community.
 
-    theta = y - max(yhat, 0): an answer that nobody saw is no evidence. All Float64, null for answers that do not count.
+    theta = y - max(yhat, 0): an answer that nobody saw is no evidence. `attention` and `hard_attention` are a . x of
+    rules/comparisons.py, for soft and for hard labels. All Float64, null for answers that do not count.
     """
     measured = with_log_shares(measure_answers(judged), calibration.shares)
     measured = measured.join(calibration.fits.drop("answers"), on=COMMUNITY, how="left", maintain_order="left")
@@ -188,13 +196,14 @@ def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
     attention = measured["slope_rank"].to_numpy() * rank + measured["slope_share"].to_numpy() * share
     expected = thread.mean(votes) + KAPPA * attention
     row = measured["row"].to_numpy()
-    columns = np.full((3, judged.height), np.nan)
+    names = ("votes", "theta", "variance", "attention", "hard_attention")
+    columns = np.full((len(names), judged.height), np.nan)
     columns[0, row] = measured["votes"]
     columns[1, row] = votes - np.maximum(expected, 0)
     columns[2, row] = measured["variance"]
+    columns[3:, row] = attentions(measured)
     return judged.with_columns(
-        pl.Series(name, column, nan_to_null=True)
-        for name, column in zip(("votes", "theta", "variance"), columns, strict=True)
+        pl.Series(name, column, nan_to_null=True) for name, column in zip(names, columns, strict=True)
     )
 
 

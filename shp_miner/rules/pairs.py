@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from shp_miner.errors import UsageError
 from shp_miner.model import PAIR, TIERS
-from shp_miner.rules.age import at_age
+from shp_miner.rules.age import at_age, read_apart
 from shp_miner.rules.calibrated import SURE, calibrate, win_probability, with_theta
+from shp_miner.rules.comparisons import attention_of, candidates, soft_label
 from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts, of_platform
 from shp_miner.rules.frames import both, readings
 from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
@@ -72,10 +73,19 @@ class Pairs:
         )
 
     def worth(self) -> dict[str, pl.Series]:
-        """Return the columns `confidence` (Float64, null if unknown) and `tier` ("strict" or "extended")."""
-        return {
-            "confidence": pl.Series(self.confidence, nan_to_null=True, dtype=pl.Float64),
-            "tier": pl.Series(TIERS)[(~self.strict).astype(np.int8)],
+        """Return `confidence`, `tier`, `target`, `weight`, `attention` and `margin`; numbers are null if unknown."""
+        votes, attention, hard = (self.answers[n].to_numpy() for n in ("votes", "attention", "hard_attention"))
+        target, weight = soft_label(votes[self.winner], votes[self.loser])
+        known = {
+            "confidence": self.confidence,
+            "target": target,
+            "weight": weight,
+            "attention": attention_of(attention, self.winner, self.loser),
+            "margin": attention_of(hard, self.loser, self.winner),
+        }
+        tier = pl.Series(TIERS)[(~self.strict).astype(np.int8)]
+        return {name: pl.Series(values, nan_to_null=True, dtype=pl.Float64) for name, values in known.items()} | {
+            "tier": tier
         }
 
 
@@ -100,7 +110,7 @@ def make_pairs(
     judged = judge_answers(found, judge_posts(asked, rule), rule)
     judged = judged.select(*ANSWER_KEY, *_DECIDE, *HELPERS, REASON)
     tally = Tally()
-    eligible = with_theta(judged, calibrate(judged)).filter(pl.col(REASON).is_null())
+    eligible = with_theta(judged, calibrate(judged, rule)).filter(pl.col(REASON).is_null())
     pairs = sample_pairs(form_pairs(eligible, rule, tally), rule, tally)
     winner, loser = pairs.answers[pairs.winner], pairs.answers[pairs.loser]
     table = pl.DataFrame(
@@ -172,7 +182,7 @@ def judge_pairs(eligible: pl.DataFrame, rule: Rule) -> JudgedPairs:
     `eligible` is as for `form_pairs`.
     """
     answers = eligible.sort(*THREAD, "created_at", "answer_id")
-    earlier, later = _candidates(answers)
+    earlier, later = candidates(_thread_number(answers))
     measure = _measure(answers, rule)
     # Candidates are ordered by time, so the winner is the later one unless the earlier one measures more.
     earlier_wins = measure[earlier] > measure[later]
@@ -215,6 +225,8 @@ def _conditions(
     created = answers["created_at"].to_physical().to_numpy()
     score = answers["score"].to_numpy()
     apart_us = created[winner] - created[loser]
+    if rule.measure == "votes":
+        yield "votes_negative", measure[loser] < 0
     yield "equal_score", measure[winner] == measure[loser]
     if rule.order == "winner-not-older":
         yield "winner_older", apart_us < 0
@@ -225,7 +237,7 @@ def _conditions(
     if rule.max_apart_s is not None:
         yield "too_far_apart", np.abs(apart_us) > rule.max_apart_s * 1e6
     if rule.observe_at_s is None:  # scores of one age are of different times, and meant to be
-        yield "scores_read_apart", _read_apart(answers, winner, loser, rule)
+        yield "scores_read_apart", read_apart(answers, winner, loser, rule)
     if rule.min_ratio is not None:
         yield "ratio_undefined", score[loser] <= 0
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -241,19 +253,8 @@ def _strict(answers: pl.DataFrame, winner: Index, loser: Index, confidence: Floa
     return result
 
 
-def _read_apart(answers: pl.DataFrame, winner: Index, loser: Index, rule: Rule) -> Mask:
-    """Scores read at different times cannot be compared, unless both had settled. Unknown times count as together."""
-    observed = answers["observed_at"].to_physical()
-    known = observed.is_not_null().to_numpy()
-    observed_us = observed.fill_null(0).to_numpy()
-    settled = observed_us - answers["created_at"].to_physical().to_numpy() >= rule.settled_age_s * 1e6
-    far = np.abs(observed_us[winner] - observed_us[loser]) > rule.max_read_gap_s * 1e6
-    result: Mask = far & known[winner] & known[loser] & ~(settled[winner] & settled[loser])
-    return result
-
-
 def _measure(answers: pl.DataFrame, rule: Rule) -> npt.NDArray[np.int64]:
-    """What is compared: the score, or round(log2(1 + v)) with -1 for negative v and 1 more if accepted (Askell 2021).
+    """What is compared: the score, v, or round(log2(1 + v)) with -1 for negative v and 1 if accepted (Askell 2021).
 
     v is the votes beyond the platform's starting score.
     """
@@ -262,24 +263,12 @@ def _measure(answers: pl.DataFrame, rule: Rule) -> npt.NDArray[np.int64]:
         return score.astype(np.int64, copy=False)
     # As floats: whole numbers would run over at the largest score.
     votes = score - answers.select(of_platform("starting_score", dtype=pl.Float64)).to_series().to_numpy()
-    levels = np.where(votes < 0, -1, np.rint(np.log2(1 + np.maximum(votes, 0))))
-    result: Index = (levels + answers["accepted"].to_numpy()).astype(np.int64)
+    if rule.measure == "log2-votes":
+        levels = np.where(votes < 0, -1, np.rint(np.log2(1 + np.maximum(votes, 0))))
+        votes = levels + answers["accepted"].to_numpy()
+    result: Index = votes.astype(np.int64)
     return result
 
 
 def _thread_number(answers: pl.DataFrame) -> Index:
     return answers.select(pl.struct(THREAD).rle_id()).to_series().to_numpy().astype(np.int64)
-
-
-def _candidates(answers: pl.DataFrame) -> tuple[Index, Index]:
-    """Every pair of rows of one thread as (earlier row, later row); rows are sorted by thread and time."""
-    if answers.is_empty():
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    thread = _thread_number(answers)
-    rows = np.arange(len(thread), dtype=np.int64)
-    ends = np.searchsorted(thread, thread, side="right")
-    partners = ends - rows - 1
-    earlier = np.repeat(rows, partners)
-    first = np.repeat(np.cumsum(partners) - partners, partners)
-    later = earlier + 1 + (np.arange(len(earlier), dtype=np.int64) - first)
-    return earlier, later

@@ -21,7 +21,7 @@ from shp_miner.units import written_duration, written_moment
 DAY_S = 86_400
 
 Order = Literal["winner-not-older", "winner-older", "any"]
-Measure = Literal["score", "log2-votes"]
+Measure = Literal["score", "log2-votes", "votes"]
 
 
 _Count = Annotated[int, Meta(ge=1)]
@@ -92,7 +92,11 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Lowest ratio of the winner's score to the loser's; default: no limit."),
     ] = None
     measure: Annotated[
-        Measure, Meta(description="What decides the winner: the score, or round(log2(1 + votes)) plus 1 if accepted.")
+        Measure,
+        Meta(
+            description="What decides the winner: the score, round(log2(1 + votes)) plus 1 if accepted, or votes (0 or"
+            " more)."
+        ),
     ] = "score"
     min_confidence: Annotated[
         Annotated[float, Meta(gt=0.5, lt=1)] | None,
@@ -131,7 +135,7 @@ HEADINGS = {
 
 #: The presets. Sources: Ethayarajh et al. 2022 and the SHP data (the card's numbered rule 1 says the opposite of them);
 #: the SHP card's advice on ratio and pairs a post; Gao et al. 2020 (DialogRPT); Askell et al. 2021 (Stack Exchange);
-#: calibrated is this project's own (rules/calibrated.py).
+#: calibrated and comparisons are this project's own (rules/calibrated.py, rules/comparisons.py).
 PRESETS: dict[str, Rule] = {
     rule.name: rule
     for rule in (
@@ -142,6 +146,7 @@ PRESETS: dict[str, Rule] = {
         Rule(name="older-winner", order="winner-older", confounded=True),
         Rule(name="log-votes", order="any", measure="log2-votes"),
         Rule(name="calibrated", order="any", floors=False, min_confidence=0.8),
+        Rule(name="comparisons", order="any", floors=False, measure="votes", max_pairs_per_post=200),
     )
 }
 
@@ -154,6 +159,7 @@ SUMMARIES: dict[str, str] = {
     "older-winner": "the higher score wins if it is older; confounded, here only as a contrast",
     "log-votes": "the higher round(log2(1 + votes)), +1 if accepted, wins, as in Askell et al. 2021",
     "calibrated": "the higher score wins if it is sure beyond what rank and age alone would have brought it",
+    "comparisons": "more votes win, whatever the age; to be trained on with the columns target, weight and attention",
 }
 
 #: What says who wins, and so what a rule is. The other parameters say which items take part, and rename nothing.
@@ -164,6 +170,13 @@ _DECIDES = (
 
 #: Between a preset's name and what is different from it.
 _WITH = " with "
+
+#: What a rule measures, in its summary.
+_MEASURES: dict[Measure, str] = {
+    "score": "score",
+    "log2-votes": "round(log2(1 + votes)), +1 if accepted,",
+    "votes": "number of votes, 0 or more,",
+}
 
 #: Answers at most this far apart had about the same time to be seen (DialogRPT).
 _CLOSE_S = 3600
@@ -251,8 +264,7 @@ def rule_summary(rule: Rule) -> str:
     if rule.name in PRESETS and not _changes(rule, PRESETS[rule.name]):
         return SUMMARIES[rule.name]
     order = {"winner-not-older": " if it is not older", "winner-older": " if it is older", "any": ", whatever the age"}
-    measure = "score" if rule.measure == "score" else "round(log2(1 + votes)), +1 if accepted,"
-    parts = [f"the higher {measure} wins{order[rule.order]}"]
+    parts = [f"the higher {_MEASURES[rule.measure]} wins{order[rule.order]}"]
     if rule.observe_at_s is not None:
         parts.append(f"scores read {duration_text(rule.observe_at_s)} after writing")
     if rule.neighbours_only:

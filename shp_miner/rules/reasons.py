@@ -34,6 +34,7 @@ _ITEMS = {
 
 #: Reasons of `form_pairs`, `sample` and mining, in the order in which they are tested.
 _PAIRS = {
+    "votes_negative": "One of the answers has more votes down than up, and this rule compares counts of votes.",
     "equal_score": "The two answers have equal votes under the rule, so neither is preferred.",
     "winner_older": "The answer with more votes is the older one, so it also had more time to be seen.",
     "winner_not_older": "The answer with more votes is not older, and this rule keeps only winners that are.",

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from shp_miner.engine import Advance, Steps, cores, run_threads
 from shp_miner.export.selected import selected
-from shp_miner.mining.calibrate import FIT_PARAMETERS, MeasureJob, calibrate_ranges, load_calibration
+from shp_miner.mining.calibrate import FIT_PARAMETERS, STEPS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import judge_threads
 from shp_miner.rules.calibrated import with_theta
 from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, judge_answers, judge_posts
@@ -85,7 +85,7 @@ def compare(
     assert len({_values(rule, FIT_PARAMETERS) for rule in rules}) == 1
     selection, missing = selected(snapshot, rules[0], communities=communities, sites=sites)
     ranges = snapshot.ranges(ROWS_EACH, selection.within)
-    step = Steps(3 * len(ranges), advance)
+    step = Steps((STEPS + 1) * len(ranges), advance)
     with TemporaryDirectory() as work, shared_lock(store.path, "comparing rules"):
         jobs = [
             _Job(store.path, snapshot.version, number, part, selection, Path(work), rules)

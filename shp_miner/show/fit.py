@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from msgspec import UNSET
 
 from shp_miner.engine import Steps, cores
-from shp_miner.mining.calibrate import MeasureJob, calibrate_ranges, known_fits
+from shp_miner.mining.calibrate import STEPS, MeasureJob, calibrate_ranges, known_fits
 from shp_miner.mining.mine import Selection
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule
@@ -45,4 +45,4 @@ def fitted(
             MeasureJob(store.path, snapshot.version, number, hashes, part, Path(work))
             for number, hashes in enumerate(snapshot.ranges(ROWS_EACH, part.within))
         ]
-        return calibrate_ranges(jobs, workers=cores(), advance=Steps(2 * len(jobs), advance))[0]
+        return calibrate_ranges(jobs, workers=cores(), advance=Steps(STEPS * len(jobs), advance))[0]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.export.formats import SEPARATOR
+from shp_miner.export.shared import SEPARATOR
 from shp_miner.training.pairs import Split
 
 _NEEDED = ("torch", "transformers", "trl")

@@ -1,0 +1,325 @@
+"""Votes as comparisons: each pair of answers with different votes is a trial, and attention is an offset of its odds.
+
+Of two answers W has more votes. `target` is the share of the two's votes that W has, `weight` says how much that share
+is worth, and `attention` is the log-odds that W gets more votes by rank and age alone: a . (x_W - x_L), with x = (ln
+arrival rank, ln share of the community's answers that arrive later). A model r of texts learns from
+
+    weight * cross-entropy(target, sigmoid(r_W - r_L + attention))
+
+so attention is taken out without throwing pairs away. The slopes a are those of the same loss without texts, two for
+each community, drawn towards a prior. A second set is fitted with target 1 and weight 1, for trainers that know neither
+(`margin`). Newton's method needs a few passes over the pairs with five sums each, and the loss. All are whole numbers,
+so ranges and machines may be merged in any order and any number and give the same bits.
+
+Source of the formulas: the project's own study on real threads; docs/rules.md has them with what they are worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shp_miner.rules.age import read_apart
+from shp_miner.rules.delays import COMMUNITY
+from shp_miner.rules.hashing import answer_hashes, pair_hashes, sample_keys
+from shp_miner.rules.presets import Rule
+
+Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+#: Answers of a post that are compared (those with the most votes), and pairs of them (a sample by hash).
+ANSWERS_MAX = 50
+PAIRS_MAX = 200
+
+#: What the slopes are drawn towards, (log rank, log share), and the weighted pairs that the prior is worth.
+PRIOR = (-0.4, 0.4)
+RIDGE = 1000.0
+
+#: Newton's steps at most, the length of one that needs no other after it, and the shortest part of one that is tried.
+_STEPS_MAX = 8
+_LAST_STEP = 1e-7
+_LEAST_PART = 2.0**-20
+
+#: A loss that is larger by less than this part of it has not grown: sums are rounded.
+_ROUNDING = 1e-9
+
+#: Sums are kept in whole multiples of this (2^-24), as those of rules/calibrated.py.
+_QUANTUM = 2.0**-24
+
+#: The largest exponent of e: beyond it a probability is 0.
+_EXPONENT_MAX = 700.0
+
+#: Pairs that are summed at a time: their columns stay in the processor's cache.
+_BLOCK = 1 << 15
+
+#: Decimals of slopes, and of what a pair gets of them: the last bits of a logarithm differ between processors.
+_SLOPE_DECIMALS = 9
+_ATTENTION_DECIMALS = 6
+
+#: The slopes of a community: for soft labels (target and weight), and for hard ones.
+SLOPES = ("attention_rank", "attention_share", "margin_rank", "margin_share")
+
+#: The loss, its gradient (negative) and its Hessian.
+_TERMS = ("loss", "rank", "share", "rank_rank", "rank_share", "share_share")
+_SUMS = tuple(f"{kind}_{term}" for kind in ("soft", "hard") for term in _TERMS)
+
+#: Sums of the losses at some slopes: (site, community and SLOPES) to (site, community and _SUMS).
+Evaluate = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Pairs of answers with different votes, as rows of measured answers, in the order of their threads."""
+
+    winner: Index
+    loser: Index
+
+
+def soft_label(winner_votes: Floats, loser_votes: Floats) -> tuple[Floats, Floats]:
+    """Return target and weight of pairs by their votes; both are NaN where one has fewer than 0, or both have none.
+
+    target = (v_W + 1/2) / (n + 1) and weight = n / (1 + 0.1 (n - 1)), n the votes of both.
+    """
+    votes = winner_votes + loser_votes
+    usable = (winner_votes >= 0) & (loser_votes >= 0) & (votes > 0)
+    n = np.where(usable, votes, np.nan)
+    # In tenths, so that two whole numbers are divided: every machine has the same bits.
+    return np.where(usable, winner_votes + 0.5, np.nan) / (n + 1), 10 * n / (9 + n)
+
+
+def attentions(measured: pl.DataFrame) -> Floats:
+    """Return a . x of each measured answer, for soft and for hard labels: (2, rows). `measured` has SLOPES and x."""
+    rank, share = measured["log_rank"].to_numpy(), measured["log_share"].to_numpy()
+    a = [measured[name].to_numpy() for name in SLOPES]
+    return np.stack([a[0] * rank + a[1] * share, a[2] * rank + a[3] * share])
+
+
+def attention_of(own: Floats, winner: Index, loser: Index) -> Floats:
+    """Return the attention of pairs by that of each answer (a . x), to six decimals."""
+    result: Floats = np.round(own[winner] - own[loser], _ATTENTION_DECIMALS) + 0.0
+    return result
+
+
+# -- the pairs --------------------------------------------------------------------------------------------------------
+
+
+def candidates(thread: Index) -> tuple[Index, Index]:
+    """Return every pair of rows of one thread as (earlier row, later row); `thread` numbers the rows, in order."""
+    rows = np.arange(len(thread), dtype=np.int64)
+    partners = np.searchsorted(thread, thread, side="right") - rows - 1
+    earlier = np.repeat(rows, partners)
+    first = np.repeat(np.cumsum(partners) - partners, partners)
+    later = earlier + 1 + (np.arange(len(earlier), dtype=np.int64) - first)
+    return earlier, later
+
+
+def compare_answers(judged: pl.DataFrame, measured: pl.DataFrame, rule: Rule) -> Comparisons:
+    """Return the pairs that the slopes are fitted on: of `measured` (rules/calibrated.py), made of `judged` answers."""
+    votes, thread = measured["votes"].to_numpy(), measured["thread"].to_numpy().astype(np.int64)
+    rows = np.flatnonzero(votes >= 0)
+    rows = rows[_among_most(votes[rows], thread[rows])]
+    earlier, later = (rows[side] for side in candidates(thread[rows]))
+    differ = votes[earlier] != votes[later]
+    earlier, later = earlier[differ], later[differ]
+    original = measured["row"].to_numpy().astype(np.int64)
+    if rule.observe_at_s is None:
+        together = ~read_apart(judged, original[earlier], original[later], rule)
+        earlier, later = earlier[together], later[together]
+    kept = _sampled(judged, original, thread, earlier, later)
+    earlier, later = earlier[kept], later[kept]
+    earlier_wins = votes[earlier] > votes[later]
+    return Comparisons(np.where(earlier_wins, earlier, later), np.where(earlier_wins, later, earlier))
+
+
+def _among_most(votes: Index, thread: Index) -> Mask:
+    """Return whether each answer is among the ANSWERS_MAX of its thread with the most votes (ties: earlier rows)."""
+    order = np.lexsort((-votes, thread))  # stable
+    sorted_thread = thread[order]
+    place = np.arange(len(order)) - np.searchsorted(sorted_thread, sorted_thread, side="left")
+    kept = np.empty(len(order), np.bool_)
+    kept[order] = place < ANSWERS_MAX
+    return kept
+
+
+def _sampled(judged: pl.DataFrame, original: Index, thread: Index, earlier: Index, later: Index) -> Mask:
+    """Return the pairs of the sample: PAIRS_MAX of each thread, the same that the preset keeps."""
+    of = thread[earlier]
+    kept = np.ones(len(of), np.bool_)
+    _, size = np.unique(of, return_counts=True)
+    crowded = size > PAIRS_MAX
+    if not crowded.any():
+        return kept
+    places = np.flatnonzero(np.repeat(crowded, size))
+    used = np.unique(np.concatenate([earlier[places], later[places]]))
+    hashes = answer_hashes(judged[original[used]])  # made one by one in Python, so only of these
+    first, second = (hashes[np.searchsorted(used, side[places])] for side in (earlier, later))
+    hashed = pair_hashes(first, second)
+    order = np.lexsort((hashed, sample_keys(hashed, 0), of[places]))
+    rank = np.arange(len(order)) - np.searchsorted(of[places], of[places], side="left")  # of[places] is sorted
+    kept[places[order]] = rank < PAIRS_MAX
+    return kept
+
+
+# -- the sums ---------------------------------------------------------------------------------------------------------
+
+
+def evaluate(measured: pl.DataFrame, pairs: Comparisons, slopes: pl.DataFrame) -> pl.DataFrame:
+    """Return the sums of each community of `slopes` (Int64, in multiples of 2^-24), and its number of `pairs`.
+
+    `measured` has `log_share`. Each thread's part is rounded by itself, so however threads are grouped the sums are the
+    same. Communities that `slopes` does not have are left out.
+    """
+    thread = measured["thread"].to_numpy()[pairs.winner].astype(np.int64)
+    start = np.flatnonzero(np.diff(thread, prepend=-1))
+    size = np.diff(start, append=len(thread))
+    threads = measured[pairs.winner[start]].select(*COMMUNITY).with_columns(start=start, pairs=size)
+    threads = threads.join(slopes, on=COMMUNITY, how="inner", maintain_order="left")
+    start, size = threads["start"].to_numpy(), threads["pairs"].to_numpy()
+    at = threads.select(SLOPES).to_numpy().reshape(-1, 2, 2)
+    x = [measured[name].to_numpy() for name in ("log_rank", "log_share")]
+    votes = measured["votes"].to_numpy().astype(np.float64)
+    found = np.zeros((len(size), len(_SUMS)), np.int64)
+    for first, last in _blocks(size):
+        rows, of, begins = _of_threads(start[first:last], size[first:last])
+        winner, loser = pairs.winner[rows], pairs.loser[rows]
+        d = x[0][winner] - x[0][loser], x[1][winner] - x[1][loser]
+        soft = _terms(d, at[first:last, 0][of], *soft_label(votes[winner], votes[loser]))
+        hard = _terms(d, at[first:last, 1][of], None, None)
+        for number, term in enumerate((*soft, *hard)):
+            found[first:last, number] = np.rint(np.add.reduceat(term, begins) / _QUANTUM).astype(np.int64)
+    counts = threads.select(*COMMUNITY, pl.col("pairs").cast(pl.Int64))
+    return merge_evaluations([counts.with_columns(pl.Series(name, found[:, n]) for n, name in enumerate(_SUMS))])
+
+
+def merge_evaluations(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the sums of several ranges as one, in a fixed order."""
+    return pl.concat(parts).group_by(*COMMUNITY).agg(pl.col("pairs", *_SUMS).sum()).sort(*COMMUNITY)
+
+
+def _terms(d: tuple[Floats, Floats], at: Floats, target: Floats | None, weight: Floats | None) -> Iterator[Floats]:
+    """Yield _TERMS of each pair at its slopes `at`; without target and weight both are 1."""
+    rank, share = d
+    z = at[:, 0] * rank + at[:, 1] * share
+    p = 1 / (1 + np.exp(np.minimum(-z, _EXPONENT_MAX)))
+    loss, rest, bend = -np.log(p), 1 - p, p * (1 - p)
+    if target is not None and weight is not None:
+        loss, rest, bend = weight * (loss + (1 - target) * z), weight * (target - p), weight * bend
+    yield loss
+    yield rest * rank
+    yield rest * share
+    bent = bend * rank
+    yield bent * rank
+    yield bent * share
+    yield bend * share * share
+
+
+def _blocks(size: Index) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last thread (excluded) of parts with about _BLOCK pairs."""
+    ends = np.cumsum(size)
+    total = int(ends[-1]) if len(ends) else 0
+    edges = np.unique(np.searchsorted(ends, np.arange(_BLOCK, total, _BLOCK)))
+    yield from pairwise([*dict.fromkeys([0, *edges.tolist(), len(size)])])
+
+
+def _of_threads(start: Index, size: Index) -> tuple[Index, Index, Index]:
+    """Return the pairs of some threads, the number of each one's thread, and where each thread begins among them."""
+    of, begins = np.repeat(np.arange(len(size)), size), np.cumsum(size) - size
+    return np.arange(len(of)) + (start - begins)[of], of, begins
+
+
+# -- Newton's method --------------------------------------------------------------------------------------------------
+
+
+def fit_slopes(communities: pl.DataFrame, evaluate_at: Evaluate) -> pl.DataFrame:
+    """Return `site`, `community`, `pairs` (Int64) and SLOPES of each community that has pairs.
+
+    `evaluate_at` is called once for each pass over all pairs, with the communities that need another.
+    """
+    names = communities.select(*COMMUNITY).unique().sort(*COMMUNITY)
+    start = names.with_columns(pl.lit(PRIOR[n % 2]).alias(name) for n, name in enumerate(SLOPES))
+    first = evaluate_at(start)
+    state = _Newton(first)
+    while not state.done.all():
+        state.take(evaluate_at(state.tried()))
+    fitted = np.round(state.point.reshape(-1, len(SLOPES)), _SLOPE_DECIMALS) + 0.0
+    return first.select(*COMMUNITY, "pairs").with_columns(
+        pl.Series(name, fitted[:, n]) for n, name in enumerate(SLOPES)
+    )
+
+
+def with_slopes(fits: pl.DataFrame, slopes: pl.DataFrame) -> pl.DataFrame:
+    """Return `fits` (with `site` and `community`) and the columns of `slopes`; without a pair they are the prior."""
+    joined = fits.join(slopes, on=COMMUNITY, how="left", maintain_order="left")
+    prior = (pl.col(name).fill_null(PRIOR[n % 2]) for n, name in enumerate(SLOPES))
+    return joined.with_columns(pl.col("pairs").fill_null(0), *prior)
+
+
+class _Newton:
+    """Newton's steps for every community and both kinds of labels at once: (community, kind, slope).
+
+    A step is halved while the loss, with the ridge that draws to the prior, grows.
+    """
+
+    def __init__(self, sums: pl.DataFrame) -> None:
+        self._names = sums.select(*COMMUNITY)
+        self.point = np.broadcast_to(np.array(PRIOR), (sums.height, 2, 2)).copy()
+        self.done = np.zeros((sums.height, 2), np.bool_)
+        self._taken = np.zeros((sums.height, 2), np.int64)
+        self._part = np.ones((sums.height, 2))
+        self._sums = self._of(sums)
+        self._step = np.zeros_like(self.point)
+        self._aim(~self.done)
+
+    def tried(self) -> pl.DataFrame:
+        """Return the slopes to evaluate: communities of which one kind at least is not done."""
+        slopes = self._trial().reshape(-1, len(SLOPES))
+        frame = self._names.with_columns(pl.Series(name, slopes[:, n]) for n, name in enumerate(SLOPES))
+        return frame.filter(pl.Series(~self.done.all(axis=1)))
+
+    def take(self, sums: pl.DataFrame) -> None:
+        """Take the steps that do not let the loss grow, halve the others, and aim anew; `sums` are at `tried`."""
+        ours = self._names.join(sums, on=COMMUNITY, how="left", maintain_order="left")
+        new, trial = self._of(ours), self._trial()
+        before, after = self._loss(self._sums, self.point), self._loss(new, trial)
+        better = ~self.done & (after <= before + _ROUNDING * np.abs(before))
+        worse = ~self.done & ~better
+        self.point[better], self._sums[better] = trial[better], new[better]
+        self._taken[better] += 1
+        self._part[better] = 1.0
+        self._part[worse] /= 2
+        self.done |= (better & (self._taken >= _STEPS_MAX)) | (worse & (self._part < _LEAST_PART))
+        self._aim(better & ~self.done)
+
+    def _aim(self, among: Mask) -> None:
+        """Find the next step of some: (H + R)^-1 (g - R (a - prior)). Tiny ones are taken without looking."""
+        _, g1, g2, h11, h12, h22 = np.moveaxis(self._sums, -1, 0)
+        away = RIDGE * (self.point - np.array(PRIOR))
+        g1, g2, h11, h22 = g1 - away[..., 0], g2 - away[..., 1], h11 + RIDGE, h22 + RIDGE
+        determinant = h11 * h22 - h12 * h12
+        step = np.stack([h22 * g1 - h12 * g2, h11 * g2 - h12 * g1], axis=-1) / determinant[..., None]
+        self._step[among] = step[among]
+        last = among & (np.abs(step).max(axis=-1) <= _LAST_STEP)
+        self.point[last] += step[last]
+        self.done |= last
+
+    def _trial(self) -> Floats:
+        result: Floats = self.point + np.where(self.done, 0.0, self._part)[..., None] * self._step
+        return result
+
+    @staticmethod
+    def _loss(sums: Floats, point: Floats) -> Floats:
+        away = point - np.array(PRIOR)
+        result: Floats = sums[..., 0] + RIDGE / 2 * (away * away).sum(axis=-1)
+        return result
+
+    @staticmethod
+    def _of(sums: pl.DataFrame) -> Floats:
+        """The sums as numbers: (community, kind, term)."""
+        table = sums.select(pl.col(_SUMS).fill_null(0)).to_numpy().astype(np.float64) * _QUANTUM
+        return table.reshape(-1, 2, len(_TERMS))
