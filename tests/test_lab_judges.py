@@ -45,6 +45,19 @@ def test_each_thread_weighs_alike() -> None:
     assert shares.interval("a") == (0, 1)
 
 
+def test_threads_that_all_agree_have_an_interval_too() -> None:
+    shares = Shares(0, by_thread=True)
+    shares.add("right", pl.Series(range(41)), pl.Series([1.0] * 41).to_numpy())
+    shares.add("wrong", pl.Series([1, 1]), pl.Series([0.0, 0.0]).to_numpy())
+    shares.add("none", pl.Series([], dtype=pl.Int64), pl.Series([], dtype=pl.Float64).to_numpy())
+    low, high = shares.interval("right")
+    assert low is not None
+    assert (low**41, high) == (pytest.approx(0.025), 1)
+    assert shares.interval("wrong") == (0, 0.975)
+    assert shares.interval("none") == (None, None)
+    assert shares.interval("right", "wrong")[0] is None
+
+
 def test_weights_count_among_the_pairs_of_a_column() -> None:
     shares = Shares(0)
     shares.add("a", pl.Series([1, 2, 3]), pl.Series([1.0, 0, 0]).to_numpy(), pl.Series([2.0, 1, 1]).to_numpy())
@@ -87,6 +100,19 @@ def test_the_accepted_answer_is_better_than_each_other_one(tmp_path: Path) -> No
     assert rows["older-winner"]["low"] < 0.75 < rows["older-winner"]["high"]
     assert rows["(later answer)"]["agree"] == pytest.approx(0.75 / 2 + 0.25)
     assert rows["(longer answer)"]["agree"] == 0.5
+
+
+def test_answers_that_came_after_the_choice_were_not_passed_over(tmp_path: Path) -> None:
+    # The second of four was chosen after the third was written and before the fourth; or nobody knows when.
+    def answers(n: int, _: random.Random) -> list[Row]:
+        chosen = (T0 + 60 * 3 + 30) * 1_000_000 if n % 2 else None
+        return [one(n, i, 3 + i, accepted=i == 1, accepted_at=chosen if i == 1 else None) for i in range(4)]
+
+    judge = accepted_judge(threads_of(tmp_path / "s", answers, 10))
+    worse = judge.better.group_by("post_id").agg(pl.col("worse_id").str.slice(-2).sort())
+    found = {int(post[1:]) % 2: ids for post, ids in worse.rows()}
+    assert found == {1: ["c0", "c2"], 0: ["c0", "c2", "c3"]}
+    assert "is known for 15 of 30" in judge.note
 
 
 def test_a_rule_that_looks_at_what_was_accepted_does_not_judge_itself(tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 @click.option("--threads", type=Whole(min=1), default=2000, show_default=True, help="Threads per world.")
 @click.option("--no-charts", is_flag=True, help="Draw no charts (charts need the extra `lab`).")
 @click.option("--store", type=FilePath(), help="Check the rules on this store instead of simulating.")
+@click.option(
+    "--models",
+    is_flag=True,
+    help="With --store: train models of words on every rule's pairs and on rivals', and test them (minutes).",
+)
 @click.option("--audit", type=FilePath(), help="With --store: people's judgments (JSONL), one more judge of the rules.")
 @click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--workers", type=Whole(min=1), help="Use at most N processes. [the number of cores]")
@@ -41,6 +46,7 @@ def command(
     threads: int,
     no_charts: bool,
     store: Path | None,
+    models: bool,
     audit: Path | None,
     seed: int,
     workers: int | None,
@@ -51,14 +57,21 @@ def command(
 
     Simulated readers vote on answers of known quality, in worlds that differ in traffic, display, herding and more.
     The labels of each rule are compared with this quality. Finished worlds stay in OUT, and the next run uses them.
-    With --store, the rules are checked on real threads instead, whose true quality nobody knows.
+    With --store, the rules are checked on real threads instead, whose true quality nobody knows; with --models, models
+    of words learn from each rule's labels and are tested on other threads.
     """
     if store is not None:
         _refuse_of_worlds()
-        _on_store(out, store, seed, audit, as_json=as_json, quiet=quiet)
+        if models and audit is not None:
+            raise click.UsageError("--audit judges labels and --models trains on them: run one after the other.")
+        if models:
+            _models(out, store, seed, as_json=as_json, quiet=quiet)
+        else:
+            _on_store(out, store, seed, audit, as_json=as_json, quiet=quiet)
         return
-    if audit is not None:
-        raise click.UsageError("--audit needs --store, because people judge real threads.")
+    if audit is not None or models:
+        option = "--models" if models else "--audit"
+        raise click.UsageError(f"{option} needs --store, because it is for real threads.")
     from shp_miner.lab.charts import draw_charts, remove_charts, require_matplotlib
     from shp_miner.lab.report import to_dict, write_report
     from shp_miner.lab.run import chosen_worlds, claim_folder, count_steps, run_worlds
@@ -108,13 +121,31 @@ def _on_store(out: Path, store: Path, seed: int, audit: Path | None, *, as_json:
     with progress("Checking", STEPS, quiet=quiet or as_json, unit="checks") as meter:
         tables = check_store(store, out, seed=seed, judgments=judgments, advance=lambda share: meter(share * STEPS))
 
+    _show(out, "checks.md", tables, as_json=as_json, quiet=quiet)
+
+
+def _models(out: Path, store: Path, seed: int, *, as_json: bool, quiet: bool) -> None:
+    from shp_miner.lab.models import compare_models
+    from shp_miner.lab.real import require_checkable
+    from shp_miner.lab.run import claim_folder
+
+    require_checkable(store)
+    claim_folder(out)
+    with progress("Training", 100, quiet=quiet or as_json, unit="%") as meter:
+        tables = compare_models(store, out, seed=seed, advance=lambda share: meter(share * 100))
+    _show(out, "models.md", tables, as_json=as_json, quiet=quiet)
+
+
+def _show(out: Path, page: str, tables: list[Table], *, as_json: bool, quiet: bool) -> None:
+    """Print the tables of a check on a store, or say why one has no rows."""
+
     def people() -> None:
         for report_table in tables:
             if report_table.rows:
                 _print(report_table)
             else:
                 say(report_table.title, "", f" {report_table.note}", "")
-        say(f"How to read these: {out / 'checks.md'}. None proves a label; see `shp-miner docs real-checks`.")
+        say(f"How to read these: {out / page}. None proves a label; see `shp-miner docs real-checks`.")
 
     show_result(
         {"out": str(out), "tables": [report_table.to_dict() for report_table in tables]},

@@ -60,8 +60,7 @@ def judge_tables(
 def accepted_judge(threads: Threads) -> Judge:
     """The asker's choice is better than each answer that stood there when it was made, as far as that is known."""
     live = threads.answers.filter(pl.col("state") == "live")
-    when = pl.col("accepted_at") if "accepted_at" in live.columns else pl.lit(None, live.schema["created_at"])
-    chosen = live.filter("accepted").select(*_THREAD, better_id="answer_id", when=when)
+    chosen = live.filter("accepted").select(*_THREAD, better_id="answer_id", when="accepted_at")
     others = live.filter(~pl.col("accepted")).select(*_THREAD, "created_at", worse_id="answer_id")
     found = chosen.join(others, on=_THREAD)
     known = found["when"].is_not_null()

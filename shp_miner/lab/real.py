@@ -71,8 +71,8 @@ def check_store(
 
 def _unaware(threads: Threads, pairs: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """The pairs that the presets make where nobody says what was accepted."""
-    lost = [name for name in ("accepted_at",) if name in threads.answers.columns]
-    answers = threads.answers.with_columns(accepted=pl.lit(value=False), **dict.fromkeys(lost, pl.lit(None)))
+    never = pl.lit(None, threads.answers.schema["accepted_at"])
+    answers = threads.answers.with_columns(accepted=pl.lit(value=False), accepted_at=never)
     return {
         name: found if PRESETS[name].measure == "score" else threads.pairs(PRESETS[name], answers)
         for name, found in pairs.items()

@@ -108,10 +108,14 @@ class Shares:
         return None if known is None else float(known.std(ddof=1))
 
     def interval(self, name: str, against: str | None = None) -> tuple[float, float] | tuple[None, None]:
-        """Return the middle 95 % of a share's draws, or of its difference to another column's; nulls as `error`."""
+        """Return the middle 95 % of a share's draws, or of its difference to another column's; nulls as `error`.
+
+        Where all pairs are alike and threads weigh alike, draws tell nothing: then the interval is that of a share of 0
+        or 1 of so many threads (Clopper and Pearson 1934).
+        """
         known = self._known(name, against)
         if known is None:
-            return None, None
+            return self._of_alike(name) if against is None and self._by_thread else (None, None)
         low, high = np.quantile(known, [0.025, 0.975])
         return float(low), float(high)
 
@@ -119,6 +123,13 @@ class Shares:
         """The share of a column less that of another; null without pairs, or against itself."""
         ours, theirs = self.share(name), self.share(against)
         return None if ours is None or theirs is None or name == against else ours - theirs
+
+    def _of_alike(self, name: str) -> tuple[float, float] | tuple[None, None]:
+        share = self.share(name)
+        if share not in (0, 1):
+            return None, None
+        away = 1 - 0.025 ** (1 / self.threads(name))
+        return (0.0, away) if share == 0 else (1 - away, 1.0)
 
     def _known(self, name: str, against: str | None) -> Floats | None:
         """The draws of a share or difference; null where they tell nothing."""
