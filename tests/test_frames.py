@@ -295,8 +295,8 @@ def test_frames_are_stored_as_the_same_threads_in_a_file_are(
     store: shp_miner.Store, posts: pl.DataFrame, answers: pl.DataFrame, tmp_path: Path, library: str
 ) -> None:
     as_given = LIBRARIES[library]
-    extra = store.posts(columns=["upvote_ratio", "url"])
-    replies = answers.with_columns(store.answers(columns="url")["url"])
+    extra = store.posts(columns=["upvote_ratio", "url", "upvotes", "downvotes"])
+    replies = answers.with_columns(store.answers(columns=["url", "upvotes", "downvotes"]))
     other = shp_miner.Store(tmp_path / "other")
     imported = shp_miner.import_frames(as_given(pl.concat([posts, extra], how="horizontal")), as_given(replies), other)
     assert imported.complete

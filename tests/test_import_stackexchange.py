@@ -73,6 +73,7 @@ def test_fields(tmp_path: Path) -> None:
         "upvote_ratio": None,
         "score": 7,
         "edited": True,
+        **dict.fromkeys(("reads", "upvotes", "downvotes", "views")),
     }
     assert answers["2"] == shared | {
         "answer_id": "2",
@@ -89,6 +90,7 @@ def test_fields(tmp_path: Path) -> None:
         "accepted": True,
         "score": 3,
         "edited": False,
+        **dict.fromkeys(("reads", "upvotes", "downvotes", "accepted_at")),
     }
     assert (answers["3"]["author"], answers["3"]["author_role"], answers["3"]["accepted"]) == (
         "Community",

@@ -13,11 +13,11 @@ import pytest
 from shp_miner import export_dataset, import_dump, preset
 from shp_miner.cli import cli
 from shp_miner.dumps.stackexchange import read
-from shp_miner.dumps.stackexchange_votes import AGES_DAYS, Votes
+from shp_miner.dumps.stackexchange_votes import AGES_DAYS, Counted, Votes
 from shp_miner.errors import BadInput
 from shp_miner.forgetting.forget import forget
 from shp_miner.mining.mine import Selection, judge_threads
-from shp_miner.model import POST, TEXT_COLUMNS
+from shp_miner.model import OPTIONAL, POST, TEXT_COLUMNS
 from shp_miner.store import HashRange, Store
 from shp_miner.tally import Tally
 
@@ -63,11 +63,31 @@ def test_scores_are_those_of_the_midnight_that_ends_the_day(tmp_path: Path) -> N
     assert days == [age + 1 for age in AGES_DAYS]
     assert [row["score"] for row in earlier] == [2, 2, 3, 3, 2, 2, 2, 2]
     assert [row["accepted"] for row in earlier] == [False, *[True] * 7]
+    assert [row["accepted_at"] for row in earlier] == [None, *[FIRST + timedelta(days=2)] * 7]
+    assert [row["downvotes"] for row in earlier] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert [row["score"] for row in rows["3"][1:]] == [0, 0, 0, 0, 0, 0, 1, 1]
     assert (final["score"], final["body"]) == (3, "<p>answer 2</p>")
     assert tally.read["earlier score of answer"] == 16
     # Neither answer has as many votes as the dump's score says, nor have the questions any.
     assert tally.notes == {("answer", "votes_differ_from_score"): 2, ("post", "votes_differ_from_score"): 2}
+
+
+def test_votes_stand_apart_where_they_add_up_to_the_score(tmp_path: Path) -> None:
+    posts = table(
+        "posts",
+        question(1, Score=-1, ViewCount=120, AcceptedAnswerId=2),
+        answer(2, 1, Score=2),
+        answer(3, 1, Score=9),
+        question(4, Score=0),
+    )
+    rows, tally = rows_of(dump(tmp_path, [*VOTES, vote(1, 3, 1)], posts))
+    found = {name: [row[column] for column in ("score", "upvotes", "downvotes")] for name, (row,) in rows.items()}
+    assert found == {"p1": [-1, 0, 1], "2": [2, 3, 1], "3": [9, None, None], "p4": [0, 0, 0]}
+    assert [rows[name][0]["views"] for name in ("p1", "p4")] == [120, None]
+    assert [rows[name][0]["accepted_at"] for name in "23"] == [FIRST + timedelta(days=2), None]
+    assert tally.notes == {("answer", "votes_differ_from_score"): 1}
+    unsaid, _ = rows_of(folder(tmp_path / "meta.beer", {"Posts.xml": posts}), site="beer.meta")
+    assert {unsaid[name][0][column] for name in ("p1", "2") for column in ("upvotes", "downvotes")} == {None}
 
 
 def test_only_what_lies_before_the_reading_of_the_dump(tmp_path: Path) -> None:
@@ -83,7 +103,7 @@ def test_earlier_rows_hold_no_text_and_the_author_for_requests_to_be_forgotten(t
             texts = {name: "" for name in TEXT_COLUMNS if name in row}
             assert row == final | texts | {
                 name: row[name]
-                for name in ("body_chars", "observed_at", "score", "content_hash", "accepted")
+                for name in ("body_chars", "observed_at", "score", "content_hash", "accepted", *OPTIONAL)
                 if name in row
             }, item
             assert row["body_chars"] == 0
@@ -136,7 +156,7 @@ def test_votes_that_cannot_be_used_are_lost(tmp_path: Path) -> None:
     _, tally = rows_of(dump(tmp_path, bad), vote_history=True)
     lost = {reason: count for (kind, reason), count in tally.dropped.items() if kind == "line"}
     assert lost == {"bad_id": 1, "bad_time": 1, "missing_field": 1, "other_post_type": 1}
-    assert rows_of(dump(tmp_path / "again", bad))[1].complete, "without the history nobody looks at them"
+    assert rows_of(dump(tmp_path / "again", bad))[1].dropped == tally.dropped, "they are counted without a history, too"
 
 
 def test_a_dump_without_votes_is_refused(tmp_path: Path) -> None:
@@ -172,8 +192,14 @@ def test_votes_in_memory_and_in_files_give_what_counting_gives(run: int) -> None
         for reading in found:
             before = [kind for voted, kind, day in cast if voted == post and day * DAY_US < reading.observed_us]
             assert reading.score == sum(worth.get(kind, 0) for kind in before)
-            assert reading.accepted == ("1" in before)
-        assert votes.total(post) == sum(worth.get(kind, 0) for voted, kind, _ in cast if voted == post)
+            assert (reading.upvotes, reading.downvotes) == (before.count("2"), before.count("3"))
+            assert (reading.accepted_us is not None) == ("1" in before)
+    wanted = [*range(10, 0, -1), -3, 1 << 60]
+    for post, counted in zip(wanted, votes.counted(wanted), strict=True):
+        kinds = [kind for voted, kind, _ in cast if voted == post]
+        days = [day for voted, kind, day in cast if voted == post and kind == "1"]
+        accepted_us = max(days) * DAY_US if days else None
+        assert counted == Counted(kinds.count("2"), kinds.count("3"), accepted_us), post
 
 
 def test_a_real_site(shared_data: Path) -> None:

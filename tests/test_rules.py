@@ -291,6 +291,10 @@ def test_only_what_is_spoken_officially_is_left_out(platform: str, role: str) ->
     official = role == "bot" if ranks else role in ("moderator", "admin")
     assert bool(asked) == (not official)
     assert ("author_bot" if role == "bot" else "author_moderator") in reasons(tally) or not official
+    strict = preset("shp", drop_staff=True)
+    assert strict.name == "shp", "it says who takes part, and not who wins"
+    assert bool(run(strict, [rows[0], {**rows[1], "author_role": role}], **high)[0]) == (role == "member")
+    assert not run(strict, rows, author_role="admin", **high)[0]
 
 
 @pytest.mark.parametrize(("platform", "profile"), PROFILES.items())
@@ -318,6 +322,7 @@ OVERRIDES: list[tuple[str, Any, dict[str, Any], dict[str, Any]]] = [
     ("min_post_score", 101, {}, {}),
     ("keep_edited_posts", True, {"edited": True}, {}),
     ("keep_nsfw", True, {"nsfw": True}, {}),
+    ("drop_staff", True, {"platform": "discourse", "author_role": "moderator"}, {}),
     ("keep_link_posts", True, {"is_text": False}, {}),
     ("since", "2030-01-01T00:00:00Z", {}, {}),
     ("until", "2020-01-01T00:00:00Z", {}, {}),

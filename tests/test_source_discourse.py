@@ -430,10 +430,28 @@ def test_the_fields_of_a_post(stack: ExitStack) -> None:
     assert [(answer.body, answer.body_format) for answer in answers][:1] == [("<p>post 2</p>", "html")]
     assert [answer.score for answer in answers] == [4, 0, 0, 0]
     assert [answer.edited for answer in answers] == [True, False, False, False]
-    assert [answer.author_role for answer in answers] == ["member", "member", "bot", "member"]
+    assert [answer.author_role for answer in answers] == ["moderator", "admin", "bot", "member"]
     assert [answer.accepted for answer in answers] == [False, True, False, True]
     assert (answers[3].author, answers[3].author_id, answers[3].author_url) == (None, None, None)
     assert answers[3].created_at == T0_US - timedelta(days=3653).total_seconds() * 1_000_000 + 250_000
+
+
+def test_what_is_counted_besides_the_score(stack: ExitStack) -> None:
+    likes = {"actions_summary": [{"id": 2, "count": 4}]}
+    emoji = [{"id": "heart", "type": "emoji", "count": 3}, {"id": "clap", "count": 1}, {"id": "-1", "count": 2}]
+    thread = only(
+        stack,
+        topic(
+            post(1, reads=30, **likes),
+            post(2, reads=0, reactions=emoji, **likes),
+            post(3, reads=12, reactions=[]),
+            post(4, reactions=emoji, post_voting_vote_count=5),
+            views=310,
+        ),
+    )
+    counts = [(item.score, item.reads, item.upvotes, item.downvotes) for item in (thread.post, *thread.answers)]
+    assert counts == [(4, 30, None, None), (4, 0, 4, 2), (0, 12, 0, 0), (5, None, None, None)]
+    assert thread.post.views == 310
 
 
 def test_what_the_forum_itself_says_is_no_members_question(stack: ExitStack) -> None:

@@ -251,7 +251,7 @@ def test_every_field_in_every_form(v4: bool) -> None:
     view = written(
         v4,
         {"url": "https://example.org/x", "nsfw": True, "featured_local": True, "updated": "2024-02-01T00:00:00"},
-        {"published": "2014-03-02T01:02:03.5", "creator_id": 6, "counts": {"score": -4}},
+        {"published": "2014-03-02T01:02:03.5", "creator_id": 6, "counts": {"score": -4, "upvotes": 1, "downvotes": 5}},
         {"published": "2099-12-31T23:59:59.123456789+02:00", "creator": {"name": "קורא 🌻", "id": 8}},
         {"creator": {"local": False, address: "https://other.example/u/ana"}},
         {"creator": {"deleted": True}},
@@ -276,6 +276,8 @@ def test_every_field_in_every_form(v4: bool) -> None:
         1_704_448_800_000_000,
     ]
     assert [a.score for a in answers[:2]] == [-4, 3]
+    assert (post.upvotes, post.downvotes, post.views, post.reads) == (3, 1, None, None)
+    assert [(a.upvotes, a.downvotes) for a in answers[:2]] == [(1, 5), (None, None)]
     assert [a.author for a in answers[:4]] == ["ana", "קורא 🌻", "ana@other.example", None]
     assert [a.author_url for a in answers[2:4]] == ["https://other.example/u/ana", None]
     assert [a.author_role for a in answers] == ["member"] * 4 + ["bot", "moderator", "admin", "member", "member"]

@@ -380,23 +380,25 @@ def test_the_fields_of_a_post(stack: ExitStack) -> None:
         stack,
         topic(
             post(1, deleted=False, edited=""),
-            post(2, uid=1, user=admin, votes=-3, edited=T0_MS),
+            post(2, uid=1, user=admin, votes=-3, upvotes=1, downvotes=4, edited=T0_MS),
             post(3, user=moderator, content=None),
             post(4, uid=0, user=former),
             post(0, uid="https://remote.example/u/1") | {"pid": remote},
             solvedPid=3,
             pinned=1,
+            viewcount=77,
         ),
     )
     question, answers = thread.post, thread.answers
+    assert (question.views, question.upvotes, question.reads) == (77, None, None)
+    assert [(answer.upvotes, answer.downvotes) for answer in answers[:2]] == [(1, 4), (None, None)]
     assert (question.title, question.stickied, question.edited) == ('A "title" & more', True, False)
     assert (question.created_at, question.url) == ((T0_MS + 1) * 1000, "https://forum.example/topic/7/a-title")
     assert [answer.score for answer in answers] == [-3, 0, 0, 0]
     assert [answer.edited for answer in answers] == [True, False, False, False]
     assert [answer.author for answer in answers] == ["Zoë", "m", None, "user0"]
     assert [answer.author_id for answer in answers] == ["1", "53", None, "https://remote.example/u/1"]
-    # What somebody's badge says marks no post as official.
-    assert {answer.author_role for answer in answers} == {"member"}
+    assert [answer.author_role for answer in answers] == ["admin", "moderator", "member", "member"]
     assert [answer.accepted for answer in answers] == [False, True, False, False]
     assert answers[0].author_url == "https://forum.example/user/zo%C3%AB"
     assert answers[1].author_url is None
@@ -411,8 +413,10 @@ def test_notices_are_no_texts(stack: ExitStack) -> None:
 
 
 def test_a_site_without_votes_has_no_scores(stack: ExitStack) -> None:
-    thread = only(stack, topic(post(1), post(2), **{"reputation:disabled": 1}, titleRaw="<raw> & title"))
+    cast = {"votes": 2, "upvotes": 3, "downvotes": 1}
+    thread = only(stack, topic(post(1, **cast), post(2), **{"reputation:disabled": 1}, titleRaw="<raw> & title"))
     assert [thread.post.score, thread.answers[0].score] == [None, None]
+    assert (thread.post.upvotes, thread.post.downvotes) == (None, None)
     assert thread.post.title == "<raw> & title"
 
 

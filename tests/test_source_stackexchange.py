@@ -275,7 +275,7 @@ def by_id(thread: Thread) -> dict[str, Answer]:
 def test_every_field_in_every_form() -> None:
     owner = {"user_id": 7, "display_name": "J&#246;rg &lt;b&gt; 🌻", "link": "https://x.stackexchange.com/users/7/j"}
     view = written(
-        {"title": "Is 1 &lt; 2 &amp; 3?", "owner": owner, "last_edit_date": 5, "answer_count": 8, "closed_date": 9},
+        {"title": "Is 1 &lt; 2 &amp; 3?", "owner": owner, "last_edit_date": 5, "answer_count": 8, "view_count": 612},
         answer(1, score=-3, owner={"user_type": "does_not_exist", "display_name": "user99"}, locked_date=4),
         answer(2, owner={"user_id": -1, "display_name": "Community"}, community_owned_date=3),
         answer(3, is_accepted=True, content_license="CC BY-SA 2.5", owner={"user_id": 8, "display_name": "قارئ"}),
@@ -287,6 +287,7 @@ def test_every_field_in_every_form() -> None:
     post = thread.post
     assert (post.title, post.author, post.author_id) == ("Is 1 < 2 & 3?", "Jörg <b> 🌻", "7")
     assert (post.author_url, post.url) == ("https://x.stackexchange.com/users/7/j", f"https://{SITE}/questions/9")
+    assert (post.views, post.upvotes, post.reads) == (612, None, None)
     assert (post.license, post.edited, post.state) == ("CC BY-SA 2.5", True, "live")
     found = by_id(thread)
     assert (found["1"].score, found["1"].author, found["1"].author_id) == (-3, None, None)

@@ -41,6 +41,8 @@ def _record(thread: SimulatedThread, at: datetime) -> dict[str, Any]:
         "body": thread.body,
         "created_at": moment_from_s(thread.created_s),
         "score": seen.score,
+        "upvotes": seen.up,
+        "downvotes": seen.down,
         "upvote_ratio": seen.up / (seen.up + seen.down) if seen.up + seen.down else None,
         "observed_at": at,
         "author": thread.author,
@@ -53,6 +55,8 @@ def _record(thread: SimulatedThread, at: datetime) -> dict[str, Any]:
                 "body": item.answer.text,
                 "created_at": moment_from_s(item.answer.created_s),
                 "score": item.score,
+                "upvotes": item.up,
+                "downvotes": item.down,
                 "author": item.answer.author,
                 "url": f"{url}#{item.answer.answer_id}",
             }

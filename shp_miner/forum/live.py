@@ -334,6 +334,11 @@ class Community:
         )
 
     def _common(self, item: _Item, now_s: float) -> dict[str, Any]:
+        up, down = bisect_right(item.up_s, now_s), bisect_right(item.down_s, now_s)
+        post = self._items[item.post_id]
+        thread = post.simulated if isinstance(post, _Post) else None
+        # Who came since it was written saw it, and so did everybody who voted on it.
+        reads = 1 + max(up + down, _views(thread, now_s) - _views(thread, item.created_s))
         return {
             "post_id": item.post_id,
             "author": None if item.author.author_id in self._gone else item.author.name,
@@ -344,8 +349,9 @@ class Community:
             "edited_s": item.edited_s,
             "state": item.state,
             "restored": item.restored,
-            "up": bisect_right(item.up_s, now_s),
-            "down": bisect_right(item.down_s, now_s),
+            "up": up,
+            "down": down,
+            "reads": reads,
         }
 
 

@@ -16,7 +16,8 @@ class LiveItem:
     """What posts, answers and nested replies have in common. Times are seconds since 1970.
 
     The body is empty unless the state is "live": no platform shows it then. Whether the author of a deleted item is
-    still named is the platform's affair, so it stays here; it is null only where the account itself is gone.
+    still named is the platform's affair, so it stays here; it is null only where the account itself is gone. `reads`
+    counts who has seen it, its author among them.
     `restored` says that it was deleted, removed or purged before.
     """
 
@@ -30,6 +31,7 @@ class LiveItem:
     state: LiveState
     up: int
     down: int
+    reads: int
     restored: bool
 
     @property

@@ -60,6 +60,7 @@ FIT_PARAMETERS = (
     "keep_nsfw",
     "keep_link_posts",
     "keep_unreadable",
+    "drop_staff",
     "since",
     "until",
     "max_chars",

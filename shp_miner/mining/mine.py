@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from msgspec import UNSET, Struct, UnsetType
 
+from shp_miner.model import NUMBERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.calibrated import Calibration, with_theta
 from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, judge_answers, judge_posts
@@ -98,7 +99,8 @@ def judge_threads(snapshot: Snapshot, part: HashRange, selection: Selection) -> 
     posts, contradicting_posts = snapshot.posts(part, selection.within, keep_unreadable=rule.keep_unreadable)
     answers, contradicting_answers = snapshot.answers(part, selection.within, keep_unreadable=rule.keep_unreadable)
     if rule.observe_at_s is not None:
-        seen = snapshot.scan("answers", part).select(*ANSWER_KEY, "observed_at", "score").collect()
+        numbers = [name for name in NUMBERS if name in answers.columns]
+        seen = snapshot.scan("answers", part).select(*ANSWER_KEY, "observed_at", *numbers).collect()
         answers = at_age(answers, seen, ANSWER_KEY, rule.observe_at_s)
     posts = judge_posts(posts, rule)
     return Judged(posts, judge_answers(answers, posts, rule), contradicting_posts, contradicting_answers)

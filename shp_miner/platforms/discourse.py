@@ -20,6 +20,9 @@ from shp_miner.units import to_us
 _REGULAR = 1
 _LIKE = 2
 
+#: What the reactions plugin calls a thumb down: the one reaction that by default is no like.
+_DOWN = frozenset({"-1", "thumbsdown"})
+
 #: Categories nest no deeper than this (max_category_nesting).
 _DEEPEST = 3
 
@@ -34,8 +37,18 @@ class Action(msgspec.Struct):
     count: int = 0
 
 
+class Reaction(msgspec.Struct):
+    """How many people reacted to a post with an emoji, by its name without colons."""
+
+    id: str
+    count: int = 0
+
+
 class TopicPost(msgspec.Struct, kw_only=True):
-    """A post of a topic. `raw` (Markdown) is there if asked for, `cooked` (HTML) always; user ids below 0 are bots."""
+    """A post of a topic. `raw` (Markdown) is there if asked for, `cooked` (HTML) always; user ids below 0 are bots.
+
+    `reads` counts the readers who were logged in, its author too. `moderator` and `admin` are the author's badges.
+    """
 
     id: int
     post_number: int
@@ -53,6 +66,11 @@ class TopicPost(msgspec.Struct, kw_only=True):
     deleted_at: Moment | None = None
     accepted_answer: bool | None = None
     polls: list[Any] | None = None
+    reads: int | None = None
+    moderator: bool | None = None
+    admin: bool | None = None
+    #: Every reaction, where people have more than likes (the reactions plugin).
+    reactions: list[Reaction] | None = None
     #: Up-votes minus down-votes, where readers vote on the posts of the topic (the post-voting plugin).
     post_voting_vote_count: int | None = None
 
@@ -77,6 +95,7 @@ class Topic(msgspec.Struct, kw_only=True):
     title: str
     post_stream: PostStream
     posts_count: int
+    views: int | None = None
     last_posted_at: Moment | None = None
     slug: str = ""
     category_id: int | None = None
@@ -164,6 +183,7 @@ def _question(topic: Topic, opening: TopicPost, address: str) -> Post:
     return Post(
         **shared,
         title=topic.title,
+        views=topic.views,
         is_text=not (topic.featured_link or opening.polls),
         stickied=bool(topic.pinned or topic.pinned_globally),
     )
@@ -181,6 +201,8 @@ def _shared(topic: Topic, post: TopicPost, address: str) -> dict[str, Any]:
         "body": body if state == "live" else "",
         "body_format": body_format,
         "score": _score(topic, post),
+        "reads": post.reads,
+        **_votes_apart(topic, post),
         "author": post.username,
         "author_id": None if post.user_id is None else str(post.user_id),
         "author_url": None if post.username is None else f"{address}/u/{quote(post.username)}",
@@ -193,8 +215,27 @@ def _shared(topic: Topic, post: TopicPost, address: str) -> dict[str, Any]:
 
 def _score(topic: Topic, post: TopicPost) -> int | None:
     """Votes where readers can vote on posts, likes elsewhere; null where votes are meant and not handed out."""
-    if topic.is_post_voting or post.post_voting_vote_count is not None:
+    if _has_votes(topic, post):
         return post.post_voting_vote_count
+    return _likes(post)
+
+
+def _votes_apart(topic: Topic, post: TopicPost) -> dict[str, int]:
+    """Likes, which hold all reactions but thumbs down, and those; nothing where people cannot give a thumb down.
+
+    The post-voting plugin hands out the difference alone.
+    """
+    if post.reactions is None or _has_votes(topic, post):
+        return {}
+    down = sum(reaction.count for reaction in post.reactions if reaction.id in _DOWN)
+    return {"upvotes": _likes(post), "downvotes": down}
+
+
+def _has_votes(topic: Topic, post: TopicPost) -> bool:
+    return bool(topic.is_post_voting) or post.post_voting_vote_count is not None
+
+
+def _likes(post: TopicPost) -> int:
     return sum(action.count for action in post.actions_summary if action.id == _LIKE)
 
 
@@ -209,6 +250,12 @@ def _state(post: TopicPost) -> ItemState:
 
 
 def _role(post: TopicPost) -> Role:
-    """A bot's where the forum itself or a program speaks. What somebody's badge says marks no post as official."""
-    own = post.post_type != _REGULAR or (post.user_id is not None and post.user_id < 0)
-    return "bot" if own else "member"
+    """A bot's where the forum itself or a program speaks, else what somebody's badge says.
+
+    A badge marks no post as official: rules take these roles for ranks (`rules.profiles`).
+    """
+    if post.post_type != _REGULAR or (post.user_id is not None and post.user_id < 0):
+        return "bot"
+    if post.admin:
+        return "admin"
+    return "moderator" if post.moderator else "member"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shp_miner.model import NUMBERS
 from shp_miner.rules.presets import Rule
 
 
@@ -28,12 +29,14 @@ AT_AGE_TOLERANCE = 0.25
 
 
 def at_age(answers: pl.DataFrame, observations: pl.DataFrame, key: tuple[str, ...], age_s: float) -> pl.DataFrame:
-    """`answers` (ANSWER, newest observation each) with `score` and `observed_at` as they were at the age `age_s`.
+    """`answers` (ANSWER, newest observation each) with `observed_at` and NUMBERS as they were at the age `age_s`.
 
-    `observations` has `key`, `observed_at` and `score`, any number of rows an item; the one read nearest to that age is
-    taken (the earlier of two), if it lies within AT_AGE_TOLERANCE of it, else both columns are null. Everything else,
-    such as whether an answer was deleted since, stays as it was last seen.
+    `observations` has `key`, `observed_at`, `score` and perhaps others of NUMBERS, any number of rows an item; the one
+    read nearest to that age is taken (the earlier of two), if it lies within AT_AGE_TOLERANCE of it, else these columns
+    are null. Everything else, such as whether an answer was deleted since, stays as it was last seen.
     """
+    taken = ["observed_at", *(name for name in NUMBERS if name in answers.columns)]
+    unsaid = [pl.lit(None, answers.schema[name]).alias(name) for name in taken if name not in observations.columns]
     off = ((pl.col("observed_at") - pl.col("created_at")).dt.total_microseconds() / 1e6 - age_s).abs()
     found = (
         observations.filter(pl.col("score").is_not_null())
@@ -42,10 +45,11 @@ def at_age(answers: pl.DataFrame, observations: pl.DataFrame, key: tuple[str, ..
         .filter(pl.col("off") <= AT_AGE_TOLERANCE * age_s)
         .sort(*key, "off", "observed_at", "score")
         .unique(subset=key, keep="first", maintain_order=True)
-        .select(*key, "observed_at", "score")
+        .with_columns(unsaid)
+        .select(*key, *taken)
     )
     columns = answers.columns
-    return answers.drop("observed_at", "score").join(found, on=key, how="left", maintain_order="left").select(columns)
+    return answers.drop(taken).join(found, on=key, how="left", maintain_order="left").select(columns)
 
 
 def read_apart(

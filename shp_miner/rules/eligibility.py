@@ -41,7 +41,7 @@ def judge_posts(posts: pl.DataFrame, rule: Rule) -> pl.DataFrame:
                 *_gone(),
                 ("no_title", pl.col("title").str.strip_chars() == ""),
                 ("author_deleted", pl.col("author_deleted")),
-                ("author_moderator", _official()),
+                ("author_moderator", _official(rule)),
                 ("author_bot", (pl.col("author_role") == "bot") & _by_platform("roles_are_ranks", None)),
                 ("nsfw", pl.col("nsfw") & (not rule.keep_nsfw)),
                 ("edited", pl.col("edited") & ~keep_edited),
@@ -77,7 +77,7 @@ def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.
                 ("empty", pl.col("body_chars") == 0),
                 ("too_long", pl.col("body_chars") > rule.max_chars),
                 ("author_deleted", pl.col("author_deleted")),
-                ("author_moderator", _official()),
+                ("author_moderator", _official(rule)),
                 ("author_bot", pl.col("author_role") == "bot"),
                 ("author_is_asker", pl.col("by_post_author") | same_author),
                 ("stickied", pl.col("stickied")),
@@ -111,9 +111,10 @@ def _over_cap(answers: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     return answers.with_columns(pl.when(over).then(pl.lit("over_answer_cap")).otherwise(pl.col(REASON)).alias(REASON))
 
 
-def _official() -> pl.Expr:
-    """Whether the author spoke as one of those who run the place, and not only is one of them."""
-    return pl.col("author_role").is_in(["moderator", "admin"]) & ~_by_platform("roles_are_ranks", None)
+def _official(rule: Rule) -> pl.Expr:
+    """Whether the author spoke as one of those who run the place; with `drop_staff`, also whether they only are one."""
+    is_rank = pl.lit(value=False) if rule.drop_staff else _by_platform("roles_are_ranks", None)
+    return pl.col("author_role").is_in(["moderator", "admin"]) & ~is_rank
 
 
 def _gone() -> Conditions:

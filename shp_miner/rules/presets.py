@@ -51,6 +51,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keep_unreadable: Annotated[
         bool, Meta(description="Keep items that the last visit could not read, as they were last read.")
     ] = False
+    drop_staff: Annotated[
+        bool, Meta(description="Drop all that moderators and admins wrote, where a badge says it (Discourse, NodeBB).")
+    ] = False
     since: Annotated[datetime | None, Meta(description="Keep posts created at this time or later.")] = None
     until: Annotated[datetime | None, Meta(description="Keep posts created before this time (SHP: 2023-01-01).")] = None
 

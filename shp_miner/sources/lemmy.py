@@ -335,6 +335,8 @@ def _shared(item: LemmyPost | Comment, creator: Person) -> dict[str, Any]:
         "created_at": _time_us(item.published_at),
         "body_format": "markdown",
         "score": item.score,
+        "upvotes": item.upvotes,
+        "downvotes": item.downvotes,
         "author": creator.name + host if named else None,
         "author_id": str(creator.id) if named else None,
         "author_url": creator.ap_id if named else None,

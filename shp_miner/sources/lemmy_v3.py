@@ -65,6 +65,8 @@ class _Comment(msgspec.Struct):
 
 class _CommentCounts(msgspec.Struct):
     score: int
+    upvotes: int | None = None
+    downvotes: int | None = None
     child_count: int = 0
 
 

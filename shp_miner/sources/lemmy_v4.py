@@ -63,6 +63,8 @@ class Comment(msgspec.Struct):
     ap_id: str
     path: str
     score: int
+    upvotes: int | None = None
+    downvotes: int | None = None
     distinguished: bool = False
     child_count: int = 0
     updated_at: str | None = None

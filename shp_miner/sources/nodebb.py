@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from shp_miner.errors import BadInput, Error, NotAllowed
-from shp_miner.platforms.items import Answer, ItemState, Post, Thread
+from shp_miner.platforms.items import Answer, ItemState, Post, Role, Thread
 from shp_miner.sources.access import Access, http_of, site_address, site_and_url
 from shp_miner.sources.evidence import Door, Meanings, at_the_door, refusals_as_evidence
 from shp_miner.sources.limits import Limits
@@ -37,6 +37,9 @@ _Id = int | str
 #: Flags were 0 and 1 first and became true and false.
 _Flag = int | bool
 
+#: Groups that every forum has, and the ranks that they are.
+_RANKS: dict[str, Role] = {"administrators": "admin", "global-moderators": "moderator"}
+
 #: What refusals of one topic mean. Guests are told 401 of topics that were deleted and of those that they may not read,
 #: and by the newest releases 404 of both; which it is tells the category. Deleted topics that are shown bear a flag.
 MEANINGS = Meanings(
@@ -53,10 +56,16 @@ def opened(access: Access) -> Iterator[NodeBB]:
         yield NodeBB(http, site, site_address(NodeBB.name, site, access.site, url))
 
 
+class _Group(msgspec.Struct):
+    slug: str = ""
+
+
 class _User(msgspec.Struct, kw_only=True):
     uid: _Id
     username: str | None
     userslug: str | None = None
+    #: The groups whose badge stands beside the name, by their slugs.
+    groups: list[_Group | None] | None = msgspec.field(default=None, name="selectedGroups")
 
 
 class _Post(msgspec.Struct, kw_only=True):
@@ -69,6 +78,8 @@ class _Post(msgspec.Struct, kw_only=True):
     votes: int
     deleted: _Flag
     user: _User
+    upvotes: int | None = None
+    downvotes: int | None = None
     to_pid: _Id | None = msgspec.field(default=None, name="toPid")
     edited: int | str | None = None
     deleter: _Id | None = msgspec.field(default=None, name="deleterUid")
@@ -85,6 +96,7 @@ class _Topic(msgspec.Struct, kw_only=True):
     posts: list[_Post]
     postcount: int
     pagination: _Pagination
+    views: int | None = msgspec.field(default=None, name="viewcount")
     lastposttime: int | None = None
     main_pid: _Id | None = msgspec.field(default=None, name="mainPid")
     title_raw: str | None = msgspec.field(default=None, name="titleRaw")
@@ -287,6 +299,7 @@ class NodeBB:
             **self._shared(topic, first),
             title=topic.title_raw or unescape(topic.title),
             url=f"{self._address}/topic/{topic.slug}",
+            views=topic.views,
             stickied=bool(topic.pinned),
         )
         answers = [
@@ -312,9 +325,12 @@ class NodeBB:
             "body": (post.content or "") if state == "live" else "",
             "body_format": "html",
             "score": None if topic.no_votes else post.votes,
+            "upvotes": None if topic.no_votes else post.upvotes,
+            "downvotes": None if topic.no_votes else post.downvotes,
             "author": author,
             "author_id": str(post.uid) if author else None,
             "author_url": f"{self._address}/user/{quote(slug)}" if author and slug else None,
+            "author_role": _role(post.user),
             "state": state,
             "edited": post.edited not in (None, 0, "", "0"),
         }
@@ -363,6 +379,12 @@ def _state(post: _Post) -> ItemState:
         return notice_state("nodebb", post.content or "", html=True) or "live"
     by_other = post.deleter not in (None, "", 0) and str(post.deleter) != str(post.uid)
     return "removed" if by_other else "deleted"
+
+
+def _role(user: _User) -> Role:
+    """What the author's badges say. They mark no post as official: rules take roles for ranks (`rules.profiles`)."""
+    slugs = {group.slug for group in user.groups or () if group}
+    return next((role for slug, role in _RANKS.items() if slug in slugs), "member")
 
 
 def _author(user: _User) -> str | None:

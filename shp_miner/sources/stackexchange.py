@@ -43,7 +43,8 @@ _PAGE_SIZE = 100
 #: Answers asked for together: without a key the API ends at page 25 of 100.
 _ANSWERS_TOGETHER = 2_000
 
-#: The built-in filter that adds bodies to the fields of the default one.
+#: The built-in filter that adds bodies to the fields of the default one. No built-in filter gives up- and down-votes
+#: apart, and a filter of our own would have to be registered with the API.
 _WITH_BODIES = "withbody"
 
 _US = 1_000_000
@@ -137,6 +138,7 @@ class _Question(_Seen, kw_only=True):
     title: str
     answer_count: int
     last_activity_date: int
+    view_count: int | None = None
 
     @property
     def item_id(self) -> str:
@@ -296,6 +298,7 @@ class StackExchange:
         return Post(
             **self._shared(question),
             title=unescape(question.title),
+            views=question.view_count,
             url=f"https://{self.site}/questions/{question.question_id}",
         )
 

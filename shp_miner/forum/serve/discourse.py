@@ -192,6 +192,8 @@ class DiscourseApi:
             "reply_to_post_number": _replies_to(item, numbers),
             "topic_id": int(item.post_id),
             "version": 2 if item.edited_s else 1,
+            "reads": item.reads,
+            "readers_count": item.reads - 1,
             "actions_summary": [{"id": 2, "count": item.up}] if item.up else [],
             "moderator": item.role == "moderator",
             "admin": False,
