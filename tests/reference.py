@@ -21,6 +21,10 @@ HOUR = pd.Timedelta(hours=1)
 DAY = pd.Timedelta(days=1)
 
 
+#: Rules that need no votes.
+WITHOUT_FLOORS = ("accepted",)
+
+
 @dataclass
 class Result:
     """(site, post, winner, loser) of every pair, by rule name."""
@@ -34,14 +38,21 @@ class Result:
 
 def pairs(posts: pd.DataFrame, answers: pd.DataFrame, *rules: str) -> dict[str, Result]:
     """The pairs of each rule."""
+    free = [rule for rule in rules if rule in WITHOUT_FLOORS]
+    with_floors = [rule for rule in rules if rule not in WITHOUT_FLOORS]
+    return {**_pairs(posts, answers, with_floors, floors=True), **_pairs(posts, answers, free, floors=False)}
+
+
+def _pairs(posts: pd.DataFrame, answers: pd.DataFrame, rules: list[str], *, floors: bool) -> dict[str, Result]:
     results = {rule: Result() for rule in rules}
     threads = {key: own.to_dict("records") for key, own in answers.groupby(["site", "post_id"])}
     for post in posts.to_dict("records"):
-        if not post_is_eligible(post):
+        if not post_is_eligible(post, floors=floors):
             continue
         own = threads.get((post["site"], post["post_id"]), [])
-        kept = [answer for answer in own if answer_is_eligible(answer, post)]
-        kept.sort(key=lambda a: (-a["score"], a["created_at"], a["answer_id"]))
+        kept = [answer for answer in own if answer_is_eligible(answer, post, floors=floors)]
+        # What the asker accepted takes part whatever its votes, where votes do not decide.
+        kept.sort(key=lambda a: (a["accepted"] * (floors - 1), -a["score"], a["created_at"], a["answer_id"]))
         kept = kept[:50]
         kept.sort(key=lambda a: (a["created_at"], a["answer_id"]))
         for (i, a), (j, b) in itertools.combinations(enumerate(kept), 2):
@@ -96,6 +107,8 @@ def _has_age(item: Any) -> bool:
 
 
 def _judge(a: Any, b: Any, neighbours: bool, rule: str) -> tuple[Any, Any] | None:
+    if rule == "accepted":
+        return _chosen(a, b)
     value_a, value_b = (_log_votes(x) if rule == "log-votes" else x["score"] for x in (a, b))
     if value_a == value_b:
         return None
@@ -115,6 +128,17 @@ def _judge(a: Any, b: Any, neighbours: bool, rule: str) -> tuple[Any, Any] | Non
         "card-rule-1": apart <= pd.Timedelta(0),
     }
     return (winner, loser) if wanted[rule] else None
+
+
+def _chosen(a: Any, b: Any) -> tuple[Any, Any] | None:
+    """The accepted answer and the other, if that was written before the choice, or else before the accepted answer."""
+    if a["accepted"] == b["accepted"]:
+        return None
+    winner, loser = (a, b) if a["accepted"] else (b, a)
+    until = winner["created_at"]
+    if not pd.isna(winner["accepted_at"]):
+        until = max(until, winner["accepted_at"])
+    return (winner, loser) if loser["created_at"] <= until else None
 
 
 def read_apart(a: Any, b: Any) -> bool:

@@ -17,7 +17,6 @@ from shp_miner import Store, UsageError, export_dataset, make_pairs, preset
 from shp_miner.mining.kept_fits import fits_from_builtins
 from shp_miner.model import ANSWER, PAIR, POST
 from shp_miner.platforms.rows import Chunk
-from shp_miner.rules import PRESETS
 from shp_miner.rules.calibrated import (
     add_up,
     calibrate,
@@ -30,6 +29,7 @@ from shp_miner.rules.calibrated import (
 from shp_miner.rules.delays import CELL_STARTS_US, count_delays, delay_cells, log_shares, merge_delays
 from shp_miner.rules.eligibility import judge_answers, judge_posts
 from shp_miner.rules.pairs import ANSWER_KEY
+from shp_miner.rules.presets import BY_VOTES
 
 from . import calibrated_reference as plain
 from .build import T0, answer_row, frames, post_row, tree
@@ -79,7 +79,7 @@ def keys(pairs: pl.DataFrame) -> list[tuple[str, str, str, str]]:
 def test_confidence_is_that_of_the_formulas(seed: int) -> None:
     posts, answers = forum(seed)
     expected = plain.confidences(posts.to_pandas(), answers.to_pandas())
-    for name in PRESETS:
+    for name in BY_VOTES:
         found = made(posts, answers, rule=name, min_confidence=None)
         assert found.height or name == "shp-strict"
         for key, confidence in zip(keys(found), found["confidence"], strict=True):

@@ -39,6 +39,7 @@ def store(tmp_path: Path) -> Store:
                 "created_at": (T0 + int(random.integers(1, 9000))) * 1_000_000,
                 "body": body,
                 "body_chars": len(body.strip()),
+                "accepted": place == 1,
             }
             answers.append(answer_row(f"a{place}", **shared, **changes))
     made.append(chunk(posts, answers))

@@ -226,10 +226,11 @@ OTHERS: list[tuple[str, Any]] = [  # what TWO answers do not show; each has a te
     ("seed", 7),
     ("observe_at_s", 86_400.0),
     ("keep_unreadable", True),
+    ("accepted_over", "all"),
 ]
 
 
-@proves(*(f"rule.{name.removesuffix('_s')}" for name, *_ in [*OVERRIDES, *OTHERS]))
+@proves(*(f"rule.{name.removesuffix('_s').rstrip('_')}" for name, *_ in [*OVERRIDES, *OTHERS]))
 @pytest.mark.parametrize(
     ("name", "value", "post", "answer"),
     [*OVERRIDES, *((name, value, None, {}) for name, value in OTHERS)],
@@ -239,7 +240,7 @@ def test_every_key_of_a_rule_is_its_parameter(
     name: str, value: Any, post: dict[str, Any] | None, answer: dict[str, Any], tmp_path: Path
 ) -> None:
     shown = f"{value}s" if name.endswith("_s") else value
-    key = name.removesuffix("_s")
+    key = name.removesuffix("_s").rstrip("_")
     rule = config.rule_of(config.read(written(tmp_path / "p.toml", {"rule": {key: shown}})).rule)
     assert rule == preset("shp", **{name: value})
     assert rule != preset("shp")

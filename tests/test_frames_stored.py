@@ -14,6 +14,7 @@ import shp_miner
 from shp_miner.forum import World
 from shp_miner.forum.demo import run_demo
 from shp_miner.model import OPTIONAL
+from shp_miner.rules.presets import BY_VOTES
 
 from .build import answer_row, chunk, post_row
 from .conftest import NOW
@@ -32,7 +33,7 @@ def exported(store: shp_miner.Store, out: Path, rule: str | shp_miner.Rule) -> p
     return shp_miner.load(out).to_polars()
 
 
-@pytest.mark.parametrize("rule", shp_miner.PRESETS)
+@pytest.mark.parametrize("rule", BY_VOTES)
 def test_a_copy_exports_the_same_pairs(crawled: shp_miner.Store, tmp_path: Path, rule: str) -> None:
     copy = shp_miner.Store(tmp_path / "copy")
     done = shp_miner.import_frames(crawled.posts(), crawled.answers(), copy)

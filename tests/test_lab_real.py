@@ -22,6 +22,7 @@ from shp_miner.lab.table import Table
 from shp_miner.lab.thinning import halves, thinning_tables
 from shp_miner.lab.threads import Shares, Threads
 from shp_miner.lab.words import words_tables
+from shp_miner.rules.presets import BY_VOTES
 from shp_miner.store import Store
 
 from .build import T0, answer_row, chunk, post_row
@@ -129,8 +130,8 @@ def test_an_early_order_that_persists_is_found(tmp_path: Path) -> None:
     store = store_of(tmp_path / "s", read_twice(lambda _, early: [3 * score for score in early]))
     rows = by(early_tables(threads_of(store), 0)[0], "read at", "preset")
     assert set(rows) == {("1 d", name) for name in PRESETS}
-    assert {row["same order later"] for row in rows.values()} == {1.0}
-    assert {row["same order of the votes between"] for row in rows.values()} == {1.0}
+    assert {rows["1 d", name]["same order later"] for name in BY_VOTES} == {1.0}
+    assert {rows["1 d", name]["same order of the votes between"] for name in BY_VOTES} == {1.0}
     votes = rows["1 d", "votes"]
     assert (votes["pairs"], votes["threads"], votes["tied later"]) == (60 * 15, 60, 0)
     assert votes["later reading at"] == "300 d"

@@ -120,7 +120,7 @@ def test_every_rule_parameter_format_reason_and_exit_code_is_explained(capsys: p
     assert known["format"] == list(FORMATS)
     assert known["exit code"] == [str(code) for code in EXIT_CODES]
     assert set(known["reason"]) == set(REASONS) >= {*LOST, *_WAYS_OUT}
-    parameters = {name.removesuffix("_s") for name in get_type_hints(Rule)} - {"name", "confounded"}
+    parameters = {name.removesuffix("_s").rstrip("_") for name in get_type_hints(Rule)} - {"name", "confounded"}
     assert set(known["parameter of a rule"]) == parameters
     assert len(known["word"]) > 50
     for names in known.values():

@@ -98,6 +98,8 @@ def threads(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
             )
         )
         many = draw(st.sampled_from([0, 0, 0, 51]))
+        chosen = draw(st.sampled_from([{2}, {2}, {0}, {60}, {2, 3}]))
+        times = st.sampled_from([None, *((T0 + minutes * 60) * 1_000_000 for minutes in (0, 40, 100, 241))])
         for number in range(draw(st.integers(0, 8)) + many):
             # A thread over the cap is made of plain answers: drawing each of their fields would teach nothing more.
             values = draw(items()) if number < 8 else {"created_at": (T0 + number % 7 * 60) * 1_000_000}
@@ -108,7 +110,8 @@ def threads(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
                     str(number + 1),
                     **{**values, **where},
                     score=score,
-                    accepted=number == 2,
+                    accepted=number in chosen,
+                    accepted_at=draw(times) if number in chosen else None,
                     by_post_author=number == 5,
                     body_chars=body_chars,
                 )
@@ -337,6 +340,8 @@ OVERRIDES: list[tuple[str, Any, dict[str, Any], dict[str, Any]]] = [
     ("max_apart_s", 10, {}, {}),
     ("min_ratio", 3.5, {}, {}),
     ("measure", "log2-votes", {}, {"score": 8}),
+    ("and_", "accepted", {}, {}),
+    ("or_", "accepted", {}, {"accepted": True, "created_at": (T0 + 9999) * 1_000_000}),
     ("min_confidence", 0.99, {}, {}),
 ]
 
@@ -350,7 +355,16 @@ def test_every_parameter_can_be_overridden(name: str, value: Any, post: dict[str
 
 
 def test_the_overrides_above_are_all_parameters() -> None:
-    others = {"name", "confounded", "neighbours_only", "max_pairs_per_post", "seed", "observe_at_s", "keep_unreadable"}
+    others = {
+        "name",
+        "confounded",
+        "neighbours_only",
+        "max_pairs_per_post",
+        "seed",
+        "observe_at_s",
+        "keep_unreadable",
+        "accepted_over",
+    }
     assert {row[0] for row in OVERRIDES} | others == set(Rule.__struct_fields__)
 
 
@@ -409,6 +423,17 @@ def test_a_rule_is_called_by_what_it_does_and_not_by_where_it_began() -> None:
         ("time-matched", {"max_apart_s": 60.0}, "time-matched with max_apart 1m", False, "neighbours in time"),
         ("votes", {"observe_at_s": 2.0 * DAY}, "votes with observe_at 2d", True, "scores read 2d after writing"),
         ("log-votes", {"order": "winner-older"}, "older-winner with measure log2-votes", True, "+1 if accepted"),
+        ("shp", {"and_": "accepted"}, "shp with and accepted", False, "only where the asker accepted the winner"),
+        ("votes", {"and_": "accepted"}, "votes with and accepted", False, "whatever the age; only where"),
+        ("votes", {"or_": "accepted"}, "votes with or accepted", True, "or the asker accepted it over the other"),
+        (
+            "accepted",
+            {"order": "winner-older"},
+            "accepted with order winner-older",
+            True,
+            "the accepted answer wins if",
+        ),
+        ("accepted", {"accepted_over": "all"}, "accepted with accepted_over all", False, "over younger answers, too"),
         # Who takes part says nothing of who wins.
         ("shp", {"until": "2023-01-01T00:00:00Z", "seed": 7, "allow_unknown_age": True}, "shp", False, "SHP's data"),
     ],

@@ -14,7 +14,7 @@ from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import GroupedCommand
 from shp_miner.cli.layout import wrapped
-from shp_miner.cli.options import common, example, item_parameters, words_of
+from shp_miner.cli.options import common, example, shared_parameters, words_of
 from shp_miner.cli.output import print_table, show_result, steps
 from shp_miner.cli.saying import say
 
@@ -43,7 +43,7 @@ _LEAVE = ("posts",)
 @communities_option("Count", _WHAT)
 @sites_option("Count", _WHAT)
 @as_of_option("Compare on an earlier version of the store; `stats` shows the current one.", _WHAT)
-@item_parameters
+@shared_parameters
 @common
 def command(
     communities: tuple[str, ...],
@@ -56,10 +56,11 @@ def command(
 ) -> int:
     """Show what each rule gives of a store: pairs, posts, lengths and confidence.
 
-    Nothing is exported and no text is read. Pairs and posts are those of an export with the rule; an export also leaves
-    out pairs of which one text is empty without its markup. "longer wins" is the share of pairs whose preferred answer
-    has more visible characters: 50 % would mean that length decides nothing. The options below say which posts, answers
-    and scores take part, in every rule. Exit code 3 means that the store lacks one of the communities.
+    Nothing is exported and no text is read. Pairs and posts are those of an export with the rule; an export also
+    leaves out pairs of which one text is empty without its markup. "longer wins" is the share of pairs whose
+    preferred answer has more visible characters: 50 % would mean that length decides nothing. The options below say
+    which posts, answers and scores take part, in every rule; --and and --or add the asker's choice to each rule of
+    votes. Exit code 3 means that the store lacks one of the communities.
     """
     import msgspec
 
@@ -68,7 +69,8 @@ def command(
     from shp_miner.store import Store
 
     given = {name: value for name, value in parameters.items() if value is not None}
-    rules = [preset(name, **given) for name in PRESETS]
+    items = {name: value for name, value in given.items() if name not in ("and_", "or_")}
+    rules = [preset(name, **(items if rule.measure == "accepted" else given)) for name, rule in PRESETS.items()]
     opened = Store(store)
     snapshot = opened.snapshot(as_of)
     with steps("Comparing", quiet=quiet) as step:

@@ -39,7 +39,7 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
 
     Simulated readers vote on answers of known quality, in the order in which the forum shows them. The demo crawls
     this forum over loopback through Reddit's API, for six weeks of its own clock; some people delete their posts.
-    Then it exports with every rule, loads the exports, and compares each rule's labels with the known quality.
+    Then it exports with every rule of votes, loads the exports, and compares each rule's labels with the known quality.
     """
     from shp_miner.forum.demo import run_demo
 

@@ -18,7 +18,7 @@ from shp_miner.cli.variables import StoreOption
 from shp_miner.errors import UsageError
 from shp_miner.paths import expanded
 from shp_miner.rules.fields import PARAMETERS, Field
-from shp_miner.rules.presets import PAIRS, duration_text
+from shp_miner.rules.presets import CHOICE, PAIRS, duration_text
 from shp_miner.units import Duration as Length
 from shp_miner.units import Seconds, written_duration, written_moment
 from shp_miner.units import Size as Amount
@@ -214,9 +214,10 @@ def rule_parameters(command: Command) -> Command:
     return _parameters_of(list(PARAMETERS.values()), command)
 
 
-def item_parameters(command: Command) -> Command:
-    """Add the parameters of a rule that say which posts, answers and scores take part, not which pairs are made."""
-    return _parameters_of([field for field in PARAMETERS.values() if field.heading != PAIRS], command)
+def shared_parameters(command: Command) -> Command:
+    """Add the parameters that several rules can share: who takes part, and how the asker's choice counts beside it."""
+    shared = [field for field in PARAMETERS.values() if field.heading != PAIRS or field.name in CHOICE]
+    return _parameters_of(shared, command)
 
 
 def _parameters_of(fields: Sequence[Field], command: Command) -> Command:

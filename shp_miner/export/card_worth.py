@@ -25,6 +25,12 @@ in three. `confidence` is the probability, by a model of how much attention an a
 preferred answer is the better one for those who vote; it knows nothing of herding or of the taste for long answers.
 `tier` is `strict` for pairs of SHP's own kind with a confidence of 0.8 or more, else `extended`."""
 
+_CHOSEN = """\
+**The asker's choice decides here**: %s An accepted answer is one person's choice, made once and often within days.
+It says nothing of answers that came later, and those lose no pair by it. Where no date of the choice is known, only
+answers older than the accepted one were there for sure%s. `confidence` is what the votes say of a label: below 0.5 they
+prefer the other answer."""
+
 #: What holds for texts of a platform.
 TERMS = {
     "reddit": """\
@@ -39,7 +45,19 @@ link the authors. The agreement under which its dump has been offered since 2024
 def worth(rule: Rule, facts: Mapping[str, Any]) -> str:
     """Return what a label of the rule is worth, what was measured of it, and what was counted in these rows."""
     parts = [_CONFOUNDED] if rule.confounded else [_COMPARED] if rule.measure == "votes" else []
+    how = _chosen(rule)
+    if how:
+        parts.append(_CHOSEN % (how, "; here every other answer loses then" * (rule.accepted_over == "all")))
     return "\n\n".join([*parts, _WORTH, "\n".join(f"- {told}" for told in _measured(rule, facts))])
+
+
+def _chosen(rule: Rule) -> str:
+    """Return how the asker's choice makes pairs; "" if it makes none."""
+    if rule.measure == "accepted":
+        return "votes do not."
+    if rule.and_ is not None:
+        return "a pair needs the votes and the choice to agree."
+    return "a pair comes from the votes or from the choice, if they do not disagree." if rule.or_ is not None else ""
 
 
 def _measured(rule: Rule, facts: Mapping[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET, base36
 from shp_miner.forum.serve.server import Forum
 from shp_miner.forum.truth import accuracy
 from shp_miner.forum.world import World
-from shp_miner.rules.presets import PRESETS
+from shp_miner.rules.presets import BY_VOTES
 from shp_miner.sources.reddit import Reddit
 from shp_miner.sources.reddit_praw import Credentials
 from shp_miner.store import Store
@@ -109,7 +109,7 @@ def run_demo(
     days, deleted = _crawled(community, world, store, say)
     quality = {(base36(int(post)), base36(int(answer))): known for (post, answer), known in community.truth().items()}
     results = []
-    for name in PRESETS:
+    for name in BY_VOTES:
         say(f"Mining with the rule {name}")
         out = folder / name
         exported = export_dataset(store, out, rule=name)

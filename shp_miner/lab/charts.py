@@ -26,6 +26,7 @@ _COLOURS = {
     "older-winner": "#999999",
     "log-votes": "#E69F00",
     "comparisons": "#F0E442",
+    "accepted": "#000000",
 }
 _OTHER = "#444444"
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from shp_miner.lab.simulate import STARTING_SCORE, Index, Threads
+from shp_miner.lab.simulate import NOT_ACCEPTED, STARTING_SCORE, Index, Threads
 from shp_miner.lab.worlds import LabWorld
 from shp_miner.model import ANSWER, POST
 from shp_miner.platforms.rows import Rows
@@ -55,6 +55,19 @@ def reddit_tables(threads: Threads, world: LabWorld) -> tuple[pa.Table, pa.Table
         _table(POST, posts, title=pl.lit("?"), is_text=True, nsfw=False, upvote_ratio=pl.lit(None, pl.Float64)),
         _table(ANSWER, answers, by_post_author=False, accepted=False),
     )
+
+
+def telling(threads: Threads, answers: pa.Table) -> pa.Table:
+    """Return the answers of `reddit_tables` with what the asker accepted and when, as some platforms tell it."""
+    rows = answer_positions(threads, answers["answer_id"])
+    after_us = (threads.accepted_s - threads.delay_s)[rows] * 1_000_000
+    accepted = pl.Series(threads.accepted_s[rows] != NOT_ACCEPTED)
+    written_us = pl.col("created_at").to_physical()
+    told = pl.DataFrame(answers).with_columns(
+        accepted=accepted,
+        accepted_at=pl.when(accepted).then(written_us + after_us).cast(pl.Datetime("us", "UTC")),
+    )
+    return told.to_arrow().cast(answers.schema)
 
 
 def answer_ids(threads: Threads) -> Index:

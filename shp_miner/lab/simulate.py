@@ -44,7 +44,10 @@ _HOT_S = 45_000
 #: 80 % two-sided, as in the same source.
 _WILSON_Z = NormalDist().inv_cdf(0.9)
 
-_POPULATION, _VOTES = range(2)
+#: Spread of the logarithm of the times at which askers accept (assumption).
+_ACCEPT_SPREAD = 1.5
+
+_POPULATION, _VOTES, _ASKERS = range(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,8 @@ class Threads:
 
     Of each thread: up and down votes on the question, and readers (counts). Of each answer, ordered by thread and time:
     number of its thread, delay after the question in whole seconds, quality in standard deviations, length in
-    characters, up and down votes beyond the author's own, and how often it was looked at.
+    characters, up and down votes beyond the author's own, how often it was looked at, and when the asker accepted it
+    (seconds after the question, NOT_ACCEPTED for all others).
     """
 
     readers: Index
@@ -66,12 +70,16 @@ class Threads:
     up: Index
     down: Index
     looks: Index
+    accepted_s: Index
 
     @property
     def score(self) -> Index:
         """What the platform shows: net votes, the author's own among them."""
         return STARTING_SCORE + self.up - self.down
 
+
+#: In the place of a time.
+NOT_ACCEPTED = -1
 
 _OF_THREADS = ("readers", "post_up", "post_down")
 
@@ -99,7 +107,9 @@ def _first(block: Threads, count: int, start: int) -> Threads:
 
 
 def _block(world: LabWorld, seed: int, number: int) -> Threads:
-    people, chance = (np.random.default_rng([seed, number, stream]) for stream in (_POPULATION, _VOTES))
+    people, chance, askers = (
+        np.random.default_rng([seed, number, stream]) for stream in (_POPULATION, _VOTES, _ASKERS)
+    )
     arrivals = _Arrivals(world)
     # The mean of a log-normal variable is exp(mu + sigma^2 / 2).
     mu = math.log(world.mean_readers) - world.readers_spread**2 / 2
@@ -110,7 +120,8 @@ def _block(world: LabWorld, seed: int, number: int) -> Threads:
     name, own_length = people.standard_normal((2, len(thread)))
     length = world.length_quality * quality + math.sqrt(1 - world.length_quality**2) * own_length
     appeal = world.quality_effect * quality + world.reputation_effect * name + world.length_effect * length
-    up, down, looks = _votes(world, chance, readers, arrivals.edges_s, _Written(thread, delay_s, appeal))
+    written = _Written(thread, delay_s, appeal)
+    up, down, looks = _votes(world, chance, readers, arrivals.edges_s, written)
     liking = _logistic(_log_odds(_POST_UP_RATE) + _POST_SPREAD * people.standard_normal(BLOCK_THREADS))
     post_up = people.binomial(readers.sum(axis=1), liking)
     return Threads(
@@ -124,6 +135,7 @@ def _block(world: LabWorld, seed: int, number: int) -> Threads:
         up=up,
         down=down,
         looks=looks,
+        accepted_s=_accepted(world, askers, written, arrivals.read_s),
     )
 
 
@@ -203,6 +215,21 @@ def _votes(
         up[here] += ups
         down[here] += downs
     return up, down, looks
+
+
+def _accepted(world: LabWorld, askers: np.random.Generator, written: _Written, read_s: float) -> Index:
+    """When each answer was accepted: askers take what they like best of all that is there at their time."""
+    accepts = askers.random(BLOCK_THREADS) < world.accepts
+    times = askers.lognormal(math.log(world.accept_after_s), _ACCEPT_SPREAD, BLOCK_THREADS).astype(np.int64)
+    liking = written.appeal + world.accept_noise * askers.standard_normal(len(written.thread))
+    when = np.where(accepts & (times < read_s), times, NOT_ACCEPTED)[written.thread]
+    there = np.flatnonzero(written.delay_s <= when)
+    best = there[np.lexsort((liking[there], written.thread[there]))]
+    # The last of its thread, of what is ordered by it.
+    best = best[np.append(written.thread[best][1:] != written.thread[best][:-1], [True] * bool(len(best)))]
+    accepted_s = np.full(len(when), NOT_ACCEPTED)
+    accepted_s[best] = when[best]
+    return accepted_s
 
 
 def _seen(world: LabWorld, most: int) -> Floats:

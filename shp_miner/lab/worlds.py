@@ -99,6 +99,17 @@ class LabWorld(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     length_effect: Annotated[
         _NotNegative, Meta(description="Log-odds per standard deviation of log length, beyond quality. Assumption.")
     ] = 0.0
+    accepts: Annotated[
+        _Share, Meta(description="Share of askers who accept an answer: 619 of 1,029 on Stack Exchange's beer site.")
+    ] = 0.6
+    accept_after_s: Annotated[
+        _Positive, Meta(description="Median time until an asker accepts (log-normal, spread 1.5). Assumption.")
+    ] = 86_400.0
+    accept_noise: Annotated[
+        _NotNegative,
+        Meta(description="Spread of the asker's own taste, in log-odds, beside what all readers like. Assumption."),
+    ] = 1.0
+
     read_after_days: Annotated[
         _Positive, Meta(description="Scores are read this long after the question: 30 days, when votes have settled.")
     ] = 30.0

@@ -41,6 +41,9 @@ _RULE_EXAMPLES = {
     "observe_at": "2d",
     "max_apart": "1h",
     "min_ratio": 2.0,
+    "and": "accepted",
+    "or": "accepted",
+    "accepted_over": "all",
     "min_confidence": 0.8,
     "max_pairs_per_post": 5,
 }

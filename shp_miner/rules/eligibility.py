@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import polars as pl
+from msgspec.structs import replace
 
 from shp_miner.rules.age import age_reasons
 from shp_miner.rules.presets import Rule
@@ -92,7 +93,10 @@ def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.
 
 
 def _over_cap(answers: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Drop what is not among a post's highest-scored answers (ties: earlier first, then id)."""
+    """Drop what is not among a post's highest-scored answers (ties: earlier first, then id).
+
+    If the asker's choice makes pairs, an accepted answer comes before the others.
+    """
     eligible = pl.col(REASON).is_null()
     sizes = answers.lazy().filter(eligible).group_by("thread_hash").len()
     crowded = sizes.filter(pl.col("len") > rule.max_answers_per_post).collect()["thread_hash"]
@@ -102,7 +106,8 @@ def _over_cap(answers: pl.DataFrame, rule: Rule) -> pl.DataFrame:
         answers.lazy()
         .with_row_index("row")
         .filter(eligible & pl.col("thread_hash").is_in(crowded.implode()))
-        .sort(*THREAD, "score", "created_at", "answer_id", descending=[False, False, False, True, False, False])
+        .with_columns(chosen=pl.col("accepted") & takes_choice(rule))
+        .sort(*THREAD, "chosen", "score", "created_at", "answer_id", descending=[False] * 3 + [True] * 2 + [False] * 2)
         .filter(pl.int_range(pl.len()).over(THREAD) >= rule.max_answers_per_post)
         .select("row")
         .collect()["row"]
@@ -121,8 +126,22 @@ def _gone() -> Conditions:
     return [(state, pl.col("state") == state) for state in ("deleted", "removed", "unreadable")]
 
 
+def takes_choice(rule: Rule) -> bool:
+    """Return whether an answer can win because the asker accepted it, whatever its votes."""
+    return rule.measure == "accepted" or rule.or_ is not None
+
+
 def _floor(field: str, override: int | None, rule: Rule) -> pl.Expr:
-    return _by_platform(field, override) if rule.floors or override is not None else pl.lit(None, pl.Int64)
+    # Pairs of the asker's choice need no votes: the lowest scores hold for the other pairs then (`below_floors`).
+    none = rule.or_ is not None or not (rule.floors or override is not None)
+    return pl.lit(None, pl.Int64) if none else _by_platform(field, override)
+
+
+def below_floors(rule: Rule) -> pl.Expr:
+    """Whether a judged answer's score or its post's score is below the lowest that the rule's pairs of votes need."""
+    votes = replace(rule, or_=None)
+    post, answer = (_floor(name, getattr(rule, name), votes) for name in ("min_post_score", "min_answer_score"))
+    return ((pl.col("post_score") < post) | (pl.col("score") < answer)).fill_null(value=False)
 
 
 def below_floor() -> pl.Expr:

@@ -74,9 +74,12 @@ def _read(field: structs.FieldInfo) -> Field:
 
 
 def _parameter(field: Field) -> Field:
-    """A parameter as people write it: a length of time carries its unit in the value, not in the key."""
+    """A parameter as people write it: a length of time carries its unit in the value, not in the key.
+
+    A name that is a word of Python ends in an underscore there alone.
+    """
     if not field.name.endswith("_s"):
-        return field
+        return structs.replace(field, key=field.name.rstrip("_"))
     default = None if field.default is None else Duration(field.default)
     return structs.replace(field, key=field.name.removesuffix("_s"), kind=Duration, default=default)
 

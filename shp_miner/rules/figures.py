@@ -10,6 +10,7 @@ RIGHT = {
     "votes": (0.619, 0.775),
     "older-winner": (0.452, 0.702),
     "log-votes": (0.634, 0.814),
+    "accepted": (0.729, 0.871),
     "calibrated": (0.789, 0.978),
     "comparisons": (0.598, 0.785),
 }

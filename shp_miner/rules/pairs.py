@@ -16,10 +16,20 @@ import pyarrow as pa
 
 from shp_miner.errors import UsageError
 from shp_miner.model import PAIR, TIERS
+from shp_miner.rules.accepted import Choices
 from shp_miner.rules.age import at_age, read_apart
 from shp_miner.rules.calibrated import SURE, calibrate, win_probability, with_theta
 from shp_miner.rules.comparisons import attention_of, candidates, soft_label
-from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, below_floor, judge_answers, judge_posts, of_platform
+from shp_miner.rules.eligibility import (
+    HELPERS,
+    REASON,
+    THREAD,
+    below_floor,
+    below_floors,
+    judge_answers,
+    judge_posts,
+    of_platform,
+)
 from shp_miner.rules.frames import both, readings
 from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
 from shp_miner.rules.presets import Rule, preset
@@ -34,7 +44,7 @@ Floats = npt.NDArray[np.float64]
 
 #: What names an answer, and what decides about its pairs once it is judged.
 ANSWER_KEY = (*THREAD, "answer_id")
-_DECIDE = ("platform", "community", "created_at", "observed_at", "score", "accepted")
+_DECIDE = ("platform", "community", "created_at", "observed_at", "score", "accepted", "accepted_at")
 
 
 @dataclass
@@ -198,7 +208,29 @@ def judge_pairs(eligible: pl.DataFrame, rule: Rule) -> JudgedPairs:
     if rule.min_confidence is not None:
         failing[kept[~(confidence[kept] >= rule.min_confidence)]] = len(reasons)
         reasons.append("confidence_too_low")
-    return JudgedPairs(answers, winner, loser, failing, reasons, confidence)
+    judged = JudgedPairs(answers, winner, loser, failing, reasons, confidence)
+    return judged if rule.or_ is None else _with_choices(judged, rule)
+
+
+def _with_choices(judged: JudgedPairs, rule: Rule) -> JudgedPairs:
+    """The pairs of the rule without those that the asker decided the other way, and all others that the asker decided.
+
+    A pair of the asker's choice alone needs nothing else: no lowest score, age or confidence.
+    """
+    answers, choices = judged.answers, Choices(judged.answers, rule)
+    for_winner = choices.prefers(judged.winner, judged.loser)
+    for_loser = choices.prefers(judged.loser, judged.winner)
+    made = judged.failing < 0
+    added = ~made & (for_winner | for_loser)
+    turned = added & for_loser
+    winner, loser = (
+        np.where(turned, other, side) for side, other in ((judged.winner, judged.loser), (judged.loser, judged.winner))
+    )
+    failing = np.where(added, -1, judged.failing).astype(np.int8)
+    failing[made & for_loser] = len(judged.reasons)
+    confidence = judged.confidence.copy()
+    confidence[added] = win_probability(answers, winner[added], loser[added])
+    return JudgedPairs(answers, winner, loser, failing, [*judged.reasons, "choice_disagrees"], confidence)
 
 
 def sample_pairs(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
@@ -225,23 +257,39 @@ def _conditions(
     created = answers["created_at"].to_physical().to_numpy()
     score = answers["score"].to_numpy()
     apart_us = created[winner] - created[loser]
+    # Answers below the lowest scores are there only for the asker's choice.
+    low = answers.select(below_floors(rule)).to_series().to_numpy() if rule.or_ else np.zeros(answers.height, bool)
+    if rule.or_ is not None:
+        yield "score_too_low", low[winner] | low[loser]
     if rule.measure == "votes":
         yield "votes_negative", measure[loser] < 0
-    yield "equal_score", measure[winner] == measure[loser]
+    if rule.measure == "accepted":
+        choices = Choices(answers, rule)
+        yield "no_choice", ~choices.only_one(winner, loser)
+        yield "written_after_choice", choices.too_late(winner, loser)
+    else:
+        yield "equal_score", measure[winner] == measure[loser]
     if rule.order == "winner-not-older":
         yield "winner_older", apart_us < 0
     elif rule.order == "winner-older":
         yield "winner_not_older", apart_us >= 0
     if rule.neighbours_only:
-        yield "not_neighbours", np.abs(winner - loser) != 1
+        place = np.cumsum(~low)
+        yield "not_neighbours", np.abs(place[winner] - place[loser]) != 1
     if rule.max_apart_s is not None:
         yield "too_far_apart", np.abs(apart_us) > rule.max_apart_s * 1e6
-    if rule.observe_at_s is None:  # scores of one age are of different times, and meant to be
+    # Scores of one age are of different times, and meant to be. A choice compares no scores.
+    if rule.observe_at_s is None and rule.measure != "accepted":
         yield "scores_read_apart", read_apart(answers, winner, loser, rule)
     if rule.min_ratio is not None:
         yield "ratio_undefined", score[loser] <= 0
         with np.errstate(divide="ignore", invalid="ignore"):
             yield "ratio_too_low", score[winner] / score[loser] < rule.min_ratio
+    if rule.and_ is not None:
+        choices = Choices(answers, rule)
+        yield "no_choice", ~choices.only_one(winner, loser)
+        yield "written_after_choice", choices.too_late(winner, loser)
+        yield "choice_disagrees", ~choices.prefers(winner, loser)
 
 
 def _strict(answers: pl.DataFrame, winner: Index, loser: Index, confidence: Floats) -> Mask:
@@ -254,10 +302,12 @@ def _strict(answers: pl.DataFrame, winner: Index, loser: Index, confidence: Floa
 
 
 def _measure(answers: pl.DataFrame, rule: Rule) -> npt.NDArray[np.int64]:
-    """What is compared: the score, v, or round(log2(1 + v)) with -1 for negative v and 1 if accepted (Askell 2021).
+    """What is compared: the score, v, whether accepted, or the level of the votes with 1 more if accepted.
 
-    v is the votes beyond the platform's starting score.
+    The level is round(log2(1 + v)), -1 for negative v (Askell 2021); v is the votes beyond the starting score.
     """
+    if rule.measure == "accepted":
+        return answers["accepted"].to_numpy().astype(np.int64)
     score = answers["score"].to_numpy()
     if rule.measure == "score":
         return score.astype(np.int64, copy=False)

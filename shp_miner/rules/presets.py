@@ -21,7 +21,10 @@ from shp_miner.units import written_duration, written_moment
 DAY_S = 86_400
 
 Order = Literal["winner-not-older", "winner-older", "any"]
-Measure = Literal["score", "log2-votes", "votes"]
+Measure = Literal["score", "log2-votes", "votes", "accepted"]
+
+#: What a rule needs, by its measure, that not every platform tells.
+NEEDS: dict[Measure, str] = {"accepted": "accepted answers"}
 
 
 _Count = Annotated[int, Meta(ge=1)]
@@ -97,10 +100,23 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     measure: Annotated[
         Measure,
         Meta(
-            description="What decides the winner: the score, round(log2(1 + votes)) plus 1 if accepted, or votes (0 or"
-            " more)."
+            description="What decides the winner: score, log2-votes (with 1 more if accepted), votes (0 or more) or "
+            "accepted alone."
         ),
     ] = "score"
+    and_: Annotated[
+        Literal["accepted"] | None, Meta(description="Keep only pairs whose winner the asker accepted over the loser.")
+    ] = None
+    or_: Annotated[
+        Literal["accepted"] | None,
+        Meta(description="Also keep the pairs of the rule `accepted`; drop pairs on which the two rules disagree."),
+    ] = None
+    accepted_over: Annotated[
+        Literal["existing", "all"],
+        Meta(
+            description="Over which answers an accepted one wins where no date of the choice is known: older, or all."
+        ),
+    ] = "existing"
     min_confidence: Annotated[
         Annotated[float, Meta(gt=0.5, lt=1)] | None,
         Meta(description="Lowest probability that the label is right; default: no limit (calibrated 0.8)."),
@@ -136,6 +152,9 @@ HEADINGS = {
     "order": PAIRS,
 }
 
+#: The parameters that let the asker's choice count beside votes.
+CHOICE = ("and_", "or_", "accepted_over")
+
 #: The presets. Sources: Ethayarajh et al. 2022 and the SHP data (the card's numbered rule 1 says the opposite of them);
 #: the SHP card's advice on ratio and pairs a post; Gao et al. 2020 (DialogRPT); Askell et al. 2021 (Stack Exchange);
 #: calibrated and comparisons are this project's own (rules/calibrated.py, rules/comparisons.py).
@@ -148,10 +167,14 @@ PRESETS: dict[str, Rule] = {
         Rule(name="votes", order="any", confounded=True),
         Rule(name="older-winner", order="winner-older", confounded=True),
         Rule(name="log-votes", order="any", measure="log2-votes"),
+        Rule(name="accepted", order="any", measure="accepted", floors=False),
         Rule(name="calibrated", order="any", floors=False, min_confidence=0.8),
         Rule(name="comparisons", order="any", floors=False, measure="votes", max_pairs_per_post=200),
     )
 }
+
+#: The presets that need votes alone, which every platform has.
+BY_VOTES = tuple(name for name, rule in PRESETS.items() if rule.measure not in NEEDS)
 
 #: One line each for people.
 SUMMARIES: dict[str, str] = {
@@ -161,25 +184,19 @@ SUMMARIES: dict[str, str] = {
     "votes": "the higher score wins, whatever the age; confounded by attention",
     "older-winner": "the higher score wins if it is older; confounded, here only as a contrast",
     "log-votes": "the higher round(log2(1 + votes)), +1 if accepted, wins, as in Askell et al. 2021",
+    "accepted": "the answer that the asker accepted wins over those that were there to choose from",
     "calibrated": "the higher score wins if it is sure beyond what rank and age alone would have brought it",
     "comparisons": "more votes win, whatever the age; to be trained on with the columns target, weight and attention",
 }
 
 #: What says who wins, and so what a rule is. The other parameters say which items take part, and rename nothing.
 _DECIDES = (
-    "floors", "order", "max_apart_s", "neighbours_only", "min_ratio", "measure", "min_confidence", "max_pairs_per_post",
-    "observe_at_s",
+    "floors", "order", "max_apart_s", "neighbours_only", "min_ratio", "measure", "and_", "or_", "accepted_over",
+    "min_confidence", "max_pairs_per_post", "observe_at_s",
 )  # fmt: skip
 
 #: Between a preset's name and what is different from it.
 _WITH = " with "
-
-#: What a rule measures, in its summary.
-_MEASURES: dict[Measure, str] = {
-    "score": "score",
-    "log2-votes": "round(log2(1 + votes)), +1 if accepted,",
-    "votes": "number of votes, 0 or more,",
-}
 
 #: Answers at most this far apart had about the same time to be seen (DialogRPT).
 _CLOSE_S = 3600
@@ -203,6 +220,8 @@ def preset(name: str, **overrides: Any) -> Rule:
 def changed(rule: Rule, parameters: Mapping[str, Any]) -> Rule:
     """Return the rule with other values of some parameters, and the name that fits them. Raises as `preset`."""
     read = {key: _read(key, value) for key, value in parameters.items()}
+    if all(read.get(key, getattr(rule, key)) for key in ("and_", "or_")):
+        raise UsageError("A rule has `and accepted` or `or accepted`, not both.", "Leave out one of them.")
     try:
         return named_rule(msgspec.convert({**msgspec.structs.asdict(rule), **read}, Rule))
     except msgspec.ValidationError as error:
@@ -262,12 +281,27 @@ def differences(rule: Rule) -> dict[str, Any]:
     return found
 
 
+#: Which of two answers wins, by the measure.
+_WINS: dict[Measure, str] = {
+    "score": "the higher score",
+    "log2-votes": "the higher round(log2(1 + votes)), +1 if accepted,",
+    "votes": "the higher number of votes, 0 or more,",
+    "accepted": "the accepted answer",
+}
+
+
 def rule_summary(rule: Rule) -> str:
     """Return a one-line description of the rule for people."""
     if rule.name in PRESETS and not _changes(rule, PRESETS[rule.name]):
         return SUMMARIES[rule.name]
     order = {"winner-not-older": " if it is not older", "winner-older": " if it is older", "any": ", whatever the age"}
-    parts = [f"the higher {_MEASURES[rule.measure]} wins{order[rule.order]}"]
+    parts = [f"{_WINS[rule.measure]} wins{order[rule.order]}"]
+    if rule.and_ is not None:
+        parts.append("only where the asker accepted the winner over the loser")
+    if rule.or_ is not None:
+        parts.append("or the asker accepted it over the other")
+    if rule.accepted_over == "all":
+        parts.append("over younger answers, too, where no date of the choice is known")
     if rule.observe_at_s is not None:
         parts.append(f"scores read {duration_text(rule.observe_at_s)} after writing")
     if rule.neighbours_only:
@@ -294,7 +328,8 @@ def _is_confounded(rule: Rule) -> bool:
     if rule.order == "winner-older":
         return True
     close = rule.max_apart_s is not None and rule.max_apart_s <= _CLOSE_S
-    return rule.order == "any" and rule.measure == "score" and not close and rule.min_confidence is None
+    by_votes = rule.measure == "score" and rule.and_ is None
+    return rule.order == "any" and by_votes and not close and rule.min_confidence is None
 
 
 def _changes(rule: Rule, base: Rule) -> list[str]:
@@ -303,11 +338,11 @@ def _changes(rule: Rule, base: Rule) -> list[str]:
 
 
 def _change(key: str, value: Any) -> str:
-    shown = key.removesuffix("_s")
+    shown = key.removesuffix("_s").rstrip("_")
     if value is None or value is False:
         return f"no {shown}"
     if value is True:
         return shown
-    if shown != key:
+    if key.endswith("_s"):
         return f"{shown} {duration_text(value)}"
     return f"{shown} {value:g}" if isinstance(value, float) else f"{shown} {value}"

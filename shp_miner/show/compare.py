@@ -15,7 +15,7 @@ from shp_miner.export.selected import selected
 from shp_miner.mining.calibrate import FIT_PARAMETERS, STEPS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import judge_threads
 from shp_miner.rules.calibrated import with_theta
-from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, judge_answers, judge_posts
+from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, judge_answers, judge_posts, takes_choice
 from shp_miner.rules.pairs import form_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule, preset
 from shp_miner.show.fit import ROWS_EACH
@@ -107,7 +107,7 @@ def _count(job: _Job, advance: Advance) -> list[_Sums]:
     found = []
     for rule in job.rules:
         # What judging depends on; most rules differ only in how they choose pairs.
-        key = _values(rule, _JUDGES)
+        key = (*_values(rule, _JUDGES), takes_choice(rule))
         if key not in known:
             again = judge_answers(answers, judge_posts(posts, rule), rule)
             known[key] = with_theta(again, calibration).filter(pl.col(REASON).is_null()).drop(REASON)
@@ -117,7 +117,7 @@ def _count(job: _Job, advance: Advance) -> list[_Sums]:
 
 
 #: The parameters of a rule on which judging posts and answers depends.
-_JUDGES = (*FIT_PARAMETERS, "floors", "min_post_score", "min_answer_score", "max_answers_per_post")
+_JUDGES = (*FIT_PARAMETERS, "floors", "min_post_score", "min_answer_score", "max_answers_per_post", "or_")
 
 
 def _values(rule: Rule, names: Sequence[str]) -> tuple[object, ...]:
