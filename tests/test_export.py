@@ -59,7 +59,8 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 COLUMNS = {
     "pairs": "question answer1 answer2 preferred pair_id source community post_id answer1_id answer2_id score1 score2 "
     "created_at1 created_at2 observed_at1 observed_at2 post_score seconds_difference score_ratio confidence tier rule "
-    "url author_post author1 author2 license target weight attention",
+    "url author_post author1 author2 license reads1 reads2 upvotes1 upvotes2 downvotes1 "
+    "downvotes2 views target weight attention",
     "shp": "post_id domain upvote_ratio history c_root_id_A c_root_id_B created_at_utc_A created_at_utc_B score_A "
     "score_B human_ref_A human_ref_B labels seconds_difference score_ratio",
     "trl": "prompt chosen rejected pair_id score_chosen score_rejected confidence tier",
@@ -97,6 +98,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "author_post": "asker",
         "author1": "writer-p1c1",
         "license": None,
+        "reads1": None,
+        "upvotes2": None,
+        "views": None,
         "target": 17 / 22,
         "weight": 100 / 19,
         "attention": -0.477651,

@@ -19,9 +19,12 @@ from shp_miner.export.sides import SIDES
 
 #: What may change in a row, by the beginnings of its columns' names; the texts of a format are a kind of their own.
 _KINDS = {
-    "votes": ("score", "post_score", "preferred", "labels", "upvote_ratio", "target", "weight"),
+    "votes": (
+        "score", "post_score", "preferred", "labels", "upvote_ratio", "target", "weight",
+        "reads", "upvotes", "downvotes", "views",
+    ),
     "confidence": ("confidence", "tier", "attention"),
-}
+}  # fmt: skip
 
 
 #: Rows that are in memory at a time.

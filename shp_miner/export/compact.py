@@ -23,6 +23,7 @@ from shp_miner.export.columns import Array
 from shp_miner.export.cuts import Rows
 from shp_miner.export.formats import Format
 from shp_miner.export.shards import Shard, folder_name, write_shards
+from shp_miner.export.shared import COUNTED
 
 Index = npt.NDArray[np.int64]
 
@@ -47,11 +48,11 @@ class Columns(Struct, frozen=True):
 #: The formats that have a compact layout: those whose rows are pairs of two separate answers.
 COMPACT: dict[str, Columns] = {
     "pairs": Columns(
-        ("question", "source", "community", "post_id", "post_score", "url", "author_post"),
+        ("question", "source", "community", "post_id", "post_score", "url", "author_post", "views"),
         {
             "answer": ("answer1", "answer2"),
             "answer_id": ("answer1_id", "answer2_id"),
-            **{name: (f"{name}1", f"{name}2") for name in ("score", "created_at", "observed_at", "author")},
+            **{name: (f"{name}1", f"{name}2") for name in ("score", "created_at", "observed_at", "author", *COUNTED)},
         },
     ),
     "shp": Columns(

@@ -13,6 +13,7 @@ from shp_miner.export.columns import Columns, Repeated, all_to_arrow
 from shp_miner.export.conversations import MESSAGES, conversations, message
 from shp_miner.export.shared import (
     COMPARED,
+    COUNTED,
     KNOWN,
     POST_ROW,
     SEPARATOR,
@@ -87,13 +88,13 @@ def _pairs(threads: Threads, rule_name: str) -> Columns:
         ),
         **between(threads),
     }
-    columns |= {name: threads.pairs[name] for name in COMPARED}
+    columns |= {"views": posts["views"].gather(post), **{name: threads.pairs[name] for name in COMPARED}}
     authors, texts = authors_of(answers), answers["text"]
     for side, rows in (("1", first), ("2", second)):
         columns[f"answer{side}"] = Repeated(texts, rows)
         columns[f"author{side}"] = authors.gather(rows)
         columns[f"answer{side}_id"] = answers["answer_id"].gather(rows)
-        for name in ("score", "created_at", "observed_at"):
+        for name in ("score", "created_at", "observed_at", *COUNTED):
             columns[f"{name}{side}"] = answers[name].gather(rows)
     return columns
 
@@ -251,6 +252,8 @@ FORMATS: dict[str, Format] = {
                 author1=_S,
                 author2=_S,
                 license=_S,
+                **{f"{name}{side}": _I for name in COUNTED for side in (1, 2)},
+                views=_I,
                 **COMPARED,
             ),
             _pairs,

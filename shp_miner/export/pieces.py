@@ -14,16 +14,17 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
+from shp_miner.export.shared import COUNTED
 from shp_miner.mining.mine import Threads, joined_threads, part_bounds
 from shp_miner.store.replacing import replace_file
 
 _POST_COLUMNS = (
     "thread_hash", "source", "site", "community", "post_id", "title", "body", "score", "upvote_ratio", "url", "license",
-    "author", "author_url", "created_at", "split",
+    "author", "author_url", "created_at", "split", "views",
 )  # fmt: skip
 _ANSWER_COLUMNS = (
     "answer_id", "text", "score", "created_at", "observed_at", "author", "author_url", "license", "wins", "losses",
-    "post_row",
+    "post_row", *COUNTED,
 )  # fmt: skip
 _FRAMES = ("posts", "answers", "pairs")
 _INDEX = "index"

@@ -25,6 +25,9 @@ KNOWN: dict[str, pa.DataType] = {
     "pair_id": _S, "score_chosen": _I, "score_rejected": _I, "confidence": _F, "tier": _S,
 }  # fmt: skip
 
+#: What some platforms count of each answer besides its score.
+COUNTED = ("reads", "upvotes", "downvotes")
+
 #: The columns of rules/comparisons.py.
 COMPARED: dict[str, pa.DataType] = {"target": _F, "weight": _F, "attention": _F}
 
