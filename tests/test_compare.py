@@ -13,6 +13,7 @@ import pytest
 
 from shp_miner import FORMATS, PRESETS, Store, UsageError, export_dataset, preset
 from shp_miner.cli import run
+from shp_miner.export.compact import COMPACT
 from shp_miner.export.dry_run import estimate
 from shp_miner.export.nothing import NoPairs
 from shp_miner.rules.presets import Rule
@@ -160,6 +161,27 @@ def test_a_dry_run_counts_as_the_export_does_and_writes_nothing(store: Store, tm
     for name, shards in done.shards.items():
         size = sum(shard.bytes for shard in shards)
         assert size / 5 < found.bytes[name] < size * 2, name  # each file of a small export has a footer
+
+
+def test_a_dry_run_estimates_the_compact_layout(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formats = [word for name in COMPACT for word in ("--format", name)]
+    words = ["export", str(tmp_path / "out"), "--store", str(store.path), "--rule", "votes", *formats]
+    words += ["--layout", "compact"]
+    assert run([*words, "--dry-run", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert run([*words, "--dry-run"]) == 0
+    assert "smaller than joined" in capsys.readouterr().out
+    assert run([*words, "--json"]) == 0
+    for name in COMPACT:
+        files = json.loads((tmp_path / "out" / name / "manifest.json").read_text())["files"]
+        size = sum(file["bytes"] for file in files)
+        assert size / 8 < found["bytes"][name] < size * 2, name  # each file of a small export has a footer
+    for name in ("pairs", "shp"):  # the texts of this store are too short for three files of the others to pay
+        assert found["bytes"][name] < found["joined_bytes"][name], name
+    with pytest.raises(UsageError, match="no compact layout"):
+        estimate(store, formats=["kto"], layout="compact")
 
 
 def test_a_dry_run_on_the_command_line(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

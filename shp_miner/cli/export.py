@@ -132,6 +132,7 @@ def command(
         "sites": sites,
         "validation": validation,
         "test": test,
+        "layout": layout,
         "as_of": as_of,
         "workers": workers,
         "memory": memory,
@@ -144,7 +145,7 @@ def command(
     if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
     with steps("Exporting", quiet=quiet) as step:
-        result = export_dataset(store, out, **what, refit=refit, layout=layout, keep_dropped=keep_dropped, advance=step)
+        result = export_dataset(store, out, **what, refit=refit, keep_dropped=keep_dropped, advance=step)
     registered = is_known(Store(store), out)
     if not registered:
         told = "This export is not registered, because the store is not writable: `forget` does not find it by itself."

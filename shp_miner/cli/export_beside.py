@@ -44,6 +44,7 @@ class Asked(TypedDict):
     sites: tuple[str, ...]
     validation: float
     test: float
+    layout: str
     as_of: str | None
     workers: int | None
     memory: int | None
@@ -101,7 +102,7 @@ def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> i
     def people() -> None:
         say_counts(f"Rule {found.rule}, store version {found.version}", found.posts, found.pairs)
         print_reasons("Left out", found.tally)
-        rows = [(name, count, f"about {sized(found.bytes[name])}") for name, count in found.rows.items()]
+        rows = [(name, count, _about(found, name)) for name, count in found.rows.items()]
         print_table("Would be written; nothing is", ("format", "rows", "size"), rows)
         say_next([called("export", *(word for word in words if word != "--dry-run"))], after_table=True)
 
@@ -110,6 +111,7 @@ def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> i
         "dry_run": True,
         **export_data(found, found.rule, found.rows),
         "bytes": found.bytes,
+        "joined_bytes": found.joined_bytes,
         **tally_data(found.tally),
     }
     show_result(data, people, as_json=as_json, quiet=quiet)
@@ -117,6 +119,12 @@ def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> i
         say(found.missing, err=True)
         return 3
     return 0
+
+
+def _about(found: Estimate, name: str) -> str:
+    size, joined_size = found.bytes[name], found.joined_bytes[name]
+    smaller = f", {1 - size / joined_size:.0%} smaller than joined" if size < joined_size else ""
+    return f"about {sized(size)}{smaller}"
 
 
 def export_data(found: Exported | Estimate, rule: str, rows: Mapping[str, int]) -> dict[str, object]:

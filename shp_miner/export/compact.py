@@ -28,7 +28,8 @@ from shp_miner.export.shared import COUNTED
 Index = npt.NDArray[np.int64]
 
 #: The layouts of an export's files.
-LAYOUTS = ("joined", "compact")
+COMPACT_LAYOUT = "compact"
+LAYOUTS = ("joined", COMPACT_LAYOUT)
 
 #: The tables of the compact layout; the rows of the export are those of the first.
 PAIRS, POSTS, ANSWERS = "pairs", "posts", "answers"
@@ -68,7 +69,7 @@ def check_layout(layout: str, formats: Iterable[str]) -> None:
     """Raise UsageError for an unknown layout, and for a format that has no such layout."""
     if layout not in LAYOUTS:
         raise UsageError(f"There is no layout {layout!r}.", f"Choose one of: {', '.join(LAYOUTS)}.")
-    without = [name for name in formats if layout == "compact" and name not in COMPACT]
+    without = [name for name in formats if layout == COMPACT_LAYOUT and name not in COMPACT]
     if without:
         raise UsageError(f"The format {without[0]} has no compact layout.", f"Formats that have: {', '.join(COMPACT)}.")
 
@@ -159,6 +160,15 @@ def _parted(form: Format, rows: Rows, posts: int, answers: int) -> dict[str, Row
     }
     first_rows = {PAIRS: np.arange(count), POSTS: post_first.to_numpy(), ANSWERS: answer_first.to_numpy() % count}
     return {part: rows.of_same_threads(part_of(form, part), tables[part], first_rows[part]) for part in PARTS}
+
+
+def parts_of(form: Format, table: pa.Table, post_row: Index) -> list[tuple[Format, pa.Table]]:
+    """Return the three tables of some rows with their formats; `post_row` has the post of each row, in order."""
+    starts = np.flatnonzero(np.diff(post_row, prepend=-1)).tolist()
+    counts = np.diff(starts, append=table.num_rows).tolist()
+    threads = len(starts)
+    rows = Rows(table, starts, counts, [0] * threads, [(0.0, 0.0)] * threads, [""] * threads)
+    return [(part_of(form, part), of_part.table) for part, of_part in _parted(form, rows, 0, 0).items()]
 
 
 def _stacked(first: Array, second: Array) -> Array:

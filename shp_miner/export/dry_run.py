@@ -8,11 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
 from shp_miner.engine import Advance, Steps, cores, default_memory, run_threads
 from shp_miner.export.columns import merged_table
+from shp_miner.export.compact import COMPACT_LAYOUT, check_layout, parts_of
 from shp_miner.export.dataset import fitting_ranges
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.nothing import nothing
@@ -31,7 +33,10 @@ _MEASURED_ROWS = 10_000
 
 
 class Estimate(Struct):
-    """What an export would give: counts as in `Exported`, rows and about how many bytes by format."""
+    """What an export would give: counts as in `Exported`, rows and about how many bytes by format.
+
+    bytes: of the layout that was asked for; joined_bytes: of the joined one.
+    """
 
     version: str
     rule: str
@@ -40,21 +45,23 @@ class Estimate(Struct):
     pairs: dict[str, int]
     rows: dict[str, int]
     bytes: dict[str, int]
+    joined_bytes: dict[str, int]
     missing: str = ""
 
 
 class _Job(MeasureJob, frozen=True):
     formats: tuple[str, ...]
+    layout: str
 
 
 class _Part(Struct):
-    """The counts of one range; `measured` are rows and bytes of a part of them, by format."""
+    """The counts of one range; `measured` are rows, bytes and joined bytes of a part of them, by format."""
 
     tally: Tally
     posts: dict[str, int]
     pairs: dict[str, int]
     rows: Counter[str]
-    measured: dict[str, tuple[int, int]]
+    measured: dict[str, tuple[int, int, int]]
 
 
 def estimate(  # noqa: PLR0913  (every option of the command, by name)
@@ -66,6 +73,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     sites: Collection[str] = (),
     validation: float = 0.05,
     test: float = 0.05,
+    layout: str = "joined",
     as_of: str | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -78,6 +86,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     """
     chosen = known_formats(formats)
     check_shares(validation, test)
+    check_layout(layout, chosen)
     chosen_rule = known_rule(rule)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
@@ -87,7 +96,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
         selection, missing = selected(snapshot, chosen_rule, communities=communities, sites=sites)
         fitting, rows = fitting_ranges(snapshot, workers or cores(), memory or default_memory())
         jobs = [
-            _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen))
+            _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen), layout)
             for number, part in enumerate(snapshot.ranges(rows, selection.within))
         ]
         step = Steps((STEPS + 1) * len(jobs), advance)
@@ -104,16 +113,22 @@ def _count(job: _Job, advance: Advance) -> _Part:
     rows: Counter[str] = Counter()
     measured = {}
     for name in job.formats if threads.pairs.height else ():
-        table, _ = FORMATS[name].table(threads, job.selection.rule.name)
+        table, post_row = FORMATS[name].table(threads, job.selection.rule.name)
         rows[name] = table.num_rows
-        measured[name] = _measured(name, table)
+        measured[name] = _measured(name, table, post_row, job.layout)
     advance(1)
     return _Part(mined.tally, posts, pairs, rows, measured)
 
 
-def _measured(name: str, table: pa.Table) -> tuple[int, int]:
-    first = table.slice(0, _MEASURED_ROWS)
-    return first.num_rows, size_of(FORMATS[name], merged_table([first])) if first.num_rows else 0
+def _measured(name: str, table: pa.Table, post_row: pl.Series, layout: str) -> tuple[int, int, int]:
+    form, first = FORMATS[name], table.slice(0, _MEASURED_ROWS)
+    if not first.num_rows:
+        return 0, 0, 0
+    size = joined_size = size_of(form, merged_table([first]))
+    if layout == COMPACT_LAYOUT:
+        parts = parts_of(form, first, post_row[: first.num_rows].to_numpy())
+        size = sum(size_of(of_part, merged_table([part])) for of_part, part in parts)
+    return first.num_rows, size, joined_size
 
 
 def _together(version: str, rule: str, formats: Sequence[str], parts: Sequence[_Part], missing: str) -> Estimate:
@@ -128,11 +143,10 @@ def _together(version: str, rule: str, formats: Sequence[str], parts: Sequence[_
         rows.update(part.rows)
     if not pairs:
         raise nothing(tally)
-    sizes = {}
+    sizes, joined_sizes = {}, {}
     for name in formats:
         known = [part.measured[name] for part in parts if name in part.measured]
-        of_rows, of_bytes = (sum(column) for column in zip(*known, strict=True))
-        sizes[name] = round(of_bytes * rows[name] / max(of_rows, 1))
-    return Estimate(
-        version, rule, tally, dict(posts), dict(pairs), {name: rows[name] for name in formats}, sizes, missing
-    )
+        of_rows, of_bytes, of_joined = (sum(column) for column in zip(*known, strict=True))
+        sizes[name], joined_sizes[name] = (round(size * rows[name] / max(of_rows, 1)) for size in (of_bytes, of_joined))
+    of_formats = {name: rows[name] for name in formats}
+    return Estimate(version, rule, tally, dict(posts), dict(pairs), of_formats, sizes, joined_sizes, missing)
