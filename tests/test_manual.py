@@ -23,6 +23,7 @@ from shp_miner.rules.reasons import REASONS
 from shp_miner.tally import LOST
 
 from .conftest import ROOT
+from .test_progress import Terminal
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
@@ -109,6 +110,35 @@ def test_the_lines_for_a_csv_make_threads(tmp_path: Path, capsys: pytest.Capture
     for line in told.text.split("```sh\n")[1].split("```")[0].splitlines():
         answer(capsys, *line.split()[1:])
     assert "0 pairs" not in answer(capsys, "export", "again", "--allow-unknown-age")
+
+
+@pytest.mark.parametrize(
+    ("pager", "environment", "styled"),
+    [("less", {}, True), ("less", {"LESS": "-iS"}, True), ("other", {}, False), ("less", {"TERM": "dumb"}, False),
+     ("nowhere", {}, True)],
+)  # fmt: skip
+def test_a_page_is_styled_only_for_what_shows_styles(
+    pager: str, environment: dict[str, str], styled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("less", "other"):
+        (tmp_path / name).write_text('#!/bin/sh\necho "LESS=$LESS."\nexec cat\n')
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.delenv("LESS", raising=False)
+    code, lines = (terminal := Terminal("docs", "looking", PAGER=str(tmp_path / pager), **environment)).end()
+    assert code == 0
+    assert ("\x1b[" in terminal.data) == styled
+    assert "\x1b]8" not in terminal.data, "an address would hide behind a link"
+    if pager == "less":
+        assert f"LESS=-R{' -iS' * ('LESS' in environment)}." in lines
+    assert any("`docs rules#which-rule-to-choose`".strip("`") in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_command_of_a_page_is_cut(columns: int) -> None:
+    _, lines = Terminal("docs", "readme", PAGER="cat", COLUMNS=str(columns)).end()
+    assert max(map(len, lines)) <= columns
+    assert not any("…" in line for line in lines)
+    assert any("RS_*, " in line for line in lines)
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

@@ -114,10 +114,12 @@ def _show(page: Section) -> None:
     from io import StringIO
 
     from rich.console import Console
-    from rich.markdown import Markdown
+
+    from shp_miner.cli.rendering import rendered
+    from shp_miner.manual.pages import with_commands
 
     width = min(Console().width, 110)
     drawn = Console(file=StringIO(), force_terminal=True, width=width)
-    drawn.print(Markdown(page.text))
+    drawn.print(rendered(with_commands(page)))
     assert isinstance(drawn.file, StringIO)
     say_paged(drawn.file.getvalue())

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import shutil
 import sys
 from contextlib import suppress
+from pathlib import Path
 from threading import RLock
 
 import click
@@ -26,8 +30,12 @@ def harmless_text(text: str) -> str:
 
 
 def say_paged(text: str) -> None:
-    """Show a text of our own, with its colours, page by page."""
-    click.echo_via_pager(text, color=True)
+    """Show a text of our own page by page, with its colours where the pager and the terminal show them."""
+    pager = (shlex.split(os.environ.get("PAGER", "")) or ["less"])[0]
+    if Path(pager).name == "less":  # shows escape sequences as text unless it is told not to
+        os.environ["LESS"] = f"-R {os.environ.get('LESS', '')}".strip()
+    shows = Path(pager).name in ("less", "cat") or shutil.which(pager) is None
+    click.echo_via_pager(text, color=shows and os.environ.get("TERM", "") not in ("", "dumb"))
 
 
 def say(*lines: str, err: bool = False) -> None:

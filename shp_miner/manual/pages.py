@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from shp_miner.errors import BadInput, UsageError, likely
 
@@ -15,6 +16,8 @@ _HEADING = re.compile(r"(#{1,6}) (.+)")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _QUESTION = re.compile(r"\| ([^|]+) \| (.*\]\(.*) \|")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)\.md(#[^)]+)?\)")
+
+_TO_PAGE = re.compile(r"(?<!!)\[([^\]]*)\]\((?:([\w./-]+)\.md)?(#[^)]+)?\)")
 
 #: Sections that a search names at most.
 _HITS = 12
@@ -83,6 +86,20 @@ def section(address: str) -> Section | None:
         hint = f"Did you mean {name}#{near}?" if near else f"`shp-miner docs {name}` shows the whole page."
         raise UsageError(f"The page {name} has no section {wanted!r}.", hint)
     return found
+
+
+def with_commands(part: Section) -> str:
+    """Return the text of a section whose links to pages say what `shp-miner docs` takes for them."""
+
+    def said(link: re.Match[str]) -> str:
+        text, page, heading = link[1], link[2], link[3] or ""
+        folder = PurePosixPath(part.page if part.page != _README else "").parent
+        name = posixpath.normpath(folder / page).removeprefix("docs/") if page else part.page
+        command = f"`docs {name}{heading}`"
+        named = text.strip("`").casefold().removesuffix(heading).removesuffix(".md")
+        return command if named == name else f"{text} ({command})"
+
+    return _TO_PAGE.sub(said, part.text)
 
 
 def search(words: str) -> list[Section]:
