@@ -24,9 +24,12 @@ class Fitted:
     columns: dict[Pair, tuple[float, float, float, float]] = field(default_factory=dict)
 
 
-def fitted(posts: pd.DataFrame, answers: pd.DataFrame, ridge: float) -> dict[Community, Fitted]:
-    """The slopes of communities whose posts have at most 200 pairs each, and all pairs with their columns."""
-    found = {}
+def fitted(posts: pd.DataFrame, answers: pd.DataFrame, ridge: float, site_ridge: float) -> dict[Community, Fitted]:
+    """The slopes of communities whose posts have at most 200 pairs each, and all pairs with their columns.
+
+    A site's slopes are drawn to the prior, a community's to its site's.
+    """
+    of: dict[Community, tuple[list[Any], list[Pair]]] = {}
     threads = eligible_threads(posts, answers)
     grid = log_shares(threads)
     for name, own in threads.items():
@@ -43,18 +46,29 @@ def fitted(posts: pd.DataFrame, answers: pd.DataFrame, ridge: float) -> dict[Com
                 trials.append((d, (winner["v"] + 0.5) / (n + 1), n / (1 + 0.1 * (n - 1))))
                 pairs.append((site, post, winner["id"], loser["id"]))
             assert used <= 200
-        result = Fitted(newton(trials, ridge), newton([(d, 1.0, 1.0) for d, _, _ in trials], ridge))
+        of[name] = trials, pairs
+    found = {}
+    for name, (trials, pairs) in of.items():
+        pooled = [trial for (site, _), (own, _) in of.items() if site == name[0] for trial in own]
+        soft, hard = newton(pooled, site_ridge), newton(without_weights(pooled), site_ridge)
+        result = Fitted(newton(trials, ridge, soft), newton(without_weights(trials), ridge, hard))
         for pair, (d, target, weight) in zip(pairs, trials, strict=True):
             result.columns[pair] = (target, weight, _dot(result.soft, d), -_dot(result.hard, d))
         found[name] = result
     return found
 
 
-def newton(trials: list[tuple[Any, float, float]], ridge: float) -> tuple[float, float]:
+def without_weights(trials: list[Any]) -> list[Any]:
+    return [(d, 1.0, 1.0) for d, _, _ in trials]
+
+
+def newton(
+    trials: list[tuple[Any, float, float]], ridge: float, prior: tuple[float, float] = PRIOR
+) -> tuple[float, float]:
     """Eight steps from the prior, each halved while the loss grows."""
-    a = PRIOR
+    a = prior
     for _ in range(8):
-        g = [-ridge * (a[i] - PRIOR[i]) for i in (0, 1)]
+        g = [-ridge * (a[i] - prior[i]) for i in (0, 1)]
         h = [[ridge, 0.0], [0.0, ridge]]
         for d, target, weight in trials:
             p = 1 / (1 + math.exp(-_dot(a, d)))
@@ -67,8 +81,8 @@ def newton(trials: list[tuple[Any, float, float]], ridge: float) -> tuple[float,
             (h[1][1] * g[0] - h[0][1] * g[1]) / determinant,
             (h[0][0] * g[1] - h[1][0] * g[0]) / determinant,
         )
-        part, before = 1.0, loss(trials, a, ridge)
-        while part > 1e-6 and loss(trials, moved(a, step, part), ridge) > before * (1 + 1e-12):
+        part, before = 1.0, loss(trials, a, ridge, prior)
+        while part > 1e-6 and loss(trials, moved(a, step, part), ridge, prior) > before * (1 + 1e-12):
             part /= 2
         a = moved(a, step, part)
     return a
@@ -78,8 +92,10 @@ def moved(a: tuple[float, float], step: tuple[float, float], part: float) -> tup
     return a[0] + part * step[0], a[1] + part * step[1]
 
 
-def loss(trials: list[tuple[Any, float, float]], a: tuple[float, float], ridge: float) -> float:
-    total = ridge / 2 * sum((a[i] - PRIOR[i]) ** 2 for i in (0, 1))
+def loss(
+    trials: list[tuple[Any, float, float]], a: tuple[float, float], ridge: float, prior: tuple[float, float]
+) -> float:
+    total = ridge / 2 * sum((a[i] - prior[i]) ** 2 for i in (0, 1))
     for d, target, weight in trials:
         z = _dot(a, d)
         total -= weight * (target * _log_sigmoid(z) + (1 - target) * _log_sigmoid(-z))

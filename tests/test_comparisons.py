@@ -15,7 +15,7 @@ from shp_miner.rules import PRESETS
 from shp_miner.rules.calibrated import calibrate, measure_answers, with_log_shares
 from shp_miner.rules.comparisons import (
     RIDGE,
-    SLOPES,
+    SITE_RIDGE,
     Comparisons,
     compare_answers,
     evaluate,
@@ -24,6 +24,7 @@ from shp_miner.rules.comparisons import (
 )
 from shp_miner.rules.delays import COMMUNITY, count_delays, log_shares, merge_delays
 from shp_miner.rules.eligibility import judge_answers, judge_posts
+from shp_miner.rules.newton import SLOPES
 
 from . import comparisons_reference as plain
 from .build import T0, answer_row, frames, post_row
@@ -58,7 +59,7 @@ def crowded(seed: int, sizes: tuple[int, ...]) -> tuple[pl.DataFrame, pl.DataFra
 @pytest.mark.parametrize("seed", range(6))
 def test_slopes_and_columns_are_those_of_the_formulas(seed: int) -> None:
     posts, answers = forum(seed, posts=30)
-    expected = plain.fitted(posts.to_pandas(), answers.to_pandas(), RIDGE)
+    expected = plain.fitted(posts.to_pandas(), answers.to_pandas(), RIDGE, SITE_RIDGE)
     fits = calibrate(judged(posts, answers), COMPARISONS).fits
     for fit in fits.iter_rows(named=True):
         of = expected[fit["site"], fit["community"]]
@@ -113,8 +114,9 @@ def test_a_step_that_lets_the_loss_grow_is_halved() -> None:
 
     found = fit_slopes(measured, evaluated)
     trials = [((float(x), 0.0), 9.5 / 11, 10 / 1.9) for x in d]
-    assert found["attention_rank"].item() == pytest.approx(plain.newton(trials, RIDGE)[0], abs=1e-9)
-    assert len(passes) < 12
+    expected = plain.newton(trials, RIDGE, plain.newton(trials, SITE_RIDGE))
+    assert found["attention_rank"].item() == pytest.approx(expected[0], abs=1e-9)
+    assert len(passes) < 20
 
 
 def test_crowded_posts_are_sampled_as_the_preset_samples() -> None:
@@ -140,10 +142,20 @@ def test_pairs_whose_scores_were_read_apart_are_not_compared() -> None:
     assert calibrate(rows, COMPARISONS).fits["pairs"].item() == 1
 
 
-def test_a_community_without_pairs_has_the_prior() -> None:
+def test_a_community_without_pairs_has_the_slopes_of_its_site() -> None:
     rows = judged(*frames([post_row()], [answer_row("a")]))
     fit = calibrate(rows, COMPARISONS).fits.row(0, named=True)
     assert [fit[name] for name in ("pairs", *SLOPES)] == [0, -0.4, 0.4, -0.4, 0.4]
+    posts, answers = forum(7, communities=1)
+    alone, of_site = {"post_id": "alone", "community": "lonely"}, {"post_id": "away", "site": "lemmy.example"}
+    more = frames([post_row(**alone), post_row(**of_site)], [answer_row("x", **alone), answer_row("y", **of_site)])
+    rows = judged(pl.concat([posts, more[0]]), pl.concat([answers, more[1]]))
+    found = {
+        fit["community"]: fit for fit in calibrate(rows, COMPARISONS).fits.to_dicts() if fit["site"] != "lemmy.example"
+    }
+    whole = plain.fitted(posts.to_pandas(), answers.to_pandas(), 1e12, SITE_RIDGE)["reddit.com", "c0"]
+    assert [found["lonely"][name] for name in SLOPES] == pytest.approx([*whole.soft, *whole.hard], abs=1e-8)
+    assert found["c0"]["attention_rank"] != found["lonely"]["attention_rank"] != -0.4
     nobody = calibrate(rows.clear(), COMPARISONS).fits
     assert nobody.is_empty()
 

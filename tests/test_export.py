@@ -103,7 +103,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "views": None,
         "target": 17 / 22,
         "weight": 100 / 19,
-        "attention": -0.477651,
+        "attention": -0.440206,
     },
     "shp": {
         "post_id": "p1",

@@ -17,7 +17,7 @@ from shp_miner.export.cuts import Rows, cut_rows
 from shp_miner.export.formats import FORMATS
 from shp_miner.mining.kept_fits import DRIFT, fits_from_builtins, fits_to_builtins, keep_fits
 from shp_miner.rules.calibrated import Calibration
-from shp_miner.rules.comparisons import SLOPES
+from shp_miner.rules.newton import SLOPES
 
 from .build import T0, thread, tree, write_month
 from .test_export import cut_small

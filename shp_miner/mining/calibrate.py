@@ -33,9 +33,8 @@ from shp_miner.rules.comparisons import (
     evaluate,
     fit_slopes,
     merge_evaluations,
-    with_slopes,
 )
-from shp_miner.rules.delays import count_delays, log_shares, merge_delays
+from shp_miner.rules.delays import COMMUNITY, count_delays, log_shares, merge_delays
 from shp_miner.store import HashRange, Store
 from shp_miner.store.files import sync_to_disk
 
@@ -147,7 +146,8 @@ def _fitted(jobs: Sequence[MeasureJob], workers: int, advance: Advance) -> Calib
         parts = run_threads(lambda job, _: evaluate_range(job, slopes), jobs, workers=workers, advance=advance)
         return merge_evaluations(parts)
 
-    result = Calibration(with_slopes(fits, fit_slopes(fits, evaluate_at)), shares)
+    slopes = fit_slopes(fits, evaluate_at)
+    result = Calibration(fits.join(slopes, on=COMMUNITY, how="left", maintain_order="left"), shares)
     advance(len(jobs))
     for job in jobs:
         _file(job, _MEASURED).unlink()

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from shp_miner.rules.calibrated import Calibration
-from shp_miner.rules.comparisons import SLOPES
 from shp_miner.rules.delays import COMMUNITY
+from shp_miner.rules.newton import SLOPES
 
 #: How far a fit may drift. A slope that moves by this moves a confidence by 0.02 at most, and the attention of a pair
 #: by 0.3 at most.

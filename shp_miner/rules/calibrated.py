@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shp_miner.rules.comparisons import attentions, compare_answers, evaluate, fit_slopes, with_slopes
+from shp_miner.rules.comparisons import attentions, compare_answers, evaluate, fit_slopes
 from shp_miner.rules.delays import COMMUNITY, count_delays, delay_cells, log_shares, merge_delays
 from shp_miner.rules.eligibility import COUNTS, THREAD, of_platform
 from shp_miner.rules.presets import Rule
@@ -179,7 +179,7 @@ def calibrate(judged: pl.DataFrame, rule: Rule) -> Calibration:
     measured = with_log_shares(measured, shares)
     fits = fit_communities(add_up(measured))
     slopes = fit_slopes(fits, lambda at: evaluate(measured, pairs, at))
-    return Calibration(with_slopes(fits, slopes), shares)
+    return Calibration(fits.join(slopes, on=COMMUNITY, how="left", maintain_order="left"), shares)
 
 
 def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:

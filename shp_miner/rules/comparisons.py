@@ -7,9 +7,10 @@ arrival rank, ln share of the community's answers that arrive later). A model r 
     weight * cross-entropy(target, sigmoid(r_W - r_L + attention))
 
 so attention is taken out without throwing pairs away. The slopes a are those of the same loss without texts, two for
-each community, drawn towards a prior. A second set is fitted with target 1 and weight 1, for trainers that know neither
-(`margin`). Newton's method needs a few passes over the pairs with five sums each, and the loss. All are whole numbers,
-so ranges and machines may be merged in any order and any number and give the same bits.
+each community. They are drawn to those of its site, which are drawn to a prior: a small community has few votes, and a
+forum can differ from all others in what age does. A second set is fitted with target 1 and weight 1, for trainers that
+know neither (`margin`). Newton's method needs a few passes over the pairs with five sums each, and the loss. All are
+whole numbers, so ranges and machines may be merged in any order and any number and give the same bits.
 
 Source of the formulas: the project's own study on real threads; docs/rules.md has them with what they are worth.
 """
@@ -27,6 +28,7 @@ import polars as pl
 from shp_miner.rules.age import read_apart
 from shp_miner.rules.delays import COMMUNITY
 from shp_miner.rules.hashing import answer_hashes, pair_hashes, sample_keys
+from shp_miner.rules.newton import QUANTUM, SLOPES, SUMS, newton
 from shp_miner.rules.presets import Rule
 
 Floats = npt.NDArray[np.float64]
@@ -37,20 +39,12 @@ Mask = npt.NDArray[np.bool_]
 ANSWERS_MAX = 50
 PAIRS_MAX = 200
 
-#: What the slopes are drawn towards, (log rank, log share), and the weighted pairs that the prior is worth.
+#: What a site's slopes are drawn to, (log rank, log share), and the weighted pairs that this prior is worth.
 PRIOR = (-0.4, 0.4)
+SITE_RIDGE = 100.0
+
+#: The weighted pairs that a site's slopes are worth to each of its communities.
 RIDGE = 1000.0
-
-#: Newton's steps at most, the length of one that needs no other after it, and the shortest part of one that is tried.
-_STEPS_MAX = 8
-_LAST_STEP = 1e-7
-_LEAST_PART = 2.0**-20
-
-#: A loss that is larger by less than this part of it has not grown: sums are rounded.
-_ROUNDING = 1e-9
-
-#: Sums are kept in whole multiples of this (2^-24), as those of rules/calibrated.py.
-_QUANTUM = 2.0**-24
 
 #: The largest exponent of e: beyond it a probability is 0.
 _EXPONENT_MAX = 700.0
@@ -62,14 +56,7 @@ _BLOCK = 1 << 15
 _SLOPE_DECIMALS = 9
 _ATTENTION_DECIMALS = 6
 
-#: The slopes of a community: for soft labels (target and weight), and for hard ones.
-SLOPES = ("attention_rank", "attention_share", "margin_rank", "margin_share")
-
-#: The loss, its gradient (negative) and its Hessian.
-_TERMS = ("loss", "rank", "share", "rank_rank", "rank_share", "share_share")
-_SUMS = tuple(f"{kind}_{term}" for kind in ("soft", "hard") for term in _TERMS)
-
-#: Sums of the losses at some slopes: (site, community and SLOPES) to (site, community and _SUMS).
+#: Sums of the losses at some slopes: (site, community and SLOPES) to (site, community and SUMS).
 Evaluate = Callable[[pl.DataFrame], pl.DataFrame]
 
 
@@ -170,7 +157,7 @@ def _sampled(judged: pl.DataFrame, original: Index, thread: Index, earlier: Inde
 
 
 def evaluate(measured: pl.DataFrame, pairs: Comparisons, slopes: pl.DataFrame) -> pl.DataFrame:
-    """Return the sums of each community of `slopes` (Int64, in multiples of 2^-24), and its number of `pairs`.
+    """Return the sums of each community of `slopes` (Int64, in multiples of QUANTUM), and its number of `pairs`.
 
     `measured` has `log_share`. Each thread's part is rounded by itself, so however threads are grouped the sums are the
     same. Communities that `slopes` does not have are left out.
@@ -184,7 +171,7 @@ def evaluate(measured: pl.DataFrame, pairs: Comparisons, slopes: pl.DataFrame) -
     at = threads.select(SLOPES).to_numpy().reshape(-1, 2, 2)
     x = [measured[name].to_numpy() for name in ("log_rank", "log_share")]
     votes = measured["votes"].to_numpy().astype(np.float64)
-    found = np.zeros((len(size), len(_SUMS)), np.int64)
+    found = np.zeros((len(size), len(SUMS)), np.int64)
     for first, last in _blocks(size):
         rows, of, begins = _of_threads(start[first:last], size[first:last])
         winner, loser = pairs.winner[rows], pairs.loser[rows]
@@ -192,14 +179,14 @@ def evaluate(measured: pl.DataFrame, pairs: Comparisons, slopes: pl.DataFrame) -
         soft = _terms(d, at[first:last, 0][of], *soft_label(votes[winner], votes[loser]))
         hard = _terms(d, at[first:last, 1][of], None, None)
         for number, term in enumerate((*soft, *hard)):
-            found[first:last, number] = np.rint(np.add.reduceat(term, begins) / _QUANTUM).astype(np.int64)
+            found[first:last, number] = np.rint(np.add.reduceat(term, begins) / QUANTUM).astype(np.int64)
     counts = threads.select(*COMMUNITY, pl.col("pairs").cast(pl.Int64))
-    return merge_evaluations([counts.with_columns(pl.Series(name, found[:, n]) for n, name in enumerate(_SUMS))])
+    return merge_evaluations([counts.with_columns(pl.Series(name, found[:, n]) for n, name in enumerate(SUMS))])
 
 
 def merge_evaluations(parts: list[pl.DataFrame]) -> pl.DataFrame:
     """Return the sums of several ranges as one, in a fixed order."""
-    return pl.concat(parts).group_by(*COMMUNITY).agg(pl.col("pairs", *_SUMS).sum()).sort(*COMMUNITY)
+    return pl.concat(parts).group_by(*COMMUNITY).agg(pl.col("pairs", *SUMS).sum()).sort(*COMMUNITY)
 
 
 def _terms(d: tuple[Floats, Floats], at: Floats, target: Floats | None, weight: Floats | None) -> Iterator[Floats]:
@@ -233,93 +220,27 @@ def _of_threads(start: Index, size: Index) -> tuple[Index, Index, Index]:
     return np.arange(len(of)) + (start - begins)[of], of, begins
 
 
-# -- Newton's method --------------------------------------------------------------------------------------------------
+# -- the slopes -------------------------------------------------------------------------------------------------------
 
 
 def fit_slopes(communities: pl.DataFrame, evaluate_at: Evaluate) -> pl.DataFrame:
-    """Return `site`, `community`, `pairs` (Int64) and SLOPES of each community that has pairs.
+    """Return `site`, `community`, `pairs` (Int64) and SLOPES of each community, sorted.
 
-    `evaluate_at` is called once for each pass over all pairs, with the communities that need another.
+    Those of a site are fitted first, on the pairs of all its communities together; they are what each community's are
+    drawn to. `evaluate_at` is called once for each pass over all pairs, with the communities that need another.
     """
     names = communities.select(*COMMUNITY).unique().sort(*COMMUNITY)
-    start = names.with_columns(pl.lit(PRIOR[n % 2]).alias(name) for n, name in enumerate(SLOPES))
-    first = evaluate_at(start)
-    state = _Newton(first)
-    while not state.done.all():
-        state.take(evaluate_at(state.tried()))
-    fitted = np.round(state.point.reshape(-1, len(SLOPES)), _SLOPE_DECIMALS) + 0.0
-    return first.select(*COMMUNITY, "pairs").with_columns(
-        pl.Series(name, fitted[:, n]) for n, name in enumerate(SLOPES)
+
+    def of_sites(slopes: pl.DataFrame) -> pl.DataFrame:
+        sums = evaluate_at(names.join(slopes, on="site").sort(*COMMUNITY))
+        return sums.group_by("site").agg(pl.col("pairs", *SUMS).sum())
+
+    prior = (
+        names.select("site")
+        .unique()
+        .sort("site")
+        .with_columns(pl.lit(PRIOR[n % 2]).alias(name) for n, name in enumerate(SLOPES))
     )
-
-
-def with_slopes(fits: pl.DataFrame, slopes: pl.DataFrame) -> pl.DataFrame:
-    """Return `fits` (with `site` and `community`) and the columns of `slopes`; without a pair they are the prior."""
-    joined = fits.join(slopes, on=COMMUNITY, how="left", maintain_order="left")
-    prior = (pl.col(name).fill_null(PRIOR[n % 2]) for n, name in enumerate(SLOPES))
-    return joined.with_columns(pl.col("pairs").fill_null(0), *prior)
-
-
-class _Newton:
-    """Newton's steps for every community and both kinds of labels at once: (community, kind, slope).
-
-    A step is halved while the loss, with the ridge that draws to the prior, grows.
-    """
-
-    def __init__(self, sums: pl.DataFrame) -> None:
-        self._names = sums.select(*COMMUNITY)
-        self.point = np.broadcast_to(np.array(PRIOR), (sums.height, 2, 2)).copy()
-        self.done = np.zeros((sums.height, 2), np.bool_)
-        self._taken = np.zeros((sums.height, 2), np.int64)
-        self._part = np.ones((sums.height, 2))
-        self._sums = self._of(sums)
-        self._step = np.zeros_like(self.point)
-        self._aim(~self.done)
-
-    def tried(self) -> pl.DataFrame:
-        """Return the slopes to evaluate: communities of which one kind at least is not done."""
-        slopes = self._trial().reshape(-1, len(SLOPES))
-        frame = self._names.with_columns(pl.Series(name, slopes[:, n]) for n, name in enumerate(SLOPES))
-        return frame.filter(pl.Series(~self.done.all(axis=1)))
-
-    def take(self, sums: pl.DataFrame) -> None:
-        """Take the steps that do not let the loss grow, halve the others, and aim anew; `sums` are at `tried`."""
-        ours = self._names.join(sums, on=COMMUNITY, how="left", maintain_order="left")
-        new, trial = self._of(ours), self._trial()
-        before, after = self._loss(self._sums, self.point), self._loss(new, trial)
-        better = ~self.done & (after <= before + _ROUNDING * np.abs(before))
-        worse = ~self.done & ~better
-        self.point[better], self._sums[better] = trial[better], new[better]
-        self._taken[better] += 1
-        self._part[better] = 1.0
-        self._part[worse] /= 2
-        self.done |= (better & (self._taken >= _STEPS_MAX)) | (worse & (self._part < _LEAST_PART))
-        self._aim(better & ~self.done)
-
-    def _aim(self, among: Mask) -> None:
-        """Find the next step of some: (H + R)^-1 (g - R (a - prior)). Tiny ones are taken without looking."""
-        _, g1, g2, h11, h12, h22 = np.moveaxis(self._sums, -1, 0)
-        away = RIDGE * (self.point - np.array(PRIOR))
-        g1, g2, h11, h22 = g1 - away[..., 0], g2 - away[..., 1], h11 + RIDGE, h22 + RIDGE
-        determinant = h11 * h22 - h12 * h12
-        step = np.stack([h22 * g1 - h12 * g2, h11 * g2 - h12 * g1], axis=-1) / determinant[..., None]
-        self._step[among] = step[among]
-        last = among & (np.abs(step).max(axis=-1) <= _LAST_STEP)
-        self.point[last] += step[last]
-        self.done |= last
-
-    def _trial(self) -> Floats:
-        result: Floats = self.point + np.where(self.done, 0.0, self._part)[..., None] * self._step
-        return result
-
-    @staticmethod
-    def _loss(sums: Floats, point: Floats) -> Floats:
-        away = point - np.array(PRIOR)
-        result: Floats = sums[..., 0] + RIDGE / 2 * (away * away).sum(axis=-1)
-        return result
-
-    @staticmethod
-    def _of(sums: pl.DataFrame) -> Floats:
-        """The sums as numbers: (community, kind, term)."""
-        table = sums.select(pl.col(_SUMS).fill_null(0)).to_numpy().astype(np.float64) * _QUANTUM
-        return table.reshape(-1, 2, len(_TERMS))
+    sites = newton(prior, ("site",), SITE_RIDGE, of_sites).drop("pairs")
+    found = newton(names.join(sites, on="site", maintain_order="left"), COMMUNITY, RIDGE, evaluate_at)
+    return found.with_columns(pl.col(SLOPES).round(_SLOPE_DECIMALS) + 0.0)

@@ -29,6 +29,8 @@ def fitted(
 ) -> Calibration:
     """Return the calibration of some communities, each given as (site, community): the same values as an export's.
 
+    Only the slopes behind `attention` may differ: an export draws them to those of all communities of the site.
+
     A fit that the store has kept is taken; else the answers of these communities are read once, without their texts,
     and the store keeps the result. `advance(done, total)` reports progress.
     """
