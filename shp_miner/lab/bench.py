@@ -32,7 +32,7 @@ Mask = npt.NDArray[np.bool_]
 Inner = tuple[frozenset[int], int]
 
 #: Penalties to choose among, from strong to weak; and how much worse a weaker one may be before the search ends.
-PENALTIES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)
+PENALTIES = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 _HOPELESS = 0.004
 
 #: Pairs within an hour are what a test needs; with fewer of them, any two answers of a thread are taken.

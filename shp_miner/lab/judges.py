@@ -68,7 +68,7 @@ def accepted_judge(threads: Threads) -> Judge:
     note = (
         f"{chosen.height:,} accepted answers, {better.height:,} comparisons with another answer of the thread. When the"
         f" answer was chosen is known for {int(known.sum()):,} of {found.height:,}: there only answers written before"
-        " count. The rules do not see what was accepted. Early answers are accepted more often."
+        " count. The rules do not see what was accepted."
     )
     return Judge("Judged by accepted answers", better.select(*_THREAD, "better_id", "worse_id"), note)
 
