@@ -75,7 +75,9 @@ def test_examples_name_subreddits_as_reddit_does() -> None:
 def test_every_reason_is_documented() -> None:
     files = [ROOT / "shp_miner" / "rules" / f"{name}.py" for name in ("eligibility", "age", "pairs")]
     source = "".join(file.read_text() for file in [*files, ROOT / "shp_miner" / "mining" / "mine.py"])
-    reasons = set(re.findall(r'\("([a-z_]+)", (?:~?\(?pl\.|_official|unknown|score_age|same)', source))
+    reasons = set(
+        re.findall(r'\("([a-z_]+)", (?:~?\(?pl\.|_official|unknown|score_age|same|~?choices|chance|measure|np)', source)
+    )
     reasons |= set(re.findall(r'(?:yield|"pair",) "([a-z_]+)"', source))
     assert {"score_too_low", "winner_older", "score_age_unknown", "empty_text", "over_pair_cap"} <= reasons
     for reason in reasons:

@@ -48,7 +48,7 @@ _KEPT_IN = "fits"
 _KEPT = 32
 
 #: Raised when the meaning of fitted values changes, so that none of an earlier version is taken for one of this.
-_LAYOUT = 2
+_LAYOUT = 3
 
 #: How often `calibrate_ranges` advances for each range.
 STEPS = 3
@@ -100,7 +100,7 @@ def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     The file gets the shares, and loses what the next passes do not need.
     """
     measured = with_log_shares(_read(job, _MEASURED), pl.read_parquet(job.work / _SHARES, glob=False))
-    measured.drop("log_votes", "cell").write_ipc(_file(job, _MEASURED), compression="zstd")
+    measured.drop("log_votes", "cell", "likes", "readers").write_ipc(_file(job, _MEASURED), compression="zstd")
     advance(1)
     return add_up(measured)
 

@@ -1,7 +1,7 @@
 """Fits that stay as they are while a data set grows, so that the confidences of old rows stay, too.
 
-A community is fitted anew when its fit has drifted: when a slope, the logarithm of its variance or its log shares (on
-average, weighted by the share) are more than DRIFT from what they were.
+A community is fitted anew when its fit has drifted: when a slope, the logarithm of its variance, its log shares (on
+average, weighted by the share) or its prior of likes per reader are more than DRIFT from what they were.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ DRIFT = 0.05
 
 _SLOPES = ("slope_rank", "slope_share", *SLOPES)
 
+#: The prior of likes per reader: null where no readers are known, and not in manifests of earlier versions.
+_READERS = ("like_alpha", "like_beta")
+
 #: The schemas of the frames of a Calibration.
 _FITS = {
     "site": pl.String,
     "community": pl.String,
     "answers": pl.Int64,
     **dict.fromkeys(("slope_rank", "slope_share", "variance"), pl.Float64),
+    "read_answers": pl.Int64,
+    **dict.fromkeys(_READERS, pl.Float64),
     "pairs": pl.Int64,
     **dict.fromkeys(SLOPES, pl.Float64),
 }
@@ -66,8 +71,25 @@ def _drift(new: Calibration, kept: Calibration) -> pl.DataFrame:
     slopes = [(pl.col(name) - pl.col(f"{name}_kept")).abs() for name in _SLOPES]
     variance = (pl.col("variance") / pl.col("variance_kept")).log().abs()
     together = fits.join(of_shares, on=COMMUNITY, how="left")
-    drift = pl.max_horizontal(*slopes, variance, pl.col("of_shares").fill_null(np.inf)).alias("drift")
+    drift = pl.max_horizontal(*slopes, variance, _of_readers(), pl.col("of_shares").fill_null(np.inf)).alias("drift")
     return together.select(*COMMUNITY, drift).with_columns(refit=pl.col("drift") > DRIFT).sort(*COMMUNITY)
+
+
+def _of_readers() -> pl.Expr:
+    """How far the prior of likes per reader has moved: its mean in standard deviations, or the logarithm of its worth.
+
+    Either moves a confidence by less than half of that. Infinite if the readers became known, or unknown, since then.
+    """
+
+    def mean_and_worth(suffix: str) -> tuple[pl.Expr, pl.Expr]:
+        alpha, beta = (pl.col(f"{name}{suffix}") for name in _READERS)
+        return alpha / (alpha + beta), alpha + beta
+
+    (mean, worth), (mean_kept, worth_kept) = mean_and_worth(""), mean_and_worth("_kept")
+    spread = (mean_kept * (1 - mean_kept) / (worth_kept + 1)).sqrt()
+    moved = pl.max_horizontal(((mean - mean_kept) / spread).abs(), (worth / worth_kept).log().abs())
+    before, now = pl.col(f"{_READERS[0]}_kept").is_not_null(), pl.col(_READERS[0]).is_not_null()
+    return pl.when(before & now).then(moved).when(before | now).then(np.inf).otherwise(0.0)
 
 
 def _with_new_cells(kept: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
@@ -91,7 +113,8 @@ def fits_to_builtins(calibration: Calibration) -> list[dict[str, Any]]:
 def fits_from_builtins(told: Any) -> Calibration | None:
     """Return the calibration of `fits_to_builtins`; None for anything else, such as fits without shares."""
     try:
-        fits = pl.DataFrame([{name: fit[name] for name in _FITS} for fit in told], schema=_FITS)
+        missing = dict.fromkeys(_READERS) | {"read_answers": 0}
+        fits = pl.DataFrame([{name: (missing | fit)[name] for name in _FITS} for fit in told], schema=_FITS)
         cells = [
             (fit["site"], fit["community"], int(cell), float(value))
             for fit in told

@@ -22,6 +22,7 @@ from shp_miner.rules.comparisons import attentions, compare_answers, evaluate, f
 from shp_miner.rules.delays import COMMUNITY, count_delays, delay_cells, log_shares, merge_delays
 from shp_miner.rules.eligibility import COUNTS, THREAD, of_platform
 from shp_miner.rules.presets import Rule
+from shp_miner.rules.readers import READER_SUMS, count_likes, fit_readers, likelier_by_readers, rates, reader_sums
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -62,8 +63,9 @@ _SUMS = ("rank_rank", "rank_share", "share_share", "rank_votes", "share_votes", 
 class Calibration:
     """What is known of the communities of a store.
 
-    fits: `site`, `community`, `answers` (Int64), `slope_rank`, `slope_share`, `variance` (Float64), and of the pairs
-    (rules/comparisons.py) `pairs` (Int64) and SLOPES (Float64).
+    fits: `site`, `community`, `answers` (Int64), `slope_rank`, `slope_share`, `variance` (Float64), of the readers
+    (rules/readers.py) `read_answers` (Int64), `like_alpha` and `like_beta` (Float64, null if no readers are known), and
+    of the pairs (rules/comparisons.py) `pairs` (Int64) and SLOPES (Float64).
     shares: `site`, `community`, `cell` (Int16), `log_share` (Float64), as `log_shares` gives.
     """
 
@@ -75,7 +77,8 @@ def measure_answers(judged: pl.DataFrame) -> pl.DataFrame:
     """What the fit needs of judged answers: one row for each that counts, ordered by thread and time.
 
     Columns: `row` (in `judged`), `site`, `community`, `thread` (number), `votes` beyond the platform's starting score,
-    `log_votes` = sign(v) ln(1 + |v|), `log_rank` = ln of the rank by arrival, `cell` of the delay.
+    `log_votes` = sign(v) ln(1 + |v|), `log_rank` = ln of the rank by arrival, `cell` of the delay, and `likes` and
+    `readers` as of `count_likes`.
     """
     rows = (
         judged.select(  # before they are sorted: most columns say nothing here, and sorting copies
@@ -86,11 +89,12 @@ def measure_answers(judged: pl.DataFrame) -> pl.DataFrame:
             "created_at",
             COUNTS,
             votes=pl.col("score") - of_platform("starting_score", dtype=pl.Int64),
+            **count_likes(),
             delay_us=(pl.col("created_at") - pl.col("post_created_at")).dt.total_microseconds(),
         )
         .filter(pl.col(COUNTS))
         .sort(*THREAD, "created_at", "answer_id")
-        .select("row", *COMMUNITY, pl.struct(THREAD).rle_id().alias("thread"), "votes", "delay_us")
+        .select("row", *COMMUNITY, pl.struct(THREAD).rle_id().alias("thread"), "votes", "likes", "readers", "delay_us")
     )
     votes = rows["votes"].to_numpy()
     thread = rows["thread"].to_numpy()
@@ -138,6 +142,7 @@ def add_up(measured: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             answers=pl.Series(thread.size, dtype=pl.Int64),
             **{name: np.rint(thread.total(values) / _QUANTUM).astype(np.int64) for name, values in columns.items()},
+            **reader_sums(measured, thread.start),
         )
     )
     return merge_sums([threads])
@@ -145,7 +150,7 @@ def add_up(measured: pl.DataFrame) -> pl.DataFrame:
 
 def merge_sums(parts: list[pl.DataFrame]) -> pl.DataFrame:
     """The sums of several ranges as one, in a fixed order."""
-    return pl.concat(parts).group_by(*COMMUNITY).agg(pl.col("answers", *_SUMS).sum()).sort(*COMMUNITY)
+    return pl.concat(parts).group_by(*COMMUNITY).agg(pl.col("answers", *_SUMS, *READER_SUMS).sum()).sort(*COMMUNITY)
 
 
 def fit_communities(sums: pl.DataFrame) -> pl.DataFrame:
@@ -167,7 +172,7 @@ def fit_communities(sums: pl.DataFrame) -> pl.DataFrame:
     variance = np.clip((residual + PRIOR_ANSWERS - s["noise"]) / (s["freedom"] + PRIOR_ANSWERS), *VARIANCE_BOUNDS)
     fitted = {"slope_rank": rank, "slope_share": share, "variance": variance}
     return sums.select(*COMMUNITY, "answers").with_columns(
-        **{name: np.round(values, _FIT_DECIMALS) for name, values in fitted.items()}
+        **{name: np.round(values, _FIT_DECIMALS) for name, values in fitted.items()}, **fit_readers(sums)
     )
 
 
@@ -186,7 +191,9 @@ def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
     """`judged` with `votes`, `theta` (log votes beyond what attention explains) and `variance` of the community.
 
     theta = y - max(yhat, 0): an answer that nobody saw is no evidence. `attention` and `hard_attention` are a . x of
-    rules/comparisons.py, for soft and for hard labels. All Float64, null for answers that do not count.
+    rules/comparisons.py, for soft and for hard labels. `rate_alpha` and `rate_beta` are the law of the rate at which
+    its readers like the answer, null where they are not known (rules/readers.py). All Float64, null for answers that do
+    not count.
     """
     measured = with_log_shares(measure_answers(judged), calibration.shares)
     measured = measured.join(calibration.fits.drop("answers"), on=COMMUNITY, how="left", maintain_order="left")
@@ -196,12 +203,13 @@ def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
     attention = measured["slope_rank"].to_numpy() * rank + measured["slope_share"].to_numpy() * share
     expected = thread.mean(votes) + KAPPA * attention
     row = measured["row"].to_numpy()
-    names = ("votes", "theta", "variance", "attention", "hard_attention")
+    names = ("votes", "theta", "variance", "attention", "hard_attention", "rate_alpha", "rate_beta")
     columns = np.full((len(names), judged.height), np.nan)
     columns[0, row] = measured["votes"]
     columns[1, row] = votes - np.maximum(expected, 0)
     columns[2, row] = measured["variance"]
-    columns[3:, row] = attentions(measured)
+    columns[3:5, row] = attentions(measured)
+    columns[5:, row] = rates(measured)
     return judged.with_columns(
         pl.Series(name, column, nan_to_null=True) for name, column in zip(names, columns, strict=True)
     )
@@ -210,16 +218,18 @@ def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
 def win_probability(answers: pl.DataFrame, a: Index, b: Index) -> Floats:
     """P(the answer in row a is better than that in row b), to six decimals; NaN where one of them has no theta.
 
-    `answers` is what `with_theta` gave. Phi(m sqrt(rho V / 2) / sqrt(((1 - rho) V + s)(V + s))), m the difference of
-    the thetas, V the variance of their community, s the mean of 1 / (1 + |votes|).
+    `answers` is what `with_theta` gave. Where the readers of both are known it is `likelier_by_readers`. Else it is
+    Phi(m sqrt(rho V / 2) / sqrt(((1 - rho) V + s)(V + s))), m the difference of the thetas, V the variance of their
+    community, s the mean of 1 / (1 + |votes|).
     """
     theta, votes, variance = (answers[name].to_numpy() for name in ("theta", "votes", "variance"))
     noise = 1 / (np.abs(votes) + 1)
     s = (noise[a] + noise[b]) / 2
     v = variance[a]
     z = (theta[a] - theta[b]) * np.sqrt(RHO * v / 2) / np.sqrt(((1 - RHO) * v + s) * (v + s))
-    result: Floats = np.round(np.interp(z, _Z, _PHI), _CONFIDENCE_DECIMALS)
-    return result
+    by_votes = np.round(np.interp(z, _Z, _PHI), _CONFIDENCE_DECIMALS)
+    by_readers = likelier_by_readers(answers, a, b)
+    return np.where(np.isnan(by_readers), by_votes, by_readers)
 
 
 class _Threads:

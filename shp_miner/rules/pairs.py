@@ -33,6 +33,7 @@ from shp_miner.rules.eligibility import (
 from shp_miner.rules.frames import both, readings
 from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
 from shp_miner.rules.presets import Rule, preset
+from shp_miner.rules.readers import likelier_by_readers
 from shp_miner.tally import Tally
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ Floats = npt.NDArray[np.float64]
 #: What names an answer, and what decides about its pairs once it is judged.
 ANSWER_KEY = (*THREAD, "answer_id")
 _DECIDE = ("platform", "community", "created_at", "observed_at", "score", "accepted", "accepted_at")
+_COUNTED = ("reads", "upvotes")
 
 
 @dataclass
@@ -118,7 +120,7 @@ def make_pairs(
             raise UsageError("The rule takes scores at an age, so it needs observations.", "Pass observations=.")
         found = at_age(found, readings(observations, found), ANSWER_KEY, rule.observe_at_s)
     judged = judge_answers(found, judge_posts(asked, rule), rule)
-    judged = judged.select(*ANSWER_KEY, *_DECIDE, *HELPERS, REASON)
+    judged = judged.select(*ANSWER_KEY, *_DECIDE, *_COUNTED, *HELPERS, REASON)
     tally = Tally()
     eligible = with_theta(judged, calibrate(judged, rule)).filter(pl.col(REASON).is_null())
     pairs = sample_pairs(form_pairs(eligible, rule, tally), rule, tally)
@@ -193,13 +195,10 @@ def judge_pairs(eligible: pl.DataFrame, rule: Rule) -> JudgedPairs:
     """
     answers = eligible.sort(*THREAD, "created_at", "answer_id")
     earlier, later = candidates(_thread_number(answers))
-    measure = _measure(answers, rule)
-    # Candidates are ordered by time, so the winner is the later one unless the earlier one measures more.
-    earlier_wins = measure[earlier] > measure[later]
-    winner, loser = np.where(earlier_wins, earlier, later), np.where(earlier_wins, later, earlier)
+    winner, loser, undecided = _sides(answers, earlier, later, rule)
     failing = np.full(len(winner), -1, np.int8)
     reasons: list[str] = []
-    for reason, fails in _conditions(answers, measure, winner, loser, rule):
+    for reason, fails in (*undecided, *_conditions(answers, winner, loser, rule)):
         failing[(failing < 0) & fails] = len(reasons)
         reasons.append(reason)
     kept = np.flatnonzero(failing < 0)
@@ -250,9 +249,34 @@ def sample_pairs(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
     return pairs.only(keep)
 
 
-def _conditions(
-    answers: pl.DataFrame, measure: npt.NDArray[np.int64], winner: Index, loser: Index, rule: Rule
-) -> Iterator[tuple[str, Mask]]:
+def _sides(
+    answers: pl.DataFrame, earlier: Index, later: Index, rule: Rule
+) -> tuple[Index, Index, list[tuple[str, Mask]]]:
+    """Winner and loser of each pair by what the rule measures, and (reason, where it decides nothing).
+
+    Where nothing decides, the later one stands as the winner.
+    """
+    undecided: list[tuple[str, Mask]]
+    if rule.measure == "per-reader":
+        chance = likelier_by_readers(answers, earlier, later)
+        earlier_wins = chance > 0.5
+        undecided = [("no_readers", np.isnan(chance)), ("equal_score", chance == 0.5)]
+    else:
+        measure = _measure(answers, rule)
+        earlier_wins = measure[earlier] > measure[later]
+        undecided = [("equal_score", measure[earlier] == measure[later])]
+        if rule.measure == "votes":
+            undecided.insert(0, ("votes_negative", np.minimum(measure[earlier], measure[later]) < 0))
+        elif rule.measure == "accepted":
+            undecided = _unchosen(Choices(answers, rule), earlier, later)
+    return np.where(earlier_wins, earlier, later), np.where(earlier_wins, later, earlier), undecided
+
+
+def _unchosen(choices: Choices, a: Index, b: Index) -> list[tuple[str, Mask]]:
+    return [("no_choice", ~choices.only_one(a, b)), ("written_after_choice", choices.too_late(a, b))]
+
+
+def _conditions(answers: pl.DataFrame, winner: Index, loser: Index, rule: Rule) -> Iterator[tuple[str, Mask]]:
     """(reason, where the pair is not wanted), in the order in which they are counted."""
     created = answers["created_at"].to_physical().to_numpy()
     score = answers["score"].to_numpy()
@@ -261,14 +285,6 @@ def _conditions(
     low = answers.select(below_floors(rule)).to_series().to_numpy() if rule.or_ else np.zeros(answers.height, bool)
     if rule.or_ is not None:
         yield "score_too_low", low[winner] | low[loser]
-    if rule.measure == "votes":
-        yield "votes_negative", measure[loser] < 0
-    if rule.measure == "accepted":
-        choices = Choices(answers, rule)
-        yield "no_choice", ~choices.only_one(winner, loser)
-        yield "written_after_choice", choices.too_late(winner, loser)
-    else:
-        yield "equal_score", measure[winner] == measure[loser]
     if rule.order == "winner-not-older":
         yield "winner_older", apart_us < 0
     elif rule.order == "winner-older":
@@ -287,8 +303,7 @@ def _conditions(
             yield "ratio_too_low", score[winner] / score[loser] < rule.min_ratio
     if rule.and_ is not None:
         choices = Choices(answers, rule)
-        yield "no_choice", ~choices.only_one(winner, loser)
-        yield "written_after_choice", choices.too_late(winner, loser)
+        yield from _unchosen(choices, winner, loser)
         yield "choice_disagrees", ~choices.prefers(winner, loser)
 
 

@@ -21,10 +21,10 @@ from shp_miner.units import written_duration, written_moment
 DAY_S = 86_400
 
 Order = Literal["winner-not-older", "winner-older", "any"]
-Measure = Literal["score", "log2-votes", "votes", "accepted"]
+Measure = Literal["score", "log2-votes", "votes", "accepted", "per-reader"]
 
 #: What a rule needs, by its measure, that not every platform tells.
-NEEDS: dict[Measure, str] = {"accepted": "accepted answers"}
+NEEDS: dict[Measure, str] = {"accepted": "accepted answers", "per-reader": "the readers of each answer"}
 
 
 _Count = Annotated[int, Meta(ge=1)]
@@ -100,8 +100,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     measure: Annotated[
         Measure,
         Meta(
-            description="What decides the winner: score, log2-votes (with 1 more if accepted), votes (0 or more) or "
-            "accepted alone."
+            description="What decides the winner: score, log2-votes (with 1 more if accepted), votes (0 or more), "
+            "accepted alone, or likes per reader."
         ),
     ] = "score"
     and_: Annotated[
@@ -119,7 +119,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "existing"
     min_confidence: Annotated[
         Annotated[float, Meta(gt=0.5, lt=1)] | None,
-        Meta(description="Lowest probability that the label is right; default: no limit (calibrated 0.8)."),
+        Meta(
+            description="Lowest probability that the label is right; default: no limit (calibrated and per-reader 0.8)."
+        ),
     ] = None
     max_pairs_per_post: Annotated[
         _Count | None,
@@ -168,6 +170,7 @@ PRESETS: dict[str, Rule] = {
         Rule(name="older-winner", order="winner-older", confounded=True),
         Rule(name="log-votes", order="any", measure="log2-votes"),
         Rule(name="accepted", order="any", measure="accepted", floors=False),
+        Rule(name="per-reader", order="any", measure="per-reader", floors=False, min_confidence=0.8),
         Rule(name="calibrated", order="any", floors=False, min_confidence=0.8),
         Rule(name="comparisons", order="any", floors=False, measure="votes", max_pairs_per_post=200),
     )
@@ -185,6 +188,7 @@ SUMMARIES: dict[str, str] = {
     "older-winner": "the higher score wins if it is older; confounded, here only as a contrast",
     "log-votes": "the higher round(log2(1 + votes)), +1 if accepted, wins, as in Askell et al. 2021",
     "accepted": "the answer that the asker accepted wins over those that were there to choose from",
+    "per-reader": "the answer that more of its readers like wins if it is sure, where readers are counted",
     "calibrated": "the higher score wins if it is sure beyond what rank and age alone would have brought it",
     "comparisons": "more votes win, whatever the age; to be trained on with the columns target, weight and attention",
 }
@@ -287,6 +291,7 @@ _WINS: dict[Measure, str] = {
     "log2-votes": "the higher round(log2(1 + votes)), +1 if accepted,",
     "votes": "the higher number of votes, 0 or more,",
     "accepted": "the accepted answer",
+    "per-reader": "the answer with more likes per reader",
 }
 
 

@@ -43,6 +43,7 @@ _PAIRS = {
     "scores_read_apart": "The two scores were read at different times, before both had settled.",
     "ratio_undefined": "The lower score is not positive, so no ratio of scores exists.",
     "ratio_too_low": "The higher score is not enough times the lower one (`min_ratio`).",
+    "no_readers": "Nobody counted the readers of one of the two answers.",
     "no_choice": "The asker accepted neither of the two answers, or both.",
     "written_after_choice": "The other answer was, or may have been, written after the asker's choice.",
     "choice_disagrees": "The asker accepted the answer that the votes do not prefer.",
