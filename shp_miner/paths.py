@@ -9,7 +9,12 @@ from shp_miner.errors import UsageError
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Return a path with the home folder in the place of a leading ~. Raises UsageError for an unknown user's."""
+    """Return a path with the home folder in the place of a leading ~.
+
+    Raises UsageError for an unknown user's, and for what is not a path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{path!r:.60} is not a path.", 'Write it like "data/store".')
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -138,12 +139,59 @@ def test_a_length_of_time_is_seconds_a_text_or_a_timedelta(day: Any) -> None:
         ({"min_score_age_s": "24x"}, "write 90s, 15m, 24h"),
         ({"min_score_age_s": "24"}, "'24' has no unit"),
         ({"max_apart_s": float("nan")}, "not a finite number"),
-        ({"max_apart": 3}, "no parameter 'max_apart'"),
+        ({"max_apart": 3}, "3 has no unit: write 3s"),
+        ({"max_apart": "2h", "max_apart_s": 7200}, "no parameter 'max_apart'"),
+        ({"max_appart": 3}, "no parameter 'max_appart'"),
+        ({"min_ratio": "2"}, "min_ratio is '2': write a number, such as 2 or 0.5"),
+        ({"min_ratio": 0.5}, "min_ratio is 0.5: write 1 or more"),
+        ({"min_confidence": 0.5}, "min_confidence is 0.5: write more than 0.5"),
+        ({"max_pairs_per_post": 2.5}, "max_pairs_per_post is 2.5: write a whole number"),
+        ({"floors": "no"}, "floors is 'no': write true or false"),
+        ({"since": 2023}, 'since is 2023: write a date, such as "2023-01-01"'),
+        ({"order": "older"}, "order is 'older': write winner-not-older, winner-older or any"),
     ],
 )
 def test_a_bad_date_or_duration_says_how_to_write_one(parameters: dict[str, Any], said: str) -> None:
     with pytest.raises(shp_miner.UsageError, match=said):
         shp_miner.preset("shp", **parameters)
+
+
+def test_names_are_taken_as_the_command_takes_them(store: shp_miner.Store, tmp_path: Path) -> None:
+    assert shp_miner.preset("SHP_Strict", min_score_age="2d") == shp_miner.preset("shp-strict", min_score_age_s=172_800)
+    assert shp_miner.preset("shp", order="Any").name == "votes"
+    done = shp_miner.export_dataset(
+        store, tmp_path / "out", rule="Votes", format="TRL", layout="Compact", memory="2GiB"
+    )
+    assert list(done.shards) == ["trl"]
+    assert shp_miner.scan(tmp_path / "out", format="Trl", tier="Strict").tier == "strict"
+    assert shp_miner.check(tmp_path / "out", tools="TRL").formats[0].tools[0].tool == "trl"
+    write_month(tmp_path / "dumps", thread("p1"))
+    for kind in ("reddit_dump", "Reddit"):
+        assert shp_miner.import_dump(kind, tmp_path / "dumps", tmp_path / "other").tally.read["post"] == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "hint"),
+    [
+        (lambda at: shp_miner.preset(None), "There is no rule None", "Known: shp, "),  # type: ignore[arg-type]
+        (lambda at: shp_miner.export_dataset(at, at / "o", rule=3), "There is no rule 3", "Known: shp, "),
+        (lambda at: shp_miner.export_dataset(at, at / "o", format="kot"), "no format 'kot'", "Did you mean 'kto'?"),
+        (lambda at: shp_miner.export_dataset(at, at / "o", workers="2"), "workers is '2', which is not a whole", "=10"),
+        (lambda at: shp_miner.export_dataset(at, at / "o", workers=0), "workers is 0, which is too small", "1 or more"),
+        (lambda at: shp_miner.export_dataset(at, at / "o", memory="2"), "memory: '2' has no unit", 'memory="2GiB"'),
+        (lambda at: shp_miner.export_dataset(at, at / "o", validation="0.1"), "validation is '0.1'", "=0.5"),
+        (lambda at: shp_miner.Store(at).snapshot(3), "as_of is 3: not a version", '"1.1"'),
+        (lambda at: shp_miner.import_dump("redit-dump", at, at), "kind 'redit-dump'", "Did you mean 'reddit-dump'?"),
+        (lambda at: shp_miner.import_dump("threads", at, at, site="x"), "no option 'site'", "no options of its own"),
+        (lambda at: shp_miner.crawl("discource", "x", at / "s"), "no source 'discource'", "'discourse'"),
+        (lambda at: shp_miner.crawl("discourse", "x", at / "s", limit="5"), "limit is '5'", "limit=10"),
+        (lambda at: shp_miner.Store(None), "None is not a path", '"data/store"'),
+    ],
+)
+def test_what_a_function_cannot_take_is_said_in_words(call: Any, said: str, hint: str, tmp_path: Path) -> None:
+    with pytest.raises(shp_miner.UsageError, match=re.escape(said)) as refused:
+        call(tmp_path)
+    assert hint in refused.value.hint
 
 
 def test_an_export_takes_the_dates_of_the_command(store: shp_miner.Store, tmp_path: Path) -> None:

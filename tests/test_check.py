@@ -462,7 +462,7 @@ def test_rows_above_the_limit_are_dropped_where_the_tool_drops_them(whole: Path)
 
 def test_unknown_tools_and_limits_are_refused(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'rewardbench'?" in said(capsys, whole, "--for", "reward-bench", code=2)
-    with pytest.raises(UsageError, match="must be at least 1"):
+    with pytest.raises(UsageError, match="max_tokens is 0, which is too small"):
         check(whole, max_tokens=0)
 
 

@@ -361,8 +361,9 @@ def kinds_of_files(tmp_path: Path) -> dict[str, list[str]]:
 def test_a_kind_that_is_not_named_is_told_by_the_files(
     dumps: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from shp_miner.dumps.guess import KINDS, kinds_in
+    from shp_miner.dumps.guess import kinds_in
     from shp_miner.dumps.importing import reader
+    from shp_miner.dumps.kinds import KINDS
 
     for kind, files in {"reddit-dump": dumps, **kinds_of_files(tmp_path)}.items():
         assert all(kinds_in(Path(file)) == {kind} for file in files)

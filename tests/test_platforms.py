@@ -108,6 +108,9 @@ def test_the_table_needs_no_library() -> None:
 def test_an_unknown_source_is_refused_with_those_there_are(forum: Forum) -> None:
     with pytest.raises(UsageError, match="There is no source 'tov'") as told:
         crawl("tov", ["workbench"], "store", access(forum, "toy"))
+    assert told.value.hint == "Did you mean 'toy'?"
+    with pytest.raises(UsageError, match="There is no source 'phpbb'") as told:
+        crawl("phpbb", ["workbench"], "store", access(forum, "toy"))
     assert told.value.hint.endswith("nodebb, toy.")
 
 

@@ -385,7 +385,7 @@ def test_ratio_is_undefined_without_a_positive_base() -> None:
         ("shpp", {}, "Did you mean 'shp'?"),
         ("zzz", {}, "Known: shp, shp-strict, "),
         ("shp", {"min_rato": 2}, "Did you mean 'min_ratio'"),
-        ("shp", {"min_ratio": 0.5}, "A rule's min_ratio: Expected `float` >= 1.0."),
+        ("shp", {"min_ratio": 0.5}, "A rule's min_ratio is 0.5: write 1 or more."),
         ("shp", {"order": "newest"}, "order"),
         ("shp", {"max_pairs_per_post": 0}, "max_pairs_per_post"),
     ],

@@ -128,7 +128,7 @@ def test_a_scan_says_what_it_is(out: Path) -> None:
     [
         ({"tier": "strong"}, "There is no tier 'strong'"),
         ({"min_confidence": 2}, "not a probability"),
-        ({"min_confidence": float("nan")}, "not a probability"),
+        ({"min_confidence": float("nan")}, "not a finite number"),
         ({"columns": "awnser1"}, "has no column 'awnser1'"),
         ({"split": "dev"}, "has no rows of any community, dev"),
         ({"community": ["nobody", "none"]}, "has no rows of nobody, none"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pyarrow as pa
 from msgspec import Struct
 
-from shp_miner.arguments import AnyPath, Names, several
+from shp_miner.arguments import AnyPath, Names, several, whole_number
 from shp_miner.checking.baselines import LONGER
 from shp_miner.checking.files import (
     card_problems,
@@ -21,7 +21,7 @@ from shp_miner.checking.lengths import LIMITS, Units
 from shp_miner.checking.opened import Opened, opened, row_tables
 from shp_miner.checking.rows import Found, Rows
 from shp_miner.checking.tools import readings_for
-from shp_miner.errors import BadInput, UsageError
+from shp_miner.errors import BadInput
 from shp_miner.export.shards import Shard
 from shp_miner.paths import expanded
 from shp_miner.tally import counted
@@ -78,10 +78,7 @@ def check(
     """
     folder = expanded(out)
     readings = readings_for(several(tools, "tools"))
-    if max_tokens is not None and max_tokens < 1:
-        raise UsageError(
-            f"max_tokens is {max_tokens}; it must be at least 1.", "Leave it out for 512, 1,024 and 2,048."
-        )
+    max_tokens = whole_number(max_tokens, "max_tokens")
     units = Units(expanded(tokenizer) if tokenizer is not None else None)
     exports = opened(folder)
     of = sum(file.bytes for export in exports for file in export.row_files)

@@ -8,10 +8,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from shp_miner.arguments import one_of
 from shp_miner.checking import readings
 from shp_miner.checking.lengths import RowLength
 from shp_miner.checking.readings import Dropped, Messages, Seen, Stopped, has_question
-from shp_miner.errors import UsageError, nearest_name
 
 #: What a tool does with a row that is longer than its limit.
 DROPS, CUTS, FILLED = "drops", "cuts", "cuts; drops if the question fills it"
@@ -150,7 +150,5 @@ def _shown(seen: Seen) -> dict[str, Messages | str]:
 
 def readings_for(tools: tuple[str, ...]) -> list[Reading]:
     """Return the readings of some tools. Raises UsageError for an unknown tool."""
-    unknown = [tool for tool in tools if tool not in TOOLS]
-    if unknown:
-        raise UsageError(f"There is no tool {unknown[0]!r}.", nearest_name(unknown[0], TOOLS))
-    return [reading for reading in READINGS if reading.tool in tools]
+    known = [one_of(tool, TOOLS, "tool") for tool in tools]
+    return [reading for reading in READINGS if reading.tool in known]

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from shp_miner.cli.leading import LeadingGroup, behind_the_name
-from shp_miner.cli.names import known_name
 from shp_miner.cli.saying import say
-from shp_miner.errors import BadInput, Error, UsageError, likely
+from shp_miner.dumps.kinds import KINDS, likely_kind, meant_kind
+from shp_miner.errors import BadInput, Error, UsageError
 from shp_miner.paths import expanded, whole
-
-#: Short names of the kinds.
-_ALSO = {
-    "reddit": "reddit-dump",
-    "pushshift": "reddit-dump",
-    "stackexchange": "stackexchange-dump",
-    "stack-exchange": "stackexchange-dump",
-    "discourse": "discourse-json",
-    "thread": "threads",
-    "jsonl": "threads",
-}
 
 
 class ImportGroup(LeadingGroup):
@@ -42,8 +31,7 @@ class ImportGroup(LeadingGroup):
         return super().get_command(ctx, self._named(cmd_name) or cmd_name)
 
     def _named(self, word: str) -> str:
-        name = known_name(word, [*self.commands, *_ALSO])
-        return name if name in self.commands else _ALSO.get(name, "")
+        return meant_kind(word)
 
     def _with_kind(self, words: list[str]) -> list[str]:
         later = [word for word in words if self._named(word)]
@@ -52,7 +40,7 @@ class ImportGroup(LeadingGroup):
             return [later[0], *words]
         paths = self._there(words)
         if (not paths and words[0] != "-") or self._misspelt(words):
-            raise _no_kind(words, self.commands)
+            raise _no_kind(words)
         from shp_miner.dumps.guess import kinds_in, of_several_kinds
         from shp_miner.dumps.inputs import refuse_empty, refuse_table
 
@@ -76,7 +64,7 @@ class ImportGroup(LeadingGroup):
 
     def _misspelt(self, words: Sequence[str]) -> bool:
         """Return whether the first word is no path and like the name of a kind."""
-        return bool(likely(words[0], [*self.commands, *_ALSO])) and not self._there(words[:1])
+        return bool(likely_kind(words[0])) and not self._there(words[:1])
 
     def _there(self, words: Sequence[str]) -> list[Path]:
         """Return the words that are existing paths, and not the values of options."""
@@ -97,11 +85,10 @@ class ImportGroup(LeadingGroup):
         return found
 
 
-def _no_kind(words: Sequence[str], kinds: Iterable[str]) -> Error:
+def _no_kind(words: Sequence[str]) -> Error:
     word = next((word for word in words if not word.startswith("-")), words[0])
-    near = likely(word, [*kinds, *_ALSO])
-    if near:
-        return UsageError(f"There is no import kind {word!r}.", f"Did you mean {_ALSO.get(near, near)!r}?")
+    if near := likely_kind(word):
+        return UsageError(f"There is no import kind {word!r}.", f"Did you mean {near!r}?")
     likely_path = next((word for word in words if not word.startswith("-") and ("." in word or "/" in word)), "")
     if likely_path:
         return BadInput(
@@ -115,6 +102,4 @@ def _no_kind(words: Sequence[str], kinds: Iterable[str]) -> Error:
 
 
 def _kinds() -> str:
-    from shp_miner.dumps.guess import KINDS
-
     return f"The kinds: {'; '.join(f'{name} ({reads})' for name, reads in KINDS.items())}."

@@ -9,6 +9,7 @@ from typing import get_args
 import click
 from click.shell_completion import CompletionItem
 
+from shp_miner.arguments import known_name
 from shp_miner.cli.communities import communities_of
 from shp_miner.errors import UsageError, nearest_name
 from shp_miner.pipeline import keys
@@ -150,12 +151,6 @@ class SourceName(click.Choice[str]):
         if name not in ROWS:
             self.fail(f"There is no source {value!r}. {nearest_name(value, ROWS)}", param, ctx)
         return name
-
-
-def known_name(value: str, known: Iterable[str]) -> str:
-    """Return the known name that differs in letter case, spaces or underscores only, else the value as it is."""
-    key = value.strip().casefold().replace("_", "-").replace(" ", "-")
-    return next((name for name in known if name.casefold() == key), value)
 
 
 def beginning(names: Iterable[str], incomplete: str) -> list[str]:

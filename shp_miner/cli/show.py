@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shp_miner.arguments import known_name
 from shp_miner.cli.choosing import communities_option, rule_option
 from shp_miner.cli.layout import LINES, joined, say_lines, wrapped
-from shp_miner.cli.names import FORMAT_NAMES, known_name
+from shp_miner.cli.names import FORMAT_NAMES
 from shp_miner.cli.options import FilePath, Whole, common, example, rule_parameters
 from shp_miner.cli.output import show_result, steps
 from shp_miner.cli.saying import say

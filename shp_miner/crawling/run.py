@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import structs
 
-from shp_miner.arguments import Length, Names, length, several
+from shp_miner.arguments import Length, Names, length, several, whole_number
 from shp_miner.crawling.community import INTERRUPTED, Crawl
 from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.progress import Advance, ignore_progress
@@ -64,7 +64,7 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
     Raises UsageError, NotAllowed and BadInput if a community cannot be requested at all, and TryLater if nothing could
     be done. Other failures are in the results and in the next run's queue.
     """
-    asked = several(communities, "communities")
+    asked, limit = several(communities, "communities"), whole_number(limit, "limit")
     if not asked:
         raise UsageError("No community is named.", 'Name one or several: crawl("discourse", "latest", store, ...).')
     lake = store if isinstance(store, Store) else Store(store)
@@ -109,6 +109,7 @@ def recheck(
     """
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
+    limit = whole_number(limit, "limit")
     unread_s = None if older_than_s is None else length(older_than_s, "older_than_s")
     how: dict[str, Any] = {"limit": limit, "visits_s": visits_s, "say": say, "advance": advance}
     with shared_clocks(access or Access()) as paced:

@@ -10,14 +10,6 @@ from pathlib import Path
 from shp_miner.dumps.compressed import decompressed_head
 from shp_miner.errors import BadInput, Error
 
-#: The kinds of dump, with what each reads.
-KINDS = {
-    "reddit-dump": "Reddit's monthly RS_* and RC_* files",
-    "stackexchange-dump": "Stack Exchange sites: .7z files, or Posts.xml",
-    "discourse-json": "saved topics of a Discourse forum",
-    "threads": "threads of any other forum, in the layout of `shp-miner docs threads`",
-}
-
 #: Bytes of a file and files of a folder that are looked at.
 _START_BYTES = 1 << 16
 _FILES = 50

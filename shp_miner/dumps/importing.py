@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +17,11 @@ import zstandard
 from msgspec import Struct, structs
 
 from shp_miner import shown
-from shp_miner.arguments import Paths, several
+from shp_miner.arguments import Amount, Paths, several, size, whole_number
 from shp_miner.arguments import paths as given_paths
 from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
 from shp_miner.dumps.guess import of_other_kinds
+from shp_miner.dumps.kinds import KINDS, known_kind
 from shp_miner.dumps.pipes import at_hand
 from shp_miner.engine import Engine, Step, cores, default_memory, fitting_workers, run_threads
 from shp_miner.errors import BadInput, TryLater, UsageError
@@ -94,7 +96,7 @@ def import_dump(
     now: datetime | None = None,
     advance: Advance = ignore_progress,
     workers: int | None = None,
-    memory: int | None = None,
+    memory: Amount | None = None,
     **options: Any,
 ) -> Imported:
     """Read dump files into a store. Importing the same again changes no export.
@@ -102,11 +104,14 @@ def import_dump(
     `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's (for
     example `communities`, one name or several). `paths` is one path or several: a file, a folder, a pipe or "-" for
     standard input; what can be read only once is kept in TMPDIR meanwhile. `now` (default: the clock) is what later
-    times are refused by. `workers` (default: the cores) and `memory` in bytes (default: half the machine's) bound the
+    times are refused by. `workers` (default: the cores) and `memory` (bytes, or "2GiB"; default: half) bound the
     work. Damage is in the result's tally; raises BadInput for files of another kind, before anything is written, and
     NoSuchCommunity where no record is of a community asked for.
     """
-    path = expanded(store) if isinstance(store, str | os.PathLike) else store.path
+    kind = known_kind(kind)
+    _require_options(kind, options)
+    most_workers, most_memory = whole_number(workers, "workers"), size(memory, "memory")
+    path = store.path if hasattr(store, "path") else expanded(store)
     files = given_paths(paths, "paths")
     if not files:
         raise UsageError("No file is named.", 'Name files or folders: paths=["FILE", ...].')
@@ -116,12 +121,22 @@ def import_dump(
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
         before = snapshot_before(path)
         try:
-            tally = kept.named(_read(job, workers or cores(), memory or default_memory(), advance))
+            tally = kept.named(_read(job, most_workers or cores(), most_memory or default_memory(), advance))
         except (BadInput, UsageError) as error:
             raise of_other_kinds(error, kind, files) from error
         missing = _missing(job, tally)
     advance(Step(doing="tidying the store"))
     return finished(path, tally, before, missing)
+
+
+def _require_options(kind: str, options: Mapping[str, Any]) -> None:
+    """Raise UsageError for an option that the reader of a kind does not take."""
+    taken = list(inspect.signature(reader(kind)).parameters)
+    own = [name for name in taken if name not in ("paths", "tally", "now", "advance")]
+    for name in options:
+        if name not in own:
+            known = f"Its options: {', '.join(own)}." if own else "It has no options of its own."
+            raise UsageError(f"The import {kind} has no option {name!r}.", known)
 
 
 def finished(path: Path, tally: Tally, before: Snapshot | None, missing: str = "") -> Imported:
@@ -301,9 +316,7 @@ def reader(kind: str) -> Reader:
             from shp_miner.dumps.threads import read as read_threads  # noqa: PLC0415
 
             return read_threads
-    raise UsageError(
-        f"There is no import kind {kind!r}.", "The kinds: reddit-dump, stackexchange-dump, discourse-json, threads."
-    )
+    raise UsageError(f"There is no import kind {kind!r}.", f"The kinds: {', '.join(KINDS)}.")
 
 
 def _window(file: Path) -> int:

@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 from msgspec import UNSET, Struct, structs
 
+from shp_miner.arguments import one_of
 from shp_miner.errors import UsageError
 from shp_miner.export.columns import Array
 from shp_miner.export.cuts import Rows
@@ -65,13 +66,13 @@ COMPACT: dict[str, Columns] = {
 }
 
 
-def check_layout(layout: str, formats: Iterable[str]) -> None:
-    """Raise UsageError for an unknown layout, and for a format that has no such layout."""
-    if layout not in LAYOUTS:
-        raise UsageError(f"There is no layout {layout!r}.", f"Choose one of: {', '.join(LAYOUTS)}.")
+def known_layout(layout: str, formats: Iterable[str]) -> str:
+    """Return the layout that is meant. Raises UsageError for an unknown one, and for a format that lacks it."""
+    layout = one_of(layout, LAYOUTS, "layout")
     without = [name for name in formats if layout == COMPACT_LAYOUT and name not in COMPACT]
     if without:
         raise UsageError(f"The format {without[0]} has no compact layout.", f"Formats that have: {', '.join(COMPACT)}.")
+    return layout
 
 
 def part_of(form: Format, part: str) -> Format:

@@ -11,12 +11,12 @@ from typing import Any
 from msgspec import Struct, field, structs
 
 from shp_miner import shown
-from shp_miner.arguments import Moment, Names, several
+from shp_miner.arguments import Amount, Moment, Names, several, size, whole_number
 from shp_miner.engine import Steps, cores, default_memory, fitting_workers, run_threads
 from shp_miner.export.card import card_text
 from shp_miner.export.changes import Changes, changes_between
 from shp_miner.export.check import Balance
-from shp_miner.export.compact import check_layout, rows_of_parts
+from shp_miner.export.compact import known_layout, rows_of_parts
 from shp_miner.export.earlier import earlier_fit
 from shp_miner.export.facts import Facts
 from shp_miner.export.formats import FORMATS
@@ -113,7 +113,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     layout: str = "joined",
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
-    memory: int | None = None,
+    memory: Amount | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Exported:
     """Mine the store, write one folder of Parquet shards per format, and return the counts.
@@ -130,8 +130,9 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
-    check_layout(layout, chosen)
+    layout = known_layout(layout, chosen)
     chosen_rule = known_rule(rule, since, until)  # an unknown name is an error before anything else
+    most_workers, most_memory = whole_number(workers, "workers"), size(memory, "memory")
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     # Forgetting waits until the export is complete, and finds the files of a killed export.
@@ -148,7 +149,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         )
         if layout == "compact":
             selection = structs.replace(selection, layout="compact")
-        power = _Power(workers or cores(), memory or default_memory(), advance)
+        power = _Power(most_workers or cores(), most_memory or default_memory(), advance)
         try:
             fit = None if refit or as_of is not None else earlier_fit(place_of(expanded(out)), selection)
             done = _appearing(store, snapshot, expanded(out), chosen, selection, power, dropped=keep_dropped, fit=fit)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from shp_miner.engine import Advance, Steps, cores, default_memory, run_threads
 from shp_miner.export.columns import merged_table
-from shp_miner.export.compact import COMPACT_LAYOUT, check_layout, parts_of
+from shp_miner.export.compact import COMPACT_LAYOUT, known_layout, parts_of
 from shp_miner.export.dataset import fitting_ranges
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.nothing import nothing
@@ -86,7 +86,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     """
     chosen = known_formats(formats)
     check_shares(validation, test)
-    check_layout(layout, chosen)
+    layout = known_layout(layout, chosen)
     chosen_rule = known_rule(rule)
     store = store if isinstance(store, Store) else Store(store)
     store.require()

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shp_miner.arguments import Names, several
+from shp_miner.arguments import Names, known_name, several
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.owned import MANIFEST, formats_in, is_inside
 from shp_miner.platforms.communities import meant_communities
@@ -119,6 +119,7 @@ def export_of_format(path: Path, name: str | None) -> Path:
     formats = known_formats_in(path)
     if name is None and len(formats) > 1:
         raise UsageError(f"{path} holds several formats.", f"Choose one with format=: {', '.join(formats)}.")
+    name = known_name(name, formats) if isinstance(name, str) else name
     if name is not None and name not in formats:
         raise UsageError(f"{path} has no format {name!r}.", f"Choose one with format=: {', '.join(formats)}.")
     return formats[name] if name else next(iter(formats.values()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from msgspec import Struct
 from pyarrow.fs import LocalFileSystem
 
 from shp_miner import shown
-from shp_miner.arguments import Names, several
+from shp_miner.arguments import Names, number, one_of, several
 from shp_miner.errors import UsageError, nearest_name
 from shp_miner.export.compact import PAIRS, part_of, row_files
 from shp_miner.export.formats import FORMATS
@@ -60,6 +59,7 @@ def scan(
     rows = row_files(files)
     groups = groups_of(folder, read_manifest(folder)["format"], files) if len(rows) < len(files) else []
     schema = FORMATS[groups[0].form].schema if groups else pq.read_schema(folder / rows[0]["path"])
+    tier = None if tier is None else one_of(tier, TIERS, "tier")
     _check_filters(schema, folder, tier, min_confidence)
     chosen = several(columns, "columns")
     for name in chosen:
@@ -212,7 +212,5 @@ def _check_filters(schema: pa.Schema, folder: Path, tier: str | None, min_confid
     for name, value in given.items():
         if value is not None and name not in schema.names:
             raise UsageError(f"{folder} has no column {name}.", "Choose a format with it: pairs or trl.")
-    if tier is not None and tier not in TIERS:
-        raise UsageError(f"There is no tier {tier!r}.", f"Choose one of: {', '.join(TIERS)}.")
-    if min_confidence is not None and not (math.isfinite(min_confidence) and 0 <= min_confidence <= 1):
+    if min_confidence is not None and not 0 <= number(min_confidence, "min_confidence") <= 1:
         raise UsageError(f"min_confidence is {min_confidence}, not a probability.", "Give a number from 0 to 1.")

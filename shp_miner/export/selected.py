@@ -6,37 +6,35 @@ from collections.abc import Collection, Mapping
 
 from msgspec import UNSET
 
-from shp_miner.arguments import Moment, Names, several
+from shp_miner.arguments import Moment, Names, number, one_of, several
 from shp_miner.errors import UsageError
 from shp_miner.export.formats import FORMATS
 from shp_miner.mining.mine import Selection
 from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.platforms.sites import site_of
-from shp_miner.rules.presets import Rule, changed, named_rule, preset
+from shp_miner.rules.presets import Rule, as_rule, changed
 from shp_miner.store import Snapshot
 
 
 def known_formats(given: Names | None, more: Names | None = None) -> list[str]:
     """Return the formats to write, each once. Raises UsageError for an unknown name, and where there is none."""
-    chosen = list(dict.fromkeys([*several(given, "format"), *several(more, "formats")]))
+    asked = [*several(given, "format"), *several(more, "formats")]
+    chosen = list(dict.fromkeys(one_of(name, FORMATS, "format") for name in asked))
     if not chosen and (given, more) != (None, None):
         raise UsageError("No format is given.", f"Choose one of: {', '.join(FORMATS)}.")
-    for name in chosen:
-        if name not in FORMATS:
-            raise UsageError(f"There is no format {name!r}.", f"Choose one of: {', '.join(FORMATS)}.")
     return chosen or ["pairs"]
 
 
 def known_rule(rule: str | Rule, since: Moment | None = None, until: Moment | None = None) -> Rule:
     """Return the rule with other dates, if any, and the name that fits it. Raises UsageError."""
-    chosen = preset(rule) if isinstance(rule, str) else named_rule(rule)
+    chosen = as_rule(rule)
     dates = {name: value for name, value in (("since", since), ("until", until)) if value is not None}
     return changed(chosen, dates) if dates else chosen
 
 
 def check_shares(validation: float, test: float) -> None:
     """Raise UsageError for shares of validation and test that leave nothing for train, or are negative."""
-    if not (validation >= 0 and test >= 0 and validation + test < 1):  # NaN is none of these
+    if not (number(validation, "validation") >= 0 and number(test, "test") >= 0 and validation + test < 1):
         raise UsageError(
             f"The shares of validation ({validation:g}) and test ({test:g}) leave nothing for train, or are negative.",
             "Give shares of 0 or more with a sum below 1.",

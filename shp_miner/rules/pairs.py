@@ -32,7 +32,7 @@ from shp_miner.rules.eligibility import (
 )
 from shp_miner.rules.frames import both, readings
 from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
-from shp_miner.rules.presets import Rule, preset
+from shp_miner.rules.presets import Rule, as_rule
 from shp_miner.rules.readers import likelier_by_readers
 from shp_miner.tally import Tally
 
@@ -113,7 +113,7 @@ def make_pairs(
     `post_id`, `answer_id`, `observed_at` and `score`, any number of rows per answer. Raises BadInput that names a
     missing or wrong column, and UsageError for an unknown rule.
     """
-    rule = preset(rule) if isinstance(rule, str) else rule
+    rule = as_rule(rule)
     asked, found = both(posts, answers, rule)
     if rule.observe_at_s is not None:
         if observations is None:

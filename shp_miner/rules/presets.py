@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
 from shp_miner import shown
-from shp_miner.arguments import moment, seconds
+from shp_miner.arguments import known_name, moment, one_of, seconds
 from shp_miner.errors import UsageError, nearest_name
-from shp_miner.units import written_duration, written_moment
+from shp_miner.rules.refused import refused
+from shp_miner.units import Duration, written_duration, written_moment
 
 DAY_S = 86_400
 
@@ -208,38 +209,55 @@ _CLOSE_S = 3600
 
 _SEE = "See `shp-miner docs rules` for the values of each parameter."
 
+#: Parameters whose values are names.
+_NAMES: dict[str, tuple[str, ...]] = {"order": get_args(Order), "measure": get_args(Measure)}
+
 
 def preset(name: str, **overrides: Any) -> Rule:
     """Return the named preset with some parameters replaced, and the name that fits them.
 
-    A length of time (a parameter that ends in _s) is a number of seconds, a text such as "24h" or a timedelta. `since`
-    and `until` are a text such as "2023-01-01", a date or a datetime; without a zone they are UTC. Raises UsageError
-    for an unknown name, parameter or bad value.
+    The name and values that are names may be in any letter case. A length of time (a parameter that ends in _s) is a
+    number of seconds, a text such as "24h" or a timedelta; as on the command line the _s may be left out, and then a
+    number needs its unit. `since` and `until` are a text such as "2023-01-01", a date or a datetime; without a zone
+    they are UTC. Raises UsageError for an unknown name, parameter or bad value.
     """
-    if name not in PRESETS:
-        raise UsageError(f"There is no rule {name!r}.", nearest_name(name, PRESETS))
-    return changed(PRESETS[name], overrides)
+    return changed(PRESETS[one_of(name, PRESETS, "rule")], overrides)
+
+
+def as_rule(rule: str | Rule) -> Rule:
+    """Return the preset of a name, or a rule with the name that fits it. Raises UsageError for anything else."""
+    return changed(rule, {}) if isinstance(rule, Rule) else preset(rule)
 
 
 def changed(rule: Rule, parameters: Mapping[str, Any]) -> Rule:
     """Return the rule with other values of some parameters, and the name that fits them. Raises as `preset`."""
-    read = {key: _read(key, value) for key, value in parameters.items()}
-    if all(read.get(key, getattr(rule, key)) for key in ("and_", "or_")):
+    values = msgspec.structs.asdict(rule)
+    for written, value in parameters.items():
+        key = f"{written}_s" if f"{written}_s" in values else written
+        if key not in values or (key != written and key in parameters):
+            near = nearest_name(written, [name.removesuffix("_s") for name in values])
+            twice = f"It is given as {key}, too: leave one out."
+            raise UsageError(f"A rule has no parameter {written!r}.", twice if key in values else near)
+        values[key] = _read(key, value, bare=key == written)
+    if values["and_"] and values["or_"]:
         raise UsageError("A rule has `and accepted` or `or accepted`, not both.", "Leave out one of them.")
     try:
-        return named_rule(msgspec.convert({**msgspec.structs.asdict(rule), **read}, Rule))
+        return named_rule(msgspec.convert(values, Rule))
     except msgspec.ValidationError as error:
-        reason, _, key = str(error).partition(" - at `$.")
-        raise UsageError(f"A rule's {key.rstrip('`')}: {reason}.", _SEE) from error
+        reason, _, path = str(error).partition(" - at `$.")
+        key = path.rstrip("`")
+        raise UsageError(f"A rule's {key} {refused(values[key], reason, _NAMES.get(key, ()))}.", _SEE) from error
 
 
-def _read(key: str, value: Any) -> Any:
-    """Return the value of a parameter as a rule holds it. Raises UsageError."""
-    if key not in Rule.__struct_fields__:
-        raise UsageError(f"A rule has no parameter {key!r}.", nearest_name(key, Rule.__struct_fields__))
+def _read(key: str, value: Any, *, bare: bool) -> Any:
+    """Return the value of a parameter as a rule holds it; a `bare` number is seconds. Raises UsageError."""
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"A rule's {key}: {value} is not a finite number.", _SEE)
     try:
+        if key in _NAMES and isinstance(value, str):
+            return known_name(value, _NAMES[key])
+        if key.endswith("_s") and isinstance(value, int | float) and not bare:
+            return float(Duration.parse(value))
         if key.endswith("_s") and isinstance(value, str | timedelta):
             return seconds(value)
         if key in ("since", "until") and isinstance(value, str | date):

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Protocol, cast
 
-from shp_miner.errors import UsageError
+from shp_miner.arguments import one_of
 from shp_miner.sources.access import Access
 from shp_miner.sources.limits import Limits
 from shp_miner.sources.source import Source
@@ -37,10 +37,7 @@ class Guarded(Module, Protocol):
 
 def module(name: str) -> Module:
     """The module of a platform, imported. Raises UsageError for an unknown name."""
-    row = ROWS.get(name)
-    if row is None:
-        raise UsageError(f"There is no source {name!r}.", f"The sources: {', '.join(ROWS)}.")
-    return cast("Module", import_module(row.module))
+    return cast("Module", import_module(ROWS[one_of(name, ROWS, "source")].module))
 
 
 def open_source(name: str, access: Access) -> AbstractContextManager[Source]:

@@ -12,8 +12,9 @@ import numpy as np
 from msgspec import Struct
 from safetensors.numpy import save_file
 
+from shp_miner.arguments import number, one_of, whole_number
 from shp_miner.engine import Steps
-from shp_miner.errors import BadInput, UsageError, nearest_name
+from shp_miner.errors import BadInput
 from shp_miner.paths import expanded
 from shp_miner.tally import counted
 from shp_miner.training.controls import Flipped, Swapped, ViewResult, flip_curve, swapped_questions, view_result
@@ -94,10 +95,10 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
     Raises BadInput if `out` is not an export, was changed, or has too few pairs, and UsageError if `to` holds anything
     but a model of this function.
     """
-    if thread_weights not in THREAD_WEIGHTS:
-        raise UsageError(
-            f"There are no thread weights {thread_weights!r}.", nearest_name(str(thread_weights), THREAD_WEIGHTS)
-        )
+    one_of(thread_weights, THREAD_WEIGHTS, "weighting of threads")
+    for name, given, least in (("seed", seed, 0), ("max_pairs", max_pairs, 1), ("max_tokens", max_tokens, 1)):
+        whole_number(given, name, least)
+    number(epochs, "epochs")
     source_folder = expanded(out)
     target = expanded(to) if to is not None else source_folder.with_name(f"{source_folder.resolve().name}-model")
     if model is not None:
