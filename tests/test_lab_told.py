@@ -36,7 +36,21 @@ def test_the_pairs_of_the_rule_are_those_of_the_choice() -> None:
         same &= threads.delay_s < 29 * 86_400  # of what is younger, the score was read too early
         expected |= {(str(ids[winner]), str(ids[loser])) for loser in np.flatnonzero(same) if loser != winner}
     assert np.bincount(threads.thread).max() <= 50
-    made = make_pairs(posts, telling(threads, answers), PRESETS["accepted"])
+    made = make_pairs(posts, telling(threads, answers, "accepted"), PRESETS["accepted"])
     assert set(zip(made["winner_id"].to_pylist(), made["loser_id"].to_pylist(), strict=True)) == expected
     assert len(expected) > 50
     assert not make_pairs(posts, answers, PRESETS["accepted"]).num_rows, "Reddit has no such thing"
+
+
+def test_readers_are_those_who_looked() -> None:
+    threads = simulate(BASE, 1, 60)
+    posts, answers = reddit_tables(threads, BASE)
+    told = telling(threads, answers, "per-reader")
+    looks = dict(zip(map(str, answer_ids(threads)), threads.looks.tolist(), strict=True))
+    assert [looks[name] + 1 for name in told["answer_id"].to_pylist()] == told["reads"].to_pylist()
+    made = make_pairs(posts, told, PRESETS["per-reader"])
+    quality = dict(zip(map(str, answer_ids(threads)), threads.quality, strict=True))
+    right = [quality[row["winner_id"]] > quality[row["loser_id"]] for row in made.to_pylist()]
+    assert len(right) > 1000
+    assert np.mean(right) > 0.9
+    assert not make_pairs(posts, answers, PRESETS["per-reader"]).num_rows

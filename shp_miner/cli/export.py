@@ -112,11 +112,11 @@ def command(
     """Write a store's preference data to the folder OUT.
 
     Rules: shp (default), shp-strict, time-matched, votes, older-winner, log-votes, accepted (the asker's choice),
-    calibrated (pairs that rank and age do not explain), comparisons (all pairs, with what attention explains in a
-    column). The options below change single values of the rule. Formats: pairs (default), shp, trl, chat-pairs,
-    trl-text, kto, ranking, sft, bandit; several formats get one folder each in OUT. An earlier export of the same
-    selection in OUT is replaced; one of another rule, format, community or site is replaced after a question, or
-    with --replace. Other files in OUT stay.
+    per-reader (likes per reader), calibrated (pairs that rank and age do not explain), comparisons (all pairs, with
+    what attention explains in a column). The options below change single values of the rule. Formats: pairs
+    (default), shp, trl, chat-pairs, trl-text, kto, ranking, sft, bandit; several formats get one folder each in
+    OUT. An earlier export of the same selection in OUT is replaced; one of another rule, format, community or site
+    is replaced after a question, or with --replace. Other files in OUT stay.
     """
     from shp_miner.export.compact import row_count
     from shp_miner.export.dataset import export_dataset

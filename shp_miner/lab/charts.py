@@ -27,6 +27,7 @@ _COLOURS = {
     "log-votes": "#E69F00",
     "comparisons": "#F0E442",
     "accepted": "#000000",
+    "per-reader": "#7A3B10",
 }
 _OTHER = "#444444"
 

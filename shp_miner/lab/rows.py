@@ -12,6 +12,8 @@ from shp_miner.lab.simulate import NOT_ACCEPTED, STARTING_SCORE, Index, Threads
 from shp_miner.lab.worlds import LabWorld
 from shp_miner.model import ANSWER, POST
 from shp_miner.platforms.rows import Rows
+from shp_miner.rules.presets import Measure
+from shp_miner.rules.readers import OWN_READS
 
 SITE = "lab.example"
 COMMUNITY = "lab"
@@ -57,17 +59,21 @@ def reddit_tables(threads: Threads, world: LabWorld) -> tuple[pa.Table, pa.Table
     )
 
 
-def telling(threads: Threads, answers: pa.Table) -> pa.Table:
-    """Return the answers of `reddit_tables` with what the asker accepted and when, as some platforms tell it."""
+def telling(threads: Threads, answers: pa.Table, measure: Measure) -> pa.Table:
+    """Return the answers of `reddit_tables` with what a rule of this measure needs, as some platforms tell it.
+
+    For `accepted` that is what the asker accepted and when, for `per-reader` how many have read each answer.
+    """
     rows = answer_positions(threads, answers["answer_id"])
-    after_us = (threads.accepted_s - threads.delay_s)[rows] * 1_000_000
-    accepted = pl.Series(threads.accepted_s[rows] != NOT_ACCEPTED)
-    written_us = pl.col("created_at").to_physical()
-    told = pl.DataFrame(answers).with_columns(
-        accepted=accepted,
-        accepted_at=pl.when(accepted).then(written_us + after_us).cast(pl.Datetime("us", "UTC")),
-    )
-    return told.to_arrow().cast(answers.schema)
+    columns: dict[str, pl.Series | pl.Expr] = {}
+    if measure == "accepted":
+        after_us = (threads.accepted_s - threads.delay_s)[rows] * 1_000_000
+        accepted = pl.Series(threads.accepted_s[rows] != NOT_ACCEPTED)
+        when_us = pl.col("created_at").to_physical() + after_us
+        columns = {"accepted": accepted, "accepted_at": pl.when(accepted).then(when_us).cast(pl.Datetime("us", "UTC"))}
+    elif measure == "per-reader":
+        columns = {"reads": pl.Series(threads.looks[rows] + OWN_READS)}
+    return pl.DataFrame(answers).with_columns(**columns).to_arrow().cast(answers.schema)
 
 
 def answer_ids(threads: Threads) -> Index:

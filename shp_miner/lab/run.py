@@ -37,7 +37,7 @@ from shp_miner.lab.simulate import Threads, simulate
 from shp_miner.lab.table import write_json
 from shp_miner.lab.worlds import WORLDS, LabWorld, named_world
 from shp_miner.rules.pairs import make_pairs
-from shp_miner.rules.presets import NEEDS, PRESETS, Rule
+from shp_miner.rules.presets import PRESETS, Rule
 
 SEED = 0
 
@@ -171,11 +171,10 @@ def run_world(job: Job, advance: Advance) -> WorldResult:
     """Simulate one world, measure every rule and keep the result."""
     threads = simulate(job.world, job.seed, job.threads)
     posts, answers = reddit_tables(threads, job.world)
-    told = telling(threads, answers)
     reference = _pairs(posts, answers, PRESETS[REFERENCE], threads).labels
     rules = []
     for rule in PRESETS.values():
-        known = told if rule.measure in NEEDS else answers  # what few platforms tell, only for who needs it
+        known = telling(threads, answers, rule.measure)  # what few platforms tell, only for who needs it
         rules.append(_measured(rule, _pairs(posts, known, _open(rule), threads), reference, job))
         advance(1)
     result = WorldResult(
