@@ -25,7 +25,7 @@ from shp_miner.export.dataset import export_dataset
 from shp_miner.forum.serve.message import Request, Response
 from shp_miner.forum.serve.server import Forum
 
-from .build import thread, write_month
+from .build import thread, tree, write_month
 from .crawls import DAY_S, bench, settled
 from .web import FakeClock
 
@@ -196,7 +196,7 @@ def test_an_import_names_its_files_and_an_export_counts_pairs(tmp_path: Path, cl
     assert sum(steps) == sum(path.stat().st_size for path in month)
     meter = Meter("Exporting", unit="steps", now=clock.now)
     export_dataset(tmp_path / "store", tmp_path / "out", formats=["pairs", "kto"], advance=export_shown(meter))
-    assert meter.line() == "Exporting writing: 5 of 5 steps, 4 pairs"
+    assert meter.line() == "Exporting writing: 6 of 6 steps, 4 pairs"
 
 
 def test_the_steps_of_a_run_are_told_one_after_the_other(clock: FakeClock) -> None:
@@ -240,6 +240,9 @@ class Terminal:
 
     def press_ctrl_c(self) -> None:
         self.process.send_signal(signal.SIGINT)
+
+    def press_ctrl_d(self) -> None:
+        os.write(self._master, b"\x04")
 
     def end(self) -> tuple[int, list[str]]:
         """The exit code, and the lines that a person sees afterwards."""
@@ -297,6 +300,28 @@ def test_ctrl_c_and_errors_leave_no_bar_of_an_import(tmp_path: Path) -> None:
     assert code != 0
     assert not [line for line in lines if "Importing" in line], lines
     assert lines[-2:] != ["", ""]
+
+
+@pytest.mark.parametrize("key", ["ctrl-c", "ctrl-d"])
+def test_ctrl_c_at_a_question_ends_the_command(key: str, tmp_path: Path) -> None:
+    import_dump("reddit-dump", write_month(tmp_path / "dumps", thread("p1")), tmp_path / "store")
+    export_dataset(tmp_path / "store", tmp_path / "out")
+    before = tree(tmp_path / "out")
+    questions = {
+        ("export", str(tmp_path / "out"), "--rule", "votes", "--store", str(tmp_path / "store")): "Replace it? [y/N]: ",
+        ("init", str(tmp_path / "p.toml"), "--source", "lemmy"): "Which site? (for example lemmy.world): ",
+    }
+    for words, question in questions.items():
+        terminal = Terminal(*words)
+        terminal.until(lambda data, question=question: question in data)  # type: ignore[misc]
+        time.sleep(0.2)  # the question is asked, and now read
+        terminal.press_ctrl_c() if key == "ctrl-c" else terminal.press_ctrl_d()
+        terminal.until(lambda data: "same command again" in data, 10)
+        code, lines = terminal.end()
+        assert code == 3, words
+        assert "Error: The question was not answered: nothing was done." in lines
+    assert tree(tmp_path / "out") == before
+    assert not (tmp_path / "p.toml").exists()
 
 
 def test_a_terminal_that_cannot_go_back_gets_no_bar(slow: list[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from shp_miner.cli.asking import confirmed
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import GroupedCommand
@@ -87,7 +88,7 @@ def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None
     if quiet or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(other, hint)
     say(other, err=True)
-    if not click.confirm("Replace it?", err=True):
+    if not confirmed("Replace it?"):
         raise UsageError(f"Nothing was written: the export in {out} stays.", hint)
 
 

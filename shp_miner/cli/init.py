@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from shp_miner.cli.asking import answered
 from shp_miner.cli.choosing import rule_option, unread_communities_option
 from shp_miner.cli.names import Commas, FormatName, SourceName
 from shp_miner.cli.names import formats as chosen_formats
@@ -76,7 +77,7 @@ def command(
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
                 "Give them as options, because there is no terminal to ask on; see shp-miner init --help.",
             )
-    row = ROWS[source or click.prompt("Which source?", type=click.Choice(list(ROWS)), default="discourse")]
+    row = ROWS[source or answered("Which source?", "discourse", click.Choice(list(ROWS)))]
     if row.runs_on_many and not site:
         site = _asked(f"Which site? (for example {row.example_site})", None)
     communities = communities or tuple(
@@ -98,7 +99,7 @@ def command(
 def _asked(question: str, default: str | None) -> str:
     """Return an answer that is not empty; ask again until there is one."""
     while True:
-        answer: str = click.prompt(question, default=default, type=str).strip()
+        answer = answered(question, default)
         if answer:
             return answer
         say("The answer is empty. Answer, or press Ctrl-C to end without a file.")

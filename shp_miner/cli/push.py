@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shp_miner.cli.asking import confirmed
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.options import FilePath, common, example
@@ -115,7 +116,7 @@ def _confirm(*, yes: bool) -> Callable[[str, str], bool]:
     """Return the function that asks on the terminal; --yes answers for the purge alone."""
 
     def confirm(about: str, question: str) -> bool:
-        return (yes and about == "purge") or click.confirm(question, err=True)
+        return (yes and about == "purge") or confirmed(question)
 
     return confirm
 
