@@ -19,6 +19,7 @@ DOOR = "__main__"
 #: What each room imports besides the ground.
 PLAN = {
     "text": set(),
+    "pages": set(),
     "engine": set(),
     "rules": set(),
     "platforms": {"text"},
@@ -34,12 +35,14 @@ PLAN = {
     "dumps": {"forgetting", "store", "engine", "platforms", "text"},
     "crawling": {"forgetting", "sources", "store", "platforms"},
     "health": {"crawling", "forgetting", "export", "sources", "store", "rules"},
+    "report": {"show", "checking", "export", "store", "rules", "pages"},
     "forum": {"crawling", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "lab": {"forum", "store", "rules", "engine", "platforms", "text"},
     "pipeline": {"crawling", "dumps", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "schedule": {"pipeline", "export", "sources", "store"},
     "manual": {"pipeline", "export", "sources", "rules"},
-    "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "show", "publishing",
+    "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "report", "show",
+            "publishing",
             "checking", "training", "export", "dumps", "sources", "store", "rules"},
 }  # fmt: skip
 

@@ -89,13 +89,19 @@ class Baselines:
         self._rules = {name: Agreement(name) for name in (LONGER, EARLIER, HIGHER)}
 
     def add(self, frame: pl.DataFrame, thread: pl.Series) -> None:
-        """Count the rows of `sides_of`, with the hash of the thread of each."""
-        if "better" not in frame.columns:
-            return
-        chars = frame.select(better=pl.col("better").str.len_chars(), worse=pl.col("worse").str.len_chars())
-        self._rules[LONGER].add(thread, _exceeds(chars["better"], chars["worse"]))
+        """Count the rows of `sides_of`, with the hash of the thread of each.
+
+        `better_chars` and `worse_chars` may take the place of the texts: their lengths in characters.
+        """
+        if "better_chars" not in frame.columns:
+            if "better" not in frame.columns:
+                return
+            chars = [pl.col(side).str.len_chars().alias(f"{side}_chars") for side in ("better", "worse")]
+            frame = frame.with_columns(chars)
+        self._rules[LONGER].add(thread, _exceeds(frame["better_chars"], frame["worse_chars"]))
         if "better_at" in frame.columns:
             self._rules[EARLIER].add(thread, _exceeds(frame["worse_at"], frame["better_at"]))
+        if "better_is_first" in frame.columns:
             self._rules[HIGHER].add(thread, frame["better_is_first"])
 
     def results(self) -> list[Baseline]:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a reward model on an export, and measure it."),
     "score": ("score", "Score answers with a trained model."),
     "show": ("show", "Print pairs of an export or a store, or a thread and its reasons."),
+    "report": ("report", "Write a page with pictures of an export."),
     "push": ("push", "Push an export to the Hugging Face Hub, private by default."),
     "init": ("init", "Ask three questions and write a pipeline file."),
     "run": ("run_", "Do all steps of a pipeline file once; made for cron."),

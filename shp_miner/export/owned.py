@@ -14,6 +14,11 @@ from shp_miner.errors import UsageError
 MANIFEST = "manifest.json"
 README = "README.md"
 
+#: A report of an export, or of a store, is in its folder. The mark at the beginning of both files says whose they are.
+REPORT, REPORT_NUMBERS = "report.html", "report.json"
+REPORT_MARK = "shp-miner report"
+_MARK_WITHIN = 1_000
+
 
 def formats_in(folder: Path) -> dict[str, Path]:
     """Return the formats of an export and their folders: the folder itself for one format, else one folder per format.
@@ -79,6 +84,26 @@ def owned_files(folder: Path) -> Iterator[Path]:
     yield from (folder / README, folder / MANIFEST)
 
 
+def reports_in(folder: Path) -> list[Path]:
+    """Return the files of a report in the folder of an export or a store; other files of these names are not ours."""
+    return [path for name in (REPORT, REPORT_NUMBERS) if is_report(path := folder / name)]
+
+
+def is_report(path: Path) -> bool:
+    """Return whether a file is a report or its numbers."""
+    try:
+        with path.open("rb") as file:
+            return REPORT_MARK.encode() in file.read(_MARK_WITHIN)
+    except OSError:
+        return False
+
+
+def remove_reports(folder: Path) -> None:
+    """Delete the report of an export or a store, if there is one."""
+    for path in reports_in(folder):
+        path.unlink(missing_ok=True)
+
+
 def require_no_link(folder: Path, path: Path) -> None:
     """Raise UsageError if a folder between `folder` and `path` below it is a symbolic link.
 
@@ -95,7 +120,7 @@ def require_no_link(folder: Path, path: Path) -> None:
 
 
 def remove_export(formats: Mapping[str, Path]) -> None:
-    """Delete the files of an export, and no others.
+    """Delete the files of an export and its report, and no others.
 
     Manifests are deleted last, so that an interrupted deletion can be repeated; empty folders are deleted too.
     """
@@ -103,6 +128,7 @@ def remove_export(formats: Mapping[str, Path]) -> None:
         files = list(owned_files(folder))
         for path in files:
             require_no_link(folder, path)
+        remove_reports(folder)
         parents = {parent for path in files[:-2] for parent in path.parents if parent.is_relative_to(folder)}
         for path in files[:-2]:
             _remove_file(path)
@@ -113,8 +139,9 @@ def remove_export(formats: Mapping[str, Path]) -> None:
 
 
 def remove_several(folder: Path) -> None:
-    """Delete the card and the manifest of an export of several formats, if they exist."""
+    """Delete the report, the card and the manifest of an export of several formats, if they exist."""
     if several_in(folder):
+        remove_reports(folder)
         for name in (README, MANIFEST):
             (folder / name).unlink(missing_ok=True)
 

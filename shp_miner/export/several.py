@@ -16,7 +16,7 @@ from shp_miner.export.formats import FORMATS
 from shp_miner.export.front import front_matter, licensing, tasks_of, title_of
 from shp_miner.export.manifest import LAYOUT, to_json
 from shp_miner.export.markdown import plain, table
-from shp_miner.export.owned import MANIFEST, README, formats_in, remove_several, several_in
+from shp_miner.export.owned import MANIFEST, README, formats_in, remove_reports, remove_several, several_in
 from shp_miner.rules.hashing import SPLITS
 from shp_miner.rules.written import rule_of_manifest
 from shp_miner.store.replacing import replace_file
@@ -41,6 +41,8 @@ def refresh_several(folder: Path) -> None:
     known = several_in(folder)
     found = formats_in(folder)
     left = {name: found[name] for name in known if name in found}
+    if known:
+        remove_reports(folder)
     if known and left:
         write_several(folder, left)
     else:

@@ -24,9 +24,10 @@ class Sides:
 
     Of rows with two answers: first and second (texts, in the order of the columns), first_wins (boolean), better and
     worse (the preferred text and the other). better_is_first (boolean): the preferred answer has the first column,
-    where a coin draws the columns. better_at, worse_at: when the answers were written (UTC). better_score, worse_score:
-    their votes. seconds: how much later the preferred answer was written, in seconds. ratio: the preferred answer's
-    score over the other's; null where the other's is not positive.
+    where a coin draws the columns. better_at, worse_at: when the answers were written (UTC). better_read_at,
+    worse_read_at: when their votes were read (UTC). better_score, worse_score: their votes. seconds: how much later the
+    preferred answer was written, in seconds. ratio: the preferred answer's score over the other's; null where the
+    other's is not positive.
 
     key: the columns by which a row is known again; empty where only all columns together do.
     """
@@ -43,6 +44,8 @@ class Sides:
     better_is_first: pl.Expr | None = None
     better_at: pl.Expr | None = None
     worse_at: pl.Expr | None = None
+    better_read_at: pl.Expr | None = None
+    worse_read_at: pl.Expr | None = None
     better_score: pl.Expr | None = None
     worse_score: pl.Expr | None = None
     seconds: pl.Expr | None = None
@@ -89,6 +92,7 @@ def _drawn(
     times: tuple[pl.Expr, pl.Expr],
     scores: tuple[str, str],
     key: tuple[str, ...],
+    readings: tuple[str, str] | None = None,
 ) -> Sides:
     """A format with two answers whose columns a coin draws."""
 
@@ -100,6 +104,7 @@ def _drawn(
     better, worse = won(first, second)
     better_at, worse_at = won(*times)
     better_score, worse_score = won(*(pl.col(name) for name in scores))
+    better_read_at, worse_read_at = (None, None) if readings is None else won(*(pl.col(name) for name in readings))
     return Sides(
         question,
         thread,
@@ -112,6 +117,8 @@ def _drawn(
         better_is_first=first_wins,
         better_at=better_at,
         worse_at=worse_at,
+        better_read_at=better_read_at,
+        worse_read_at=worse_read_at,
         better_score=better_score,
         worse_score=worse_score,
         seconds=pl.col("seconds_difference").cast(pl.Float64),
@@ -159,6 +166,7 @@ SIDES: dict[str, Sides] = {
         times=(pl.col("created_at1"), pl.col("created_at2")),
         scores=("score1", "score2"),
         key=("pair_id",),
+        readings=("observed_at1", "observed_at2"),
     ),
     "shp": _drawn(
         pl.col("history"),

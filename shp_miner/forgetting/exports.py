@@ -26,6 +26,7 @@ from shp_miner.export.owned import (
     is_export,
     manifest_hashes,
     remove_export,
+    remove_reports,
     several_in,
 )
 from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place
@@ -306,6 +307,7 @@ def _made_again(store: Store, known: KnownExport, formats: Mapping[str, Path], w
     Its files are deleted if the store has no pair left for it. After any other failure the export is unchanged.
     """
     folder = Path(known.path)
+    remove_reports(folder)
     settings = {name: read_manifest(place)["configuration"] for name, place in formats.items()}
     first = next(iter(settings.values()))
     if is_export(folder) and all(setting == first for setting in settings.values()):

@@ -16,7 +16,7 @@ import msgspec
 from shp_miner import shown
 from shp_miner.arguments import Names, Paths, paths, several
 from shp_miner.errors import BadInput, UsageError, nearest_name
-from shp_miner.export.owned import formats_in
+from shp_miner.export.owned import formats_in, remove_reports
 from shp_miner.export.publish import check_place, place_of
 from shp_miner.export.pushed import OwedPurge, owe_purge_of_others, owed_purges
 from shp_miner.export.registered import (
@@ -199,6 +199,7 @@ def _purge(
     if is_request and not dry_run:
         drop_fits(store.path)
         shutil.rmtree(store.path / ASIDE, ignore_errors=True)  # names of communities are in it, too
+        remove_reports(store.path)  # it quotes posts and answers
         for name in TABLES:
             delete_earlier_versions(store, name)
     reached = _every_export(store, wanted, whole, more, dropping, dry_run=dry_run)

@@ -1,0 +1,1 @@
+"""Pages for a browser: frame, style sheet, and forum text that can do nothing in them."""
