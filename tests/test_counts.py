@@ -98,7 +98,7 @@ def assert_as_stored(pairs: pl.DataFrame, *, told: tuple[str, ...]) -> None:
 def test_what_a_crawl_read_is_in_the_export_in_both_layouts(
     platform: str, options: list[str], told: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_limits(patch=monkeypatch, burst=1000)
+    with_limits(patch=monkeypatch, requests=100_000, burst=100, pause_s=0)
     site = "workbench.stackexchange.com" if platform == "stackexchange" else "forum.example"
     view = next(kind.view for kind in KINDS.values() if kind.source == platform)(community := settled(6))
     with Forum(community, [view]) as forum:
