@@ -25,9 +25,9 @@ def counted(threads: int, answers: int, median: float, seed: int = 0) -> pl.Data
     interest = np.exp(random.normal(np.log(median), 0.8, threads))
     readers = random.poisson(interest[:, None] * np.linspace(1.4, 0.6, answers)).ravel()
     likes = random.binomial(readers, random.beta(0.5, 19.5, len(readers)))
-    return pl.DataFrame({"reads": readers + 1, "score": likes, "upvotes": pl.Series(likes, dtype=pl.Int64)}).with_columns(
-        platform=pl.lit("discourse")
-    )
+    return pl.DataFrame(
+        {"reads": readers + 1, "score": likes, "upvotes": pl.Series(likes, dtype=pl.Int64)}
+    ).with_columns(platform=pl.lit("discourse"))
 
 
 def once(frame: pl.DataFrame, threads: int, answers: int) -> tuple[float, float, int]:

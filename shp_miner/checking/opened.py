@@ -15,7 +15,6 @@ from shp_miner.export.compact import PAIRS
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.joining import file_tables, groups_of
 from shp_miner.export.load import known_formats_in, read_manifest
-from shp_miner.export.manifest import LAYOUT
 from shp_miner.export.owned import MANIFEST, several_in
 from shp_miner.export.shards import Shard
 
@@ -72,11 +71,6 @@ def opened(out: Path) -> list[Opened]:
 
 def _opened(folder: Path, form: Format) -> Opened:
     manifest = read_manifest(folder)
-    if manifest.get("layout") != LAYOUT:
-        raise BadInput(
-            f"{folder / MANIFEST} has the layout {manifest.get('layout')!r}; this version reads layout {LAYOUT}.",
-            "Check it with the version of shp-miner that wrote it, or export again.",
-        )
     try:
         files = convert(manifest["files"], list[Shard])
         convert([manifest.get("configuration"), manifest.get("counts"), manifest.get("rows")], list[dict[str, Any]])

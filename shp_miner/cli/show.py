@@ -93,9 +93,9 @@ def command(
 
 def _is_export(path: Path) -> bool:
     """Return whether a folder is an export, and not a store. Raises BadInput if it is neither."""
-    from shp_miner.export.owned import formats_in
+    from shp_miner.export.owned import MANIFEST, formats_in
 
-    if formats_in(path):
+    if formats_in(path) or (path / MANIFEST).is_file():
         return True
     from shp_miner.store import Store
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from shp_miner.errors import BadInput
 from shp_miner.export.compact import ANSWER_ROWS, ANSWERS, COMPACT, PAIRS, PARTS, POST_ROW, POSTS, part_name
+from shp_miner.export.reading import open_parquet
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -83,7 +83,7 @@ class _Numbered:
         """Return the number of the first row of each row group of a file, and that of the row after the last."""
         if file not in self._groups:
             path = self._folder / self._files[file]["path"]
-            with pq.ParquetFile(path) as parquet:
+            with open_parquet(path) as parquet:
                 metadata = parquet.metadata
                 rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
             if sum(rows) != int(self._files[file]["rows"]):
@@ -92,7 +92,7 @@ class _Numbered:
         return self._groups[file]
 
     def _read(self, file: int, group: int) -> pa.Table:
-        with pq.ParquetFile(self._folder / self._files[file]["path"]) as parquet:
+        with open_parquet(self._folder / self._files[file]["path"]) as parquet:
             return parquet.read_row_group(group, self._columns)
 
 
@@ -142,7 +142,7 @@ def joined_file(
 ) -> pa.Table:
     """Return the rows of a file of `pairs/`, or of one of its row groups, with their texts."""
     needed = pair_columns(form, columns)
-    with pq.ParquetFile(folder / pairs["path"]) as file:
+    with open_parquet(folder / pairs["path"]) as file:
         rows = file.read(needed) if group is None else file.read_row_group(group, needed)
     return Texts(group_of(folder, form, files, pairs), columns).joined(rows)
 
@@ -156,7 +156,7 @@ def file_tables(
     """
     texts = Texts(group_of(folder, form, files, file), columns) if "part" in file else None
     names = list(columns) if texts is None else pair_columns(form, columns)
-    with pq.ParquetFile(folder / file["path"]) as parquet:
+    with open_parquet(folder / file["path"]) as parquet:
         for batch in parquet.iter_batches(most, columns=names):
             rows = pa.Table.from_batches([batch])
             yield rows if texts is None else texts.joined(rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shp_miner.arguments import Names, known_name, several
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.export.owned import MANIFEST, formats_in, is_inside
+from shp_miner.export.owned import LAYOUT, MANIFEST, formats_in, is_inside
 from shp_miner.platforms.communities import meant_communities
 
 if TYPE_CHECKING:
@@ -77,13 +77,18 @@ def _communities(asked: tuple[str, ...], files: list[dict[str, Any]]) -> set[str
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of an export of one format. Raises BadInput if it is missing or damaged."""
+    """Return the manifest of an export of one format. Raises BadInput if it is missing, damaged or newer."""
     try:
         read = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(
             f"{folder} is not an export: it has no readable {MANIFEST}.", "Name the folder that `export` wrote to."
         ) from error
+    if isinstance(read, dict) and read.get("layout") not in range(1, LAYOUT + 1):
+        raise BadInput(
+            f"{folder / MANIFEST} has the layout {read.get('layout')!r}; this version reads layout {LAYOUT}.",
+            "Install the newest shp-miner, or export again.",
+        )
     if not (isinstance(read, dict) and isinstance(read.get("files"), list) and all(map(_is_file, read["files"]))):
         raise BadInput(f"{folder / MANIFEST} is damaged: it does not list the export's files.", "Export again.")
     for file in read["files"]:
@@ -96,8 +101,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def known_formats_in(path: Path) -> dict[str, Path]:
-    """Return the formats of an export with their folders. Raises BadInput if there is no export."""
+    """Return the formats of an export with their folders. Raises BadInput if there is no export, or a damaged one."""
     formats = formats_in(path)
+    if not formats and (path / MANIFEST).is_file():
+        raise BadInput(f"{path / MANIFEST} is damaged: it does not describe an export.", "Export again.")
     if not formats:
         raise BadInput(f"{path} is not an export: it has no {MANIFEST}.", "Name the folder that `export` wrote to.")
     return formats

@@ -16,13 +16,11 @@ from msgspec import UNSET, Struct
 
 from shp_miner.export.compact import PAIRS
 from shp_miner.export.formats import Format
+from shp_miner.export.owned import LAYOUT
 from shp_miner.export.shards import Shard
 from shp_miner.mining.kept_fits import DRIFT
 from shp_miner.mining.mine import Selection
 from shp_miner.tally import Tally
-
-#: Raised when the manifest's own layout changes.
-LAYOUT = 1
 
 #: Raised when the meaning of fitted values changes: exports keep no fit of another layout.
 FIT_LAYOUT = 2

@@ -19,6 +19,9 @@ REPORT, REPORT_NUMBERS = "report.html", "report.json"
 REPORT_MARK = "shp-miner report"
 _MARK_WITHIN = 1_000
 
+#: The layout of the manifest, which it names itself. Raised when it changes.
+LAYOUT = 1
+
 
 def formats_in(folder: Path) -> dict[str, Path]:
     """Return the formats of an export and their folders: the folder itself for one format, else one folder per format.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 from msgspec import Struct
 from pyarrow.fs import LocalFileSystem
 
@@ -20,6 +19,7 @@ from shp_miner.export.compact import PAIRS, part_of, row_files
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.joining import Group, groups_of, joined_batches, lazily_joined, pair_columns
 from shp_miner.export.load import export_of_format, files_of, read_manifest, require_files
+from shp_miner.export.reading import open_parquet, readable
 from shp_miner.export.spooled import spooled_table
 from shp_miner.model import TIERS
 from shp_miner.paths import expanded
@@ -58,7 +58,7 @@ def scan(
     require_files(folder, files)
     rows = row_files(files)
     groups = groups_of(folder, read_manifest(folder)["format"], files) if len(rows) < len(files) else []
-    schema = FORMATS[groups[0].form].schema if groups else pq.read_schema(folder / rows[0]["path"])
+    schema = FORMATS[groups[0].form].schema if groups else _schema(folder / rows[0]["path"])
     tier = None if tier is None else one_of(tier, TIERS, "tier")
     _check_filters(schema, folder, tier, min_confidence)
     chosen = several(columns, "columns")
@@ -148,7 +148,8 @@ class Scan(Struct, frozen=True):
         """Return the row groups that can have rows, in order. Only footers are read."""
         groups: list[pads.Fragment] = []
         for fragment in self._dataset(paths).get_fragments(filter=self.condition):
-            groups += fragment.split_by_row_group(self.condition)
+            with readable(_path(fragment)):
+                groups += fragment.split_by_row_group(self.condition)
         return groups
 
     def _batches(
@@ -158,7 +159,8 @@ class Scan(Struct, frozen=True):
             batches = fragment.to_batches(
                 columns=list(columns), filter=self.condition, batch_size=rows, batch_readahead=0, use_threads=False
             )
-            yield from (batch for batch in batches if batch.num_rows)
+            with readable(_path(fragment)):
+                yield from (batch for batch in batches if batch.num_rows)
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table; a large one lies in a temporary file without a name, not in memory."""
@@ -204,6 +206,15 @@ class Scan(Struct, frozen=True):
             install = "Install the extra: pip install 'shp-miner[train]'."
             raise UsageError("to_torch() needs torch.", install) from error
         return Rows(self)
+
+
+def _path(fragment: pads.Fragment) -> str:
+    return str(getattr(fragment, "path", "A file"))
+
+
+def _schema(path: Path) -> pa.Schema:
+    with open_parquet(path) as file:
+        return file.schema_arrow
 
 
 def _check_filters(schema: pa.Schema, folder: Path, tier: str | None, min_confidence: float | None) -> None:

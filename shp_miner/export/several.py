@@ -14,9 +14,17 @@ from shp_miner.export.card_worth import worth
 from shp_miner.export.compact import PAIRS, part_name
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.front import front_matter, licensing, tasks_of, title_of
-from shp_miner.export.manifest import LAYOUT, to_json
+from shp_miner.export.manifest import to_json
 from shp_miner.export.markdown import plain, table
-from shp_miner.export.owned import MANIFEST, README, formats_in, remove_reports, remove_several, several_in
+from shp_miner.export.owned import (
+    LAYOUT,
+    MANIFEST,
+    README,
+    formats_in,
+    remove_reports,
+    remove_several,
+    several_in,
+)
 from shp_miner.rules.hashing import SPLITS
 from shp_miner.rules.written import rule_of_manifest
 from shp_miner.store.replacing import replace_file

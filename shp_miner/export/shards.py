@@ -60,7 +60,17 @@ class Shard(Struct, frozen=True):
         if metadata.num_rows != self.rows or not self.rows:
             raise CheckFailedError(f"{self.path} has {metadata.num_rows} rows instead of {self.rows}.")
         if metadata.schema.to_arrow_schema() != form.schema:
-            raise CheckFailedError(f"{self.path} does not have the schema of format {form.name}.")
+            told = _difference(metadata.schema.to_arrow_schema(), form.schema)
+            raise CheckFailedError(f"{self.path} does not have the schema of format {form.name}: {told}.")
+
+
+def _difference(found: pa.Schema, wanted: pa.Schema) -> str:
+    """Return in words what is different in the schema of a file."""
+    missing, more = set(wanted.names) - set(found.names), set(found.names) - set(wanted.names)
+    other = [field.name for field in wanted if field.name in found.names and found.field(field.name).type != field.type]
+    kinds = (("it lacks", sorted(missing)), ("it has also", sorted(more)), ("of another type are", other))
+    told = [f"{kind} {', '.join(names)}" for kind, names in kinds if names]
+    return ", ".join(told) or "its columns are in another order"
 
 
 def config_name(community: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 from msgspec import Struct
 
@@ -18,6 +17,7 @@ from shp_miner.export.compact import row_files
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.joining import joined_file
 from shp_miner.export.load import known_formats_in, read_manifest, require_files
+from shp_miner.export.reading import open_parquet
 from shp_miner.export.sides import SIDES
 from shp_miner.platforms.communities import known_communities
 from shp_miner.show.parts import Shown, shown
@@ -141,7 +141,8 @@ def of_thread(export: Export, post_id: str) -> list[Shown]:
 def _row_groups(export: Export) -> Iterator[tuple[float, int, int, int]]:
     """(the highest confidence that it can have, file, row group, its first row) of every row group."""
     for number, file in enumerate(export.files):
-        metadata = pq.read_metadata(export.folder / file["path"])
+        with open_parquet(export.folder / file["path"]) as parquet:
+            metadata = parquet.metadata
         names = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
         place, start = names.index("confidence"), 0
         for group in range(metadata.num_row_groups):
@@ -159,7 +160,8 @@ def _read(export: Export, places: Sequence[_Place]) -> list[Shown]:
     rows: dict[_Place, Shown] = {}
     for number, numbers in wanted.items():
         file = export.files[number]
-        metadata = pq.read_metadata(export.folder / file["path"])
+        with open_parquet(export.folder / file["path"]) as parquet:
+            metadata = parquet.metadata
         start = 0
         for group in range(metadata.num_row_groups):
             stop = start + metadata.row_group(group).num_rows
@@ -177,7 +179,7 @@ def _table(export: Export, number: int, group: int | None, columns: list[str] | 
         names = columns or FORMATS[export.form].schema.names
         return joined_file(export.folder, export.form, export.tables, export.files[number], group, names)
     path = export.folder / export.files[number]["path"]
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         return file.read(columns) if group is None else file.read_row_group(group, columns)
 
 

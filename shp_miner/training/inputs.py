@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import msgspec
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from shp_miner.errors import BadInput
+from shp_miner.export.reading import open_parquet
 from shp_miner.export.sides import SIDES, TEXTS, form_with
 from shp_miner.paths import whole
 
@@ -65,12 +65,9 @@ def _frames(path: Path | None, stream: BinaryIO | None, named: str) -> Iterator[
 
 
 def _parquet(path: Path) -> Iterator[pl.DataFrame]:
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_BATCH):
-                yield pl.DataFrame(pa.Table.from_batches([batch]))
-    except pa.ArrowInvalid as error:
-        raise BadInput(f"{path} is not a Parquet file.", "Check that the file is complete.") from error
+    with open_parquet(path, "Check that the file is complete.") as file:
+        for batch in file.iter_batches(_BATCH):
+            yield pl.DataFrame(pa.Table.from_batches([batch]))
 
 
 def _csv(text: Iterable[str], named: str) -> Iterator[Mapping[str, Any]]:

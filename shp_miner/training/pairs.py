@@ -19,7 +19,6 @@ from shp_miner.export.compact import part_of, row_files
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.joining import file_tables, groups_of
 from shp_miner.export.load import known_formats_in, read_manifest, require_files
-from shp_miner.export.manifest import LAYOUT
 from shp_miner.export.owned import MANIFEST
 from shp_miner.export.sides import SIDES
 from shp_miner.training.linear import Numbers, Pairs
@@ -97,11 +96,6 @@ def open_export(out: Path, form: str | None = None) -> Source:
         )
     folder = formats[usable[0]]
     manifest = read_manifest(folder)
-    if manifest.get("layout") not in range(1, LAYOUT + 1):
-        raise BadInput(
-            f"{folder / MANIFEST} has the layout {manifest.get('layout')!r}, which this version cannot read.",
-            "Install the newest shp-miner, or export again.",
-        )
     require_files(folder, manifest["files"])
     if any("part" in file for file in manifest["files"]):
         groups_of(folder, usable[0], manifest["files"])  # it refuses tables that the format does not have
