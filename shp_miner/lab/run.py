@@ -48,7 +48,7 @@ THREADS = 2000
 REFERENCE = "shp"
 
 #: A rule that sets a lower bound on the confidence is also measured with everything above a coin's.
-_COIN = 0.5
+_COIN = math.nextafter(0.5, 1)
 
 #: A yardstick and no rule: all pairs of unequal votes, ranked by who knows how often each answer was looked at.
 LOOKS_KNOWN = "looks-known"
