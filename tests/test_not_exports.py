@@ -19,7 +19,7 @@ from .training_data import exported, made_threads
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported(tmp_path_factory.mktemp("whole"), made_threads(60))
+    return exported(tmp_path_factory.mktemp("whole"), made_threads(260))
 
 
 def _nothing(out: Path) -> None:
