@@ -27,7 +27,7 @@ _READ_US = 1_700_000_000_000_000
 _DAY_US = 86_400_000_000
 
 
-def tables(threads: int, answers: int, seed: int = 0) -> tuple[pa.Table, pa.Table]:
+def tables(threads: int, answers: int, rule: str, seed: int = 0) -> tuple[pa.Table, pa.Table]:
     """Posts and answers of one community: heavy-tailed votes that fall with rank, arrivals from minutes to weeks."""
     random = np.random.default_rng(seed)
     post = np.arange(threads)
@@ -52,6 +52,8 @@ def tables(threads: int, answers: int, seed: int = 0) -> tuple[pa.Table, pa.Tabl
         "by_post_author": False,
         "accepted": False,
     }
+    if rule == "per-reader":
+        answered["reads"] = answered["score"] + random.poisson(26 * attention)
     return _table({**asked, "title": "Why?", "is_text": True, "nsfw": False}, POST), _table(answered, ANSWER)
 
 
@@ -85,7 +87,7 @@ def _table(columns: dict[str, object], schema: pa.Schema) -> pa.Table:
 
 def once(threads: int, answers: int, rule: str) -> dict[str, float]:
     """One run in this process."""
-    posts, answered = tables(threads, answers)
+    posts, answered = tables(threads, answers, rule)
     start = time.perf_counter()
     pairs = make_pairs(posts, answered, preset(rule))
     seconds = time.perf_counter() - start

@@ -41,6 +41,7 @@ def store(tmp_path: Path) -> Store:
                 "body": body,
                 "body_chars": len(body.strip()),
                 "accepted": place == 1,
+                "reads": int(random.integers(15, 40)),
             }
             answers.append(answer_row(f"a{place}", **shared, **changes))
     made.append(chunk(posts, answers))

@@ -237,7 +237,8 @@ def test_groups_meet_again_after_a_thread_that_came(counts: list[int], came: int
 
 def calibration(slope: float, cells: dict[int, float], community: str = "c") -> Calibration:
     fits = {"site": ["s"], "community": [community], "answers": [100]}
-    values = {"slope_rank": [slope], "slope_share": [0.4], "variance": [1.0], "pairs": [40]}
+    values = {"slope_rank": [slope], "slope_share": [0.4], "variance": [1.0]}
+    values |= {"read_answers": [30], "like_alpha": [0.5], "like_beta": [19.5], "pairs": [40]}
     values |= {name: [slope] for name in SLOPES}
     shares = [("s", community, cell, share) for cell, share in cells.items()]
     schema = {"site": pl.String, "community": pl.String, "cell": pl.Int16, "log_share": pl.Float64}

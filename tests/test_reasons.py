@@ -20,7 +20,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PA
 #: Functions that return a reason, and the files whose pairs (reason, condition) judge items and pairs.
 RETURNS = {"unwanted", "_unwanted", "_left_out"}
 CONDITIONS = ("rules/eligibility.py", "rules/age.py", "rules/pairs.py")
-JUDGES = {"judge_posts", "judge_answers", "age_reasons", "_conditions"}
+JUDGES = {"judge_posts", "judge_answers", "age_reasons", "_conditions", "_undecided", "_unchosen"}
 COUNTS = {"drop": 1, "note": 1, "lose": 1, "Lost": 0}
 A_REASON = re.compile(r"[a-z]+(_[a-z0-9]+)*")
 

@@ -11,6 +11,7 @@ RIGHT = {
     "older-winner": (0.452, 0.702),
     "log-votes": (0.634, 0.814),
     "accepted": (0.729, 0.871),
+    "per-reader": (0.810, 0.978),
     "calibrated": (0.789, 0.978),
     "comparisons": (0.598, 0.785),
 }
