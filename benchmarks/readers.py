@@ -30,10 +30,10 @@ def counted(threads: int, answers: int, median: float, seed: int = 0) -> pl.Data
     ).with_columns(platform=pl.lit("discourse"))
 
 
-def once(frame: pl.DataFrame, threads: int, answers: int) -> tuple[float, float, int]:
-    """Seconds of the fit, seconds of the probabilities, and the number of pairs."""
+def once(frame: pl.DataFrame, threads: int, answers: int) -> tuple[float, float, float, int]:
+    """Seconds of the fit, of the probabilities, of CPU in all, and the number of pairs."""
     thread = np.repeat(np.arange(threads), answers)
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     measured = frame.select(**count_likes())
     sums = reader_sums(measured, np.arange(threads) * answers)
     total = pl.DataFrame({name: [int(sums[name].sum())] for name in READER_SUMS})
@@ -43,7 +43,7 @@ def once(frame: pl.DataFrame, threads: int, answers: int) -> tuple[float, float,
     alpha, beta = rates(known)
     found = likelier_by_readers(pl.DataFrame({"rate_alpha": alpha, "rate_beta": beta}), *candidates(thread))
     assert not np.isnan(found).any()
-    return fitted - start, time.perf_counter() - fitted, len(found)
+    return fitted - start, time.perf_counter() - fitted, time.process_time() - start_cpu, len(found)
 
 
 def main() -> None:
@@ -56,11 +56,11 @@ def main() -> None:
     chosen = parser.parse_args()
     frame = counted(chosen.threads, chosen.answers, chosen.median)
     runs = [once(frame, chosen.threads, chosen.answers) for _ in range(chosen.runs)]
-    fit, pairs = (statistics.median(run[place] for run in runs) for place in (0, 1))
-    totals = sorted(one + other for one, other, _ in runs)
+    fit, pairs, cpu = (statistics.median(run[place] for run in runs) for place in (0, 1, 2))
+    totals = sorted(run[0] + run[1] for run in runs)
     print(
-        f"{frame.height:,} answers, {runs[0][2]:,} pairs: fit {fit:.2f} s, probabilities {pairs:.2f} s, together "
-        f"{statistics.median(totals):.2f} s ({totals[0]:.2f} to {totals[-1]:.2f})"
+        f"{frame.height:,} answers, {runs[0][3]:,} pairs: fit {fit:.2f} s, probabilities {pairs:.2f} s, together "
+        f"{statistics.median(totals):.2f} s ({totals[0]:.2f} to {totals[-1]:.2f}), CPU {cpu:.2f} s"
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,10 @@ Floats = npt.NDArray[np.float64]
 ANSWER_KEY = (*THREAD, "answer_id")
 _DECIDE = ("platform", "community", "created_at", "observed_at", "score", "accepted", "accepted_at")
 _COUNTED = ("reads", "upvotes")
+
+
+#: The probability of a pair that nothing decides.
+_EVEN = 0.5
 
 
 @dataclass
@@ -195,10 +200,16 @@ def judge_pairs(eligible: pl.DataFrame, rule: Rule) -> JudgedPairs:
     """
     answers = eligible.sort(*THREAD, "created_at", "answer_id")
     earlier, later = candidates(_thread_number(answers))
-    winner, loser, undecided = _sides(answers, earlier, later, rule)
+    # Of each answer, or with readers of each pair: the probability that the earlier one is better.
+    by_readers = rule.measure == "per-reader"
+    measure = likelier_by_readers(answers, earlier, later) if by_readers else _measure(answers, rule)
+    # Candidates are ordered by time, so the winner is the later one unless the earlier one measures more.
+    earlier_wins = measure > _EVEN if by_readers else measure[earlier] > measure[later]
+    winner, loser = np.where(earlier_wins, earlier, later), np.where(earlier_wins, later, earlier)
     failing = np.full(len(winner), -1, np.int8)
     reasons: list[str] = []
-    for reason, fails in (*undecided, *_conditions(answers, winner, loser, rule)):
+    undecided = _undecided(answers, measure, earlier, later, rule)
+    for reason, fails in chain(undecided, _conditions(answers, winner, loser, rule)):
         failing[(failing < 0) & fails] = len(reasons)
         reasons.append(reason)
     kept = np.flatnonzero(failing < 0)
@@ -249,31 +260,24 @@ def sample_pairs(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
     return pairs.only(keep)
 
 
-def _sides(
-    answers: pl.DataFrame, earlier: Index, later: Index, rule: Rule
-) -> tuple[Index, Index, list[tuple[str, Mask]]]:
-    """Winner and loser of each pair by what the rule measures, and (reason, where it decides nothing).
-
-    Where nothing decides, the later one stands as the winner.
-    """
-    undecided: list[tuple[str, Mask]]
-    if rule.measure == "per-reader":
-        chance = likelier_by_readers(answers, earlier, later)
-        earlier_wins = chance > 0.5
-        undecided = [("no_readers", np.isnan(chance)), ("equal_score", chance == 0.5)]
+def _undecided(
+    answers: pl.DataFrame, measure: Index | Floats, earlier: Index, later: Index, rule: Rule
+) -> Iterator[tuple[str, Mask]]:
+    """(reason, where what the rule measures does not decide); `measure` is as in `judge_pairs`."""
+    if rule.measure == "accepted":
+        yield from _unchosen(Choices(answers, rule), earlier, later)
+    elif rule.measure == "per-reader":
+        yield "no_readers", np.isnan(measure)
+        yield "equal_score", measure == _EVEN
     else:
-        measure = _measure(answers, rule)
-        earlier_wins = measure[earlier] > measure[later]
-        undecided = [("equal_score", measure[earlier] == measure[later])]
         if rule.measure == "votes":
-            undecided.insert(0, ("votes_negative", np.minimum(measure[earlier], measure[later]) < 0))
-        elif rule.measure == "accepted":
-            undecided = _unchosen(Choices(answers, rule), earlier, later)
-    return np.where(earlier_wins, earlier, later), np.where(earlier_wins, later, earlier), undecided
+            yield "votes_negative", np.minimum(measure[earlier], measure[later]) < 0
+        yield "equal_score", measure[earlier] == measure[later]
 
 
-def _unchosen(choices: Choices, a: Index, b: Index) -> list[tuple[str, Mask]]:
-    return [("no_choice", ~choices.only_one(a, b)), ("written_after_choice", choices.too_late(a, b))]
+def _unchosen(choices: Choices, a: Index, b: Index) -> Iterator[tuple[str, Mask]]:
+    yield "no_choice", ~choices.only_one(a, b)
+    yield "written_after_choice", choices.too_late(a, b)
 
 
 def _conditions(answers: pl.DataFrame, winner: Index, loser: Index, rule: Rule) -> Iterator[tuple[str, Mask]]:

@@ -177,7 +177,7 @@ def _climb(
 
     `across` is the same parameter of the other law, `beside` the other parameter of this one, `total` the sum of all.
     """
-    order = np.argsort(-steps, kind="stable")  # those that go on are in front
+    order = np.argsort(-steps.astype(np.int16), kind="stable")  # those that go on are in front
     left = np.searchsorted(-steps[order], -np.arange(1, int(steps.max(initial=0)) + 1), side="right")
     x, across, beside, total, term = (values[order] for values in (x, across, beside, total, term))
     sums = np.zeros(len(x))
