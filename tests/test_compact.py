@@ -247,4 +247,5 @@ def test_what_changed_is_told_of_the_compact_layout(form: str, tmp_path: Path) -
     import_dump("reddit-dump", write_month(tmp_path / "more", thread("new", range(3, 9))), tmp_path / "store")
     more = export_dataset(tmp_path / "store", compact, layout="compact", **settings)
     assert more.changes[form].new_thread == len(shp_miner.scan(compact)) - rows > 0
-    assert more.changes[form].unchanged == rows
+    # The thread moves the few fitted values of this small store by more than they may drift.
+    assert more.changes[form].unchanged + more.changes[form].confidence == rows

@@ -48,7 +48,7 @@ def test_no_file_is_renamed_into_its_place_by_any_other_function() -> None:
     for path in (ROOT / "shp_miner").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
-                if isinstance(call.args[0] if call.args else None, ast.DictComp):
+                if isinstance(call.args[0] if call.args else None, ast.Dict | ast.DictComp):
                     continue  # a frame's columns
                 # A string's `replace` has two arguments, and a struct's has keywords.
                 moves = call.func.attr in ("rename", "replace") and len(call.args) == 1 and not call.keywords

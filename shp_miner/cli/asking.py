@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import click
 
-from shp_miner.cli.saying import bar
+from shp_miner.cli.saying import bar, say
 from shp_miner.errors import Incomplete
 
 
@@ -34,7 +34,7 @@ def _asking() -> Iterator[None]:
         try:
             yield
         except click.Abort:
-            click.echo(err=True)  # the cursor is behind the question
+            say("", err=True)  # the cursor is behind the question
             raise Incomplete(
                 "The question was not answered: nothing was done.", "Run the same command again."
             ) from None
