@@ -21,8 +21,8 @@ HOUR = pd.Timedelta(hours=1)
 DAY = pd.Timedelta(days=1)
 
 
-#: Rules that need no votes.
-WITHOUT_FLOORS = ("accepted",)
+#: Rules without lowest scores.
+WITHOUT_FLOORS = ("accepted", "comparisons")
 
 
 @dataclass
@@ -38,9 +38,10 @@ class Result:
 
 def pairs(posts: pd.DataFrame, answers: pd.DataFrame, *rules: str) -> dict[str, Result]:
     """The pairs of each rule."""
-    free = [rule for rule in rules if rule in WITHOUT_FLOORS]
-    with_floors = [rule for rule in rules if rule not in WITHOUT_FLOORS]
-    return {**_pairs(posts, answers, with_floors, floors=True), **_pairs(posts, answers, free, floors=False)}
+    found = _pairs(posts, answers, [rule for rule in rules if rule not in WITHOUT_FLOORS], floors=True)
+    for rule in set(rules) & set(WITHOUT_FLOORS):
+        found |= _pairs(posts, answers, [rule], floors=False)
+    return found
 
 
 def _pairs(posts: pd.DataFrame, answers: pd.DataFrame, rules: list[str], *, floors: bool) -> dict[str, Result]:
@@ -52,7 +53,9 @@ def _pairs(posts: pd.DataFrame, answers: pd.DataFrame, rules: list[str], *, floo
         own = threads.get((post["site"], post["post_id"]), [])
         kept = [answer for answer in own if answer_is_eligible(answer, post, floors=floors)]
         # What the asker accepted takes part whatever its votes, where votes do not decide.
-        kept.sort(key=lambda a: (a["accepted"] * (floors - 1), -a["score"], a["created_at"], a["answer_id"]))
+        kept.sort(
+            key=lambda a: (-a["accepted"] * (rules == ["accepted"]), -a["score"], a["created_at"], a["answer_id"])
+        )
         kept = kept[:50]
         kept.sort(key=lambda a: (a["created_at"], a["answer_id"]))
         for (i, a), (j, b) in itertools.combinations(enumerate(kept), 2):
@@ -109,6 +112,8 @@ def _has_age(item: Any) -> bool:
 def _judge(a: Any, b: Any, neighbours: bool, rule: str) -> tuple[Any, Any] | None:
     if rule == "accepted":
         return _chosen(a, b)
+    if rule == "comparisons" and min(_votes(a), _votes(b)) < 0:
+        return None
     value_a, value_b = (_log_votes(x) if rule == "log-votes" else x["score"] for x in (a, b))
     if value_a == value_b:
         return None
@@ -122,6 +127,7 @@ def _judge(a: Any, b: Any, neighbours: bool, rule: str) -> tuple[Any, Any] | Non
         "shp-strict": old_enough and loser["score"] > 0 and winner["score"] >= 2 * loser["score"],
         "time-matched": neighbours and abs(apart) <= HOUR,
         "votes": True,
+        "comparisons": True,
         "older-winner": not old_enough,
         "log-votes": True,
         # The card's numbered rule: the preferred answer was written no later than the other.
@@ -150,6 +156,10 @@ def _settled(answer: Any) -> bool:
 
 
 def _log_votes(answer: Any) -> int:
-    votes = answer["score"] - STARTS.get(answer["platform"], 0)
+    votes = _votes(answer)
     level = -1 if votes < 0 else round(math.log2(1 + votes))
     return level + (1 if answer["accepted"] else 0)
+
+
+def _votes(answer: Any) -> int:
+    return int(answer["score"] - STARTS.get(answer["platform"], 0))

@@ -32,7 +32,7 @@ OBSERVED = {
     "score": "the score that the platform showed then; null if it hid the score",
     "reads": "readers who were logged in and saw the item by then; null if the platform does not count them",
     "upvotes": "votes for it, apart from those against it; null if the platform does not give them apart",
-    "downvotes": "votes against it; null likewise",
+    "downvotes": "votes against it; null if the platform does not give them apart",
     "views": "how often the thread was opened, by anybody; null if the platform does not count it",
     "accepted_at": "when the asker chose the answer (the start of that day on Stack Exchange); null if unknown",
     "state": "`live`, `deleted` (by its author), `removed` (by others) or `unreadable` (nobody could read it)",
