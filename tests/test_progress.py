@@ -249,7 +249,7 @@ class Terminal:
         self.until(lambda _: False)
         os.close(self._master)
         lines = [line.split("\r\x1b[2K")[-1] for line in self.data.replace("\r\n", "\n").split("\n")]
-        return self.process.wait(), [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in lines]
+        return self.process.wait(30), [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in lines]
 
 
 class Slow:
@@ -295,6 +295,7 @@ def test_ctrl_c_and_errors_leave_no_bar_of_an_import(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     terminal = Terminal("import", "threads", str(pipe))
     terminal.until(lambda data: "Importing" in data)
+    time.sleep(0.5)  # it waits for whoever writes to the pipe
     terminal.press_ctrl_c()
     code, lines = terminal.end()
     assert code != 0

@@ -43,7 +43,7 @@ PLAN = {
     "manual": {"pipeline", "export", "sources", "rules"},
     "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "report", "show",
             "publishing",
-            "checking", "training", "export", "dumps", "sources", "store", "rules"},
+            "checking", "training", "export", "dumps", "sources", "store", "rules", "engine"},
 }  # fmt: skip
 
 MOST_LINES = 400

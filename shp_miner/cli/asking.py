@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import click
 
 from shp_miner.cli.saying import bar, say
+from shp_miner.engine.interrupts import interrupt_waiting_reads
 from shp_miner.errors import Incomplete
 
 
@@ -28,9 +28,7 @@ def answered(question: str, default: str | None = None, choices: click.Choice[st
 def _asking() -> Iterator[None]:
     with bar.lock:
         bar.delete()
-        with suppress(ValueError):  # not the main thread, which Ctrl-C does not interrupt
-            # Libraries of tables handle SIGINT so that reading goes on after it: nobody would see the Ctrl-C.
-            signal.siginterrupt(signal.SIGINT, True)
+        interrupt_waiting_reads()
         try:
             yield
         except click.Abort:

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import zstandard
 
+from shp_miner.engine.interrupts import interrupt_waiting_reads
 from shp_miner.errors import BadInput, Error, UsageError, from_os_error
 from shp_miner.tally import Tally
 
@@ -95,6 +96,7 @@ def at_hand(paths: Sequence[Path]) -> Iterator[Kept]:
 def _kept(path: Path, name: str, stack: ExitStack) -> Path:
     """The file that holds what came through a pipe; `stack` removes it."""
     try:
+        interrupt_waiting_reads()
         with _opened(path) as pipe:
             if sys.platform == "linux":
                 file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
