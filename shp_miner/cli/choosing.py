@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Protocol, Unpack
 
 import click
 
-from shp_miner.cli.grouped import Command, option_of
+from shp_miner.cli.grouped import Attributes, Command, option_of
 from shp_miner.cli.names import Commas, CommunityName, RuleName, flat
 
 #: What the help of a repeatable option ends with.
 REPEATABLE = "Repeatable, or with commas"
 
-#: What a decorator does that adds an option to a command.
-_Adds = Callable[[Command], Command]
+
+class _Adds(Protocol):
+    """A decorator that adds an option to a command."""
+
+    def __call__(self, command: Command, /) -> Command: ...
 
 
-def communities_option(verb: str, group: str = "") -> _Adds[Any]:
+def communities_option(verb: str, group: str = "") -> _Adds:
     """Return what adds --community, and its other name --subreddit, to a command that reads a store or an export.
 
     Names with commas are parted where the stored names are known, because such names may have commas.
@@ -33,7 +35,7 @@ def communities_option(verb: str, group: str = "") -> _Adds[Any]:
     )
 
 
-def unread_communities_option(help_text: str, group: str = "") -> _Adds[Any]:
+def unread_communities_option(help_text: str, group: str = "") -> _Adds:
     """Return what adds --community and --subreddit to a command that names communities before they are read."""
     return _option(
         group,
@@ -47,7 +49,7 @@ def unread_communities_option(help_text: str, group: str = "") -> _Adds[Any]:
     )
 
 
-def sites_option(verb: str, group: str = "") -> _Adds[Any]:
+def sites_option(verb: str, group: str = "") -> _Adds:
     """Return what adds a repeatable --site to a command."""
     return _option(
         group,
@@ -60,15 +62,15 @@ def sites_option(verb: str, group: str = "") -> _Adds[Any]:
     )
 
 
-def as_of_option(help_text: str, group: str = "") -> _Adds[Any]:
+def as_of_option(help_text: str, group: str = "") -> _Adds:
     """Return what adds --as-of to a command; the store itself reads the value."""
     return _option(group, "--as-of", metavar="VERSION|TIME", help=help_text)
 
 
-def rule_option(help_text: str, group: str = "") -> _Adds[Any]:
+def rule_option(help_text: str, group: str = "") -> _Adds:
     """Return what adds --rule to a command, in any letter case and completed in a shell."""
     return _option(group, "--rule", type=RuleName(), metavar="TEXT", default="shp", show_default=True, help=help_text)
 
 
-def _option(group: str, *declarations: str, **attributes: Any) -> _Adds[Any]:
+def _option(group: str, *declarations: str, **attributes: Unpack[Attributes]) -> _Adds:
     return option_of(group, *declarations, **attributes) if group else click.option(*declarations, **attributes)

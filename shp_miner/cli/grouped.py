@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypedDict, TypeVar, Unpack
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class Attributes(TypedDict, total=False):
+    """What an option says of itself, as click calls it."""
+
+    callback: Callable[..., object]
+    default: object
+    help: str
+    is_flag: bool
+    metavar: str
+    multiple: bool
+    show_default: bool | str
+    type: object
+
 
 #: The heading of options without one, where others have one, and where none has.
 OTHERS, ALL = "Other options", "Options"
@@ -19,12 +33,12 @@ _NAMES = 30
 class Grouped(click.Option):
     """An option under a heading; `option_of` makes it."""
 
-    def __init__(self, *declarations: Any, group: str, **attributes: Any) -> None:
-        super().__init__(*declarations, **attributes)
+    def __init__(self, declarations: Sequence[str], *, group: str, **attributes: Unpack[Attributes]) -> None:
+        super().__init__(declarations, **attributes)
         self.group = group
 
 
-def option_of(group: str, *declarations: str, **attributes: Any) -> Callable[[Command], Command]:
+def option_of(group: str, *declarations: str, **attributes: Unpack[Attributes]) -> Callable[[Command], Command]:
     """Return `click.option(*declarations, **attributes)` with the option under a heading."""
     return click.option(*declarations, cls=Grouped, group=group, **attributes)
 

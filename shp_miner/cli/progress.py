@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shp_miner.cli.meter import Meter
 from shp_miner.cli.saying import bar, say
@@ -119,15 +119,16 @@ def terminal_width() -> int:
 def run_shown(meter: Meter) -> Callable[..., None]:
     """Return what shows in a meter how far the steps of a pipeline are."""
     crawled = crawl_shown(meter)
-    steps: dict[str, tuple[str, Callable[..., None]]] = {
+    other: tuple[str | None, Callable[..., None]] = (None, meter)
+    steps: dict[str, tuple[str | None, Callable[..., None]]] = {
         "import": ("bytes", meter),
         "recheck": ("threads", crawled),
         "crawl": ("threads", crawled),
         "export": ("steps", export_shown(meter)),
     }
 
-    def show(step: str, *progress: Any) -> None:
-        unit, advance = steps.get(step, (None, meter))
+    def show(step: str, *progress: object) -> None:
+        unit, advance = steps.get(step, other)
         if progress:
             advance(*progress)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -92,7 +92,7 @@ def _preferred(values: tuple[float, ...]) -> int | None:
 def _as_json(number: int, values: tuple[float, ...]) -> str:
     import msgspec
 
-    data: dict[str, Any] = {"row": number}
+    data: dict[str, float | None] = {"row": number}
     if len(values) == 1:
         data["score"] = round(values[0], 6)
     else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,9 @@ from shp_miner.cli.options import common, example
 from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
 from shp_miner.units import sized
+
+if TYPE_CHECKING:
+    from shp_miner.health.stats import CommunityCounts, EarlyMonth
 
 #: Communities shown to people, the largest first.
 _SHOWN = 20
@@ -27,11 +30,12 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
     from shp_miner.store import Store
 
     data = stats(Store(store).snapshot(as_of))
+    communities: list[CommunityCounts] = data["communities"]
 
     def people() -> None:
-        most = sorted(data["communities"], key=lambda row: (-row["answers"], row["community"]))
+        most = sorted(communities, key=lambda row: (-row["answers"], row["community"]))
         columns = ("community", "site", "posts", "answers", "oldest", "newest", "observed")
-        rows = [[row[c] for c in columns] for row in most[:_SHOWN]]
+        rows = [list(map(row.get, columns)) for row in most[:_SHOWN]]
         leave = ("observed", "oldest", "site", "newest")
         print_table(f"{store}, version {data['version']}", columns, rows, leave=leave)
         if len(most) > _SHOWN:
@@ -41,22 +45,26 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
             for name, values in data["tables"].items()
         ]
         print_table("Tables", ("table", "observations", "size", "unreadable"), sizes)
-        _scores(data)
+        _early_scores(data["read_too_early"])
+        _ageless_scores(communities)
 
     show_result(data, people, as_json=as_json, quiet=quiet)
 
 
-def _scores(data: Mapping[str, Any]) -> None:
-    """Print which scores the rules drop because of the time at which they were read."""
-    early = [[row["community"], row["month"], row["answers"], f"{row['share']:.0%}"] for row in data["read_too_early"]]
+def _early_scores(months: Sequence[EarlyMonth]) -> None:
+    """Print the months whose scores the rules drop because they were read too early."""
+    early = [[row["community"], row["month"], row["answers"], f"{row['share']:.0%}"] for row in months]
     if early:
         title = "Scores read within 24 h of writing: every rule drops them as noise"
         print_table(title, ("community", "month", "answers", "share"), early)
+
+
+def _ageless_scores(communities: Sequence[CommunityCounts]) -> None:
+    """Print the communities whose scores the rules drop because nobody knows when they were read."""
     ageless = sorted(
-        ((row["community"], row["answers"], row["share_of_unknown_age"]) for row in data["communities"]
-         if row["share_of_unknown_age"]),
+        ((row["community"], row["answers"], share) for row in communities if (share := row["share_of_unknown_age"])),
         key=lambda row: (-row[1], row[0]),
-    )  # fmt: skip
+    )
     if ageless:
         title = "Nobody knows when these scores were read: rules drop them without --allow-unknown-age"
         rows = [(community, answers, f"{share:.0%}") for community, answers, share in ageless[:_SHOWN]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
 
 import click
 
@@ -92,8 +91,7 @@ def _named_variables(group: click.Group, parent: click.Context, name: str) -> It
     command = group.get_command(parent, name)
     if command is None:
         return
-    settings: dict[str, Any] = {"info_name": name, "parent": parent, "resilient_parsing": True}
-    with click.Context(command, **settings) as ctx:
+    with click.Context(command, parent, info_name=name, resilient_parsing=True) as ctx:
         for parameter in command.params:
             if isinstance(parameter, click.Option) and (names := variables_of(parameter, ctx)):
                 yield names

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 import polars as pl
 
@@ -14,6 +15,29 @@ from shp_miner.store import Snapshot, Store
 #: A month is reported if at least this share of its scores (of at least 20) was read within a day of writing.
 _EARLY_SHARE = 0.5
 _MONTH_ANSWERS_MIN = 20
+
+
+class EarlyMonth(TypedDict):
+    """A month of a community whose scores were read too early: its answers, and the share read within a day."""
+
+    community: str
+    month: str
+    answers: int
+    share: float
+
+
+class CommunityCounts(TypedDict):
+    """A community's items, the days of its posts (oldest, newest, last observed), and shares of its scores by age."""
+
+    site: str
+    community: str
+    posts: int
+    answers: int
+    oldest: str | None
+    newest: str | None
+    observed: str | None
+    share_read_within_a_day: float | None
+    share_of_unknown_age: float | None
 
 
 def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> dict[str, Any]:
@@ -41,7 +65,7 @@ def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> 
         },
         "communities": _communities(snapshot, by_month),
         "read_too_early": [
-            {"community": community, "month": month, "answers": answers, "share": round(early / answers, 4)}
+            EarlyMonth(community=community, month=month, answers=answers, share=round(early / answers, 4))
             for community, month, answers, early in by_month.group_by("community", "month")
             .agg(pl.col("answers", "early").sum())
             .sort("community", "month")
@@ -68,7 +92,7 @@ def _by_month(snapshot: Snapshot) -> pl.DataFrame:
     )
 
 
-def _communities(snapshot: Snapshot, by_month: pl.DataFrame) -> list[dict[str, Any]]:
+def _communities(snapshot: Snapshot, by_month: pl.DataFrame) -> list[CommunityCounts]:
     posts = (
         snapshot.scan("posts")
         .group_by("site", "community")
@@ -102,5 +126,5 @@ def _share(count: int | None, answers: int | None) -> float | None:
     return round((count or 0) / answers, 4) if answers else None
 
 
-def _day(value: Any) -> str | None:
+def _day(value: datetime | None) -> str | None:
     return None if value is None else value.date().isoformat()
