@@ -17,6 +17,7 @@ from shp_miner.export.compact import COMPACT
 from shp_miner.export.dry_run import estimate
 from shp_miner.export.nothing import NoPairs
 from shp_miner.rules.presets import Rule
+from shp_miner.rules.recommended import Comparable, recommend_rule
 from shp_miner.show import compare as module
 from shp_miner.show.compare import compare
 from shp_miner.show.rows import export_at, sampled
@@ -82,7 +83,7 @@ def test_one_community_and_warnings(store: Store, capsys: pytest.CaptureFixture[
     assert all("few pairs" in gives["warnings"] for gives in data["rules"])
     assert run(["compare", "--store", str(store.path), "--community", "asktest"]) == 0
     text = capsys.readouterr().out
-    assert f"shp-miner export data/pairs --rule shp --community asktest --store {store.path}" in text
+    assert f"shp-miner export data/pairs --rule per-reader --community asktest --store {store.path}" in text
     assert "use it to compare, not to train" in text
     assert run(["compare", "--store", str(store.path), "--community", "asktest", "--community", "nowhere"]) == 3
     assert "nowhere" in capsys.readouterr().err
@@ -108,7 +109,7 @@ def test_the_options_that_say_what_takes_part(store: Store, tmp_path: Path, caps
     assert run(["compare", *chosen, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["parameters"]["min_score_age_s"] == 36 * 3600
-    assert run([*shlex.split(command)[1:], "--json"]) == 0
+    assert run([*shlex.split(command)[1:], "--rule", "shp", "--json"]) == 0
     exported = json.loads(capsys.readouterr().out)
     assert sum(exported["pairs"].values()) == data["rules"][0]["pairs"]
     assert exported["pairs"]["ageless"] > 0
@@ -208,3 +209,43 @@ def test_a_dry_run_has_the_errors_of_an_export(store: Store) -> None:
         estimate(store, rule="sph")
     with pytest.raises(NoPairs):
         estimate(store, rule=preset("shp", min_ratio=1000.0))
+
+
+def test_another_rule_is_recommended_where_shp_starves(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--store", str(store.path)]
+    assert run(["compare", *where]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    kept = re.search(r"shp keeps ([\d,]+) of ([\d,]+) comparable pairs here\.", said)
+    assert kept
+    assert "Try it with `--rule per-reader`." in said
+    assert "--rule per-reader" in said.split("Next:")[1]
+    pairs, comparable = (int(number.replace(",", "")) for number in kept.groups())
+    judged = estimate(store, rule=preset("votes", floors=False))
+    # Whatever `votes` without floors judges is comparable, ties too.
+    ties = judged.tally.dropped["pair", "equal_score"]
+    assert comparable == sum(judged.pairs.values()) + ties
+    for words in (["compare"], ["export", "out"], ["export", "out", "--dry-run"]):
+        assert run([*words, *where, "--json"]) == 0
+        data = json.loads(capsys.readouterr().out)
+        assert data["recommended_rule"] == "per-reader", words
+    assert sum(data["pairs"].values()) == pairs
+    assert run(["export", "votes", "--rule", "votes", *where, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recommended_rule"] is None, "only the default is advised against"
+    assert run(["export", "out", *where]) == 0
+    assert kept[0] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("pairs", "comparable", "read", "rule"),
+    [
+        (9_999, 20_000, 0, "comparisons"),
+        (9_999, 20_000, 9_999, "comparisons"),
+        (9_999, 20_000, 10_000, "per-reader"),
+        (10_000, 20_000, 20_000, "shp"),
+        (0, 0, 0, "shp"),
+    ],
+)
+def test_the_recommended_rule_follows_pairs_and_readers(pairs: int, comparable: int, read: int, rule: str) -> None:
+    found = recommend_rule(pairs, Comparable(comparable, read))
+    assert found.rule == rule
+    assert bool(found.why) == (rule != "shp")

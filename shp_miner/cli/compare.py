@@ -11,7 +11,7 @@ import click
 
 from shp_miner.cli.choosing import as_of_option, communities_option, sites_option
 from shp_miner.cli.following import command as called
-from shp_miner.cli.following import say_next
+from shp_miner.cli.following import say_next, say_recommended
 from shp_miner.cli.grouped import GroupedCommand
 from shp_miner.cli.layout import wrapped
 from shp_miner.cli.options import common, example, shared_parameters, words_of
@@ -82,7 +82,9 @@ def command(
         *(["--as-of", as_of] if as_of else []),
         *words_of(given),
     ]
-    data = {"store": str(store), "parameters": given, **msgspec.to_builtins(found)}
+    told = msgspec.to_builtins(found)
+    told["recommended_rule"] = (told.pop("recommended") or {}).get("rule")
+    data = {"store": str(store), "parameters": given, **told}
     show_result(data, lambda: _people(found, store, words_of(given), chosen), as_json=as_json, quiet=quiet)
     if found.missing:
         say(found.missing, err=True)
@@ -115,4 +117,8 @@ def _people(found: Compared, store: Path, parameters: list[str], chosen: list[st
     if not any(gives.pairs for gives in found.rules):
         say("No rule makes a pair of this; the next command says why.")
         chosen = [*chosen, "--dry-run"]
-    say_next([called("export", "data/pairs", "--rule", "shp", *chosen, store=store)], after_table=not warnings)
+    advised = say_recommended(found.recommended)
+    rule = found.recommended.rule if found.recommended else "shp"
+    say_next(
+        [called("export", "data/pairs", "--rule", rule, *chosen, store=store)], after_table=advised or not warnings
+    )

@@ -23,7 +23,7 @@ from shp_miner.cli.export_beside import (
     tally_data,
 )
 from shp_miner.cli.following import command as called
-from shp_miner.cli.following import say_next
+from shp_miner.cli.following import say_next, say_recommended
 from shp_miner.cli.grouped import option_of
 from shp_miner.cli.names import Commas, FormatName
 from shp_miner.cli.names import formats as chosen_formats
@@ -170,6 +170,7 @@ def command(
             say("The labels of this rule are confounded by attention: use them to compare rules, not to train.", "")
         print_table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
         say_changes(result)
+        say_recommended(result.recommended)
         say_example(out)
         say_next([called("show", out), called("show", out, "--sort", "confidence")][: 1 + has_confidence(formats)])
 

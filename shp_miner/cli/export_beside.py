@@ -12,7 +12,7 @@ import click
 
 from shp_miner.cli.asking import confirmed
 from shp_miner.cli.following import command as called
-from shp_miner.cli.following import say_next
+from shp_miner.cli.following import say_next, say_recommended
 from shp_miner.cli.grouped import GroupedCommand
 from shp_miner.cli.layout import joined, say_lines, wrapped
 from shp_miner.cli.output import print_reasons, print_table, show_result, steps
@@ -105,6 +105,7 @@ def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> i
         print_reasons("Left out", found.tally)
         rows = [(name, count, _about(found, name)) for name, count in found.rows.items()]
         print_table("Would be written; nothing is", ("format", "rows", "size"), rows)
+        say_recommended(found.recommended)
         say_next([called("export", *(word for word in words if word != "--dry-run"))], after_table=True)
 
     data = {
@@ -133,6 +134,7 @@ def export_data(found: Exported | Estimate, rule: str, rows: Mapping[str, int]) 
     return {
         "version": found.version,
         "rule": rule,
+        "recommended_rule": found.recommended and found.recommended.rule,
         "posts": dict(sorted(found.posts.items())),
         "pairs": dict(sorted(found.pairs.items())),
         "formats": rows,

@@ -8,9 +8,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from shp_miner.cli.layout import wrapped
 from shp_miner.cli.options import DEFAULT_STORE
 from shp_miner.cli.saying import say
+
+if TYPE_CHECKING:
+    from shp_miner.rules.recommended import Recommendation
 
 _NAME = "shp-miner"
 
@@ -46,3 +51,11 @@ def command(*words: str | Path, store: Path | None = None) -> str:
 def say_next(commands: Sequence[str], *, after_table: bool = False) -> None:
     """Print commands under "Next:", with an empty line before it; a table has one already."""
     say(*([] if after_table else [""]), "Next:", *(f"  {command}" for command in commands))
+
+
+def say_recommended(recommended: Recommendation | None) -> bool:
+    """Print why another rule than the default is recommended, and an empty line; return whether there was one."""
+    if recommended is None or not recommended.why:
+        return False
+    say(*wrapped(f"{recommended.why} Try it with `--rule {recommended.rule}`."), "")
+    return True

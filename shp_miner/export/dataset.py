@@ -37,6 +37,7 @@ from shp_miner.mining.mine import Selection
 from shp_miner.paths import expanded
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule
+from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import only_one, shared_lock
 from shp_miner.tally import Tally, counted
@@ -61,7 +62,8 @@ _RANGE_BYTES = 300_000_000
 class Exported(Struct):
     """The result of an export: its folder, the store's version, counts, posts and pairs by community, shards by format.
 
-    `missing` is a sentence on requested communities that are not in the store, or "". Of an export that replaced one:
+    `missing` is a sentence on requested communities that are not in the store, or "". `recommended` is the rule to use
+    on this store, of an export by `shp`; else None. Of an export that replaced one:
     `drift` says how far each community's fit had drifted (above `drift_limit` it was made anew), and `changes` what
     changed.
     """
@@ -76,6 +78,7 @@ class Exported(Struct):
     drift: dict[str, float] = field(default_factory=dict)
     drift_limit: float = DRIFT
     changes: dict[str, Changes] = field(default_factory=dict)
+    recommended: Recommendation | None = None
 
     @property
     def made_anew(self) -> list[str]:
@@ -243,9 +246,11 @@ def _written(  # noqa: PLR0917
     calibration, drift = calibrate_ranges(mining, workers=fitting, advance=steps, earlier=fit)
     steps.begin("mining")
     mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
+    rule = first.selection.rule
     if not mined.pairs:
-        raise nothing(mined.tally)
+        raise nothing(mined.tally, recommended_for(rule, 0, mined.comparable))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
+    result.recommended = recommended_for(rule, sum(mined.pairs.values()), mined.comparable)
     result.drift = {row["community"]: row["drift"] for row in drift.to_dicts() if row["community"] in mined.pairs}
     targets = {name: folder / name if len(formats) > 1 else folder for name in formats}
     writing = [
@@ -277,13 +282,14 @@ def fitting_ranges(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, 
 
 def _sum(results: Any) -> RangeResult:
     """Return the sums over all ranges; they do not depend on the order or number of ranges."""
-    out = RangeResult(Tally(), 0, None, {}, {}, set(), set())
+    out = RangeResult(Tally(), 0, None, {}, {}, set(), set(), Comparable())
     for result in results:
         out.tally.merge(result.tally)
         out.digest = (out.digest + result.digest) % (1 << 64)
         out.newest_us = max((t for t in (out.newest_us, result.newest_us) if t is not None), default=None)
         out.platforms |= result.platforms
         out.licenses |= result.licenses
+        out.comparable += result.comparable
         for mine, theirs in ((out.posts, result.posts), (out.pairs, result.pairs)):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count

@@ -24,6 +24,7 @@ from shp_miner.export.tasks import count_by_community
 from shp_miner.mining.calibrate import STEPS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import mine_threads
 from shp_miner.rules.presets import Rule
+from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
 from shp_miner.store import Store
 from shp_miner.store.lock import shared_lock
 from shp_miner.tally import Tally
@@ -47,6 +48,7 @@ class Estimate(Struct):
     bytes: dict[str, int]
     joined_bytes: dict[str, int]
     missing: str = ""
+    recommended: Recommendation | None = None
 
 
 class _Job(MeasureJob, frozen=True):
@@ -62,6 +64,7 @@ class _Part(Struct):
     pairs: dict[str, int]
     rows: Counter[str]
     measured: dict[str, tuple[int, int, int]]
+    comparable: Comparable
 
 
 def estimate(  # noqa: PLR0913  (every option of the command, by name)
@@ -102,7 +105,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
         step = Steps((STEPS + 1) * len(jobs), advance)
         calibrate_ranges(jobs, workers=fitting, advance=step)
         parts = run_threads(_count, jobs, workers=fitting, advance=step)
-    return _together(snapshot.version, selection.rule.name, chosen, parts, missing)
+    return _together(snapshot.version, selection.rule, chosen, parts, missing)
 
 
 def _count(job: _Job, advance: Advance) -> _Part:
@@ -117,7 +120,7 @@ def _count(job: _Job, advance: Advance) -> _Part:
         rows[name] = table.num_rows
         measured[name] = _measured(name, table, post_row, job.layout)
     advance(1)
-    return _Part(mined.tally, posts, pairs, rows, measured)
+    return _Part(mined.tally, posts, pairs, rows, measured, mined.comparable)
 
 
 def _measured(name: str, table: pa.Table, post_row: pl.Series, layout: str) -> tuple[int, int, int]:
@@ -131,7 +134,7 @@ def _measured(name: str, table: pa.Table, post_row: pl.Series, layout: str) -> t
     return first.num_rows, size, joined_size
 
 
-def _together(version: str, rule: str, formats: Sequence[str], parts: Sequence[_Part], missing: str) -> Estimate:
+def _together(version: str, rule: Rule, formats: Sequence[str], parts: Sequence[_Part], missing: str) -> Estimate:
     tally = Tally()
     posts: Counter[str] = Counter()
     pairs: Counter[str] = Counter()
@@ -141,12 +144,16 @@ def _together(version: str, rule: str, formats: Sequence[str], parts: Sequence[_
         posts.update(part.posts)
         pairs.update(part.pairs)
         rows.update(part.rows)
+    comparable = sum((part.comparable for part in parts), Comparable())
     if not pairs:
-        raise nothing(tally)
+        raise nothing(tally, recommended_for(rule, 0, comparable))
     sizes, joined_sizes = {}, {}
     for name in formats:
         known = [part.measured[name] for part in parts if name in part.measured]
         of_rows, of_bytes, of_joined = (sum(column) for column in zip(*known, strict=True))
         sizes[name], joined_sizes[name] = (round(size * rows[name] / max(of_rows, 1)) for size in (of_bytes, of_joined))
     of_formats = {name: rows[name] for name in formats}
-    return Estimate(version, rule, tally, dict(posts), dict(pairs), of_formats, sizes, joined_sizes, missing)
+    advice = recommended_for(rule, sum(pairs.values()), comparable)
+    return Estimate(
+        version, rule.name, tally, dict(posts), dict(pairs), of_formats, sizes, joined_sizes, missing, advice
+    )

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from shp_miner.errors import BadInput
 from shp_miner.platforms.communities import near
 from shp_miner.platforms.sites import site_of
+from shp_miner.rules.recommended import Recommendation
 from shp_miner.store import Snapshot
 from shp_miner.tally import Tally, counted
 
@@ -35,7 +36,7 @@ _WAYS_OUT = {
 }
 
 
-def nothing(tally: Tally) -> NoPairs:
+def nothing(tally: Tally, recommended: Recommendation | None = None) -> NoPairs:
     """Return the error for an export without a pair: what was dropped most, and what to try."""
     reasons = sorted(tally.dropped.items(), key=lambda item: -item[1])
     # Pairs of low confidence are dropped last: a lower bound would keep them.
@@ -49,6 +50,8 @@ def nothing(tally: Tally) -> NoPairs:
     why = ", ".join(f"{counted(count, kind)}: {reason.replace('_', ' ')}" for (kind, reason), count in told)
     ways = [_WAYS_OUT[reason] for (_, reason), _ in [*last, *reasons] if reason in _WAYS_OUT]
     compare = "`shp-miner compare` shows what each rule gives."
+    if recommended is not None and recommended.why:
+        compare = f"Or give `--rule {recommended.rule}`. {compare}"
     return NoPairs(
         f"No pair of answers satisfies the rule ({why}).",
         f"{ways[0][0].upper()}{ways[0][1:]}. {compare}" if ways else compare,

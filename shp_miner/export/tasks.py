@@ -20,6 +20,7 @@ from shp_miner.export.pieces import Window, read_windows, write_piece
 from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mining.calibrate import MeasureJob, load_calibration
 from shp_miner.mining.mine import Mined, Selection, Threads, mine_threads
+from shp_miner.rules.recommended import Comparable
 from shp_miner.store import Store
 from shp_miner.tally import Tally
 
@@ -43,6 +44,7 @@ class RangeResult(Struct):
     pairs: dict[str, int]
     platforms: set[str]
     licenses: set[str]
+    comparable: Comparable
 
 
 def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
@@ -61,6 +63,7 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
         *count_by_community(mined.threads),
         set(posts["platform"].unique()),
         set(licenses),
+        mined.comparable,
     )
     advance(Step(1, pairs=mined.threads.pairs.height))
     return result

@@ -50,6 +50,7 @@ FIELDS = {
         "drift": "how far the fit of each community had drifted from the replaced export's",
         "drift_limit": "the drift above which a fit is made anew",
         "changes": "rows added, changed and removed since the replaced export, by format",
+        "recommended": "the `rule` to use on this store, and `why`, of an export by `shp`; else `None`",
     },
     "Forgot": {
         "dry_run": "whether nothing was changed",

@@ -20,6 +20,7 @@ from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, judge_answers, 
 from shp_miner.rules.hashing import SPLITS, thread_splits, winner_is_first
 from shp_miner.rules.pairs import ANSWER_KEY, Index, Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import Rule
+from shp_miner.rules.recommended import Comparable, count_comparable
 from shp_miner.store import HashRange, Snapshot, Within
 from shp_miner.tally import Tally
 from shp_miner.text.clean import clean_bodies, clean_titles
@@ -80,6 +81,7 @@ class Mined:
     tally: Tally
     digest: int = 0
     newest_us: int | None = None
+    comparable: Comparable = field(default_factory=Comparable)
     dropped: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
@@ -132,7 +134,7 @@ def mine_threads(
     threads = _with_text(snapshot, part, form_pairs(eligible, rule, tally), posts.drop(REASON), selection, tally)
     tally.keep("pair", threads.pairs.height)
     tally.keep("post", threads.posts.height)
-    return Mined(threads, tally, digest % (1 << 64), newest, dropped)
+    return Mined(threads, tally, digest % (1 << 64), newest, count_comparable(answers, rule), dropped)
 
 
 def _dropped(judged: pl.DataFrame, *key: str) -> pl.DataFrame:

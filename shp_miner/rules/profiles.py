@@ -23,12 +23,13 @@ class Profile(Struct, frozen=True):
 OTHERS = Profile(0, 0, 1, keep_edited_posts=True)
 
 #: Floors are scores as the platform shows them. Reddit's are SHP's own; the others are the same idea where votes are
-#: fewer. On Stack Exchange edits are how the site works.
+#: fewer. On Stack Exchange edits are how the site works. On Discourse most answers have no like: that one was read and
+#: not liked is what the losing side says (docs/rules.md). The winner has more than the loser, so at least 1.
 PROFILES: dict[str, Profile] = {
     "reddit": Profile(1, 10, 2, keep_edited_posts=False),
     "lemmy": Profile(1, 10, 2, keep_edited_posts=False),
     "stackexchange": Profile(0, 5, 1, keep_edited_posts=True),
-    "discourse": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
+    "discourse": Profile(0, 0, 0, keep_edited_posts=True, roles_are_ranks=True),
     "nodebb": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
     "threads": OTHERS,
 }

@@ -18,6 +18,7 @@ from shp_miner.rules.calibrated import with_theta
 from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, judge_answers, judge_posts, takes_choice
 from shp_miner.rules.pairs import form_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule, preset
+from shp_miner.rules.recommended import Comparable, Recommendation, count_comparable, recommended_for
 from shp_miner.show.fit import ROWS_EACH
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import shared_lock
@@ -42,11 +43,15 @@ class RuleGives(Struct):
 
 
 class Compared(Struct):
-    """The rules of one comparison, the store's version, and a sentence on communities that are not in the store."""
+    """The rules of one comparison, the store's version, and a sentence on communities that are not in the store.
+
+    `recommended` is the rule to use, if `shp` is among the rules.
+    """
 
     version: str
     rules: list[RuleGives]
     missing: str = ""
+    recommended: Recommendation | None = None
 
 
 class _Sums(Struct):
@@ -93,14 +98,18 @@ def compare(
         ]
         calibrate_ranges(jobs, workers=workers or cores(), advance=step)
         counted = run_threads(_count, jobs, workers=workers or cores(), advance=step)
-    totals = [_total(parts) for parts in zip(*counted, strict=True)]
-    return Compared(snapshot.version, list(map(_gives, rules, totals)), missing)
+    totals = [_total(parts) for parts in zip(*(sums for sums, _ in counted), strict=True)]
+    among = sum((part for _, part in counted), Comparable())
+    advice = (recommended_for(rule, sums.pairs, among) for rule, sums in zip(rules, totals, strict=True))
+    recommended = next((found for found in advice if found is not None), None)
+    return Compared(snapshot.version, list(map(_gives, rules, totals)), missing, recommended)
 
 
-def _count(job: _Job, advance: Advance) -> list[_Sums]:
-    """The sums of a range for each rule."""
+def _count(job: _Job, advance: Advance) -> tuple[list[_Sums], Comparable]:
+    """The sums of a range for each rule, and its comparable pairs."""
     snapshot = Store(job.store).snapshot(job.version)
     judged, calibration = judge_threads(snapshot, job.part, job.selection), load_calibration(job.work)
+    among = count_comparable(judged.answers, job.selection.rule)
     posts = judged.posts.drop(REASON, COUNTS)
     answers = judged.answers.drop(REASON, *HELPERS)
     known: dict[tuple[object, ...], pl.DataFrame] = {}
@@ -113,7 +122,7 @@ def _count(job: _Job, advance: Advance) -> list[_Sums]:
             known[key] = with_theta(again, calibration).filter(pl.col(REASON).is_null()).drop(REASON)
         found.append(_sums(known[key], rule))
     advance(1)
-    return found
+    return found, among
 
 
 #: The parameters of a rule on which judging posts and answers depends.
