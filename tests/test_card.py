@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from shp_miner import FORMATS, PRESETS, Store, export_dataset, import_dump
-from shp_miner.export import tasks
+from shp_miner.export import dataset, tasks
 from shp_miner.export.card import BEGIN, END, card_text
 from shp_miner.export.described import describe_column
 from shp_miner.export.facts import Facts
@@ -103,7 +103,7 @@ def check_front(front: dict[str, Any]) -> None:
     if names == ["other"]:
         assert re.fullmatch(r"[a-z0-9.-]+", front["license_name"])
         assert front["license_link"].startswith("https://")
-    assert "language" not in front  # nobody has measured it
+    assert all(re.fullmatch("[a-z]{2,3}", code) for code in front.get("language", ["en"]))
 
 
 # -- the Hub's keys ---------------------------------------------------------------------------------------------------
@@ -239,10 +239,11 @@ def test_the_facts_do_not_depend_on_how_rows_are_grouped(
     form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = store_of(tmp_path)
+    monkeypatch.setattr(dataset, "LANGUAGE_SAMPLE", 6)
     export_dataset(store, tmp_path / "whole", format=form)
     each = tasks.facts_of
 
-    def apart(form: Any, threads: Any, table: Any, post_row: pl.Series) -> Facts:
+    def apart(form: Any, threads: Any, table: Any, post_row: pl.Series, sampled: float) -> Facts:
         """The facts of each thread by itself, in turned order."""
         facts = Facts()
         for post in reversed(range(threads.posts.height)):
@@ -258,7 +259,7 @@ def test_the_facts_do_not_depend_on_how_rows_are_grouped(
                 pairs=pairs,
             )
             mask = post_row == post
-            facts.add(each(form, alone, table.filter(mask.to_arrow()), post_row.filter(mask) * 0))
+            facts.add(each(form, alone, table.filter(mask.to_arrow()), post_row.filter(mask) * 0, sampled))
         return facts
 
     monkeypatch.setattr(tasks, "facts_of", apart)

@@ -707,6 +707,14 @@ def test_keys_about_files_of_before_are_not_kept() -> None:
     assert now.count("ours") == 1
 
 
+@pytest.mark.parametrize("theirs", ["language: nn", "language: ['no', nn]", "language:\n- nn\n- no"])
+def test_languages_that_people_added_stay(theirs: str) -> None:
+    ours = OURS.replace("tags:", 'language:\n- "no"\ntags:', 1)
+    now = merged_card(ours, f"---\n{theirs}\n---\n")
+    assert 'language:\n- "no"\n- nn\ntags:' in now
+    assert merged_card(ours, now) == now
+
+
 @pytest.mark.parametrize("text", [BEGIN, END, f"{END}\n{BEGIN}", f"{BEGIN}\n{END}\n{BEGIN}\n{END}"])
 def test_markers_that_are_not_a_pair_are_refused(text: str) -> None:
     with pytest.raises(BadInput):

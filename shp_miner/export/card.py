@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shp_miner.export.card_making import communities, left_out, lengths, parameters, sites
+from shp_miner.export.card_making import communities, languages, left_out, lengths, parameters, sites
 from shp_miner.export.card_worth import TERMS, worth
 from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.described import column_rows
 from shp_miner.export.example import Example
 from shp_miner.export.formats import FORMATS, Format
-from shp_miner.export.front import front_matter, licensing, tasks_of, title_of
+from shp_miner.export.front import front_matter, languages_for_hub, licensing, tasks_of, title_of
 from shp_miner.export.markdown import code, percent, plain, quoted, table
 from shp_miner.export.shards import ALL
 from shp_miner.export.snippets import snippets_of
@@ -95,7 +95,7 @@ def glance(manifest: Manifest, form: Format) -> str:
             ("answers written", f"{first} to {last}"),
         ]
     told += [
-        ("languages", "not measured"),
+        ("languages", languages(facts)),
         ("format", f"`{form.name}`, for {plain(form.purpose)}"),
         ("rule", f"{code(rule.name)}: {plain(rule_summary(rule))}."),
     ]
@@ -159,6 +159,7 @@ def _front_matter(manifest: Manifest, form: Format) -> str:
         rows[file["community"]] = rows.get(file["community"], 0) + file["rows"] * (part_name(file) == PAIRS)
     largest = sorted(rows, key=lambda name: (-rows[name], name))
     title = title_of(largest, rule_of_manifest(manifest).name, [form.name])
-    about = title, tasks_of(form), licensing(manifest.get("facts", {}))
+    facts = manifest.get("facts", {})
+    about = title, tasks_of(form), licensing(facts), languages_for_hub(facts)
     content = "".join(file["sha256"] for file in manifest["files"])
     return front_matter(configs, first, sum(manifest["rows"].values()), about, content)

@@ -15,6 +15,9 @@ from shp_miner.rules.reasons import REASONS
 #: Communities, and sites, that a card lists.
 _SHOWN = 100
 
+#: The share of the answers from which a card names a language.
+_SHARE_SHOWN = 0.01
+
 #: Lengths in words of which the card says how many rows are longer.
 _LIMITS = (512, 1024, 2048)
 
@@ -42,6 +45,19 @@ def lengths(facts: Mapping[str, Any]) -> str:
         "TRL's RewardTrainer drops rows with more tokens than its `max_length` without a message, and DPOTrainer cuts "
         "answers: set `max_length`, and compare the row counts."
     )
+
+
+def languages(facts: Mapping[str, Any]) -> str:
+    """Return the languages of the answers with their shares, and what is left."""
+    measured = facts.get("languages", {})
+    read, shares = int(measured.get("answers", 0)), dict(measured.get("share", {}))
+    if not read:
+        return "not measured"
+    told = [f"`{code}` {100 * share:.1f} %" for code, share in shares.items() if share >= _SHARE_SHOWN]
+    rest = sum(share for share in shares.values() if share < _SHARE_SHOWN)
+    told += [f"others {100 * rest:.1f} %"] if rest else []
+    told += [f"not clear {100 * measured['unclear']:.1f} %"] if measured["unclear"] else []
+    return f"{', '.join(told)} (of {read:,} answers, told by a model)"
 
 
 def sites(facts: Mapping[str, Any]) -> str:

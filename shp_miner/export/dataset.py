@@ -18,7 +18,7 @@ from shp_miner.export.changes import Changes, changes_between
 from shp_miner.export.check import Balance
 from shp_miner.export.compact import known_layout, rows_of_parts
 from shp_miner.export.earlier import earlier_fit
-from shp_miner.export.facts import Facts
+from shp_miner.export.facts import LANGUAGE_SAMPLE, Facts
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import SourceCount, manifest_data, to_json
@@ -253,8 +253,9 @@ def _written(  # noqa: PLR0917
     result.recommended = recommended_for(rule, sum(mined.pairs.values()), mined.comparable)
     result.drift = {row["community"]: row["drift"] for row in drift.to_dicts() if row["community"] in mined.pairs}
     targets = {name: folder / name if len(formats) > 1 else folder for name in formats}
+    sampled = min(LANGUAGE_SAMPLE / max(mined.answers, 1), 1.0)
     writing = [
-        WriteJob(name, targets[name], first.work, len(mining), windows, first.selection)
+        WriteJob(name, targets[name], first.work, len(mining), windows, first.selection, sampled)
         for name in formats
         for windows in piece_windows(first.work, len(mining), _WINDOW_BYTES)
     ]
@@ -282,11 +283,12 @@ def fitting_ranges(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, 
 
 def _sum(results: Any) -> RangeResult:
     """Return the sums over all ranges; they do not depend on the order or number of ranges."""
-    out = RangeResult(Tally(), 0, None, {}, {}, set(), set(), Comparable())
+    out = RangeResult(Tally(), 0, None, {}, {}, 0, set(), set(), Comparable())
     for result in results:
         out.tally.merge(result.tally)
         out.digest = (out.digest + result.digest) % (1 << 64)
         out.newest_us = max((t for t in (out.newest_us, result.newest_us) if t is not None), default=None)
+        out.answers += result.answers
         out.platforms |= result.platforms
         out.licenses |= result.licenses
         out.comparable += result.comparable

@@ -28,6 +28,9 @@ _PLATFORM_TERMS = {
     "stackexchange": ("cc-by-sa-by-date", "https://stackoverflow.com/help/licensing"),
 }
 
+#: The share of the answers from which a language is one of the data set's.
+_LISTED = 0.05
+
 #: Names of communities in the title.
 _NAMED = 3
 
@@ -64,17 +67,19 @@ def front_matter(
     configs: Mapping[str, Mapping[str, Sequence[str]]],
     default: str,
     rows: int,
-    about: tuple[str, Sequence[str], Licensing],
+    about: tuple[str, Sequence[str], Licensing, Sequence[str]],
     content: str,
 ) -> str:
     """Return the YAML of a card: the files of each configuration and split. `content` changes when a file changes.
 
-    `about` is the title, the tasks and the licence. `language` is left out: nobody has measured it. The Hub takes cards
-    without it, and `und` would file the data under a language that nobody speaks.
+    `about` is the title, the tasks, the licence and the languages. Without a language the key is left out: the Hub
+    takes cards without it, and `und` would file the data under a language that nobody speaks.
     """
-    title, tasks, license_ = about
+    title, tasks, license_, languages = about
     size = next((name for limit, name in _SIZES if rows < limit), "10B<n<100B")
     lines = ["---", f"pretty_name: {json.dumps(title, ensure_ascii=False)}"]
+    # Quoted: in YAML, the code of Norwegian is a way to write "false".
+    lines += _list("language", [json.dumps(code) for code in languages]) if languages else []
     lines += _list("task_categories", tasks)
     if license_.names == ("other",):
         lines += ["license: other", f"license_name: {license_.other_name}", f"license_link: {license_.link}"]
@@ -85,6 +90,12 @@ def front_matter(
     lines += _list("annotations_creators", ["crowdsourced"]) + _list("language_creators", ["found"])
     lines += _list("size_categories", [size]) + _list("tags", ["preferences", "reward-model", "rlhf", "shp-miner"])
     return "\n".join([*lines, *_configs(configs, default, content), "---"])
+
+
+def languages_for_hub(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the languages that a fair share of the answers is in, the most frequent first; none if not measured."""
+    shares = facts.get("languages", {}).get("share", {})
+    return tuple(code for code, share in shares.items() if share >= _LISTED)
 
 
 def _list(key: str, values: Sequence[str]) -> list[str]:

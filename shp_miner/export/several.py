@@ -13,7 +13,7 @@ from shp_miner.export.card_making import sites
 from shp_miner.export.card_worth import worth
 from shp_miner.export.compact import PAIRS, part_name
 from shp_miner.export.formats import FORMATS
-from shp_miner.export.front import front_matter, licensing, tasks_of, title_of
+from shp_miner.export.front import front_matter, languages_for_hub, licensing, tasks_of, title_of
 from shp_miner.export.manifest import to_json
 from shp_miner.export.markdown import plain, table
 from shp_miner.export.owned import (
@@ -72,7 +72,8 @@ def _card(manifests: Mapping[str, Any]) -> str:
     content = "".join(file["sha256"] for data in manifests.values() for file in data["files"])
     largest = sorted(of_community, key=lambda name: (-of_community[name], name))
     tasks = list(dict.fromkeys(task for name in manifests for task in tasks_of(FORMATS[name])))
-    about = title_of(largest, rule_of_manifest(data).name, list(manifests)), tasks, licensing(facts)
+    title = title_of(largest, rule_of_manifest(data).name, list(manifests))
+    about = title, tasks, licensing(facts), languages_for_hub(facts)
     of_formats = [
         (f"`{name}`", f"{rows[name]:,}", plain(FORMATS[name].purpose), f"[card]({name}/README.md)") for name in rows
     ]

@@ -42,6 +42,7 @@ class RangeResult(Struct):
     newest_us: int | None
     posts: dict[str, int]
     pairs: dict[str, int]
+    answers: int
     platforms: set[str]
     licenses: set[str]
     comparable: Comparable
@@ -61,6 +62,7 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
         mined.digest,
         mined.newest_us,
         *count_by_community(mined.threads),
+        answers.height,
         set(posts["platform"].unique()),
         set(licenses),
         mined.comparable,
@@ -78,7 +80,10 @@ def count_by_community(threads: Threads) -> tuple[dict[str, int], dict[str, int]
 
 
 class WriteJob(Struct, frozen=True):
-    """Adjacent windows of whole communities and splits, to be written in one format from the pieces under `work`."""
+    """Adjacent windows of whole communities and splits, to be written in one format from the pieces under `work`.
+
+    `sampled` is the share of the answers that are read for their language.
+    """
 
     format: str
     folder: Path
@@ -86,6 +91,7 @@ class WriteJob(Struct, frozen=True):
     pieces: int
     windows: list[Window]
     selection: Selection
+    sampled: float
 
 
 class WriteResult(Struct):
@@ -124,7 +130,7 @@ def _tables(form: Format, job: WriteJob, balance: Balance, facts: Facts) -> Iter
         check_threads(threads, job.selection)
         table, post_row = form.table(threads, job.selection.rule.name)
         balance.add(check_table(form, table))
-        facts.add(facts_of(form, threads, table, post_row))
+        facts.add(facts_of(form, threads, table, post_row, job.sampled))
         yield from rows_by_group(form, threads, table, post_row)
 
 

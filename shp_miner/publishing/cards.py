@@ -14,8 +14,8 @@ BEGIN, END = "<!-- shp-miner:begin -->", "<!-- shp-miner:end -->"
 #: Keys that describe data files which a push replaces: a value of an earlier export would be wrong.
 _OF_THE_FILES = {"dataset_info", "configs", "license_name", "license_link", "size_categories"}
 
-#: A list to which people may add: entries of both cards stay.
-_SHARED_LIST = "tags"
+#: Lists to which people may add: entries of both cards stay.
+_SHARED_LISTS = ("tags", "language")
 
 #: The data set's name, which people may replace, and how a name of ours begins.
 _NAME, _GENERATED_NAME = "pretty_name", "Forum preferences: "
@@ -30,9 +30,9 @@ _KEY = re.compile(r"[\"']?([A-Za-z_][\w.-]*)[\"']?\s*:")
 def merged_card(ours: str, theirs: str | None, where: str = "the card") -> str:
     """Return our card with what people added to the one on the Hub (None: there is none).
 
-    Kept: YAML keys that ours does not have, another name, more tags, and all text outside of the markers. Everything
-    between the markers is replaced. `where` names the card on the Hub in messages. Raises BadInput if a marker there is
-    missing or repeated: what is whose cannot be told then.
+    Kept: YAML keys that ours does not have, another name, more tags and languages, and all text outside of the markers.
+    Everything between the markers is replaced. `where` names the card on the Hub in messages. Raises BadInput if a
+    marker there is missing or repeated: what is whose cannot be told then.
     """
     front, body = _parts(ours)
     body = body if BEGIN in body and END in body else f"{BEGIN}\n{body.strip()}\n{END}\n"
@@ -73,9 +73,10 @@ def _around(body: str, where: str) -> tuple[str, str]:
 def _merged_front(ours: str, theirs: str) -> str:
     """Return our YAML with the keys of theirs that ours does not have, as they are written there."""
     own, other = _blocks(ours), _blocks(theirs)
-    if _SHARED_LIST in own and _SHARED_LIST in other:
-        have = {_entry(line) for line in own[_SHARED_LIST]}
-        own[_SHARED_LIST] += [f"- {_entry(line)}" for line in _entries(other[_SHARED_LIST]) if _entry(line) not in have]
+    for key in own.keys() & other.keys() & set(_SHARED_LISTS):
+        have = {_entry(line).strip("\"'") for line in own[key]}
+        added = [_entry(line) for line in _entries(other[key])]
+        own[key] += [f"- {entry}" for entry in added if entry.strip("\"'") not in have]
     own |= {key: lines for key, lines in other.items() if key not in own and key not in _OF_THE_FILES}
     if _NAME in other and _GENERATED_NAME not in other[_NAME][0]:
         own[_NAME] = other[_NAME]
@@ -94,9 +95,11 @@ def _blocks(front: str) -> dict[str, list[str]]:
 
 
 def _entries(lines: list[str]) -> list[str]:
-    """Return the entries of a list in block form (`- a`) or in one line (`tags: [a, b]`)."""
-    inline = re.fullmatch(r"[^:]+:\s*\[(.*)\]\s*", lines[0])
-    return inline[1].split(",") if inline else [line for line in lines[1:] if line.strip().startswith("- ")]
+    """Return the entries of a list, in block form (`- a`), in one line (`tags: [a, b]`) or alone (`tags: a`)."""
+    inline = re.fullmatch(r"[^:]+:\s*(?:\[(.*)\]|([^\s\[#].*?))\s*", lines[0])
+    if inline:
+        return [entry for entry in (inline[1] or inline[2] or "").split(",") if entry.strip()]
+    return [line for line in lines[1:] if line.strip().startswith("- ")]
 
 
 def _entry(line: str) -> str:
