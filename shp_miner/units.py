@@ -97,9 +97,19 @@ def written_duration(seconds: float) -> str:
     return f"{seconds / UNITS_S[unit]:.15g}{unit}"
 
 
+def utc_text(moment: datetime, timespec: str = "auto") -> str:
+    """Return a time of UTC as data files have it, 2023-01-01T12:00:00Z; `timespec` is as for `isoformat`."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def written_moment(moment: datetime) -> str:
     """Return a time as options and keys take it: 2023-01-01 for a day of UTC, else 2023-01-01T12:00:00Z."""
-    return moment.isoformat().removesuffix("T00:00:00+00:00").replace("+00:00", "Z")
+    return utc_text(moment).removesuffix("T00:00:00Z")
+
+
+def written_size(size_bytes: float) -> str:
+    """Return a size as options and keys take it: 0.5GB, 2GB."""
+    return f"{size_bytes / 1e9:g}GB"
 
 
 def rounded_duration(seconds: float, least: int = 2) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,6 +31,10 @@ from shp_miner.cli.names import formats as chosen_formats
 from shp_miner.cli.options import FilePath, Number, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
+
+if TYPE_CHECKING:
+    from shp_miner.export.dataset import Exported
+    from shp_miner.rules.presets import Rule
 
 #: Headings of the help.
 _WHAT, _FORM = "What to export", "Form of the export"
@@ -118,11 +123,8 @@ def command(
     OUT. An earlier export of the same selection in OUT is replaced; one of another rule, format, community or site
     is replaced after a question, or with --replace. Other files in OUT stay.
     """
-    from shp_miner.export.compact import row_count
     from shp_miner.export.dataset import export_dataset
-    from shp_miner.export.registered import is_known
     from shp_miner.rules.presets import preset
-    from shp_miner.store import Store
 
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     what: Asked = {
@@ -146,6 +148,17 @@ def command(
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
     with steps("Exporting", quiet=quiet) as step:
         result = export_dataset(store, out, **what, refit=refit, keep_dropped=keep_dropped, advance=step)
+    return _show_exported(result, chosen, out, store, formats, as_json=as_json, quiet=quiet)
+
+
+def _show_exported(
+    result: Exported, rule: Rule, out: Path, store: Path, formats: tuple[str, ...], *, as_json: bool, quiet: bool
+) -> int:
+    """Show what was written, left out and changed; return the exit code."""
+    from shp_miner.export.compact import row_count
+    from shp_miner.export.registered import is_known
+    from shp_miner.store import Store
+
     registered = is_known(Store(store), out)
     if not registered:
         told = "This export is not registered, because the store is not writable: `forget` does not find it by itself."
@@ -157,16 +170,16 @@ def command(
         "out": str(out),
         "store": str(store),
         "registered": registered,
-        **export_data(result, chosen.name, formats_rows),
+        **export_data(result, rule.name, formats_rows),
         **tally_data(result.tally),
         "changes": {name: changes.to_dict() for name, changes in result.changes.items()},
         "fit": fit_data(result),
     }
 
     def people() -> None:
-        say_counts(f"Rule {chosen.name}, store version {result.version}", result.posts, result.pairs)
+        say_counts(f"Rule {rule.name}, store version {result.version}", result.posts, result.pairs)
         print_reasons("Left out", result.tally)
-        if chosen.confounded:
+        if rule.confounded:
             say("The labels of this rule are confounded by attention: use them to compare rules, not to train.", "")
         print_table(f"Written to {out}", ("format", "rows"), list(formats_rows.items()))
         say_changes(result)

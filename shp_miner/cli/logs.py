@@ -11,6 +11,7 @@ from typing import Literal
 
 from shp_miner.cli.saying import say
 from shp_miner.errors import in_words
+from shp_miner.units import utc_text
 
 #: The logger that the whole package logs to, with its children.
 NAME = "shp_miner"
@@ -64,7 +65,7 @@ class _Handler(logging.Handler):
         import msgspec
 
         data: dict[str, object] = {
-            "time": moment.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "time": utc_text(moment, "seconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             **getattr(record, "data", {}),

@@ -19,6 +19,7 @@ from shp_miner.units import written_duration
 
 if TYPE_CHECKING:
     from shp_miner.schedule import Job
+    from shp_miner.schedule.interval import Bound
 
 KINDS = ("cron", "systemd")
 
@@ -80,21 +81,11 @@ def command(
 
     from shp_miner import schedule
     from shp_miner.pipeline import config
-    from shp_miner.schedule import cron, interval, programs, systemd
+    from shp_miner.schedule import cron, interval, systemd
 
     read = config.read(pipeline)
     bound = interval.check(read, every, os.environ)
-    kinds = (
-        [kind] if kind else next(([scheduler] for scheduler, name in _programs() if programs.there(name)), list(KINDS))
-    )
-    if "cron" in kinds and cron.expression(every, 0) is None:
-        nearest = written_duration(interval.nearest(every, bound))
-        raise UsageError(
-            f"A crontab line cannot express every {written_duration(every)} exactly.",
-            f"The nearest interval that it can express is --every {nearest}; --as systemd takes any.",
-        )
-    if install and len(kinds) > 1:
-        raise UsageError("Neither `crontab` nor `systemctl` is installed.", "Install cron, or leave --install out.")
+    kinds = _kinds(kind, every, bound, install=install)
     job = schedule.job(pipeline, read, every, socket.gethostname())
     parts = {scheduler: _parts(scheduler, job) for scheduler in kinds}
     notes = [
@@ -117,6 +108,27 @@ def command(
                 _take_away(other, job.pipeline)
     show_result(data, lambda: _people(job, parts, notes, install), as_json=as_json, quiet=quiet)
     return 0
+
+
+def _kinds(kind: str | None, every: float, bound: Bound, *, install: bool) -> list[str]:
+    """Return the schedulers to write for: the named one, else the first that is installed, else all.
+
+    Raises UsageError if cron cannot express the interval, or if nothing can be installed.
+    """
+    from shp_miner.errors import UsageError
+    from shp_miner.schedule import cron, interval, programs
+
+    there = [scheduler for scheduler, name in _programs() if programs.there(name)]
+    kinds = [kind] if kind else there[:1] or list(KINDS)
+    if "cron" in kinds and cron.expression(every, 0) is None:
+        nearest = written_duration(interval.nearest(every, bound))
+        raise UsageError(
+            f"A crontab line cannot express every {written_duration(every)} exactly.",
+            f"The nearest interval that it can express is --every {nearest}; --as systemd takes any.",
+        )
+    if install and len(kinds) > 1:
+        raise UsageError("Neither `crontab` nor `systemctl` is installed.", "Install cron, or leave --install out.")
+    return kinds
 
 
 def _programs() -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from shp_miner.rules.fields import PARAMETERS
 from shp_miner.rules.hashing import SPLITS
 from shp_miner.rules.presets import Rule, duration_text
 from shp_miner.rules.reasons import REASONS
+from shp_miner.units import written_moment
 
 #: Communities, and sites, that a card lists.
 _SHOWN = 100
@@ -108,7 +109,7 @@ def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.isoformat().removesuffix("T00:00:00+00:00")
+        return written_moment(value)
     if name.endswith("_s"):
         return duration_text(value)
     return f"{value:g}" if isinstance(value, float) else plain(f"{value:,}" if isinstance(value, int) else str(value))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -26,7 +26,7 @@ from shp_miner.store.lock import LOCK, Holder, is_busy, lock_holder
 from shp_miner.store.runs import Run
 from shp_miner.store.vacuum import LOG, log_entries, made_ms
 from shp_miner.tally import counted
-from shp_miner.units import sized
+from shp_miner.units import sized, utc_text
 
 #: The ends of the calendar, less a day so that no time zone leads beyond them.
 _FIRST_S, _LAST_S = -62_135_510_400, 253_402_214_400
@@ -145,21 +145,18 @@ def status(
     store.require()
     runs_now = lock_holder(path / LOCK)
     with Look(path) as look:
-        runs, cursors = look.runs(_RUNS), look.cursors(now)
-        failing, overdue, success = look.failing(), look.overdue(now), look.last_success()
-        next_visit, given_up = look.next_visit(now), look.given_up(_GIVEN_UP)
-        unchecked, shut_out = look.oldest_unchecked(), look.shut_out(now)
+        runs, cursors, success = look.runs(_RUNS), look.cursors(now), look.last_success()
+        threads = _Threads(look.failing(), look.overdue(now), look.shut_out(now))
+        next_visit, given_up, unchecked = look.next_visit(now), look.given_up(_GIVEN_UP), look.oldest_unchecked()
     pending, waits, free = pending_since(path), waiting_copies(store), free_bytes(path)
     forgetting = min([*(copy.since for copy in waits), *([] if pending is None else [pending])], default=None)
     shown = [_shown(run, is_last=number == 0, runs_now=runs_now) for number, run in enumerate(runs)]
     wrong = [
         *_wrong_with_runs(shown, success, now - round(stale_s * 1_000_000)),
-        *_wrong_with_threads(failing, overdue, shut_out, now - round(stale_s * 1_000_000)),
+        *_wrong_with_threads(threads, now - round(stale_s * 1_000_000)),
+        *_wrong_with_forgetting(path, pending, waits, now_s - stale_s),
+        *_wrong_with_disk(free, min_free_bytes),
     ]
-    wrong += _wrong_with_forgetting(path, pending, waits, now_s - stale_s)
-    if free < min_free_bytes:
-        says = f"only {sized(free)} free on the store's disk, less than {sized(min_free_bytes)}: free some space."
-        wrong.append(Wrong("disk", None, says))
     return Status(
         store=str(path),
         at=moment_from_us(now),
@@ -171,8 +168,8 @@ def status(
         due=sum(cursor.due for cursor in cursors),
         waiting=sum(cursor.waiting for cursor in cursors),
         failing=sum(cursor.failing for cursor in cursors),
-        failing_longest=failing,
-        unchecked_longest=overdue,
+        failing_longest=threads.failing,
+        unchecked_longest=threads.overdue,
         oldest_unchecked=unchecked,
         unreadable=sum(cursor.unreadable for cursor in cursors),
         given_up=sum(cursor.given_up for cursor in cursors),
@@ -218,9 +215,16 @@ def _wrong_with_runs(runs: list[RunShown], success: int | None, before: int) -> 
         yield Wrong("runs", moment_from_us(success), says)
 
 
-def _wrong_with_threads(
-    failing: ThreadSeen | None, overdue: ThreadSeen | None, shut_out: ThreadSeen | None, before: int
-) -> Iterator[Wrong]:
+class _Threads(NamedTuple):
+    """The threads of a store that fail, are overdue and are closed to the public for longest, where there are any."""
+
+    failing: ThreadSeen | None
+    overdue: ThreadSeen | None
+    shut_out: ThreadSeen | None
+
+
+def _wrong_with_threads(threads: _Threads, before: int) -> Iterator[Wrong]:
+    failing, overdue, shut_out = threads
     if failing is not None and failing.since < before:
         says = f"thread {failing.post_id} of {failing.community} ({failing.site}) cannot be read: {failing.error}"
         yield Wrong("retries", moment_from_us(failing.since), says)
@@ -242,6 +246,12 @@ def _wrong_with_forgetting(path: Path, pending: float | None, waits: list[Waitin
     for copy in waits:
         says = f"a forget request is not finished yet: it has not reached {copy.path}. {copy.why} {copy.hint}"
         yield Wrong("forgetting", moment_from_us(copy.since * 1_000_000), says)
+
+
+def _wrong_with_disk(free: int, least: int) -> Iterator[Wrong]:
+    if free < least:
+        says = f"only {sized(free)} free on the store's disk, less than {sized(least)}: free some space."
+        yield Wrong("disk", None, says)
 
 
 def _tables(store: Store) -> dict[str, TableShown]:
@@ -273,4 +283,4 @@ def moment_from_us(microseconds: float) -> datetime:
 
 
 def _iso(microseconds: int | None) -> str | None:
-    return None if microseconds is None else moment_from_us(microseconds).isoformat().replace("+00:00", "Z")
+    return None if microseconds is None else utc_text(moment_from_us(microseconds))

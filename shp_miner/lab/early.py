@@ -13,6 +13,7 @@ from shp_miner.lab.judges import NOTE as JUDGED_NOTE
 from shp_miner.lab.judges import judged_row
 from shp_miner.lab.table import Cell, Table
 from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
+from shp_miner.rules.age import score_age_s
 from shp_miner.rules.presets import DAY_S, PRESETS, Rule
 from shp_miner.units import rounded_duration
 
@@ -82,7 +83,7 @@ def early_tables(threads: Threads, seed: int) -> list[Table]:
 
 def _readings(threads: Threads) -> pl.DataFrame:
     """The readings of answers that were read more than once, each with the age and score of the newest one."""
-    when = ((pl.col("observed_at") - pl.col("created_at")).dt.total_microseconds() / 1e6).alias("age_s")
+    when = score_age_s().alias("age_s")
     columns = [*KEY, "observed_at", when, "score", "accepted"]
     found = (
         threads.snapshot.scan("answers", threads.part).select(columns).collect().drop_nulls(["observed_at", "score"])

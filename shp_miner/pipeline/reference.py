@@ -11,7 +11,7 @@ from msgspec import Struct
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.rules.fields import PARAMETERS, Field, fields
 from shp_miner.rules.presets import PRESETS
-from shp_miner.units import Duration, Seconds, Size, written_duration
+from shp_miner.units import Duration, Seconds, Size, written_duration, written_size
 
 
 class Key(Struct, frozen=True):
@@ -100,7 +100,7 @@ def _toml(value: Any) -> str:
         case Duration():
             text = f'"{written_duration(value)}"'
         case Size():
-            text = f'"{value / 1e9:g}GB"'
+            text = f'"{written_size(value)}"'
         case list():
             text = "[" + ", ".join(_toml(one) for one in value) + "]"
         case dict():

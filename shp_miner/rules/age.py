@@ -37,7 +37,7 @@ def at_age(answers: pl.DataFrame, observations: pl.DataFrame, key: tuple[str, ..
     """
     taken = ["observed_at", *(name for name in NUMBERS if name in answers.columns)]
     unsaid = [pl.lit(None, answers.schema[name]).alias(name) for name in taken if name not in observations.columns]
-    off = ((pl.col("observed_at") - pl.col("created_at")).dt.total_microseconds() / 1e6 - age_s).abs()
+    off = (score_age_s() - age_s).abs()
     found = (
         observations.filter(pl.col("score").is_not_null())
         .join(answers.select(*key, "created_at"), on=key)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
 from shp_miner.store.replacing import replace_file, sync_to_disk
+from shp_miner.units import utc_text
 
 __all__ = ["Ends", "replace_file", "row_group", "sync_to_disk", "write_file", "write_tables"]
 
@@ -107,5 +108,5 @@ class Ends:
 def _plain(value: pa.Scalar[pa.DataType]) -> Any:
     """A value as JSON has it. Times all have one length, so their text is ordered as they are."""
     if pa.types.is_timestamp(value.type) and value.is_valid:
-        return value.as_py().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return utc_text(value.as_py().astimezone(UTC), "microseconds")
     return value.as_py()

@@ -21,6 +21,7 @@ from shp_miner.model import ANSWER, POST
 from shp_miner.store.files import replace_file
 from shp_miner.store.lock import exclusive_lock
 from shp_miner.store.vacuum import sync_log
+from shp_miner.units import utc_text
 
 MARK = "shp-miner-store.json"
 
@@ -34,7 +35,7 @@ Mark = dict[str, Any]
 def _to_2(folder: Path, mark: Mark) -> Mark:
     """The mark tells when and by which version a store was made. The first is known from its tables."""
     made_ms = DeltaTable(str(folder / "posts")).metadata().created_time
-    made_at = None if made_ms is None else _text(datetime.fromtimestamp(made_ms / 1000, UTC))
+    made_at = None if made_ms is None else utc_text(datetime.fromtimestamp(made_ms / 1000, UTC), "seconds")
     return {"made_at": made_at, "made_by": None, **mark}
 
 
@@ -81,7 +82,7 @@ def schema_of(folder: Path) -> int | None:
 
 def first_mark(folder: Path) -> None:
     """Mark a store that was just created."""
-    now, by = _text(datetime.now(UTC)), version("shp-miner")
+    now, by = utc_text(datetime.now(UTC), "seconds"), version("shp-miner")
     write_mark(
         folder,
         {"schema": SCHEMA_VERSION, "made_at": now, "made_by": by, "migrated_at": None, "migrated_by": None},
@@ -90,7 +91,7 @@ def first_mark(folder: Path) -> None:
 
 def restored_mark(folder: Path) -> None:
     """Mark a store whose mark was lost, by its tables: as one of the current schema, or of the one before."""
-    told = {"migrated_at": _text(datetime.now(UTC)), "migrated_by": version("shp-miner")}
+    told = {"migrated_at": utc_text(datetime.now(UTC), "seconds"), "migrated_by": version("shp-miner")}
     lacking = any(_lacking(DeltaTable(str(folder / name)), name) for name in _TABLES)
     write_mark(folder, {**_to_2(folder, {}), **told, "schema": 2 if lacking else SCHEMA_VERSION})
 
@@ -103,7 +104,7 @@ def migrate_store(folder: Path) -> int:
         before = schema_of(folder) or SCHEMA_VERSION
         for number, step in enumerate(STEPS[before - 1 :], before + 1):
             mark = step(folder, _read(folder) or {})
-            told = {"migrated_at": _text(datetime.now(UTC)), "migrated_by": version("shp-miner")}
+            told = {"migrated_at": utc_text(datetime.now(UTC), "seconds"), "migrated_by": version("shp-miner")}
             write_mark(folder, {**mark, **told, "schema": number})
     return before
 
@@ -126,7 +127,3 @@ def _damaged(folder: Path) -> BadInput:
     return BadInput(
         f"{folder / MARK} is damaged.", "Run `shp-miner doctor --repair`: it rewrites the file if the tables are sound."
     )
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

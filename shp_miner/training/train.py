@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from safetensors.numpy import save_file
 
 from shp_miner.arguments import number, one_of, whole_number
@@ -65,6 +65,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_tokens: int
     epochs: float
     tested: Source
+
+
+class Measured(Struct):
+    """What the evaluation of a model gave: nothing where there are no pairs to evaluate on."""
+
+    evaluation: Evaluation | None = None
+    views: list[ViewResult] = []
+    swapped: Swapped | None = None
+    flips: list[Flipped] = []
 
 
 def train(  # noqa: PLR0913  (every option of the command, by name)
@@ -142,33 +151,29 @@ def _train_words(
         steps.begin(f"training on {view}")
         fits[view] = fit_chosen(pairs, recipe, view, steps)
     full = fits[VIEWS[0]]
-    evaluation: Evaluation | None = None
-    found: list[ViewResult] = []
-    swapped: Swapped | None = None
-    flips: list[Flipped] = []
+    measured = Measured()
     if tested is not None:
         steps.begin("measuring")
-        evaluation = evaluate(tested.pairs.margins(full.weights), tested, seed)
-        found = [view_result(view, tested.pairs.margins(fit.weights), tested, seed) for view, fit in fits.items()]
+        measured.evaluation = evaluate(tested.pairs.margins(full.weights), tested, seed)
+        measured.views = [
+            view_result(view, tested.pairs.margins(fit.weights), tested, seed) for view, fit in fits.items()
+        ]
         if not settings.quick:
-            swapped = swapped_questions(lambda q, a: to_rows(q, a, hashing).times(full.weights), tested, seed)
+            measured.swapped = swapped_questions(lambda q, a: to_rows(q, a, hashing).times(full.weights), tested, seed)
             steps(1)
             steps.begin("training on flipped labels")
-            flips = flip_curve(pairs, tested, recipe, full.penalty, steps)
+            measured.flips = flip_curve(pairs, tested, recipe, full.penalty, steps)
     report = _report(
         source,
         train_split,
         settings,
+        measured,
         kind=WORDS,
         base=_WORDS_BASE,
         kept_pairs=len(pairs),
         penalty=full.penalty,
         thread_weights=settings.thread_weights,
-        evaluation=evaluation,
-        views=found,
-        swapped=swapped,
-        flips=flips,
-        notes=_notes(train_split, tested, settings, evaluation, swapped),
+        notes=_notes(train_split, tested, settings, measured),
     )
     facts = {"hashing": msgspec.to_builtins(hashing), "trained_on": _trained_on(source, report, settings)}
 
@@ -197,34 +202,28 @@ def _train_transformers(
     kept = chosen.train(train_split, epochs=settings.epochs, seed=settings.seed)
     steps(1)
     steps.begin("measuring")
-    evaluation, found, swapped = None, [], None
+    measured = Measured()
     if tested is not None:
         scores = chosen.score(tested.questions, tested.answers)
         margins = scores[tested.pairs.winner] - scores[tested.pairs.loser]
-        evaluation = evaluate(margins, tested, settings.seed)
-        found = [view_result(VIEWS[0], margins, tested, settings.seed)]
+        measured.evaluation = evaluate(margins, tested, settings.seed)
+        measured.views = [view_result(VIEWS[0], margins, tested, settings.seed)]
         steps(1)
         if not settings.quick:
-            swapped = swapped_questions(chosen.score, tested, settings.seed)
+            measured.swapped = swapped_questions(chosen.score, tested, settings.seed)
             steps(1)
-    notes = _notes(train_split, tested, settings, evaluation, swapped)
-    if kept < len(train_split.pairs):
-        notes.insert(
-            0,
-            f"{len(train_split.pairs) - kept:,} of {len(train_split.pairs):,} training pairs were dropped: one of their"
-            f" sides has more than {settings.max_tokens:,} tokens.",
-        )
     report = _report(
         source,
         train_split,
         settings,
+        measured,
         kind=TRANSFORMERS,
         base=f"{base_name(base)}, trained by TRL's RewardTrainer",
         kept_pairs=kept,
-        evaluation=evaluation,
-        views=found,
-        swapped=swapped,
-        notes=notes,
+        notes=[
+            *_too_long(len(train_split.pairs), kept, settings.max_tokens),
+            *_notes(train_split, tested, settings, measured),
+        ],
     )
     facts = {
         "max_tokens": settings.max_tokens,
@@ -239,8 +238,16 @@ def _train_transformers(
     return Trained(target, report, write_model(target, TRANSFORMERS, facts, fill))
 
 
-def _report(source: Source, train_split: Split, settings: Settings, **figures: Any) -> Report:
-    """Return a report: what was trained on, what it was measured on, and `figures`, the other fields of Report."""
+def _too_long(pairs: int, kept: int, max_tokens: int) -> list[str]:
+    """Return a note on the training pairs that were dropped for their length, if there are any."""
+    if kept == pairs:
+        return []
+    dropped = f"{pairs - kept:,} of {pairs:,} training pairs were dropped"
+    return [f"{dropped}: one of their sides has more than {max_tokens:,} tokens."]
+
+
+def _report(source: Source, train_split: Split, settings: Settings, measured: Measured, **figures: Any) -> Report:
+    """Return a report: what was trained on, what was measured, and `figures`, the other fields of Report."""
     return Report(
         format=source.form,
         rule=rule_name(source),
@@ -248,6 +255,7 @@ def _report(source: Source, train_split: Split, settings: Settings, **figures: A
         threads=_threads(train_split.pairs),
         split=_evaluated(settings.tested),
         tested_rule=rule_name(settings.tested),
+        **structs.asdict(measured),
         **figures,
     )
 
@@ -328,11 +336,10 @@ def _notes(
     train_split: Split,
     tested: Split | None,
     settings: Settings,
-    evaluation: Evaluation | None,
-    swapped: Swapped | None,
+    measured: Measured,
 ) -> list[str]:
     """Return sentences on what the report lacks, and why."""
-    notes = []
+    notes, evaluation = [], measured.evaluation
     for name, split in (("train", train_split), (_evaluated(settings.tested), tested)):
         if split is not None and len(split.pairs) < split.rows:
             notes.append(f"A sample of {len(split.pairs):,} of the {split.rows:,} pairs of {name} was used.")
@@ -353,6 +360,6 @@ def _notes(
         )
     if evaluation.threads < 2:
         notes.append("There are no intervals: the pairs are of one thread.")
-    if swapped is None and not settings.quick:
+    if measured.swapped is None and not settings.quick:
         notes.append("The questions could not be swapped: no community has two threads to swap.")
     return notes
