@@ -174,7 +174,7 @@ def test_what_is_left_of_a_submission(
 ) -> None:
     record = submission("p1", **changes)
     fast, _ = one(now, tmp_path, record)
-    monkeypatch.setattr("shp_miner.dumps.reddit_columns._parsed", lambda *_: None)
+    monkeypatch.setattr("shp_miner.dumps.reddit_fields._parsed", lambda *_: None)
     careful, _ = one(now, tmp_path, record)
     assert fast is not None
     assert fast == careful
@@ -206,7 +206,7 @@ def test_notices_are_no_answers_on_either_way(
 ) -> None:
     record = comment("c1", body=body)
     fast, _ = one(now, tmp_path, record)
-    monkeypatch.setattr("shp_miner.dumps.reddit_columns._parsed", lambda *_: None)
+    monkeypatch.setattr("shp_miner.dumps.reddit_fields._parsed", lambda *_: None)
     careful, _ = one(now, tmp_path, record)
     assert fast is not None
     assert fast == careful

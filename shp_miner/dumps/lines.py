@@ -38,6 +38,11 @@ class Lines:
         begin, end = self.starts[first], self.starts[stop]
         return Lines(self.text[begin:end], self.offsets[first:stop], self.starts[first : stop + 1] - begin)
 
+    def where(self, kept: npt.NDArray[np.bool_]) -> Lines:
+        """The lines at which `kept` is true."""
+        own = cut_lines(0, self.text, self.starts[:-1][kept], self.starts[1:][kept] - 1)
+        return Lines(own.text, self.offsets[kept], own.starts)
+
     def at(self, index: int) -> tuple[int, bytes]:
         """The offset of a line, and the line without its end."""
         return int(self.offsets[index]), self.text[self.starts[index] : self.starts[index + 1] - 1]

@@ -198,6 +198,7 @@ class _Rows:
             for reason, count in frame[LEFT_OUT].drop_nulls().value_counts().iter_rows():
                 self.tally.drop(kind, reason, count)
             kept = frame.filter(frame[LEFT_OUT].is_null())
+            self.tally.note(kind, "score_age_unknown", kept["observed_at"].null_count())
             lost = self._rows[kind].add_frame(kept)
             for reason, count in lost.items():
                 self.tally.drop(kind, reason, count)

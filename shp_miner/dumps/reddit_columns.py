@@ -1,8 +1,8 @@
 """Many Reddit records at once, as whole columns, without a Python object for each.
 
-Only records that are usual in every field are read here. A parser of tables (polars) reads a batch of lines and refuses
-other types; records that only look usual (a NUL, a strange time) are found in the columns. All others take the careful
-way of dumps.reddit, which handles every exception. Both give the same rows.
+`dumps.reddit_fields` reads the fields as text, whatever types a year's files have; here the text becomes columns. A
+record whose text is no time, no number or no word of a known kind takes the careful way of platforms.reddit, which
+handles every exception. Both give the same rows.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import polars as pl
-import stringzilla as sz
 
 from shp_miner.dumps.lines import Lines
-from shp_miner.model import EARLIEST_S, NO_COMMUNITY
+from shp_miner.dumps.reddit_fields import FLAGS, META_FLAGS, TEXTS, fields_of, may_be_unsound
+from shp_miner.model import EARLIEST_S, NO_COMMUNITY, SCORE_MAX
 from shp_miner.platforms.reddit import BOT_NAME, EMPTIED, GONE_AUTHORS, ROLES
 from shp_miner.platforms.sites import REDDIT
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
@@ -23,50 +23,10 @@ from shp_miner.text.notices import LONGEST, notice_state
 LEFT_OUT = "left_out"
 _CAREFUL = "careful"
 
-#: A batch with an unusual record is halved until the record is alone among at most this many.
-_FEW = 16
-
-_SHARED: dict[str, pl.DataType | type[pl.DataType]] = {
-    "id": pl.String,
-    "subreddit": pl.String,
-    "author": pl.String,
-    "score": pl.Int64,
-    "created_utc": pl.Int64,
-    "retrieved_on": pl.Int64,
-    "distinguished": pl.String,
-    "stickied": pl.Boolean,
-    "edited": pl.String,
-    "_meta": pl.Struct(
-        {
-            "retrieved_2nd_on": pl.Int64,
-            "is_edited": pl.Boolean,
-            "was_deleted_later": pl.Boolean,
-            "was_initially_deleted": pl.Boolean,
-            "removal_type": pl.String,
-        }
-    ),
-}
-_OWN: dict[str, dict[str, pl.DataType | type[pl.DataType]]] = {
-    "answer": {
-        "body": pl.String,
-        "link_id": pl.String,
-        "parent_id": pl.String,
-        "is_submitter": pl.Boolean,
-        "score_hidden": pl.Boolean,
-    },
-    "post": {
-        "selftext": pl.String,
-        "title": pl.String,
-        "is_self": pl.Boolean,
-        "permalink": pl.String,
-        "over_18": pl.Boolean,
-        "upvote_ratio": pl.Float64,
-        "removed_by_category": pl.String,
-    },
-}
-
-#: Fields that may hold several types: text is made of them, and looked at.
-_MIXED = frozenset({"edited", "parent_id"})
+#: Seconds that are no time any more.
+LATEST_S = 1e12
+#: What files write for a time of reading that nobody knows.
+UNKNOWN_TIMES = ("", "0")
 
 
 def to_frame(
@@ -76,44 +36,19 @@ def to_frame(
 
     `wanted` are lower-case communities, none for all.
     """
-    raw = _parsed(kind, lines)
-    if raw is None:
-        if len(lines) <= _FEW:
-            return pl.DataFrame(), list(lines)
-        half = len(lines) // 2
-        halves = lines.part(0, half), lines.part(half, len(lines))
-        parts = [to_frame(kind, part, latest_us, wanted) for part in halves]
-        frames = [frame for frame, _ in parts if frame.height]
-        return pl.concat(frames) if frames else pl.DataFrame(), [line for _, careful in parts for line in careful]
+    raw, kept, careful = fields_of(kind, lines)
+    if not raw.height:
+        return raw, careful
     own = _answer() if kind == "answer" else _post()
     state = _state(kind, raw)
-    frame = raw.select(*_shared(kind, state), *own, _left_out(kind, wanted), _careful(kind, lines.text, latest_us))
+    frame = raw.select(*_shared(kind, state), *own, _left_out(kind, wanted), _careful(kind, kept.text, latest_us))
     frame = frame.with_columns(
         pl.when(pl.col("state") == "live").then(name).otherwise(pl.lit(value, frame.schema[name])).alias(name)
         for name, value in EMPTIED.items()
         if name in frame.columns
     )
-    careful = frame[_CAREFUL]
-    return frame.filter(~careful).drop(_CAREFUL), [lines.at(index) for index in careful.arg_true()]
-
-
-def _parsed(kind: str, lines: Lines) -> pl.DataFrame | None:
-    """The fields of the lines, null where a field is missing, or None if any line is unusual."""
-    schema = {**_SHARED, **_OWN[kind]}
-    try:
-        frame = pl.read_ndjson(lines.text, schema=schema)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return None
-    if frame.height != len(lines):
-        return None
-    # The parser makes text of numbers and lists. Text of the file itself stands in quotes.
-    blank = "" if sz.find(lines.text, b'"id":"') >= 0 else " "
-    for name, kept in schema.items():
-        if kept == pl.String and name not in _MIXED and frame[name].null_count() < frame.height:
-            quoted = sz.count(lines.text, f'"{name}":{blank}"'.encode())
-            if quoted < frame.height - frame[name].null_count():
-                return None
-    return frame
+    odd = frame[_CAREFUL]
+    return frame.filter(~odd).drop(_CAREFUL), careful + [kept.at(index) for index in odd.arg_true()]
 
 
 def _left_out(kind: str, wanted: Collection[str]) -> pl.Expr:
@@ -131,12 +66,42 @@ def _left_out(kind: str, wanted: Collection[str]) -> pl.Expr:
     return reason.alias(LEFT_OUT)
 
 
+def _flag(field: pl.Expr) -> pl.Expr:
+    """Whether a field that says yes or no says yes; a missing one says no."""
+    return (field == "true").fill_null(value=False)
+
+
+def _note(name: str) -> pl.Expr:
+    """A field of what the archive noted at its second visit."""
+    return pl.col("_meta").struct[name]
+
+
 def _edited() -> pl.Expr:
     """Whether the record was edited: false, true, a time, or the archive's note; null where it is none of these."""
     said = pl.col("edited").fill_null("false")
     yes = said.str.contains(r"^(?:true|[1-9][0-9]*(?:\.0)?)$")
     plain = pl.when(said == "false").then(pl.lit(value=False)).when(yes).then(pl.lit(value=True))
-    return plain | pl.col("_meta").struct["is_edited"].fill_null(value=False)
+    return plain | _flag(_note("is_edited"))
+
+
+def _score() -> pl.Expr:
+    """A whole number written as one, as a decimal, or as text; null where it is none."""
+    said = pl.col("score").str.strip_suffix(".0").cast(pl.Int64, strict=False)
+    return pl.when(said.is_between(-SCORE_MAX, SCORE_MAX)).then(said)
+
+
+def _us(said: pl.Expr) -> pl.Expr:
+    """Microseconds since 1970 of seconds written as a number or as text; null where they are none."""
+    seconds = said.cast(pl.Float64, strict=False)
+    seconds = pl.when(seconds.is_between(EARLIEST_S, LATEST_S, closed="left")).then(seconds)
+    whole = seconds.floor()
+    return whole.cast(pl.Int64) * 1_000_000 + ((seconds - whole) * 1_000_000).round().cast(pl.Int64)
+
+
+def _read_said() -> pl.Expr:
+    """When the score was read, as written: the second visit where there was one, else the first; null if unknown."""
+    said = (_note("retrieved_2nd_on"), pl.col("retrieved_on"), pl.col("retrieved_utc"))
+    return pl.coalesce(pl.when(~time.is_in(UNKNOWN_TIMES)).then(time) for time in said)
 
 
 def _notices(raw: pl.DataFrame, column: str) -> pl.Expr:
@@ -151,17 +116,16 @@ def _notices(raw: pl.DataFrame, column: str) -> pl.Expr:
 
 
 def _state(kind: str, raw: pl.DataFrame) -> pl.Expr:
-    note = pl.col("_meta").struct
-    marks = [note["removal_type"].fill_null("")]
+    marks = [_note("removal_type").fill_null("")]
     notices = [_notices(raw, "body" if kind == "answer" else "selftext")]
     if kind == "post":
         marks.append(pl.col("removed_by_category").fill_null(""))
         notices.append(_notices(raw, "title"))
     return pl.coalesce(
         *notices,
-        pl.when(note["was_deleted_later"].fill_null(value=False))
+        pl.when(_flag(_note("was_deleted_later")))
         .then(pl.lit("deleted"))
-        .when(note["was_initially_deleted"].fill_null(value=False))
+        .when(_flag(_note("was_initially_deleted")))
         .then(pl.lit("live"))
         .when(pl.any_horizontal(mark == "deleted" for mark in marks))
         .then(pl.lit("deleted"))
@@ -172,7 +136,7 @@ def _state(kind: str, raw: pl.DataFrame) -> pl.Expr:
 
 
 def _shared(kind: str, state: pl.Expr) -> list[pl.Expr]:
-    body = pl.col("body" if kind == "answer" else "selftext")
+    body = _body(kind)
     author_gone = pl.col("author").is_null() | pl.col("author").is_in(GONE_AUTHORS)
     bot = (pl.col("author").str.contains(BOT_NAME) & ~author_gone).fill_null(value=False)
     shown = body.str.replace_all(REDDIT_EMPTY, "", literal=True).str.strip_chars(BLANK)
@@ -182,7 +146,7 @@ def _shared(kind: str, state: pl.Expr) -> list[pl.Expr]:
         pl.lit("reddit").alias("platform"),
         pl.lit(REDDIT).alias("site"),
         pl.col("subreddit").str.to_lowercase().alias("community"),
-        (pl.col("created_utc") * 1_000_000).alias("created_at"),
+        _us(pl.col("created_utc")).alias("created_at"),
         body.alias("body"),
         pl.lit("reddit").alias("body_format"),
         shown.str.len_chars().cast(pl.Int32).alias("body_chars"),
@@ -192,55 +156,68 @@ def _shared(kind: str, state: pl.Expr) -> list[pl.Expr]:
         author_gone.alias("author_deleted"),
         pl.coalesce(role, pl.when(bot).then(pl.lit("bot")), pl.lit("member")).alias("author_role"),
         pl.lit(None, pl.String).alias("license"),
-        (_read_s() * 1_000_000).alias("observed_at"),
+        _us(_read_said()).alias("observed_at"),
         state.alias("state"),
         _edited().alias("edited"),
-        pl.col("stickied").fill_null(value=False),
+        _flag(pl.col("stickied")).alias("stickied"),
     ]
+
+
+def _body(kind: str) -> pl.Expr:
+    return pl.col("body") if kind == "answer" else pl.col("selftext").fill_null("").alias("body")
 
 
 def _careful(kind: str, text: bytes, latest_us: int) -> pl.Expr:
     """Whether a record is one for the careful way. `text` is what was parsed."""
-    body = pl.col("body" if kind == "answer" else "selftext")
+    flags = [pl.col(name) for name in FLAGS[kind]] + [_note(name) for name in META_FLAGS]
     careful = [
         ~pl.col("id").str.contains(r"^(?:t[13]_)?[0-9a-z]+$"),
-        *(~second.is_between(EARLIEST_S, latest_us // 1_000_000) for second in (pl.col("created_utc"), _read_s())),
+        _us(pl.col("created_utc")).is_null(),
+        _us(pl.col("created_utc")) > latest_us,
+        _read_said().is_not_null() & ~(_us(_read_said()) <= latest_us).fill_null(value=False),
         _edited().is_null(),
-        pl.col("score").is_null(),
-        body.is_null(),
+        _score().is_null(),
+        *(flag.is_not_null() & ~flag.is_in(("true", "false")) for flag in flags),
     ]
-    if sz.find(text, rb"\u0000") >= 0 or sz.find(text, b"\0") >= 0:
-        texts = [body, *(pl.col(name) for name in ("author", "subreddit", "title" if kind == "post" else "link_id"))]
-        careful += [text.str.contains("\0", literal=True).fill_null(value=False) for text in texts]
     if kind == "answer":
-        careful += [~pl.col("link_id").str.contains(r"^t3_[0-9a-z]+$"), pl.col("parent_id").is_null()]
+        careful += [pl.col("body").is_null(), ~pl.col("link_id").str.contains(r"^t3_[0-9a-z]+$")]
     else:
-        careful += [pl.col(name).is_null() for name in ("title", "is_self", "permalink")]
+        careful += [pl.col("title").is_null(), pl.col("upvote_ratio").is_not_null() & _upvote_ratio().is_null()]
+    if may_be_unsound(text):
+        texts = [_body(kind), *(pl.col(name) for name in TEXTS[kind] if name not in ("body", "selftext"))]
+        careful += [text.str.contains("\0", literal=True).fill_null(value=False) for text in texts]
     return pl.any_horizontal(careful).fill_null(value=True).alias(_CAREFUL)
 
 
-def _read_s() -> pl.Expr:
-    return pl.coalesce(pl.col("_meta").struct["retrieved_2nd_on"], "retrieved_on")
+def _upvote_ratio() -> pl.Expr:
+    return pl.col("upvote_ratio").cast(pl.Float64, strict=False)
 
 
 def _answer() -> list[pl.Expr]:
     return [
         pl.col("link_id").str.strip_prefix("t3_").alias("post_id"),
         pl.col("id").str.strip_prefix("t1_").alias("answer_id"),
-        pl.when(~pl.col("score_hidden").fill_null(value=False)).then("score").alias("score"),
+        pl.when(~_flag(pl.col("score_hidden"))).then(_score()).alias("score"),
         pl.lit(None, pl.String).alias("url"),
-        pl.col("is_submitter").fill_null(value=False).alias("by_post_author"),
+        _flag(pl.col("is_submitter")).alias("by_post_author"),
         pl.lit(value=False).alias("accepted"),
     ]
 
 
 def _post() -> list[pl.Expr]:
+    post_id = pl.col("id").str.strip_prefix("t3_")
+    # Files of the first years do not say whether a post is one of text, or where it stands.
+    by_domain = (
+        pl.when(pl.col("domain") != "").then(pl.col("domain").str.starts_with("self.")).otherwise(_body("post") != "")
+    )
+    path = pl.when(pl.col("permalink") != "").then("permalink")
+    own_path = pl.concat_str(pl.lit("/r/"), "subreddit", pl.lit("/comments/"), post_id, pl.lit("/"))
     return [
-        pl.col("id").str.strip_prefix("t3_").alias("post_id"),
+        post_id.alias("post_id"),
         pl.col("title"),
-        pl.col("is_self").alias("is_text"),
-        pl.col("over_18").fill_null(value=False).alias("nsfw"),
-        pl.col("upvote_ratio"),
-        pl.col("score"),
-        pl.concat_str(pl.lit("https://www.reddit.com"), "permalink").alias("url"),
+        pl.coalesce(pl.col("is_self") == "true", by_domain).alias("is_text"),
+        _flag(pl.col("over_18")).alias("nsfw"),
+        _upvote_ratio().alias("upvote_ratio"),
+        _score().alias("score"),
+        pl.concat_str(pl.lit("https://www.reddit.com"), pl.coalesce(path, own_path)).alias("url"),
     ]

@@ -1,9 +1,8 @@
 """The fast path of big dumps: search the raw bytes for the lines worth parsing, and parse only those.
 
 A byte search is many times faster than any parser. It is right only if every line spells the searched key the same way.
-Every block is checked by counting: if the key is not in every line exactly once, the block's lines are parsed one by
-one. A share of the blocks is also parsed in full and compared (`AUDIT_EVERY`), so that an unexpected kind of file stops
-the import instead of losing rows.
+Every line is checked by counting: one that does not have the key exactly once is parsed. A share of the blocks is also
+parsed in full and compared (`AUDIT_EVERY`), so that an unexpected kind of file stops the import instead of losing rows.
 """
 
 from __future__ import annotations
@@ -47,23 +46,35 @@ class Shortcut:
                 return
 
     def candidates(self, offset: int, text: bytes | memoryview) -> Lines | None:
-        """Return the block's candidates in order, or None if its lines must be parsed one by one."""
+        """Return the block's candidates in order, or None if all its lines must be parsed."""
         if not self._key:
             return None
         if self._names:
+            found = _lines_with(text, self._names)
             if sz.count(text, self._key) < count_lines(text):
-                return None
-            return cut_lines(offset, text, *_lines_with(text, self._names))
+                starts, ends = line_bounds(text)
+                others = np.flatnonzero(_keys_in_lines(text, self._key, ends)[1] == 0)
+                found = _united(found, (starts[others], ends[others]))
+            return cut_lines(offset, text, *found)
         starts, ends = line_bounds(text)
-        keys = positions_of(text, self._key)
-        if len(keys) < len(ends):
-            return None
-        # Each line has one of its own: a second key in one line must not stand for one that another line lacks.
-        if len(np.unique(np.searchsorted(ends, keys))) < len(ends):
-            return None
+        keys, count = _keys_in_lines(text, self._key, ends)
         after = np.frombuffer(text, np.uint8)[np.minimum(keys + len(self._key), len(text) - 1)]
-        lines = np.unique(np.searchsorted(ends, keys[after == _POST]))
+        # A line without the key, or with several, may be anything.
+        count[np.searchsorted(ends, keys[after == _POST])] = 0
+        lines = np.flatnonzero(count != 1)
         return cut_lines(offset, text, starts[lines], ends[lines])
+
+
+def _keys_in_lines(text: bytes | memoryview, key: bytes, ends: Places) -> tuple[Places, Places]:
+    """Where the key stands, and how often in each line."""
+    keys = positions_of(text, key)
+    return keys, np.bincount(np.searchsorted(ends, keys), minlength=len(ends))
+
+
+def _united(one: tuple[Places, Places], other: tuple[Places, Places]) -> tuple[Places, Places]:
+    """Lines of either, each once and in order."""
+    starts, places = np.unique(np.concatenate([one[0], other[0]]), return_index=True)
+    return starts, np.concatenate([one[1], other[1]])[places]
 
 
 def _lines_with(text: bytes | memoryview, names: Collection[bytes]) -> tuple[Places, Places]:

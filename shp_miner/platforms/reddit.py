@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -36,6 +37,7 @@ EMPTIED: dict[str, Any] = {
     "url": None,
 }
 
+_FLAGS = {"none": False, "": False, "false": False, "0": False, "true": True, "1": True}
 _BOT = re.compile(BOT_NAME)
 _ID = re.compile(r"[0-9a-z]+")
 
@@ -48,10 +50,10 @@ class Meta(msgspec.Struct):
     """
 
     retrieved_2nd_on: Any = None
-    is_edited: bool | None = None
-    was_deleted_later: bool | None = None
-    was_initially_deleted: bool | None = None
-    removal_type: str | None = None
+    is_edited: Any = None
+    was_deleted_later: Any = None
+    was_initially_deleted: Any = None
+    removal_type: Any = None
 
 
 class RedditItem(msgspec.Struct, kw_only=True):
@@ -64,7 +66,7 @@ class RedditItem(msgspec.Struct, kw_only=True):
     author: str | None = None
     edited: Any = False
     distinguished: str | None = None
-    stickied: bool | None = None
+    stickied: Any = None
     retrieved_on: Any = None
     retrieved_utc: Any = None
     meta: Meta | None = msgspec.field(default=None, name="_meta")
@@ -76,8 +78,8 @@ class Comment(RedditItem, kw_only=True):
     body: str
     link_id: str
     parent_id: Any = None
-    is_submitter: bool | None = None
-    score_hidden: bool | None = None
+    is_submitter: Any = None
+    score_hidden: Any = None
 
 
 class Submission(RedditItem, kw_only=True):
@@ -85,10 +87,10 @@ class Submission(RedditItem, kw_only=True):
 
     title: str
     selftext: str | None = None
-    is_self: bool | None = None
+    is_self: Any = None
     domain: str | None = None
-    over_18: bool | None = None
-    upvote_ratio: float | None = None
+    over_18: Any = None
+    upvote_ratio: Any = None
     permalink: str | None = None
     removed_by_category: str | None = None
 
@@ -145,6 +147,23 @@ def decode(kind: str, line: bytes) -> Any:
         return _decode_leniently(kind, line)
 
 
+def decode_lines(kind: str, text: bytes) -> None:
+    """Decode many lines at once, as strictly as can be. Raises Lost if any of them is not of this kind."""
+    try:
+        _DECODERS[kind].decode_lines(text)
+    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise Lost("not_json", "a line is not a record") from error
+
+
+def is_decoded(kind: str, line: bytes) -> bool:
+    """Whether the strict decoder reads the line."""
+    try:
+        _DECODERS[kind].decode(line)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return False
+    return True
+
+
 def _decode_leniently(kind: str, line: bytes) -> Any:
     """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
     try:
@@ -168,14 +187,37 @@ def _state(item: Any, body: str, meta: Meta) -> str:
     gone = notice_state("reddit", body) or notice_state("reddit", getattr(item, "title", ""))
     if gone:
         return gone
-    if meta.was_deleted_later:
+    if _flag(meta.was_deleted_later):
         return "deleted"
-    if meta.was_initially_deleted:
+    if _flag(meta.was_initially_deleted):
         return "live"
     removed_by = getattr(item, "removed_by_category", None)
     if "deleted" in (meta.removal_type, removed_by):
         return "deleted"
-    return "removed" if meta.removal_type or removed_by else "live"
+    return "removed" if removed_by or meta.removal_type not in (None, "") else "live"
+
+
+def _flag(value: Any) -> bool:
+    """Whether a field says yes: true, 1 or the word for it. Raises Lost for what says neither yes nor no."""
+    said = _FLAGS.get(str(value).lower()) if value is None or isinstance(value, bool | int | str) else None
+    if said is None:
+        raise Lost("wrong_type", f"{value!r:.40} is neither true nor false")
+    return said
+
+
+def _ratio(value: Any) -> float | None:
+    """A share, written as a number or as text. Raises Lost for anything else."""
+    if value is None:
+        return None
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Lost("wrong_type", f"{value!r:.40} is no share of votes") from error
+
+
+def _edited(value: Any) -> bool:
+    """Whether a record was edited: files say false, true, or when."""
+    return bool(value) and value not in ("false", "0")
 
 
 def _plain_id(value: str, prefix: str) -> str:
@@ -214,8 +256,8 @@ def _shared(kind: str, item: Any, body: str, latest_us: int, tally: Tally) -> di
         "observed_at": _observed_us(kind, item, meta, latest_us, tally),
         "score": None if item.score is None else integer(item.score, "score", "bad_score"),
         "state": _state(item, body, meta),
-        "edited": bool(item.edited) or bool(meta.is_edited),
-        "stickied": bool(item.stickied),
+        "edited": _edited(item.edited) or _flag(meta.is_edited),
+        "stickied": _flag(item.stickied),
     }
 
 
@@ -237,7 +279,7 @@ def _observed_us(kind: str, item: Any, meta: Meta, latest_us: int, tally: Tally)
 def _post(item: Submission, latest_us: int, tally: Tally) -> dict[str, Any]:
     post_id = _plain_id(item.id, "t3_")
     body = item.selftext or ""
-    is_text = item.is_self
+    is_text = None if item.is_self is None else _flag(item.is_self)
     if is_text is None:
         is_text = item.domain.startswith("self.") if item.domain else bool(body)
     path = item.permalink or f"/r/{item.subreddit}/comments/{post_id}/"
@@ -246,21 +288,21 @@ def _post(item: Submission, latest_us: int, tally: Tally) -> dict[str, Any]:
         "post_id": post_id,
         "title": sound_text(item.title)[0],
         "is_text": is_text,
-        "nsfw": bool(item.over_18),
-        "upvote_ratio": item.upvote_ratio,
+        "nsfw": _flag(item.over_18),
+        "upvote_ratio": _ratio(item.upvote_ratio),
         "url": f"https://www.{SITE}{sound_text(path)[0]}",
     }
 
 
 def _answer(item: Comment, latest_us: int, tally: Tally) -> dict[str, Any]:
     shared = _shared("answer", item, item.body, latest_us, tally)
-    if item.score_hidden:
+    if _flag(item.score_hidden):
         shared["score"] = None
     return {
         **shared,
         "post_id": _plain_id(item.link_id, "t3_"),
         "answer_id": _plain_id(item.id, "t1_"),
         "url": None,
-        "by_post_author": bool(item.is_submitter),
+        "by_post_author": _flag(item.is_submitter),
         "accepted": False,
     }
