@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from shp_miner import FORMATS, export_dataset, forget, import_dump, load
+from shp_miner import FORMATS, Store, export_dataset, forget, import_dump, load
 from shp_miner.cli import run
 from shp_miner.export.owned import REPORT, REPORT_NUMBERS
 from shp_miner.report import charts
@@ -148,7 +149,7 @@ def test_the_page_is_one_small_file_that_loads_nothing(out: Path) -> None:
     names = [attributes["id"] for _, attributes in tags if "id" in attributes]
     assert len(names) == len(set(names))
     figures = [tag for tag, _ in tags].count("figure")
-    assert figures == [tag for tag, _ in tags].count("svg") == [tag for tag, _ in tags].count("table") == 11
+    assert figures == [tag for tag, _ in tags].count("svg") == [tag for tag, _ in tags].count("table") == 12
 
 
 def whole(page: str) -> list[tuple[str, dict[str, str | None]]]:
@@ -225,7 +226,7 @@ def test_a_reader_with_a_keyboard_reaches_every_table(out: Path) -> None:
             assert tab.run(f"getComputedStyle({focus}).outlineStyle") != "none"
             if not tab.run(f"{focus}.closest('.text')"):  # a link within a sentence has its height
                 assert tab.run(f"{focus}.getBoundingClientRect().height") >= 24
-        assert len([one for one in seen if one.startswith("SUMMARY Numbers:")]) == 11
+        assert len([one for one in seen if one.startswith("SUMMARY Numbers:")]) == 12
         tab.run("document.querySelectorAll('details').forEach(one => one.open = true)")
         assert tab.run("document.documentElement.scrollWidth") <= 1280
 
@@ -236,6 +237,71 @@ def test_axe_finds_nothing_wrong(out: Path) -> None:
             tab.size(390).theme(theme).open((out / REPORT).as_uri())
             tab.run("document.querySelectorAll('details').forEach(one => one.open = true)")
             assert violations(tab) == []
+
+
+# -- a store ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_says_when_its_scores_were_read_and_what_rules_make_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """30 answers of one month read early, of which a third was read again; 30 of another month read late; a gap."""
+    folder, day = tmp_path / "s", 86_400
+    begins = {"early": 1_600_000_000, "late": 1_600_000_000 + 92 * day}
+    for read, aged in ((3_600, ("early", "late")), (40 * day, ("late",))):
+        rows: list[dict[str, Any]] = []
+        for name in aged:
+            for number in range(10):
+                told = {"retrieved_on": begins[name] + read + 100}
+                rows.append(submission(f"{name}{number}", created_utc=begins[name], **told))
+                rows += [
+                    comment(f"{name}{number}c{n}", f"{name}{number}", score=3 + n, created_utc=begins[name] + n, **told)
+                    for n in range(3)
+                ]
+        import_dump("reddit-dump", write_month(tmp_path / str(read), rows), folder, now=datetime.now().astimezone())
+    assert run(["report", "--store", str(folder), "--quiet"]) == 0
+    coverage = {row["period"]: row for row in rows_of(folder, "coverage")}
+    assert list(coverage) == ["2020-09", "2020-10", "2020-11", "2020-12"]
+    assert [row["answers"] for row in coverage.values()] == [30, 0, 0, 30]
+    assert [row["read too early"] for row in coverage.values()] == [True, False, False, False]
+    assert "No answer in 2020-10 to 2020-11." in finding(folder, "coverage")
+    assert "1 triangle: " in finding(folder, "coverage")
+    assert {row["times read"]: row["answers"] for row in rows_of(folder, "readings")}["2"] == 30
+    assert finding(folder, "readings").startswith("50 % of 60 answers were read at two ages or more")
+    ages = {row["age of the score"]: row for row in rows_of(folder, "observed")}
+    assert (ages["1 h to 6 h"]["newest reading"], ages["1 h to 6 h"]["earlier readings"]) == (30, 30)
+    assert (ages["30 d to 90 d"]["newest reading"], ages["30 d to 90 d"]["counts"]) == (30, True)
+    assert finding(folder, "observed").startswith("67 % of 90 readings are younger than the gate of 24 h")
+    page = (folder / REPORT).read_text()
+    assert "Answer" not in page.split("Answers by community")[0]
+    capsys.readouterr()
+    assert run(["compare", "--store", str(folder), "--json"]) == 0
+    compared = {rule["rule"]: rule for rule in json.loads(capsys.readouterr().out)["rules"]}
+    presets = {row["rule"]: row for row in rows_of(folder, "presets")}
+    assert {name: (row["pairs"], row["posts"]) for name, row in presets.items()} == {
+        name: (rule["pairs"], rule["posts"]) for name, rule in compared.items()
+    }
+    export_dataset(folder, tmp_path / "o")
+    assert run(["report", str(tmp_path / "o"), "--quiet"]) == 0
+    for name in ("flow", "arrival"):
+        assert rows_of(folder, name) == rows_of(tmp_path / "o", name)
+    assert run(["report", str(folder), "--against", str(tmp_path / "o")]) == 2
+    assert "store with a store" in capsys.readouterr().err
+
+
+def test_votes_by_arrival_are_those_of_the_threads(store: Path, out: Path) -> None:
+    rank = pl.col("created_at").rank("ordinal").over("post_id").alias("rank")
+    votes = (pl.col("score") - 1).abs().log1p() * (pl.col("score") - 1).sign()
+    apart = (votes - votes.mean().over("post_id")).alias("apart")
+    answers = Store(store).answers().select(rank, apart)
+    means = dict(answers.group_by("rank").agg(pl.col("apart").mean()).iter_rows())
+    shown = rows_of(out, "arrival")
+    for row, at in zip(shown, (1, 2), strict=False):
+        assert (row["order of arrival"], row["answers"]) == (str(at), 60)
+        assert row["votes"] == pytest.approx(math.exp(means[at]), abs=1e-3)
+    for column in ("votes", "fitted"):  # both are held against the thread's mean
+        assert sum(row["answers"] * math.log(row[column]) for row in shown) == pytest.approx(0, abs=0.05)
+    assert shown[0]["fitted"] > shown[1]["fitted"]
 
 
 # -- other exports ----------------------------------------------------------------------------------------------------

@@ -17,35 +17,41 @@ if TYPE_CHECKING:
 
 @click.command(
     "report",
-    epilog=example("shp-miner report data/eli5", "shp-miner report data/eli5 --against data/eli5-strict"),
+    epilog=example(
+        "shp-miner report data/eli5",
+        "shp-miner report data/eli5 --against data/eli5-strict",
+        "shp-miner report data/store",
+    ),
 )
-@click.argument("path", type=FilePath(), metavar="OUT")
-@click.option("--against", type=FilePath(), metavar="OUT", help="Compare with this other export.")
-@click.option(
-    "--out", type=FilePath(), metavar="FILE", help="Write the page here. [report.html in the export's folder]"
-)
+@click.argument("path", type=FilePath(), metavar="[OUT]", required=False)
+@click.option("--against", type=FilePath(), metavar="OUT", help="Compare with this other export (or store).")
+@click.option("--out", type=FilePath(), metavar="FILE", help="Write the page here. [report.html in the folder]")
 @click.option("--no-texts", is_flag=True, help="Leave out the pairs to read.")
 @common
 def command(
-    path: Path,
+    path: Path | None,
     against: Path | None,
     out: Path | None,
     no_texts: bool,
-    store: Path,  # noqa: ARG001 - every command takes it
+    store: Path,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write a page with pictures of the export OUT, and the same numbers as JSON.
+    """Write a page with pictures of an export or a store, and the same numbers as JSON.
 
-    The page is one file that needs no network and no script. Each picture has its finding in words and its table. The
-    page ends with pairs of each community to read. Needs the extra `report`.
+    OUT is the folder of either; default: the store. The page is one file that needs no network and no script. Each
+    picture has its finding in words and its table. The page of an export ends with pairs of each community to read;
+    that of a store says when its scores were read, and what each rule makes of it. Needs the extra `report`.
     """
+    from shp_miner.export.owned import formats_in
     from shp_miner.report.write import report
 
-    with progress("Reading", quiet=quiet or as_json, unit="rows") as meter:
-        done = report(path, against=against, out=out, texts=not no_texts, advance=meter.reached)
+    shown = store if path is None else path
+    with progress("Reading", quiet=quiet or as_json, unit="rows" if formats_in(shown) else "steps") as meter:
+        done = report(shown, against=against, out=out, texts=not no_texts, advance=meter.reached)
     data = {"page": str(done.page), "numbers": str(done.numbers), **done.data()}
-    show_result(data, lambda: _people(done, elsewhere=out is not None and not no_texts), as_json=as_json, quiet=quiet)
+    elsewhere = out is not None and bool(done.told.samples)
+    show_result(data, lambda: _people(done, elsewhere=elsewhere), as_json=as_json, quiet=quiet)
 
 
 def _people(done: Reported, *, elsewhere: bool) -> None:

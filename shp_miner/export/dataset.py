@@ -292,6 +292,7 @@ def _sum(results: Any) -> RangeResult:
         out.platforms |= result.platforms
         out.licenses |= result.licenses
         out.comparable += result.comparable
+        out.arrival.merge(result.arrival)
         for mine, theirs in ((out.posts, result.posts), (out.pairs, result.pairs)):
             for name, count in theirs.items():
                 mine[name] = mine.get(name, 0) + count
@@ -316,7 +317,7 @@ def _finish(
     balance.check(FORMATS[name], mined.tally)
     # Communities without a pair are left out: their names may be people's own, and no file of the export has them.
     fits = [fit for fit in fits_to_builtins(calibration) if fit["community"] in mined.pairs]
-    source = SourceCount(mined.digest, mined.newest_us, fits)
+    source = SourceCount(mined.digest, mined.newest_us, fits, mined.arrival.data())
     data = manifest_data(FORMATS[name], selection, mined.tally, source, shards)
     data["facts"] = facts.data(mined.platforms, mined.licenses)
     text = card_text(data, facts.example)

@@ -33,12 +33,14 @@ class SourceCount(Struct, frozen=True):
 
     digest: the sum of the content hashes of all posts and answers read; it identifies the input in any order of import.
     newest_us: the time of the newest observation, in microseconds since 1970. fits: the fitted values of each community
-    (`fits_to_builtins`), from which confidences are computed, and which the next export keeps.
+    (`fits_to_builtins`), from which confidences are computed, and which the next export keeps. arrival: votes by the
+    order of arrival, and what the fits expect of them (`Arrival.data`).
     """
 
     digest: int
     newest_us: int | None
     fits: list[dict[str, Any]]
+    arrival: list[dict[str, Any]]
 
 
 def manifest_data(
@@ -61,6 +63,7 @@ def manifest_data(
         },
         "fit": {"layout": FIT_LAYOUT, "kept_until_drift": DRIFT},
         "calibration": source.fits,
+        "arrival": source.arrival,
         "counts": {key: value for key, value in tally.to_dict().items() if key in ("kept", "dropped", "changed")},
         "rows": dict(sorted(rows.items())),
         "files": [msgspec.to_builtins(shard) for shard in shards],

@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
@@ -20,6 +20,7 @@ from shp_miner.export.pieces import Window, read_windows, write_piece
 from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mining.calibrate import MeasureJob, load_calibration
 from shp_miner.mining.mine import Mined, Selection, Threads, mine_threads
+from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.recommended import Comparable
 from shp_miner.store import Store
 from shp_miner.tally import Tally
@@ -35,7 +36,7 @@ class RangeJob(MeasureJob, frozen=True):
 
 
 class RangeResult(Struct):
-    """The result of mining a range, without its threads: counts, and the input's digest and newest time."""
+    """The result of mining a range, without its threads: counts, the input's digest and newest time, arrivals."""
 
     tally: Tally
     digest: int
@@ -46,6 +47,7 @@ class RangeResult(Struct):
     platforms: set[str]
     licenses: set[str]
     comparable: Comparable
+    arrival: Arrival = field(default_factory=Arrival)
 
 
 def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
@@ -66,6 +68,7 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
         set(posts["platform"].unique()),
         set(licenses),
         mined.comparable,
+        mined.arrival,
     )
     advance(Step(1, pairs=mined.threads.pairs.height))
     return result

@@ -8,13 +8,9 @@ from typing import Any, TypedDict
 import polars as pl
 
 from shp_miner.arguments import AnyPath, Moment
-from shp_miner.rules.age import score_age_s
+from shp_miner.rules.age import EARLY_ANSWERS_MIN, EARLY_SHARE, score_age_s
 from shp_miner.rules.presets import DAY_S
 from shp_miner.store import Snapshot, Store
-
-#: A month is reported if at least this share of its scores (of at least 20) was read within a day of writing.
-_EARLY_SHARE = 0.5
-_MONTH_ANSWERS_MIN = 20
 
 
 class EarlyMonth(TypedDict):
@@ -70,7 +66,7 @@ def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> 
             .agg(pl.col("answers", "early").sum())
             .sort("community", "month")
             .iter_rows()
-            if answers >= _MONTH_ANSWERS_MIN and early / answers >= _EARLY_SHARE
+            if answers >= EARLY_ANSWERS_MIN and early / answers >= EARLY_SHARE
         ],
     }
 

@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from shp_miner.model import NUMBERS
 from shp_miner.rules.age import at_age
+from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.calibrated import Calibration, with_theta
 from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, judge_answers, judge_posts
 from shp_miner.rules.hashing import SPLITS, thread_splits, winner_is_first
@@ -75,7 +76,10 @@ class Threads:
 
 @dataclass
 class Mined:
-    """The result of one range: its threads and the counts. `digest` sums the rows that were read, in any order."""
+    """The result of one range: its threads and the counts. `digest` sums the rows that were read, in any order.
+
+    `arrival` has the votes of its answers by the order in which they came.
+    """
 
     threads: Threads
     tally: Tally
@@ -83,6 +87,7 @@ class Mined:
     newest_us: int | None = None
     comparable: Comparable = field(default_factory=Comparable)
     dropped: dict[str, pl.DataFrame] = field(default_factory=dict)
+    arrival: Arrival = field(default_factory=Arrival)
 
 
 @dataclass
@@ -123,18 +128,24 @@ def mine_threads(
     digest = sum(int(frame["content_hash"].to_numpy().view(np.uint64).sum()) for frame in (posts, answers))
     observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]
     newest = max((int(value) for value in observed if isinstance(value, int)), default=None)
+    tally_reasons(tally, posts, answers)
+    dropped = {"posts": _dropped(posts), "answers": _dropped(answers, "answer_id")} if keep_dropped else {}
+    arrival = Arrival()
+    eligible = with_theta(answers, calibration, arrival).filter(pl.col(REASON).is_null()).drop(REASON)
+    threads = _with_text(snapshot, part, form_pairs(eligible, rule, tally), posts.drop(REASON), selection, tally)
+    tally.keep("pair", threads.pairs.height)
+    tally.keep("post", threads.posts.height)
+    return Mined(threads, tally, digest % (1 << 64), newest, count_comparable(answers, rule), dropped, arrival)
+
+
+def tally_reasons(tally: Tally, posts: pl.DataFrame, answers: pl.DataFrame) -> None:
+    """Count judged posts and answers: those that are eligible, and the others by their reason."""
     for kind, frame in (("post", posts), ("answer", answers)):
         for reason, count in frame.group_by(REASON).len().iter_rows():
             if reason is None:
                 tally.keep(f"eligible {kind}", count)
             else:
                 tally.drop(kind, reason, count)
-    dropped = {"posts": _dropped(posts), "answers": _dropped(answers, "answer_id")} if keep_dropped else {}
-    eligible = with_theta(answers, calibration).filter(pl.col(REASON).is_null()).drop(REASON)
-    threads = _with_text(snapshot, part, form_pairs(eligible, rule, tally), posts.drop(REASON), selection, tally)
-    tally.keep("pair", threads.pairs.height)
-    tally.keep("post", threads.posts.height)
-    return Mined(threads, tally, digest % (1 << 64), newest, count_comparable(answers, rule), dropped)
 
 
 def _dropped(judged: pl.DataFrame, *key: str) -> pl.DataFrame:

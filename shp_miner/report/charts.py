@@ -13,26 +13,29 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from shp_miner.errors import UsageError
-from shp_miner.report.figure import SERIES, Cell, Figure
+from shp_miner.report.curves import draw_arrival, draw_presets
+from shp_miner.report.drawing import (
+    FIRST,
+    LETTERS,
+    NEUTRAL,
+    SECOND,
+    TEXT,
+    WIDTH,
+    Records,
+    label,
+    number_in,
+    sized,
+    upright_labels,
+)
+from shp_miner.report.figure import EARLY, SERIES, Cell, Figure
 
 if TYPE_CHECKING:
     import altair as alt
-
-#: The width of every picture, in its own units: about that of a phone, so that its letters can be read there.
-WIDTH, LETTERS = 400, 12
-
-_TEXT = "currentColor"
-_FIRST, _SECOND, _THIRD, _NEUTRAL = "var(--first)", "var(--second)", "var(--third)", "var(--neutral)"
 
 #: The letters that are measured when a picture is drawn, and those of about their width: a page may have none of these,
 #: so what stands beside them has some room.
 _FONT = "Arial, Helvetica, Roboto, Liberation Sans, sans-serif"
 _ROOM = 26
-
-#: Characters of a label beside an axis.
-_LABEL = 22
-
-Records = list[dict[str, Cell]]
 
 
 def require_altair() -> None:
@@ -57,19 +60,19 @@ def drawn(figure: Figure) -> str:
 
 
 def _configuration() -> dict[str, Any]:
-    axis = {f"{part}Color": _TEXT for part in ("label", "title", "domain", "tick", "grid")}
+    axis = {f"{part}Color": TEXT for part in ("label", "title", "domain", "tick", "grid")}
     letters = {"labelFontSize": LETTERS, "titleFontSize": LETTERS, "titleFontWeight": "normal"}
-    legend = {"labelColor": _TEXT, "titleColor": _TEXT, "orient": "top", "title": None, "symbolType": "square"}
+    legend = {"labelColor": TEXT, "titleColor": TEXT, "orient": "top", "title": None, "symbolType": "square"}
     return {
         "aria": False,  # the page's own words describe a picture
         "background": "transparent",
         "font": _FONT,
         "axis": {**axis, **letters, "gridOpacity": 0.15, "domainOpacity": 0.6, "tickOpacity": 0.6, "labelLimit": 150},
         "legend": {**legend, **letters, "labelLimit": 180, "columnPadding": _ROOM},
-        "header": {"labelColor": _TEXT, "titleColor": _TEXT, **letters},
+        "header": {"labelColor": TEXT, "titleColor": TEXT, **letters},
         "view": {"stroke": None},
-        "text": {"color": _TEXT, "fontSize": LETTERS - 1},
-        "rule": {"color": _TEXT},
+        "text": {"color": TEXT, "fontSize": LETTERS - 1},
+        "rule": {"color": TEXT},
     }
 
 
@@ -96,22 +99,18 @@ def _long(records: Records, x: str, columns: tuple[str, ...]) -> Records:
     """Return a record for each row and column: its bin, the column's name as `what`, the count and the share."""
     totals: dict[Cell, int] = {}
     for row in records:
-        totals[row.get(SERIES)] = totals.get(row.get(SERIES), 0) + sum(_number(row[column]) for column in columns)
+        totals[row.get(SERIES)] = totals.get(row.get(SERIES), 0) + sum(number_in(row[column]) for column in columns)
     return [
         {
             "bin": row[x],
             "what": column,
             "count": row[column],
-            "share": _number(row[column]) / (totals[row.get(SERIES)] or 1),
+            "share": number_in(row[column]) / (totals[row.get(SERIES)] or 1),
             **({SERIES: row[SERIES]} if SERIES in row else {}),
         }
         for row in records
         for column in columns
     ]
-
-
-def _number(cell: Cell) -> int:
-    return int(cell or 0)
 
 
 def _bars(*columns: str, apart: bool = False) -> Callable[[Any, Figure], Any]:
@@ -124,7 +123,7 @@ def _bars(*columns: str, apart: bool = False) -> Callable[[Any, Figure], Any]:
         x = figure.columns[1 if figure.series else 0]
         records = figure.records()
         order = list(dict.fromkeys(row[x] for row in records))
-        axis = alt.X("bin:N", sort=order, title=x, axis=alt.Axis(labelAngle=-40, grid=False))
+        axis = alt.X("bin:N", sort=order, title=x, axis=upright_labels(alt))
         if figure.series:
             values = _long(records, x, columns)
             merged: dict[tuple[Cell, Cell], float] = {}
@@ -138,9 +137,9 @@ def _bars(*columns: str, apart: bool = False) -> Callable[[Any, Figure], Any]:
             return _beside(alt, _shares_of_columns(values), axis, columns)
         encoded = {"x": axis, "y": alt.Y("count:Q", title=figure.columns[1] if len(columns) == 1 else "pairs")}
         if len(columns) == 1:
-            return _sized(alt, alt.Chart(alt.Data(values=values)).mark_bar(color=_FIRST).encode(**encoded))
-        colour = alt.Color("what:N", scale=alt.Scale(domain=list(columns), range=[_FIRST, _SECOND]))
-        return _sized(alt, alt.Chart(alt.Data(values=values)).mark_bar().encode(color=colour, **encoded))
+            return sized(alt, alt.Chart(alt.Data(values=values)).mark_bar(color=FIRST).encode(**encoded))
+        colour = alt.Color("what:N", scale=alt.Scale(domain=list(columns), range=[FIRST, SECOND]))
+        return sized(alt, alt.Chart(alt.Data(values=values)).mark_bar().encode(color=colour, **encoded))
 
     return draw
 
@@ -148,20 +147,16 @@ def _bars(*columns: str, apart: bool = False) -> Callable[[Any, Figure], Any]:
 def _shares_of_columns(values: Records) -> Records:
     totals: dict[Cell, int] = {}
     for row in values:
-        totals[row["what"]] = totals.get(row["what"], 0) + _number(row["count"])
-    return [row | {"share": _number(row["count"]) / (totals[row["what"]] or 1)} for row in values]
+        totals[row["what"]] = totals.get(row["what"], 0) + number_in(row["count"])
+    return [row | {"share": number_in(row["count"]) / (totals[row["what"]] or 1)} for row in values]
 
 
 def _beside(alt: Any, values: Records, x: Any, names: tuple[str, ...]) -> Any:
-    colour = alt.Color("what:N", scale=alt.Scale(domain=list(names), range=[_FIRST, _SECOND]))
+    colour = alt.Color("what:N", scale=alt.Scale(domain=list(names), range=[FIRST, SECOND]))
     offset = alt.XOffset("what:N", sort=list(names))
     y = alt.Y("share:Q", title="share", axis=alt.Axis(format=".0%"))
     chart = alt.Chart(alt.Data(values=values)).mark_bar()
-    return _sized(alt, chart.encode(x=x, xOffset=offset, y=y, color=colour))
-
-
-def _sized(alt: Any, chart: Any, height: int = 240) -> Any:
-    return chart.properties(width=WIDTH, height=height, autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+    return sized(alt, chart.encode(x=x, xOffset=offset, y=y, color=colour))
 
 
 def _ages(alt: Any, figure: Figure) -> Any:
@@ -169,25 +164,37 @@ def _ages(alt: Any, figure: Figure) -> Any:
     if figure.series:
         return _bars("scores")(alt, figure)
     records = figure.records()
-    order = [row["age of the score"] for row in records]
     values = [{**row, "what": "counts" if row["counts"] else "before the gate"} for row in records]
-    colour = alt.Color(
-        "what:N", scale=alt.Scale(domain=["before the gate", "counts"], range=[_NEUTRAL, _FIRST]), sort=None
-    )
-    chart = alt.Chart(alt.Data(values=values)).mark_bar()
-    axis = alt.X("age of the score:N", sort=order, axis=alt.Axis(labelAngle=-40, grid=False))
-    bars = chart.encode(x=axis, y=alt.Y("scores:Q"), color=colour)
-    first = next((row["age of the score"] for row in records if row["counts"]), None)
+    return _gated(alt, values, {"before the gate": NEUTRAL, "counts": FIRST}, "scores")
+
+
+def _observed(alt: Any, figure: Figure) -> Any:
+    """Ages of all readings: the newest one of each answer, and the earlier ones on it, with the gate."""
+    columns = ("newest reading", "earlier readings")
+    if figure.series:
+        return _bars(*columns)(alt, figure)
+    values = [
+        {"age of the score": row["age of the score"], "counts": row["counts"], "what": name, "readings": row[name]}
+        for row in figure.records()
+        for name in columns
+    ]
+    return _gated(alt, values, dict(zip(columns, (FIRST, NEUTRAL), strict=True)), "readings")
+
+
+def _gated(alt: Any, values: Records, colours: dict[str, str], count: str) -> Any:
+    """Return columns by age with the line of the gate: it stands before the first age that counts."""
+    order = list(dict.fromkeys(row["age of the score"] for row in values))
+    colour = alt.Color("what:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), sort=None)
+    axis = alt.X("age of the score:N", sort=order, axis=upright_labels(alt))
+    bars = alt.Chart(alt.Data(values=values)).mark_bar().encode(x=axis, y=alt.Y(f"{count}:Q"), color=colour)
+    first = next((row["age of the score"] for row in values if row["counts"]), None)
     if first is None or first == order[0]:
-        return _sized(alt, bars)
+        return sized(alt, bars)
     gate = alt.Chart(alt.Data(values=[{"age of the score": first, "gate": "gate"}]))
-    line = gate.mark_rule(strokeWidth=2, strokeDash=[5, 3]).encode(
-        x=alt.X("age of the score:N", sort=order, bandPosition=0)
-    )
-    word = gate.mark_text(align="left", dx=4, dy=6, baseline="top").encode(
-        x=alt.X("age of the score:N", sort=order, bandPosition=0), y=alt.value(0), text="gate:N"
-    )
-    return _sized(alt, bars + line + word)
+    at = alt.X("age of the score:N", sort=order, bandPosition=0)
+    line = gate.mark_rule(strokeWidth=2, strokeDash=[5, 3]).encode(x=at)
+    word = gate.mark_text(align="left", dx=4, dy=6, baseline="top").encode(x=at, y=alt.value(0), text="gate:N")
+    return sized(alt, bars + line + word)
 
 
 # -- shares with intervals --------------------------------------------------------------------------------------------
@@ -203,12 +210,12 @@ def _shares(title: str, *, upright: bool = False) -> Callable[[Any, Figure], Any
         bounds = [max(0.0, min(0.45, *lows) - 0.02), min(1.0, max(0.55, *highs) + 0.02)]
         scale = alt.Scale(domain=bounds, zero=False, nice=False)
         of_share = {"title": title, "axis": alt.Axis(format=".0%", tickCount=6)}
-        along = alt.X("what:N", sort=order, title="times as long", axis=alt.Axis(labelAngle=-40, grid=False))
+        along = alt.X("what:N", sort=order, title="times as long", axis=upright_labels(alt))
         down = alt.Y("what:N", sort=order, title=None, axis=alt.Axis(grid=False, labelLimit=200))
         value, channel, other = (alt.Y, "y", "x") if upright else (alt.X, "x", "y")
         base = alt.Chart(alt.Data(values=values)).encode(**{other: along if upright else down})
         if figure.series:
-            colour = alt.Color(f"{SERIES}:N", scale=alt.Scale(domain=list(figure.series), range=[_FIRST, _SECOND]))
+            colour = alt.Color(f"{SERIES}:N", scale=alt.Scale(domain=list(figure.series), range=[FIRST, SECOND]))
             shape = alt.Shape(
                 f"{SERIES}:N", scale=alt.Scale(domain=list(figure.series), range=["circle", "diamond"]), legend=None
             )
@@ -219,15 +226,15 @@ def _shares(title: str, *, upright: bool = False) -> Callable[[Any, Figure], Any
             )
             lines = base.mark_rule(strokeWidth=2)
         else:
-            points = base.mark_point(filled=True, size=70, color=_FIRST).encode(
+            points = base.mark_point(filled=True, size=70, color=FIRST).encode(
                 **{channel: value("share:Q", scale=scale, **of_share)}
             )
-            lines = base.mark_rule(strokeWidth=2, color=_FIRST)
+            lines = base.mark_rule(strokeWidth=2, color=FIRST)
         lines = lines.encode(**{channel: value("low:Q", scale=scale, **of_share), f"{channel}2": "high:Q"})
         half = alt.Chart(alt.Data(values=[{"half": 0.5}])).mark_rule(strokeDash=[4, 3], opacity=0.7)
         half = half.encode(**{channel: value("half:Q", scale=scale, **of_share)})
         rows = len(order) * max(1, len(figure.series))
-        return _sized(alt, half + lines + points, 240 if upright else 60 + 34 * rows)
+        return sized(alt, half + lines + points, 240 if upright else 60 + 34 * rows)
 
     return draw
 
@@ -236,39 +243,45 @@ def _shares(title: str, *, upright: bool = False) -> Callable[[Any, Figure], Any
 
 
 def _months(alt: Any, figure: Figure) -> Any:
-    """Counts by community and period: columns for one community, else a row of cells for each."""
-    what = figure.columns[-1]
-    values = [{**row, "community": _label(row["community"])} for row in figure.records()]
+    """Counts by community and period: columns for one community, else a row of cells for each.
+
+    A triangle is a period whose scores were read too early.
+    """
+    what = figure.columns[3 if figure.series else 2]
+    values = [{**row, "community": label(row["community"])} for row in figure.records()]
     if figure.series:
-        values = [{**row, "community": f"{_label(row[SERIES], 8)}: {row['community']}"} for row in values]
+        values = [{**row, "community": f"{label(row[SERIES], 8)}: {row['community']}"} for row in values]
     communities = list(dict.fromkeys(row["community"] for row in values))
     periods = sorted({str(row["period"]) for row in values})
     step = max(1, len(periods) // 8)
     shown = [period for number, period in enumerate(periods) if number % step == 0]
     x = alt.X("period:O", sort=periods, title=None, axis=alt.Axis(labelAngle=-40, values=shown, grid=False))
     if len(communities) == 1:
-        chart = alt.Chart(alt.Data(values=values)).mark_bar(color=_FIRST).encode(x=x, y=alt.Y(f"{what}:Q"))
-        return _sized(alt, chart)
+        chart = alt.Chart(alt.Data(values=values)).mark_bar(color=FIRST).encode(x=x, y=alt.Y(f"{what}:Q"))
+        return sized(alt, chart + _early(alt, values, x, alt.Y(f"{what}:Q")))
     y = alt.Y("community:N", sort=communities, title=None, axis=alt.Axis(grid=False))
     filled = [row for row in values if row[what]]
     lacking = [row for row in values if not row[what]]
     opacity = alt.Opacity(
         f"{what}:Q",
         scale=alt.Scale(type="sqrt", range=[0.15, 1]),
-        legend=alt.Legend(title=what, symbolFillColor=_FIRST, tickCount=4),
+        legend=alt.Legend(title=what, symbolFillColor=FIRST, tickCount=4),
     )
-    cells = alt.Chart(alt.Data(values=filled)).mark_rect(fill=_FIRST).encode(x=x, y=y, opacity=opacity)
+    cells = alt.Chart(alt.Data(values=filled)).mark_rect(fill=FIRST).encode(x=x, y=y, opacity=opacity)
     dots = (
         alt.Chart(alt.Data(values=lacking))
-        .mark_point(shape="cross", size=14, color=_NEUTRAL, filled=True)
+        .mark_point(shape="cross", size=14, color=NEUTRAL, filled=True)
         .encode(x=x, y=y)
     )
-    return _sized(alt, cells + dots, 90 + 18 * len(communities))
+    return sized(alt, cells + dots + _early(alt, values, x, y), 90 + 18 * len(communities))
 
 
-def _label(cell: Cell, most: int = _LABEL) -> str:
-    text = "".join(character if character.isprintable() else " " for character in str(cell))
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _early(alt: Any, values: Records, x: Any, y: Any) -> Any:
+    marked = [row for row in values if row.get(EARLY)]
+    return alt.Chart(alt.Data(values=marked)).mark_point(shape="triangle-up", size=60, **_EARLY).encode(x=x, y=y)
+
+
+_EARLY: dict[str, Any] = {"filled": True, "color": SECOND, "opacity": 1, "stroke": "var(--back)", "strokeWidth": 1}
 
 
 # -- the way from posts to pairs --------------------------------------------------------------------------------------
@@ -285,14 +298,12 @@ def _flow(alt: Any, figure: Figure) -> Any:
         rows = [row for row in figure.records() if (row.get(SERIES), row["what"]) == (series, kind)]
         values = _lumped(rows)
         order = [value["step"] for value in values]
-        title = f"{kind}s" if series is None else f"{kind}s, {_label(series)}"
-        base = alt.Chart(alt.Data(values=values), title=alt.Title(title, anchor="start", color=_TEXT, fontSize=LETTERS))
+        title = f"{kind}s" if series is None else f"{kind}s, {label(series)}"
+        base = alt.Chart(alt.Data(values=values), title=alt.Title(title, anchor="start", color=TEXT, fontSize=LETTERS))
         y = alt.Y(
             "step:N", sort=order, title=None, axis=alt.Axis(grid=False, labelLimit=170, minExtent=150, maxExtent=150)
         )
-        colour = alt.Color(
-            "kept:N", legend=None, scale=alt.Scale(domain=["left", "left out"], range=[_FIRST, _NEUTRAL])
-        )
+        colour = alt.Color("kept:N", legend=None, scale=alt.Scale(domain=["left", "left out"], range=[FIRST, NEUTRAL]))
         x = alt.X("from:Q", title=None, axis=alt.Axis(labelExpr="format(datum.value, '~s')", tickCount=4))
         bars = base.mark_bar().encode(x=x, x2="to:Q", y=y, color=colour)
         parts.append(bars.properties(width=WIDTH - 190, height=18 * len(values)))
@@ -303,14 +314,14 @@ def _lumped(rows: Records) -> Records:
     """Return the steps as bars from and to a count; beyond some, the smaller reasons are one bar."""
     first, *steps, last = rows
     if len(steps) > _REASONS + 1:
-        largest = sorted(steps, key=lambda row: -_number(row["left out"]))[:_REASONS]
+        largest = sorted(steps, key=lambda row: -number_in(row["left out"]))[:_REASONS]
         rest = [row for row in steps if row not in largest]
-        out = sum(_number(row["left out"]) for row in rest)
+        out = sum(number_in(row["left out"]) for row in rest)
         steps = [*(row for row in steps if row in largest), {"step": f"{len(rest)} other reasons", "left out": out}]
     values: Records = [{"step": first["step"], "from": 0, "to": first["left"], "kept": "left"}]
-    left = _number(first["left"])
+    left = number_in(first["left"])
     for row in steps:
-        after = left - _number(row["left out"])
+        after = left - number_in(row["left out"])
         values.append({"step": row["step"], "from": after, "to": left, "kept": "left out"})
         left = after
     return [*values, {"step": last["step"], "from": 0, "to": last["left"], "kept": "left"}]
@@ -327,5 +338,10 @@ _DRAWINGS: dict[str, Callable[[Any, Figure], alt.TopLevelMixin | Any]] = {
     "balance": _shares("share"),
     "confidence": _bars("strict", "extended"),
     "splits": _bars("rows"),
+    "arrival": draw_arrival,
+    "coverage": _months,
+    "observed": _observed,
+    "readings": _bars("answers"),
+    "presets": draw_presets,
     "flow": _flow,
 }

@@ -12,6 +12,9 @@ Cell: TypeAlias = str | int | float | bool | None
 #: The column that a comparison puts before the others.
 SERIES = "export"
 
+#: The column that says whether most scores of a period were read too early.
+EARLY = "read too early"
+
 
 class Part(Struct):
     """The numbers of a figure for one export or store: columns, rows, and a finding of one sentence or more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from shp_miner.checking.baselines import EARLIER, HIGHER, LONGER, Baseline
 from shp_miner.export.markdown import percent
@@ -52,21 +52,15 @@ def pair_parts(counts: PairCounts, gate_s: float, *, drawn: bool) -> Iterator[Pa
 
 def by_month(name: str, counts: Counter[tuple[str, int]], what: str) -> Part:
     """Return the figure of counts by community and month; the smaller communities are one row."""
-    totals: Counter[str] = Counter()
-    for (community, _), count in counts.items():
-        totals[community] += count
-    largest = sorted(totals, key=lambda community: (-totals[community], community))
-    if len(largest) > NAMED + 1:
-        rest = f"all others ({len(largest) - NAMED:,})"
-        name_of = dict.fromkeys(largest[NAMED:], rest) | {community: community for community in largest[:NAMED]}
-        shown = [*largest[:NAMED], rest]
-    else:
-        name_of, shown = {community: community for community in largest}, largest
+    totals = _totals(counts)
+    largest = _largest(totals)
+    name_of, period_of = period_names(counts)
     months = [month for _, month in counts]
     periods = Periods(min(months), max(months))
     cells: Counter[tuple[str, str]] = Counter()
     for (community, month), count in counts.items():
-        cells[name_of[community], periods.label(month)] += count
+        cells[name_of[community], period_of(month)] += count
+    shown = dict.fromkeys(name_of[community] for community in largest)
     rows: list[Row] = [(community, label, cells[community, label]) for community in shown for label in periods.labels()]
     total, first = totals.total(), largest[0]
     span = dict.fromkeys((month_name(min(months)), month_name(max(months))))
@@ -76,6 +70,27 @@ def by_month(name: str, counts: Counter[tuple[str, int]], what: str) -> Part:
     gaps = gaps_between(months)
     missing = f" No {what} in {written_gaps(gaps)}." if gaps else ""
     return Part(name, f"{said}.{missing}", ("community", "period", f"{what}s"), rows)
+
+
+def period_names(counts: Counter[tuple[str, int]]) -> tuple[dict[str, str], Callable[[int], str]]:
+    """Return the name by which `by_month` shows each community, and what names the period of a month."""
+    largest = _largest(_totals(counts))
+    names = {community: community for community in largest}
+    if len(largest) > NAMED + 1:
+        names |= dict.fromkeys(largest[NAMED:], f"all others ({len(largest) - NAMED:,})")
+    months = [month for _, month in counts]
+    return names, Periods(min(months), max(months)).label
+
+
+def _totals(counts: Counter[tuple[str, int]]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for (community, _), count in counts.items():
+        totals[community] += count
+    return totals
+
+
+def _largest(totals: Counter[str]) -> list[str]:
+    return sorted(totals, key=lambda community: (-totals[community], community))
 
 
 def _bars(labels: tuple[str, ...], *columns: Counter[int]) -> list[Row]:

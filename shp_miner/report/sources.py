@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct, field, structs
 
@@ -13,10 +15,14 @@ from shp_miner.report.exported import best_of, count_pairs
 from shp_miner.report.figure import Part
 from shp_miner.report.flow import flow_part
 from shp_miner.report.parts import pair_parts
-from shp_miner.rules.presets import rule_summary
+from shp_miner.report.readings import count_readings
+from shp_miner.report.stored import arrival_part, presets_part, reading_parts
+from shp_miner.rules.presets import PRESETS, rule_summary
 from shp_miner.rules.written import rule_of_manifest
+from shp_miner.show.compare import overview
 from shp_miner.show.parts import Shown
 from shp_miner.show.rows import Export, export_at, sampled
+from shp_miner.store import Store
 
 #: Pairs to read: of each community, and of all.
 _EACH, _ALL = 12, 240
@@ -44,7 +50,7 @@ def of_export(out: Path, *, texts: bool, advance: Callable[[int, int], None] | N
     counts = count_pairs(export, advance)
     drawn = export.form.balance is not None
     parts = list(pair_parts(counts, rule.min_score_age_s, drawn=drawn))
-    flow = flow_part(export.manifest["counts"])
+    more = [flow_part(export.manifest["counts"]), arrival_part(_arrival_of(export))]
     communities = sorted(counts.by_community, key=lambda name: (-counts.by_community[name], name))
     sites = export.manifest.get("facts", {}).get("sites", {})
     about = [
@@ -66,10 +72,41 @@ def of_export(out: Path, *, texts: bool, advance: Callable[[int, int], None] | N
         kind="export",
         of=export_fingerprint({export.form.name: export.folder}),
         about=about,
-        parts=[*([flow] if flow else []), *parts],
+        parts=[*filter(None, more), *parts],
         samples=_sampled(out, export, communities) if texts else {},
         notes=_notes(export),
     )
+
+
+def _arrival_of(export: Opened) -> list[dict[str, Any]]:
+    """Return the votes by arrival of a manifest; those of earlier versions have none."""
+    found = export.manifest.get("arrival")
+    return found if isinstance(found, list) else []
+
+
+def of_store(store: Store, *, advance: Callable[[int, int], None] | None = None) -> Told:
+    """Return what a report says of a store: its months and readings, and what the presets make of it.
+
+    No text is read. What the default preset leaves out is shown step by step.
+    """
+    snapshot = store.snapshot()
+    rule = next(iter(PRESETS.values()))
+    found = overview(store, snapshot, advance=advance)
+    counts = count_readings(snapshot, rule.min_score_age_s)
+    communities = sorted({name for name, _ in counts.answers})
+    flow = flow_part(found.tally.to_dict())
+    parts = [*reading_parts(counts, rule.min_score_age_s), presets_part(found.compared)]
+    parts += filter(None, [flow, arrival_part(found.arrival.data())])
+    about = [
+        ("Store", store.path.absolute().name),
+        ("Version", snapshot.version),
+        ("Observations", f"{snapshot.rows('posts'):,} of posts, {snapshot.rows('answers'):,} of answers"),
+        ("Communities", _named(communities)),
+        ("Rule of the steps", f"{rule.name}: {rule_summary(rule)}"),
+        ("Made with", f"shp-miner {version('shp-miner')}"),
+    ]
+    notes = ["The report of a store quotes nobody. The report of an export also has pairs to read."]
+    return Told(store.path.absolute().name, "store", snapshot.version, about, parts, notes=notes)
 
 
 def _named(names: list[str], most: int = 5) -> str:

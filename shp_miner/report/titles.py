@@ -4,6 +4,10 @@ from __future__ import annotations
 
 #: By name: what stands above the picture.
 TITLES = {
+    "coverage": "Answers by community and month",
+    "observed": "Age at which scores were read",
+    "readings": "How often answers were read",
+    "presets": "Pairs by rule",
     "flow": "From posts to pairs",
     "months": "Pairs by community and month",
     "splits": "Rows of each split",
@@ -11,6 +15,7 @@ TITLES = {
     "confidence": "How sure the labels are",
     "baselines": "How often a rule of thumb agrees",
     "balance": "Which side is preferred",
+    "arrival": "Votes by the order of arrival",
     "apart": "Time between the two answers",
     "age": "Age of the scores when they were read",
     "length": "Length of preferred and other answers",
@@ -18,8 +23,10 @@ TITLES = {
 }
 
 GROUPS = {
+    "What the store holds": ("coverage", "observed", "readings"),
+    "What rules make of it": ("presets",),
     "Where the pairs come from": ("flow", "months", "splits"),
     "What a label is worth": ("ratio", "confidence", "baselines", "balance"),
-    "Time": ("apart", "age"),
+    "Time": ("arrival", "apart", "age"),
     "Length": ("length", "gap"),
 }

@@ -12,13 +12,15 @@ from msgspec import Struct
 
 from shp_miner.arguments import AnyPath
 from shp_miner.errors import BadInput, UsageError, refused_by_os
-from shp_miner.export.owned import REPORT, REPORT_MARK, formats_in, is_report
+from shp_miner.export.owned import MANIFEST, REPORT, REPORT_MARK, formats_in, is_report
 from shp_miner.paths import expanded
 from shp_miner.report.charts import drawn, require_altair
 from shp_miner.report.figure import Figure, alone, compared
 from shp_miner.report.page import page
-from shp_miner.report.sources import Told, of_export
+from shp_miner.report.sources import Told, of_export, of_store
 from shp_miner.report.titles import TITLES
+from shp_miner.store import Store
+from shp_miner.store.migrate import MARK
 from shp_miner.store.replacing import replace_file
 
 #: Raised when the layout of the JSON file changes.
@@ -58,26 +60,29 @@ def report(
     texts: bool = True,
     advance: Callable[[int, int], None] | None = None,
 ) -> Reported:
-    """Write a report of an export, and return what is in it.
+    """Write a report of an export or a store, and return what is in it.
 
-    `against` is another export to compare with. The page is written to `out` (default: report.html in the folder of
-    the export, where `forget` and the next export delete it), the numbers beside it as JSON. `texts` says whether the
-    page quotes pairs. `advance(done, total)` is called while rows are read.
+    `against` is another one of the same kind to compare with. The page is written to `out` (default: report.html in
+    the folder, where `forget` and the next export delete it), the numbers beside it as JSON. `texts` says whether the
+    page of an export quotes pairs. `advance(done, total)` is called while rows are read.
 
-    Raises UsageError if the extra `report` is not installed or `out` is another file, and BadInput if there is no
-    export, or it is damaged.
+    Raises UsageError if the extra `report` is not installed, `out` is another file, or an export is compared with a
+    store, and BadInput if there is neither, or it is damaged.
     """
     require_altair()
     folder = expanded(path)
     place = expanded(out) if out is not None else folder / REPORT
     numbers = place.with_suffix(".json")
     _require_free(place, numbers)
-    _require_known(folder)
-    told = of_export(folder, texts=texts, advance=advance)
+    told = _told(folder, texts=texts, advance=advance)
     others = []
     if against is not None:
-        _require_known(expanded(against))
-        others.append(of_export(expanded(against), texts=False, advance=advance))
+        others.append(_told(expanded(against), texts=False, advance=advance))
+        if others[0].kind != told.kind:
+            raise UsageError(
+                f"{folder} is an {told.kind} and {against} is not.".replace("an store", "a store"),
+                "Compare an export with an export, or a store with a store.",
+            )
     figures = _together([told, *others])
     done = Reported(place, numbers, told, figures)
     title = f"Report on {told.name}" + (f" against {others[0].name}" if others else "")
@@ -93,12 +98,16 @@ def report(
     return done
 
 
-def _require_known(folder: Path) -> None:
-    if not formats_in(folder):
-        raise BadInput(
-            f"{folder.absolute()} is not an export: it has no manifest.json.",
-            "Name the folder that `shp-miner export` wrote to.",
-        )
+def _told(folder: Path, *, texts: bool, advance: Callable[[int, int], None] | None) -> Told:
+    """Return what a report says of a folder. Raises BadInput if it is neither an export nor a store."""
+    if formats_in(folder):
+        return of_export(folder, texts=texts, advance=advance)
+    if (folder / MARK).exists():
+        return of_store(Store(folder), advance=advance)
+    raise BadInput(
+        f"{folder.absolute()} is not an export (it has no {MANIFEST}), and not a store.",
+        "Name the folder that `shp-miner export` wrote to, or a store that an import or a crawl has filled.",
+    )
 
 
 def _require_free(*places: Path) -> None:

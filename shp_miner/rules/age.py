@@ -12,6 +12,10 @@ import polars as pl
 from shp_miner.model import NUMBERS
 from shp_miner.rules.presets import Rule
 
+#: Most scores of a month were read too early if at least this share of them (of at least so many) was read within a
+#: day of writing.
+EARLY_SHARE, EARLY_ANSWERS_MIN = 0.5, 20
+
 
 def score_age_s() -> pl.Expr:
     """Return score age in seconds, null if the reading time is unknown."""

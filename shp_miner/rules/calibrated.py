@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.comparisons import attentions, compare_answers, evaluate, fit_slopes
 from shp_miner.rules.delays import COMMUNITY, count_delays, delay_cells, log_shares, merge_delays
 from shp_miner.rules.eligibility import COUNTS, THREAD, of_platform
@@ -187,13 +188,13 @@ def calibrate(judged: pl.DataFrame, rule: Rule) -> Calibration:
     return Calibration(fits.join(slopes, on=COMMUNITY, how="left", maintain_order="left"), shares)
 
 
-def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
+def with_theta(judged: pl.DataFrame, calibration: Calibration, arrival: Arrival | None = None) -> pl.DataFrame:
     """`judged` with `votes`, `theta` (log votes beyond what attention explains) and `variance` of the community.
 
     theta = y - max(yhat, 0): an answer that nobody saw is no evidence. `attention` and `hard_attention` are a . x of
     rules/comparisons.py, for soft and for hard labels. `rate_alpha` and `rate_beta` are the law of the rate at which
     its readers like the answer, null where they are not known (rules/readers.py). All Float64, null for answers that do
-    not count.
+    not count. `arrival` gets the sums by rank.
     """
     measured = with_log_shares(measure_answers(judged), calibration.shares)
     measured = measured.join(calibration.fits.drop("answers"), on=COMMUNITY, how="left", maintain_order="left")
@@ -201,7 +202,12 @@ def with_theta(judged: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
     rank, share = (thread.centred(measured[name]) for name in ("log_rank", "log_share"))
     votes = measured["log_votes"].to_numpy()
     attention = measured["slope_rank"].to_numpy() * rank + measured["slope_share"].to_numpy() * share
-    expected = thread.mean(votes) + KAPPA * attention
+    mean = thread.mean(votes)
+    expected = mean + KAPPA * attention
+    if arrival is not None:
+        several = thread.size[thread.of] > 1
+        at = np.rint(np.exp(measured["log_rank"].to_numpy()))
+        arrival.add(at[several], (votes - mean)[several], attention[several])
     row = measured["row"].to_numpy()
     names = ("votes", "theta", "variance", "attention", "hard_attention", "rate_alpha", "rate_beta")
     columns = np.full((len(names), judged.height), np.nan)

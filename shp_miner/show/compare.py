@@ -8,12 +8,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shp_miner.engine import Advance, Steps, cores, run_threads
 from shp_miner.export.selected import selected
 from shp_miner.mining.calibrate import FIT_PARAMETERS, STEPS, MeasureJob, calibrate_ranges, load_calibration
-from shp_miner.mining.mine import judge_threads
+from shp_miner.mining.mine import judge_threads, tally_reasons
+from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.calibrated import with_theta
 from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, judge_answers, judge_posts, takes_choice
 from shp_miner.rules.pairs import form_pairs, sample_pairs
@@ -54,6 +55,14 @@ class Compared(Struct):
     recommended: Recommendation | None = None
 
 
+class Overview(Struct):
+    """A comparison, and of its first rule what it keeps and leaves out, with votes by the order of arrival."""
+
+    compared: Compared
+    tally: Tally
+    arrival: Arrival
+
+
 class _Sums(Struct):
     """Sums of one rule over ranges; lengths and confidences of pairs as counts that add up in any order."""
 
@@ -63,6 +72,15 @@ class _Sums(Struct):
     of_different_length: int = 0
     confidence: int = 0  # in millionths, which is what a confidence is rounded to
     known: int = 0
+
+
+class _Counted(Struct):
+    """The sums of a range by rule, its comparable pairs, and what the first rule keeps."""
+
+    sums: list[_Sums]
+    among: Comparable
+    tally: Tally = field(default_factory=Tally)
+    arrival: Arrival = field(default_factory=Arrival)
 
 
 class _Job(MeasureJob, frozen=True):
@@ -86,6 +104,22 @@ def compare(
     Counts are those of exports, which also leave out pairs of a text that is empty without its markup. All rules must
     agree in FIT_PARAMETERS, as the presets do. `advance(done, total)` reports progress.
     """
+    return overview(
+        store, snapshot, communities=communities, sites=sites, rules=rules, workers=workers, advance=advance
+    ).compared
+
+
+def overview(
+    store: Store,
+    snapshot: Snapshot,
+    *,
+    communities: Sequence[str] = (),
+    sites: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
+    workers: int | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> Overview:
+    """Return what `compare` returns, and what the first rule (default: the first preset) keeps and leaves out."""
     rules = rules or [preset(name) for name in PRESETS]
     assert len({_values(rule, FIT_PARAMETERS) for rule in rules}) == 1
     selection, missing = selected(snapshot, rules[0], communities=communities, sites=sites)
@@ -98,31 +132,39 @@ def compare(
         ]
         calibrate_ranges(jobs, workers=workers or cores(), advance=step)
         counted = run_threads(_count, jobs, workers=workers or cores(), advance=step)
-    totals = [_total(parts) for parts in zip(*(sums for sums, _ in counted), strict=True)]
-    among = sum((part for _, part in counted), Comparable())
+    totals = [_total(parts) for parts in zip(*(part.sums for part in counted), strict=True)]
+    among = sum((part.among for part in counted), Comparable())
     advice = (recommended_for(rule, sums.pairs, among) for rule, sums in zip(rules, totals, strict=True))
     recommended = next((found for found in advice if found is not None), None)
-    return Compared(snapshot.version, list(map(_gives, rules, totals)), missing, recommended)
+    compared = Compared(snapshot.version, list(map(_gives, rules, totals)), missing, recommended)
+    found = Overview(compared, Tally(), Arrival())
+    for part in counted:
+        found.tally.merge(part.tally)
+        found.arrival.merge(part.arrival)
+    return found
 
 
-def _count(job: _Job, advance: Advance) -> tuple[list[_Sums], Comparable]:
+def _count(job: _Job, advance: Advance) -> _Counted:
     """The sums of a range for each rule, and its comparable pairs."""
     snapshot = Store(job.store).snapshot(job.version)
     judged, calibration = judge_threads(snapshot, job.part, job.selection), load_calibration(job.work)
-    among = count_comparable(judged.answers, job.selection.rule)
     posts = judged.posts.drop(REASON, COUNTS)
     answers = judged.answers.drop(REASON, *HELPERS)
     known: dict[tuple[object, ...], pl.DataFrame] = {}
-    found = []
-    for rule in job.rules:
+    found = _Counted([], count_comparable(judged.answers, job.selection.rule))
+    for number, rule in enumerate(job.rules):
+        tally = found.tally if number == 0 else Tally()
         # What judging depends on; most rules differ only in how they choose pairs.
         key = (*_values(rule, _JUDGES), takes_choice(rule))
         if key not in known:
-            again = judge_answers(answers, judge_posts(posts, rule), rule)
-            known[key] = with_theta(again, calibration).filter(pl.col(REASON).is_null()).drop(REASON)
-        found.append(_sums(known[key], rule))
+            of_rule = judge_posts(posts, rule)
+            again = judge_answers(answers, of_rule, rule)
+            tally_reasons(tally, of_rule, again)
+            arrival = found.arrival if number == 0 else None
+            known[key] = with_theta(again, calibration, arrival).filter(pl.col(REASON).is_null()).drop(REASON)
+        found.sums.append(_sums(known[key], rule, tally))
     advance(1)
-    return found, among
+    return found
 
 
 #: The parameters of a rule on which judging posts and answers depends.
@@ -133,16 +175,18 @@ def _values(rule: Rule, names: Sequence[str]) -> tuple[object, ...]:
     return tuple(getattr(rule, name) for name in names)
 
 
-def _sums(eligible: pl.DataFrame, rule: Rule) -> _Sums:
-    tally = Tally()
+def _sums(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> _Sums:
     pairs = sample_pairs(form_pairs(eligible, rule, tally), rule, tally)
     chars = pairs.answers["body_chars"].to_numpy().astype(np.int64)
     posts = pairs.answers["thread_hash"].to_numpy()[pairs.winner]
     longer, shorter = chars[pairs.winner] > chars[pairs.loser], chars[pairs.winner] < chars[pairs.loser]
     known = pairs.confidence[~np.isnan(pairs.confidence)]
+    kept = len(np.unique(posts))
+    tally.keep("pair", len(pairs))
+    tally.keep("post", kept)
     return _Sums(
         pairs=len(pairs),
-        posts=len(np.unique(posts)),
+        posts=kept,
         longer=int(longer.sum()),
         of_different_length=int((longer | shorter).sum()),
         confidence=int(np.rint(known * 1e6).astype(np.int64).sum()),
