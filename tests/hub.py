@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .xet import chunks_of, files_of
+
 TOKEN, READER = "hf_" + "w" * 30, "hf_" + "r" * 30
+
+#: What the storage behind the Hub takes instead, for an hour.
+STORAGE_TOKEN = "x" * 30
 
 #: Files with these endings are large files, whatever their size.
 LARGE = (".parquet",)
@@ -59,6 +65,7 @@ class Repo:
     tags: dict[str, str] = field(default_factory=dict)
     pulls: dict[str, str] = field(default_factory=dict)
     large: dict[str, tuple[bytes, str, datetime]] = field(default_factory=dict)
+    xorbs: dict[str, list[bytes]] = field(default_factory=dict)
 
     def at(self, revision: str) -> Commit | None:
         name = revision.removeprefix("refs/heads/")
@@ -221,7 +228,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, Any, dict[str, str]]:
         token = self.headers.get("authorization", "").removeprefix("Bearer ")
-        if token not in ("", TOKEN, READER):
+        if token not in ("", *((STORAGE_TOKEN,) if path.startswith("/storage/") else (TOKEN, READER))):
             raise Fault(401, message="Invalid credentials in Authorization header")
         for method, pattern, respond in ROUTES:
             found = re.fullmatch(pattern, path)
@@ -346,6 +353,26 @@ def _upload(hub: Hub, _token: str, found: Any, _query: Any, body: bytes, *_: Any
     return {}
 
 
+def _storage(hub: Hub, token: str, found: Any, *_: Any) -> Any:
+    hub.writes(token)
+    hub.repo(found[1], token)
+    ends = int(time.time()) + 3600
+    return {"accessToken": STORAGE_TOKEN, "exp": ends, "casUrl": f"{hub.url}/storage/{found[1]}"}
+
+
+def _xorb(hub: Hub, token: str, found: Any, _query: Any, body: bytes, *_: Any) -> Any:
+    hub.writes(TOKEN if token == STORAGE_TOKEN else "")
+    hub.repos[found[1]].xorbs[found[2]] = chunks_of(body)
+    return {"was_inserted": True}
+
+
+def _shard(hub: Hub, token: str, found: Any, _query: Any, body: bytes, *_: Any) -> Any:
+    hub.writes(TOKEN if token == STORAGE_TOKEN else "")
+    repo = hub.repos[found[1]]
+    repo.large |= {sha256: (content, "", hub.now()) for sha256, content in files_of(body, repo.xorbs).items()}
+    return {"result": 1}
+
+
 def _verify(hub: Hub, token: str, found: Any, _query: Any, body: bytes, *_: Any) -> Any:
     hub.writes(token)
     if json.loads(body)["oid"] not in hub.repos[found[1]].large:
@@ -448,6 +475,9 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", _NAME + r"/lfs-files/batch", _delete_large),
     ("POST", r"/datasets/([^/]+/[^/]+)\.git/info/lfs/objects/batch", _batch),
     ("PUT", r"/upload/([^/]+/[^/]+)/([0-9a-f]+)", _upload),
+    ("GET", _NAME + r"/xet-write-token/(.+)", _storage),
+    ("POST", r"/storage/([^/]+/[^/]+)/v1/xorbs/default/([0-9a-f]+)", _xorb),
+    ("POST", r"/storage/([^/]+/[^/]+)/v1/shards", _shard),
     ("POST", r"/verify/([^/]+/[^/]+)", _verify),
     ("GETHEAD", r"/datasets/([^/]+/[^/]+)/resolve/(refs/pr/\d+|[^/]+)/(.+)", _resolve),
 ]

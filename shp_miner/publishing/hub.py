@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,9 @@ _SILENCE_S = 300.0
 
 #: Characters of the Hub's own message that are shown.
 _WORDS_MOST = 200
+
+#: How the client of the Hub's storage writes a refusal, in an error for connections.
+_XET_STATUS = re.compile(r"HTTP status client error \((\d{3})\b")
 
 _TOKEN_HINT = "Run `hf auth login`, or set HF_TOKEN to a token that may write to this data set."  # noqa: S105
 _RESUME = "Run the same command again: files that are there already are not sent again."
@@ -176,8 +180,11 @@ def _hub_error(raised: BaseException, doing: str, hub: str) -> Error | None:
 
 def _of_upload(error: BaseException, doing: str, hub: str) -> Error | None:
     """Return an error for what the two ways of uploading raise; None for anything else."""
-    if type(error).__name__ == "XetAuthenticationError":
+    status = _XET_STATUS.search(str(error)) if isinstance(error, RuntimeError | ConnectionError) else None
+    if type(error).__name__ == "XetAuthenticationError" or (status and status[1] == "401"):
         return NotAllowed(f"{hub} refuses the token, while {doing}.", _TOKEN_HINT)
+    if status and status[1] == "403":
+        return NotAllowed(f"{hub} does not allow this with this token, while {doing}.", _TOKEN_HINT)
     if isinstance(error, RuntimeError | TimeoutError | ConnectionError):
         return TryLater(f"The connection to {hub} failed while {doing} ({type(error).__name__}).", _RESUME)
     if isinstance(error, ValueError) and str(error).startswith("LFS batch API"):
