@@ -467,9 +467,11 @@ def test_the_demo_runs_twice_alike_and_prints_what_the_readme_says(
     assert first["loaded_rows"] == next(row["pairs"] for row in first["rules"] if row["rule"] == "shp")
     assert [day["new"] for day in first["days"]] == [41, 4, 0, 0, 0]
     assert first["days"][-1]["again"] == first["threads"] == 45, "on the last day every thread is due"
+    assert "Pairs to read" in Path(first["report"]).read_text()
 
     text, _ = output(capsys, "demo")
     assert demo_files() == files
+    assert "Pictures of the shp export, and pairs to read: data/demo/shp/report.html" in " ".join(text.split())
     shown = (ROOT / "README.md").read_text().split("```text\n")[1].split("```")[0]
     lines = [" ".join(line.split()) for line in text.splitlines()]
     for line in shown.strip().splitlines():

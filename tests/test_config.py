@@ -326,6 +326,22 @@ def test_the_fit_stays_unless_it_is_to_be_made_anew(at: Bench) -> None:
     assert slope_after(refit=True) == fitted
 
 
+@proves("export.report")
+def test_a_report_follows_each_export(at: Bench) -> None:
+    page = out_of(at) / "report.html"
+    exports = [{"out": str(out_of(at)), "report": True}]
+    ((said, code),) = steps(run_on(at, pipeline(at, export=exports)))["export"]
+    assert (said.endswith(f"Report: {page}"), code, page.is_file()) == (True, 0, True)
+    of = json.loads(page.with_suffix(".json").read_bytes())["of"]
+    page.unlink()
+    assert f"up to date. Report: {page}" in str(steps(run_on(at, pipeline(at, export=exports)))["export"])
+    run_on(at, pipeline(at, export=[{**exports[0], "validation": 0.5}]))
+    assert json.loads(page.with_suffix(".json").read_bytes())["of"] != of
+    page.write_text("somebody's own")
+    ((said, code),) = steps(run_on(at, pipeline(at, export=exports)))["export"]
+    assert ("is in the way" in said, code) == (True, 2)
+
+
 # -- limits, log ------------------------------------------------------------------------------------------------------
 
 

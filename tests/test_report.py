@@ -16,6 +16,7 @@ import pytest
 from shp_miner import FORMATS, Store, export_dataset, forget, import_dump, load
 from shp_miner.cli import run
 from shp_miner.export.owned import REPORT, REPORT_NUMBERS
+from shp_miner.health.status import status
 from shp_miner.report import charts
 
 from .browser import browser, violations
@@ -285,6 +286,7 @@ def test_a_store_says_when_its_scores_were_read_and_what_rules_make_of_it(
     assert run(["report", str(tmp_path / "o"), "--quiet"]) == 0
     for name in ("flow", "arrival"):
         assert rows_of(folder, name) == rows_of(tmp_path / "o", name)
+    assert status(folder).reports == [str(folder / REPORT), str(tmp_path / "o" / REPORT)]
     assert run(["report", str(folder), "--against", str(tmp_path / "o")]) == 2
     assert "store with a store" in capsys.readouterr().err
 

@@ -38,7 +38,7 @@ PLAN = {
     "report": {"show", "checking", "export", "store", "rules", "pages"},
     "forum": {"crawling", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "lab": {"forum", "store", "rules", "engine", "platforms", "text"},
-    "pipeline": {"crawling", "dumps", "forgetting", "export", "sources", "store", "rules", "platforms"},
+    "pipeline": {"crawling", "dumps", "forgetting", "report", "export", "sources", "store", "rules", "platforms"},
     "schedule": {"pipeline", "export", "sources", "store"},
     "manual": {"pipeline", "export", "sources", "rules"},
     "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "report", "show",

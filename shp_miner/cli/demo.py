@@ -13,6 +13,7 @@ from shp_miner.cli.layout import say_prose, width
 from shp_miner.cli.options import FilePath, Whole, example, printing
 from shp_miner.cli.output import print_table, show_result
 from shp_miner.cli.saying import say
+from shp_miner.errors import UsageError
 
 _SHOWN_CHARS = 70
 
@@ -40,10 +41,17 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
     Simulated readers vote on answers of known quality, in the order in which the forum shows them. The demo crawls
     this forum over loopback through Reddit's API, for six weeks of its own clock; some people delete their posts.
     Then it exports with every rule of votes, loads the exports, and compares each rule's labels with the known quality.
+    With the extra `report` it ends with a page of pictures.
     """
     from shp_miner.forum.demo import run_demo
 
-    done = run_demo(out, seed=seed, say=lambda line: None if quiet or as_json else say_prose(line))
+    def said(line: str) -> None:
+        if not (quiet or as_json):
+            say_prose(line)
+
+    done = run_demo(out, seed=seed, say=said)
+    said("Writing a report of the shp export")
+    page, lacking = _reported(out / "shp")
 
     def people() -> None:
         counts = f"{done.threads} threads, {done.answers:,} answers, {done.votes:,} votes;"
@@ -61,6 +69,7 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
         rows = [(r.rule, r.pairs, r.posts, f"{r.accuracy:.1%}") for r in done.rules]
         print_table("Labels compared with the known quality of the answers", ("rule", "pairs", "posts", "right"), rows)
         say_prose(_LESSON)
+        say_prose(lacking if page is None else f"Pictures of the shp export, and pairs to read: {page}")
         strict = ("--rule", "shp-strict", "--format", "trl")
         crawled = ("crawl", "discourse", "latest", "--site", "meta.discourse.org", "--limit", "50")
         say_next(
@@ -71,4 +80,14 @@ def command(out: Path, seed: int, as_json: bool, quiet: bool) -> None:
             ]
         )
 
-    show_result(asdict(done), people, as_json=as_json, quiet=quiet)
+    show_result({**asdict(done), "report": page and str(page)}, people, as_json=as_json, quiet=quiet)
+
+
+def _reported(export: Path) -> tuple[Path | None, str]:
+    """Write the report of an export and return its page; without the extra, None and a sentence on how to get it."""
+    from shp_miner.report.write import report
+
+    try:
+        return report(export).page, ""
+    except UsageError as refused:
+        return None, f"{refused.message} {refused.hint}"

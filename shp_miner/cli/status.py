@@ -161,6 +161,7 @@ def _now(
         ),
         ("forget requests", _forgetting(found, ago)),
         ("free on the disk", sized(found.free_bytes)),
+        *(("report", Path(page).as_uri()) for page in found.reports),
     ]
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from shp_miner import shown
 from shp_miner.arguments import Length, length
 from shp_miner.crawling.look import Cursor, Look, ThreadSeen
+from shp_miner.export.owned import REPORT, is_report
 from shp_miner.export.pushed import OwedPurge, owed_purges
-from shp_miner.export.registered import Waiting, waiting_copies
+from shp_miner.export.registered import Waiting, all_exports, waiting_copies
 from shp_miner.store import Store
 from shp_miner.store.forgotten_list import pending_since
 from shp_miner.store.lake import explained_errors
@@ -99,6 +100,7 @@ class Status(Struct, frozen=True):
     forgetting_pushed: list[OwedPurge]
     tables: dict[str, TableShown]
     free_bytes: int
+    reports: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         said = counted(len(self.wrong), "problem") if self.wrong else "nothing wrong"
@@ -180,7 +182,14 @@ def status(
         forgetting_pushed=owed_purges(store),
         tables=_tables(store),
         free_bytes=free,
+        reports=_reports(store),
     )
+
+
+def _reports(store: Store) -> list[str]:
+    """Return the pages that `report` wrote of the store and of its exports; exports that are away have none."""
+    folders = [store.path.absolute(), *(Path(known.path) for known in all_exports(store)[0])]
+    return [str(folder / REPORT) for folder in dict.fromkeys(folders) if is_report(folder / REPORT)]
 
 
 def _shown(run: Run, *, is_last: bool, runs_now: Holder | None) -> RunShown:

@@ -131,6 +131,7 @@ FIELDS = {
         "forgetting_pushed": "data sets on the Hub that still serve what was forgotten",
         "tables": "rows, files, bytes and versions of each table",
         "free_bytes": "bytes that are free on the disk",
+        "reports": "the pages of `report` that the store and its exports have",
     },
     "Trained": {
         "model": "the folder of the model",

@@ -131,6 +131,13 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="Fit how votes follow attention anew each time, not only after a drift.", examples=[True]),
     ] = False
+    report: Annotated[
+        bool,
+        Meta(
+            description="Write `report.html` with pictures after each export. Needs the extra `report`.",
+            examples=[True],
+        ),
+    ] = False
     rule: Annotated[
         dict[str, Any],
         Meta(description="Keys as in [rule], for this export only.", examples=[{"name": "calibrated"}]),

@@ -54,7 +54,8 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
             Planned(
                 "export",
                 export.out,
-                f"write {', '.join(export.formats)} with the rule {rule.name}, if something changed",
+                f"write {', '.join(export.formats)} with the rule {rule.name}, if something changed"
+                + ", and a report" * export.report,
             )
         )
     parts.append(Planned("tidy", pipeline.store, "compact, and delete files of old versions, if due"))

@@ -24,7 +24,7 @@ from shp_miner.dumps.importing import import_dump, matching_paths, state_of_file
 from shp_miner.errors import BadInput, Incomplete
 from shp_miner.export.dataset import export_dataset
 from shp_miner.export.nothing import NoPairs, NoThreads
-from shp_miner.export.owned import export_fingerprint, formats_in
+from shp_miner.export.owned import REPORT, export_fingerprint, formats_in, is_report
 from shp_miner.export.registered import waiting_copies
 from shp_miner.forgetting.complete import complete_pending, is_left
 from shp_miner.forgetting.forget import forget, purge
@@ -34,6 +34,7 @@ from shp_miner.pipeline.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
 from shp_miner.pipeline.own import ALL, Own, import_key, import_options
 from shp_miner.pipeline.ran import StepName
 from shp_miner.platforms.communities import NoSuchCommunity
+from shp_miner.report.write import report
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
 from shp_miner.store.database import shrink_log
@@ -237,7 +238,19 @@ def _crawled(results: list[Crawled]) -> Outcome | None:
 
 def _export_parts(context: Context) -> Parts:
     for keys in context.pipeline.exports:
-        yield keys.out, partial(_export_if_changed, keys=keys)
+        yield keys.out, partial(_export_and_report, keys=keys)
+
+
+def _export_and_report(context: Context, keys: ExportKeys) -> Outcome:
+    """Export if something changed; then write the report, if it is asked for and is not there.
+
+    A report that cannot be written is a failure of its own, and leaves the export as it is.
+    """
+    outcome, out = _export_if_changed(context, structs.replace(keys, report=False)), Path(keys.out)
+    if not keys.report or is_report(out / REPORT) or not formats_in(out):
+        return outcome
+    page = report(out).page
+    return structs.replace(outcome, said=f"{outcome.said}. Report: {page}")
 
 
 def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
