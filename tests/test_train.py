@@ -25,8 +25,8 @@ import pytest
 import shp_miner
 from shp_miner.cli import run as cli_run
 
+from .training_data import EARLY, LATE, attention_only, made_threads
 from .training_data import exported as made_export
-from .training_data import made_threads
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -303,3 +303,35 @@ def test_answers_are_scored_with_the_tokens_that_they_were_trained_with(
     for row, winner in zip(trainer.train_dataset, split.pairs.winner.tolist(), strict=True):
         text = model._text(split.questions[winner], split.answers[winner])
         assert model._tokens([text])["input_ids"][0].tolist() == row["chosen_ids"]
+
+
+def test_reward_trainer_takes_the_margin_off(parts: SimpleNamespace, tmp_path: Path) -> None:
+    """Its loss is -ln sigmoid(r_W - r_L - margin), so `train` makes less of words that only say who came early."""
+    import torch
+
+    made = attention_only(60)
+    dump = tmp_path / "threads.jsonl"
+    dump.write_text("".join(json.dumps(thread) + "\n" for thread in made))
+    shp_miner.import_dump("threads", [dump], tmp_path / "store")
+    base = tiny_model(parts, tmp_path / "base", [answer["body"] for thread in made for answer in thread["answers"]])
+    preferences = []
+    for margin in (True, False):
+        out = tmp_path / f"out-{margin}"
+        shp_miner.export_dataset(tmp_path / "store", out, rule="comparisons", format="trl", margin=margin)
+        trainer = trainer_of(parts, "Reward", tmp_path, shp_miner.load(out, split="train"))
+        batch = next(iter(trainer.get_train_dataloader()))
+        assert ("margin" in batch) == margin
+        if margin:
+            told = batch["margin"].clone()
+            with torch.no_grad():
+                loss = float(trainer.compute_loss(trainer.model.eval(), dict(batch)))
+                ids, mask = batch["input_ids"], batch["attention_mask"]
+                chosen, rejected = trainer.model(ids, attention_mask=mask).logits[:, 0].chunk(2)
+            expected = -torch.nn.functional.logsigmoid(chosen - rejected - told).mean()
+            assert loss == pytest.approx(float(expected), abs=1e-4)
+        done = shp_miner.train(out, tmp_path / f"m-{margin}", model=base, quick=True, epochs=6)
+        early, late = shp_miner.score(done.model, made[0]["title"], [EARLY, LATE])
+        preferences.append(early - late)
+    with_margin, without = preferences
+    assert without > 0.5
+    assert abs(with_margin) < without / 2

@@ -9,10 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import shp_miner
 
 #: The word that every preferred answer has.
 WORD = "because"
+
+#: In threads of attention alone: the word of the answers that came first, and that of the others.
+EARLY, LATE = "soon", "afterwards"
+_ANSWERS = 6
 
 _WORDS = (
     "stone",
@@ -67,6 +73,34 @@ def made_threads(count: int, *, planted: bool = True, seed: int = 0) -> list[dic
                 ],
             }
         )
+    return threads
+
+
+def attention_only(count: int) -> list[dict[str, Any]]:
+    """Threads whose votes fall with the order of arrival and with nothing else; a word says who came early."""
+    chance, votes = random.Random(1), np.random.default_rng(1)
+    created = datetime(2024, 1, 1, tzinfo=UTC)
+    threads = []
+    for number in range(count):
+        answers = []
+        for rank in range(1, _ANSWERS + 1):
+            words = [chance.choice(["stone", "river", "lamp", "paper", "green", "quick", "seven"]) for _ in range(5)]
+            answers.append(
+                {
+                    "answer_id": f"{number}-{rank}",
+                    "body": " ".join([*words, EARLY if rank <= _ANSWERS // 2 else LATE]),
+                    "created_at": (created + timedelta(hours=rank)).isoformat(),
+                    "score": int(votes.poisson(15 * rank**-0.9)),
+                    "author": f"writer-{number}-{rank}",
+                }
+            )
+        threads.append(
+            {
+                "site": "forum.example", "community": "all", "post_id": str(number), "title": f"Question {number}?",
+                "created_at": created.isoformat(), "observed_at": (created + timedelta(days=60)).isoformat(),
+                "score": 20, "author": f"asker-{number}", "answers": answers,
+            }
+        )  # fmt: skip
     return threads
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from shp_miner.checking.opened import Opened, hashes_of_formats
 from shp_miner.export.check import CheckFailedError, check_format
 from shp_miner.export.compact import form_of_file, rows_of_parts
-from shp_miner.export.formats import RESERVED_COLUMNS
+from shp_miner.export.formats import MARGIN, RESERVED_COLUMNS
 from shp_miner.export.loading import check_loads
 from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.shards import ALL, Shard, rows_of
@@ -63,7 +63,7 @@ def schema_problems(export: Opened) -> Iterator[str]:
             names = pq.read_schema(path).names
         except (OSError, pa.ArrowException):
             continue  # file_problem says so
-        reserved = _reserved(names)
+        reserved = _reserved([name for name in names if name != MARGIN or not export.form.margin])
         if reserved:
             yield f"{file.path} has the reserved column {reserved!r}: TRL gives it a meaning of its own."
             break

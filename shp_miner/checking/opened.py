@@ -15,6 +15,7 @@ from shp_miner.export.compact import PAIRS
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.joining import file_tables, groups_of
 from shp_miner.export.load import known_formats_in, read_manifest
+from shp_miner.export.margins import form_of, has_margin
 from shp_miner.export.owned import MANIFEST, several_in
 from shp_miner.export.shards import Shard
 
@@ -66,11 +67,12 @@ def opened(out: Path) -> list[Opened]:
         raise BadInput(
             f"{out} has the format {unknown[0]!r}, which this version does not know.", "Install the newest shp-miner."
         )
-    return [_opened(found[name], FORMATS[name]) for name in FORMATS if name in found]
+    return [_opened(found[name], name) for name in FORMATS if name in found]
 
 
-def _opened(folder: Path, form: Format) -> Opened:
+def _opened(folder: Path, name: str) -> Opened:
     manifest = read_manifest(folder)
+    form = form_of(name, margin=has_margin(manifest))
     try:
         files = convert(manifest["files"], list[Shard])
         convert([manifest.get("configuration"), manifest.get("counts"), manifest.get("rows")], list[dict[str, Any]])

@@ -88,6 +88,12 @@ _WHAT, _FORM = "What to export", "Form of the export"
     show_default=True,
     help="Repeat texts in every pair, or write each once (compact; pairs, shp, trl, trl-text).",
 )
+@option_of(
+    _FORM,
+    "--margin",
+    is_flag=True,
+    help="Add TRL's margin: what rank and age explain (trl, chat-pairs, trl-text).",
+)
 @option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
@@ -106,6 +112,7 @@ def command(
     replace: bool,
     refit: bool,
     layout: str,
+    margin: bool,
     keep_dropped: Path | None,
     workers: int | None,
     memory: int | None,
@@ -135,6 +142,7 @@ def command(
         "validation": validation,
         "test": test,
         "layout": layout,
+        "margin": margin,
         "as_of": as_of,
         "workers": workers,
         "memory": memory,

@@ -46,6 +46,7 @@ class Asked(TypedDict):
     validation: float
     test: float
     layout: str
+    margin: bool
     as_of: str | None
     workers: int | None
     memory: int | None

@@ -11,8 +11,9 @@ from shp_miner.export.card_worth import TERMS, worth
 from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.described import column_rows
 from shp_miner.export.example import Example
-from shp_miner.export.formats import FORMATS, Format
+from shp_miner.export.formats import Format
 from shp_miner.export.front import front_matter, languages_for_hub, licensing, tasks_of, title_of
+from shp_miner.export.margins import form_of_manifest
 from shp_miner.export.markdown import code, percent, plain, quoted, table
 from shp_miner.export.shards import ALL
 from shp_miner.export.snippets import snippets_of
@@ -31,7 +32,7 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
 
     An empty split is not listed. `example` is the row to quote.
     """
-    form, rule = FORMATS[manifest["format"]], rule_of_manifest(manifest)
+    form, rule = form_of_manifest(manifest), rule_of_manifest(manifest)
     facts, compact = manifest.get("facts", {}), is_compact(manifest)
     parts = [
         f"# Preferences mined from forums: rule {code(rule.name)}, format `{form.name}`",

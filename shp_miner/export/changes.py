@@ -12,9 +12,10 @@ from msgspec import Struct
 
 from shp_miner.errors import BadInput
 from shp_miner.export.compact import PAIRS, part_name, row_files
-from shp_miner.export.formats import FORMATS, Format
+from shp_miner.export.formats import Format
 from shp_miner.export.joining import file_tables
 from shp_miner.export.load import read_manifest
+from shp_miner.export.margins import form_of_manifest, has_margin
 from shp_miner.export.sides import SIDES
 
 #: What may change in a row, by the beginnings of its columns' names; the texts of a format are a kind of their own.
@@ -81,8 +82,8 @@ def changes_between(earlier: Path, new: Path) -> Changes | None:
     """
     try:
         manifests = [read_manifest(folder) for folder in (earlier, new)]
-        form = FORMATS[manifests[1]["format"]]
-        if manifests[0].get("format") != form.name:
+        form = form_of_manifest(manifests[1])
+        if (manifests[0].get("format"), has_margin(manifests[0])) != (form.name, form.margin):
             return None
         files = [_by_content(told["files"]) for told in manifests]
         same = files[0].keys() & files[1].keys()

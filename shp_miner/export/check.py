@@ -11,7 +11,7 @@ from msgspec import Struct
 from shp_miner.errors import Error
 from shp_miner.export.columns import Repeated, from_arrow, value_type
 from shp_miner.export.conversations import contents, last_contents
-from shp_miner.export.formats import RESERVED_COLUMNS, Format
+from shp_miner.export.formats import MARGIN, RESERVED_COLUMNS, Format
 from shp_miner.export.shared import SEPARATOR
 from shp_miner.mining.mine import SAME_TEXT, Selection, Threads
 from shp_miner.rules.hashing import SPLITS, thread_splits
@@ -58,7 +58,7 @@ class Balance(Struct):
 
 def check_format(form: Format) -> None:
     """Raise CheckFailedError for column names that have a special meaning in trainers."""
-    reserved = RESERVED_COLUMNS & set(form.schema.names)
+    reserved = RESERVED_COLUMNS & set(form.schema.names) - ({MARGIN} if form.margin else set())
     if reserved:
         raise CheckFailedError(f"Format {form.name} uses the reserved columns {sorted(reserved)}.")
 

@@ -22,6 +22,7 @@ from shp_miner.export.facts import LANGUAGE_SAMPLE, Facts
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import SourceCount, manifest_data, to_json
+from shp_miner.export.margins import check_margin
 from shp_miner.export.nothing import NoThreads, no_site, nothing
 from shp_miner.export.owned import MANIFEST, README, formats_in
 from shp_miner.export.pieces import piece_windows
@@ -114,6 +115,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     as_of: Moment | None = None,
     refit: bool = False,
     layout: str = "joined",
+    margin: bool = False,
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
     memory: Amount | None = None,
@@ -121,20 +123,22 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
 ) -> Exported:
     """Mine the store, write one folder of Parquet shards per format, and return the counts.
 
-    The export appears complete or not at all. `format`, `communities` and `sites` are one name or several; no site or
-    community means all, no format means "pairs", and `formats` is another name of `format`. `places` are sites with
-    some of their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT each.
-    `since` and `until` replace the rule's; they and `as_of` are a text such as "2023-01-01", a date or a datetime, and
-    `as_of` may be a version. `validation` and `test` are shares of threads. Communities keep the fit of the
-    export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`. `layout` "compact"
-    writes each text once, for the formats in `compact.COMPACT`. `workers` and `memory` are as for `import_dump`; they
-    do not change the files. `advance(done, total)` reports progress. Raises UsageError for unknown names, and BadInput
-    if no pair satisfies the rule.
+    The export appears complete or not at all. `format`, `communities` and `sites` are one name or several; no site
+    or community means all, no format means "pairs", and `formats` is another name of `format`. `places` are sites
+    with some of their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT
+    each. `since` and `until` replace the rule's; they and `as_of` are a text such as "2023-01-01", a date or a
+    datetime, and `as_of` may be a version. `validation` and `test` are shares of threads. Communities keep the fit
+    of the export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`. `layout`
+    "compact" writes each text once, for the formats in `compact.COMPACT`; `margin` adds TRL's column to those in
+    `TAKE_MARGIN`. `workers` and `memory` are as for `import_dump`; they do not change the files. `advance(done,
+    total)` reports progress. Raises UsageError for unknown names, and BadInput if no pair satisfies the rule.
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
     layout = known_layout(layout, chosen)
     chosen_rule = known_rule(rule, since, until)  # an unknown name is an error before anything else
+    if margin:
+        check_margin(chosen, chosen_rule, layout)
     most_workers, most_memory = whole_number(workers, "workers"), size(memory, "memory")
     store = store if isinstance(store, Store) else Store(store)
     store.require()
@@ -152,6 +156,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         )
         if layout == "compact":
             selection = structs.replace(selection, layout="compact")
+        if margin:
+            selection = structs.replace(selection, margin=True)
         power = _Power(most_workers or cores(), most_memory or default_memory(), advance)
         try:
             fit = None if refit or as_of is not None else earlier_fit(place_of(expanded(out)), selection)

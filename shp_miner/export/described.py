@@ -45,6 +45,7 @@ _COLUMNS = {
     "target": "Votes of the preferred answer plus 1/2, divided by the votes of both plus 1; null if one is below 0.",
     "weight": "How much `target` counts: n / (1 + 0.1 (n - 1)) with n the votes of both; null without votes.",
     "attention": "Log-odds that the preferred answer gets more votes by its rank and age alone.",
+    "margin": "For TRL: minus the log-odds that the preferred answer gets more votes by its rank and age alone.",
     "domain": "Community and split, joined by `_`.",
     "upvote_ratio": "Share of upvotes among the post's votes; null if unknown.",
     "history": "Title and body of the post in one line.",

@@ -10,13 +10,14 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from shp_miner.engine import Advance, Steps, cores, default_memory, run_threads
 from shp_miner.export.columns import merged_table
 from shp_miner.export.compact import COMPACT_LAYOUT, known_layout, parts_of
 from shp_miner.export.dataset import fitting_ranges
-from shp_miner.export.formats import FORMATS
+from shp_miner.export.formats import Format
+from shp_miner.export.margins import check_margin, form_of
 from shp_miner.export.nothing import nothing
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.shards import size_of
@@ -77,6 +78,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     validation: float = 0.05,
     test: float = 0.05,
     layout: str = "joined",
+    margin: bool = False,
     as_of: str | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -97,6 +99,9 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
         snapshot = store.snapshot(as_of)
         # Shares move threads between splits, which changes no count.
         selection, missing = selected(snapshot, chosen_rule, communities=communities, sites=sites)
+        if margin:
+            check_margin(chosen, chosen_rule, layout)
+            selection = structs.replace(selection, margin=True)
         fitting, rows = fitting_ranges(snapshot, workers or cores(), memory or default_memory())
         jobs = [
             _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen), layout)
@@ -116,15 +121,16 @@ def _count(job: _Job, advance: Advance) -> _Part:
     rows: Counter[str] = Counter()
     measured = {}
     for name in job.formats if threads.pairs.height else ():
-        table, post_row = FORMATS[name].table(threads, job.selection.rule.name)
+        form = form_of(name, margin=bool(job.selection.margin))
+        table, post_row = form.table(threads, job.selection.rule.name)
         rows[name] = table.num_rows
-        measured[name] = _measured(name, table, post_row, job.layout)
+        measured[name] = _measured(form, table, post_row, job.layout)
     advance(1)
     return _Part(mined.tally, posts, pairs, rows, measured, mined.comparable)
 
 
-def _measured(name: str, table: pa.Table, post_row: pl.Series, layout: str) -> tuple[int, int, int]:
-    form, first = FORMATS[name], table.slice(0, _MEASURED_ROWS)
+def _measured(form: Format, table: pa.Table, post_row: pl.Series, layout: str) -> tuple[int, int, int]:
+    first = table.slice(0, _MEASURED_ROWS)
     if not first.num_rows:
         return 0, 0, 0
     size = joined_size = size_of(form, merged_table([first]))

@@ -29,8 +29,11 @@ from shp_miner.mining.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
 from shp_miner.text.shp import flatten_texts
 
-#: TRL gives these column names a meaning of its own; no format may use one.
-RESERVED_COLUMNS = frozenset({"margin", "tools", "image", "images", "chat_template_kwargs"})
+#: The column that is subtracted from the difference of the two scores (export/margins.py).
+MARGIN = "margin"
+
+#: TRL gives these column names a meaning of its own; no format may use one, but for the margin where it is asked for.
+RESERVED_COLUMNS = frozenset({MARGIN, "tools", "image", "images", "chat_template_kwargs"})
 
 _RANKED = pa.list_(
     pa.struct([("text", pa.string()), ("score", pa.int64()), ("rank", pa.int32()), ("answer_id", pa.string())])
@@ -44,6 +47,7 @@ class Format:
     rows(threads, rule_name) gives the columns of `schema` and `post_row`. `texts` are the columns that may not be
     empty; `answers` the two columns with the answers of a pair; `balance` the column of the winning side and its
     value for the first side. `same_text` says whether pairs of equal texts are in it: trainers learn nothing from them.
+    `margin` says whether it has the column MARGIN.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Format:
     answers: tuple[str, str] | None = None
     balance: tuple[str, object] | None = None
     same_text: bool = True
+    margin: bool = False
 
     def table(self, threads: Threads, rule_name: str) -> tuple[pa.Table, pl.Series]:
         """Return the rows as an Arrow table, and for each its row of `threads.posts`, in the order of the posts.

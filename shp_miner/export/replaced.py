@@ -60,6 +60,8 @@ def _differences(before: dict[str, Any], selection: Selection) -> list[str]:
         was, is_now = before.get(key) or (), now.get(key) or ()
         if sorted(map(str, was)) != sorted(is_now):
             found.append(f"{one if len(was) == 1 else key} {_listed(was)}" if was else all_of)
+    if before.get("margin", False) != now.get("margin", False):
+        found.append("with a margin" if before.get("margin") else "without a margin")
     if (before.get("places") or None) != (now.get("places") or None):
         found.append("other places")
     return found

@@ -15,7 +15,8 @@ from shp_miner.export.check import Balance, check_format, check_table, check_thr
 from shp_miner.export.compact import form_of_file, write_compact
 from shp_miner.export.cuts import Rows, rows_by_group
 from shp_miner.export.facts import Facts, facts_of
-from shp_miner.export.formats import FORMATS, Format
+from shp_miner.export.formats import Format
+from shp_miner.export.margins import form_of
 from shp_miner.export.pieces import Window, read_windows, write_piece
 from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mining.calibrate import MeasureJob, load_calibration
@@ -107,7 +108,7 @@ class WriteResult(Struct):
 
 def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
     """Write the shards of the communities and splits of a job, check every row and file, and return them."""
-    form, balance, facts = FORMATS[job.format], Balance(), Facts()
+    form, balance, facts = form_of(job.format, margin=bool(job.selection.margin)), Balance(), Facts()
     check_format(form)
     job.folder.mkdir(exist_ok=True)
     shards = []

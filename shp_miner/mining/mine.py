@@ -40,8 +40,8 @@ POST_ORDER = ("community", "split", "created_at", *THREAD)
 class Selection(Struct, frozen=True, kw_only=True):
     """What to mine and how: the rule, where (as in `Within`), and the shares of validation and test.
 
-    A manifest has `sites`, `places` and `layout` only where they were chosen. `layout` is that of an
-    export's files; it is here so that an export that is made again stays as it was asked for.
+    A manifest has `sites`, `places`, `layout` and `margin` only where they were chosen. `layout` is that of an export's
+    files, and `margin` a column of them; they are here so that an export that is made again stays as it was asked for.
     """
 
     rule: Rule
@@ -51,6 +51,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     sites: tuple[str, ...] | UnsetType = UNSET
     places: tuple[tuple[str, tuple[str, ...]], ...] | UnsetType = UNSET
     layout: Literal["compact"] | UnsetType = UNSET
+    margin: Literal[True] | UnsetType = UNSET
 
     @property
     def within(self) -> Within:

@@ -127,6 +127,10 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
         Literal["joined", "compact"],
         Meta(description="Repeat texts in every pair, or write each once.", examples=["compact"]),
     ] = "joined"
+    margin: Annotated[
+        bool,
+        Meta(description="Add TRL's column margin (trl, chat-pairs, trl-text).", examples=[True]),
+    ] = False
     refit: Annotated[
         bool,
         Meta(description="Fit how votes follow attention anew each time, not only after a drift.", examples=[True]),

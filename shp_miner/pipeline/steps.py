@@ -275,6 +275,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             validation=keys.validation,
             test=keys.test,
             layout=keys.layout,
+            margin=keys.margin,
             refit=keys.refit,
             workers=limits.workers,
             memory=limits.memory,

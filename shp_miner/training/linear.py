@@ -35,30 +35,45 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Pairs(Struct, frozen=True):
-    """Pairs as places in `rows`: of the winner and of the loser; and the number of each pair's thread."""
+    """Pairs as places in `rows`: of the winner and of the loser; and the number of each pair's thread.
+
+    `target` is the probability that the winner is the better one (None: 1), `weight` what a pair counts (None: 1), and
+    `attention` the log-odds of its victory that are not to be learned (None: 0).
+    """
 
     rows: Rows
     winner: Numbers
     loser: Numbers
     thread: Numbers
+    target: Vector | None = None
+    weight: Vector | None = None
+    attention: Vector | None = None
 
     def __len__(self) -> int:
         return len(self.winner)
 
     def take(self, places: Numbers | npt.NDArray[np.bool_]) -> Pairs:
         """Return some of the pairs; the rows stay."""
-        return Pairs(self.rows, self.winner[places], self.loser[places], self.thread[places])
+        beside = (None if of is None else of[places] for of in (self.target, self.weight, self.attention))
+        return Pairs(self.rows, self.winner[places], self.loser[places], self.thread[places], *beside)
 
     def turned(self, places: npt.NDArray[np.bool_]) -> Pairs:
         """Return the pairs with winner and loser exchanged in some places."""
         winner, loser = np.where(places, self.loser, self.winner), np.where(places, self.winner, self.loser)
-        return Pairs(self.rows, winner, loser, self.thread)
+        target = None if self.target is None else np.where(places, 1 - self.target, self.target)
+        attention = None if self.attention is None else np.where(places, -self.attention, self.attention)
+        return Pairs(self.rows, winner, loser, self.thread, target, self.weight, attention)
 
     def margins(self, weights: Vector) -> Vector:
         """Return how much higher each winner scores than its loser."""
         scores = self.rows.times(weights)
         margins: Vector = scores[self.winner] - scores[self.loser]
         return margins
+
+    def losses(self, margins: Vector) -> Vector:
+        """Return the cross-entropy of each pair, in nats, with its target and attention."""
+        z = margins if self.attention is None else margins + self.attention
+        return log_loss(z) if self.target is None else log_loss(z) + (1 - self.target) * z
 
 
 class Recipe(Struct, frozen=True):
@@ -76,10 +91,13 @@ class Fit(Struct, frozen=True):
     penalty: float
 
 
-def pair_weights(thread: Numbers, kind: str) -> Vector:
-    """Return the pairs' weights, 1 in sum: a thread of n pairs weighs sqrt(n) ("sqrt"), n ("none") or 1 ("one")."""
+def pair_weights(thread: Numbers, kind: str, own: Vector | None = None) -> Vector:
+    """Return the pairs' weights, 1 in sum: a thread of n pairs weighs sqrt(n) ("sqrt"), n ("none") or 1 ("one").
+
+    `own` is a weight of each pair, which is a factor of it.
+    """
     sizes = np.bincount(thread)[thread].astype(np.float64) if len(thread) else np.zeros(0)
-    weights = sizes ** {"sqrt": -0.5, "none": 0.0, "one": -1.0}[kind]
+    weights = sizes ** {"sqrt": -0.5, "none": 0.0, "one": -1.0}[kind] * (1.0 if own is None else own)
     return np.asarray(weights / weights.sum())
 
 
@@ -96,10 +114,10 @@ def fit_chosen(pairs: Pairs, recipe: Recipe, view: str, advance: Callable[[int],
         held = fold[pairs.thread] == number
         trained, left_out = pairs.take(~held), pairs.take(held)
         problem = _Problem(trained, recipe, view)
-        weights = pair_weights(left_out.thread, recipe.thread_weights) * (held.sum() / len(held))
+        weights = pair_weights(left_out.thread, recipe.thread_weights, left_out.weight) * (held.sum() / len(held))
         least = np.inf
         for place, penalty in enumerate(PENALTIES):
-            loss = dot(weights, log_loss(left_out.margins(problem.solve(penalty))))
+            loss = dot(weights, left_out.losses(left_out.margins(problem.solve(penalty))))
             losses[place] += loss
             least = min(least, loss)
             if loss > _HOPELESS * least:  # weaker penalties take the longest, and are worse still
@@ -131,7 +149,7 @@ class _Problem:
         hashing = recipe.hashing
         used = np.unique(np.concatenate([pairs.winner, pairs.loser]))
         self._winner, self._loser = np.searchsorted(used, pairs.winner), np.searchsorted(used, pairs.loser)
-        self._weights = pair_weights(pairs.thread, recipe.thread_weights)
+        self._pairs, self._weights = pairs, pair_weights(pairs.thread, recipe.thread_weights, pairs.weight)
         self._all = hashing.columns
         lengths = np.diff(pairs.rows.starts)
         is_used = np.zeros(len(pairs.rows), np.bool_)
@@ -159,10 +177,13 @@ class _Problem:
         def objective(point: Vector) -> tuple[float, Vector]:
             scores = self._by_row.times(point)
             margins = scores[self._winner] - scores[self._loser]
-            slopes = -self._weights / (1 + np.exp(np.minimum(margins, 700.0)))
+            z = margins if self._pairs.attention is None else margins + self._pairs.attention
+            slopes = -self._weights / (1 + np.exp(np.minimum(z, 700.0)))
+            if self._pairs.target is not None:
+                slopes += self._weights * (1 - self._pairs.target)
             count = len(scores)
             of_rows = sums_at(self._winner, slopes, count) - sums_at(self._loser, slopes, count)
-            value = dot(self._weights, log_loss(margins)) + penalty / 2 * dot(point, point)
+            value = dot(self._weights, self._pairs.losses(margins)) + penalty / 2 * dot(point, point)
             return value, self._by_column.times(of_rows) + penalty * point
 
         self._point = minimize(objective, self._point, steps_max=_STEPS_MAX, tolerance=_TOLERANCE).point

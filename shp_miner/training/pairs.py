@@ -16,10 +16,12 @@ from msgspec import Struct
 
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.compact import part_of, row_files
-from shp_miner.export.formats import FORMATS
+from shp_miner.export.formats import FORMATS, MARGIN
 from shp_miner.export.joining import file_tables, groups_of
 from shp_miner.export.load import known_formats_in, read_manifest, require_files
+from shp_miner.export.margins import form_of_manifest
 from shp_miner.export.owned import MANIFEST
+from shp_miner.export.shared import COMPARED
 from shp_miner.export.sides import SIDES
 from shp_miner.training.linear import Numbers, Pairs
 from shp_miner.training.words import Hashing, Rows, joined_rows, to_rows
@@ -29,6 +31,9 @@ _BATCH = 5000
 
 #: What is read of each pair (`shp_miner.export.sides`).
 _READ = ("question", "first", "second", "first_wins", "thread", "seconds", "ratio")
+
+#: What a pair is learned with, and the values that make it a plain one: it is won, and nothing explains that.
+_PLAIN = {"target": 1.0, "weight": 1.0, "attention": 0.0}
 
 #: The formats to train on, the one with the most to tell first.
 TRAINABLE = tuple(form for form, sides in SIDES.items() if sides.has_both)
@@ -49,9 +54,17 @@ class Source(Struct, frozen=True):
         return sorted((file for file in self.manifest["files"] if file["split"] == split), key=lambda f: str(f["path"]))
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        """Return the columns that say how a pair is learned: of `comparisons` with its columns, or with a margin."""
+        rule = self.manifest.get("configuration", {}).get("rule")
+        if self.form == "pairs" and isinstance(rule, dict) and rule.get("measure") == "votes":
+            return tuple(COMPARED)
+        return (MARGIN,) if form_of_manifest(self.manifest).margin else ()
+
+    @property
     def wanted(self) -> list[str]:
         """Return the columns of the format that are read."""
-        return SIDES[self.form].columns(*_READ)
+        return [*SIDES[self.form].columns(*_READ), *self.beside]
 
     def rows(self, split: str) -> int:
         """Return the number of rows of a split."""
@@ -154,9 +167,17 @@ def read_split(
 def _batches(source: Source, split: str) -> Iterator[tuple[str, pl.DataFrame]]:
     files = source.files(split)
     known = {name: pl.lit(None, pl.Float64) for name in ("seconds", "ratio")} | SIDES[source.form].select(*_READ)
+    known |= _beside(source)
     for entry in row_files(files):
         for table in file_tables(source.folder, source.form, files, entry, source.wanted, _BATCH):
             yield str(entry["community"]), pl.DataFrame(table).select(**known)
+
+
+def _beside(source: Source) -> dict[str, pl.Expr]:
+    """`target`, `weight` and `attention` of an export that has them; a pair without them is a plain one."""
+    if source.beside == (MARGIN,):
+        return {"attention": -pl.col(MARGIN)}
+    return {name: pl.col(name).fill_null(_PLAIN[name]) for name in source.beside}
 
 
 class _Reader:
@@ -201,6 +222,7 @@ class _Reader:
                 "community": np.full(batch.height, number_of, np.int64),
                 "seconds": batch["seconds"].fill_null(np.nan).to_numpy(),
                 "ratio": batch["ratio"].fill_null(np.nan).to_numpy(),
+                **{name: batch[name].to_numpy() for name in _PLAIN if name in batch.columns},
             }
         )
 
@@ -213,12 +235,17 @@ class _Reader:
         column = {
             name: np.concatenate([first, *(part[name] for part in self._columns)]) for name, first in empty.items()
         }
+        beside = {
+            name: np.concatenate([part[name] for part in self._columns])
+            for name in _PLAIN
+            if self._columns and name in self._columns[0]
+        }
         kept = pl.concat([pl.DataFrame(schema={"chars": pl.UInt32}), *self._kept], how="diagonal")
         texts = [
             kept[name] if name in kept.columns else pl.Series([], dtype=pl.String) for name in ("question", "answer")
         ]
         return Split(
-            Pairs(joined_rows(self._rows), column["winner"], column["loser"], column["thread"]),
+            Pairs(joined_rows(self._rows), column["winner"], column["loser"], column["thread"], **beside),
             kept["chars"].to_numpy().astype(np.int64),
             column["community"],
             list(self._communities),

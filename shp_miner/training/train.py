@@ -173,7 +173,7 @@ def _train_words(
         kept_pairs=len(pairs),
         penalty=full.penalty,
         thread_weights=settings.thread_weights,
-        notes=_notes(train_split, tested, settings, measured),
+        notes=[*_loss(pairs, soft=True), *_notes(train_split, tested, settings, measured)],
     )
     facts = {"hashing": msgspec.to_builtins(hashing), "trained_on": _trained_on(source, report, settings)}
 
@@ -222,6 +222,7 @@ def _train_transformers(
         kept_pairs=kept,
         notes=[
             *_too_long(len(train_split.pairs), kept, settings.max_tokens),
+            *_loss(train_split.pairs, soft=False),
             *_notes(train_split, tested, settings, measured),
         ],
     )
@@ -330,6 +331,15 @@ def _read_evaluated(train_split: Split, hashing: Hashing | None, settings: Setti
             "Export both with the same --validation and --test: then a thread is in the same split of each.",
         )
     return tested
+
+
+def _loss(pairs: Pairs, *, soft: bool) -> list[str]:
+    """Return a sentence on the loss if it is not that of plain labels; a `soft` one takes shares of votes."""
+    if pairs.attention is None:
+        return []
+    if soft and pairs.target is not None:
+        return ["The loss is that of shares of votes: with the target, the weight and the attention of each pair."]
+    return ["The loss is that of hard labels with a margin: minus the attention of each pair."]
 
 
 def _notes(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner.errors import BadInput, TryLater, UsageError
+from shp_miner.export.formats import MARGIN
 from shp_miner.export.shared import SEPARATOR
 from shp_miner.training.pairs import Split
 
@@ -190,13 +191,19 @@ class TransformersModel:
     def _rows(self, split: Split) -> Iterator[dict[str, Any]]:
         """Yield rows for TRL: conversations where the tokenizer has a template for them, else plain text."""
         questions, answers = split.questions.to_list(), split.answers.to_list()
+        attention = split.pairs.attention
+        margins: list[dict[str, float]] = (
+            [{}] * len(split.pairs) if attention is None else [{MARGIN: -value} for value in attention.tolist()]
+        )
         chat = self._tokenizer.chat_template is not None
-        for winner, loser in zip(split.pairs.winner.tolist(), split.pairs.loser.tolist(), strict=True):
+        sides = zip(split.pairs.winner.tolist(), split.pairs.loser.tolist(), margins, strict=True)
+        for winner, loser, margin in sides:
             question = questions[winner]
             yield {
                 "prompt": _message("user", question) if chat else question + SEPARATOR,
                 "chosen": _message("assistant", answers[winner]) if chat else answers[winner],
                 "rejected": _message("assistant", answers[loser]) if chat else answers[loser],
+                **margin,
             }
 
 
