@@ -36,13 +36,14 @@ PLAN = {
     "crawling": {"forgetting", "sources", "store", "platforms"},
     "health": {"crawling", "forgetting", "export", "sources", "store", "rules"},
     "report": {"show", "checking", "export", "store", "rules", "pages"},
+    "web": {"show", "export", "store", "rules", "pages"},
     "forum": {"crawling", "forgetting", "export", "sources", "store", "rules", "platforms"},
     "lab": {"forum", "store", "rules", "engine", "platforms", "text"},
     "pipeline": {"crawling", "dumps", "forgetting", "report", "export", "sources", "store", "rules", "platforms"},
     "schedule": {"pipeline", "export", "sources", "store"},
     "manual": {"pipeline", "export", "sources", "rules"},
     "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "report", "show",
-            "publishing",
+            "web", "publishing",
             "checking", "training", "export", "dumps", "sources", "store", "rules", "engine"},
 }  # fmt: skip
 

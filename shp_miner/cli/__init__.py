@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("score", "Score answers with a trained model."),
     "show": ("show", "Print pairs of an export or a store, or a thread and its reasons."),
     "report": ("report", "Write a page with pictures of an export."),
+    "audit": ("audit", "Judge pairs blind in the browser, and see threads of a store."),
     "push": ("push", "Push an export to the Hugging Face Hub, private by default."),
     "init": ("init", "Ask three questions and write a pipeline file."),
     "run": ("run_", "Do all steps of a pipeline file once; made for cron."),

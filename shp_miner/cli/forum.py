@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -15,6 +12,7 @@ from shp_miner.cli.names import Commas, flat
 from shp_miner.cli.options import Duration, Whole, example, printing
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
+from shp_miner.cli.stopping import until_stopped
 from shp_miner.errors import UsageError
 from shp_miner.sources.table import ROWS
 
@@ -90,7 +88,7 @@ def command(
     world = World(threads=threads, starts_at=datetime.now(UTC) - timedelta(days=World.span_days))
     community = Community(world=world, seed=seed)
     served = list(dict.fromkeys(platforms or ROWS))
-    with Forum(community, served, port=port) as forum, _until_stopped() as stopped:
+    with Forum(community, served, port=port) as forum, until_stopped() as stopped:
         urls = {platform: forum.url(platform) for platform in served}
 
         def people() -> None:
@@ -119,15 +117,3 @@ def _live(community: Community, speed: float, stopped: Event) -> None:
         behind_s = time.time() - community.now_s
         community.advance(max(0.0, min((now - before) * speed, behind_s)))
         before = now
-
-
-@contextmanager
-def _until_stopped() -> Iterator[Event]:
-    """An event that Ctrl-C and SIGTERM set."""
-    stopped = Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

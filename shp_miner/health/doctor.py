@@ -25,7 +25,11 @@ _LIBRARIES = (
 )  # fmt: skip
 
 #: Extras, and the modules that an installed extra has.
-_EXTRAS = {"lab": ("matplotlib", "sklearn"), "train": ("torch", "transformers", "trl")}
+_EXTRAS = {
+    "lab": ("matplotlib", "sklearn"),
+    "train": ("torch", "transformers", "trl"),
+    "web": ("jinja2", "starlette", "uvicorn"),
+}
 
 #: Environment variables of credentials. Their values are never shown.
 _CREDENTIALS = {

@@ -2,7 +2,8 @@
 
 A line is an object with `pair_id` (as in exports: site/post/answer-answer) and `choice`: 1 or 2 for the better answer,
 3 for a tie, 4 for two bad answers, 0 for "cannot tell". `answer1_id` and `answer2_id` say which answers were shown as 1
-and 2; without them 1 is the first answer of the pair's id. Other keys (the judge's name, times) are not looked at.
+and 2; without them 1 is the first answer of the pair's id. A line with `undo` takes back the judgment with that `id`.
+Other keys (the judge's name, times) are not looked at. `shp-miner audit` writes such files.
 """
 
 from __future__ import annotations
@@ -25,27 +26,41 @@ class Judgment(msgspec.Struct):
     choice: int
     answer1_id: str | None = None
     answer2_id: str | None = None
+    id: str = ""
+
+
+class _Line(msgspec.Struct):
+    undo: str = ""
 
 
 def read_judgments(path: Path) -> list[Judgment]:
-    """Return the judgments of a file in its order, without empty lines. Raises BadInput that names the line."""
+    """Return the judgments of a file in its order, without those that were taken back.
+
+    Half a line at the end, which a killed audit leaves, is none. Raises BadInput that names the line.
+    """
     try:
-        lines = path.read_bytes().splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"The judgments in {path} cannot be read: {error.strerror}.", _FORMAT) from error
-    judgments = []
-    decoder = msgspec.json.Decoder(Judgment)
+    judgments: list[Judgment] = []
+    undone = set()
+    lines = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            judgment = decoder.decode(line)
+            if undo := msgspec.json.decode(line, type=_Line).undo:
+                undone.add(undo)
+                continue
+            judgment = msgspec.json.decode(line, type=Judgment)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if number == len(lines):
+                break
             raise BadInput(f"Line {number} of {path} is not a judgment: {error}.", _FORMAT) from error
         if not 0 <= judgment.choice <= 4:
             raise BadInput(f"Line {number} of {path}: choice {judgment.choice} is not one of 0 to 4.", _FORMAT)
         judgments.append(judgment)
-    return judgments
+    return [judgment for judgment in judgments if judgment.id not in undone]
 
 
 def judged_better(threads: Threads, judgments: list[Judgment]) -> tuple[pl.DataFrame, int, int]:

@@ -38,10 +38,10 @@ class Thread(Struct, frozen=True):
         return HashRange(number, number + 1)
 
 
-def find_thread(snapshot: Snapshot, thread: str, site: str | None = None) -> Thread:
+def find_thread(snapshot: Snapshot, thread: str, site: str | None = None, sites: Iterable[str] | None = None) -> Thread:
     """Return the thread with an id or an address. Raises UsageError if there is none, or one on each of several sites.
 
-    `site` says which site is meant.
+    `site` says which site is meant. `sites` are those of the store; if they are not given, a column is read for them.
     """
     if _ADDRESS.match(thread):
         found = _by_address(snapshot, thread, None if site is None else site_of(site))
@@ -49,7 +49,9 @@ def find_thread(snapshot: Snapshot, thread: str, site: str | None = None) -> Thr
         post_id = thread.strip()
         asked = dict.fromkeys((post_id, post_id.removeprefix("t3_")))  # a prefix of Reddit's API
         # A thread whose post the store does not have is on a site of answers.
-        places: Iterable[list[str]] = [[site_of(site)]] if site else (sorted(snapshot.sites(name)) for name in SCHEMAS)
+        places: Iterable[list[str]] = (sorted(snapshot.sites(name)) for name in SCHEMAS)
+        if site or sites is not None:
+            places = [[site_of(site)] if site else sorted(sites or ())]
         of_places = ([Thread(name, written) for name in sites for written in asked] for sites in places)
         there = ([key for key in keys if _is_there(snapshot, key)] for keys in of_places)
         found = next(filter(None, there), [])

@@ -40,8 +40,8 @@ class Export(Struct, frozen=True):
         return sum(file["rows"] for file in self.files)
 
 
-class _Place(Struct, frozen=True):
-    """A row's file and its number there."""
+class Place(Struct, frozen=True):
+    """A row's file (its number among the export's files) and its number there."""
 
     file: int
     row: int
@@ -77,7 +77,7 @@ def sampled(export: Export, count: int) -> list[Shown]:
     turns = sorted(groups, key=lambda group: _number("group", *group))
     sizes = {group: sum(export.files[number]["rows"] for number in groups[group]) for group in turns}
     taken: dict[tuple[str, str], set[int]] = {group: set() for group in turns}
-    chosen: list[_Place] = []
+    chosen: list[Place] = []
     wanted = min(count, export.rows)
     while len(chosen) < wanted:
         for group in turns:
@@ -87,16 +87,16 @@ def sampled(export: Export, count: int) -> list[Shown]:
                     row = (row + 1) % sizes[group]
                 taken[group].add(row)
                 chosen.append(_place_of(export, groups[group], row))
-    return _read(export, chosen)
+    return read_rows(export, chosen)
 
 
-def _place_of(export: Export, files: Sequence[int], row: int) -> _Place:
+def _place_of(export: Export, files: Sequence[int], row: int) -> Place:
     """The place of a row that is counted through several files."""
     for number in files:
         if row < export.files[number]["rows"]:
             break
         row -= export.files[number]["rows"]
-    return _Place(number, row)
+    return Place(number, row)
 
 
 def surest(export: Export, count: int) -> list[Shown]:
@@ -113,7 +113,7 @@ def surest(export: Export, count: int) -> list[Shown]:
         column = _table(export, number, group, ["confidence"])["confidence"].to_pylist()
         found = [(-value, number, start + row) for row, value in enumerate(column) if value is not None]
         best = sorted([*best, *found])[:count]
-    return _read(export, [_Place(number, row) for _, number, row in best])
+    return read_rows(export, [Place(number, row) for _, number, row in best])
 
 
 def of_thread(export: Export, post_id: str) -> list[Shown]:
@@ -129,13 +129,13 @@ def of_thread(export: Export, post_id: str) -> list[Shown]:
     for number in range(len(export.files)):
         rows = pl.DataFrame(_table(export, number, None, sides.columns("thread")))
         threads = rows.select(sides.thread.str.split("/").list.last()).to_series()
-        found += [_Place(number, row) for row, value in enumerate(threads) if value == post_id]
+        found += [Place(number, row) for row, value in enumerate(threads) if value == post_id]
     if not found:
         raise UsageError(
             f"{export.folder} has no row of the thread {post_id!r}.",
             "Name the store instead of the export, to see why the thread has no pairs.",
         )
-    return _read(export, found)
+    return read_rows(export, found)
 
 
 def _row_groups(export: Export) -> Iterator[tuple[float, int, int, int]]:
@@ -152,12 +152,12 @@ def _row_groups(export: Export) -> Iterator[tuple[float, int, int, int]]:
             start += metadata.row_group(group).num_rows
 
 
-def _read(export: Export, places: Sequence[_Place]) -> list[Shown]:
-    """The rows at some places, in their order. Each row group is read once."""
+def read_rows(export: Export, places: Sequence[Place]) -> list[Shown]:
+    """Return the rows at some places, in their order. Each row group is read once."""
     wanted: dict[int, list[int]] = defaultdict(list)
     for place in places:
         wanted[place.file].append(place.row)
-    rows: dict[_Place, Shown] = {}
+    rows: dict[Place, Shown] = {}
     for number, numbers in wanted.items():
         file = export.files[number]
         with open_parquet(export.folder / file["path"]) as parquet:
@@ -169,9 +169,14 @@ def _read(export: Export, places: Sequence[_Place]) -> list[Shown]:
             if inside:
                 table = _table(export, number, group, None).take(pa.array([row - start for row in inside]))
                 for row, values in zip(inside, table.to_pylist(), strict=True):
-                    rows[_Place(number, row)] = shown(export.form, values, file["community"], file["split"])
+                    rows[Place(number, row)] = shown(export.form, values, file["community"], file["split"])
             start = stop
     return [rows[place] for place in places if place in rows]
+
+
+def column_table(export: Export, number: int, columns: list[str]) -> pa.Table:
+    """Return columns of all rows of one of the export's files, by its number."""
+    return _table(export, number, None, columns)
 
 
 def _table(export: Export, number: int, group: int | None, columns: list[str] | None) -> pa.Table:

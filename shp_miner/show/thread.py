@@ -90,15 +90,20 @@ def show_thread(
     thread: Thread,
     rule: Rule,
     advance: Callable[[int, int], None] | None = None,
+    *,
+    calibration: Calibration | None = None,
 ) -> ThreadShown:
-    """Return a thread of a store with everything that the rule decides about it, as an export decides it."""
+    """Return a thread of a store with everything that the rule decides about it, as an export decides it.
+
+    `calibration` is that of the thread's community, by `fitted`; without it, it is found out.
+    """
     selection = Selection(rule=rule, sites=(thread.site,))
     judged = judge_threads(snapshot, thread.part, selection)
     own = pl.col("post_id") == thread.post_id
     posts = _texts(snapshot, "posts", thread.part, judged.posts.filter(own))
     answers = _texts(snapshot, "answers", thread.part, judged.answers.filter(own)).sort("created_at", "answer_id")
     places = {(thread.site, name) for frame in (posts, answers) for name in frame["community"]}
-    calibration = fitted(store, snapshot, rule, places, advance)
+    calibration = calibration or fitted(store, snapshot, rule, places, advance)
     number = {answer_id: place for place, answer_id in enumerate(answers["answer_id"], start=1)}
     readings = {name: _readings(snapshot, name, thread) for name in ("posts", "answers")}
     post = posts.row(0, named=True) if posts.height else None
