@@ -93,7 +93,7 @@ def in_words(error: BaseException) -> Error | None:
     if isinstance(error, Error):
         return error
     if is_interrupt(error):
-        return Incomplete("Interrupted.", "Committed work stays; run the same command again to continue.")
+        return Incomplete("Interrupted.", "What was finished stays; run the same command again for the rest.")
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY_WORDS):
         return TryLater(
             "There is not enough memory.",

@@ -244,7 +244,7 @@ def test_a_second_training_of_the_same_model_waits(
     with model_folder.only_trainer(tmp_path / "m"):
         code, said = refused(capsys, "train", planted, "--out", tmp_path / "m", "--quick")
     assert (code, "A model is being trained for" in said) == (75, True)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "model").exists()
 
 
 def test_who_may_read_the_folder_may_read_the_model(model: Path, tmp_path: Path) -> None:
@@ -367,6 +367,22 @@ def test_a_model_of_transformers_without_the_extra_names_it(
     assert code == 2
     assert "the extra `train` is not installed" in said
     assert "pip install 'shp-miner[train]'" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--epochs", "2"], "epochs would change nothing"),
+        (["--max-tokens", "64"], "max_tokens would change nothing"),
+        (["--model", "x", "--thread-weights", "one"], "thread_weights would change nothing"),
+    ],
+)
+def test_an_option_of_the_other_kind_of_model_is_refused(
+    options: list[str], words: str, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", str(out), "--out", str(tmp_path / "model"), *options]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
 
 
 def test_training_imports_no_torch_and_no_sklearn(planted: Path, tmp_path: Path) -> None:

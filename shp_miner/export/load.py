@@ -106,7 +106,8 @@ def known_formats_in(path: Path) -> dict[str, Path]:
     if not formats and (path / MANIFEST).is_file():
         raise BadInput(f"{path / MANIFEST} is damaged: it does not describe an export.", "Export again.")
     if not formats:
-        raise BadInput(f"{path} is not an export: it has no {MANIFEST}.", "Name the folder that `export` wrote to.")
+        why = f"it has no {MANIFEST}" if path.exists() else "it does not exist"
+        raise BadInput(f"{path} is not an export: {why}.", "Name the folder that `export` wrote to.")
     return formats
 
 

@@ -41,9 +41,8 @@ def known_record(folder: Path) -> dict[str, Any]:
     """Return the record of a model. Raises BadInput if the folder is not a model of `shp-miner train`."""
     record = model_record(folder)
     if record is None:
-        raise BadInput(
-            f"{folder} is not a model: it has no record of `shp-miner train`.", "Name the folder that `train` wrote to."
-        )
+        why = "it has no record of `shp-miner train`" if folder.exists() else "it does not exist"
+        raise BadInput(f"{folder} is not a model: {why}.", "Name the folder that `train` wrote to.")
     missing = [name for name in record[_FILES] if not (folder / str(name)).is_file()]
     if missing:
         raise BadInput(f"{folder} does not have the file {missing[0]} of its record.", "Train again.")

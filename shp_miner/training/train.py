@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from shp_miner.arguments import number, one_of, whole_number
 from shp_miner.engine import Steps
-from shp_miner.errors import BadInput
+from shp_miner.errors import BadInput, UsageError
 from shp_miner.paths import expanded
 from shp_miner.tally import counted
 from shp_miner.training.controls import Flipped, Swapped, ViewResult, flip_curve, swapped_questions, view_result
@@ -102,12 +102,13 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
     this, for example of another rule: of the same format, with none of the threads that the model is trained on.
 
     Raises BadInput if `out` is not an export, was changed, or has too few pairs, and UsageError if `to` holds anything
-    but a model of this function.
+    but a model of this function, or for an option of the other kind of model.
     """
     one_of(thread_weights, THREAD_WEIGHTS, "weighting of threads")
     for name, given, least in (("seed", seed, 0), ("max_pairs", max_pairs, 1), ("max_tokens", max_tokens, 1)):
         whole_number(given, name, least)
     number(epochs, "epochs")
+    _require_meant(model, {"max_tokens": max_tokens, "epochs": epochs}, thread_weights)
     source_folder = expanded(out)
     target = expanded(to) if to is not None else source_folder.with_name(f"{source_folder.resolve().name}-model")
     if model is not None:
@@ -130,6 +131,22 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
         if model is not None:
             return _train_transformers(source, target, os.fspath(model), settings, advance)
         return _train_words(source, target, settings, advance)
+
+
+def _require_meant(model: object, of_transformers: Mapping[str, float], thread_weights: str) -> None:
+    """Raise UsageError for an option that the training would not look at: somebody counts on it."""
+    usual = {"max_tokens": MAX_TOKENS, "epochs": 1.0}
+    changed = [name for name, value in of_transformers.items() if model is None and value != usual[name]]
+    if changed:
+        raise UsageError(
+            f"{' and '.join(changed)} would change nothing: only models of transformers have it, and none is named.",
+            "Name one with --model, or leave the option out.",
+        )
+    if model is not None and thread_weights != "sqrt":
+        raise UsageError(
+            "thread_weights would change nothing: TRL weighs every pair alike.",
+            "Leave the option out, or train a model of words, without --model.",
+        )
 
 
 def _train_words(
