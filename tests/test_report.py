@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from shp_miner import FORMATS, Store, export_dataset, forget, import_dump, load
@@ -134,7 +136,7 @@ def test_every_finding_is_a_sentence_with_a_number_that_the_page_shows(out: Path
         for sentence in figure["finding"]:
             assert sentence.endswith(".")
             assert any(character.isdigit() for character in sentence), sentence
-            assert sentence in page
+            assert sentence.replace(" %", "&nbsp;%") in page
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -367,6 +369,56 @@ def test_two_thousand_communities(tmp_path: Path) -> None:
 
 
 # -- bad input, and what is not ours ----------------------------------------------------------------------------------
+
+
+def without_times(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in record.items() if name != "retrieved_on"} for record in records]
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [
+        ([], "no answers with scores yet"),
+        ([submission("p1")], "no answers with scores yet"),
+        ([submission("p1"), comment("c1", "p1", score=3)], "1 answer in 2020-09"),
+        (without_times(thread("p1", (3, 9))), "--allow-unknown-age"),
+        (thread("p1", (3, 10**9)), "The default, shp, makes 1."),
+        (thread("p1", (3, 9), body="word " * 200_000), "0 of each"),
+        ([record for n in range(300) for record in thread(f"p{n}", (3, 9), subreddit=f"P{n}")], "all others (288)"),
+    ],
+    ids=["empty", "post", "answer", "no times", "large scores", "1 MB", "communities"],
+)
+def test_any_store_has_a_report(records: list[dict[str, Any]], says: str, tmp_path: Path) -> None:
+    store = imported(tmp_path, records) if records else tmp_path / "s"
+    Store(store).create()
+    assert run(["report", "--store", str(store), "--quiet"]) == 0
+    page = (store / REPORT).read_text()
+    assert says in page
+    assert len(page.encode()) < 2_000_000
+    assert "word word" not in page
+
+
+def test_an_export_without_rows_has_a_report_that_says_so(store: Path, tmp_path: Path) -> None:
+    export_dataset(store, tmp_path / "o")
+    manifest = tmp_path / "o" / "manifest.json"
+    told = json.loads(manifest.read_bytes())
+    for file in told["files"]:
+        path, file["rows"] = tmp_path / "o" / file["path"], 0
+        pq.write_table(pq.read_table(path, partitioning=None).slice(0, 0), path)
+    manifest.write_text(json.dumps(told))
+    assert run(["report", str(tmp_path / "o"), "--quiet"]) == 0
+    assert "This export has no rows." in (tmp_path / "o" / REPORT).read_text()
+
+
+def test_a_full_or_read_only_disk_leaves_no_half_page(
+    out: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    assert run(["report", str(out), "--out", str(small_disk / "page.html")]) == 75
+    assert "No space is left" in capsys.readouterr().err
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
+    assert run(["report", str(out), "--out", "/proc/page.html"]) == 5
+    assert "name another path" in capsys.readouterr().err
 
 
 def test_what_is_no_export_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import click
 from shp_miner.cli.options import FilePath, common, example
 from shp_miner.cli.output import progress, show_result
 from shp_miner.cli.saying import say
+from shp_miner.tally import counted
 
 if TYPE_CHECKING:
     from shp_miner.report.write import Reported
@@ -55,6 +56,6 @@ def command(
 
 
 def _people(done: Reported, *, elsewhere: bool) -> None:
-    say(f"{done.page}: {len(done.figures)} pictures; the numbers are in {done.numbers.name}.")
+    say(f"{done.page}: {counted(len(done.figures), 'picture')}; the numbers are in {done.numbers.name}.")
     if elsewhere:
         say("It quotes posts and answers, and `shp-miner forget` does not reach it there: delete it when you forget.")

@@ -221,12 +221,12 @@ def _shares(title: str, *, upright: bool = False) -> Callable[[Any, Figure], Any
             )
             offset = (alt.XOffset if upright else alt.YOffset)(f"{SERIES}:N", sort=list(figure.series))
             base = base.encode(**{f"{other}Offset": offset}, color=colour)
-            points = base.mark_point(filled=True, size=70).encode(
+            points = base.mark_point(filled=True, size=70, opacity=1).encode(
                 **{channel: value("share:Q", scale=scale, **of_share)}, shape=shape
             )
             lines = base.mark_rule(strokeWidth=2)
         else:
-            points = base.mark_point(filled=True, size=70, color=FIRST).encode(
+            points = base.mark_point(filled=True, size=70, opacity=1, color=FIRST).encode(
                 **{channel: value("share:Q", scale=scale, **of_share)}
             )
             lines = base.mark_rule(strokeWidth=2, color=FIRST)

@@ -26,7 +26,7 @@ def draw_arrival(alt: Any, figure: Figure) -> Any:
     if figure.series:
         colour = alt.Color(f"{SERIES}:N", scale=alt.Scale(domain=list(figure.series), range=[FIRST, SECOND]))
         line = base.mark_line(strokeWidth=2).encode(x=x, y=height("fitted"), color=colour)
-        points = base.mark_point(filled=True, size=60).encode(x=x, y=height("votes"), color=colour)
+        points = base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=height("votes"), color=colour)
     else:
         named = [{**row, "what": name, "height": row[name]} for row in values for name in ("votes", "fitted")]
         colour = alt.Color("what:N", scale=alt.Scale(domain=["votes", "fitted"], range=[FIRST, SECOND]))
@@ -35,7 +35,7 @@ def draw_arrival(alt: Any, figure: Figure) -> Any:
             for name in ("votes", "fitted")
         }
         line = of["fitted"].mark_line(strokeWidth=2).encode(x=x, y=height("height"), color=colour)
-        points = of["votes"].mark_point(filled=True, size=60).encode(x=x, y=height("height"), color=colour)
+        points = of["votes"].mark_point(filled=True, size=70, opacity=1).encode(x=x, y=height("height"), color=colour)
     typical = alt.Chart(alt.Data(values=[{"typical": 1}])).mark_rule(strokeDash=[4, 3], opacity=0.7)
     return sized(alt, typical.encode(y=height("typical")) + line + points)
 

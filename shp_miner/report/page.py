@@ -59,7 +59,7 @@ def _section(group: str, figures: Iterable[Figure], drawings: dict[str, str]) ->
 
 def _figure(figure: Figure, drawing: str) -> str:
     name, title = figure.name, TITLES[figure.name]
-    finding = "".join(f"<p>{safe(sentence)}</p>" for sentence in figure.finding)
+    finding = "".join(f"<p>{safe(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in figure.finding)
     return (
         f'<figure id="{name}"><h3 id="{name}-title">{safe(title)}</h3>{drawing}'
         f'<figcaption id="{name}-finding">{finding}</figcaption>'

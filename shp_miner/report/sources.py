@@ -106,6 +106,13 @@ def of_store(store: Store, *, advance: Callable[[int, int], None] | None = None)
         ("Made with", f"shp-miner {version('shp-miner')}"),
     ]
     notes = ["The report of a store quotes nobody. The report of an export also has pairs to read."]
+    if not counts.answers:
+        notes.append("The store has no answers with scores yet: import or crawl some.")
+    elif not counts.newest:
+        notes.append(
+            "Nobody knows when the scores of this store were read. Rules leave such scores out, unless an export is "
+            "made with --allow-unknown-age."
+        )
     return Told(store.path.absolute().name, "store", snapshot.version, about, parts, notes=notes)
 
 
@@ -115,6 +122,8 @@ def _named(names: list[str], most: int = 5) -> str:
 
 
 def _notes(export: Opened) -> list[str]:
+    if not export.rows:
+        return ["This export has no rows. The steps from posts to pairs say why."]
     name, schema = export.form.name, export.form.schema.names
     lacking = []
     if export.form.answers is None:

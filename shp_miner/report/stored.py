@@ -125,6 +125,8 @@ def presets_part(compared: Compared) -> Part:
     few = [rule.rule for rule in rules if "few pairs" in rule.warnings]
     said = f"The rule {best.rule} makes the most pairs of those whose labels do not follow attention: {best.pairs:,}."
     said += f" The default, {rules[0].rule}, makes {rules[0].pairs:,}."
+    if not any(rule.pairs for rule in rules):
+        said = "No rule makes a pair of this store: 0 of each. The steps from posts to pairs say why."
     if compared.recommended is not None:
         said += f" Recommended: {compared.recommended.rule}. {compared.recommended.why}".rstrip()
     if few:
