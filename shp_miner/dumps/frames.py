@@ -11,7 +11,8 @@ import polars as pl
 
 from shp_miner.dumps.frames_stored import MADE, are_stored, refuse_parts, stored_chunks
 from shp_miner.dumps.importing import Imported, commit, finished, snapshot_before
-from shp_miner.dumps.threads import ANSWER_KEYS, ANSWER_REQUIRED, THREAD_KEYS, THREAD_REQUIRED, Collector
+from shp_miner.dumps.threads import Collector
+from shp_miner.dumps.threads_layout import ANSWER_KEYS, ANSWER_REQUIRED, THREAD_KEYS, THREAD_REQUIRED
 from shp_miner.frames import Given, given
 from shp_miner.model import ANSWER, POST
 from shp_miner.paths import expanded

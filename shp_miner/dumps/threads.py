@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from shp_miner.dumps import parquet
-from shp_miner.dumps.compressed import Advance, compression_of, decompressed_head, decompressed_lines, ignore_progress
+from shp_miner.dumps.ahead import read_ahead
+from shp_miner.dumps.compressed import Advance, compression_of, decompressed_head, ignore_progress, line_blocks
 from shp_miner.dumps.guess import STARTS
 from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container, refuse_spread
+from shp_miner.dumps.lines import Lines, all_lines, joined_lines
 from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
+from shp_miner.dumps.threads_layout import (
+    ADDRESS_CHARS_MAX,
+    ANSWER_KEYS,
+    ANSWER_REQUIRED,
+    GONE_AUTHORS,
+    ID_CHARS_MAX,
+    SITE,
+    THREAD_KEYS,
+    THREAD_REQUIRED,
+    Answer,
+    Item,
+    Thread,
+)
 from shp_miner.errors import BadInput
 from shp_miner.frames import ALSO_CALLED
 from shp_miner.model import ANSWER, POST
@@ -36,12 +51,10 @@ from shp_miner.text.clean import sound_text, visible_chars
 
 SOURCE = "threads"
 _LAYOUT_HINT = "`shp-miner docs threads` shows the layout of `import threads`: one thread per line, with its answers."
-_GONE_AUTHORS = frozenset({None, "", "[deleted]", "[removed]"})
-_SITE = re.compile(r"(https?://)?[^\s/@]+(/[^\s@]*)?", re.IGNORECASE)
-_ID_CHARS_MAX = 255
-#: A site may be named by its address, which is longer than the name that it becomes.
-_ADDRESS_CHARS_MAX = 2 * _ID_CHARS_MAX
 _UTF8_MARK = b"\xef\xbb\xbf"
+
+#: Bytes of lines that are turned into columns at once.
+_BATCH_BYTES = 8_000_000
 
 #: Bytes looked at to tell what kind of file this is.
 _SNIFFED = 1 << 16
@@ -58,54 +71,6 @@ _OTHER_KINDS = (
 )
 
 
-class _Item(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What posts and answers have in common. Scores, times and ids are checked apart, for reasons of their own."""
-
-    created_at: Any
-    score: Any
-    observed_at: Any = None
-    author: str | UnsetType | None = UNSET
-    author_id: str | int | None = None
-    author_url: str | None = None
-    author_role: Literal["member", "moderator", "admin", "bot"] | None = None
-    url: str | None = None
-    license: str | None = None
-    format: Literal["markdown", "html", "text"] | None = None
-    edited: bool | None = None
-    stickied: bool | None = None
-    state: Literal["live", "deleted", "removed"] | None = None
-    reads: Any = None
-    upvotes: Any = None
-    downvotes: Any = None
-
-
-class _Thread(_Item, kw_only=True):
-    site: str
-    community: str
-    post_id: Any
-    title: str
-    answers: list[Any]
-    body: str | None = None
-    is_text: bool | None = None
-    nsfw: bool | None = None
-    upvote_ratio: float | None = None
-    views: Any = None
-
-
-class _Answer(_Item, kw_only=True):
-    answer_id: Any
-    body: str
-    accepted: bool | None = None
-    accepted_at: Any = None
-    by_post_author: bool | None = None
-
-
-THREAD_KEYS = frozenset(_Thread.__struct_fields__)
-ANSWER_KEYS = frozenset(_Answer.__struct_fields__)
-THREAD_REQUIRED = frozenset({"site", "community", "post_id", "title", "created_at", "score", "answers"})
-ANSWER_REQUIRED = frozenset({"answer_id", "body", "created_at", "score"})
-
-
 def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore_progress) -> Iterator[Chunk]:
     """Read files and folders of threads in the order given.
 
@@ -115,10 +80,9 @@ def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance
     kinds = chosen_files(paths, _kind, tally, holds="files of threads")
     collector = Collector(tally, latest_allowed_us(now))
     for path, kind in kinds:
-        records = (parquet.records if kind == "parquet" else _jsonl_records)(path, tally, advance)
+        added = collector.add_rows if kind == "parquet" else collector.add_lines
         with file_alone(path, tally):
-            for place, record in records:
-                collector.add(record, place)
+            for _ in added(path, advance):
                 if collector.full:
                     yield collector.take()
     yield collector.take()
@@ -140,12 +104,34 @@ class Collector:
         """The collected rows; the collection is empty afterwards."""
         return Chunk(self.posts.take(), self.answers.take())
 
+    def add_rows(self, path: Path, advance: Advance) -> Iterator[None]:
+        """Add the rows of a Parquet file, some at a time."""
+        for place, record in parquet.records(path, self.tally, advance):
+            self.add(record, place)
+            yield
+
+    def add_lines(self, path: Path, advance: Advance) -> Iterator[None]:
+        """Add the lines of a file of JSON, some thousand at a time: usual ones at once, the others one by one."""
+        # Tables take a while to import, and the file has long been decompressing.
+        from shp_miner.dumps.threads_at_once import at_once  # noqa: PLC0415
+
+        for found in read_ahead(at_once(batches(path, self.tally, advance), self.latest_us), 1):
+            for kind, rows, frame in (("post", self.posts, found.posts), ("answer", self.answers, found.answers)):
+                if frame.height:
+                    rows.add_frame(frame)
+                    self.tally.keep(kind, frame.height)
+                    self.tally.note(kind, "score_age_unknown", frame["observed_at"].null_count())
+            for offset, line in found.careful:
+                text = line.removeprefix(_UTF8_MARK) if offset == 0 else line
+                self.add(_decode(text), Damage(str(path), offset, ""))
+            yield
+
     def add(self, record: Any, place: Damage) -> None:
         """Add a thread, or count what is Lost; a bad head loses the thread, a bad answer only that answer."""
         try:
             if isinstance(record, Lost):
                 raise record
-            thread = _convert(record, _Thread, THREAD_KEYS, THREAD_REQUIRED)
+            thread = _convert(record, Thread, THREAD_KEYS, THREAD_REQUIRED)
             row = self._post(thread)
             self.posts.add(**row)
         except Lost as lost:
@@ -156,11 +142,11 @@ class Collector:
         self.tally.keep("post")
         self._add_answers(thread, row, place)
 
-    def _add_answers(self, thread: _Thread, post: Mapping[str, Any], place: Damage) -> None:
+    def _add_answers(self, thread: Thread, post: Mapping[str, Any], place: Damage) -> None:
         seen: dict[str, dict[str, Any]] = {}
         for n, record in enumerate(thread.answers):
             try:
-                row = self._answer(_convert(record, _Answer, ANSWER_KEYS, ANSWER_REQUIRED), post)
+                row = self._answer(_convert(record, Answer, ANSWER_KEYS, ANSWER_REQUIRED), post)
                 first = seen.setdefault(row["answer_id"], row)
                 if first is not row and first != row:
                     raise Lost("id_repeated", f"id {row['answer_id']!r:.40} was used before with different content")
@@ -179,8 +165,8 @@ class Collector:
             else:
                 self.tally.keep("answer")
 
-    def _post(self, thread: _Thread) -> dict[str, Any]:
-        if len(thread.site) > _ADDRESS_CHARS_MAX or not _SITE.fullmatch(thread.site):
+    def _post(self, thread: Thread) -> dict[str, Any]:
+        if len(thread.site) > ADDRESS_CHARS_MAX or not SITE.fullmatch(thread.site):
             raise Lost("bad_id", f"site {thread.site!r:.60} is not a host name such as forum.example")
         if not thread.community.strip():
             raise Lost("bad_id", "community is empty")
@@ -201,7 +187,7 @@ class Collector:
         }
         return self._sounded("post", row)
 
-    def _answer(self, answer: _Answer, post: Mapping[str, Any]) -> dict[str, Any]:
+    def _answer(self, answer: Answer, post: Mapping[str, Any]) -> dict[str, Any]:
         chosen_us = None
         if not unknown_time(answer.accepted_at):
             chosen_us = _time_us(answer.accepted_at, "accepted_at", self.latest_us)
@@ -215,9 +201,9 @@ class Collector:
         }
         return self._sounded("answer", row)
 
-    def _shared(self, item: _Item, post: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _shared(self, item: Item, post: Mapping[str, Any] | None) -> dict[str, Any]:
         """The columns that posts and answers have in common; some of an answer's come from its post."""
-        gone = item.author in _GONE_AUTHORS
+        gone = item.author is None or item.author in GONE_AUTHORS
         observed_us = post["observed_at"] if post else None
         if not unknown_time(item.observed_at):
             observed_us = _time_us(item.observed_at, "observed_at", self.latest_us)
@@ -289,7 +275,7 @@ def _id(value: Any, name: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Lost("bad_id", f"{name} is neither a string nor a whole number")
     text = str(value)
-    if not text or text != text.strip() or not text.isprintable() or len(text) > _ID_CHARS_MAX:
+    if not text or text != text.strip() or not text.isprintable() or len(text) > ID_CHARS_MAX:
         raise Lost("bad_id", f"{name} {text!r:.60} is empty, too long, not printable or has space around it")
     return text
 
@@ -300,7 +286,7 @@ def _score(value: Any) -> int | None:
     return None if value is None else integer(value, "score", "bad_score")
 
 
-def _count(item: _Item, name: str) -> int | None:
+def _count(item: Item, name: str) -> int | None:
     """A count of readers, views or votes; null where it is left out."""
     value = getattr(item, name)
     if value is None:
@@ -329,9 +315,16 @@ def _time_us(value: Any, name: str, latest_us: int) -> int:
     return epoch_us(value, name, latest_us)
 
 
-def _jsonl_records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
-    for offset, line in decompressed_lines(path, tally, advance):
-        yield Damage(str(path), offset, ""), _decode(line.removeprefix(_UTF8_MARK) if offset == 0 else line)
+def batches(path: Path, tally: Tally, advance: Advance) -> Generator[Lines, None, None]:
+    """The lines of a file in their order, as many at a time as are turned into columns at once."""
+    held: list[Lines] = []
+    for offset, text in line_blocks(path, tally, advance):
+        held.append(all_lines(offset, text))
+        if sum(len(lines.text) for lines in held) >= _BATCH_BYTES:
+            yield joined_lines(held)
+            held = []
+    if held:
+        yield joined_lines(held)
 
 
 def _decode(line: bytes) -> Any:
