@@ -78,7 +78,7 @@ def paths(given: Paths | None, name: str) -> list[Path]:
 
 def _items(given: object, name: str, what: str) -> list[object]:
     if isinstance(given, bytes) or not isinstance(given, Iterable):
-        raise UsageError(f"{name} is {given!r:.60}: not {what}, and not a list.", f'Write {name}="A" or ["A", "B"].')
+        raise UsageError(f"{name} is {given!r:.60}: it must be {what} or a list.", f'Write {name}="A" or ["A", "B"].')
     return list(given)
 
 

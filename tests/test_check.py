@@ -204,7 +204,7 @@ def test_a_manifest_of_others_is_one_sentence(
 def test_a_format_that_is_missing_is_said(whole: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(whole, tmp_path / "o"))
     shutil.rmtree(out / "kto")
-    with pytest.raises(BadInput, match="does not have the format 'kto'"):
+    with pytest.raises(BadInput, match="lacks the format 'kto'"):
         check(out)
 
 

@@ -310,7 +310,7 @@ def test_scores_of_which_nobody_knows_the_age_are_not_called_early(
     assert (community["share_read_within_a_day"], community["share_of_unknown_age"]) == (0.0, 1.0)
     shown = output(capsys, "stats")[0]
     assert "noise" not in shown
-    assert "Nobody knows when these scores were read: rules drop them without --allow-unknown-age" in shown
+    assert "Scores read at an unknown time: rules drop them without --allow-unknown-age" in shown
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------

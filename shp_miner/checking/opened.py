@@ -61,7 +61,7 @@ def opened(out: Path) -> list[Opened]:
     found = known_formats_in(out)
     missing = [name for name in several_in(out) if name not in found]
     if missing:
-        raise BadInput(f"{out} does not have the format {missing[0]!r} of its manifest.", "Export again.")
+        raise BadInput(f"{out} lacks the format {missing[0]!r}, which its manifest names.", "Export again.")
     unknown = [name for name in found if name not in FORMATS]
     if unknown:
         raise BadInput(

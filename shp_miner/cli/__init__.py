@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "crawl": ("crawl", "Read new and changed threads of a live forum into a store."),
     "recheck": ("recheck", "Visit threads again: scores change, and people delete posts."),
     "import": ("import_", "Read dump files into a store."),
-    "compare": ("compare", "Show what each rule would give of a store, without an export."),
+    "compare": ("compare", "Count what each rule makes of a store, without an export."),
     "export": ("export", "Turn a store into preference data."),
     "check": ("check", "Check an export, and show what training tools would keep."),
     "train": ("train", "Train a reward model on an export, and measure it."),

@@ -83,7 +83,7 @@ def command(
 ) -> int:
     """Check from its files alone whether the export OUT is whole and right, and what its labels are worth.
 
-    Checked are schema, reserved columns, empty and equal answers, sides, splits, hashes, row counts and the card. The
+    It checks the schema, columns, empty and equal answers, sides, splits, hashes, row counts and the card. The
     table shows how often rules of thumb agree with the labels, with 95 % intervals over threads. Exit code 5 means that
     the export is not right; the problems are listed. Warnings do not change the exit code.
     """

@@ -1,4 +1,4 @@
-"""`shp-miner compare`: show what each rule would give of a store, without writing an export."""
+"""`shp-miner compare`: count what each rule makes of a store, without writing an export."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def command(
     quiet: bool,
     **parameters: bool | float | str | datetime | None,
 ) -> int:
-    """Show what each rule gives of a store: pairs, posts, lengths and confidence.
+    """Count what each rule makes of a store: pairs, posts, lengths and confidence.
 
     Nothing is exported and no text is read. Pairs and posts are those of an export with the rule; an export also
     leaves out pairs of which one text is empty without its markup. "longer wins" is the share of pairs whose

@@ -51,7 +51,7 @@ class _Page(click.ParamType[str]):
 @json_option
 @verbose_option
 def command(words: tuple[str, ...], as_json: bool) -> None:
-    """Show a page of the documentation, a section of it, or the sections that have a word.
+    """Show a page of the documentation, one of its sections, or all sections with a word.
 
     Without PAGE, list the pages and what each answers. On a terminal a page is rendered and shown in your pager;
     elsewhere it is printed as the Markdown text that it is.

@@ -114,7 +114,7 @@ def command(
         after = "" if dry_run else " Later imports and crawls will leave them out."
         say(f"Not found in the store: {done.unknown:,} of the given authors and ids.{after}", err=True)
         if any("," in text for text in (*authors, *ids)):  # a name may have one: never guess what is deleted
-            say("A comma is part of a name or id here: name each apart, as in --author A --author B.", err=True)
+            say("Commas do not separate names or ids here: repeat the option, as in --author A --author B.", err=True)
     waits = [export for export in done.exports if export.open]
     for export in waits:
         say(f"! {export.path}: {export.why} {export.hint}", err=True)

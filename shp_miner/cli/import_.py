@@ -56,7 +56,7 @@ class _Options(_Reader):
 def command() -> None:
     """Read dump files into a store.
 
-    Without COMMAND, the kind of dump is told by the files' contents, if they leave no doubt. Importing the same files
+    Without COMMAND, the contents of the files decide what kind of dump they are. Importing the same files
     again, in another order or in pieces changes no export. If a file is damaged, all complete
     records before the damage are kept, and the exit code is 3. Folders are searched with all their subfolders. PATH
     may be a pipe, or - for standard input; its data are kept in TMPDIR until they are imported.

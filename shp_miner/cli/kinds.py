@@ -93,7 +93,7 @@ def _no_kind(words: Sequence[str]) -> Error:
     if likely_path:
         return BadInput(
             f"There is no file {whole(Path(likely_path))}.",
-            "Check the path. The kind of dump may be left out if the contents of the files tell it.",
+            "Check the path. You may leave out the kind of dump: the contents of most files show it.",
         )
     return UsageError(
         f"There is no import kind {word!r}, and no file {whole(Path(word))}.",

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 @click.option(
     "--models",
     is_flag=True,
-    help="With --store: train models of words on every rule's pairs and on rivals', and test them (minutes).",
+    help="With --store: train models of words on the pairs of every rule and of rivals, and test them (minutes).",
 )
-@click.option("--audit", type=FilePath(), help="With --store: people's judgments (JSONL), one more judge of the rules.")
+@click.option("--audit", type=FilePath(), help="With --store: also compare the rules with people's judgments (JSONL).")
 @click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Seed of every random choice.")
 @click.option("--workers", type=Whole(min=1), help="Use at most N processes. [the number of cores]")
 @printing

@@ -184,4 +184,6 @@ def site_from(source: str, communities: Sequence[str]) -> None:
     for name in communities:
         host = name.partition("://")[2].partition("/")[0] if "://" in name else name.partition("@")[2]
         if "." in host:
-            raise UsageError(f"No site given: {source} runs on many sites.", f"Name it apart: --site {host}.")
+            raise UsageError(
+                f"No site given: {source} runs on many sites.", f"Give the site as an option: --site {host}."
+            )

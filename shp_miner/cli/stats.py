@@ -25,7 +25,7 @@ _SHOWN = 20
 @as_of_option("Show an earlier version of the store.")
 @common
 def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
-    """Show a store's communities, sizes and version, and scores that were read too early or nobody knows when."""
+    """Show a store's communities, sizes and version, and scores that were read too early or at an unknown time."""
     from shp_miner.health.stats import stats
     from shp_miner.store import Store
 
@@ -60,12 +60,12 @@ def _early_scores(months: Sequence[EarlyMonth]) -> None:
 
 
 def _ageless_scores(communities: Sequence[CommunityCounts]) -> None:
-    """Print the communities whose scores the rules drop because nobody knows when they were read."""
+    """Print the communities whose scores the rules drop because the time of reading is unknown."""
     ageless = sorted(
         ((row["community"], row["answers"], share) for row in communities if (share := row["share_of_unknown_age"])),
         key=lambda row: (-row[1], row[0]),
     )
     if ageless:
-        title = "Nobody knows when these scores were read: rules drop them without --allow-unknown-age"
+        title = "Scores read at an unknown time: rules drop them without --allow-unknown-age"
         rows = [(community, answers, f"{share:.0%}") for community, answers, share in ageless[:_SHOWN]]
         print_table(title, ("community", "answers", "share"), rows)

@@ -64,7 +64,7 @@ def checked_export(out: Path, advance: Callable[[int, int], None] | None = None)
     formats = known_formats_in(out)
     several = several_in(out)
     if lacking := [name for name in several if name not in formats]:
-        raise BadInput(f"{out} does not have the format {lacking[0]} of its {MANIFEST}.", _AGAIN)
+        raise BadInput(f"{out} lacks the format {lacking[0]}, which its {MANIFEST} names.", _AGAIN)
     if out not in formats.values() and not several:
         raise UsageError(f"{out} is not one export: it contains {', '.join(formats)}.", "Push each of them by itself.")
     known: dict[Path, dict[str, Any]] = {}

@@ -115,7 +115,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accepted_over: Annotated[
         Literal["existing", "all"],
         Meta(
-            description="Over which answers an accepted one wins where no date of the choice is known: older, or all."
+            description="Answers that the accepted one beats if the date of the choice is unknown: older ones, or all."
         ),
     ] = "existing"
     min_confidence: Annotated[

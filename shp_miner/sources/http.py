@@ -181,9 +181,9 @@ def _address(base: str) -> httpx2.URL:
     except httpx2.InvalidURL:
         raise UsageError("The site's address is not a URL.", wanted) from None
     if url.scheme not in _PORTS or not _HOST.fullmatch(url.raw_host):
-        raise UsageError("The site's address does not start with https:// and a host.", wanted)
+        raise UsageError("The site's address must start with https:// and a host.", wanted)
     if url.userinfo or url.query or url.fragment:
-        raise UsageError("The site's address has more than a host and a path.", wanted)
+        raise UsageError("The site's address may have only a host and a path.", wanted)
     return url
 
 
