@@ -162,11 +162,12 @@ def test_other_sources_know_the_software_of_a_seventh_platform(forum: Forum) -> 
 
 def test_a_seventh_platform_through_the_command_line(forum: Forum, tmp_path: Path) -> None:
     there = ["--site", "forum.example", "--url", forum.url("toy"), "--allow-private", "--store", str(tmp_path / "s")]
-    crawled, visited, wrong, siteless, served, examined = commands(
+    crawled, visited, wrong, siteless, read, served, examined = commands(
         ["crawl", "toy", "workbench", "--limit", "5", "--json", *there],
         ["recheck", "--all", "--store", str(tmp_path / "s"), "--json"],
         ["crawl", "tov", "workbench"],
         ["init", str(tmp_path / "no.toml"), "--source", "toy", "--community", "workbench"],
+        ["crawl", "--help"],
         ["forum", "--help"],
         ["doctor", "--store", str(tmp_path / "s"), "--json"],
         home=tmp_path,
@@ -177,6 +178,7 @@ def test_a_seventh_platform_through_the_command_line(forum: Forum, tmp_path: Pat
     assert "Did you mean 'toy'?" in wrong[2]
     assert siteless[0] == 2
     assert "--site is missing." in siteless[2]
+    assert "nodebb or toy. Run the command again" in " ".join(read[1].split())
     assert "nodebb or toy. Each platform serves" in " ".join(served[1].split())
     assert json.loads(examined[1])["credentials"]["Toy"] is False
 

@@ -20,7 +20,7 @@ from shp_miner.cli.output import complete_unfinished, print_table, progress, sho
 from shp_miner.cli.progress import WatchedClock, crawl_shown
 from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
-from shp_miner.sources.table import ROWS
+from shp_miner.sources.table import ROWS, source_names
 from shp_miner.tally import counted
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ _HOW_MUCH = "How much to do"
 
 #: Columns of the result that leave a narrow terminal, in this order.
 _LEAVE = ("site", "restored", "unreadable", "gone", "listed", "new or changed", "waiting", "failed")
+
+_HELP = f"""Read new and changed threads of communities of a live forum.
+
+SOURCE is {source_names()}.
+Run the command again to continue where the last run ended. Exit code 3 means that some threads are left.
+"""
 
 _NEGATIVE = re.compile(r"-\d+(/.*)?")
 
@@ -76,6 +82,7 @@ class _Crawl(GroupedCommand):
 @click.command(
     "crawl",
     cls=_Crawl,
+    help=_HELP,
     epilog=example(
         "shp-miner crawl discourse latest --site meta.discourse.org --limit 50",
         "shp-miner crawl stackexchange all --site beer.stackexchange.com --limit 200",
@@ -112,11 +119,7 @@ def command(
     quiet: bool,
     **budget: Unpack[_Budget],
 ) -> int:
-    """Read new and changed threads of communities of a live forum.
-
-    SOURCE is reddit, arctic-shift, stackexchange, lemmy, discourse or nodebb.
-    Run the command again to continue where the last run ended. Exit code 3 means that some threads are left.
-    """
+    """Crawl and show what was read. Return the exit code."""
     from shp_miner.crawling.run import crawl
     from shp_miner.sources.registry import Access
 

@@ -14,7 +14,7 @@ from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
 from shp_miner.cli.stopping import until_stopped
 from shp_miner.errors import UsageError
-from shp_miner.sources.table import ROWS
+from shp_miner.sources.table import ROWS, source_names
 
 if TYPE_CHECKING:
     from shp_miner.forum.live import Community
@@ -26,7 +26,7 @@ _TICK_S = 0.2
 
 _HELP = f"""Serve a simulated forum on this machine, to test crawling. Stop it with Ctrl-C.
 
-PLATFORM is {", ".join(list(ROWS)[:-1])} or {list(ROWS)[-1]}. Each platform serves the same community
+PLATFORM is {source_names()}. Each platform serves the same community
 through its own API, on its own port. The forum's clock starts one month ago and runs at the chosen speed until it
 reaches the present; meanwhile people post, answer and vote.
 """

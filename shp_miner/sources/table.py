@@ -172,3 +172,9 @@ _ALL = (
 
 #: The rows by name, in the order in which people see them.
 ROWS: dict[str, Row] = {row.name: row for row in _ALL}
+
+
+def source_names() -> str:
+    """Return the names of all sources for a sentence: "a, b or c"."""
+    *names, last = ROWS
+    return f"{', '.join(names)} or {last}"
