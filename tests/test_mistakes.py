@@ -478,7 +478,7 @@ def test_commas_part_the_values_of_every_repeatable_option_but_people_and_paths(
     assert 'communities = ["a", "b", "c"]' in Path("q.toml").read_text()
     assert "There is no world 'nosuch'" in answer(capsys, "lab", "lab", "--world", "base,nosuch", code=2)
     text = answer(capsys, "forget", "--author", "a,b", "--dry-run", code=0)
-    assert "name each apart, as in --author A --author B." in text
+    assert "repeat the option, as in --author A --author B." in text
 
 
 def test_a_stored_name_may_have_a_comma(capsys: pytest.CaptureFixture[str]) -> None:
