@@ -7,7 +7,7 @@ from typing import Protocol, Unpack
 import click
 
 from shp_miner.cli.grouped import Attributes, Command, option_of
-from shp_miner.cli.names import Commas, CommunityName, RuleName, flat
+from shp_miner.cli.names import Commas, CommunityName, FormatName, RuleName, flat, formats
 
 #: What the help of a repeatable option ends with.
 REPEATABLE = "Repeatable, or with commas"
@@ -70,6 +70,22 @@ def as_of_option(help_text: str, group: str = "") -> _Adds:
 def rule_option(help_text: str, group: str = "") -> _Adds:
     """Return what adds --rule to a command, in any letter case and completed in a shell."""
     return _option(group, "--rule", type=RuleName(), metavar="TEXT", default="shp", show_default=True, help=help_text)
+
+
+def formats_option(group: str = "") -> _Adds:
+    """Return what adds --format to a command that writes one format or several."""
+    return _option(
+        group,
+        "--format",
+        "formats",
+        type=Commas(FormatName()),
+        callback=formats,
+        metavar="TEXT",
+        multiple=True,
+        default=("pairs",),
+        show_default=True,
+        help=f"Write this format; see `shp-miner docs formats`. {REPEATABLE}: trl,kto.",
+    )
 
 
 def _option(group: str, *declarations: str, **attributes: Unpack[Attributes]) -> _Adds:

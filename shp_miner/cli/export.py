@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shp_miner.cli.choosing import as_of_option, communities_option, rule_option, sites_option
+from shp_miner.cli.choosing import as_of_option, communities_option, formats_option, rule_option, sites_option
 from shp_miner.cli.crawl import revisit_due
 from shp_miner.cli.export_beside import (
     Asked,
@@ -26,8 +26,6 @@ from shp_miner.cli.export_beside import (
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next, say_recommended
 from shp_miner.cli.grouped import option_of
-from shp_miner.cli.names import Commas, FormatName
-from shp_miner.cli.names import formats as chosen_formats
 from shp_miner.cli.options import FilePath, Number, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
@@ -52,18 +50,7 @@ _WHAT, _FORM = "What to export", "Form of the export"
 )
 @click.argument("out", type=FilePath())
 @rule_option("The rule that prefers one of two answers; see `shp-miner docs rules`.", _WHAT)
-@option_of(
-    _FORM,
-    "--format",
-    "formats",
-    type=Commas(FormatName()),
-    callback=chosen_formats,
-    metavar="TEXT",
-    multiple=True,
-    default=("pairs",),
-    show_default=True,
-    help="Write this format; see `shp-miner docs formats`. Repeatable, or with commas: trl,kto.",
-)
+@formats_option(_FORM)
 @communities_option("Keep", _WHAT)
 @sites_option("Keep", _WHAT)
 @option_of(

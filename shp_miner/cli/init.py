@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from shp_miner.cli.asking import answered
-from shp_miner.cli.choosing import rule_option, unread_communities_option
-from shp_miner.cli.names import Commas, FormatName, SourceName
-from shp_miner.cli.names import formats as chosen_formats
+from shp_miner.cli.choosing import formats_option, rule_option, unread_communities_option
+from shp_miner.cli.names import SourceName
 from shp_miner.cli.options import DEFAULT_STORE, FilePath, example, printing
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
@@ -33,17 +32,7 @@ from shp_miner.sources.table import ROWS
 @click.option("--site", help="The forum's host, for sources with many sites.")
 @unread_communities_option("Crawl this community.")
 @rule_option("The rule; see `shp-miner docs rules`.")
-@click.option(
-    "--format",
-    "formats",
-    type=Commas(FormatName()),
-    callback=chosen_formats,
-    metavar="TEXT",
-    multiple=True,
-    default=("pairs",),
-    show_default=True,
-    help="Write this format; see `shp-miner docs formats`. Repeatable, or with commas: trl,kto.",
-)
+@formats_option()
 @click.option("--out", help="The export's folder. [data/COMMUNITY]")
 @click.option("--store", cls=StoreOption, default=str(DEFAULT_STORE), show_default=True, help="The store's folder.")
 @printing
