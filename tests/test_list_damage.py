@@ -13,7 +13,7 @@ import pytest
 
 from shp_miner import BadInput
 from shp_miner.cli import run
-from shp_miner.export.load import read_manifest
+from shp_miner.export.opening import read_manifest
 from shp_miner.export.registered import remember_export
 from shp_miner.forgetting.forget import forget
 from shp_miner.health.repair import look, repair

@@ -70,6 +70,20 @@ def imported(path: Path) -> Iterator[str]:
                     yield first
 
 
+def module(path: Path) -> str:
+    """The name of a file in imports; empty for a package's face, which hands on names of the files behind it."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return "" if parts[-1] == "__init__" else ".".join(parts)
+
+
+def modules_of(path: Path) -> Iterator[str]:
+    """The files that a file imports, wherever in it that is written."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def test_every_arrow_is_in_the_plan() -> None:
     against = {
         (str(path.relative_to(PACKAGE)), target)
@@ -90,6 +104,18 @@ def test_nothing_runs_back_up() -> None:
     """The plan has an order: each room stands above all that it imports."""
     for number, targets in enumerate(PLAN.values()):
         assert targets <= set(list(PLAN)[:number])
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Also not for types alone, and not inside functions: whoever reads one of them would have to read all."""
+    imports = {name: set(modules_of(path)) - {name} for path in files() if (name := module(path))}
+    while imports:
+        used = set().union(*imports.values())
+        outside = {name for name, targets in imports.items() if name not in used or not targets & imports.keys()}
+        if not outside:
+            break
+        imports = {name: targets & imports.keys() for name, targets in imports.items() if name not in outside}
+    assert imports == {}
 
 
 def test_every_room_is_in_the_plan() -> None:

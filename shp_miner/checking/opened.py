@@ -14,8 +14,8 @@ from shp_miner.errors import BadInput
 from shp_miner.export.compact import PAIRS
 from shp_miner.export.formats import FORMATS, Format
 from shp_miner.export.joining import file_tables, groups_of
-from shp_miner.export.load import known_formats_in, read_manifest
 from shp_miner.export.margins import form_of, has_margin
+from shp_miner.export.opening import known_formats_in, read_manifest
 from shp_miner.export.owned import MANIFEST, several_in
 from shp_miner.export.shards import Shard
 

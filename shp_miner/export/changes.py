@@ -14,8 +14,8 @@ from shp_miner.errors import BadInput
 from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.formats import Format
 from shp_miner.export.joining import file_tables
-from shp_miner.export.load import read_manifest
 from shp_miner.export.margins import form_of_manifest, has_margin
+from shp_miner.export.opening import read_manifest
 from shp_miner.export.sides import SIDES
 
 #: What may change in a row, by the beginnings of its columns' names; the texts of a format are a kind of their own.

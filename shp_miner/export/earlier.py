@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from shp_miner.errors import BadInput
-from shp_miner.export.load import read_manifest
 from shp_miner.export.manifest import FIT_LAYOUT
+from shp_miner.export.opening import read_manifest
 from shp_miner.export.owned import formats_in
 from shp_miner.mining.calibrate import same_fit
 from shp_miner.mining.kept_fits import fits_from_builtins

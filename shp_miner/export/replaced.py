@@ -10,7 +10,7 @@ import msgspec
 
 from shp_miner.errors import BadInput
 from shp_miner.export.compact import row_files
-from shp_miner.export.load import read_manifest
+from shp_miner.export.opening import read_manifest
 from shp_miner.export.owned import formats_in, replaced_folders
 from shp_miner.mining.mine import Selection
 from shp_miner.tally import counted

@@ -18,7 +18,7 @@ from shp_miner.errors import UsageError, nearest_name
 from shp_miner.export.compact import PAIRS, part_of, row_files
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.joining import Group, groups_of, joined_batches, lazily_joined, pair_columns
-from shp_miner.export.load import export_of_format, files_of, read_manifest, require_files
+from shp_miner.export.opening import export_of_format, files_of, read_manifest, require_files
 from shp_miner.export.reading import open_parquet, readable
 from shp_miner.export.spooled import spooled_table
 from shp_miner.model import TIERS

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
+import pyarrow as pa
 from torch.utils.data import IterableDataset, get_worker_info
 
-from shp_miner.export.scan import Scan
+
+class Shared(Protocol):
+    """Rows in batches of which each of several workers can read its share; a Scan."""
+
+    def share(self, number: int, of: int, rows: int = ...) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of worker `number` of `of`."""
+        ...
 
 
 class Rows(IterableDataset):  # type: ignore[misc]
     """The rows of a scan as dicts, in the order of the files. Each worker of a DataLoader reads its own row groups."""
 
-    def __init__(self, scanned: Scan) -> None:
+    def __init__(self, scanned: Shared) -> None:
         super().__init__()
         self.scanned = scanned
 

@@ -17,8 +17,8 @@ from shp_miner.errors import BadInput, Error, in_words
 from shp_miner.export.compact import row_files
 from shp_miner.export.dataset import make_export_again
 from shp_miner.export.formats import FORMATS
-from shp_miner.export.load import read_manifest
 from shp_miner.export.nothing import NoPairs
+from shp_miner.export.opening import read_manifest
 from shp_miner.export.owned import (
     MANIFEST,
     export_fingerprint,

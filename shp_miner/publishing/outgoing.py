@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.export.load import known_formats_in, read_manifest
+from shp_miner.export.opening import known_formats_in, read_manifest
 from shp_miner.export.owned import MANIFEST, README, manifest_hashes, owned_files, require_no_link, several_in
 
 #: Bytes that are read at a time.

@@ -16,7 +16,7 @@ from shp_miner.errors import UsageError
 from shp_miner.export.compact import row_files
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.joining import joined_file
-from shp_miner.export.load import known_formats_in, read_manifest, require_files
+from shp_miner.export.opening import known_formats_in, read_manifest, require_files
 from shp_miner.export.reading import open_parquet
 from shp_miner.export.sides import SIDES
 from shp_miner.platforms.communities import known_communities

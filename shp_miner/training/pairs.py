@@ -18,8 +18,8 @@ from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.compact import part_of, row_files
 from shp_miner.export.formats import FORMATS, MARGIN
 from shp_miner.export.joining import file_tables, groups_of
-from shp_miner.export.load import known_formats_in, read_manifest, require_files
 from shp_miner.export.margins import form_of_manifest
+from shp_miner.export.opening import known_formats_in, read_manifest, require_files
 from shp_miner.export.owned import MANIFEST
 from shp_miner.export.shared import COMPARED
 from shp_miner.export.sides import SIDES
