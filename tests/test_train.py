@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 import shp_miner
@@ -309,7 +310,7 @@ def test_reward_trainer_takes_the_margin_off(parts: SimpleNamespace, tmp_path: P
     """Its loss is -ln sigmoid(r_W - r_L - margin), so `train` makes less of words that only say who came early."""
     import torch
 
-    made = attention_only(60)
+    made = attention_only(40)
     dump = tmp_path / "threads.jsonl"
     dump.write_text("".join(json.dumps(thread) + "\n" for thread in made))
     shp_miner.import_dump("threads", [dump], tmp_path / "store")
@@ -330,7 +331,9 @@ def test_reward_trainer_takes_the_margin_off(parts: SimpleNamespace, tmp_path: P
             expected = -torch.nn.functional.logsigmoid(chosen - rejected - told).mean()
             assert loss == pytest.approx(float(expected), abs=1e-4)
         done = shp_miner.train(out, tmp_path / f"m-{margin}", model=base, quick=True, epochs=6)
-        early, late = shp_miner.score(done.model, made[0]["title"], [EARLY, LATE])
+        answers = [[answer["body"] for answer in thread["answers"]] for thread in made[:20]]
+        ends = [[text for texts in answers for text in texts if text.endswith(end)] for end in (EARLY, LATE)]
+        early, late = (np.mean(shp_miner.score(done.model, made[0]["title"], texts)) for texts in ends)
         preferences.append(early - late)
     with_margin, without = preferences
     assert without > 0.5
