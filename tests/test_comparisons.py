@@ -197,3 +197,24 @@ def test_blocks_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("shp_miner.rules.comparisons._BLOCK", block)
         assert calibrate(rows, COMPARISONS).fits.equals(whole)
     assert whole.select(COMMUNITY).height == 1
+
+
+def test_a_sample_by_weight_takes_a_pair_as_often_as_it_weighs_and_is_stable() -> None:
+    posts, answers = crowded(3, (12,) * 120)
+    every, drawn = (
+        pl.from_arrow(make_pairs(posts, answers, preset("comparisons", max_pairs_per_post=None, **sample)))
+        for sample in ({}, {"sample_by_weight": True})
+    )
+    assert isinstance(every, pl.DataFrame)
+    assert isinstance(drawn, pl.DataFrame)
+    assert drawn.join(every, on=every.columns, how="semi", nulls_equal=True).height == drawn.height, "as they were"
+    for low, high in ((0, 5), (5, 8), (8, 10)):
+        among = (pl.col("weight") > low) & (pl.col("weight") <= high)
+        expected = every.filter(among)["weight"].sum() / 10
+        assert drawn.filter(among).height == pytest.approx(expected, abs=4 * expected**0.5), (low, high)
+    fewer = posts.filter(pl.col("post_id") < "p2"), answers.filter(pl.col("post_id") < "p2")
+    rule = preset("comparisons", max_pairs_per_post=None, sample_by_weight=True)
+    own = pl.from_arrow(make_pairs(*fewer, rule))
+    assert isinstance(own, pl.DataFrame)
+    assert own["pair_hash"].to_list() == drawn.filter(pl.col("post_id") < "p2")["pair_hash"].to_list()
+    assert preset("comparisons", sample_by_weight=True).name == "comparisons with sample_by_weight"

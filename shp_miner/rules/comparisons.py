@@ -46,6 +46,9 @@ SITE_RIDGE = 100.0
 #: The weighted pairs that a site's slopes are worth to each of its communities.
 RIDGE = 1000.0
 
+#: What many votes weigh: no pair has more.
+WEIGHT_MOST = 10.0
+
 #: The largest exponent of e: beyond it a probability is 0.
 _EXPONENT_MAX = 700.0
 

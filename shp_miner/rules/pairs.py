@@ -20,7 +20,7 @@ from shp_miner.model import PAIR, TIERS
 from shp_miner.rules.accepted import Choices
 from shp_miner.rules.age import at_age, read_apart
 from shp_miner.rules.calibrated import SURE, calibrate, win_probability, with_theta
-from shp_miner.rules.comparisons import attention_of, candidates, soft_label
+from shp_miner.rules.comparisons import WEIGHT_MOST, attention_of, candidates, soft_label
 from shp_miner.rules.eligibility import (
     HELPERS,
     REASON,
@@ -32,7 +32,7 @@ from shp_miner.rules.eligibility import (
     of_platform,
 )
 from shp_miner.rules.frames import both, readings
-from shp_miner.rules.hashing import Hashes, answer_hashes, pair_hashes, sample_keys
+from shp_miner.rules.hashing import Hashes, answer_hashes, draw_shares, pair_hashes, sample_keys
 from shp_miner.rules.presets import Rule, as_rule
 from shp_miner.rules.readers import likelier_by_readers
 from shp_miner.tally import Tally
@@ -169,9 +169,7 @@ def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
     winner, loser, confidence = found.winner[kept], found.loser[kept], found.confidence[kept]
     paired = np.zeros(answers.height, dtype=bool)
     paired[winner] = paired[loser] = True
-    # Hashes are made one by one in Python, so only of answers that are in some pair.
-    hashes = np.zeros(answers.height, np.uint64)
-    hashes[paired] = answer_hashes(answers.filter(paired))
+    hashes = _hashes(answers, winner, loser)
     strict = _strict(answers, winner, loser, confidence)
     hashed = pair_hashes(hashes[winner], hashes[loser])
     return Pairs(answers, winner, loser, confidence, strict, hashed, hashes).among(paired)
@@ -218,8 +216,31 @@ def judge_pairs(eligible: pl.DataFrame, rule: Rule) -> JudgedPairs:
     if rule.min_confidence is not None:
         failing[kept[~(confidence[kept] >= rule.min_confidence)]] = len(reasons)
         reasons.append("confidence_too_low")
+    if rule.sample_by_weight:
+        kept = np.flatnonzero(failing < 0)
+        failing[kept[~_drawn(answers, winner[kept], loser[kept], rule.seed)]] = len(reasons)
+        reasons.append("not_drawn")
     judged = JudgedPairs(answers, winner, loser, failing, reasons, confidence)
     return judged if rule.or_ is None else _with_choices(judged, rule)
+
+
+def _drawn(answers: pl.DataFrame, winner: Index, loser: Index, seed: int) -> Mask:
+    """Return the pairs of a sample in which the weight of a pair is its chance; other data do not change it."""
+    votes = answers["votes"].to_numpy()
+    _, weight = soft_label(votes[winner], votes[loser])
+    hashed = pair_hashes(*(_hashes(answers, side)[side] for side in (winner, loser)))
+    result: Mask = draw_shares(hashed, seed) < weight / WEIGHT_MOST  # never where it has none
+    return result
+
+
+def _hashes(answers: pl.DataFrame, *sides: Index) -> Hashes:
+    """Return the hash of each answer in `sides`; of others 0. Hashes are made one by one in Python."""
+    used = np.zeros(answers.height, dtype=bool)
+    for side in sides:
+        used[side] = True
+    hashes = np.zeros(answers.height, np.uint64)
+    hashes[used] = answer_hashes(answers.filter(used))
+    return hashes
 
 
 def _with_choices(judged: JudgedPairs, rule: Rule) -> JudgedPairs:

@@ -124,6 +124,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Lowest probability that the label is right; default: no limit (calibrated and per-reader 0.8)."
         ),
     ] = None
+    sample_by_weight: Annotated[
+        bool,
+        Meta(description="Keep a pair with a chance of a tenth of its weight, by hash: for trainers without weights."),
+    ] = False
     max_pairs_per_post: Annotated[
         _Count | None,
         Meta(description="Keep at most N pairs per post, a uniform sample by hash; default: no limit."),
@@ -197,7 +201,7 @@ SUMMARIES: dict[str, str] = {
 #: What says who wins, and so what a rule is. The other parameters say which items take part, and rename nothing.
 _DECIDES = (
     "floors", "order", "max_apart_s", "neighbours_only", "min_ratio", "measure", "and_", "or_", "accepted_over",
-    "min_confidence", "max_pairs_per_post", "observe_at_s",
+    "min_confidence", "sample_by_weight", "max_pairs_per_post", "observe_at_s",
 )  # fmt: skip
 
 #: Between a preset's name and what is different from it.
@@ -335,6 +339,8 @@ def rule_summary(rule: Rule) -> str:
         parts.append(f"at least {rule.min_ratio:g} times the score")
     if rule.min_confidence is not None:
         parts.append(f"a confidence of {rule.min_confidence:g} or more")
+    if rule.sample_by_weight:
+        parts.append("a sample by the weight of the votes")
     if rule.max_pairs_per_post is not None:
         parts.append(f"at most {rule.max_pairs_per_post} pairs a post")
     return "; ".join([*parts, *([] if rule.floors else ["no lowest score by platform"])])

@@ -49,6 +49,7 @@ _PAIRS = {
     "choice_disagrees": "The asker accepted the answer that the votes do not prefer.",
     "confidence_too_low": "The label is less sure than the rule's `min_confidence`.",
     "empty_text": "One of the two texts is empty without its markup.",
+    "not_drawn": "The pair was not drawn: its votes weigh little, and `sample_by_weight` keeps few such pairs.",
     "over_pair_cap": "The post has more pairs than `max_pairs_per_post`, and a sample by hash chose others.",
 }
 
