@@ -222,6 +222,20 @@ def test_a_bad_head_loses_the_thread(imported: Any, change: dict[str, Any], reas
     assert tally.dropped["post", reason] == 1
 
 
+@pytest.mark.parametrize(
+    ("key", "do"),
+    [
+        ("title", "fill title in"),
+        ("body", "write null, or leave body out"),
+        ("score", "write null if the forum hides the score"),
+        ("author", "leave author out if the name is unknown"),
+    ],
+)
+def test_a_cell_that_pandas_left_empty_is_told_so(imported: Any, key: str, do: str) -> None:
+    _, _, tally = imported(thread(**{key: float("nan")}))
+    assert f"{key} is NaN, which pandas writes for an empty cell; {do}" in tally.examples[0].what
+
+
 @pytest.mark.parametrize("key", ["site", "community", "post_id", "title", "created_at", "score", "answers"])
 def test_a_required_key_of_a_thread_is_named(imported: Any, key: str) -> None:
     _, _, tally = imported(without(thread(), key))

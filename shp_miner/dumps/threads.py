@@ -26,7 +26,7 @@ from shp_miner.dumps.compressed import Advance, compression_of, decompressed_hea
 from shp_miner.dumps.guess import STARTS
 from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container, refuse_spread
 from shp_miner.dumps.lines import Lines, all_lines, joined_lines
-from shp_miner.dumps.threads_columns import refuse_naive_times, without_decimals
+from shp_miner.dumps.threads_columns import refuse_naive_times, refuse_nan, without_decimals
 from shp_miner.dumps.threads_layout import (
     ADDRESS_CHARS_MAX,
     ANSWER_KEYS,
@@ -246,6 +246,7 @@ def _convert(record: Any, kind: type[Any], keys: frozenset[str], required: froze
     """The record as `kind`. Raises Lost: not_an_object, unknown_field, missing_field or wrong_type."""
     if not isinstance(record, dict):
         raise Lost("not_an_object", "a JSON object was expected")
+    refuse_nan(record, required)
     try:
         return converted_json(without_decimals(record), kind)
     except msgspec.ValidationError as error:

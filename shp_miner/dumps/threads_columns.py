@@ -1,4 +1,4 @@
-"""Checks of a Parquet file's columns before any row is read: an error of a column is an error of every row."""
+"""What tables become when programs write them: columns whose every row is wrong, decimals, and NaN for empty cells."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from typing import Any
 import pyarrow as pa
 
 from shp_miner.errors import BadInput
+from shp_miner.tally import Lost
 
 _TIMES = ("created_at", "observed_at", "accepted_at")
+
+#: The reasons of keys whose values have reasons of their own; others are of the wrong type.
+_REASONS = {
+    **dict.fromkeys(_TIMES, "bad_time"),
+    **dict.fromkeys(("site", "community", "post_id", "answer_id"), "bad_id"),
+    **dict.fromkeys(("reads", "upvotes", "downvotes", "views"), "bad_count"),
+    "score": "bad_score",
+}
 
 
 def refuse_naive_times(path: Path, schema: pa.Schema) -> None:
@@ -43,6 +52,19 @@ def without_decimals(record: dict[str, Any]) -> dict[str, Any]:
     if not any(isinstance(value, Decimal) for value in record.values()):
         return record
     return {name: _number(value) if isinstance(value, Decimal) else value for name, value in record.items()}
+
+
+def refuse_nan(record: dict[str, Any], required: frozenset[str]) -> None:
+    """Raise Lost for a value that is NaN: pandas and others write an empty cell so, where `null` is meant."""
+    for name, value in record.items():
+        if isinstance(value, float) and value != value:  # noqa: PLR0124
+            if name == "score":
+                do = "write null if the forum hides the score"
+            elif name == "author":
+                do = "leave author out if the name is unknown, or write null if the account is gone"
+            else:
+                do = f"fill {name} in" if name in required else f"write null, or leave {name} out"
+            raise Lost(_REASONS.get(name, "wrong_type"), f"{name} is NaN, which pandas writes for an empty cell; {do}")
 
 
 def _number(value: Decimal) -> int | float:
