@@ -203,6 +203,17 @@ def test_an_export_takes_the_dates_of_the_command(store: shp_miner.Store, tmp_pa
     assert exported.tally.dropped["post", "before_since"] == 6
 
 
+def test_another_export_is_replaced_only_when_that_is_asked_for(store: shp_miner.Store, tmp_path: Path) -> None:
+    shp_miner.export_dataset(store, tmp_path / "out", rule="votes")
+    shp_miner.export_dataset(store, tmp_path / "out", rule="votes", until="2030-01-01")
+    with pytest.raises(shp_miner.UsageError, match=r"out holds another export \(rule votes") as refused:
+        shp_miner.export_dataset(store, tmp_path / "out", rule="older-winner")
+    assert refused.value.hint == "Name another folder, or give replace=True."
+    with pytest.raises(shp_miner.UsageError, match=r"another export \(format pairs"):
+        shp_miner.export_dataset(store, tmp_path / "out", rule="votes", format="kto")
+    shp_miner.export_dataset(store, tmp_path / "out", rule="older-winner", replace=True)
+
+
 def test_an_earlier_version_is_named_by_its_number_or_a_day(store: shp_miner.Store, tmp_path: Path) -> None:
     later = date.today() + timedelta(days=2)  # noqa: DTZ011 - far enough ahead in every zone
     assert shp_miner.stats(store, as_of=later) == shp_miner.stats(store.path, as_of=later.isoformat())
@@ -215,5 +226,10 @@ def test_an_earlier_version_is_named_by_its_number_or_a_day(store: shp_miner.Sto
 def test_lengths_of_time_of_other_functions_are_read_alike(store: shp_miner.Store) -> None:
     assert shp_miner.status(store, stale_s="2d").stale_s == 172_800
     assert shp_miner.recheck(store, older_than_s="90d") == []
+    assert shp_miner.recheck(store, older_than="90d") == shp_miner.recheck(store, older_than=timedelta(days=90)) == []
+    with pytest.raises(shp_miner.UsageError, match="older_than: '60' has no unit: write 60s"):
+        shp_miner.recheck(store, older_than=60)  # type: ignore[arg-type]
+    with pytest.raises(shp_miner.UsageError, match="given as older_than_s, too"):
+        shp_miner.recheck(store, older_than="1d", older_than_s=60)
     with pytest.raises(shp_miner.UsageError, match="stale_s: '2' has no unit"):
         shp_miner.status(store, stale_s="2")

@@ -62,7 +62,7 @@ def test_counts_are_those_of_exports(
     assert len({gives.pairs for gives in found.rules}) > 5
     for rule, gives in zip(rules(), found.rules, strict=True):
         out = tmp_path / "out"
-        done = export_dataset(store, out, rule=rule)
+        done = export_dataset(store, out, rule=rule, replace=True)
         assert gives.rule == rule.name
         assert (gives.pairs, gives.posts) == (sum(done.pairs.values()), sum(done.posts.values()))
         export = export_at(out)

@@ -584,7 +584,7 @@ def test_nothing_is_published_if_a_check_fails(store: Path, tmp_path: Path, monk
     for change, words in changes:
         broken(change)
         with pytest.raises(CheckFailedError, match=words):
-            export_dataset(store, out, rule="votes")
+            export_dataset(store, out, rule="votes", replace=True)
         assert tree(out) == before
     assert sorted(path.name for path in tmp_path.iterdir() if "out" in path.name) == ["out"]
 
@@ -683,7 +683,7 @@ def test_what_is_not_an_export_is_never_replaced(store: Path, tmp_path: Path) ->
 
 def test_an_export_replaces_an_earlier_one_of_other_formats(store: Path, tmp_path: Path) -> None:
     export_dataset(store, tmp_path / "o", formats=["trl", "kto"])
-    export_dataset(store, tmp_path / "o", formats=["sft"])
+    export_dataset(store, tmp_path / "o", formats=["sft"], replace=True)
     assert FORMATS["sft"].schema.names == list(rows_of(tmp_path / "o")[0])
     assert not (tmp_path / "o" / "trl").exists()
 

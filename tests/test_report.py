@@ -445,14 +445,14 @@ def test_a_file_of_others_is_not_replaced(store: Path, tmp_path: Path, capsys: p
         (tmp_path / "o" / name).write_text("mine")
         assert run(["report", str(tmp_path / "o")]) == 2
         assert "is in the way" in capsys.readouterr().err
-        export_dataset(store, tmp_path / "o", rule="votes")
+        export_dataset(store, tmp_path / "o", rule="votes", replace=True)
         assert (tmp_path / "o" / name).read_text() == "mine"
         (tmp_path / "o" / name).unlink()
 
 
 def test_a_new_export_takes_the_old_report_away(store: Path, tmp_path: Path) -> None:
     for formats in (["pairs"], ["pairs", "trl"], ["pairs", "trl"]):
-        export_dataset(store, tmp_path / "o", formats=formats)
+        export_dataset(store, tmp_path / "o", formats=formats, replace=True)
         assert not (tmp_path / "o" / REPORT).exists()
         assert run(["report", str(tmp_path / "o"), "--quiet"]) == 0
         assert (tmp_path / "o" / REPORT).exists()

@@ -142,7 +142,7 @@ def command(
     if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
     with steps("Exporting", quiet=quiet) as step:
-        result = export_dataset(store, out, **what, refit=refit, keep_dropped=keep_dropped, advance=step)
+        result = export_dataset(store, out, **what, replace=True, refit=refit, keep_dropped=keep_dropped, advance=step)
     return _show_exported(result, chosen, out, store, formats, as_json=as_json, quiet=quiet)
 
 

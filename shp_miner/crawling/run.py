@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -90,12 +91,13 @@ def crawl(  # noqa: PLR0913 - each is an option of the command
     return done
 
 
-def recheck(
+def recheck(  # noqa: PLR0913  (every option of the command, by name)
     store: Store | str | os.PathLike[str],
     access: Access | None = None,
     *,
     limit: int | None = None,
     given_up: bool = False,
+    older_than: str | timedelta | None = None,
     older_than_s: Length | None = None,
     visits_s: Sequence[float] = VISITS_S,
     say: Callable[[str], None] = lambda _: None,
@@ -104,13 +106,13 @@ def recheck(
     """Visit all threads of a store that are due; return the result for each community.
 
     `access` says how to request; the store remembers where. With `given_up`, threads that were given up are retried
-    once. With `older_than_s` (seconds, or a text such as "90d"), also visit every thread that was not read for so long;
-    0 is a full pass. Raises as `crawl`.
+    once. With `older_than` (a text such as "90d", or a timedelta) or `older_than_s` (also a number of seconds), also
+    visit every thread that was not read for so long; 0 is a full pass. Raises as `crawl`.
     """
     lake = store if isinstance(store, Store) else Store(store)
     lake.require()
     limit = whole_number(limit, "limit")
-    unread_s = None if older_than_s is None else length(older_than_s, "older_than_s")
+    unread_s = _unread_s(older_than, older_than_s)
     how: dict[str, Any] = {"limit": limit, "visits_s": visits_s, "say": say, "advance": advance}
     with shared_clocks(access or Access()) as paced:
         done, refused = _visited(lake, paced, how, given_up=given_up, older_than_s=unread_s)
@@ -118,6 +120,15 @@ def recheck(
         raise refused[0]
     _tidy(lake, done)
     return done
+
+
+def _unread_s(older_than: str | timedelta | None, older_than_s: Length | None) -> float | None:
+    if older_than is None:
+        return None if older_than_s is None else length(older_than_s, "older_than_s")
+    if older_than_s is not None:
+        raise UsageError("older_than is given as older_than_s, too.", "Leave one out.")
+    # A bare number needs its unit, as on the command line.
+    return length(older_than if isinstance(older_than, timedelta) else str(older_than), "older_than")
 
 
 def _visited(

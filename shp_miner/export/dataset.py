@@ -28,6 +28,7 @@ from shp_miner.export.owned import MANIFEST, README, formats_in
 from shp_miner.export.pieces import piece_windows
 from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
+from shp_miner.export.replaced import refuse_other_export
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
@@ -113,6 +114,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     validation: float = 0.05,
     test: float = 0.05,
     as_of: Moment | None = None,
+    replace: bool = False,
     refit: bool = False,
     layout: str = "joined",
     margin: bool = False,
@@ -127,11 +129,13 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     or community means all, no format means "pairs", and `formats` is another name of `format`. `places` are sites
     with some of their communities (empty: the whole site). One format is written to `out`, several to `out`/FORMAT
     each. `since` and `until` replace the rule's; they and `as_of` are a text such as "2023-01-01", a date or a
-    datetime, and `as_of` may be a version. `validation` and `test` are shares of threads. Communities keep the fit
-    of the export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`. `layout`
-    "compact" writes each text once, for the formats in `compact.COMPACT`; `margin` adds TRL's column to those in
-    `TAKE_MARGIN`. `workers` and `memory` are as for `import_dump`; they do not change the files. `advance(done,
-    total)` reports progress. Raises UsageError for unknown names, and BadInput if no pair satisfies the rule.
+    datetime, and `as_of` may be a version. `validation` and `test` are shares of threads. An export of another rule,
+    format, community or site in `out` is replaced with `replace` alone; one of the same selection always. Communities
+    keep the fit of the export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`.
+    `layout` "compact" writes each text once, for the formats in `compact.COMPACT`; `margin` adds TRL's column to those
+    in `TAKE_MARGIN`. `workers` and `memory` are as for `import_dump`; they do not change the files. `advance(done,
+    total)` reports progress. Raises UsageError for unknown names and for another export in `out`, and BadInput if no
+    pair satisfies the rule.
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
@@ -154,6 +158,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             validation=validation,
             test=test,
         )
+        if not replace:
+            refuse_other_export(expanded(out), chosen, selection)
         if layout == "compact":
             selection = structs.replace(selection, layout="compact")
         if margin:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.errors import BadInput
+from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.compact import row_files
 from shp_miner.export.opening import read_manifest
 from shp_miner.export.owned import formats_in, replaced_folders
@@ -46,6 +46,16 @@ def other_export(out: Path, formats: Sequence[str], selection: Selection) -> str
         if isinstance(file.get("rows"), int)
     )
     return f"{out} holds another export ({'; '.join(differences)}; {counted(rows, 'row')}), which would be replaced."
+
+
+def refuse_other_export(out: Path, formats: Sequence[str], selection: Selection) -> None:
+    """Raise UsageError where `other_export` finds one, with what a Python caller writes to replace it."""
+    try:
+        other = other_export(out, formats, selection)
+    except OSError:  # a path that cannot be; the export says why
+        return
+    if other:
+        raise UsageError(other, "Name another folder, or give replace=True.")
 
 
 def _differences(before: dict[str, Any], selection: Selection) -> list[str]:

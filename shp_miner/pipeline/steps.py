@@ -276,6 +276,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             test=keys.test,
             layout=keys.layout,
             margin=keys.margin,
+            replace=True,  # the file says what shall be there
             refit=keys.refit,
             workers=limits.workers,
             memory=limits.memory,
