@@ -208,7 +208,7 @@ def test_columns_leave_a_narrow_terminal_by_rank(
         assert tuple(text.splitlines()[2].split()) == left
         assert max(map(len, text.splitlines()[:6])) <= width
         gone = len(columns) - len(left)
-        note = f"{gone} column{'s' * (gone > 1)} more in a wider window or with --json"
+        note = f"{gone} more column{'s' * (gone > 1)} in a wider window or with --json"
         assert (note in text) == bool(gone)
 
 

@@ -97,7 +97,10 @@ def test_a_word_leads_to_its_sections(capsys: pytest.CaptureFixture[str]) -> Non
     assert search("prometheus")[0].address == "cron#prometheus"
     assert "cron#prometheus" in answer(capsys, "docs", "Prometheus")
     assert "rules#score-age" in [row["address"] for row in parsed(capsys, "docs", "score", "age")["sections"]]
-    assert "No page has 'xyzzy'" in answer(capsys, "docs", "xyzzy", code=2)
+    assert "No page has 'xyzzy'" in (told := answer(capsys, "docs", "xyzzy", code=2))
+    assert "Did you mean" not in told
+    assert "Did you mean `shp-miner docs calibrated`?" in answer(capsys, "docs", "calbrated", code=2)
+    assert "Did you mean `shp-miner docs score confidence`?" in answer(capsys, "docs", "score", "confidense", code=2)
 
 
 def test_the_lines_for_a_csv_make_threads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

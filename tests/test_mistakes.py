@@ -95,6 +95,16 @@ def test_comments_without_the_file_of_their_posts(dumps: list[str], capsys: pyte
     assert f"Next:\n  shp-miner import reddit-dump {comments} --store other\n" in text
 
 
+def test_a_half_is_missed_although_the_store_has_other_communities(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("own.jsonl").write_text(own_thread("2024-01-02T03:04:05Z", answers=[]))
+    text = answer(capsys, "import", "threads", "own.jsonl", code=0)
+    assert "The store has no answers of c, so nothing of c can be exported yet: import threads with answers." in text
+    Path("own.jsonl").write_text(own_thread("2024-01-02T03:04:05Z"))
+    assert "so nothing" not in answer(capsys, "import", "threads", "own.jsonl", code=0)
+
+
 def test_threads_without_an_answer_are_not_led_to_an_export(capsys: pytest.CaptureFixture[str]) -> None:
     Path("own.jsonl").write_text(own_thread("2024-01-02T03:04:05Z", answers=[]))
     text = answer(capsys, "import", "threads", "own.jsonl", code=0)

@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -15,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from shp_miner.cli import progress as progressing
 from shp_miner.cli.meter import Meter
 from shp_miner.cli.progress import Watch, WatchedClock, _Lines, crawl_shown, export_shown, progress, run_shown
+from shp_miner.cli.terminal import wrapped_sentence
 from shp_miner.crawling.progress import CrawlProgress
 from shp_miner.crawling.run import crawl, recheck
 from shp_miner.dumps.importing import import_dump
@@ -29,7 +30,13 @@ from .build import thread, tree, write_month
 from .crawls import DAY_S, bench, settled
 from .web import FakeClock
 
-MAIN = [sys.executable, "-c", "import sys; from shp_miner.cli import main; main(sys.argv[1:])"]
+#: The command with its terminal as the one that controls it: what is typed there reaches it as it does in a shell.
+MAIN = [
+    sys.executable,
+    "-c",
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "from shp_miner.cli import main; main(sys.argv[1:])",
+]
 
 
 @pytest.fixture
@@ -238,11 +245,20 @@ class Terminal:
                 except OSError:  # the command ended
                     break
 
-    def press_ctrl_c(self) -> None:
-        self.process.send_signal(signal.SIGINT)
+    def type(self, keys: str) -> None:
+        os.write(self._master, keys.encode())
 
-    def press_ctrl_d(self) -> None:
-        os.write(self._master, b"\x04")
+    def press_ctrl_c(self) -> None:
+        self.type("\x03")
+
+    def press_at_question(self, keys: str) -> None:
+        """Type until something is said: a busy machine may have asked already, and not read yet."""
+        for _ in range(5):
+            said = len(self.data)
+            self.type(keys)
+            self.until(lambda data, said=said: "\n" in data[said:].replace("^C", ""), 5)  # type: ignore[misc]
+            if "\n" in self.data[said:]:
+                return
 
     def end(self) -> tuple[int, list[str]]:
         """The exit code, and the lines that a person sees afterwards."""
@@ -290,6 +306,20 @@ def test_ctrl_c_leaves_no_bar_of_a_crawl(slow: list[str]) -> None:
     assert any("interrupted" in line for line in lines)
 
 
+def test_a_bar_leaves_room_for_what_ctrl_c_writes(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(progressing.bar, "draw", drawn.append)
+    for width in ("80", "60"):
+        monkeypatch.setenv("COLUMNS", width)
+        meter = metered(clock)
+        meter.label, meter.so_far = "n" * 300, "1,204 answers"
+        progressing._bar(meter, 0)
+        meter.wait(90, "forum.example asks for a pause of an hour and a half, so nothing more is read")
+        progressing._bar(meter, 0)
+    assert [len(line + "^C") <= width - 1 for line, width in zip(drawn, (80, 80, 60, 60), strict=True)] == [True] * 4
+    assert max(map(len, drawn)) == 77
+
+
 def test_ctrl_c_and_errors_leave_no_bar_of_an_import(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -298,9 +328,8 @@ def test_ctrl_c_and_errors_leave_no_bar_of_an_import(tmp_path: Path) -> None:
     time.sleep(0.5)  # it waits for whoever writes to the pipe
     terminal.press_ctrl_c()
     code, lines = terminal.end()
-    assert code != 0
-    assert not [line for line in lines if "Importing" in line], lines
-    assert lines[-2:] != ["", ""]
+    assert code == 3
+    assert lines == ["Error: Interrupted: nothing was written.", "Run the same command again.", ""]
 
 
 @pytest.mark.parametrize("key", ["ctrl-c", "ctrl-d"])
@@ -315,14 +344,54 @@ def test_ctrl_c_at_a_question_ends_the_command(key: str, tmp_path: Path) -> None
     for words, question in questions.items():
         terminal = Terminal(*words)
         terminal.until(lambda data, question=question: question in data)  # type: ignore[misc]
-        time.sleep(0.2)  # the question is asked, and now read
-        terminal.press_ctrl_c() if key == "ctrl-c" else terminal.press_ctrl_d()
-        terminal.until(lambda data: "same command again" in data, 10)
+        terminal.press_at_question("\x03" if key == "ctrl-c" else "\x04")
         code, lines = terminal.end()
         assert code == 3, words
         assert "Error: The question was not answered: nothing was done." in lines
     assert tree(tmp_path / "out") == before
     assert not (tmp_path / "p.toml").exists()
+
+
+@pytest.mark.parametrize(("keys", "code"), [("\n", 2), ("n\n", 2), ("y\n", 0)], ids=repr)
+def test_an_export_is_replaced_only_after_a_yes(keys: str, code: int, tmp_path: Path) -> None:
+    import_dump("reddit-dump", write_month(tmp_path / "dumps", thread("p1")), tmp_path / "store")
+    export_dataset(tmp_path / "store", tmp_path / "out")
+    before = tree(tmp_path / "out")
+    terminal = Terminal("export", str(tmp_path / "out"), "--rule", "votes", "--store", str(tmp_path / "store"))
+    terminal.until(lambda data: "Replace it? [y/N]: " in data)
+    terminal.press_at_question(keys)
+    ended, lines = terminal.end()
+    assert ended == code
+    assert (tree(tmp_path / "out") == before) == (code == 2)
+    assert ("Nothing was written: the export in" in "\n".join(lines)) == (code == 2)
+
+
+def test_an_error_is_wrapped_at_words_on_a_terminal_alone(tmp_path: Path) -> None:
+    """No path and no command is broken; a pipe gets each sentence in one line."""
+    store = tmp_path / ("deep" * 20)
+    code, lines = Terminal("stats", "--store", str(store), COLUMNS="60").end()
+    assert code == 5
+    assert lines[:2] == ["Error: There is no store at", f"{store}."]
+    assert all(len(line) <= 60 for line in lines[2:])
+    piped = subprocess.run(
+        [sys.executable, "-m", "shp_miner", "stats", "--store", str(store)], capture_output=True, text=True, check=False
+    )
+    assert piped.stderr.splitlines() == [" ".join(lines[:2]), " ".join(lines[2:]).strip()]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("  Give --allow-unknown-age. `shp-miner compare --json` shows what each rule gives.",
+         ["  Give --allow-unknown-age.", "  `shp-miner compare --json`", "  shows what each rule gives."]),
+        ("For example: shp-miner export data/eli5 --format trl",
+         ["For example:", "shp-miner export data/eli5 --format trl"]),
+        ("There is no community 'a b c d e f g' here.", ["There is no community", "'a b c d e f g' here."]),
+    ],
+)  # fmt: skip
+def test_commands_and_names_stay_whole(line: str, told: list[str]) -> None:
+    assert wrapped_sentence(line, 30) == told
+    assert wrapped_sentence(line, 200) == [line]
 
 
 def test_a_terminal_that_cannot_go_back_gets_no_bar(slow: list[str]) -> None:

@@ -29,6 +29,7 @@ from shp_miner.publishing.push import push
 from .build import thread, write_month
 from .conftest import NOW
 from .hub import READER, TOKEN, Cut, Fault, Hub, serving
+from .test_progress import Terminal
 
 #: The library uploads in a way that its own HTTP client would rather have written differently.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -94,7 +95,7 @@ def rows(out: Path) -> list[str]:
 
 def again(tmp_path: Path, filled: Path, **options: Any) -> Path:
     """The export of the same store with other options, in the place of the first."""
-    export_dataset(filled / "store", tmp_path / "out", rule="votes", **options)
+    export_dataset(filled / "store", tmp_path / "out", rule="votes", replace=True, **options)
     return tmp_path / "out"
 
 
@@ -569,6 +570,22 @@ def test_a_terminal_is_asked_before_a_purge_and_a_public_push(
     assert run(["push", str(out), REPO, "--public", "--purge-history"]) == 2
     assert "squashed" in asked[-1]
     assert run(["push", str(out), REPO, "--public", "--purge-history", "--yes"]) == 0
+
+
+@pytest.mark.parametrize(("keys", "code"), [("\x03", 3), ("\n", 2), ("n\n", 2), ("y\n", 0)], ids=repr)
+def test_a_public_data_set_is_changed_only_after_a_yes(keys: str, code: int, hub: Hub, out: Path) -> None:
+    hub.create(REPO, private=False)
+    before = dict(hub.repos[REPO].branches)
+    terminal = Terminal(
+        "push", str(out), REPO, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="0", HF_HUB_DISABLE_XET="1", HF_TOKEN=TOKEN
+    )
+    terminal.until(lambda data: "Push? [y/N]: " in data)
+    terminal.press_at_question(keys)
+    ended, lines = terminal.end()
+    assert ended == code, lines
+    assert (hub.repos[REPO].branches == before) == (code != 0)
+    said = {3: "Error: The question was not answered: nothing was done.", 2: f"Error: {REPO} is public: everybody can"}
+    assert any(line.startswith(said.get(code, "Pushed to")) for line in lines)
 
 
 def test_a_purge_keeps_what_other_branches_and_people_have(hub: Hub, out: Path, tmp_path: Path, filled: Path) -> None:

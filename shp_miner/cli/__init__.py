@@ -15,13 +15,14 @@ import click
 
 from shp_miner.cli import failing
 from shp_miner.cli.following import program
-from shp_miner.cli.leading import WORDS, LeadingGroup
+from shp_miner.cli.interrupted import is_reader, nothing_written, tidy_line
+from shp_miner.cli.leading import WORDS, LeadingGroup, behind_the_name
 from shp_miner.cli.meant import command_hint, without_wild_guesses
 from shp_miner.cli.next_step import next_step
 from shp_miner.cli.saying import say
 from shp_miner.cli.surroundings import open_streams, require_memory
 from shp_miner.cli.variables import name_variables
-from shp_miner.errors import Error, in_words
+from shp_miner.errors import Error, in_words, is_interrupt
 
 #: Command, its module in this package, and one line of help (so that the list needs no import).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -156,6 +157,9 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except BaseException as error:  # the last place that can print a message
         words = in_words(KeyboardInterrupt() if isinstance(error, click.Abort) else error)
+        if is_interrupt(error) or isinstance(error, click.Abort):
+            tidy_line()
+            words = nothing_written() if is_reader(behind_the_name(arguments)) else words
         if words is None:
             raise
         return _say(words, verbose, as_json=as_json)

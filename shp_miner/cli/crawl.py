@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from shp_miner.cli.following import command as called
-from shp_miner.cli.following import say_next
+from shp_miner.cli.following import show_next
 from shp_miner.cli.grouped import Command, GroupedCommand, option_of
+from shp_miner.cli.interrupted import unless_committed
 from shp_miner.cli.names import Commas, SourceName, flat, site_from
 from shp_miner.cli.options import Duration, Whole, common, example
 from shp_miner.cli.output import complete_unfinished, print_table, progress, show_result
@@ -127,7 +128,7 @@ def command(
         site_from(source, communities)
     complete_unfinished(store)
     wanted = Access(site=site, url=url, allow_private=allow_private)
-    with ended_by_sigterm(), progress("Crawling", quiet=quiet, unit="threads") as meter:
+    with unless_committed(store), ended_by_sigterm(), progress("Crawling", quiet=quiet, unit="threads") as meter:
         access = _asked(wanted, meter, **budget)
         done = crawl(source, communities, store, access, limit=limit, advance=crawl_shown(meter))
     return _shown(done, store, as_json=as_json, quiet=quiet)
@@ -191,7 +192,7 @@ def _recheck(
     from shp_miner.crawling.run import recheck
     from shp_miner.sources.registry import Access
 
-    with ended_by_sigterm(), progress("Visiting", quiet=quiet, unit="threads") as meter:
+    with unless_committed(store), ended_by_sigterm(), progress("Visiting", quiet=quiet, unit="threads") as meter:
         access = _asked(Access(), meter, **budget)
         shown = crawl_shown(meter)
         return recheck(store, access, given_up=given_up, older_than_s=older_than_s, limit=limit, advance=shown)
@@ -257,5 +258,5 @@ def _shown(done: Sequence[Crawled], store: Path, *, as_json: bool, quiet: bool) 
     if not whole:
         say("Some threads are left; run the same command again to continue.", err=True)
     if done and not (as_json or quiet):
-        say_next([called("status", store=store), called("compare", store=store)])
+        show_next([called("status", store=store), called("compare", store=store)])
     return 0 if whole else 3

@@ -56,7 +56,7 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
     Without PAGE, list the pages and what each answers. On a terminal a page is rendered and shown in your pager;
     elsewhere it is printed as the Markdown text that it is.
     """
-    from shp_miner.manual.pages import pages, search, section
+    from shp_miner.manual.pages import nearest_words, pages, search, section
 
     if not words:
         _list(as_json=as_json)
@@ -72,7 +72,7 @@ def command(words: tuple[str, ...], as_json: bool) -> None:
         show_result(data, lambda: _show(page), as_json=as_json, quiet=False)
         return
     if not hits:
-        near = likely(asked, pages())
+        near = likely(asked, pages()) or nearest_words(asked)
         hint = f"Did you mean `shp-miner docs {near}`?" if near else "Search with other words."
         raise UsageError(f"No page has {asked!r}.", f"{hint} `shp-miner docs` lists the pages.")
     listed = [{"address": hit.address, "heading": hit.heading} for hit in hits]

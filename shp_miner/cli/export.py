@@ -26,6 +26,7 @@ from shp_miner.cli.export_beside import (
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next, say_recommended
 from shp_miner.cli.grouped import option_of
+from shp_miner.cli.interrupted import all_or_nothing
 from shp_miner.cli.options import FilePath, Number, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
@@ -141,7 +142,7 @@ def command(
         ask_to_replace(out, store, what, quiet=quiet or as_json)
     if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
-    with steps("Exporting", quiet=quiet) as step:
+    with all_or_nothing(), steps("Exporting", quiet=quiet) as step:
         result = export_dataset(store, out, **what, replace=True, refit=refit, keep_dropped=keep_dropped, advance=step)
     return _show_exported(result, chosen, out, store, formats, as_json=as_json, quiet=quiet)
 

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,3 +60,9 @@ def say_recommended(recommended: Recommendation | None) -> bool:
         return False
     say(*wrapped(f"{recommended.why} Try it with `--rule {recommended.rule}`."), "")
     return True
+
+
+def show_next(commands: Sequence[str]) -> None:
+    """Print the same as the last words of a command, also behind what it said on stderr."""
+    with suppress(BrokenPipeError):  # nobody reads them
+        say_next(commands)

@@ -12,8 +12,9 @@ import click
 
 from shp_miner.cli.choosing import unread_communities_option
 from shp_miner.cli.following import command as called
-from shp_miner.cli.following import say_next
+from shp_miner.cli.following import show_next
 from shp_miner.cli.grouped import GroupedCommand, option_of
+from shp_miner.cli.interrupted import unless_committed
 from shp_miner.cli.kinds import ImportGroup
 from shp_miner.cli.options import SPEED, FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
@@ -146,13 +147,14 @@ def _import(
     from shp_miner.dumps.importing import import_dump
 
     complete_unfinished(store)
-    with progress("Importing", _size(kind, paths, options.get("site")), quiet=quiet) as advance:
+    size = _size(kind, paths, options.get("site"))
+    with unless_committed(store), progress("Importing", size, quiet=quiet) as advance:
         done = import_dump(kind, paths, store, advance=advance, **options)
     tally = done.tally
     counts = {"new": done.new, "known": done.known}
     data = {"store": str(store), "version": done.version, "complete": tally.complete, **counts, **tally.to_dict()}
     half = missing_half(kind, paths, tally, store)
-    show_result(data, _people(done, store, _following(done, store, half, options)), as_json=as_json, quiet=quiet)
+    show_result(data, _people(done, store), as_json=as_json, quiet=quiet)
     for sentence in [*_passed(tally), *(damage.sentence() for damage in [*tally.damages, *tally.examples])]:
         say(sentence, err=True)
     if half is not None:
@@ -162,6 +164,9 @@ def _import(
             say(sentence, err=True)
     if done.missing:
         say(done.missing, err=True)
+    following = _following(done, store, half, options)
+    if following and not (as_json or quiet):
+        show_next(following)
     return 0 if tally.complete and not done.missing else 3
 
 
@@ -178,7 +183,7 @@ def _following(done: Imported, store: Path, half: Half | None, options: _Reader)
     return [called("compare", *kept, store=store), called("export", "data/pairs", *kept, store=store)]
 
 
-def _people(done: Imported, store: Path, following: list[str]) -> Callable[[], None]:
+def _people(done: Imported, store: Path) -> Callable[[], None]:
     def people() -> None:
         tally, into = done.tally, f"{store}, version {done.version}"
         if tally.read:
@@ -188,8 +193,6 @@ def _people(done: Imported, store: Path, following: list[str]) -> Callable[[], N
         print_reasons("Left out", tally)
         for kind, count in sorted(done.new.items(), reverse=True):
             say(f"{kind.capitalize()}s: {count:,} new, {done.known[kind]:,} known.")
-        if following:
-            say_next(following)
 
     return people
 

@@ -6,9 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
-from unicodedata import combining, east_asian_width
 
 from shp_miner.cli.saying import harmless_text
+from shp_miner.cli.terminal import cells
 from shp_miner.units import rounded_duration, sized
 
 #: The rate is that of this many last seconds, and changes at most once in this many; before the first number of
@@ -100,13 +100,13 @@ class Meter:
         if self.waiting:
             return self._wait_of(name, width)
         facts = list(filter(None, (self._amount(), self._left(), self._rate(), harmless_text(self.so_far))))
-        room = min(width - _cells("  ".join([name, *facts])) - 2, _BAR_MOST) // _BAR_STEP * _BAR_STEP
+        room = min(width - cells("  ".join([name, *facts])) - 2, _BAR_MOST) // _BAR_STEP * _BAR_STEP
         if self.total and room >= _BAR_LEAST:
             full = round(room * min(self.done / self.total, 1))
             return "  ".join([name, "━" * full + "─" * (room - full), *facts])
-        while len(facts) > 1 and _cells("  ".join([name, *facts])) > width:
+        while len(facts) > 1 and cells("  ".join([name, *facts])) > width:
             facts.pop()
-        name = _cut(name, max(width - _cells("  ".join(facts)) - 2, _BAR_LEAST))
+        name = _cut(name, max(width - cells("  ".join(facts)) - 2, _BAR_LEAST))
         return _cut("  ".join([name, *facts]), width)
 
     def _wait_of(self, name: str, width: int) -> str:
@@ -114,7 +114,7 @@ class Meter:
         whole, plain = self.waiting, self.waiting.partition(" (")[0]
         ways = ((name, self._amount(), whole), (name, self._amount(), plain), (name, plain), (plain,))
         lines = ["  ".join(filter(None, way)) for way in ways]
-        return next((line for line in lines if _cells(line) <= width), _cut(plain, width))
+        return next((line for line in lines if cells(line) <= width), _cut(plain, width))
 
     def _name(self) -> str:
         return " ".join(filter(None, (harmless_text(self.label), harmless_text(self.doing))))
@@ -141,15 +141,10 @@ class Meter:
         return f"{rounded_duration(max(1.0, (self.total - self.done) / rate))} left"
 
 
-def _cells(text: str) -> int:
-    """The cells of a terminal that a text takes."""
-    return sum(0 if combining(char) else 1 + (east_asian_width(char) in "WF") for char in text)
-
-
 def _cut(text: str, width: int) -> str:
     """The text, or its beginning and an ellipsis."""
-    if _cells(text) <= width:
+    if cells(text) <= width:
         return text
-    while text and _cells(text) > width - 1:
+    while text and cells(text) > width - 1:
         text = text[:-1]
     return f"{text.rstrip()}…"

@@ -115,7 +115,7 @@ def print_table(
     console.width = max(console.width, least)  # a terminal wraps what is wider; nothing is cut
     console.print(_table(shown, console.width))
     if gone:
-        say(f"{counted(gone, 'column')} more in a wider window or with --json", "")
+        say(f"{counted(gone, 'more column')} in a wider window or with --json", "")
 
 
 class _Column:

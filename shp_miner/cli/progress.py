@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from shp_miner.cli.meter import Meter
 from shp_miner.cli.saying import bar, say
+from shp_miner.cli.terminal import is_terminal, terminal_width
 
 if TYPE_CHECKING:
     from shp_miner.crawling.progress import CrawlProgress
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 #: Seconds between two looks at a meter, and between two lines of a log.
 _LOOK_S, _LINE_S = 0.25, 60.0
 
-#: The width of a terminal that does not tell it.
-_USUAL_WIDTH = 80
+#: Cells that a bar leaves free: Ctrl-C writes ^C, and a terminal whose last cell is written goes on in the next line.
+_FREE = 3
 
 
 @contextmanager
@@ -94,26 +93,11 @@ class _Lines:
 
 
 def _bar(meter: Meter, _: float) -> None:
-    # A terminal goes on in the next line when the last cell of a line is written.
-    bar.draw(meter.line_of(terminal_width() - 1))
+    bar.draw(meter.line_of(terminal_width() - _FREE))
 
 
 def _say(line: str) -> None:
     say(line, err=True)
-
-
-def is_terminal() -> bool:
-    """Return whether stderr is a terminal on which a line can be replaced."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-
-
-def terminal_width() -> int:
-    """Return the width of the terminal of stderr in cells."""
-    with suppress(OSError, ValueError):
-        return int(os.environ.get("COLUMNS", "")) or _USUAL_WIDTH
-    with suppress(OSError, ValueError):
-        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_WIDTH
-    return _USUAL_WIDTH
 
 
 def run_shown(meter: Meter) -> Callable[..., None]:

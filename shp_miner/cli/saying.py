@@ -13,6 +13,8 @@ from threading import RLock
 
 import click
 
+from shp_miner.cli.terminal import terminal_width, wrapped_sentence
+
 #: Characters that move the cursor, change colours or titles (C0 and C1 controls), turn the direction of writing, break
 #: a line, or cannot be encoded.
 _ACTS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -39,10 +41,17 @@ def say_paged(text: str) -> None:
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print each text as one line; a line break inside a text is written out. A bar moves below what is printed."""
+    """Print each text as one line; a line break inside a text is written out. A bar moves below what is printed.
+
+    On a terminal of stderr, lines are wrapped between words.
+    """
+    shown = [harmless_text(line) for line in lines]
+    if err and sys.stderr.isatty():
+        width = terminal_width()
+        shown = [part for line in shown for part in ([line] if line[:1] == "{" else wrapped_sentence(line, width))]
     with bar.lock:
         bar.delete()
-        click.echo("\n".join(map(harmless_text, lines)), err=err)
+        click.echo("\n".join(shown), err=err)
         bar.draw_again()
 
 
@@ -64,6 +73,12 @@ class Bar:
     def delete(self) -> None:
         """Remove the line from the terminal until it is drawn again."""
         if self._drawn:
+            self._drawn = ""
+            self._write(_DELETE_LINE)
+
+    def clear(self) -> None:
+        """Empty the terminal's line, whatever is in it."""
+        with self.lock:
             self._drawn = ""
             self._write(_DELETE_LINE)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from shp_miner.tally import Tally, counted
+
+if TYPE_CHECKING:
+    from shp_miner.store import Snapshot
 
 #: The file that has the other half, by the name of a file that has one.
 _OTHERS = (
@@ -30,7 +34,7 @@ class Half(Struct, frozen=True):
 
 
 def missing_half(kind: str, paths: Sequence[Path], tally: Tally, store: Path) -> Half | None:
-    """Return the half of a forum that an import lacks; None if the store has posts and answers."""
+    """Return the half of a forum that an import lacks; None if the store has posts and answers of its places."""
     kept = {name for name, count in tally.read.items() if count}
     if kept not in ({"answer"}, {"post"}):
         return None
@@ -38,17 +42,39 @@ def missing_half(kind: str, paths: Sequence[Path], tally: Tally, store: Path) ->
 
     snapshot = Store(store).snapshot()
     lacking = "posts" if kept == {"answer"} else "answers"
-    if snapshot.rows(lacking):
+    if _has(snapshot, lacking, tally.places):
         return None
+    others = snapshot.rows(lacking) > 0
+    of = f" of {_named(tally.places)}" if others else ""
     if kind != "reddit-dump":
-        return Half(f"The store has no {lacking}, so nothing can be exported yet: import threads with answers.", [])
+        what = f"The store has no {lacking}{of}, so nothing{of} can be exported yet"
+        return Half(f"{what}: import threads with answers.", [])
     files = list(dict.fromkeys(islice(_others(paths), _NAMED)))
     names = ", ".join(file.name for file in files)
     names = names or ("RS_* of the same months" if lacking == "posts" else "RC_* of the same months")
     (have,) = kept
     there = counted(tally.read[have], "comment" if have == "answer" else "post")
     kinds = "posts (submissions)" if lacking == "posts" else "answers (comments)"
-    return Half(f"The store has {there} and no {kinds}, so nothing can be exported yet: also import {names}.", files)
+    what = f"The store has {there}{of} and no {kinds}, so nothing{of} can be exported yet"
+    return Half(f"{what}: also import {names}.", files)
+
+
+def _has(snapshot: Snapshot, table: str, places: Mapping[str, set[str] | None]) -> bool:
+    """Whether the table has a row of any of the places (sites with communities; None means the whole site)."""
+    import polars as pl  # noqa: PLC0415
+
+    if not snapshot.rows(table):
+        return False
+    wanted = pl.lit(value=False)
+    for site, names in places.items():
+        within = pl.col("site") == site
+        wanted |= within if names is None else within & pl.col("community").is_in(sorted(names))
+    return bool(snapshot.scan(table).filter(wanted).select("site").head(1).collect().height)
+
+
+def _named(places: Mapping[str, set[str] | None]) -> str:
+    names = sorted({name for site, known in places.items() for name in (known or {site})})
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 def _others(paths: Sequence[Path]) -> Iterator[Path]:

@@ -64,7 +64,7 @@ class Day:
 
     def told(self) -> str:
         """Return the day in a line."""
-        gone = f", {self.gone} items found deleted and purged from the store" if self.gone else ""
+        gone = f", {self.gone} deleted items purged" if self.gone else ""
         return f"day {self.day}: {self.new} new threads, {self.again} visited again, {self.requests} requests{gone}"
 
 

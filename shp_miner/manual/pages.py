@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from shp_miner.errors import BadInput, UsageError, likely
@@ -18,6 +19,10 @@ _QUESTION = re.compile(r"\| ([^|]+) \| (.*\]\(.*) \|")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)\.md(#[^)]+)?\)")
 
 _TO_PAGE = re.compile(r"(?<!!)\[([^\]]*)\]\((?:([\w./-]+)\.md)?(#[^)]+)?\)")
+
+#: A word of a page, and how alike one must be to be suggested: there are thousands.
+_WORD = re.compile(r"[a-z][\w-]{3,}")
+_ALIKE = 0.8
 
 #: Sections that a search names at most.
 _HITS = 12
@@ -113,6 +118,14 @@ def search(words: str) -> list[Section]:
                 named = sum(word in heading for word in wanted)
                 hits.append((-named, -sum(own.count(word) for word in wanted), len(hits), part))
     return [part for *_, part in sorted(hits, key=lambda hit: hit[:3])][:_HITS]
+
+
+def nearest_words(words: str) -> str:
+    """Return words that some page has, each the nearest to one of the given ones; "" if one has none that is near."""
+    known = {word for path in pages().values() for word in _WORD.findall(path.read_text(encoding="utf-8").casefold())}
+    near = [[word] if word in known else get_close_matches(word, known, 1, _ALIKE) for word in words.casefold().split()]
+    found = " ".join(words[0] for words in near if words)
+    return found if all(near) and search(found) else ""
 
 
 def sections(name: str, path: Path) -> list[Section]:
