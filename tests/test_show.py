@@ -13,7 +13,7 @@ import pytest
 from shp_miner import FORMATS, BadInput, Store, UsageError, export_dataset, preset
 from shp_miner.cli import run
 from shp_miner.rules.reasons import REASONS
-from shp_miner.show.find import Thread, find_thread
+from shp_miner.show.find import ThreadKey, find_thread
 from shp_miner.show.rows import export_at, of_thread, sampled, surest
 from shp_miner.show.thread import ThreadShown, show_thread
 
@@ -297,14 +297,14 @@ def test_a_thread_by_its_address(site: str, post_id: str, address: str, tmp_path
     post, answers = rows_of(post_id, [3, 9], site=site)
     other, more = rows_of("4", [3, 9], site=site)
     store.append(chunk([post, other], [*answers, *more]))
-    assert find_thread(store.snapshot(), address) == Thread(site, post_id)
+    assert find_thread(store.snapshot(), address) == ThreadKey(site, post_id)
 
 
 def test_a_thread_by_the_address_that_its_row_has(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     post, answers = rows_of("p1", [3, 9], site="forum.example")
     store.append(chunk([{**post, "url": "https://elsewhere.example/read.php?id=7"}], answers))
-    assert find_thread(store.snapshot(), "https://elsewhere.example/read.php?id=7") == Thread("forum.example", "p1")
+    assert find_thread(store.snapshot(), "https://elsewhere.example/read.php?id=7") == ThreadKey("forum.example", "p1")
 
 
 def test_the_same_id_on_two_sites_asks_for_the_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -332,5 +332,5 @@ def test_a_thread_is_looked_for_only_in_files_that_can_have_it(tmp_path: Path, m
     scan = module.pl.scan_parquet
     monkeypatch.setattr(module.pl, "scan_parquet", lambda paths, **more: read.extend(paths) or scan(paths, **more))
     shown = find_thread(store.snapshot(), "p3", "reddit.com")
-    assert shown == Thread("reddit.com", "p3")
+    assert shown == ThreadKey("reddit.com", "p3")
     assert len(read) == 1  # that of its post

@@ -19,7 +19,7 @@ from shp_miner.checking.files import (
 )
 from shp_miner.checking.lengths import LIMITS, Units
 from shp_miner.checking.opened import Opened, opened, row_tables
-from shp_miner.checking.rows import Found, Rows
+from shp_miner.checking.rows import FormatFindings, Rows
 from shp_miner.checking.tools import readings_for
 from shp_miner.errors import BadInput
 from shp_miner.export.shards import Shard
@@ -45,7 +45,7 @@ class Checked(Struct):
     out: str
     problems: list[str]
     warnings: list[str]
-    formats: list[Found]
+    formats: list[FormatFindings]
 
     def __repr__(self) -> str:
         verdict = counted(len(self.problems), "problem") if self.problems else "whole and right"
@@ -119,7 +119,7 @@ def _read(rows: Rows, export: Opened, file: Shard) -> str | None:
     return None
 
 
-def _warnings(export: Opened, found: Found) -> list[str]:
+def _warnings(export: Opened, found: FormatFindings) -> list[str]:
     """What does not make an export wrong, and whoever trains on it should know."""
     name, said = export.form.name, []
     rule = export.manifest["configuration"].get("rule")

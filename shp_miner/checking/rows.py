@@ -53,7 +53,7 @@ class Splits:
         return pl.concat(self._parts).unique()
 
 
-class Found(Struct):
+class FormatFindings(Struct):
     """What the rows of one export say. `problems` count what is wrong, by sentence.
 
     `first_share` is the share of pairs whose first side is the preferred one, where sides are drawn by chance;
@@ -113,7 +113,7 @@ class Rows:
             for tool in self._tools:
                 tool.add(rows, questions, lengths)
 
-    def found(self) -> Found:
+    def found(self) -> FormatFindings:
         """Return what the rows say, after the last of them."""
         form = self._export.form
         by_ids = SIDES[form.name].by_ids
@@ -125,7 +125,7 @@ class Rows:
                 self._balance.check(form, self._expected())
         except CheckFailedError as error:
             self._problems[error.message] += 1
-        return Found(
+        return FormatFindings(
             format=form.name,
             rows=self._balance.rows,
             threads=self._threads.count(),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shp_miner.checking.baselines import Baseline
     from shp_miner.checking.check import Checked
     from shp_miner.checking.readings import Messages
-    from shp_miner.checking.rows import Found
+    from shp_miner.checking.rows import FormatFindings
     from shp_miner.checking.tools import Kept
 
 #: Characters beside a message's text: the indent and the role.
@@ -117,7 +117,7 @@ def _show(checked: Checked) -> None:
         _show_tools(kept)
 
 
-def _show_baselines(formats: list[Found]) -> None:
+def _show_baselines(formats: list[FormatFindings]) -> None:
     from shp_miner.checking.baselines import EARLIER, HIGHER, LONGER
 
     names = (LONGER, EARLIER, HIGHER)
@@ -135,7 +135,7 @@ def _share(baseline: Baseline) -> str:
     return f"{baseline.share:.1%} ({baseline.low:.1%} to {baseline.high:.1%})"
 
 
-def _show_lengths(formats: list[Found]) -> None:
+def _show_lengths(formats: list[FormatFindings]) -> None:
     rows = [
         (found.format, f"{length.limit:,} {length.unit}", length.longer, length.equal)
         for found in formats

@@ -12,7 +12,7 @@ from shp_miner.tally import counted
 from shp_miner.units import rounded_duration
 
 if TYPE_CHECKING:
-    from shp_miner.show.thread import Answer, Item, Made, NotMade, Reading, ThreadShown
+    from shp_miner.show.thread import Made, NotMade, ShownAnswer, ShownItem, ShownReading, ThreadShown
 
 #: Lines of an answer, pairs that are made, and pairs of one reason that are shown before the rest is only counted.
 _ANSWER_LINES = 3
@@ -35,7 +35,7 @@ def people(thread: ThreadShown, *, full: bool) -> None:
     _not_made(thread, full=full)
 
 
-def _item(label: str, item: Item, *, lines: int | None, title: str = "") -> None:
+def _item(label: str, item: ShownItem, *, lines: int | None, title: str = "") -> None:
     say("", *joined([label, f"written {item.created_at:%Y-%m-%d %H:%M} UTC"]))
     say(*joined([_scores(item)], indent="  "))
     if item.why is not None:
@@ -45,7 +45,7 @@ def _item(label: str, item: Item, *, lines: int | None, title: str = "") -> None
     say_lines(wrapped(item.text, indent="  ", lines=lines))
 
 
-def _answer(answer: Answer, thread: ThreadShown, *, lines: int | None) -> None:
+def _answer(answer: ShownAnswer, thread: ThreadShown, *, lines: int | None) -> None:
     after = "" if thread.post is None else (answer.created_at - thread.post.created_at).total_seconds()
     when = (
         f"{answer.created_at:%Y-%m-%d %H:%M} UTC"
@@ -58,7 +58,7 @@ def _answer(answer: Answer, thread: ThreadShown, *, lines: int | None) -> None:
     say_lines(wrapped(answer.text, indent="  ", lines=lines))
 
 
-def _scores(item: Item) -> str:
+def _scores(item: ShownItem) -> str:
     """The scores of an item at each of its readings, with its age then."""
     if len(item.readings) == 1:
         reading = item.readings[0]
@@ -67,11 +67,11 @@ def _scores(item: Item) -> str:
     return "Scores: " + ", ".join(map(_reading, item.readings))
 
 
-def _reading(reading: Reading) -> str:
+def _reading(reading: ShownReading) -> str:
     return f"{_score(reading)} at {'an unknown age' if reading.age_s is None else rounded_duration(reading.age_s)}"
 
 
-def _score(reading: Reading) -> str:
+def _score(reading: ShownReading) -> str:
     score = "hidden" if reading.score is None else f"{reading.score:,}"
     return score if reading.state == "live" else f"{score} ({reading.state})"
 

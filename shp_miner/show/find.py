@@ -25,7 +25,7 @@ _BEFORE_ID = ("comments", "questions", "q", "t", "topic", "post")
 _SHORT = {"redd.it": "reddit.com"}
 
 
-class Thread(Struct, frozen=True):
+class ThreadKey(Struct, frozen=True):
     """The key of a thread."""
 
     site: str
@@ -38,7 +38,9 @@ class Thread(Struct, frozen=True):
         return HashRange(number, number + 1)
 
 
-def find_thread(snapshot: Snapshot, thread: str, site: str | None = None, sites: Iterable[str] | None = None) -> Thread:
+def find_thread(
+    snapshot: Snapshot, thread: str, site: str | None = None, sites: Iterable[str] | None = None
+) -> ThreadKey:
     """Return the thread with an id or an address. Raises UsageError if there is none, or one on each of several sites.
 
     `site` says which site is meant. `sites` are those of the store; if they are not given, a column is read for them.
@@ -52,7 +54,7 @@ def find_thread(snapshot: Snapshot, thread: str, site: str | None = None, sites:
         places: Iterable[list[str]] = (sorted(snapshot.sites(name)) for name in SCHEMAS)
         if site or sites is not None:
             places = [[site_of(site)] if site else sorted(sites or ())]
-        of_places = ([Thread(name, written) for name in sites for written in asked] for sites in places)
+        of_places = ([ThreadKey(name, written) for name in sites for written in asked] for sites in places)
         there = ([key for key in keys if _is_there(snapshot, key)] for keys in of_places)
         found = next(filter(None, there), [])
     if not found:
@@ -68,7 +70,7 @@ def find_thread(snapshot: Snapshot, thread: str, site: str | None = None, sites:
     return found[0]
 
 
-def _by_address(snapshot: Snapshot, address: str, site: str | None) -> list[Thread]:
+def _by_address(snapshot: Snapshot, address: str, site: str | None) -> list[ThreadKey]:
     parts = urlsplit(address)
     words = [unquote(word) for word in parts.path.split("/") if word]
     host = site_of(parts.netloc)
@@ -77,11 +79,11 @@ def _by_address(snapshot: Snapshot, address: str, site: str | None) -> list[Thre
     below = ["/".join([host, *words[:count]]).lower() for count in range(len(words) + 1)]
     sites = below if site is None else [site]
     for post_id in _ids(words):
-        found = [known for name in sites if _is_there(snapshot, known := Thread(name, post_id))]
+        found = [known for name in sites if _is_there(snapshot, known := ThreadKey(name, post_id))]
         if found:
             return found
     rows = snapshot.scan("posts").filter(pl.col("url") == address).select("site", "post_id").unique().collect()
-    return [Thread(*row) for row in rows.sort("site", "post_id").iter_rows() if site in (None, row[0])]
+    return [ThreadKey(*row) for row in rows.sort("site", "post_id").iter_rows() if site in (None, row[0])]
 
 
 def _ids(words: list[str]) -> list[str]:
@@ -93,7 +95,7 @@ def _ids(words: list[str]) -> list[str]:
     return words[:1]
 
 
-def _is_there(snapshot: Snapshot, thread: Thread) -> bool:
+def _is_there(snapshot: Snapshot, thread: ThreadKey) -> bool:
     own = (pl.col("site") == thread.site) & (pl.col("post_id") == thread.post_id)
     tables = (snapshot.scan(name, thread.part).filter(own).select(pl.len()) for name in SCHEMAS)
     return any(rows.collect().item() for rows in tables)

@@ -16,13 +16,13 @@ from shp_miner.rules.eligibility import REASON
 from shp_miner.rules.pairs import judge_pairs
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.reasons import sentence
-from shp_miner.show.find import Thread
+from shp_miner.show.find import ThreadKey
 from shp_miner.show.fit import fitted
 from shp_miner.store import HashRange, Snapshot, Store
 from shp_miner.text.clean import clean_bodies, clean_titles
 
 
-class Reading(Struct):
+class ShownReading(Struct):
     """A score and state as a platform reported them at one time; `age_s` is the age of the item then, in seconds."""
 
     observed_at: datetime | None
@@ -31,7 +31,7 @@ class Reading(Struct):
     state: str
 
 
-class Item(Struct, kw_only=True):
+class ShownItem(Struct, kw_only=True):
     """A post or an answer: its text as exports have it, its readings, and why the rule leaves it out, if it does."""
 
     id: str
@@ -39,12 +39,12 @@ class Item(Struct, kw_only=True):
     created_at: datetime
     score: int | None
     state: str
-    readings: list[Reading]
+    readings: list[ShownReading]
     reason: str | None
     why: str | None
 
 
-class Answer(Item, kw_only=True):
+class ShownAnswer(ShownItem, kw_only=True):
     """An answer with its number in the order of time, from 1."""
 
     number: int
@@ -78,8 +78,8 @@ class ThreadShown(Struct):
     rule: str
     version: str
     title: str
-    post: Item | None
-    answers: list[Answer]
+    post: ShownItem | None
+    answers: list[ShownAnswer]
     pairs: list[Made]
     not_made: list[NotMade]
 
@@ -87,7 +87,7 @@ class ThreadShown(Struct):
 def show_thread(
     store: Store,
     snapshot: Snapshot,
-    thread: Thread,
+    thread: ThreadKey,
     rule: Rule,
     advance: Callable[[int, int], None] | None = None,
     *,
@@ -115,9 +115,9 @@ def show_thread(
         rule=rule.name,
         version=snapshot.version,
         title=_title(post),
-        post=None if post is None else Item(**_item(post, thread.post_id, readings["posts"])),
+        post=None if post is None else ShownItem(**_item(post, thread.post_id, readings["posts"])),
         answers=[
-            Answer(**_item(row, row["answer_id"], readings["answers"]), number=place, accepted=row["accepted"])
+            ShownAnswer(**_item(row, row["answer_id"], readings["answers"]), number=place, accepted=row["accepted"])
             for place, row in enumerate(answers.iter_rows(named=True), start=1)
         ],
         pairs=pairs,
@@ -137,28 +137,28 @@ def _title(post: dict[str, Any] | None) -> str:
     return str(clean_titles(pl.Series([post["title"]]), pl.Series([post["body_format"]]))[0])
 
 
-def _item(row: dict[str, Any], item_id: str, readings: dict[str, list[Reading]]) -> dict[str, Any]:
+def _item(row: dict[str, Any], item_id: str, readings: dict[str, list[ShownReading]]) -> dict[str, Any]:
     why = None if row[REASON] is None else sentence(row[REASON])
     shown = {name: row[name] for name in ("text", "created_at", "score", "state")}
     return {"id": item_id, **shown, "readings": readings[item_id], "reason": row[REASON], "why": why}
 
 
-def _readings(snapshot: Snapshot, name: str, thread: Thread) -> dict[str, list[Reading]]:
+def _readings(snapshot: Snapshot, name: str, thread: ThreadKey) -> dict[str, list[ShownReading]]:
     """The readings of each item of a thread, the oldest first; those of the same time, score and state once."""
     key = "post_id" if name == "posts" else "answer_id"
     own = (pl.col("site") == thread.site) & (pl.col("post_id") == thread.post_id)
     columns = [key, "observed_at", "created_at", "score", "state"]
     rows = snapshot.scan(name, thread.part).filter(own).select(columns).unique().collect()
-    found: dict[str, list[Reading]] = defaultdict(list)
+    found: dict[str, list[ShownReading]] = defaultdict(list)
     for item_id, observed_at, created_at, score, state in rows.sort(columns, nulls_last=False).iter_rows():
         age_s = None if observed_at is None else (observed_at - created_at).total_seconds()
-        found[item_id].append(Reading(observed_at, age_s, score, state))
+        found[item_id].append(ShownReading(observed_at, age_s, score, state))
     return found
 
 
 def _pairs(
     snapshot: Snapshot,
-    thread: Thread,
+    thread: ThreadKey,
     selection: Selection,
     calibration: Calibration,
     answers: pl.DataFrame,

@@ -41,7 +41,7 @@ TRAINABLE = tuple(form for form, sides in SIDES.items() if sides.has_both)
 Advance = Callable[[int], object]
 
 
-class Source(Struct, frozen=True):
+class TrainingExport(Struct, frozen=True):
     """An export to train on: its folder, format, and the data and hash of its manifest."""
 
     folder: Path
@@ -92,7 +92,7 @@ class Split(Struct, frozen=True):
     thread_hashes: npt.NDArray[np.uint64]
 
 
-def open_export(out: Path, form: str | None = None) -> Source:
+def open_export(out: Path, form: str | None = None) -> TrainingExport:
     """Return the export in a folder: of several formats the named one, or the first that can be trained on.
 
     Raises BadInput if there is no export, a file is missing, or one was changed, and UsageError if no format has both
@@ -113,10 +113,10 @@ def open_export(out: Path, form: str | None = None) -> Source:
     if any("part" in file for file in manifest["files"]):
         groups_of(folder, usable[0], manifest["files"])  # it refuses tables that the format does not have
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    return Source(folder, usable[0], manifest, digest)
+    return TrainingExport(folder, usable[0], manifest, digest)
 
 
-def require_unchanged(source: Source, split: str) -> None:
+def require_unchanged(source: TrainingExport, split: str) -> None:
     """Raise BadInput if a file of a split is not the one that the manifest names."""
     for entry in source.files(split):
         path = source.folder / entry["path"]
@@ -134,7 +134,7 @@ def require_unchanged(source: Source, split: str) -> None:
 
 
 def read_split(
-    source: Source,
+    source: TrainingExport,
     split: str,
     hashing: Hashing | None,
     *,
@@ -164,7 +164,7 @@ def read_split(
     return reader.split(total)
 
 
-def _batches(source: Source, split: str) -> Iterator[tuple[str, pl.DataFrame]]:
+def _batches(source: TrainingExport, split: str) -> Iterator[tuple[str, pl.DataFrame]]:
     files = source.files(split)
     known = {name: pl.lit(None, pl.Float64) for name in ("seconds", "ratio")} | SIDES[source.form].select(*_READ)
     known |= _beside(source)
@@ -173,7 +173,7 @@ def _batches(source: Source, split: str) -> Iterator[tuple[str, pl.DataFrame]]:
             yield str(entry["community"]), pl.DataFrame(table).select(**known)
 
 
-def _beside(source: Source) -> dict[str, pl.Expr]:
+def _beside(source: TrainingExport) -> dict[str, pl.Expr]:
     """`target`, `weight` and `attention` of an export that has them; a pair without them is a plain one."""
     if source.beside == (MARGIN,):
         return {"attention": -pl.col(MARGIN)}

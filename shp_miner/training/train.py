@@ -30,7 +30,7 @@ from shp_miner.training.defaults import (
 from shp_miner.training.folder import TRANSFORMERS, WORDS, only_trainer, require_place, write_model
 from shp_miner.training.linear import FOLDS, Fit, Pairs, Recipe, fit_chosen
 from shp_miner.training.measures import NEWER, Evaluation, evaluate
-from shp_miner.training.pairs import Source, Split, open_export, read_split
+from shp_miner.training.pairs import Split, TrainingExport, open_export, read_split
 from shp_miner.training.picture import draw_report
 from shp_miner.training.results import Report, card
 from shp_miner.training.words import VIEWS, Hashing, to_rows
@@ -64,7 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_pairs: int
     max_tokens: int
     epochs: float
-    tested: Source
+    tested: TrainingExport
 
 
 class Measured(Struct):
@@ -150,7 +150,7 @@ def _require_meant(model: object, of_transformers: Mapping[str, float], thread_w
 
 
 def _train_words(
-    source: Source, target: Path, settings: Settings, advance: Callable[[int, int], None] | None
+    source: TrainingExport, target: Path, settings: Settings, advance: Callable[[int, int], None] | None
 ) -> Trained:
     hashing = Hashing()
     views = VIEWS[:1] if settings.quick else VIEWS
@@ -202,7 +202,7 @@ def _train_words(
 
 
 def _train_transformers(
-    source: Source, target: Path, base: str, settings: Settings, advance: Callable[[int, int], None] | None
+    source: TrainingExport, target: Path, base: str, settings: Settings, advance: Callable[[int, int], None] | None
 ) -> Trained:
     from shp_miner.training.transformers_model import LOADING, TransformersModel, base_name  # noqa: PLC0415
 
@@ -264,7 +264,9 @@ def _too_long(pairs: int, kept: int, max_tokens: int) -> list[str]:
     return [f"{dropped}: one of their sides has more than {max_tokens:,} tokens."]
 
 
-def _report(source: Source, train_split: Split, settings: Settings, measured: Measured, **figures: Any) -> Report:
+def _report(
+    source: TrainingExport, train_split: Split, settings: Settings, measured: Measured, **figures: Any
+) -> Report:
     """Return a report: what was trained on, what was measured, and `figures`, the other fields of Report."""
     return Report(
         format=source.form,
@@ -278,7 +280,7 @@ def _report(source: Source, train_split: Split, settings: Settings, measured: Me
     )
 
 
-def rule_name(source: Source) -> str:
+def rule_name(source: TrainingExport) -> str:
     """Return the name of the rule of an export, "unknown" if its manifest has none."""
     rule = source.manifest.get("configuration", {}).get("rule", {})
     return str(rule.get("name", "unknown")) if isinstance(rule, dict) else str(rule)
@@ -291,7 +293,7 @@ def _write_report(folder: Path, report: Report, facts: dict[str, Any], loading: 
     (folder / "README.md").write_text(card(report, facts, loading), encoding="utf-8")
 
 
-def _trained_on(source: Source, report: Report, settings: Settings) -> dict[str, Any]:
+def _trained_on(source: TrainingExport, report: Report, settings: Settings) -> dict[str, Any]:
     """Return what a model was trained on and how. It has no path: a model may be published."""
     return {
         "manifest_sha256": source.fingerprint,
@@ -307,7 +309,7 @@ def _trained_on(source: Source, report: Report, settings: Settings) -> dict[str,
     }
 
 
-def _require_rows(source: Source, rows: int) -> None:
+def _require_rows(source: TrainingExport, rows: int) -> None:
     if rows < PAIRS_NEEDED:
         what = counted(rows, "pair") if rows else "no pairs"
         raise BadInput(
@@ -316,7 +318,7 @@ def _require_rows(source: Source, rows: int) -> None:
         )
 
 
-def _require_threads(source: Source, split: Split) -> None:
+def _require_threads(source: TrainingExport, split: Split) -> None:
     threads = _threads(split.pairs)
     if threads < THREADS_NEEDED:
         raise BadInput(
@@ -329,7 +331,7 @@ def _threads(pairs: Pairs) -> int:
     return len(np.unique(pairs.thread))
 
 
-def _evaluated(source: Source) -> str | None:
+def _evaluated(source: TrainingExport) -> str | None:
     """Return the split to evaluate on, None if there is none."""
     return next((split for split in ("test", "validation") if source.rows(split)), None)
 

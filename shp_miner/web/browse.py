@@ -15,9 +15,9 @@ from shp_miner.errors import UsageError
 from shp_miner.pages.markup import web_address
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import PRESETS, Rule, preset
-from shp_miner.show.find import Thread, find_thread
+from shp_miner.show.find import ThreadKey, find_thread
 from shp_miner.show.fit import fitted
-from shp_miner.show.thread import Answer, NotMade, Reading, ThreadShown, show_thread
+from shp_miner.show.thread import NotMade, ShownAnswer, ShownReading, ThreadShown, show_thread
 from shp_miner.store import HashRange, Snapshot, Store
 from shp_miner.units import rounded_duration
 from shp_miner.web.chart import MOST, score_chart
@@ -97,7 +97,7 @@ class Browse:
             "more_pairs": max(0, len(shown.pairs) - _PAIRS), "not_made": _not_made(shown.not_made, answers),
         }  # fmt: skip
 
-    def _fit(self, snapshot: Snapshot, thread: Thread, rule: Rule) -> Calibration:
+    def _fit(self, snapshot: Snapshot, thread: ThreadKey, rule: Rule) -> Calibration:
         """The calibration of a thread's community. All presets have the same; the first page of a community waits."""
         own = (pl.col("site") == thread.site) & (pl.col("post_id") == thread.post_id)
         places = {
@@ -127,7 +127,7 @@ def _some(snapshot: Snapshot) -> list[dict[str, Any]]:
     return []
 
 
-def _hits(posts: pl.LazyFrame, thread: Thread | None = None) -> list[dict[str, Any]]:
+def _hits(posts: pl.LazyFrame, thread: ThreadKey | None = None) -> list[dict[str, Any]]:
     if thread is not None:
         posts = posts.filter(pl.col("site") == thread.site)
     columns = ["site", "post_id", "community", "title", "created_at"]
@@ -151,12 +151,12 @@ def _caption(shown: ThreadShown) -> str:
     )
 
 
-def _readings(answer: Answer) -> str:
+def _readings(answer: ShownAnswer) -> str:
     """Every reading of an answer in one line."""
     return "; ".join(_reading(reading) for reading in answer.readings)
 
 
-def _reading(reading: Reading) -> str:
+def _reading(reading: ShownReading) -> str:
     score = "no score" if reading.score is None else f"score {reading.score:,}"
     state = "" if reading.state == "live" else f", {reading.state}"
     if reading.observed_at is None or reading.age_s is None:
@@ -170,7 +170,7 @@ def _made(winner: int, loser: int, confidence: float | None, tier: str) -> str:
     return f"Answer {winner} is preferred to answer {loser}{sure}."
 
 
-def _not_made(pairs: list[NotMade], answers: Mapping[int, Answer]) -> list[tuple[str, int, list[str]]]:
+def _not_made(pairs: list[NotMade], answers: Mapping[int, ShownAnswer]) -> list[tuple[str, int, list[str]]]:
     """Each reason with the number of its pairs and a sentence for each of the first."""
     by_reason: dict[str, list[NotMade]] = defaultdict(list)
     for pair in pairs:

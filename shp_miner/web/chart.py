@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from shp_miner.pages.markup import safe
-from shp_miner.show.thread import Answer
+from shp_miner.show.thread import ShownAnswer
 
 #: The picture in its own units, and the room of its axes.
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 220, 64, 40, 12, 28
@@ -26,7 +26,7 @@ _APART = 13
 _TICKS = (0, *(10**power for power in range(1, 13)))
 
 
-def score_chart(answers: Sequence[Answer], title: str) -> str:
+def score_chart(answers: Sequence[ShownAnswer], title: str) -> str:
     """Return the picture as an SVG element, "" if no score was read at a known time. `title` is plain text."""
     drawn = sorted(answers, key=lambda answer: (-(answer.score or 0), answer.number))[:MOST]
     points = {answer.number: _readings(answer) for answer in sorted(drawn, key=lambda answer: answer.number)}
@@ -51,7 +51,7 @@ def score_chart(answers: Sequence[Answer], title: str) -> str:
     )
 
 
-def _readings(answer: Answer) -> list[tuple[float, int]]:
+def _readings(answer: ShownAnswer) -> list[tuple[float, int]]:
     return [
         (reading.observed_at.timestamp(), reading.score)
         for reading in answer.readings

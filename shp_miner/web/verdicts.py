@@ -13,7 +13,7 @@ from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
 from shp_miner.rules.pairs import form_pairs, judge_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule
 from shp_miner.rules.reasons import sentence
-from shp_miner.show.find import Thread
+from shp_miner.show.find import ThreadKey
 from shp_miner.show.fit import fitted
 from shp_miner.store import Snapshot, Store
 from shp_miner.tally import Tally
@@ -27,9 +27,9 @@ class PairKey(Struct, frozen=True):
     answers: frozenset[str]
 
     @property
-    def thread(self) -> Thread:
+    def thread(self) -> ThreadKey:
         """Return the key of the pair's thread."""
-        return Thread(self.site, self.post_id)
+        return ThreadKey(self.site, self.post_id)
 
 
 class Verdict(Struct, frozen=True):
@@ -79,7 +79,7 @@ def verdicts(
     return found
 
 
-def _threads(snapshot: Snapshot, threads: Collection[Thread]) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _threads(snapshot: Snapshot, threads: Collection[ThreadKey]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The posts and answers of some threads, as they were last seen; only files that can have them are read."""
     frames: dict[str, list[pl.DataFrame]] = {"posts": [], "answers": []}
     for thread in sorted(threads, key=lambda thread: thread.part.start):
