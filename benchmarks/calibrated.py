@@ -88,11 +88,11 @@ def _table(columns: dict[str, object], schema: pa.Schema) -> pa.Table:
 def once(threads: int, answers: int, rule: str) -> dict[str, float]:
     """One run in this process."""
     posts, answered = tables(threads, answers, rule)
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     pairs = make_pairs(posts, answered, preset(rule))
-    seconds = time.perf_counter() - start
+    seconds, cpu_s = time.perf_counter() - start, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "peak_mib": peak, "pairs": pairs.num_rows, "answers": answered.num_rows}
+    return {"seconds": seconds, "cpu_s": cpu_s, "peak_mib": peak, "pairs": pairs.num_rows, "answers": answered.num_rows}
 
 
 def main() -> None:
@@ -114,7 +114,7 @@ def main() -> None:
     print(
         f"{middle['answers']:,.0f} answers in {chosen.threads:,} threads, {middle['pairs']:,.0f} pairs: "
         f"{middle['seconds']:.2f} s ({min(r['seconds'] for r in runs):.2f} to {max(r['seconds'] for r in runs):.2f}), "
-        f"peak {middle['peak_mib']:,.0f} MiB"
+        f"{middle['cpu_s']:.2f} s of CPU time, peak {middle['peak_mib']:,.0f} MiB"
     )
 
 

@@ -33,6 +33,11 @@ ALSO_CALLED = {
     "community": ("subreddit", "category"),
     "created_at": ("created_utc", "timestamp", "date", "published"),
     "score": ("votes", "likes", "points", "upvotes"),
+    "accepted": ("is_accepted", "accepted_answer", "is_solution"),
+    "downvotes": ("downs", "down_votes", "dislikes"),
+    "reads": ("readers", "read_count", "reader_count"),
+    "upvotes": ("ups", "up_votes"),
+    "views": ("view_count", "viewcount", "views_count"),
 }
 _IDS_ALSO_CALLED = {
     "post_id": ("thread_id", "question_id", "topic_id", "link_id", "id"),

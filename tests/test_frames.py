@@ -338,6 +338,8 @@ def test_a_bad_row_costs_only_itself_and_is_counted(posts: pl.DataFrame, answers
         ("posts", lambda f: f.drop("title"), "posts has no column 'title'", "It has:"),
         ("posts", lambda f: f.drop("site"), "posts has no column 'site'", "It has:"),
         ("posts", lambda f: f.rename({"body": "selftext"}), "not known: 'selftext'", '{"selftext": "body"}'),
+        ("answers", lambda f: f.with_columns(ups=3), "not known: 'ups'", '{"ups": "upvotes"}'),
+        ("posts", lambda f: f.with_columns(view_count=3), "not known: 'view_count'", '{"view_count": "views"}'),
         ("answers", lambda f: f.drop("post_id"), "answers has no column 'post_id'", "It has:"),
         ("answers", lambda f: f.with_columns(is_acepted=True), "not known: 'is_acepted'", '{"is_acepted": "accepted"}'),
         (
