@@ -468,6 +468,12 @@ def test_the_demo_runs_twice_alike_and_prints_what_the_readme_says(
     assert [day["new"] for day in first["days"]] == [41, 4, 0, 0, 0]
     assert first["days"][-1]["again"] == first["threads"] == 45, "on the last day every thread is due"
     assert "Pairs to read" in Path(first["report"]).read_text()
+    reported = {
+        figure["name"]: figure
+        for figure in json.loads(Path(first["report"]).with_suffix(".json").read_bytes())["figures"]
+    }
+    for figure in json.loads((ROOT / "docs" / "pictures" / "report.json").read_bytes()):
+        assert figure == reported[figure["name"]], "take it over: .ci/pictures --report data/demo/shp/report.json"
 
     text, _ = output(capsys, "demo")
     assert demo_files() == files
