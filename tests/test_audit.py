@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from shp_miner.cli import run
 from shp_miner.rules.presets import PRESETS
 from shp_miner.show.rows import export_at
 from shp_miner.store import Store
+from shp_miner.web.pages import forum_text
 from shp_miner.web.sample import stratified
 from shp_miner.web.verdicts import key_of, verdicts
 
@@ -166,6 +168,18 @@ def test_an_export_that_was_made_again_shows_what_it_has_now(tmp_path: Path) -> 
         told = {"judge": "ada", "pair_id": pair, "again": False, "choice": 1}
         status, text = running.ask(f"/{running.token}/vote", "POST", told)
         assert (status, "not part of the audit any more" in text) == (409, True)
+
+
+@pytest.mark.parametrize(
+    "text", ["*a_ " * 250_000, "- a\n" * 250_000, "[" * 500_000 + "](x)" * 100_000, "<b>" * 300_000]
+)
+def test_a_text_of_1_mb_takes_a_moment_and_is_whole_when_asked_for(text: str) -> None:
+    began = time.process_time()
+    cut, whole = forum_text(text, full=False), forum_text(text, full=True)
+    assert time.process_time() - began < 10
+    assert "more characters." in cut
+    assert page_of(whole).text == text
+    assert {tag for tag, _ in page_of(whole).tags} == {"div"}
 
 
 def test_scores_stay_hidden_until_the_pair_is_judged(served: Running) -> None:

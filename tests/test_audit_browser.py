@@ -35,9 +35,15 @@ def until(tab: Page, condition: str) -> None:
         time.sleep(0.01)
 
 
+def tap(tab: Page, key: str) -> None:
+    """Press a key when the page takes it: not in its first 0.1 s, when a key may bounce."""
+    time.sleep(0.1)
+    tab.press(key)
+
+
 def press(tab: Page, key: str, done: int) -> None:
     """Press a key, and wait until the page has so many judgments and takes the next key."""
-    tab.press(key)
+    tap(tab, key)
     until(tab, f"document.getElementById('main')?.dataset.done === '{done}'")
 
 
@@ -74,12 +80,12 @@ def test_a_whole_audit_by_keyboard_through_undo_reload_and_kill(made: tuple[Path
             tab.call("Page.reload")
             until(tab, "document.readyState === 'complete' && document.getElementById('main').dataset.done === '6'")
             pair = tab.run("document.getElementById('main').dataset.pair")
-            tab.press("s")
+            tap(tab, "s")
             until(tab, f"document.getElementById('main').dataset.pair !== {json.dumps(pair)}")
             assert tab.messages == []
             assert {request.split("/")[2] for request in tab.requests} == {f"127.0.0.1:{running.port}"}
             running.kill()
-            tab.press("1")
+            tap(tab, "1")
             until(
                 tab, "document.getElementById('alarm').textContent.startsWith('Not saved: the audit does not answer')"
             )
@@ -167,10 +173,10 @@ def test_a_tab_of_an_earlier_start_says_so(made: tuple[Path, Path], tmp_path: Pa
         with audit_here(made[1], PAIRS, None, tmp_path / "audit.jsonl") as running:
             begin(tab, running.address, "ada")
             tab.run("document.getElementById('main').dataset.base = '/an-earlier-token/'")
-            tab.press("1")
+            tap(tab, "1")
             until(tab, "document.getElementById('alarm').textContent.includes('of an earlier start of the audit')")
             assert tab.run("document.getElementById('main').dataset.done") == "0"
-        tab.press("1")
+        tap(tab, "1")
         until(tab, "document.getElementById('alarm').textContent.includes('does not answer')")
     assert (tmp_path / "audit.jsonl").read_bytes() == b""
 

@@ -17,7 +17,7 @@ from shp_miner.rules.pairs import judge_pairs
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.reasons import sentence
 from shp_miner.show.find import ThreadKey
-from shp_miner.show.fit import fitted
+from shp_miner.show.fit import Places, fitted
 from shp_miner.store import HashRange, Snapshot, Store
 from shp_miner.text.clean import clean_bodies, clean_titles
 
@@ -91,11 +91,11 @@ def show_thread(
     rule: Rule,
     advance: Callable[[int, int], None] | None = None,
     *,
-    calibration: Calibration | None = None,
+    fits: Callable[[Places], Calibration] | None = None,
 ) -> ThreadShown:
     """Return a thread of a store with everything that the rule decides about it, as an export decides it.
 
-    `calibration` is that of the thread's community, by `fitted`; without it, it is found out.
+    `fits` gives the calibration of the thread's communities, for callers that keep those of earlier threads.
     """
     selection = Selection(rule=rule, sites=(thread.site,))
     judged = judge_threads(snapshot, thread.part, selection)
@@ -103,7 +103,7 @@ def show_thread(
     posts = _texts(snapshot, "posts", thread.part, judged.posts.filter(own))
     answers = _texts(snapshot, "answers", thread.part, judged.answers.filter(own)).sort("created_at", "answer_id")
     places = {(thread.site, name) for frame in (posts, answers) for name in frame["community"]}
-    calibration = calibration or fitted(store, snapshot, rule, places, advance)
+    calibration = fitted(store, snapshot, rule, places, advance) if fits is None else fits(places)
     number = {answer_id: place for place, answer_id in enumerate(answers["answer_id"], start=1)}
     readings = {name: _readings(snapshot, name, thread) for name in ("posts", "answers")}
     post = posts.row(0, named=True) if posts.height else None

@@ -16,7 +16,7 @@ from shp_miner.pages.markup import web_address
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import PRESETS, Rule, preset
 from shp_miner.show.find import ThreadKey, find_thread
-from shp_miner.show.fit import fitted
+from shp_miner.show.fit import Places, fitted
 from shp_miner.show.thread import NotMade, ShownAnswer, ShownReading, ThreadShown, show_thread
 from shp_miner.store import HashRange, Snapshot, Store
 from shp_miner.units import rounded_duration
@@ -84,8 +84,10 @@ class Browse:
         """Return what the page of a thread shows. `asked` has `site` and `id`, and perhaps `rule`."""
         name = asked.get("rule", self._rule)
         rule, snapshot = preset(name), self.snapshot()
-        thread = find_thread(snapshot, asked.get("id", ""), asked.get("site") or None, self.sites())
-        shown = show_thread(self._store, snapshot, thread, rule, calibration=self._fit(snapshot, thread, rule))
+        thread = ThreadKey(asked.get("site", ""), asked.get("id", ""))
+        shown = show_thread(
+            self._store, snapshot, thread, rule, fits=lambda places: self._fit(snapshot, thread, rule, places)
+        )
         answers = {answer.number: answer for answer in shown.answers}
         chart = score_chart(shown.answers, "Scores of the answers at the times when they were read")
         return {
@@ -97,14 +99,13 @@ class Browse:
             "more_pairs": max(0, len(shown.pairs) - _PAIRS), "not_made": _not_made(shown.not_made, answers),
         }  # fmt: skip
 
-    def _fit(self, snapshot: Snapshot, thread: ThreadKey, rule: Rule) -> Calibration:
+    def _fit(self, snapshot: Snapshot, thread: ThreadKey, rule: Rule, places: Places) -> Calibration:
         """The calibration of a thread's community. All presets have the same; the first page of a community waits."""
-        own = (pl.col("site") == thread.site) & (pl.col("post_id") == thread.post_id)
-        places = {
-            place
-            for name in ("posts", "answers")
-            for place in snapshot.scan(name, thread.part).filter(own).select("site", "community").collect().iter_rows()
-        }
+        if not places:
+            raise UsageError(
+                f"The store has no thread {thread.post_id!r} of {thread.site!r}.",
+                "Find the thread by words, id or address.",
+            )
         key = min(places)
         if key not in self._fits:
             self._fits[key] = fitted(self._store, snapshot, rule, places)

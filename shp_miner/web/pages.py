@@ -263,8 +263,13 @@ def _harmless(value: object) -> object:
 
 
 def forum_text(text: str, full: bool) -> Markup:
-    """Return forum text as harmless HTML; long texts are cut unless `full`."""
-    kept, left = (text, 0) if full else shortened(text, _CHARS)
+    """Return forum text as harmless HTML. Long texts are cut; if `full`, they are whole and as they were written.
+
+    Markdown of strangers can take a minute for each million characters, so that long texts are not rendered.
+    """
+    if full and len(text) > _CHARS:
+        return Markup('<div class="text plain" dir="auto">{}</div>').format(written_out(text))
+    kept, left = shortened(text, _CHARS)
     more = f'<p class="faint">… {left:,} more characters.</p>' if left else ""
     return Markup(rendered(kept) + more)  # noqa: S704  (made harmless by `rendered`)
 

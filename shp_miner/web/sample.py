@@ -14,6 +14,7 @@ import polars as pl
 import xxhash
 from msgspec import Struct
 
+from shp_miner.errors import BadInput
 from shp_miner.export.formats import FORMATS
 from shp_miner.show.rows import Export, Place, column_table
 
@@ -52,7 +53,8 @@ def stratified(
     """Return `count` pairs of an export of the format "pairs"; fewer only if it has fewer.
 
     Pairs that have been judged come first, whatever was in the export when they were chosen: a sample goes on where it
-    was. Columns of all rows are read once, without texts; `advance(done, total)` is called with rows.
+    was. Columns of all rows are read once, without texts; `advance(done, total)` is called with rows. Raises BadInput
+    if there is no row.
     """
     rows = _rows(export, advance).sort("tier", "sure", "ratio", "community", "order")
     taken = rows["pair_id"].is_in(list(judged)).arg_true().to_list()[:count]
@@ -82,7 +84,9 @@ def _rows(export: Export, advance: Callable[[int, int], None] | None) -> pl.Data
         done += table.height
         if advance is not None:
             advance(done, export.rows)
-    rows = pl.concat(frames) if frames else pl.DataFrame(schema={"pair_id": pl.String})
+    if not done:
+        raise BadInput(f"{export.folder} has no pairs.", "Export again, with a rule that makes some.")
+    rows = pl.concat(frames)
     hashes = [xxhash.xxh3_64_intdigest(pair_id.encode()) for pair_id in rows["pair_id"]]
     return rows.with_columns(order=pl.Series(hashes, dtype=pl.UInt64))
 

@@ -21,6 +21,7 @@
   } catch { /* not ours */ }
   let asking = null;  // the button that waits for its new key
   let busy = false;
+  const BOUNCE_MS = 100;  // a key that bounces would judge the next pair unseen
   let began = performance.now();
 
   const shown = (key) => (key === " " ? "Space" : key);
@@ -89,6 +90,7 @@
     } else if (action === "undo") {
       if (!document.querySelector("[data-action=undo]:disabled") && byId("said")) send("undo", { judge }, "undone");
     } else if (pair !== undefined) {
+      if (performance.now() - began < BOUNCE_MS) return;
       if (action === "skip") send("skip", turn, "skipped");
       else send("vote", { ...turn, choice: Number(action), seconds: (performance.now() - began) / 1000 }, "saved");
     }
