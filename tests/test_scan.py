@@ -130,7 +130,7 @@ def test_a_scan_says_what_it_is(out: Path) -> None:
         ({"min_confidence": 2}, "not a probability"),
         ({"min_confidence": float("nan")}, "not a finite number"),
         ({"columns": "awnser1"}, "has no column 'awnser1'"),
-        ({"split": "dev"}, "has no rows of any community, dev"),
+        ({"split": "dev"}, "has no rows in the split dev"),
         ({"community": ["nobody", "none"]}, "has no rows of nobody, none"),
         ({"format": "kto"}, "has no format 'kto'"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -383,6 +384,19 @@ def test_an_option_of_the_other_kind_of_model_is_refused(
     assert run(["train", str(out), "--out", str(tmp_path / "model"), *options]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
+
+
+def test_a_place_that_may_not_be_written_to_is_said_before_the_training(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(model_folder, "only_one", refused)
+    assert run(["train", str(out), "--out", str(tmp_path / "model")]) == 5
+    said = capsys.readouterr().err
+    assert f"Nothing may be written to {tmp_path}" in said
+    assert "--out" in said
 
 
 def test_training_imports_no_torch_and_no_sklearn(planted: Path, tmp_path: Path) -> None:

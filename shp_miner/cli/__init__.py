@@ -16,6 +16,7 @@ import click
 from shp_miner.cli import failing
 from shp_miner.cli.following import program
 from shp_miner.cli.interrupted import is_reader, nothing_written, tidy_line
+from shp_miner.cli.lasting import lasting_interrupts
 from shp_miner.cli.leading import WORDS, LeadingGroup, behind_the_name
 from shp_miner.cli.meant import command_hint, without_wild_guesses
 from shp_miner.cli.next_step import next_step
@@ -148,7 +149,8 @@ def run(arguments: Sequence[str]) -> int:
     as_json = failing.wants_json(arguments)
     failing.begin()
     try:
-        result = cli.main(list(arguments), prog_name="shp-miner", standalone_mode=False)
+        with lasting_interrupts(arguments):
+            result = cli.main(list(arguments), prog_name="shp-miner", standalone_mode=False)
     except click.ClickException as raised:
         error = without_wild_guesses(raised)
         return _refused(error, as_json=as_json)

@@ -10,6 +10,7 @@ import click
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next
 from shp_miner.cli.grouped import GroupedCommand, option_of
+from shp_miner.cli.interrupted import all_or_nothing
 from shp_miner.cli.layout import wrapped
 from shp_miner.cli.options import FilePath, Number, Whole, example, printing
 from shp_miner.cli.output import print_table, show_result, steps
@@ -106,7 +107,7 @@ def command(
     """
     from shp_miner.training.train import train
 
-    with steps("Training", quiet=quiet or as_json) as advance:
+    with all_or_nothing(), steps("Training", quiet=quiet or as_json) as advance:
         trained = train(
             out,
             target,

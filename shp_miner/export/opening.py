@@ -25,8 +25,9 @@ def files_of(folder: Path, community: Names | None, split: str | None) -> list[d
     ]
     if not chosen:
         known = ", ".join(sorted({f"{file['community']} ({file['split']})" for file in files})[:20])
+        of = f" of {', '.join(asked)}" if asked else ""
         raise UsageError(
-            f"{folder} has no rows of {', '.join(asked) or 'any community'}, {split or 'any split'}.",
+            f"{folder} has no rows{of}{' in the split ' + split if split else ''}.",
             f"It has: {known}.",
         )
     return chosen

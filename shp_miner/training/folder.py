@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,9 +54,19 @@ def known_record(folder: Path) -> dict[str, Any]:
 def only_trainer(folder: Path) -> Iterator[None]:
     """Let nobody else write a model to `folder` while the block runs. Raises TryLater if another process does.
 
-    Raises OSError if nothing can be written there, before hours of training rather than after them.
+    Raises BadInput if nothing may be written there, before hours of training rather than after them.
     """
-    with only_one(_beside(folder).lock, f"A model is being trained for {folder}", "training a model"):
+    with ExitStack() as stack:
+        try:
+            lock = only_one(_beside(folder).lock, f"A model is being trained for {folder}", "training a model")
+            stack.enter_context(lock)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            raise BadInput(
+                f"Nothing may be written to {folder.absolute().parent}, where the model would be.",
+                "Name another folder with --out.",
+            ) from error
         yield
 
 
