@@ -8,14 +8,20 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from shp_miner import export_dataset, forget, load
 from shp_miner.cli import run
 from shp_miner.rules.presets import PRESETS
-from shp_miner.show.rows import export_at
-from shp_miner.store import Store
+from shp_miner.show.rows import export_at, read_rows
+from shp_miner.store import HashRange, Store
+from shp_miner.store.snapshot import EVERYTHING, Snapshot
+from shp_miner.web.audit import audited_export
+from shp_miner.web.browse import Browse
+from shp_miner.web.judgments import Judgment
 from shp_miner.web.pages import forum_text
+from shp_miner.web.results import results
 from shp_miner.web.sample import stratified
 from shp_miner.web.verdicts import key_of, verdicts
 
@@ -58,6 +64,7 @@ def test_only_the_page_itself_is_answered(served: Running) -> None:
         served.ask(page, Host=f"127.0.0.1:{served.port + 1}"),
         served.ask(page, Origin=other),
         served.ask(page, Sec_Fetch_Site="cross-site"),
+        served.ask(page, Sec_Fetch_Site="same-site", Sec_Fetch_Mode="navigate", Sec_Fetch_Dest="iframe"),
         served.ask(vote, "POST", turn, Origin=other),
         served.ask(vote, "POST", turn, Origin="null"),
         served.ask(vote, "POST", turn, Origin=None),
@@ -67,6 +74,9 @@ def test_only_the_page_itself_is_answered(served: Running) -> None:
     assert all("printed when it was started last" in text for _, text in refused)
     assert all(served.token not in text for _, text in refused)
     assert served.ask(page)[0] == served.ask(page, Host=f"localhost:{served.port}")[0] == 200
+    followed = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+    assert served.ask(page, **followed)[0] == 200  # a link in a terminal that is a page
+    assert served.ask(vote, "POST", turn, **followed)[0] == 403
     # No state is changed by GET, and nothing was saved by any of these.
     assert served.ask(page, Host=None)[0] == 400
     assert served.ask(vote)[0] == 405
@@ -219,6 +229,17 @@ def test_the_sample_is_spread_and_grows(made: tuple[Path, Path]) -> None:
     assert stratified(export, 5, judged=[large[15]])[0].pair_id == large[15]
 
 
+def test_the_layout_and_other_formats_change_nothing(made: tuple[Path, Path], tmp_path: Path) -> None:
+    export_dataset(made[0], tmp_path / "both", formats=["trl", "pairs"], layout="compact")
+    audited, joined = audited_export(tmp_path / "both"), export_at(made[1])
+    chosen = [stratified(export, 8) for export in (audited, joined)]
+    assert [pair.pair_id for pair in chosen[0]] == [pair.pair_id for pair in chosen[1]]
+    places = [[pair.place for pair in pairs] for pairs in chosen]
+    assert [row.row for row in read_rows(audited, places[0])] == [row.row for row in read_rows(joined, places[1])]
+    judgments = [Judgment(pair_id=pair.pair_id, choice=1, judge="ada", id=pair.pair_id) for pair in chosen[0]]
+    assert results(judgments, audited) == results(judgments, joined)
+
+
 def test_what_rules_say_is_what_their_exports_have(made: tuple[Path, Path], tmp_path: Path) -> None:
     keys = [key_of(row) for row in load(made[1])]
     store = Store(made[0])
@@ -323,6 +344,21 @@ def test_a_thread_is_found_by_id_address_and_words(served: Running) -> None:
     assert "Answers 3 and 1 (scores 13 and 3): The answer with more votes is not older" in page_of(page).text
     assert served.page("thread?site=reddit.com&id=zzz")[0] == 400
     assert served.page("thread?site=reddit.com&id=p3&rule=zzz")[0] == 400
+
+
+def test_a_page_of_a_thread_scans_no_table(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    browse, parts = Browse(Store(made[0])), []
+    assert browse.thread({"site": "reddit.com", "id": "p3"})["pairs"]  # the community's fit is measured once
+    real = Snapshot.scan
+
+    def scan(self: Snapshot, name: str, part: HashRange = EVERYTHING) -> pl.LazyFrame:
+        parts.append(part)
+        return real(self, name, part)
+
+    monkeypatch.setattr(Snapshot, "scan", scan)
+    for number in (3, 5, 7):
+        assert browse.thread({"site": "reddit.com", "id": f"p{number}"})["pairs"]
+    assert {part.stop - part.start for part in parts} == {1}
 
 
 def test_hostile_texts_are_harmless_on_every_page(tmp_path: Path) -> None:

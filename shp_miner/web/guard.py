@@ -78,6 +78,7 @@ class Guard:
         writes = scope["method"] not in ("GET", "HEAD")
         if (origin is None and writes) or (origin is not None and origin not in origins):
             return "The request comes from another page."
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return "The request comes from another page."
-        return None
+        # A terminal may be a page, and its link leads here: reading changes nothing, and no page may frame this one.
+        followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+        own = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        return None if own or (followed and not writes) else "The request comes from another page."
