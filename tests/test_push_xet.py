@@ -57,7 +57,7 @@ def served(hub: Hub) -> dict[str, bytes]:
 
 
 def test_files_travel_as_chunks_and_only_new_ones(hub: Hub, filled: Path, tmp_path: Path) -> None:
-    export_dataset(filled / "store", tmp_path / "out", rule="votes", communities=["other"])
+    export_dataset(filled / "store", tmp_path / "out", rule="votes", communities=["other"], replace=True)
     push(tmp_path / "out", REPO)
     assert served(hub) == files(tmp_path / "out")
     assert not [path for method, path in hub.log if method == "PUT"]

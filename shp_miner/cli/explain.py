@@ -31,6 +31,7 @@ class _Term(click.ParamType[str]):
 
 @click.command(
     "explain",
+    context_settings={"ignore_unknown_options": True},  # an option can be explained, too
     epilog=example(
         "shp-miner explain winner_older",
         "shp-miner explain calibrated",

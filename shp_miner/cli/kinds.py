@@ -90,6 +90,8 @@ def _no_kind(words: Sequence[str]) -> Error:
     if near := likely_kind(word):
         return UsageError(f"There is no import kind {word!r}.", f"Did you mean {near!r}?")
     likely_path = next((word for word in words if not word.startswith("-") and ("." in word or "/" in word)), "")
+    if likely_path.startswith(("http://", "https://")):
+        return UsageError(f"{likely_path} is an address, not a file.", "Download it, and name the file.")
     if likely_path:
         return BadInput(
             f"There is no file {whole(Path(likely_path))}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import get_args
@@ -141,6 +142,12 @@ class SourceName(click.Choice[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The name. An unknown one gets the nearest, or all."""
         name = known_name(value, ROWS)
+        if subreddit := re.fullmatch(r"/?r/(\w+)/?", value):
+            ways = [f"`shp-miner crawl {source} {subreddit[1]}`" for source in ("reddit", "arctic-shift")]
+            raise UsageError(
+                f"{value!r} is a subreddit, not a source.",
+                f"Name the source first: {ways[0]} (needs an app's credentials) or {ways[1]}.",
+            )
         if name not in ROWS and ("." in value or "/" in value):
             host = value.partition("://")[2].partition("/")[0] or value.partition("/")[0]
             raise UsageError(

@@ -18,6 +18,8 @@ _MEANT = {
     **dict.fromkeys((("export", "--out"), ("export", "--output"), ("export", "-o")), _OUT),
     ("run", "--store"): _PIPELINES_STORE,
     ("schedule", "--store"): _PIPELINES_STORE,
+    ("compare", "--rule"): "It shows every rule; `shp-miner export OUT --rule RULE --dry-run` shows one.",
+    ("completion", "--install"): "It prints a script; `shp-miner completion --help` says where to put it.",
     ("doctor", "--fix"): "The option is called --repair.",
     ("crawl", "--subreddit"): "Communities are arguments: shp-miner crawl SOURCE COMMUNITY...",
     ("crawl", "--community"): "Communities are arguments: shp-miner crawl SOURCE COMMUNITY...",
@@ -29,6 +31,7 @@ _EXTRA = {
     "export": "Name communities with --community, and another rule with --rule.",
     "forget": "Name people with --author, and posts or answers with --id.",
     "import": "",
+    "show": "It takes one OUT or STORE. For more rows, give -n 5; for a thread, --thread ID.",
 }
 
 

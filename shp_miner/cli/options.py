@@ -48,6 +48,8 @@ class FilePath(click.Path):
         """The path."""
         if not str(value):  # "" is the current folder elsewhere, and mostly a variable that is not set
             self.fail("the path is empty.", param, ctx)
+        if re.match(r"https?://", str(value)):
+            self.fail(f"{value} is an address, not a file or folder: download it, and name the file.", param, ctx)
         try:
             return expanded(str(super().convert(value, param, ctx)))
         except UsageError as error:
@@ -120,7 +122,15 @@ class Number(click.FloatRange):
             percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
             way = f"write {float(percent[1]) / 100:g}" if percent else "write it like 2 or 0.5"
             self.fail(f"{value!r} is not a number: {way}.", param, ctx)
-        return float(super().convert(number, param, ctx))
+        try:
+            return float(super().convert(number, param, ctx))
+        except click.BadParameter as error:
+            hint = f" write {number / 100:g}" if self._holds(number / 100) and number > 1 else ""
+            raise click.BadParameter(f"{error.message.rstrip('.')}{':' if hint else ''}{hint}.", ctx, param) from error
+
+    def _holds(self, number: float) -> bool:
+        """Whether a number is within bounds of which both are set."""
+        return self.min is not None and self.max is not None and self.min < number < self.max
 
 
 class Whole(click.IntRange):

@@ -36,15 +36,23 @@ def explain(term: str) -> list[Explained]:
     """Return what a word means, once for each kind of word that it is. Raises UsageError for an unknown word."""
     key = _key(term)
     found = [told for known in _KINDS.values() for name, told in known().items() if _key(name) == key]
+    words = term.split()
+    if not found and len(words) > 1 and all(_key(word) in _names() for word in words):
+        return [told for word in words for told in explain(word)]
     if not found and key.isdigit():
         raise UsageError(
             f"There is no exit code {key}.", f"The codes: {', '.join(map(str, EXIT_CODES))}. The shell sets others."
         )
     if not found:
-        near = likely(key, [_key(name) for names in terms().values() for name in names])
+        near = _names().get(likely(key, _names()), "")
         hint = f"Did you mean {near!r}?" if near else f"`shp-miner docs {term}` searches the pages for it."
         raise UsageError(f"There is no explanation of {term!r}.", f"{hint} `shp-miner explain` lists all terms.")
     return [told() for told in found]
+
+
+def _names() -> dict[str, str]:
+    """Every term, by its key."""
+    return {_key(name): name for names in terms().values() for name in names}
 
 
 def terms() -> dict[str, list[str]]:

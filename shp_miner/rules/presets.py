@@ -245,6 +245,12 @@ def changed(rule: Rule, parameters: Mapping[str, Any]) -> Rule:
         values[key] = _read(key, value, bare=key == written)
     if values["and_"] and values["or_"]:
         raise UsageError("A rule has `and accepted` or `or accepted`, not both.", "Leave out one of them.")
+    since, until = values["since"], values["until"]
+    if isinstance(since, datetime) and isinstance(until, datetime) and since >= until:
+        raise UsageError(
+            f"since ({since:%Y-%m-%d}) is not before until ({until:%Y-%m-%d}).",
+            "Exchange the two, or leave one out.",
+        )
     try:
         return named_rule(msgspec.convert(values, Rule))
     except msgspec.ValidationError as error:

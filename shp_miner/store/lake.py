@@ -221,6 +221,11 @@ class Store(Frames):
                 raise BadInput(f"{whole(self.path)} is a file, not a store.", "Name a folder with --store.")
             schema = schema_of(self.path)
             foreign = schema is None and self.path.is_dir() and not all(map(_ours, self.path.iterdir()))
+            if foreign and (self.path / "manifest.json").is_file():
+                raise BadInput(
+                    f"{whole(self.path)} is an export, not a store.",
+                    f"Name the store with --store; `shp-miner show {self.path}` prints the export's pairs.",
+                )
             if foreign and schema_of(self.path) is None:  # not made just now, by somebody else
                 raise BadInput(
                     f"The folder {whole(self.path)} is not a store and not empty.",
