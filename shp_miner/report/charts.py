@@ -265,7 +265,7 @@ def _months(alt: Any, figure: Figure) -> Any:
     opacity = alt.Opacity(
         f"{what}:Q",
         scale=alt.Scale(type="sqrt", range=[0.15, 1]),
-        legend=alt.Legend(title=what, symbolFillColor=FIRST, tickCount=4),
+        legend=alt.Legend(title=what, symbolFillColor=FIRST, tickCount=3, columnPadding=8),
     )
     cells = alt.Chart(alt.Data(values=filled)).mark_rect(fill=FIRST).encode(x=x, y=y, opacity=opacity)
     dots = (

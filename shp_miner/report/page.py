@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from shp_miner.export.owned import REPORT_MARK
@@ -59,12 +60,17 @@ def _section(group: str, figures: Iterable[Figure], drawings: dict[str, str]) ->
 
 def _figure(figure: Figure, drawing: str) -> str:
     name, title = figure.name, TITLES[figure.name]
-    finding = "".join(f"<p>{safe(sentence).replace(' %', '&nbsp;%')}</p>" for sentence in figure.finding)
+    finding = "".join(f"<p>{_sentence(sentence)}</p>" for sentence in figure.finding)
     return (
         f'<figure id="{name}"><h3 id="{name}-title">{safe(title)}</h3>{drawing}'
         f'<figcaption id="{name}-finding">{finding}</figcaption>'
         f"<details><summary>Numbers: {safe(title.lower())}</summary>{_table(figure)}</details></figure>\n"
     )
+
+
+def _sentence(words: str) -> str:
+    """Return a finding as HTML: commands between backticks as code, and a number with its per cent in one line."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", safe(words)).replace(" %", "&nbsp;%")
 
 
 def _table(figure: Figure) -> str:

@@ -69,8 +69,8 @@ def _lacking(answers: Counter[tuple[str, int]]) -> Iterator[str]:
     gaps = {name: found for name in sorted(months) if (found := gaps_between(months[name]))}
     if gaps:
         told = [f"{name} {written_gaps(found)}" for name, found in list(gaps.items())[:_NAMED]]
-        more = f", and of {len(gaps) - _NAMED:,} more communities" if len(gaps) > _NAMED else ""
-        yield f"Missing stretches: {'; '.join(told)}{more}."
+        more = f"; and of {len(gaps) - _NAMED:,} more" if len(gaps) > _NAMED else ""
+        yield f"Missing stretches (crosses): {'; '.join(told)}{more}."
 
 
 def _observed(counts: ReadingCounts, gate_s: float) -> Part:
