@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import py7zr
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from shp_miner.dumps import stackexchange_xml
+from shp_miner.dumps import stackexchange_tables, stackexchange_xml
 from shp_miner.dumps.stackexchange import read
 from shp_miner.dumps.stackexchange_xml import RowParser
 from shp_miner.errors import BadInput
@@ -122,7 +126,7 @@ def test_truncated_xml(tmp_path: Path, kept: float) -> None:
 def test_corrupt_bytes_in_the_middle_cost_their_record_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bytes, at: bytes, times: int
 ) -> None:
-    monkeypatch.setattr(stackexchange_xml, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(stackexchange_tables, "BLOCK_BYTES", 100)
     bad = [question(number, Body="HERE") for number in range(3, 3 + times)]
     xml = table("posts", question(1), question(2), *bad, question(8), answer(9, 8)).replace(b"HERE", broken)
     posts, answers, tally = read_all(folder(tmp_path / "a.meta", {"Posts.xml": xml}))
@@ -144,7 +148,7 @@ def test_corrupt_bytes_in_the_middle_cost_their_record_only(
 def test_characters_that_xml_forbids_are_replaced_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes, read: str, block: int
 ) -> None:
-    monkeypatch.setattr(stackexchange_xml, "BLOCK_BYTES", block)
+    monkeypatch.setattr(stackexchange_tables, "BLOCK_BYTES", block)
     odd = [question(number, Body="HERE") for number in (3, 4, 9)]
     text = table("posts", question(1), *odd[:2], question(8), answer(2, 8), odd[2])
     posts, answers, tally = read_all(folder(tmp_path / "a.meta", {"Posts.xml": text.replace(b"HERE", written)}))
@@ -295,3 +299,80 @@ def test_a_long_row_is_not_read_again_with_each_piece(monkeypatch: pytest.Monkey
     assert [attributes["Id"] for _, attributes in rows] == ["1", "2"]
     assert rows[0][1]["Body"] == "\n" * 1_600_000
     assert read < 4 * len(xml)
+
+
+ROWS: dict[str, Any] = {
+    "Id": st.sampled_from(["3", "4", "007", "-1", "x", "", "1000000001", "99999999999999999999"]),
+    "PostTypeId": st.sampled_from(["1", "2", "5", "", "x"]),
+    "ParentId": st.sampled_from(["1", "0", "", "x"]),
+    "AcceptedAnswerId": st.sampled_from(["2", "", "x"]),
+    "CreationDate": st.sampled_from(
+        ["2015-03-01T10:00:00", "2015-03-01", "2015-03-01T10:00:00.1234567", "soon", "1970-01-01T00:00:00"]
+    ),
+    "Score": st.sampled_from(["1", "-3", "1.5", "", "9" * 19]),
+    "ViewCount": st.sampled_from(["7", "", "-1", "x"]),
+    "Body": st.text(max_size=20)
+    | st.sampled_from(["<p>a &amp;lt; b</p>", "<img src=x> &nbsp;", "&#0;", "\u200b", "a > b"]),
+    "Title": st.text(max_size=9),
+    "OwnerUserId": st.sampled_from(["10", "-1", "", "77", "x"]),
+    "OwnerDisplayName": st.sampled_from(["gone", ""]),
+    "LastEditDate": st.sampled_from(["2015-03-05T00:00:00.000", ""]),
+    "ContentLicense": st.sampled_from(["CC BY-SA 4.0", ""]),
+}  # fmt: skip
+#: What befalls a line: nothing, mostly; or it is cut, split, doubled, not UTF-8, or has what XML forbids in it.
+FATES: list[Callable[[bytes], bytes]] = [
+    *[lambda line: line] * 8,
+    lambda line: line[: len(line) // 2],
+    lambda line: line.replace(b' Score="', b'\n Score="'),
+    lambda line: line + line,
+    lambda line: line.replace(b'Score="', b'Score="\xff'),
+    lambda line: line.replace(b'Title="', b'Title="&#x0E;\x01'),
+    lambda line: line.replace(b'Title="', b'Title="\t&#x2019;&apos;&lt'),
+    lambda line: line.replace(b"Title=", b"Score="),
+    lambda line: line.replace(b"Title=", b"Ti<tle="),
+    lambda line: b"<!-- a comment -->" + line,
+    lambda line: line.replace(b'Title="', b"Title='"),
+    lambda line: line.replace(b"Title=", b"Title ="),
+    lambda line: b"",
+]
+
+
+@st.composite
+def any_row(draw: st.DrawFn, number: int) -> bytes:
+    """A post with up to three attributes changed, or left out, and one of FATES."""
+    record: dict[str, Any] = {"Id": number, "PostTypeId": 1, "CreationDate": "2015-03-01T10:00:00.123", "Score": 7}
+    record |= {"Title": "t", "Body": "<p>b</p>"}
+    record |= {"OwnerUserId": 10} if draw(st.booleans()) else {"PostTypeId": 2, "ParentId": 1}
+    for name in draw(st.lists(st.sampled_from(sorted(ROWS)), max_size=3, unique=True)):
+        record[name] = draw(ROWS[name])
+        if draw(st.integers(0, 4)) == 0:
+            del record[name]
+    line = element(**record).encode("utf-8", "replace").replace(b"\0", b"").replace(b"\n", b"&#xA;")
+    return draw(st.sampled_from(FATES))(line)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), st.sampled_from(["\n", "\r\n"]), st.sampled_from([4 << 20, 600]), st.booleans())
+def test_rows_that_are_cut_are_those_that_are_parsed(
+    tmp_path: Path, data: st.DataObject, end: str, at_once: int, whole: bool
+) -> None:
+    rows = [data.draw(any_row(number)) for number in range(5, 5 + data.draw(st.integers(1, 7)))]
+    head = [b'<?xml version="1.0" encoding="utf-8"?>', b"<posts>"]
+    # A file that breaks off does so behind a sound row: the parser waits for the end of one that it must mend.
+    xml = end.encode().join([*head, *rows, b"</posts>" if whole else question(99).encode()])
+    ballots = (element(Id=n, PostId=n % 9, VoteTypeId=2 + n % 3, CreationDate="2015-03-02") for n in range(20))
+    votes = table("votes", *ballots)
+    home = Path(tempfile.mkdtemp(dir=tmp_path)) / "a.meta"
+    path = folder(home, {"Posts.xml": xml, "Users.xml": USERS, "Votes.xml": votes})
+
+    def found() -> list[Any]:
+        tally = Tally()
+        chunks = list(read([path], tally, now=NOW))
+        rows = [row for chunk in chunks for row in (*chunk.posts.to_pylist(), *chunk.answers.to_pylist())]
+        return [sorted(map(repr, rows)), tally.read, tally.dropped, tally.notes, sorted(map(repr, tally.damages))]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stackexchange_tables, "AT_ONCE_BYTES", at_once)
+        cut = found()
+        patch.setattr(stackexchange_tables, "_HEAD", b"(?!)%s")
+        assert cut == found()

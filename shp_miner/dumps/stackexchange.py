@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from shp_miner.dumps.compressed import Advance, ignore_progress
+from shp_miner.dumps.stackexchange_columns import Columns, Row
+from shp_miner.dumps.stackexchange_frames import to_frames
 from shp_miner.dumps.stackexchange_known import DECOYS, Known
 from shp_miner.dumps.stackexchange_paths import sources_by_site
+from shp_miner.dumps.stackexchange_tables import DumpFile, Meter, table_rows
 from shp_miner.dumps.stackexchange_values import WHOLE, id_attribute, number_attribute, text_of, time_us
 from shp_miner.dumps.stackexchange_votes import Counted, Votes
-from shp_miner.dumps.stackexchange_xml import DumpFile, Meter, Row, table_rows
 from shp_miner.engine import Step
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, POST
@@ -169,8 +171,10 @@ class _Collector:
     def take(self) -> Chunk:
         return Chunk(self.posts.take(), self.answers.take())
 
-    def add(self, where: str, found: Sequence[Row]) -> None:
-        """Take in rows of posts."""
+    def add(self, where: str, found: Columns | Sequence[Row]) -> None:
+        """Take in rows of posts: usual ones as columns, the others one by one."""
+        if isinstance(found, Columns):
+            found = found.rows() if self.history is not None else self._add_columns(found)
         for (offset, attributes), votes in zip(found, self._votes_of(found), strict=True):
             kind = _KINDS.get(attributes.get("PostTypeId", ""), "line")
             try:
@@ -183,6 +187,16 @@ class _Collector:
                 self.tally.lose(kind, lost.reason, Damage(where, offset, lost.what))
             else:
                 self.tally.keep(kind)
+
+    def _add_columns(self, columns: Columns) -> list[Row]:
+        found = to_frames(columns, self.site, self.known, self.observed_us)
+        for kind, rows, frame in (("post", self.posts, found.posts), ("answer", self.answers, found.answers)):
+            if frame.height:
+                rows.add_frame(frame)
+                self.tally.keep(kind, frame.height)
+        for (kind, note), count in found.notes.items():
+            self.tally.note(kind, note, count)
+        return [columns.row(index) for index in found.others]
 
     def _unwanted(self, kind: str, attributes: dict[str, str]) -> str | None:
         if kind == "line":

@@ -7,15 +7,18 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+import polars as pl
 
+from shp_miner.dumps.stackexchange_columns import Columns, Row
 from shp_miner.dumps.stackexchange_values import WHOLE, number_attribute, time_us
 from shp_miner.dumps.stackexchange_votes import Votes
-from shp_miner.dumps.stackexchange_xml import Row
 from shp_miner.tally import Damage, Lost, Tally
 
 #: A question and an answer that are planted in every dump.
 DECOYS = frozenset({"1000000001", "1000000010"})
 
+_WHOLE = r"^-?[0-9]{1,18}$"
 _DATES = ("CreationDate", "LastActivityDate", "LastEditDate", "LastAccessDate", "ClosedDate", "CommunityOwnedDate")
 
 
@@ -35,6 +38,25 @@ class Ids:
         self._waiting.append(number)
         if len(self._waiting) >= self._WAITING_MAX:
             self.settle()
+
+    def add_many(self, numbers: npt.NDArray[np.int64]) -> None:
+        """Take numbers in."""
+        self._waiting.frombytes(np.unique(numbers).tobytes())
+        if len(self._waiting) >= self._WAITING_MAX:
+            self.settle()
+
+    def places(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The place of each number among all in their order, -1 where it is not there."""
+        known = np.asarray(self._sorted)
+        if not len(known):
+            return np.full(len(numbers), -1, np.int64)
+        found = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
+        return np.where(known[found] == numbers, found, -1)
+
+    def has(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which numbers are in the set."""
+        found: npt.NDArray[np.bool_] = self.places(numbers) >= 0
+        return found
 
     def settle(self) -> None:
         """Sort the new ones in; only then are they found."""
@@ -59,8 +81,10 @@ class Known:
         self._name_at: array[int] | None = None
         self._names = bytearray(b"\0")
 
-    def learn(self, where: str, table: str, found: Sequence[Row]) -> None:
+    def learn(self, where: str, table: str, found: Columns | Sequence[Row]) -> None:
         """Take in rows of a table."""
+        if isinstance(found, Columns):
+            found = self._columns(table, found)
         for offset, attributes in found:
             if table == "users":
                 self._user(where, offset, attributes)
@@ -71,6 +95,53 @@ class Known:
             elif self.votes is not None:
                 self._vote(where, offset, attributes)
             self._date(attributes)
+
+    def _columns(self, table: str, found: Columns) -> list[Row]:
+        """Take in the usual rows; the others are returned."""
+        others: list[int] = []
+        if table == "users":
+            others = self._users(found)
+        elif table == "posts":
+            others = found.text("Id").is_in(list(DECOYS)).arg_true().to_list()
+            if others:
+                return found.rows()
+            for name, numbers in (("AcceptedAnswerId", self.accepted), ("OwnerUserId", self._posters)):
+                text = found.text(name).drop_nulls()
+                numbers.add_many(text.filter(text.str.contains(_WHOLE)).cast(pl.Int64).to_numpy())
+        elif self.votes is not None:
+            others = self.votes.learn_columns(found)
+        for name in _DATES:
+            self._newest(found.text(name).drop_nulls())
+        return [found.row(index) for index in others]
+
+    def _newest(self, texts: pl.Series) -> None:
+        """Take in dates of which the newest counts."""
+        texts = texts.filter(texts > self._newest_text)
+        while len(texts):
+            last = str(texts.max())
+            moment_us = time_us(last)
+            if moment_us is not None and moment_us <= self.latest_us:
+                if moment_us > (self.newest_us or 0):
+                    self.newest_us, self._newest_text = moment_us, last
+                return
+            texts = texts.filter(texts < last)
+
+    def _users(self, found: Columns) -> list[int]:
+        if self._name_at is None:
+            self.settle()
+        ids = found.text("Id")
+        usual = ids.str.contains(_WHOLE).fill_null(value=False)
+        numbers = ids.set(~usual, None).cast(pl.Int64).fill_null(0).to_numpy()
+        places = self._posters.places(numbers)
+        names = found.text("DisplayName").to_list()
+        for index in np.flatnonzero(usual.to_numpy() & (places >= 0)).tolist():
+            self._named(int(places[index]), names[index])
+        return (~usual).arg_true().to_list()
+
+    def _named(self, place: int, name: str | None) -> None:
+        if name and self._name_at is not None:
+            self._name_at[place] = len(self._names)
+            self._names += name.encode() + b"\0"
 
     def settle(self) -> None:
         """Make what was learned ready to be asked for."""
@@ -117,7 +188,5 @@ class Known:
         except Lost as lost:
             self._tally.lose("line", lost.reason, Damage(where, offset, lost.what))
             return
-        name = attributes.get("DisplayName")
-        if place is not None and name and self._name_at is not None:
-            self._name_at[place] = len(self._names)
-            self._names += name.encode() + b"\0"
+        if place is not None:
+            self._named(place, attributes.get("DisplayName"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shp_miner.dumps.inputs import NotOurs, in_folder, nothing_in, refuse_container
 from shp_miner.dumps.stackexchange_7z import MAGIC_7Z, list_archive
-from shp_miner.dumps.stackexchange_xml import DumpFile
+from shp_miner.dumps.stackexchange_tables import DumpFile
 from shp_miner.errors import BadInput, Error, UsageError, from_os_error
 from shp_miner.platforms.sites import site_of
 from shp_miner.platforms.stackexchange import site_name

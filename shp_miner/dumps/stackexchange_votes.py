@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from shp_miner.dumps.stackexchange_columns import Columns
 from shp_miner.dumps.stackexchange_values import id_attribute, text_of, time_us
 from shp_miner.tally import Lost
 
@@ -60,8 +63,17 @@ class Counted(msgspec.Struct, frozen=True):
     accepted_us: int | None
 
 
+@dataclass(frozen=True)
+class Counts:
+    """The same of many posts, as whole numbers; accepted_us is -1 where nobody accepted."""
+
+    upvotes: npt.NDArray[np.int64]
+    downvotes: npt.NDArray[np.int64]
+    accepted_us: npt.NDArray[np.int64]
+
+
 class Votes:
-    """The votes of a site: taken in one by one, then asked for by post."""
+    """The votes of a site: taken in, then asked for by post."""
 
     def __init__(self, run: int = _RUN) -> None:
         self._run = run
@@ -82,12 +94,36 @@ class Votes:
             day = self._day(text)
         if post >= _POST_MAX:
             raise Lost("bad_id", f"PostId {post} is not the id of a post")
-        if self._count == self._run:
-            self._spill()
-        if self._count == len(self._waiting):
-            self._waiting = np.resize(self._waiting, min(self._run, 2 * len(self._waiting)))
-        self._waiting[self._count] = post << _POST_SHIFT | day << _DAY_SHIFT | kind
-        self._count += 1
+        self._add(np.array([post << _POST_SHIFT | day << _DAY_SHIFT | kind]))
+
+    def learn_columns(self, columns: Columns) -> list[int]:
+        """Take in usual rows of Votes.xml; the numbers of the others are returned, to be learned one by one."""
+        kinds = columns.text("VoteTypeId").replace_strict(_KINDS, default=-1, return_dtype=pl.Int64)
+        counts = ((kinds >= 0) | columns.text("VoteTypeId").is_null()).to_numpy()
+        posts = columns.text("PostId").cast(pl.Int64, strict=False).fill_null(0).to_numpy()
+        texts = columns.text("CreationDate")
+        days_of = {text: self._possible_day(text) for text in texts.unique() if text is not None}
+        days = texts.replace_strict(days_of, default=-1, return_dtype=pl.Int64).fill_null(-1).to_numpy()
+        fine = counts & (kinds.to_numpy() >= 0) & (posts > 0) & (posts < _POST_MAX) & (days >= 0)
+        self._add((posts << _POST_SHIFT | days << _DAY_SHIFT | kinds.to_numpy())[fine])
+        return np.flatnonzero(counts & ~fine).tolist()
+
+    def _add(self, packed: _Votes) -> None:
+        while len(packed):
+            if self._count == self._run:
+                self._spill()
+            piece, packed = packed[: self._run - self._count], packed[self._run - self._count :]
+            size = self._count + len(piece)
+            if size > len(self._waiting):
+                self._waiting = np.resize(self._waiting, min(self._run, max(size, 2 * len(self._waiting))))
+            self._waiting[self._count : size] = piece
+            self._count = size
+
+    def _possible_day(self, text: str) -> int:
+        try:
+            return self._day(text) if text not in self._day_of else self._day_of[text]
+        except Lost:
+            return -1
 
     def settle(self) -> None:
         """Sort all of them; only then are they found."""
@@ -113,21 +149,24 @@ class Votes:
             chosen = accepted[accepted < day]
             yield Reading(day * _DAY_US, *counts, int(chosen[-1]) * _DAY_US if len(chosen) else None)
 
-    def counted(self, posts: Sequence[int]) -> list[Counted]:
+    def counts(self, posts: npt.NDArray[np.int64]) -> Counts:
         """What each of the posts got, whatever number it is. Many are looked up as fast as one."""
-        ids = np.array([post if 0 <= post < _POST_MAX - 1 else -1 for post in posts], np.int64)
+        ids = np.where((posts >= 0) & (posts < _POST_MAX - 1), posts, -1)
         first = np.searchsorted(self._votes, ids << _POST_SHIFT)
         sizes = np.searchsorted(self._votes, (ids + 1) << _POST_SHIFT) - first
         begins = np.cumsum(sizes) - sizes
         votes = np.asarray(self._votes[np.repeat(first - begins, sizes) + np.arange(sizes.sum())])
         whose, kinds = np.repeat(np.arange(len(ids)), sizes), votes & _KIND_BITS
-        up, down = (np.bincount(whose[kinds == kind], minlength=len(ids)).tolist() for kind in (_UP, _DOWN))
-        accepted = dict(zip(whose[kinds == _ACCEPTED].tolist(), _days(votes[kinds == _ACCEPTED]).tolist(), strict=True))
-        days = (accepted.get(place) for place in range(len(ids)))
-        return [
-            Counted(ups, downs, None if day is None else day * _DAY_US)
-            for ups, downs, day in zip(up, down, days, strict=True)
-        ]
+        up, down = (np.bincount(whose[kinds == kind], minlength=len(ids)) for kind in (_UP, _DOWN))
+        accepted_us = np.full(len(ids), -1, np.int64)
+        accepted_us[whose[kinds == _ACCEPTED]] = _days(votes[kinds == _ACCEPTED]) * _DAY_US
+        return Counts(up, down, accepted_us)
+
+    def counted(self, posts: Sequence[int]) -> list[Counted]:
+        """What each of the posts got, one by one."""
+        found = self.counts(np.array([post if 0 <= post < _POST_MAX - 1 else -1 for post in posts], np.int64))
+        columns = (found.upvotes.tolist(), found.downvotes.tolist(), found.accepted_us.tolist())
+        return [Counted(up, down, None if day < 0 else day) for up, down, day in zip(*columns, strict=True)]
 
     def _day(self, text: str) -> int:
         """The day of a time, kept because all votes of a day say the same. Raises Lost."""

@@ -1,4 +1,4 @@
-"""The tables of a Stack Exchange dump as streams of rows, from XML files and archives, in limited memory.
+"""Rows of a Stack Exchange table by a parser of XML, one by one, with all that can be wrong with them.
 
 A row has the attributes of one `<row .../>` element as strings, with the byte of the XML text at which it begins.
 """
@@ -6,17 +6,10 @@ A row has the attributes of one `<row .../>` element as strings, with the byte o
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from xml.parsers import expat
 
-from shp_miner.dumps.compressed import Advance
-from shp_miner.dumps.stackexchange_7z import BLOCK_BYTES, BrokenFileError, archive_blocks, wreck_blocks
+from shp_miner.dumps.stackexchange_columns import Row
 from shp_miner.tally import Damage, Tally
-
-#: (byte offset in the XML text, attributes)
-Row = tuple[int, dict[str, str]]
 
 #: The parser's errors that a forbidden character causes.
 _FORBIDDING = tuple(
@@ -33,81 +26,8 @@ MAX_RECORD_BYTES = 64 << 20
 _PIECE, _PIECE_MAX = 1 << 14, 32 << 20
 
 
-@dataclass(frozen=True)
-class DumpFile:
-    """A file with one or more tables of a site.
-
-    `tables` gives the name of each table's member in an archive, in the archive's order, or "" for a plain XML file.
-    `listed` is false for an archive whose table of contents cannot be read; what it holds is found by looking.
-    """
-
-    path: Path
-    tables: Mapping[str, str]
-    is_archive: bool = False
-    listed: bool = True
-
-    def where(self, table: str) -> str:
-        """What messages call the place of `table`: the file, or the member in the archive."""
-        return f"{self.path}/{table.capitalize()}.xml" if self.is_archive else str(self.path)
-
-
-class Meter:
-    """Reports the consumed bytes of one file, once in all although the file may be read several times."""
-
-    def __init__(self, size_bytes: int, passes: int, advance: Advance) -> None:
-        self._size, self._passes, self._advance = size_bytes, max(passes, 1), advance
-        self._done = self._reported = 0
-
-    def at(self, position: int) -> None:
-        """Say that the pass has come to byte `position`."""
-        reached = (self._done * self._size + min(position, self._size)) // self._passes
-        if reached > self._reported:
-            self._advance(reached - self._reported)
-            self._reported = reached
-
-    def end_pass(self) -> None:
-        """Say that the pass is over, wherever it came to."""
-        self._done += 1
-        self.at(0)
-
-
 class _RefusedError(Exception):
     """The XML says something that a table of a dump never says."""
-
-
-def table_rows(
-    source: DumpFile, wanted: Collection[str], tally: Tally, meter: Meter, uncounted: Collection[str] = ()
-) -> Iterator[tuple[str, list[Row]]]:
-    """Yield (table, some of its rows) for the `wanted` tables of `source`, in the file's order.
-
-    Whole rows before any damage are included. Damage is noted in `tally`, that of an archive once however often it is
-    read. Errors inside the tables `uncounted` are left to a later reading.
-    """
-    if not source.is_archive:
-        stream = _xml_blocks(source, meter)
-    elif source.listed:
-        members = [member for table, member in source.tables.items() if table in wanted]
-        stream = archive_blocks(source.path, members, meter.at)
-    else:
-        stream = wreck_blocks(source.path, meter.at)
-    parser: RowParser | None = None
-    table = ""
-    try:
-        for table, data in stream:
-            if table not in wanted:
-                continue
-            if parser is None:
-                parser = RowParser(table, source.where(table), Tally() if table in uncounted else tally)
-            found = parser.close() if data is None else parser.feed(data)
-            if data is None:
-                parser = None
-            if found:
-                yield table, found
-    except BrokenFileError as broken:
-        _note(tally, Damage(str(source.path), broken.offset, broken.what))
-        if parser is not None:
-            yield table, parser.close(broken=True)
-    meter.end_pass()
 
 
 class RowParser:
@@ -135,6 +55,26 @@ class RowParser:
         self._parser: expat.XMLParserType | None = self._fresh_parser()
         self._base = 0
 
+    @classmethod
+    def midway(cls, root: str, where: str, tally: Tally, offset: int) -> RowParser:
+        """A parser for what comes from byte `offset` of a table on, between two of its records."""
+        found = cls(root, where, tally)
+        opening = f"<{root}>".encode()
+        found._held_from, found._base, found._rooted = offset, offset - len(opening), True
+        assert found._parser is not None
+        found._parser.Parse(opening, False)
+        return found
+
+    def push(self, data: bytes) -> list[Row]:
+        """The rows of `data`, all of which is read at once."""
+        self._feed(data)
+        return self._take()
+
+    @property
+    def lost(self) -> bool:
+        """Whether what was read was no record, and the next one is yet to be found."""
+        return self._parser is None and self._broken is None and not self._refused
+
     def feed(self, data: bytes) -> list[Row]:
         """The rows that `data` completes; the last few may come with the next data."""
         self._waiting += data
@@ -156,7 +96,7 @@ class RowParser:
         except _RefusedError as refused:
             self._refused = True
             offset = self._base + self._parser.CurrentByteIndex if self._parser else self._held_from
-            _note(self._tally, Damage(self._where, offset, str(refused)))
+            note_once(self._tally, Damage(self._where, offset, str(refused)))
         if self._last_row > self._held_from:
             del self._held[: self._last_row - self._held_from]
             self._held_from = self._last_row
@@ -176,7 +116,7 @@ class RowParser:
             except expat.ExpatError as error:
                 if not broken:
                     end = self._held_from + len(self._held)
-                    _note(self._tally, Damage(self._where, end, f"the XML breaks off here ({_words(error)})"))
+                    note_once(self._tally, Damage(self._where, end, f"the XML breaks off here ({_words(error)})"))
         return self._take()
 
     def _take(self) -> list[Row]:
@@ -291,6 +231,17 @@ def _replaced(found: re.Match[bytes]) -> bytes:
     return found[0] if allowed else _INSTEAD
 
 
+def row_alone(line: bytes, tally: Tally) -> dict[str, str] | None:
+    """The attributes of one record that is all of `line`, None where it is not. What is repaired in it is noted."""
+    found = _one_row(line)
+    if found is None:
+        text, count = _FORBIDDEN.subn(_replaced, line)
+        found = _one_row(text) if count else None
+        if found is not None:
+            tally.note("line", "text_repaired")
+    return found
+
+
 def _one_row(text: bytes) -> dict[str, str] | None:
     """The attributes of one record, None where it is not well-formed."""
     rows: list[dict[str, str]] = []
@@ -307,18 +258,7 @@ def _words(error: expat.ExpatError) -> str:
     return str(expat.ErrorString(error.code))
 
 
-def _note(tally: Tally, damage: Damage) -> None:
+def note_once(tally: Tally, damage: Damage) -> None:
+    """Note damage that may have been met before."""
     if damage not in tally.damages:
         tally.damages.append(damage)
-
-
-def _xml_blocks(source: DumpFile, meter: Meter) -> Iterator[tuple[str, bytes | None]]:
-    table = next(iter(source.tables))
-    with source.path.open("rb") as file:
-        try:
-            while block := file.read(BLOCK_BYTES):
-                meter.at(file.tell())
-                yield table, block
-        except OSError as error:
-            raise BrokenFileError(file.tell(), f"the file cannot be read further ({error.strerror})") from error
-    yield table, None

@@ -10,10 +10,13 @@ from shp_miner.units import to_us
 #: The user that stands for the site itself: it owns community wikis and what automatic tasks post.
 COMMUNITY_USER = -1
 
-_LICENSES = (
+#: The licence of posts that name none: before a time (microseconds since 1970), and since the last of them.
+LICENSES = (
     (to_us(datetime(2011, 4, 8, tzinfo=UTC)), "CC BY-SA 2.5"),
     (to_us(datetime(2018, 5, 2, tzinfo=UTC)), "CC BY-SA 3.0"),
 )
+
+NEWEST_LICENSE = "CC BY-SA 4.0"
 
 #: The Stack Exchange sites with a domain of their own; all others are below stackexchange.com.
 _OWN_DOMAINS = {
@@ -63,4 +66,4 @@ def license_by_date(created_us: int) -> str:
     The site's terms: CC BY-SA 2.5 before 2011-04-08 (UTC), 3.0 from then up to but not including 2018-05-02, 4.0
     since. (An edit puts a post under the licence of the edit's day; such posts name it in ContentLicense.)
     """
-    return next((name for before_us, name in _LICENSES if created_us < before_us), "CC BY-SA 4.0")
+    return next((name for before_us, name in LICENSES if created_us < before_us), NEWEST_LICENSE)
