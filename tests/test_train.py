@@ -269,10 +269,11 @@ def test_a_model_without_tokenizer_or_without_weights_is_refused(
     parts: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     export = made_export(tmp_path, made_threads(200))
-    bare = tmp_path / "bare"
-    parts.transformers.LlamaConfig(vocab_size=32, hidden_size=32, num_hidden_layers=1).save_pretrained(bare)
-    assert cli_run(["train", str(export), "--model", str(bare)]) == 5
-    assert "has no tokenizer" in capsys.readouterr().err
+    for config in (parts.transformers.LlamaConfig(), parts.transformers.GPT2Config(), parts.transformers.BertConfig()):
+        bare = tmp_path / config.model_type
+        config.save_pretrained(bare)
+        assert cli_run(["train", str(export), "--model", str(bare)]) == 5
+        assert "has no tokenizer" in capsys.readouterr().err
     assert cli_run(["train", str(export), "--model", str(tmp_path / "nowhere")]) == 5
     base = tiny_model(parts, tmp_path / "base", ["some words"])
     (base / "model.safetensors").unlink()

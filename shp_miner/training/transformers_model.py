@@ -22,6 +22,8 @@ _NEEDED = ("torch", "transformers", "trl")
 #: Answers that are scored at a time, and pairs of a training step.
 _SCORED_AT_A_TIME, _PAIRS_A_STEP = 16, 8
 
+_SAVE_TOKENIZER = "Save one beside the model (tokenizer.save_pretrained), or name another model."
+
 LOADING = (
     "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
     'model = AutoModelForSequenceClassification.from_pretrained("THIS FOLDER")\n'
@@ -86,8 +88,11 @@ class TransformersModel:
         except Exception as error:
             raise try_later(error, base) or BadInput(
                 f"The model {base} has no tokenizer that transformers can load: {_first_line(error)}",
-                "Save one beside the model (tokenizer.save_pretrained), or name another model.",
+                _SAVE_TOKENIZER,
             ) from error
+        # For some kinds of models (gpt2, bert), transformers makes one without a word where there is none.
+        if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+            raise BadInput(f"The model {base} has no tokenizer, or one without a vocabulary.", _SAVE_TOKENIZER)
         try:
             model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
         except Exception as error:
