@@ -213,7 +213,7 @@ def test_a_word_is_explained(term: str, kind: str, words: str, capsys: pytest.Ca
 
 
 def test_an_unknown_word_is_near_to_one_or_searched_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "Did you mean 'winner older'?" in answer(capsys, "explain", "winer_older", code=2)
+    assert "Did you mean 'winner_older'?" in answer(capsys, "explain", "winer_older", code=2)
     assert "`shp-miner docs xyzzy` searches" in answer(capsys, "explain", "xyzzy", code=2)
     assert "The codes: 0, 1, 2, 3, 4, 5, 75." in answer(capsys, "explain", "99", code=2)
 

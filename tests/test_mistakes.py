@@ -570,7 +570,7 @@ def test_threads_without_reading_times_are_led_to_an_export(
     text = answer(capsys, "import", "own.jsonl", code=0)
     compare, export = (line.strip() for line in text.split("Next:\n")[1].splitlines() if line.startswith("  "))
     assert export == "shp-miner export data/pairs --allow-unknown-age"
-    assert "shp-miner export data/pairs --rule shp --allow-unknown-age\n" in answer(
+    assert "shp-miner export data/pairs --rule comparisons --allow-unknown-age\n" in answer(
         capsys, *compare.split()[1:], code=0
     )
     text = answer(capsys, "compare", code=0)

@@ -65,7 +65,7 @@ def test_files_travel_as_chunks_and_only_new_ones(hub: Hub, filled: Path, tmp_pa
     assert before
     assert push(tmp_path / "out", REPO).commits == []
     assert len(hub.repos[REPO].xorbs) == before
-    export_dataset(filled / "store", tmp_path / "out", rule="votes")
+    export_dataset(filled / "store", tmp_path / "out", rule="votes", replace=True)
     push(tmp_path / "out", REPO)
     assert served(hub) == files(tmp_path / "out")
     sent = [chunk for chunks in hub.repos[REPO].xorbs.values() for chunk in chunks]

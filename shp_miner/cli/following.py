@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shp_miner.cli.layout import wrapped
+from shp_miner.cli.layout import say_prose
 from shp_miner.cli.options import DEFAULT_STORE
 from shp_miner.cli.saying import say
 
@@ -58,7 +58,8 @@ def say_recommended(recommended: Recommendation | None) -> bool:
     """Print why another rule than the default is recommended, and an empty line; return whether there was one."""
     if recommended is None or not recommended.why:
         return False
-    say(*wrapped(f"{recommended.why} Try it with `--rule {recommended.rule}`."), "")
+    say_prose(f"{recommended.why} Try it with `--rule {recommended.rule}`.")
+    say("")
     return True
 
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 
 from shp_miner.cli.saying import harmless_text, say
+from shp_miner.cli.terminal import wrapped_sentence
 
 #: Lines of a text that are shown before it is cut.
 LINES = 6
@@ -59,7 +60,7 @@ def say_prose(text: str) -> None:
     if not sys.stdout.isatty():
         say(text)
         return
-    say_lines(wrapped(text, indent=text[: len(text) - len(text.lstrip())], lines=None))
+    say_lines(wrapped_sentence(harmless_text(text), width() - 1))
 
 
 def say_lines(lines: list[str]) -> None:
