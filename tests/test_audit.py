@@ -324,6 +324,15 @@ def test_wrong_calls_are_answered_in_words(
     assert not (tmp_path / "none.jsonl").exists()
 
 
+def test_without_the_extra_the_message_names_it(
+    made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shp_miner.web.server.find_spec", lambda name: None)
+    assert run(["audit", str(made[1]), "--file", str(tmp_path / "a.jsonl"), "--port", "0"]) == 2
+    assert "pip install 'shp-miner[web]'" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "a.jsonl").exists()
+
+
 # -- threads ----------------------------------------------------------------------------------------------------------
 
 
