@@ -213,6 +213,12 @@ def test_a_browser_asks_for_nothing_and_has_nothing_to_say(out: Path) -> None:
             for theme in ("light", "dark"):
                 tab.size(width).theme(theme).open((out / REPORT).as_uri())
                 assert tab.run("document.documentElement.scrollWidth") <= width
+        tab.size(794).call("Emulation.setEmulatedMedia", media="print")  # paper of A4, whatever the theme
+        tab.open((out / REPORT).as_uri())
+        assert tab.run("document.documentElement.scrollWidth") <= 794
+        for name, style in (("body", "backgroundColor"), ("nav", "display"), ("figure details", "display")):
+            shown = tab.run(f"getComputedStyle(document.querySelector('{name}')).{style}")
+            assert shown == ("rgb(255, 255, 255)" if name == "body" else "none")
         assert set(tab.requests) == {(out / REPORT).as_uri()}
         assert tab.messages == []
 
@@ -474,10 +480,12 @@ def test_what_is_forgotten_leaves_the_report(tmp_path: Path, formats: list[str])
     export_dataset(store, tmp_path / "o", formats=formats)
     assert run(["report", str(tmp_path / "o"), "--quiet"]) == 0
     assert secret in (tmp_path / "o" / REPORT).read_text()
+    assert run(["report", "--store", str(store), "--quiet"]) == 0
     forget(store, authors="writer-x@reddit.com")
     left = [path for path in tmp_path.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
     assert [path.parent.name for path in left if "dumps" not in path.parts] == []
     assert not (tmp_path / "o" / REPORT).exists()
+    assert not (store / REPORT).exists(), "it names communities, which may be people's own"
 
 
 def test_without_the_extra_a_message_names_it(

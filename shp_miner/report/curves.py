@@ -41,9 +41,9 @@ def draw_arrival(alt: Any, figure: Figure) -> Any:
 
 
 def draw_presets(alt: Any, figure: Figure) -> Any:
-    """Pairs by preset; those whose labels follow attention are grey."""
+    """Pairs by preset; those that are confounded by design are grey."""
     values = [
-        {**row, "kind": "confounded" if "confounded" in str(row["warnings"]) else "for training"}
+        {**row, "kind": "confounded" if "confounded" in str(row["warnings"]) else "other rules"}
         for row in figure.records()
     ]
     order = list(dict.fromkeys(row["rule"] for row in values))
@@ -54,7 +54,7 @@ def draw_presets(alt: Any, figure: Figure) -> Any:
         offset = alt.YOffset(f"{SERIES}:N", sort=list(figure.series))
         chart = alt.Chart(alt.Data(values=values)).mark_bar().encode(x=x, y=y, yOffset=offset, color=colour)
         return sized(alt, chart, 60 + 34 * len(order))
-    colour = alt.Color("kind:N", scale=alt.Scale(domain=["for training", "confounded"], range=[FIRST, NEUTRAL]))
+    colour = alt.Color("kind:N", scale=alt.Scale(domain=["other rules", "confounded"], range=[FIRST, NEUTRAL]))
     return sized(
         alt, alt.Chart(alt.Data(values=values)).mark_bar().encode(x=x, y=y, color=colour), 60 + 22 * len(order)
     )

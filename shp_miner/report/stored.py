@@ -123,7 +123,7 @@ def presets_part(compared: Compared) -> Part:
     rules = compared.rules
     best = max((rule for rule in rules if "confounded" not in rule.warnings), key=lambda rule: rule.pairs)
     few = [rule.rule for rule in rules if "few pairs" in rule.warnings]
-    said = f"The rule {best.rule} makes the most pairs of those whose labels do not follow attention: {best.pairs:,}."
+    said = f"Of the rules that are not confounded by design, {best.rule} makes the most pairs: {best.pairs:,}."
     said += f" The default, {rules[0].rule}, makes {rules[0].pairs:,}."
     if not any(rule.pairs for rule in rules):
         said = "No rule makes a pair of this store: 0 of each. The steps from posts to pairs say why."
