@@ -73,9 +73,9 @@ def main() -> None:
             print("| --- | ---: | ---: | ---: | ---: | ---: |")
             for name, pairs in learned.items():
                 apart = "- | - | -"
-                if name != _OWN:
-                    low, high = share.interval(name, _OWN)
-                    apart = f"{share.difference(name, _OWN):.3f} | {low:.3f} | {high:.3f}"
+                if name != _OWN:  # the same pairs have no interval
+                    numbers = (share.difference(name, _OWN), *share.interval(name, _OWN))
+                    apart = " | ".join("-" if number is None else f"{number:.3f}" for number in numbers)
                 print(f"| {name} | {pairs:,} | {share.share(name):.3f} | {apart} |", flush=True)
             print()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 
 from shp_miner import cli
@@ -311,6 +312,14 @@ def test_the_shares_of_the_splits(at: Bench) -> None:
 def test_the_layout_of_an_export(at: Bench) -> None:
     run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "layout": "compact"}]))
     assert {file["part"] for file in manifest(out_of(at))["files"]} == {"pairs", "posts", "answers"}
+
+
+@proves("export.margin")
+def test_the_margin_of_an_export(at: Bench) -> None:
+    keys = {"formats": ["trl"], "margin": True, "rule": {"name": "comparisons"}}
+    run_on(at, pipeline(at, export=[{"out": str(out_of(at)), **keys}]))
+    (file, *_) = manifest(out_of(at))["files"]
+    assert "margin" in pq.read_schema(out_of(at) / file["path"]).names
 
 
 @proves("export.refit")

@@ -75,7 +75,7 @@ def conditions() -> Iterator[str]:
 
 def tables() -> Iterator[str]:
     """Reasons that stand alone: a state, a cap, a bound of a column or of the confidence."""
-    yield from ("deleted", "removed", "unreadable", "over_answer_cap", "confidence_too_low", *HINTS)
+    yield from ("deleted", "removed", "unreadable", "over_answer_cap", "confidence_too_low", "not_drawn", *HINTS)
 
 
 SOURCES = (counted, constants, returned, conditions, tables)
