@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from huggingface_hub.utils import _http, _xet
 
 from shp_miner.cli import run
 from shp_miner.export.dataset import export_dataset
+from shp_miner.publishing import commits
 from shp_miner.publishing.push import push
 
 from .hub import TOKEN, Cut, Fault, Hub, serving
@@ -57,7 +59,7 @@ def served(hub: Hub) -> dict[str, bytes]:
 
 
 def test_files_travel_as_chunks_and_only_new_ones(hub: Hub, filled: Path, tmp_path: Path) -> None:
-    export_dataset(filled / "store", tmp_path / "out", rule="votes", communities=["other"], replace=True)
+    export_dataset(filled / "store", tmp_path / "out", rule="votes", communities=["other"])
     push(tmp_path / "out", REPO)
     assert served(hub) == files(tmp_path / "out")
     assert not [path for method, path in hub.log if method == "PUT"]
@@ -99,6 +101,24 @@ def test_a_storage_that_fails_is_said_and_the_next_push_goes_on(
         hub.before = lambda method, path: None
         assert run(["push", str(filled / "out"), REPO]) == 0
     assert served(hub) == files(filled / "out")
+
+
+def test_several_commits_and_a_purge_leave_only_what_is_served(
+    hub: Hub, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "CHANGES_MOST", 2)
+    out = tmp_path / "out"
+    export_dataset(filled / "store", out, rule="votes")
+    push(out, REPO)
+    earlier = set(hub.repos[REPO].large)
+    shutil.rmtree(out)
+    export_dataset(filled / "store", out, rule="votes", communities=["other"])
+    done = push(out, REPO, purge_history=True)
+    assert len(done.commits) > 1
+    assert served(hub) == files(out)
+    left = set(hub.repos[REPO].large)
+    assert left == {file.sha256 for file in tree(hub).values() if file.sha256}
+    assert earlier - left
 
 
 def test_ctrl_c_while_chunks_travel_ends_at_once(hub: Hub, filled: Path, tmp_path: Path) -> None:
