@@ -201,7 +201,6 @@ def test_damage_keeps_what_lies_before_it(tmp_path: Path, now: datetime) -> None
     ("text", "says"),
     [
         ('{"id": 1, "topic_id": 1, "likes": 3}\n', "no Discourse topics"),
-        ('[{"post_stream": {}}]', "is one JSON array"),
         ("<html>post_stream</html>", "is a web page"),
     ],
 )

@@ -364,8 +364,6 @@ def test_chunks_are_bounded(tmp_path: Path) -> None:
         (b"\xef\xbb\xbf<posts>", "import stackexchange-dump"),
         (b"7z\xbc\xaf\x27\x1c\0\0", "import stackexchange-dump"),
         (b"title,body,score\nhello,there,1\n", "`shp-miner docs threads`"),
-        (b'{\n "site": "a",\n "community": "b"\n}', "jq -c ."),
-        (b'[{"site":"a","community":"b","post_id":1,"title":"","answers":[]}]', "jq"),
         (b"\x89PNG\r\n\x1a\n", "`shp-miner docs threads`"),
     ],
 )

@@ -21,9 +21,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shp_miner.cli import run
 from shp_miner.dumps.compressed import zstd
+from shp_miner.dumps.plain_lines import plain_lines
 from shp_miner.store import Store
 
 from .build import comment, submission
@@ -208,9 +211,6 @@ CONTAINERS: dict[str, tuple[Callable[[Kind], bytes], str, str]] = {
         "is a Git LFS pointer",
         "git lfs pull",
     ),
-    "utf-16": (lambda kind: kind.text.decode().encode("utf-16"), "is UTF-16 text", "iconv -f UTF-16"),
-    "utf-16 without a mark": (lambda kind: kind.text.decode().encode("utf-16-le"), "is UTF-16 text", "iconv -f"),
-    "utf-32": (lambda kind: kind.text.decode().encode("utf-32"), "is UTF-32 text", "iconv -f UTF-32"),
     "twice": (lambda kind: zstd.compress(gzip.compress(kind.text)), "is compressed twice", "Decompress it once"),
     "not fetched yet": (lambda _: bytes(5000), "begins with zero bytes", "fetch it again"),
     "git-annex": (
@@ -219,11 +219,6 @@ CONTAINERS: dict[str, tuple[Callable[[Kind], bytes], str, str]] = {
         "git annex get",
     ),
     "compress": (lambda _: b"\x1f\x9d\x90" + b"x" * 99, "is compressed with compress", "gzip -dc"),
-    "carriage returns": (
-        lambda kind: kind.text.replace(b"\n", b"\r"),
-        "ends its lines with carriage returns only",
-        r"tr '\r' '\n' <",
-    ),
     "a page behind comments": (
         lambda _: b"\n" + b"<!-- a -->\n" * 40 + b"<HTML><body>Sorry</body></HTML>",
         "is a web page",
@@ -256,7 +251,7 @@ def test_in_a_folder_it_is_a_part_that_is_missing(kind: Kind, how: str, imported
     assert "undamaged" not in told
 
 
-@pytest.mark.parametrize("how", ["tar.gz", "zip", "git lfs", "utf-16", "not fetched yet"])
+@pytest.mark.parametrize("how", ["tar.gz", "zip", "git lfs", "not fetched yet"])
 def test_a_site_in_something_else_is_named_for_what_it_is(how: str, imported: Any) -> None:
     kind = KINDS[3]
     make, says, _ = CONTAINERS[how]
@@ -267,28 +262,69 @@ def test_a_site_in_something_else_is_named_for_what_it_is(how: str, imported: An
     assert says in told
 
 
+def _spread(kind: Kind) -> bytes:
+    return "\n".join(json.dumps(json.loads(line), indent=2) for line in kind.text.splitlines()).encode()
+
+
+#: The same records in other forms than one a line of UTF-8.
+FORMS: dict[str, Callable[[Kind], bytes]] = {
+    "one array": lambda kind: json.dumps([json.loads(line) for line in kind.text.splitlines()]).encode(),
+    "a spread array": lambda kind: json.dumps([json.loads(x) for x in kind.text.splitlines()], indent=1).encode(),
+    "spread over lines": _spread,
+    "nothing between": lambda kind: b"".join(kind.text.splitlines()),
+    "carriage returns": lambda kind: kind.text.replace(b"\n", b"\r"),
+    "utf-16": lambda kind: kind.text.decode().encode("utf-16"),
+    "utf-16 without a mark": lambda kind: kind.text.decode().encode("utf-16-le"),
+    "utf-16, big end first": lambda kind: kind.text.decode().encode("utf-16-be"),
+    "utf-32": lambda kind: kind.text.decode().encode("utf-32"),
+    "an array in utf-16": lambda kind: FORMS["a spread array"](kind).decode().encode("utf-16"),
+    "a mark": lambda kind: b"\xef\xbb\xbf" + kind.text,
+}
+
+
 @each_kind_of_lines
-def test_one_array_is_named_with_the_line_that_splits_it(kind: Kind, imported: Any) -> None:
-    records = [json.loads(line) for line in kind.text.splitlines()]
-    file = put(Path(), "all.json", json.dumps(records).encode())
-    _, told = imported(kind, file, code=5)
-    assert "is one JSON array" in told
-    assert "jq -c" in told
+@pytest.mark.parametrize("form", FORMS)
+def test_json_of_any_form_is_read(kind: Kind, form: str, imported: Any) -> None:
+    data, _ = imported(kind, put(Path("dumps"), kind.file, gzip.compress(FORMS[form](kind))))
+    assert data["kept"] == kind.kept
 
 
 @pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.name)
-def test_json_over_several_lines_is_named_with_the_line_that_joins_it(kind: Kind, imported: Any) -> None:
-    records = [json.loads(line) for line in kind.text.splitlines()]
-    spread = "\n".join(json.dumps(record, indent=2) for record in records).encode()
-    for name in ("all.json", "RS_all.json"):
-        _, told = imported(kind, put(Path(), name, spread), code=5)
-        assert "is JSON spread over several lines" in told
-        assert "jq -c ." in told
+def test_other_json_in_a_folder_is_none_of_a_dump(kind: Kind, imported: Any) -> None:
     put(Path("dumps"), kind.file, kind.text)
     put(Path("dumps"), "package.json", b'{\n  "name": "mine"\n}\n')
     assert imported(kind, "dumps")[0]["dropped"]["file"] == {"not_this_kind": 1}
-    put(Path("dumps"), "spread.json", spread)
-    imported(kind, "dumps", code=3)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.sampled_from(["{", "]", '"', "\\", "a\nb"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.lists(st.dictionaries(st.text(max_size=3), VALUES, min_size=1, max_size=4), min_size=1, max_size=5),
+    st.sampled_from([None, 0, 3]),
+    st.sampled_from(["array", "lines", "", " ", "\r\n"]),
+    st.integers(1, 40),
+)
+@settings(max_examples=300, deadline=None)
+def test_records_come_out_one_a_line_wherever_the_blocks_end(
+    records: list[dict[str, Any]], indent: int | None, between: str, size: int
+) -> None:
+    texts = [json.dumps(record, indent=indent) for record in records]
+    whole = (
+        "[" + ",".join(texts) + "]\n" if between == "array" else ("\n" if between == "lines" else between).join(texts)
+    )
+    if between in ("", " ") and len(records) == 1 and indent is None:
+        whole += "\n"
+    data = whole.encode()
+    # What is looked at first must hold the first line; the blocks after it may end anywhere.
+    first = max(len(texts[0]) + len(texts[-1]) + 8, 200)
+    blocks = [data[:first], *(data[at : at + size] for at in range(first, len(data), size))]
+    lines = [line for line in b"".join(map(bytes, plain_lines(blocks))).split(b"\n") if line.strip()]
+    assert [json.loads(line) for line in lines] == records
 
 
 @each_kind

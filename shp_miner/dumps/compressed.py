@@ -19,6 +19,7 @@ import stringzilla as sz
 import zstandard
 
 from shp_miner.dumps.ahead import read_ahead
+from shp_miner.dumps.plain_lines import plain_lines
 from shp_miner.dumps.ring import Ring
 from shp_miner.dumps.window import WindowToucher
 from shp_miner.engine import Step
@@ -138,11 +139,16 @@ def compression_of(path: Path) -> str:
 def decompressed_blocks(
     path: Path, tally: Tally, advance: Advance = ignore_progress
 ) -> Generator[bytes | memoryview, None, None]:
-    """Yield blocks of decompressed bytes of at most about 1 MiB, over all frames of the file.
+    """Yield blocks of decompressed bytes of at most about 1 MiB, over all frames of the file, one record to a line.
 
-    A block cannot be read any more after BLOCKS_VALID more were taken (see `ring`). A truncated or corrupt file yields
-    everything before the damage; then the damage is noted in `tally`.
+    JSON in other forms is rewritten (see `plain_lines`). A block cannot be read any more after BLOCKS_VALID more were
+    taken (see `ring`). A truncated or corrupt file yields everything before the damage; then the damage is noted in
+    `tally`.
     """
+    yield from plain_lines(_as_they_are(path, tally, advance))
+
+
+def _as_they_are(path: Path, tally: Tally, advance: Advance) -> Generator[bytes | memoryview, None, None]:
     kind = compression_of(path)
     advance(Step(doing=path.name))
     done = 0

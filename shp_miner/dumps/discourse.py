@@ -12,14 +12,12 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from shp_miner.dumps.compressed import (
-    LINE_MAX,
     Advance,
-    decompressed_blocks,
     decompressed_head,
     decompressed_lines,
     ignore_progress,
@@ -62,7 +60,6 @@ _MISSING_MAX = 100_000
 #: Files beside the topics that name the categories, as /site.json and /categories.json serve them.
 _CATEGORY_FILES = ("site.json", "categories.json")
 
-Form = Literal["lines", "whole"]
 _T = TypeVar("_T")
 
 
@@ -73,10 +70,9 @@ class Record(Topic):
 
 
 class _File(msgspec.Struct, frozen=True):
-    """A file of topics: one a line, or the whole file one. `folder` is where its site begins."""
+    """A file of topics, one a line. `folder` is where its site begins."""
 
     path: Path
-    form: Form
     site: str
     folder: Path
 
@@ -283,14 +279,14 @@ def _convert(value: Any, kind: type[_T]) -> _T:
 
 def _files(paths: Sequence[Path], site: str | None, tally: Tally) -> list[_File]:
     """The files of topics that paths stand for."""
-    found = chosen_files(paths, _form, tally, holds="Discourse topics")
-    files = [_file(path, form, site) for path, form in found if form is not None]
+    found = chosen_files(paths, _holds, tally, holds="Discourse topics")
+    files = [_file(path, site) for path, holds in found if holds is not None]
     if not files:
         raise BadInput(f"{paths[0]} has no Discourse topics, only names of categories.", _HINT)
     return files
 
 
-def _file(path: Path, form: Form, site: str | None) -> _File:
+def _file(path: Path, site: str | None) -> _File:
     """The file with its site: as told, or the name of its folder or of the one above `t/`."""
     folders = path.absolute().parents
     above = [folders[place + 1] for place, folder in enumerate(folders[:-1]) if folder.name == "t"]
@@ -301,41 +297,28 @@ def _file(path: Path, form: Form, site: str | None) -> _File:
             f"{site!r} is not a host name." if site else f"The site of the topics in {path} is unknown.",
             "Name the site with --site HOST, for example --site meta.discourse.org.",
         )
-    return _File(path, form, host, folder)
+    return _File(path, host, folder)
 
 
-def _form(path: Path) -> Form | None:
-    """How the topics lie in a file, by its first bytes, or None for one that names the categories."""
+def _holds(path: Path) -> str | None:
+    """What is in a file, by its first bytes, or None for one that names the categories."""
     if path.name in _CATEGORY_FILES:
         return None
     start = decompressed_head(path, _SNIFFED_BYTES)
     refuse_container(path, start, "discourse-json")
     start = start.removeprefix(_UTF8_MARK).lstrip()
     if not start:
-        return "lines"  # an empty file holds no topics; one that is damaged at its start says so when it is read
+        return "topics"  # an empty file holds no topics; one that is damaged at its start says so when it is read
     if _TOPIC.search(start) is None:
         raise NotOurs(f"{path} has no Discourse topics: there is no `post_stream` at its beginning.", _HINT)
-    if start.startswith(b"["):
-        raise BadInput(f"{path} is one JSON array, not one topic per line.", "Split it: jq -c '.[]' FILE > FILE.ndjson")
-    first, line_end, _ = start.partition(b"\n")
-    return "whole" if line_end and first.rstrip().endswith((b"{", b"[", b",", b":")) else "lines"
+    return "topics"
 
 
 def _texts(file: _File, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, bytes]]:
     """The text of each topic in a file, with its place."""
     name = str(file.path)
-    if file.form == "lines":
-        for offset, line in decompressed_lines(file.path, tally, advance):
-            yield Damage(name, offset, ""), line.removeprefix(_UTF8_MARK) if offset == 0 else line
-        return
-    damages, text = len(tally.damages), b""
-    for block in decompressed_blocks(file.path, tally, advance):
-        text += block
-        if len(text) > LINE_MAX:
-            tally.lose("line", "line_too_long", Damage(name, 0, f"the file is longer than {LINE_MAX} bytes"))
-            return
-    if len(tally.damages) == damages:
-        yield Damage(name, 0, ""), text.removeprefix(_UTF8_MARK)
+    for offset, line in decompressed_lines(file.path, tally, advance):
+        yield Damage(name, offset, ""), line.removeprefix(_UTF8_MARK) if offset == 0 else line
 
 
 def _names(folder: Path) -> dict[int, str]:

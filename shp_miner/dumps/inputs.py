@@ -50,10 +50,6 @@ _CONTAINERS = (
     (b"\x1f\x9d", "compressed with compress (.Z)", "Pipe its text: " + _SEND.format("gzip -dc FILE")),
     (b"/annex/objects/", "a git-annex pointer, not the file", "Fetch the file: git annex get FILE"),
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file", "Fetch the file: git lfs pull"),
-    (b"\xff\xfe\0\0", "UTF-32 text", "Convert it to UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
-    (b"\0\0\xfe\xff", "UTF-32 text", "Convert it to UTF-8: " + _SEND.format("iconv -f UTF-32 -t UTF-8 FILE")),
-    (b"\xff\xfe", "UTF-16 text", "Convert it to UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
-    (b"\xfe\xff", "UTF-16 text", "Convert it to UTF-8: " + _SEND.format("iconv -f UTF-16 -t UTF-8 FILE")),
 )
 #: Where links of git-annex lead, to nothing until the file is fetched.
 _ANNEX = "annex/objects/"
@@ -71,8 +67,6 @@ _WEB_PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*+>\s*+)?(?:(?><!--.*?-->)\s*+)*+<(?:!doctype html|html\b)",
     re.IGNORECASE | re.DOTALL,
 )
-#: Records that only a carriage return parts.
-_CR_ALONE = re.compile(rb"\}[ \t]*\r\s*\{")
 _COMPRESSED = (b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 
 
@@ -81,7 +75,7 @@ class NotOurs(BadInput):
 
 
 def refuse_container(path: Path, start: bytes, kind: str) -> None:
-    """Raise BadInput for an archive or text that is not UTF-8; `start` is its decompressed beginning."""
+    """Raise BadInput for an archive; `start` is its decompressed beginning."""
     refuse_table(path)
     for magic, what, hint in _CONTAINERS:
         if start.startswith(magic):
@@ -94,15 +88,9 @@ def refuse_container(path: Path, start: bytes, kind: str) -> None:
         raise BadInput(f"{path} is compressed {how}.", "Decompress it once and import the result.")
     if start and not start[:_ZEROS].strip(b"\0"):
         raise BadInput(f"{path} begins with zero bytes.", "The download may be incomplete: fetch it again.")
-    if len(start) > 1 and not (start[:64:2].strip(b"\0") and start[1:64:2].strip(b"\0")):
-        send = _SEND.format(f"iconv -f UTF-16LE -t UTF-8 {quote(str(path))}").replace("KIND", kind)
-        raise BadInput(f"{path} is UTF-16 text.", f"Convert it to UTF-8: {send}")
     if _WEB_PAGE.match(start):
         error = NotOurs if path.suffix.lower() in (".html", ".htm") else BadInput
         raise error(f"{path} is a web page, not a dump.", "The download may have failed: fetch it again.")
-    if b"\n" not in start and _CR_ALONE.search(start):
-        send = _SEND.format(f"tr '\\r' '\\n' < {quote(str(path))}").replace("KIND", kind)
-        raise BadInput(f"{path} ends its lines with carriage returns only.", f"Convert its line ends: {send}")
     if _is_tar(start):
         send = _SEND.format(f"tar -xOf {quote(str(path))}").replace("KIND", kind)
         raise BadInput(f"{path} is a tar archive.", f"Unpack it and name the folder, or pipe its files: {send}")
@@ -121,16 +109,6 @@ def refuse_table(path: Path) -> None:
                 f"{path} is {_TABLES[suffix]}, which no import reads as it is.",
                 "`shp-miner docs threads#from-a-csv-file` has the lines of Python that make threads of it.",
             )
-
-
-def refuse_spread(path: Path, start: bytes, *, is_record: bool) -> None:
-    """Raise BadInput for JSON spread over several lines; NotOurs if it is not a record of ours."""
-    first = start.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0]
-    if first.strip() == b"{":
-        raise (BadInput if is_record else NotOurs)(
-            f"{path} is JSON spread over several lines, not one record per line.",
-            f"Write one record per line: jq -c . {quote(str(path))} > FILE.jsonl",
-        )
 
 
 def refuse_empty(path: Path) -> None:

@@ -26,7 +26,7 @@ from shp_miner.dumps.compressed import (
     line_blocks,
     split_lines,
 )
-from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen_files, refuse_container, refuse_spread
+from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen_files, refuse_container
 from shp_miner.dumps.lines import Lines, all_lines, joined_lines, of_places
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput
@@ -45,7 +45,6 @@ _LINES_SNIFFED = 20
 _NAMED = re.compile(
     r"(?P<own>RS|RC)(?:$|[^a-zA-Z])|(?:^|.*[_-])(?P<word>submissions|comments)(?:$|[._-])", re.IGNORECASE
 )
-_A_RECORD = re.compile(rb'"(?:link_id|subreddit|selftext)"\s*:')
 
 #: Blocks (of about 1 MiB) of a file that are searched for names of communities where none asked for was met.
 _BLOCKS_SAMPLED = 64
@@ -261,11 +260,8 @@ def kind_of(path: Path) -> str:
             )
     if not seen and compression_of(path) != "plain":
         return "post"  # damaged before its first line: reading it says so
-    if start.lstrip().startswith(b"["):
-        raise BadInput(f"{path} is one JSON array, not one record per line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
     whole = decompressed_head(path, START_BYTES)
     refuse_container(path, whole, "reddit-dump")
-    refuse_spread(path, whole, is_record=_A_RECORD.search(whole) is not None)
     named = _NAMED.match(path.name)
     if named:
         return "answer" if (named["own"] or named["word"]).lower() in ("rc", "comments") else "post"

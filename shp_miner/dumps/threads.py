@@ -24,7 +24,7 @@ from shp_miner.dumps import parquet
 from shp_miner.dumps.ahead import read_ahead
 from shp_miner.dumps.compressed import Advance, compression_of, decompressed_head, ignore_progress, line_blocks
 from shp_miner.dumps.guess import STARTS
-from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container, refuse_spread
+from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container
 from shp_miner.dumps.lines import Lines, all_lines, joined_lines
 from shp_miner.dumps.threads_columns import refuse_naive_times, refuse_nan, without_decimals
 from shp_miner.dumps.threads_layout import (
@@ -351,14 +351,10 @@ def _kind(path: Path) -> str:
     if start.startswith(b"PAR1") and compression_of(path) == "plain":
         _check_columns(path)
         return "parquet"
-    if start.startswith(b"["):
-        raise BadInput(f"{path} is one JSON array, not one thread per line.", "Split it: jq -c '.[]' FILE > FILE.jsonl")
     for line in start.decode("utf-8", "replace").split("\n")[:_LINES_SNIFFED]:
         keys = set(_KEY.findall(line))
         if keys >= {"answers", "answer_id"} or ("site" in keys and len(keys & THREAD_REQUIRED) >= _KEYS_ENOUGH):
             return "jsonl"
-    known = THREAD_REQUIRED.intersection(_KEY.findall(start.decode("utf-8", "replace")))
-    refuse_spread(path, start, is_record=len(known) >= _KEYS_ENOUGH)
     for other, kind, what in _OTHER_KINDS:
         if other.search(start):
             raise NotOurs(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
