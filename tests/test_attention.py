@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import shp_miner
-from shp_miner import UsageError, check, export_dataset, load
+from shp_miner import UsageError, check, export_dataset, load, preset
 from shp_miner.cli import run
+from shp_miner.training.pairs import open_export, read_split
 
 from .training_data import EARLY, LATE, attention_only
 
@@ -82,3 +83,16 @@ def test_train_takes_attention_off_the_pairs_of_comparisons(store: Path, tmp_pat
     assert without > 1
     for form, margin in (("pairs", False), ("trl", True)):
         assert abs(preference("comparisons", form, margin=margin)) < without / 10
+
+
+def test_train_does_not_weigh_pairs_again_that_were_drawn_by_weight(store: Path, tmp_path: Path) -> None:
+    weighed, drawn = tmp_path / "weighed", tmp_path / "drawn"
+    export_dataset(store, weighed, rule="comparisons")
+    export_dataset(store, drawn, rule=preset("comparisons", sample_by_weight=True))
+    assert read_split(open_export(weighed), "train", None, most=9, seed=0).pairs.weight is not None
+    pairs = read_split(open_export(drawn), "train", None, most=9, seed=0).pairs
+    assert pairs.weight is None
+    assert pairs.target is not None
+    assert pairs.attention is not None
+    notes = shp_miner.train(drawn, tmp_path / "model", quick=True).report.notes
+    assert "The loss is that of shares of votes: with the target and the attention of each pair." in notes

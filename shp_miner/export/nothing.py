@@ -25,7 +25,7 @@ _WAYS_OUT = {
     "after_until": "give a later --until",
     "before_since": "give an earlier --since",
     "confidence_too_low": "lower --min-confidence",
-    "no_choice": "choose a rule that compares votes, such as `--rule shp`",
+    "no_choice": "choose a rule that compares votes, such as `--rule shp`, without --and accepted",
     "no_readers": "choose a rule that needs no readers, such as `--rule shp`",
     "not_observed_at_age": "leave out --observe-at, which needs scores that were read at about that age",
     "post_missing": "import the files with the posts of these answers (for Reddit, RS_* beside RC_*)",

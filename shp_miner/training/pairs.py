@@ -55,10 +55,13 @@ class TrainingExport(Struct, frozen=True):
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """Return the columns that say how a pair is learned: of `comparisons` with its columns, or with a margin."""
+        """Return the columns that say how a pair is learned: of `comparisons` with its columns, or with a margin.
+
+        Pairs that were drawn by their weight have it in their number, so each of them counts once.
+        """
         rule = self.manifest.get("configuration", {}).get("rule")
         if self.form == "pairs" and isinstance(rule, dict) and rule.get("measure") == "votes":
-            return tuple(COMPARED)
+            return tuple(name for name in COMPARED if name != "weight" or not rule.get("sample_by_weight"))
         return (MARGIN,) if form_of_manifest(self.manifest).margin else ()
 
     @property

@@ -357,7 +357,8 @@ def _loss(pairs: Pairs, *, soft: bool) -> list[str]:
     if pairs.attention is None:
         return []
     if soft and pairs.target is not None:
-        return ["The loss is that of shares of votes: with the target, the weight and the attention of each pair."]
+        known = "target and the attention" if pairs.weight is None else "target, the weight and the attention"
+        return [f"The loss is that of shares of votes: with the {known} of each pair."]
     return ["The loss is that of hard labels with a margin: minus the attention of each pair."]
 
 
