@@ -180,6 +180,22 @@ def test_an_export_that_was_made_again_shows_what_it_has_now(tmp_path: Path) -> 
         assert (status, "not part of the audit any more" in text) == (409, True)
 
 
+@pytest.mark.parametrize("before", ["skip", "undo"])
+def test_a_pair_that_is_forgotten_after_a_skip_or_undo_does_not_come_back(tmp_path: Path, before: str) -> None:
+    store, out = dataset(tmp_path, posts=6)
+    with audit_here(out, 4) as running:
+        pair, again = turn_of(running.page("pair?judge=ada")[1])
+        if before == "undo":
+            assert running.vote("ada")[0] == 200
+        told = {"judge": "ada", "pair_id": pair, "again": again}
+        assert running.ask(f"/{running.token}/{before}", "POST", told)[0] == 200
+        forget(store, ids=[f"reddit.com/{pair.split('/')[1]}"])
+        for _ in range(4):
+            assert running.vote("ada")[0] == 200
+        status, page = running.page("pair?judge=ada")
+        assert (status, "All judged" in page) == (200, True)
+
+
 @pytest.mark.parametrize(
     "text", ["*a_ " * 250_000, "- a\n" * 250_000, "[" * 500_000 + "](x)" * 100_000, "<b>" * 300_000]
 )

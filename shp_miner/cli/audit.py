@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -101,7 +102,7 @@ def _print_results(path: Path, place: Path, store: Path, *, as_json: bool, quiet
     export = audited_export(path)
     judgments = read_judgments(place)
     if not judgments:
-        raise BadInput(f"{place} has no judgments.", f"Judge some pairs first: shp-miner audit {path}")
+        raise BadInput(f"{place} has no judgments.", f"Judge some pairs first: `shp-miner audit {quote(str(path))}`.")
     with progress("Reading labels", quiet=quiet or as_json, unit="rows") as meter:
         found = results(judgments, export, _store_at(store), meter.reached)
     data = {"file": str(place), **msgspec.to_builtins(found)}

@@ -253,12 +253,14 @@ class Audit:
         return {(judgment.pair_id, judgment.again) for judgment in self._judgments.of(judge)}
 
     def _next(self, judge: str) -> Slot | None:
-        judged = self._judged(judge)
-        if judge in self._front:
-            return self._front[judge]
-        skipped = self._skipped.get(judge, [])
+        judged, planned = self._judged(judge), self._plan(judge)
+        # A new export may lack what was taken back or skipped before it.
+        front = self._front.get(judge)
+        if front is not None and front in planned:
+            return front
+        skipped = [slot for slot in self._skipped.get(judge, []) if slot in planned]
         # What comes again comes after its first time, even if that was skipped.
-        turns = [slot for slot in self._plan(judge) if slot not in skipped] + skipped
+        turns = [slot for slot in planned if slot not in skipped] + skipped
         left = [slot for slot in turns if (slot.pair_id, slot.again) not in judged]
         ready = (slot for slot in left if not slot.again or (slot.pair_id, False) in judged)
         return next(ready, None)
