@@ -7,6 +7,9 @@ from pathlib import Path
 
 from shp_miner.errors import UsageError
 
+#: The file that says that a folder is a store. Here, because a reader of exports knows it without Delta's tables.
+STORE_MARK = "shp-miner-store.json"
+
 
 def expanded(path: str | os.PathLike[str]) -> Path:
     """Return a path with the home folder in the place of a leading ~.

@@ -179,7 +179,8 @@ def test_a_confounded_rule_and_a_file_of_others_are_warnings(store: Path, tmp_pa
 # -- exports that are not ---------------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_no_export_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_no_export_is_refused(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"{store} is a store, not an export." in said(capsys, store, code=5)
     assert "is not an export: it has no manifest.json." in said(capsys, tmp_path, code=5)
     assert "is not an export" in said(capsys, tmp_path / "nowhere", code=5)
 

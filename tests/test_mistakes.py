@@ -451,6 +451,7 @@ def test_an_empty_file(content: bytes, dumps: list[str], capsys: pytest.CaptureF
         (["crawl", "https://forum.example/latest", "x"], "--site forum.example"),
         (["crawl", "discourse", "https://forum.example/latest"], "Give the site as an option: --site forum.example."),
         (["crawl", "lemmy", "asklemmy@lemmy.world"], "Give the site as an option: --site lemmy.world."),
+        (["import", "threads", "x.jsonl", "--site", "a.example"], "Each thread names its site: the field `site`"),
         (["completion"], "  bash,\n  zsh,"),
         (["docs", "rulez"], "Did you mean `shp-miner docs rules`?"),
         (["export", "out", "--subredit", "x"], "'--subreddit'"),
@@ -604,6 +605,13 @@ def test_with_json_an_error_is_json_on_stdout_too(
     assert "--store" in told["hint"]
     assert "Did you mean 'export'" in error_of(capsys, "--json", "exprot", code=2)["error"]
     assert "For example:" in error_of(capsys, "export", "--json", code=2)["hint"]
+    unlike = error_of(capsys, "zzzz", "--json", code=2)  # people read the list of commands, programs do not
+    assert unlike["error"] == "No such command 'zzzz'."
+    assert unlike["hint"] == "Try 'shp-miner --help' for the commands."
+    for words in ([], ["import"]):
+        assert run([*words, "--json"]) == 2
+        lacking = json.loads(capsys.readouterr().out)
+        assert lacking["error"] == f"{' '.join(['shp-miner', *words])} lacks a command or argument."
     monkeypatch.setenv("SHP_MINER_STATS_AS_JSON", "1")
     assert error_of(capsys, "stats", code=5)
     assert run(["run", "nowhere.toml", "--json"]) == 2

@@ -124,11 +124,14 @@ def test_forgetting_leaves_files_beside_dropped_rows(export: Export, store: Path
 
 
 def test_the_demo_leaves_folders_that_it_did_not_make(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "mine").write_text("mine")
-    assert run(["demo", "--out", str(tmp_path), "--quiet"]) == 2
-    assert "cache was not made by the demo" in capsys.readouterr().err
-    assert (tmp_path / "cache" / "mine").read_text() == "mine"
+    mine = tmp_path / "cache" / "mine"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    for out in (tmp_path, mine):  # a folder with other content, a file
+        assert run(["demo", "--out", str(out), "--quiet"]) == 2
+        assert f"{out} exists and was not made by the demo" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert mine.read_text() == "mine"
 
 
 #: Stands for the first file of an export.

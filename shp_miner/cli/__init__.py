@@ -18,7 +18,7 @@ from shp_miner.cli.following import program
 from shp_miner.cli.interrupted import is_reader, nothing_written, tidy_line
 from shp_miner.cli.lasting import lasting_interrupts
 from shp_miner.cli.leading import WORDS, LeadingGroup, behind_the_name
-from shp_miner.cli.meant import command_hint, without_wild_guesses
+from shp_miner.cli.meant import LISTED, command_hint, without_wild_guesses
 from shp_miner.cli.next_step import next_step
 from shp_miner.cli.saying import say
 from shp_miner.cli.surroundings import open_streams, require_memory
@@ -177,7 +177,11 @@ def _refused(error: click.ClickException, *, as_json: bool) -> int:
     if as_json:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "shp-miner"
-        failing.say_as_json(error.format_message(), hint or f"Try '{command} --help'.", error.exit_code)
+        told, _, listed = error.format_message().partition(LISTED)
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the whole help
+            told, listed = f"{command} lacks a command or argument.", ""
+        hint = hint or f"Try '{command} --help'{' for the commands' if listed else ''}."
+        failing.say_as_json(told.rstrip(), hint, error.exit_code)
     return error.exit_code
 
 

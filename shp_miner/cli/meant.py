@@ -31,6 +31,9 @@ _ELSEWHERE = {
     "completion": ("completions", "complete"),
 }
 
+#: Begins the list of all commands in a message.
+LISTED = "The commands:"
+
 #: Likeness of an option's name below which click's suggestion is left out.
 _ALIKE = 0.7
 
@@ -44,7 +47,7 @@ def command_hint(name: str, commands: Mapping[str, tuple[str, str]]) -> str:
         return f"Did you mean {meant!r}?"
     width = max(map(len, commands))
     lines = (f"  {known:{width}}  {about}" for known, (_, about) in commands.items())
-    return "\n".join(["The commands:", *lines])
+    return "\n".join([LISTED, *lines])
 
 
 def without_wild_guesses(error: click.ClickException) -> click.ClickException:

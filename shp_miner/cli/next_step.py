@@ -23,6 +23,7 @@ _MEANT = {
     ("doctor", "--fix"): "The option is called --repair.",
     ("crawl", "--subreddit"): "Communities are arguments: shp-miner crawl SOURCE COMMUNITY...",
     ("crawl", "--community"): "Communities are arguments: shp-miner crawl SOURCE COMMUNITY...",
+    ("threads", "--site"): "Each thread names its site: the field `site` (`shp-miner docs threads`).",
     ("import", "--community"): "It is an option of reddit-dump: shp-miner import reddit-dump PATH --community NAME.",
 }
 

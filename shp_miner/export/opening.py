@@ -9,6 +9,7 @@ from typing import Any
 from shp_miner.arguments import Names, known_name, several
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.owned import LAYOUT, MANIFEST, formats_in, is_inside
+from shp_miner.paths import STORE_MARK
 from shp_miner.platforms.communities import meant_communities
 
 
@@ -74,6 +75,8 @@ def known_formats_in(path: Path) -> dict[str, Path]:
     if not formats and (path / MANIFEST).is_file():
         raise BadInput(f"{path / MANIFEST} is damaged: it does not describe an export.", "Export again.")
     if not formats:
+        if (path / STORE_MARK).is_file():
+            raise BadInput(f"{path} is a store, not an export.", "Export it, and name the folder of the export.")
         why = f"it has no {MANIFEST}" if path.exists() else "it does not exist"
         raise BadInput(f"{path} is not an export: {why}.", "Name the folder that `export` wrote to.")
     return formats

@@ -100,7 +100,8 @@ def run_demo(
 ) -> Demo:
     """Run the demo in `folder` (store, exports). The same seed and world give the same exports.
 
-    The results of an earlier demo are replaced. Raises UsageError if the folder has a store that is not a demo's.
+    The results of an earlier demo are replaced. Raises UsageError for a folder with other
+    content, or a file.
     """
     world = world or WORLD
     store = _fresh_store(folder)
@@ -130,16 +131,16 @@ def run_demo(
 
 
 def _fresh_store(folder: Path) -> Store:
-    """An empty store in the folder. Raises UsageError for one that is not the demo's to replace."""
+    """An empty store in the folder. Raises UsageError for a folder that has other content than a demo's."""
     place = folder / "store"
-    # The cache as well: `datasets` does not notice that files it has read before are others now.
-    replaced = (place, folder / "cache")
-    for stale in replaced:
-        if stale.exists() and not (folder / _MARK).exists():
-            raise UsageError(f"{stale} was not made by the demo.", "Name another folder with --out.")
+    if not (folder / _MARK).exists() and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(
+            f"{folder} exists and was not made by the demo.", "Name another folder with --out, or empty this one first."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
-    for stale in replaced:
+    # The cache as well: `datasets` does not notice that files it has read before are others now.
+    for stale in (place, folder / "cache"):
         shutil.rmtree(stale, ignore_errors=True)
     store = Store(place)
     store.create()

@@ -18,12 +18,13 @@ from deltalake import DeltaTable, Schema
 
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST
+from shp_miner.paths import STORE_MARK
 from shp_miner.store.files import replace_file
 from shp_miner.store.lock import exclusive_lock
 from shp_miner.store.vacuum import sync_log
 from shp_miner.units import utc_text
 
-MARK = "shp-miner-store.json"
+MARK = STORE_MARK
 
 _TABLES = {"posts": POST, "answers": ANSWER}
 
