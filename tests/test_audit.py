@@ -337,6 +337,8 @@ def test_wrong_calls_are_answered_in_words(
     assert run(["audit", str(tmp_path / "none")]) == 5
     assert run(["audit", str(made[1]), "--results", "--file", str(tmp_path / "none.jsonl")]) == 5
     assert "Judge some pairs first" in capsys.readouterr().err
+    assert run(["audit", str(made[1]), "-q", "--port", "0", "--file", str(tmp_path / "none.jsonl")]) == 2
+    assert "Leave -q out" in capsys.readouterr().err
     assert not (tmp_path / "none.jsonl").exists()
 
 
@@ -353,7 +355,8 @@ def test_without_the_extra_the_message_names_it(
 
 
 def test_a_thread_is_found_by_id_address_and_words(served: Running) -> None:
-    for asked in ("p3", "t3_p3", "https://www.reddit.com/r/AskMore/comments/p3/question/", "question+3?"):
+    address = "https://www.reddit.com/r/AskMore/comments/p3/question/"
+    for asked in ("p3", "t3_p3", "reddit.com/p3", "reddit.com/p3/p3c0-p3c2", address, "question+3?"):
         status, page = served.page(f"threads?q={asked}")
         assert status == 200
         assert "id=p3" in page, asked

@@ -13,7 +13,7 @@ from shp_miner.cli.options import FilePath, Whole, common, example
 from shp_miner.cli.output import print_table, progress, show_result
 from shp_miner.cli.saying import say
 from shp_miner.cli.stopping import until_stopped
-from shp_miner.errors import BadInput
+from shp_miner.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
     from shp_miner.store import Store
@@ -53,8 +53,12 @@ def command(
     place = file or path / JUDGMENTS
     if results:
         _print_results(path, place, store, as_json=as_json, quiet=quiet)
+    elif quiet and not as_json:
+        raise UsageError(
+            "The audit prints the address of its page, and -q prints nothing.", "Leave -q out, or add --json."
+        )
     else:
-        _serve(path, place, store, pairs=pairs, port=port, rule=rule, as_json=as_json, quiet=quiet)
+        _serve(path, place, store, pairs=pairs, port=port, rule=rule, as_json=as_json)
 
 
 def _store_at(store: Path) -> Store | None:
@@ -65,9 +69,7 @@ def _store_at(store: Path) -> Store | None:
     return found if found.exists else None
 
 
-def _serve(
-    path: Path, place: Path, store: Path, *, pairs: int, port: int, rule: str, as_json: bool, quiet: bool
-) -> None:
+def _serve(path: Path, place: Path, store: Path, *, pairs: int, port: int, rule: str, as_json: bool) -> None:
     from shp_miner.web.server import require_web, served
 
     require_web()
@@ -78,11 +80,11 @@ def _serve(
     audited_export(path)
     threads = _store_at(store)
     with until_stopped() as stopped, Judgments(place) as judgments:
-        with progress("Choosing pairs", quiet=quiet or as_json, unit="rows") as meter:
+        with progress("Choosing pairs", quiet=as_json, unit="rows") as meter:
             audit = Audit(path, judgments, pairs, advance=meter.reached)
         with served(Site(audit, place, threads, rule), port) as address:
             data = {"address": address, "pairs": audit.pairs, "judgments": str(place)}
-            show_result(data, lambda: _say_where(address, place, threads), as_json=as_json, quiet=quiet)
+            show_result(data, lambda: _say_where(address, place, threads), as_json=as_json, quiet=False)
             stopped.wait()
 
 

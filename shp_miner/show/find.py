@@ -1,4 +1,4 @@
-"""Finds a thread of a store by the id that its platform gave it, or by its address on the web."""
+"""Finds a thread of a store by the id that its platform gave it, the id of a pair, or its address on the web."""
 
 from __future__ import annotations
 
@@ -54,13 +54,14 @@ def find_thread(
         places: Iterable[list[str]] = (sorted(snapshot.sites(name)) for name in SCHEMAS)
         if site or sites is not None:
             places = [[site_of(site)] if site else sorted(sites or ())]
-        of_places = ([ThreadKey(name, written) for name in sites for written in asked] for sites in places)
+        of_places = (_named(asked, sites) for sites in places)
         there = ([key for key in keys if _is_there(snapshot, key)] for keys in of_places)
         found = next(filter(None, there), [])
     if not found:
         raise UsageError(
             f"The store has no thread {thread!r}{f' of {site}' if site else ''}.",
-            "Give the post's id as the platform writes it, or its address. `shp-miner stats` shows the sites.",
+            "Give the post's id as the platform writes it, the id of a pair, or an address."
+            " `shp-miner stats` shows the sites.",
         )
     if len(found) > 1:
         names = [known.site for known in found]
@@ -68,6 +69,17 @@ def find_thread(
             f"{len(found)} sites have a thread {thread!r}: {', '.join(names)}.", f"Say which one: --site {names[0]}."
         )
     return found[0]
+
+
+def _named(asked: Iterable[str], sites: Iterable[str]) -> list[ThreadKey]:
+    """What may be meant by a post's id, SITE/ID, or the id of one of its pairs (SITE/ID/ANSWER-ANSWER)."""
+    keys = []
+    for site in sites:
+        for written in asked:
+            below = written.removeprefix(f"{site}/")
+            ids = [written] if below == written else [written, below, below.rpartition("/")[0]]
+            keys += [ThreadKey(site, post_id) for post_id in ids if post_id]
+    return keys
 
 
 def _by_address(snapshot: Snapshot, address: str, site: str | None) -> list[ThreadKey]:
