@@ -53,6 +53,7 @@ def test_commands_kinds_sources_rules_and_formats_complete() -> None:
 def test_communities_of_the_store_complete(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("export", "out", "--community", "") == ["asktest", "other"]
     assert completed("export", "out", "--community", "AS") == ["asktest"]
+    assert completed("export", "out", "--community", "r/As") == ["r/asktest"]
     assert completed("export", "out", "--store", "nowhere", "--community", "") == []
     Path(store).rename("moved")
     assert completed("export", "out", "--community", "") == []

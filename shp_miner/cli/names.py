@@ -127,9 +127,11 @@ class CommunityName(click.ParamType[str]):
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        """Communities of the store that begin so; none if they cannot be read at once."""
+        """Communities of the store that begin so, with or without r/; none if they cannot be read at once."""
         with suppress(Exception):  # a shell that completes shows no errors
-            return [CompletionItem(name) for name in beginning(communities_of(ctx.params.get("store")), incomplete)]
+            written = incomplete[:2] if incomplete[:2].casefold() == "r/" else ""
+            names = [f"{written}{name}" for name in communities_of(ctx.params.get("store"))]
+            return [CompletionItem(name) for name in beginning(names, incomplete)]
         return []
 
 
