@@ -121,8 +121,8 @@ def test_no_format_and_an_unknown_format_are_told(store: shp_miner.Store) -> Non
     ],
 )
 def test_a_day_is_a_text_a_date_or_a_datetime(day: Any) -> None:
-    rule = shp_miner.preset("shp", since=day, until=day)
-    assert rule.since == rule.until == datetime(2023, 1, 1, tzinfo=UTC)
+    since, until = shp_miner.preset("shp", since=day).since, shp_miner.preset("shp", until=day).until
+    assert since == until == datetime(2023, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("day", ["2h", 7200, 7200.0, timedelta(hours=2), "120m"])
@@ -148,6 +148,8 @@ def test_a_length_of_time_is_seconds_a_text_or_a_timedelta(day: Any) -> None:
         ({"max_pairs_per_post": 2.5}, "max_pairs_per_post is 2.5: write a whole number"),
         ({"floors": "no"}, "floors is 'no': write true or false"),
         ({"since": 2023}, 'since is 2023: write a date, such as "2023-01-01"'),
+        ({"and_": "votes"}, r"and_ is 'votes': write accepted\."),
+        ({"accepted_over": "older"}, "accepted_over is 'older': write existing or all"),
         ({"order": "older"}, "order is 'older': write winner-not-older, winner-older or any"),
     ],
 )

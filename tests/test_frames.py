@@ -241,6 +241,7 @@ WRONG: list[tuple[Callable[[pl.DataFrame], Any], str, str]] = [
     (lambda f: f.drop("score"), "answers has no column 'score'", "It has: post_id, answer_id, created_at."),
     (lambda f: f.cast({"score": pl.String}), "column 'score': it holds String", "Write numbers."),
     (lambda f: f.with_columns(score=pl.lit(2.5)), "column 'score': 2.5 is not a whole number", "whole numbers"),
+    (lambda f: f.with_columns(reads=pl.lit(-1)), "column 'reads': -1 is no count", "null where nobody counted"),
     (lambda f: f.with_columns(pl.col("created_at") * 1000), "column 'created_at': 16000000", "divide by 1000"),
     (lambda f: f.with_columns(created_at=pl.lit("yesterday")), "column 'created_at': not every text", "2024-01-02T"),
     (lambda f: f.with_columns(created_at=pl.lit([1])), "column 'created_at': it holds List", "seconds since 1970"),

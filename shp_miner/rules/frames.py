@@ -24,6 +24,7 @@ _FROM_POST = ("site", "community", "platform", "observed_at")
 _IDS = ("site", "post_id", "answer_id")
 _MUST = frozenset({*POST_NEEDED, *ANSWER_NEEDED}) - {"score"}
 _TIMES = ("created_at", "observed_at", "accepted_at")
+_COUNTS = frozenset({"reads", "upvotes", "downvotes", "views"})
 
 #: Values of a column that is not given, and in place of a null. Every other column is null, or computed.
 FILLED: dict[str, Any] = {
@@ -165,6 +166,9 @@ def _numbers(table: Given, column: pl.Series, *, whole: bool) -> pl.Series:
         odd = column.filter((column != column.floor()) | (column.abs() > SCORE_MAX)).drop_nulls()
         if odd.len():
             raise table.wrong(column.name, f"{odd[0]} is not a whole number", "Write whole numbers.")
+    below = column.filter(column < 0) if column.name in _COUNTS and column.dtype != pl.Null else column.clear()
+    if below.len():
+        raise table.wrong(column.name, f"{below[0]} is no count", "Write counts from 0, and null where nobody counted.")
     return column
 
 

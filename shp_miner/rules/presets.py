@@ -214,7 +214,10 @@ _CLOSE_S = 3600
 _SEE = "See `shp-miner docs rules` for the values of each parameter."
 
 #: Parameters whose values are names.
-_NAMES: dict[str, tuple[str, ...]] = {"order": get_args(Order), "measure": get_args(Measure)}
+_NAMES: dict[str, tuple[str, ...]] = {
+    "order": get_args(Order), "measure": get_args(Measure),
+    "and_": ("accepted",), "or_": ("accepted",), "accepted_over": ("existing", "all"),
+}  # fmt: skip
 
 
 def preset(name: str, **overrides: Any) -> Rule:

@@ -25,7 +25,7 @@ def refused(value: object, reason: str, names: tuple[str, ...] = ()) -> str:
     """
     bound, kind = _BOUND.match(reason), _TYPE.match(reason)
     if names:
-        wanted = f"{', '.join(names[:-1])} or {names[-1]}"
+        wanted = " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
     elif bound is not None:
         wanted = _BOUNDS[bound[1]].format(f"{float(bound[2]):g}")
     else:
