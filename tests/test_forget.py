@@ -196,7 +196,7 @@ def test_the_exports_are_what_a_store_without_the_author_gives(store: Store, tmp
     assert json.loads((out / "kto" / "manifest.json").read_text())["configuration"] == settings
     # Whatever else an export can be told to do must be told again.
     assert set(Selection.__struct_fields__) == {
-        "rule", "communities", "sites", "places", "validation", "test", "layout",
+        "rule", "communities", "sites", "places", "validation", "test", "layout", "margin",
     }  # fmt: skip
 
 

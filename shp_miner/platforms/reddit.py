@@ -151,7 +151,7 @@ def decode_lines(kind: str, text: bytes) -> None:
     """Decode many lines at once, as strictly as can be. Raises Lost if any of them is not of this kind."""
     try:
         _DECODERS[kind].decode_lines(text)
-    except (UnicodeDecodeError, msgspec.DecodeError) as error:
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise Lost("not_json", "a line is not a record") from error
 
 
@@ -159,7 +159,7 @@ def is_decoded(kind: str, line: bytes) -> bool:
     """Whether the strict decoder reads the line."""
     try:
         _DECODERS[kind].decode(line)
-    except (UnicodeDecodeError, msgspec.DecodeError):
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return False
     return True
 
