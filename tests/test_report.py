@@ -318,6 +318,20 @@ def test_votes_by_arrival_are_those_of_the_threads(store: Path, out: Path) -> No
     assert shown[0]["fitted"] > shown[1]["fitted"]
 
 
+def test_captions_say_what_the_numbers_do_and_no_more(tmp_path: Path) -> None:
+    records = [submission("p", created_utc=1_600_000_000, retrieved_on=1_604_000_000)]
+    for order in range(3):  # the later, the more votes
+        told = {"created_utc": 1_600_000_900 + 900 * order, "retrieved_on": 1_604_000_000}
+        records.append(comment(f"c{order}", "p", score=3 + 9 * order, **told))
+    export_dataset(imported(tmp_path, records), tmp_path / "o")
+    assert run(["report", str(tmp_path / "o"), "--quiet"]) == 0
+    figures = json.loads((tmp_path / "o" / REPORT_NUMBERS).read_text())["figures"]
+    found = {figure["name"]: figure["finding"][0] for figure in figures}
+    assert "here votes do not follow who came first" in found["arrival"]
+    assert "too few threads to say" in found["balance"]
+    assert found["flow"].startswith("Of 1 post read, 1 (100 %) is in the pairs.")
+
+
 # -- other exports ----------------------------------------------------------------------------------------------------
 
 

@@ -53,7 +53,8 @@ def _told(kind: str, rows: list[tuple[Cell, ...]]) -> str:
         return ""
     first, last = own[0], own[-1]
     read, left = int(first[3] or 0), int(last[3] or 0)
-    said = f"Of {read:,} {first[1]}, {left:,} ({percent(left, read)}) are {_KEPT[kind]}"
+    step = str(first[1]).replace(f"{kind}s", kind if read == 1 else f"{kind}s", 1)
+    said = f"Of {read:,} {step}, {left:,} ({percent(left, read)}) {'is' if left == 1 else 'are'} {_KEPT[kind]}"
     most = max(own, key=lambda row: int(row[2] or 0))
     if most[2]:
         said += f"; most of the others: {most[1]} ({percent(int(most[2]), read)})"

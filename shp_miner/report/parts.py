@@ -235,6 +235,7 @@ def _balance(balance: list[Baseline], *, drawn: bool) -> Part:
         solid = [split for split in balance if split.threads >= _FEW]
         off = [split.name for split in solid if not split.low <= 0.5 <= split.high]
         even = "so the position says nothing" if not off else f"more or less than chance allows in {', '.join(off)}"
+        even = even if solid else "too few threads to say whether the position gives the label away"
         said = f"The first answer is the preferred one in {_share(overall)} of {counted(pairs, 'row')}: {even}."
     else:
         said = f"{_share(overall)} of {counted(pairs, 'label')} are true; the rest says that the answer is not wanted."

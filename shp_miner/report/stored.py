@@ -158,10 +158,11 @@ def arrival_part(bins: Sequence[Mapping[str, Any]]) -> Part | None:
         for found in bins
     ]
     first, last = rows[0], rows[-1]
+    follow = "votes follow" if bins[0]["log_votes"] > bins[-1]["log_votes"] else "here votes do not follow"
     said = (
         f"The first answers of {counted(int(bins[0]['answers']), 'thread')} have {first[1]:.2g} times the votes of a "
         f"typical answer of their thread, answers {last[0]} have {last[1]:.2g} times. From attention alone the fit "
-        f"expects {first[2]:.2g} and {last[2]:.2g} times (the line): votes follow who came first."
+        f"expects {first[2]:.2g} and {last[2]:.2g} times (the line): {follow} who came first."
     )
     return Part("arrival", said, ("order of arrival", "votes", "fitted", "answers"), rows)
 
