@@ -51,6 +51,9 @@ def test_rare_ties_pull_alpha_down_and_leave_ac1() -> None:
     alike = between_judges(np.array([[2, 0]] * 5), np.arange(5))
     assert (alike.raw.value, alike.alpha.value, alike.ac1.value) == (1.0, None, 1.0)
     assert between_judges(np.array([[1, 0]]), np.arange(1)).units == 0
+    # Two judges met on one thread only: that has no spread, which is not certainty.
+    once = between_judges(np.array([[2, 0], [2, 0], [1, 0]]), np.array([0, 0, 1]))
+    assert (once.raw.value, once.raw.low, once.ac1.high) == (1.0, None, None)
 
 
 def test_wilsons_interval_is_that_of_published_examples() -> None:

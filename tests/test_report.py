@@ -460,6 +460,9 @@ def test_a_missing_or_damaged_file_is_named(store: Path, tmp_path: Path, capsys:
     file.unlink()
     assert run(["report", str(tmp_path / "o")]) == 5
     assert file.name in capsys.readouterr().err
+    (tmp_path / "o" / "manifest.json").write_text("{")
+    assert run(["report", str(tmp_path / "o")]) == 5
+    assert "manifest.json is damaged" in capsys.readouterr().err
     assert not (tmp_path / "o" / REPORT).exists()
 
 

@@ -104,6 +104,8 @@ def _told(folder: Path, *, texts: bool, advance: Callable[[int, int], None] | No
         return of_export(folder, texts=texts, advance=advance)
     if (folder / MARK).exists():
         return of_store(Store(folder), advance=advance)
+    if (folder / MANIFEST).is_file():
+        raise BadInput(f"{folder / MANIFEST} is damaged: it does not describe an export.", "Export again.")
     raise BadInput(
         f"{folder.absolute()} is not an export (it has no {MANIFEST}), and not a store.",
         "Name the folder that `shp-miner export` wrote to, or a store that an import or a crawl has filled.",

@@ -91,14 +91,19 @@ def coefficients(counts: Floats, weights: Floats) -> Floats:
 def between_judges(counts: Floats, thread: Index, seed: int = 0) -> Between:
     """Return the agreement between judges, with intervals by a bootstrap over threads (percentiles).
 
+    There is no interval where all pairs that two judged are of one thread, which says nothing of other threads.
     `counts` as in `coefficients`, one row a pair; `thread` is a number of each row's thread.
     """
-    units = int((counts.sum(axis=1) >= 2).sum())
+    both = counts.sum(axis=1) >= 2
+    units = int(both.sum())
     if not units:
         nothing = Estimate(None, None, None)
         return Between(0, nothing, nothing, nothing)
     thread = np.unique(thread, return_inverse=True)[1]
     points = coefficients(counts, np.ones((1, len(counts))))[0]
+    if len(np.unique(thread[both])) < 2:
+        alone = (Estimate(None if np.isnan(point) else float(point), None, None) for point in points)
+        return Between(units, *alone)
     threads = int(thread.max()) + 1
     draw = np.random.default_rng(seed).multinomial(threads, np.full(threads, 1 / threads), size=DRAWS)
     draws = coefficients(counts, draw[:, thread].astype(np.float64))
