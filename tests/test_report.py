@@ -21,6 +21,7 @@ from shp_miner.cli import run
 from shp_miner.export.owned import REPORT, REPORT_NUMBERS
 from shp_miner.health.status import status
 from shp_miner.report import charts
+from shp_miner.report.figure import Part, compared
 
 from .browser import browser, violations
 from .build import comment, submission, thread, write_month
@@ -316,6 +317,25 @@ def test_votes_by_arrival_are_those_of_the_threads(store: Path, out: Path) -> No
     for column in ("votes", "fitted"):  # both are held against the thread's mean
         assert sum(row["answers"] * math.log(row[column]) for row in shown) == pytest.approx(0, abs=0.05)
     assert shown[0]["fitted"] > shown[1]["fitted"]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "order"),
+    [
+        ("confidence", ["0.80 to 0.85"], ["0.50 to 0.55", "0.80 to 0.85", "0.95 or more"], [1, 0, 2]),
+        ("confidence", ["0.80 to 0.85"], ["0.50 to 0.55"], [1, 0]),
+        ("readings", ["2", "3"], ["1", "2", "4"], [2, 0, 1, 3]),
+    ],
+)
+def test_bins_of_two_exports_stand_in_their_order(
+    name: str, first: list[str], second: list[str], order: list[int]
+) -> None:
+    columns = ("confidence", "strict", "extended") if name == "confidence" else ("times read", "answers")
+    parts = [Part(name, "", columns, [(label, *[1] * (len(columns) - 1)) for label in own]) for own in (first, second)]
+    drawn = charts.drawn(compared([("A", parts[0]), ("B", parts[1])]))
+    labels = list(dict.fromkeys([*first, *second]))
+    shown = [text for text in re.findall(r">([^<>]+)</text>", drawn) if text in labels]
+    assert shown == [labels[at] for at in order]
 
 
 def test_captions_say_what_the_numbers_do_and_no_more(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from shp_miner.report.drawing import (
     upright_labels,
 )
 from shp_miner.report.figure import EARLY, SERIES, Cell, Figure
+from shp_miner.report.parts import ORDERED
 
 if TYPE_CHECKING:
     import altair as alt
@@ -113,6 +114,24 @@ def _long(records: Records, x: str, columns: tuple[str, ...]) -> Records:
     ]
 
 
+def _in_order(figure: Figure, column: str) -> list[Cell]:
+    """Return the labels of a column in their order, also those that only one of two compared exports has."""
+    records = figure.records()
+    present = dict.fromkeys(row[column] for row in records)
+    if figure.name in ORDERED:
+        return [name for name in ORDERED[figure.name] if name in present]
+    first, *others = figure.series or ("",)
+    order = list(dict.fromkeys(row[column] for row in records if row.get(SERIES, "") == first))
+    for name in others:
+        place = len(order)
+        for cell in reversed([row[column] for row in records if row[SERIES] == name]):
+            if cell in order:
+                place = order.index(cell)
+            else:
+                order.insert(place, cell)
+    return order
+
+
 def _bars(*columns: str, apart: bool = False) -> Callable[[Any, Figure], Any]:
     """Return what draws counts by bin as columns that lie on each other, or beside each other if `apart`.
 
@@ -122,7 +141,7 @@ def _bars(*columns: str, apart: bool = False) -> Callable[[Any, Figure], Any]:
     def draw(alt: Any, figure: Figure) -> Any:
         x = figure.columns[1 if figure.series else 0]
         records = figure.records()
-        order = list(dict.fromkeys(row[x] for row in records))
+        order = _in_order(figure, x)
         axis = alt.X("bin:N", sort=order, title=x, axis=upright_labels(alt))
         if figure.series:
             values = _long(records, x, columns)
@@ -205,7 +224,7 @@ def _shares(title: str, *, upright: bool = False) -> Callable[[Any, Figure], Any
 
     def draw(alt: Any, figure: Figure) -> Any:
         values = figure.records()
-        order = list(dict.fromkeys(row["what"] for row in values))
+        order = _in_order(figure, "what")
         lows, highs = ([float(row[side] or 0) for row in values] for side in ("low", "high"))
         bounds = [max(0.0, min(0.45, *lows) - 0.02), min(1.0, max(0.55, *highs) + 0.02)]
         scale = alt.Scale(domain=bounds, zero=False, nice=False)
