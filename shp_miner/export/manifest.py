@@ -31,7 +31,7 @@ _LIBRARIES = ("shp-miner", "polars", "pyarrow")
 class SourceCount(Struct, frozen=True):
     """The input of an export.
 
-    digest: the sum of the content hashes of all posts and answers read; it identifies the input in any order of import.
+    digest: the sum of the content hashes of all live posts and answers; it identifies the input in any order of import.
     newest_us: the time of the newest observation, in microseconds since 1970. fits: the fitted values of each community
     (`fits_to_builtins`), from which confidences are computed, and which the next export keeps. arrival: votes by the
     order of arrival, and what the fits expect of them (`Arrival.data`).

@@ -77,7 +77,7 @@ class Threads:
 
 @dataclass
 class Mined:
-    """The result of one range: its threads and the counts. `digest` sums the rows that were read, in any order.
+    """The result of one range: its threads and the counts. `digest` sums the live rows, in any order.
 
     `arrival` has the votes of its answers by the order in which they came.
     """
@@ -126,7 +126,9 @@ def mine_threads(
         for kind, name in (("post", "posts"), ("answer", "answers")):
             tally.note(kind, UNREADABLE, snapshot.unreadable(name, part, selection.within))
     posts, answers = judged.posts, judged.answers
-    digest = sum(int(frame["content_hash"].to_numpy().view(np.uint64).sum()) for frame in (posts, answers))
+    # When somebody noticed that an item is gone changes nothing of an export.
+    live = [frame.filter(pl.col("state") == "live")["content_hash"] for frame in (posts, answers)]
+    digest = sum(int(hashes.to_numpy().view(np.uint64).sum()) for hashes in live)
     observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]
     newest = max((int(value) for value in observed if isinstance(value, int)), default=None)
     tally_reasons(tally, posts, answers)
