@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -326,6 +328,38 @@ def test_results_are_counted_from_the_file(
     assert run(["lab", str(tmp_path / "lab"), "--store", str(made[0]), "--audit", str(file), "--json"]) == 0
     tables = {table["title"]: table for table in json.loads(capsys.readouterr().out)["tables"]}
     assert tables["Judged by the audit"]["rows"][0]["compared"] > threads
+
+
+def test_an_export_takes_how_sure_its_labels_are_from_judges(made: tuple[Path, Path], tmp_path: Path) -> None:
+    store, out = made
+    own = shutil.copytree(out, tmp_path / "own")
+    rows = pl.concat(pl.read_parquet(file) for file in own.rglob("*.parquet")).sort("pair_id")
+    # Judges who agree with two labels in three, however sure the labels are: less often than the confidences say.
+    judged = rows.with_row_index().with_columns(
+        choice=pl.when(pl.col("index") % 3 == 0).then(3 - pl.col("preferred")).otherwise("preferred")
+    )
+    with (own / "audit.jsonl").open("w") as file:
+        for row in judged.to_dicts():
+            names = ("pair_id", "choice", "answer1_id", "answer2_id")
+            file.write(json.dumps({name: row[name] for name in names} | {"judge": "ada"}) + "\n")
+    again, flags = tmp_path / "again", ["--store", str(store), "--rule", "votes", "-q"]
+    assert run(["export", str(again), *flags, "--audit", str(own / "audit.jsonl")]) == 0
+    plain = tmp_path / "plain"
+    assert run(["export", str(plain), *flags]) == 0
+    slope = json.loads((again / "manifest.json").read_text())["configuration"]["rule"]["confidence_slope"]
+    assert 0 < slope < 1
+    new, old = (
+        pl.concat(pl.read_parquet(file) for file in folder.rglob("*.parquet")).sort("pair_id")["confidence"].to_numpy()
+        for folder in (again, plain)
+    )
+    known = ~np.isnan(old)
+    odds = (old[known] / (1 - old[known])) ** slope
+    np.testing.assert_allclose(new[known], odds / (1 + odds), atol=1.1e-3)  # three decimals are kept
+    # The slope of what was made with it is 1: nothing is left to learn from the same judgments.
+    (again / "audit.jsonl").write_bytes((own / "audit.jsonl").read_bytes())
+    assert run(["export", str(tmp_path / "third"), *flags, "--audit", str(again / "audit.jsonl")]) == 0
+    third = json.loads((tmp_path / "third" / "manifest.json").read_text())["configuration"]["rule"]
+    assert third["confidence_slope"] == pytest.approx(slope, rel=0.02)
 
 
 def test_wrong_calls_are_answered_in_words(

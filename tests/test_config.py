@@ -223,6 +223,7 @@ def test_the_list_is_read_when_it_has_changed(at: Bench, tmp_path: Path) -> None
 
 OTHERS: list[tuple[str, Any]] = [  # what TWO answers do not show; each has a test elsewhere
     ("neighbours_only", True),
+    ("confidence_slope", 0.5),
     ("sample_by_weight", True),
     ("max_pairs_per_post", 3),
     ("seed", 7),

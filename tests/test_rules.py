@@ -359,6 +359,7 @@ def test_the_overrides_above_are_all_parameters() -> None:
         "name",
         "confounded",
         "neighbours_only",
+        "confidence_slope",
         "sample_by_weight",
         "max_pairs_per_post",
         "seed",

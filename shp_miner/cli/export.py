@@ -17,6 +17,7 @@ from shp_miner.cli.export_beside import (
     export_data,
     fit_data,
     has_confidence,
+    judged_slope,
     say_changes,
     say_counts,
     say_example,
@@ -82,6 +83,12 @@ _WHAT, _FORM = "What to export", "Form of the export"
     is_flag=True,
     help="Add TRL's margin: what rank and age explain (trl, chat-pairs, trl-text).",
 )
+@option_of(
+    _FORM,
+    "--audit",
+    type=FilePath(),
+    help="Make the confidence as steep as the judgments of this audit are (audit.jsonl in the export that was judged).",
+)
 @option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
 @rule_parameters
 @work
@@ -101,6 +108,7 @@ def command(
     refit: bool,
     layout: str,
     margin: bool,
+    audit: Path | None,
     keep_dropped: Path | None,
     workers: int | None,
     memory: int | None,
@@ -121,6 +129,8 @@ def command(
     from shp_miner.export.dataset import export_dataset
     from shp_miner.rules.presets import preset
 
+    if audit is not None:
+        parameters["confidence_slope"] = judged_slope(audit, parameters["confidence_slope"], quiet=quiet or as_json)
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     what: Asked = {
         "rule": chosen,

@@ -17,7 +17,7 @@ from shp_miner.cli.grouped import GroupedCommand
 from shp_miner.cli.layout import joined, say_lines, wrapped
 from shp_miner.cli.output import print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import harmless_text, say
-from shp_miner.errors import Error, UsageError
+from shp_miner.errors import BadInput, Error, UsageError
 from shp_miner.units import sized
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ _SHOWN = 20
 
 #: Lines of each text of the example.
 _EXAMPLE_LINES = 2
+
+#: The steepest confidence that a rule can have.
+_STEEPEST = 10.0
 
 #: Where the words of the command line are kept for the command that comes next.
 _WORDS = "shp_miner.words"
@@ -59,6 +62,34 @@ class Repeatable(GroupedCommand):
         """Parse the words after keeping them."""
         ctx.meta[_WORDS] = list(args)
         return super().parse_args(ctx, args)
+
+
+def judged_slope(audit: Path, given: object, *, quiet: bool) -> float:
+    """Return how steep the confidence is by the judgments of an audit, whose file lies in the judged export.
+
+    Raises UsageError where a slope is `given`, too, and BadInput where the judgments tell none.
+    """
+    from shp_miner.export.opening import read_manifest
+    from shp_miner.web.audit import audited_export
+    from shp_miner.web.judgments import read_judgments
+    from shp_miner.web.results import results
+    from shp_miner.web.told import shown
+
+    if given is not None:
+        raise UsageError("--audit and --confidence-slope both say how steep the confidence is.", "Leave one out.")
+    judgments = read_judgments(audit)
+    export = audited_export(audit.parent)
+    slope = results(judgments, export).slope
+    if slope.value is None or slope.value <= 0:
+        raise BadInput(
+            f"The judgments in {audit} give no slope: they are too few, or speak against the confidences.",
+            f"Judge more pairs: `{called('audit', audit.parent)}`.",
+        )
+    if not quiet:
+        say(f"Slope of the confidence, by {len(judgments):,} judgments: {shown(slope, 2)}.")
+    # The judged export may have had a slope of its own.
+    before = read_manifest(export.folder)["configuration"]["rule"].get("confidence_slope", 1.0)
+    return min(slope.value * float(before), _STEEPEST)
 
 
 def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None:

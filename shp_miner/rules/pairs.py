@@ -212,7 +212,7 @@ def judge_pairs(eligible: pl.DataFrame, rule: Rule) -> JudgedPairs:
         reasons.append(reason)
     kept = np.flatnonzero(failing < 0)
     confidence = np.full(len(winner), np.nan)
-    confidence[kept] = win_probability(answers, winner[kept], loser[kept])
+    confidence[kept] = _confidence(answers, winner[kept], loser[kept], rule)
     if rule.min_confidence is not None:
         failing[kept[~(confidence[kept] >= rule.min_confidence)]] = len(reasons)
         reasons.append("confidence_too_low")
@@ -260,7 +260,7 @@ def _with_choices(judged: JudgedPairs, rule: Rule) -> JudgedPairs:
     failing = np.where(added, -1, judged.failing).astype(np.int8)
     failing[made & for_loser] = len(judged.reasons)
     confidence = judged.confidence.copy()
-    confidence[added] = win_probability(answers, winner[added], loser[added])
+    confidence[added] = _confidence(answers, winner[added], loser[added], rule)
     return JudgedPairs(answers, winner, loser, failing, [*judged.reasons, "choice_disagrees"], confidence)
 
 
@@ -330,6 +330,18 @@ def _conditions(answers: pl.DataFrame, winner: Index, loser: Index, rule: Rule) 
         choices = Choices(answers, rule)
         yield from _unchosen(choices, winner, loser)
         yield "choice_disagrees", ~choices.prefers(winner, loser)
+
+
+def _confidence(answers: pl.DataFrame, winner: Index, loser: Index, rule: Rule) -> Floats:
+    """The probability that the label is right, as steep as the rule says: sigmoid(slope logit(p)).
+
+    The slope is that of D. R. Cox 1958: what an audit's judges give (docs/audit.md).
+    """
+    p = win_probability(answers, winner, loser)
+    if rule.confidence_slope == 1.0:
+        return p
+    odds = (np.clip(p, 1e-6, 1 - 1e-6) / (1 - np.clip(p, 1e-6, 1 - 1e-6))) ** rule.confidence_slope
+    return np.round(odds / (1 + odds), 6)
 
 
 def _strict(answers: pl.DataFrame, winner: Index, loser: Index, confidence: Floats) -> Mask:

@@ -124,6 +124,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Lowest probability that the label is right; default: no limit (calibrated and per-reader 0.8)."
         ),
     ] = None
+    confidence_slope: Annotated[
+        Annotated[float, Meta(gt=0, le=10)],
+        Meta(description="How steep the confidence is: 1 leaves it as it is; `export --audit` takes what judges give."),
+    ] = 1.0
     sample_by_weight: Annotated[
         bool,
         Meta(description="Keep a pair with a chance of a tenth of its weight, by hash: for trainers without weights."),
@@ -201,7 +205,7 @@ SUMMARIES: dict[str, str] = {
 #: What says who wins, and so what a rule is. The other parameters say which items take part, and rename nothing.
 _DECIDES = (
     "floors", "order", "max_apart_s", "neighbours_only", "min_ratio", "measure", "and_", "or_", "accepted_over",
-    "min_confidence", "sample_by_weight", "max_pairs_per_post", "observe_at_s",
+    "min_confidence", "confidence_slope", "sample_by_weight", "max_pairs_per_post", "observe_at_s",
 )  # fmt: skip
 
 #: Between a preset's name and what is different from it.
