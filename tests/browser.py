@@ -107,6 +107,14 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **told)
         self.call("Input.dispatchKeyEvent", type="keyUp", **told)
 
+    def focused_by_tab(self, most: int) -> Iterator[str]:
+        """Press Tab until the focus is behind the last element: the expression of what has it, each time."""
+        for _ in range(most):
+            self.press("Tab")
+            if self.run("document.activeElement === document.body"):
+                return
+            yield "document.activeElement"
+
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Save a PNG of the window, or of the whole page."""
         told = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

@@ -128,11 +128,7 @@ def test_the_page_serves_every_reader(here: Running) -> None:
         assert tab.run("getComputedStyle(document.querySelector('button')).transitionDuration") == "0s"
         # Focus goes from the question over the answers to the choices, is seen, and every target is large enough.
         seen = []
-        for _ in range(40):
-            tab.press("Tab")
-            focus = "document.activeElement"
-            if tab.run(f"{focus} === document.body"):
-                break
+        for focus in tab.focused_by_tab(40):
             seen.append(
                 tab.run(f"{focus}.getAttribute('aria-labelledby') || {focus}.dataset.action || {focus}.tagName")
             )
