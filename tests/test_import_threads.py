@@ -627,7 +627,7 @@ def test_many_lines_at_once_are_what_each_is_alone(tmp_path: Path, lines: list[b
     path.write_bytes(b"\n".join([lines_of(thread("0"))[:-1], *lines]))
     posts, answers, tally = load(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shp_miner.dumps.threads_at_once._decoded", lambda _: ([], []))
+        patch.setattr("shp_miner.dumps.threads_at_once.decoded", lambda *_: ([], []))
         one_by_one = load(path)
     for table, other in zip((posts, answers), one_by_one, strict=False):
         order = [(name, "ascending") for name in ("post_id", "site", "content_hash")]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
+from typing import TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import stringzilla as sz
 
+T = TypeVar("T")
+
 Places = npt.NDArray[np.int64]
+
+#: What a decoder raises for a line that it does not read.
+_REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 #: The greatest byte that white space has.
 _BLANK = 0x20
@@ -46,6 +54,31 @@ class Lines:
     def at(self, index: int) -> tuple[int, bytes]:
         """The offset of a line, and the line without its end."""
         return int(self.offsets[index]), self.text[self.starts[index] : self.starts[index + 1] - 1]
+
+
+def decoded(lines: Lines, decoder: msgspec.json.Decoder[T], at_once: int) -> tuple[list[T], list[int]]:
+    """The records of the lines that a strict decoder reads, and the numbers of those lines.
+
+    Lines are read `at_once` together; where the decoder refuses one, each of them is read alone.
+    """
+    records: list[T] = []
+    numbers: list[int] = []
+    for first in range(0, len(lines), at_once):
+        stop = min(first + at_once, len(lines))
+        part = lines.part(first, stop)
+        try:
+            found = decoder.decode_lines(part.text)
+        except _REFUSED:
+            found = []
+        if len(found) == len(part):
+            records += found
+            numbers += range(first, stop)
+            continue
+        for index, (_, line) in enumerate(part, first):
+            with suppress(*_REFUSED):
+                records.append(decoder.decode(line))
+                numbers.append(index)
+    return records, numbers
 
 
 def all_lines(offset: int, text: bytes | memoryview) -> Lines:

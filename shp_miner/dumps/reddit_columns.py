@@ -13,8 +13,9 @@ import polars as pl
 
 from shp_miner.dumps.lines import Lines
 from shp_miner.dumps.reddit_fields import FLAGS, META_FLAGS, TEXTS, fields_of, may_be_unsound
-from shp_miner.model import EARLIEST_S, NO_COMMUNITY, SCORE_MAX
+from shp_miner.model import NO_COMMUNITY, SCORE_MAX
 from shp_miner.platforms.reddit import BOT_NAME, EMPTIED, GONE_AUTHORS, ROLES
+from shp_miner.platforms.rows import seconds_us
 from shp_miner.platforms.sites import REDDIT
 from shp_miner.text.clean import BLANK, REDDIT_EMPTY
 from shp_miner.text.notices import LONGEST, notice_state
@@ -23,8 +24,6 @@ from shp_miner.text.notices import LONGEST, notice_state
 LEFT_OUT = "left_out"
 _CAREFUL = "careful"
 
-#: Seconds that are no time any more.
-LATEST_S = 1e12
 #: What files write for a time of reading that nobody knows.
 UNKNOWN_TIMES = ("", "0")
 
@@ -92,10 +91,7 @@ def _score() -> pl.Expr:
 
 def _us(said: pl.Expr) -> pl.Expr:
     """Microseconds since 1970 of seconds written as a number or as text; null where they are none."""
-    seconds = said.cast(pl.Float64, strict=False)
-    seconds = pl.when(seconds.is_between(EARLIEST_S, LATEST_S, closed="left")).then(seconds)
-    whole = seconds.floor()
-    return whole.cast(pl.Int64) * 1_000_000 + ((seconds - whole) * 1_000_000).round().cast(pl.Int64)
+    return seconds_us(said.cast(pl.Float64, strict=False))
 
 
 def _read_said() -> pl.Expr:

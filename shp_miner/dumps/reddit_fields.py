@@ -13,9 +13,8 @@ import numpy.typing as npt
 import polars as pl
 import stringzilla as sz
 
-from shp_miner.dumps.lines import Lines, joined_lines, positions_of
-from shp_miner.platforms import reddit
-from shp_miner.tally import Lost
+from shp_miner.dumps.lines import Lines, decoded, joined_lines, positions_of
+from shp_miner.platforms.reddit import DECODERS
 
 #: Fields that hold text or nothing in every year.
 TEXTS: Final = {
@@ -52,10 +51,10 @@ def fields_of(kind: str, lines: Lines) -> tuple[pl.DataFrame, Lines, list[tuple[
     lines = lines if whole.all() else lines.where(whole)
     frame = _parsed(kind, lines)
     if frame is None:
-        decoded = _decoded(kind, lines)
-        if decoded.any() and not decoded.all():
-            odd += [lines.at(index) for index in np.flatnonzero(~decoded).tolist()]
-            lines = lines.where(decoded)
+        fine = _decoded(kind, lines)
+        if fine.any() and not fine.all():
+            odd += [lines.at(index) for index in np.flatnonzero(~fine).tolist()]
+            lines = lines.where(fine)
             frame = _parsed(kind, lines)
     if frame is None and len(lines) > _FEW:
         half = len(lines) // 2
@@ -108,14 +107,8 @@ def _parsed(kind: str, lines: Lines) -> pl.DataFrame | None:
 
 def _decoded(kind: str, lines: Lines) -> npt.NDArray[np.bool_]:
     """Which lines a strict decoder reads."""
-    fine = np.ones(len(lines), bool)
-    for first in range(0, len(lines), _AT_ONCE):
-        part = lines.part(first, min(first + _AT_ONCE, len(lines)))
-        try:
-            reddit.decode_lines(kind, part.text)
-        except Lost:
-            for index, (_, line) in enumerate(part, first):
-                fine[index] = reddit.is_decoded(kind, line)
+    fine = np.zeros(len(lines), bool)
+    fine[decoded(lines, DECODERS[kind], _AT_ONCE)[1]] = True
     return fine
 
 

@@ -3,8 +3,8 @@
 A site is read twice. The first pass collects what must be known before the first post can be handed on: the newest
 date in the site's files (when the scores were read), which answers were accepted, the names of those who posted, and
 the votes. It keeps 8 bytes for each accepted answer, about 30 for each person who posted, and votes as
-stackexchange_votes.py bounds them; the texts go by. The second pass reads the posts alone. Both passes take
-the same way through the XML parser, so that they agree about what is damaged; in an archive the time goes into
+stackexchange_votes.py bounds them; the texts go by. The second pass reads the posts alone. Both passes cut
+and parse the same rows, so that they agree about what is damaged; in an archive the time goes into
 decompressing. See docs/formats.md for the fields read.
 """
 

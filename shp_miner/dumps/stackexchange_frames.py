@@ -13,12 +13,12 @@ import polars as pl
 
 from shp_miner.dumps.stackexchange_columns import Columns
 from shp_miner.dumps.stackexchange_known import DECOYS, Known
+from shp_miner.dumps.stackexchange_values import WHOLE_TEXT
 from shp_miner.model import out_of_bounds
 from shp_miner.platforms.stackexchange import COMMUNITY_USER, LICENSES, NEWEST_LICENSE
 from shp_miner.text.visible import visible_lengths
 
 _ID = r"^[1-9][0-9]{0,17}$"
-_WHOLE = r"^-?[0-9]{1,18}$"
 _TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?$"
 _ATTRIBUTES = (
     "Id", "PostTypeId", "ParentId", "CreationDate", "Score", "ViewCount", "Body", "Title", "OwnerUserId",
@@ -66,7 +66,7 @@ def to_frames(columns: Columns, site: str, known: Known, observed_us: int | None
 
 def _rows(kind: str, raw: pl.DataFrame, site: str, latest_us: int, observed_us: int | None) -> pl.DataFrame:
     raw = raw.with_columns(
-        pl.when(pl.col("Score").str.contains(_WHOLE)).then(pl.col("Score")).cast(pl.Int64).alias("score"),
+        pl.when(pl.col("Score").str.contains(WHOLE_TEXT)).then(pl.col("Score")).cast(pl.Int64).alias("score"),
         pl.when(pl.col("CreationDate").str.contains(_TIME))
         .then(pl.col("CreationDate"))
         .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
@@ -94,7 +94,7 @@ def _odd(kind: str, latest_us: int) -> list[pl.Expr]:
         *(~pl.col(name).str.contains(_ID) | pl.col(name).is_in(list(DECOYS)) for name in ids),
         *(pl.col(name).is_null() for name in (*texts, "score", "created_at")),
         pl.col("created_at") > latest_us,
-        *((pl.col(name) != "").fill_null(value=False) & ~pl.col(name).str.contains(_WHOLE) for name in _NUMBERS),
+        *((pl.col(name) != "").fill_null(value=False) & ~pl.col(name).str.contains(WHOLE_TEXT) for name in _NUMBERS),
     ]
 
 

@@ -11,14 +11,13 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner.dumps.stackexchange_columns import Columns, Row
-from shp_miner.dumps.stackexchange_values import WHOLE, number_attribute, time_us
+from shp_miner.dumps.stackexchange_values import WHOLE, WHOLE_TEXT, number_attribute, time_us
 from shp_miner.dumps.stackexchange_votes import Votes
 from shp_miner.tally import Damage, Lost, Tally
 
 #: A question and an answer that are planted in every dump.
 DECOYS = frozenset({"1000000001", "1000000010"})
 
-_WHOLE = r"^-?[0-9]{1,18}$"
 _DATES = ("CreationDate", "LastActivityDate", "LastEditDate", "LastAccessDate", "ClosedDate", "CommunityOwnedDate")
 
 
@@ -107,7 +106,7 @@ class Known:
                 return found.rows()
             for name, numbers in (("AcceptedAnswerId", self.accepted), ("OwnerUserId", self._posters)):
                 text = found.text(name).drop_nulls()
-                numbers.add_many(text.filter(text.str.contains(_WHOLE)).cast(pl.Int64).to_numpy())
+                numbers.add_many(text.filter(text.str.contains(WHOLE_TEXT)).cast(pl.Int64).to_numpy())
         elif self.votes is not None:
             others = self.votes.learn_columns(found)
         for name in _DATES:
@@ -130,7 +129,7 @@ class Known:
         if self._name_at is None:
             self.settle()
         ids = found.text("Id")
-        usual = ids.str.contains(_WHOLE).fill_null(value=False)
+        usual = ids.str.contains(WHOLE_TEXT).fill_null(value=False)
         numbers = ids.set(~usual, None).cast(pl.Int64).fill_null(0).to_numpy()
         places = self._posters.places(numbers)
         names = found.text("DisplayName").to_list()

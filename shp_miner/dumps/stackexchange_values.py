@@ -10,6 +10,8 @@ from shp_miner.units import to_us
 
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z?)?")
 WHOLE = re.compile(r"-?[0-9]{1,18}")
+#: The same for a column of text.
+WHOLE_TEXT = f"^{WHOLE.pattern}$"
 
 
 def text_of(attributes: dict[str, str], name: str) -> str:

@@ -20,12 +20,13 @@ import polars as pl
 from msgspec import UNSET
 
 from shp_miner.dumps.ahead import read_ahead
-from shp_miner.dumps.lines import Lines
+from shp_miner.dumps.lines import Lines, decoded
 from shp_miner.dumps.threads_layout import ADDRESS_CHARS_MAX, GONE_AUTHORS, SITE, Answer, Thread
 from shp_miner.errors import Error
-from shp_miner.model import EARLIEST_S, SCORE_MAX, out_of_bounds
+from shp_miner.model import SCORE_MAX, out_of_bounds
+from shp_miner.platforms.rows import seconds_us
 from shp_miner.platforms.sites import site_of
-from shp_miner.text.clean import BLANK, visible_chars
+from shp_miner.text.visible import visible_lengths
 
 _Time = str | int | float
 _Count = int | float | None
@@ -51,7 +52,7 @@ def _strict(kind: type[msgspec.Struct], **more: Any) -> type[msgspec.Struct]:
 
 
 _DECODER = msgspec.json.Decoder(_strict(Thread, answers=list[_strict(Answer)]))  # type: ignore[misc]
-#: Lines that the strict decoder reads at once; where it refuses one, each of them is read alone.
+#: Lines that the strict decoder reads at once.
 _AT_ONCE = 16
 
 #: An id without anything that the careful way would have to look at.
@@ -85,7 +86,7 @@ def at_once(batches: Generator[Lines, None, None], latest_us: int) -> Generator[
 
 def to_frames(lines: Lines, latest_us: int) -> AtOnce:
     """The rows of the lines with the columns that a source fills in, and the lines to be read with care."""
-    threads, numbers = _decoded(lines)
+    threads, numbers = decoded(lines, _DECODER, _AT_ONCE)
     if not threads:
         return AtOnce(pl.DataFrame(), pl.DataFrame(), list(lines))
     posts = _posts(threads, latest_us)
@@ -98,28 +99,6 @@ def to_frames(lines: Lines, latest_us: int) -> AtOnce:
     usual = np.zeros(len(lines), bool)
     usual[np.array(numbers)[~odd.to_numpy()]] = True
     return AtOnce(posts, answers, [lines.at(index) for index in np.flatnonzero(~usual).tolist()])
-
-
-def _decoded(lines: Lines) -> tuple[list[Any], list[int]]:
-    """The records of the lines that a strict decoder reads, and the numbers of those lines."""
-    threads: list[Any] = []
-    numbers: list[int] = []
-    for first in range(0, len(lines), _AT_ONCE):
-        stop = min(first + _AT_ONCE, len(lines))
-        part = lines.part(first, stop)
-        try:
-            found = _DECODER.decode_lines(part.text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            found = []
-        if len(found) == len(part):
-            threads += found
-            numbers += range(first, stop)
-            continue
-        for index, (_, line) in enumerate(part, first):
-            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                threads.append(_DECODER.decode(line))
-                numbers.append(index)
-    return threads, numbers
 
 
 def _posts(threads: list[Any], latest_us: int) -> pl.DataFrame:
@@ -226,9 +205,7 @@ def _time(name: str, values: list[Any]) -> list[pl.Series]:
     if said.null_count():
         numbers = [None if isinstance(value, str) else value for value in values]
         seconds = pl.Series(numbers, dtype=pl.Float64, strict=False)
-        whole = seconds.set(~seconds.is_between(EARLIEST_S, 1e12, closed="left"), None).floor()
-        fraction_us = ((seconds - whole) * 1_000_000).round().cast(pl.Int64)
-        found = found.fill_null(whole.cast(pl.Int64) * 1_000_000 + fraction_us)
+        found = found.fill_null(pl.select(seconds_us(pl.lit(seconds))).to_series())
     return [found.alias(name), (found.is_null() & ~unknown).alias(f"{name}_odd")]
 
 
@@ -297,9 +274,8 @@ def _sites(names: pl.Series) -> dict[str, str]:
 
 def _chars(rows: pl.DataFrame) -> pl.Series:
     """Characters that a reader sees of each body."""
-    plain = rows["body"].str.strip_chars(BLANK).str.len_chars().cast(pl.Int32)
+    lengths = visible_lengths(rows["body"], "markdown")
     html = rows["body_format"] == "html"
     if html.any():
-        seen = [visible_chars(body, "html") for body in rows["body"].filter(html)]
-        plain = plain.scatter(html.arg_true(), pl.Series(seen, dtype=pl.Int32))
-    return plain.alias("body_chars")
+        lengths = lengths.scatter(html.arg_true(), visible_lengths(rows["body"].filter(html), "html"))
+    return lengths.alias("body_chars")

@@ -99,7 +99,8 @@ class Submission(RedditItem, kw_only=True):
 OTHER_KIND = {"post": "answer", "answer": "post"}
 
 _TYPES: dict[str, type[RedditItem]] = {"answer": Comment, "post": Submission}
-_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(item) for kind, item in _TYPES.items()}
+#: Strict decoders of the lines of each kind.
+DECODERS: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(item) for kind, item in _TYPES.items()}
 
 
 def unwanted(kind: str, item: Any, wanted: frozenset[str]) -> str | None:
@@ -138,30 +139,13 @@ def decode_either(kind: str, line: bytes) -> tuple[str, Any]:
 def decode(kind: str, line: bytes) -> Any:
     """Return the record of a line. Raises Lost if it is not of this kind."""
     try:
-        return _DECODERS[kind].decode(line)
+        return DECODERS[kind].decode(line)
     except UnicodeDecodeError as error:
         raise Lost("not_utf8", "the line is not UTF-8") from error
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
     except msgspec.DecodeError:
         return _decode_leniently(kind, line)
-
-
-def decode_lines(kind: str, text: bytes) -> None:
-    """Decode many lines at once, as strictly as can be. Raises Lost if any of them is not of this kind."""
-    try:
-        _DECODERS[kind].decode_lines(text)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
-        raise Lost("not_json", "a line is not a record") from error
-
-
-def is_decoded(kind: str, line: bytes) -> bool:
-    """Whether the strict decoder reads the line."""
-    try:
-        _DECODERS[kind].decode(line)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
-        return False
-    return True
 
 
 def _decode_leniently(kind: str, line: bytes) -> Any:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import xxhash
 
 from shp_miner.model import (
+    EARLIEST_S,
     GONE,
     HASHES,
     NO_PROFILE,
@@ -119,6 +120,14 @@ class Rows:
         frame = frame.drop(name for name in self._optional if name in frame.columns and _is_empty(frame[name]))
         frame = without_the_gone(frame.cast({name: self._physical[name] for name in frame.columns}))
         return frame.with_columns(_thread_hashes(frame), _content_hashes(frame))
+
+
+def seconds_us(seconds: pl.Expr) -> pl.Expr:
+    """Microseconds since 1970 of seconds (Float64), null where they are no time: `records.epoch_us` of many at once."""
+    time = pl.when(seconds.is_between(EARLIEST_S, 1e12, closed="left")).then(seconds)
+    whole = time.floor()
+    # Whole seconds stay exact: floats hold them, and only fractions are rounded.
+    return whole.cast(pl.Int64) * 1_000_000 + ((time - whole) * 1_000_000).round().cast(pl.Int64)
 
 
 def without_the_gone(rows: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from shp_miner.text.clean import BLANK, REDDIT_EMPTY, visible_chars
+from shp_miner.text.clean import BLANK, visible_chars
 
 #: Stands for the "<" of an image while other tags go; no HTML has it.
 _IMAGE = "\x01"
@@ -13,11 +13,9 @@ _REFERENCES = {"&lt;": "<", "&gt;": ">", "&amp;": "&", "&quot;": '"'}
 
 
 def visible_lengths(bodies: pl.Series, body_format: str) -> pl.Series:
-    """Characters of each body (Int32), as `visible_chars` counts them."""
+    """Characters of each body (Int32), as `visible_chars` counts them; not for the format "reddit"."""
     if body_format == "html":
         return _html_lengths(bodies)
-    if body_format == "reddit":
-        bodies = bodies.str.replace_all(REDDIT_EMPTY, "", literal=True)
     return bodies.str.strip_chars(BLANK).str.len_chars().cast(pl.Int32)
 
 
