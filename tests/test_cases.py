@@ -41,8 +41,8 @@ CASES = {
     "tar.zst": Case("reddit-dump", ("tar-inside/RC_x.tar.zst",), 5, told=("is a tar archive", "tar -xOf")),
     "folder of tars": Case("reddit-dump", ("tar-inside",), 5, told=("is a tar archive",)),
     "mixed": Case("reddit-dump", ("mixed-posts-and-comments/user.jsonl",), kept={"post": 2, "answer": 3}),
-    "UTF-16": Case("reddit-dump", ("utf16/RS_x", "utf16/RC_x"), kept={"post": 2, "answer": 3}),
-    "folder of UTF-16": Case("reddit-dump", ("utf16",), kept={"post": 2, "answer": 3}),
+    "UTF-16": Case("reddit-dump", ("utf16/RS_x", "utf16/RC_x"), kept=BOTH),
+    "folder of UTF-16": Case("reddit-dump", ("utf16",), kept=BOTH),
     "forbidden characters": Case(
         "stackexchange-dump",
         ("forbidden-characters/cooking.stackexchange.com",),
