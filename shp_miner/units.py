@@ -86,6 +86,11 @@ def to_us(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(microseconds=1)
 
 
+def from_us(us: int) -> datetime:
+    """Return the time, in UTC, of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
 def microseconds(seconds: float) -> int:
     """Return seconds as microseconds, as the store counts time."""
     return round(seconds * 1_000_000)

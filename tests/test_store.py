@@ -101,6 +101,20 @@ def test_no_thread_is_the_first_to_show_numpy_to_polars() -> None:
     assert done.stdout == "True\n"
 
 
+def test_appending_does_not_load_pandas(tmp_path: Path) -> None:
+    # It takes longer to load than the rest of an import, and pyarrow loads it to hand out a time.
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        from tests.test_store import answer_row, chunk
+        from shp_miner.store import Store
+        sys.modules.pop("pandas", None)
+        Store(Path({str(tmp_path / "s")!r})).append(chunk([], [answer_row("1")]))
+        print("pandas" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
 def test_ranges_of_some_communities_count_their_rows_alone(tmp_path: Path) -> None:
     rows = [answer_row(f"{i}", post_id=f"p{i}", community="ab"[i % 10 == 0]) for i in range(100)]
     snapshot = filled(tmp_path / "s", chunk([], rows)).snapshot()
