@@ -32,7 +32,7 @@ MOVES = {
     ("export/earlier.py", "linked.replace(new)"),
     ("health/repair.py", "file.replace(path_aside(folder, file))"),
     ("health/repair.py", "path.replace(path_aside(folder, path))"),
-    ("store/replacing.py", "temporary.replace(path)"),
+    ("places/replacing.py", "temporary.replace(path)"),
     ("training/folder.py", "folder.rename(old)"),
     ("training/folder.py", "new.rename(folder)"),
     ("training/folder.py", "old.rename(folder)"),

@@ -1,0 +1,213 @@
+"""How object stores are reached: clients, credentials, retries, and refusals in words.
+
+Credentials come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`), from AWS's two files of profiles, or from the
+machine itself (roles of instances and containers). No message, log or file of shp-miner has any: what a store answers
+may repeat a token, so its text is read here and never passed on.
+"""
+
+from __future__ import annotations
+
+import configparser
+import errno
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shp_miner.errors import BadInput, Error, NotAllowed, TryLater, UsageError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore, RetryConfig
+
+log = logging.getLogger("shp_miner")
+
+#: How often a request is repeated, the seconds before that (at first, at most), and the seconds after which none is.
+RETRIES = 8
+_WAIT_S, _LONGEST_WAIT_S, _GIVE_UP_S = 0.2, 10.0, 120.0
+
+#: Seconds without a byte after which a connection counts as broken, and seconds that a connection may take.
+_SILENCE_S, _CONNECT_S = 30, 10
+
+#: The beginnings of the variables that clients read.
+_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
+
+#: Variables from which a role of the machine's own takes its credentials; profiles are then not read.
+_ROLES = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+          "AWS_CONTAINER_CREDENTIALS_FULL_URI")  # fmt: skip
+
+
+def storage_options(scheme: str) -> dict[str, str]:
+    """Return the options by which delta-rs and polars reach the stores of a scheme (s3, gs, az) as `Place` does.
+
+    They read the same variables of the environment themselves; these are what the environment does not say. They may
+    have secrets: hand them to a library, and write them nowhere.
+    """
+    options = {"max_retries": str(RETRIES), "connect_timeout": f"{_CONNECT_S}s", "timeout": "600s"}
+    if scheme != "s3":
+        return options
+    options |= _profile()
+    endpoint = _endpoint(options)
+    return options | ({"aws_allow_http": "true", "allow_http": "true"} if endpoint.startswith("http://") else {})
+
+
+def client(scheme: str, bucket: str, *, retries: bool = True) -> ObjectStore:
+    """Return obstore's client of a bucket, the same one while the environment and the profile say the same."""
+    try:
+        import obstore  # noqa: F401, PLC0415  (an extra)
+    except ImportError as error:
+        raise BadInput(
+            f"{scheme}:// needs the library obstore.", "Install the extra: pip install 'shp-miner[objects]'."
+        ) from error
+    settings = _profile() if scheme == "s3" else {}
+    known = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_VARIABLES)))
+    return _client(scheme, bucket, tuple(sorted(settings.items())), known, retries)
+
+
+@lru_cache(64)
+def _client(
+    scheme: str, bucket: str, settings: tuple[tuple[str, str], ...], _known: tuple[tuple[str, str], ...], retries: bool
+) -> ObjectStore:
+    """Make a client. It reads the environment itself: `_known` is what it finds there, so that a change is seen."""
+    from obstore.store import AzureStore, GCSStore, S3Store  # noqa: PLC0415
+
+    config: Any = dict(settings)
+    options: Any = {"connect_timeout": f"{_CONNECT_S}s", "read_timeout": f"{_SILENCE_S}s", "timeout": "600s"}
+    if scheme == "s3":
+        options |= {"allow_http": True} if _endpoint(config).startswith("http://") else {}
+        return S3Store(bucket, config=config, client_options=options, retry_config=_retries(retries))
+    kind = GCSStore if scheme == "gs" else AzureStore
+    return kind(bucket, client_options=options, retry_config=_retries(retries))
+
+
+def _retries(wanted: bool) -> RetryConfig:
+    return {
+        "max_retries": RETRIES if wanted else 0,
+        "retry_timeout": timedelta(seconds=_GIVE_UP_S),
+        "backoff": {
+            "init_backoff": timedelta(seconds=_WAIT_S),
+            "max_backoff": timedelta(seconds=_LONGEST_WAIT_S),
+            "base": 2,
+        },
+    }
+
+
+def waits() -> Iterator[float]:
+    """Yield the seconds before each repetition of a request that the client does not repeat itself."""
+    for turn in range(RETRIES):
+        yield min(_WAIT_S * 2**turn, _LONGEST_WAIT_S)
+
+
+def _endpoint(settings: Mapping[str, str]) -> str:
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    return next((os.environ[name] for name in names if os.environ.get(name)), settings.get("aws_endpoint_url", ""))
+
+
+def _profile() -> dict[str, str]:
+    """Return the settings of AWS's files (of AWS_PROFILE, else `default`) that the environment does not give."""
+    name = os.environ.get("AWS_PROFILE", "default")
+    found: dict[str, str] = {}
+    for variable, usual, sections in (
+        ("AWS_CONFIG_FILE", "~/.aws/config", (f"profile {name}", name)),
+        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", (name,)),
+    ):
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        try:
+            parser.read(Path(os.environ.get(variable) or usual).expanduser(), encoding="utf-8")
+        except (OSError, configparser.Error, UnicodeDecodeError, RuntimeError):
+            log.debug("%s could not be read", variable)
+            continue
+        for section in sections:
+            if parser.has_section(section):
+                found |= dict(parser.items(section))
+    wanted: dict[str, str] = {}
+    if not any(os.environ.get(variable) for variable in _ROLES):
+        keys = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        wanted |= {key: found[key] for key in keys if found.get(key)}
+    if found.get("region") and not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
+        wanted["aws_region"] = found["region"]
+    if found.get("endpoint_url") and not _endpoint({}):
+        wanted["aws_endpoint_url"] = found["endpoint_url"]
+    return wanted
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+_EXPIRED = ("ExpiredToken", "TokenRefreshRequired", "RequestExpired", "token has expired", "token is expired",
+            "ExpiredTokenException", "Signature not valid in the specified time frame")  # fmt: skip
+_NO_CREDENTIALS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "Missing credentials",
+                   "MissingCredentials", "InstanceCredentials", "MissingAccessKey")  # fmt: skip
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exist")
+_STATUS = re.compile(r"status code: ([1-5]\d\d)\b")
+
+
+@contextmanager
+def refusals(url: str) -> Iterator[None]:
+    """Turn what obstore raises in the block into FileNotFoundError, FileExistsError or an Error about `url`."""
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+
+    try:
+        yield
+    except (BaseError, FileNotFoundError, FileExistsError, PermissionError, TimeoutError, ValueError) as error:
+        refused = in_words(error, url)
+    else:
+        return
+    # Not as the cause: a traceback would show what the store answered.
+    raise refused from None
+
+
+def in_words(error: BaseException, url: str) -> Exception:
+    """Return what a store's client raised as an error of ours, or as the two that a disk has. No secret is in it."""
+    text, kind = str(error), type(error).__name__
+    bucket = "/".join(url.split("/")[:3])
+    found = _STATUS.search(text)
+    status = int(found[1]) if found else 0
+    log.debug("%s: %s, status %s", url, kind, status or "none")
+    if any(word in text for word in _NO_BUCKET):
+        return BadInput(f"{bucket} does not exist.", "Correct the name, or make the bucket first.")
+    if (denied := _denied(text, kind, status, bucket)) is not None:
+        return denied
+    if isinstance(error, FileNotFoundError) or status == 404:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
+    if kind == "AlreadyExistsError" or isinstance(error, FileExistsError):
+        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), url)
+    if kind == "PreconditionError":
+        return TryLater(f"{url} was changed by another process meanwhile.", "Run the same command again.")
+    return _failed(kind, status, bucket)
+
+
+def _denied(text: str, kind: str, status: int, bucket: str) -> NotAllowed | None:
+    if any(word in text for word in _EXPIRED):
+        return NotAllowed(
+            f"The credentials for {bucket} have expired.",
+            "Renew them, and run the same command again: it goes on where it was.",
+        )
+    if any(word in text for word in _NO_CREDENTIALS):
+        return NotAllowed(
+            f"There are no credentials for {bucket}.",
+            "Set the variables of its store, for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
+        )
+    if kind in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
+        return NotAllowed(
+            f"{bucket} refused the credentials (status {status or 403}).",
+            "Check them, what they may do in this bucket, and this machine's clock.",
+        )
+    return None
+
+
+def _failed(kind: str, status: int, bucket: str) -> Error:
+    if kind in ("InvalidPathError", "UnknownConfigurationKeyError", "NotSupportedError", "ValueError"):
+        return UsageError(f"{bucket} cannot be reached: {kind}.", "Check the URL and the variables of its store.")
+    if 300 <= status < 500 and status not in (408, 425, 429):
+        return BadInput(
+            f"{bucket} refused the request (status {status}).", "Check its name, its region and AWS_ENDPOINT_URL."
+        )
+    why = f"status {status}" if status else "no answer"
+    return TryLater(
+        f"{bucket} does not answer as it should ({why}), after {RETRIES} more tries.",
+        "Run the same command again later: it goes on where it was.",
+    )

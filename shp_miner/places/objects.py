@@ -1,0 +1,233 @@
+"""Places in object stores, through obstore: the Rust library that delta-rs and polars use, too."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+from urllib.parse import urlsplit
+
+from shp_miner.errors import Error, TryLater, UsageError
+from shp_miner.places.access import client, in_words, refusals, waits
+from shp_miner.places.place import Content, Entry, Place, require_reading
+
+#: Bytes of one part of an upload, parts at a time, and bytes that a reader asks for at once.
+_PART, _PARTS = 8 << 20, 4
+_AHEAD = 4 << 20
+
+#: Bytes of a written file that are held in memory; more lie in a temporary file.
+_HELD = 16 << 20
+
+
+class ObjectPlace(Place):
+    """An object, or all objects below a prefix: s3://bucket/key, gs://bucket/key, az://container/key."""
+
+    def __init__(self, scheme: str, bucket: str, key: str) -> None:
+        self.scheme, self.bucket, self.key = scheme, bucket, key
+
+    @classmethod
+    def of_url(cls, url: str) -> Self:
+        """Return the place of a URL. Raises UsageError without a bucket, or with credentials or a query in it."""
+        parts = urlsplit(url)
+        scheme, host, key = parts.scheme, parts.netloc.rpartition("@")[2], parts.path.strip("/")
+        shown = f"{scheme}://{host}/{key}"
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise UsageError(
+                f"{shown} was given with more than a bucket and a key: credentials, ?, # or @.",
+                "Give credentials by the environment (AWS_ACCESS_KEY_ID and others), and use another name.",
+            )
+        if not host or any(part in ("", ".", "..") for part in key.split("/") if key):
+            raise UsageError(f"{shown} is not a place.", f"Write it like {scheme}://bucket/folder.")
+        return cls(scheme, host, key)
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("/")[2] or self.bucket
+
+    @property
+    def parent(self) -> Self:
+        return type(self)(self.scheme, self.bucket, self.key.rpartition("/")[0])
+
+    def __truediv__(self, name: str) -> Self:
+        return type(self)(self.scheme, self.bucket, "/".join(filter(None, (self.key, str(name).strip("/")))))
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (f"{self.scheme}://{self.bucket}", self.key)))
+
+    def is_file(self) -> bool:
+        try:
+            self.size()
+        except FileNotFoundError:
+            return False
+        return bool(self.key)
+
+    def size(self) -> int:
+        return int(self._head()["size"])
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        require_reading(mode)
+        return io.BufferedReader(_Ranges(self), _AHEAD)
+
+    def read_bytes(self) -> bytes:
+        import obstore  # noqa: PLC0415
+
+        with refusals(str(self)):
+            return obstore.get(self._client(), self.key).bytes().to_bytes()
+
+    def range(self, start: int, end: int, etag: str | None = None) -> bytes:
+        """Return bytes of the object, from `start` up to before `end`. With an ETag only while the object has it."""
+        import obstore  # noqa: PLC0415
+
+        if end <= start:
+            return b""
+        with refusals(str(self)):
+            options: Any = {"range": (start, end)} | ({"if_match": etag} if etag else {})
+            return obstore.get(self._client(), self.key, options=options).bytes().to_bytes()
+
+    def write(self, content: Content) -> None:
+        if isinstance(content, bytes):
+            self._put(content)
+        elif isinstance(content, Path):
+            with content.open("rb") as file:
+                self._put(file)
+        else:
+            with tempfile.SpooledTemporaryFile(_HELD) as held:
+                content(held)  # type: ignore[arg-type]  # a file in all but its class
+                held.seek(0)
+                self._put(held)
+
+    def _put(self, content: Any) -> None:
+        import obstore  # noqa: PLC0415
+
+        with refusals(str(self)):
+            obstore.put(self._client(), self.key, content, chunk_size=_PART, max_concurrency=_PARTS)
+
+    def create(self, content: bytes) -> None:
+        import obstore  # noqa: PLC0415
+
+        store, unsure = client(self.scheme, self.bucket, retries=False), False
+        for wait_s in (*waits(), None):
+            try:
+                obstore.put(store, self.key, content, mode="create", use_multipart=False)
+            except Exception as error:  # noqa: BLE001  (sorted below)
+                refused = in_words(error, str(self))
+            else:
+                return
+            if isinstance(refused, FileExistsError):
+                # After an answer that was lost, what is there may be what was written before it.
+                if unsure and self.read_bytes() == content:
+                    return
+                break
+            unsure = True
+            if wait_s is None or not isinstance(refused, TryLater):
+                break
+            time.sleep(wait_s)
+        raise refused
+
+    def entries(self) -> list[Entry]:
+        import obstore  # noqa: PLC0415
+
+        beginning = f"{self.key}/" if self.key else ""
+        with refusals(str(self)):
+            batches = obstore.list(self._client(), self.key or None, chunk_size=1000)
+            found = [Entry(str(meta["path"]), int(meta["size"])) for batch in batches for meta in batch]
+        below = [entry for entry in found if entry.name.startswith(beginning) and entry.name != beginning]
+        return sorted(
+            (Entry(entry.name[len(beginning) :], entry.size) for entry in below), key=lambda entry: entry.name
+        )
+
+    def is_dir(self) -> bool:
+        import obstore  # noqa: PLC0415
+
+        with refusals(str(self)):
+            return any(obstore.list(self._client(), self.key or None, chunk_size=1))
+
+    def delete(self, names: Iterable[str] | None = None) -> None:
+        import obstore  # noqa: PLC0415
+
+        keys = [self.key] if names is None else [(self / name).key for name in names]
+        if keys:
+            try:
+                with refusals(str(self)):
+                    obstore.delete(self._client(), keys)
+            except FileNotFoundError:
+                if len(keys) > 1:  # a store that deletes one by one, and stopped at the missing one
+                    for key in keys:
+                        type(self)(self.scheme, self.bucket, key).delete()
+
+    def copy(self, target: Self) -> None:
+        import obstore  # noqa: PLC0415
+
+        if (self.scheme, self.bucket) != (target.scheme, target.bucket):
+            raise UsageError(f"{self} and {target} are not in one bucket.", "Copy within one bucket.")
+        with refusals(str(self)):
+            obstore.copy(self._client(), self.key, target.key)
+
+    def head(self) -> dict[str, Any]:
+        """Return what the store says of the object: `size`, `e_tag`, `last_modified`. Raises FileNotFoundError."""
+        return dict(self._head())
+
+    def _head(self) -> Any:
+        import obstore  # noqa: PLC0415
+
+        with suppress(Exception):
+            return obstore.head(self._client(), self.key)
+        # An answer to HEAD has no body, so it does not say why: whether the bucket is missing, or credentials expired.
+        with refusals(str(self)):
+            return obstore.get(self._client(), self.key, options={"range": (0, 1)}).meta
+
+    def _client(self) -> Any:
+        return client(self.scheme, self.bucket)
+
+
+class _Ranges(io.RawIOBase):
+    """An object as a file: every read is a request of its own, so a broken connection costs that request alone.
+
+    An object that is replaced meanwhile raises TryLater: a reader never gets parts of two.
+    """
+
+    def __init__(self, place: ObjectPlace) -> None:
+        head = place.head()
+        self._place, self._size, self._etag = place, int(head["size"]), head.get("e_tag")
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset, as files do."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """Return the offset of the next byte."""
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read the next bytes into a buffer."""
+        data = self._next(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Return the rest of the object. The usual way would ask for 8 KB at a time."""
+        return self._next(self._size)
+
+    def _next(self, count: int) -> bytes:
+        data = self._place.range(self._at, min(self._at + count, self._size), self._etag)
+        if not data and count and self._at < self._size:
+            raise _cut_short(self._place)
+        self._at += len(data)
+        return data
+
+
+def _cut_short(place: ObjectPlace) -> Error:
+    return TryLater(f"{place} ended before its size.", "Run the same command again.")

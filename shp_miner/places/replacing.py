@@ -1,0 +1,71 @@
+"""Replacing a file in one step: it is written whole beside its place and renamed into it.
+
+Every file that replaces another, or must never be seen half-written, is written here. `store/` passes these
+functions on. They have a module of their own because they need no library that is slow to import.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+#: Temporary files, by their names. The length does not depend on the file's own name, which may be as long as allowed.
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
+
+
+def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], *, durable: bool) -> None:
+    """Put `content` (bytes, or a function that writes to an open file) in the place of `path`, whole or not at all.
+
+    With `durable` the file and its name are on the disk when this returns, and a loss of power leaves the file before
+    or the new one. Without it that holds for a killed process only. Raises OSError, and what the function raises; the
+    file before is then untouched and nothing is left beside it.
+    """
+    temporary = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                content(file)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_to_disk(path.parent)
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder."""
+    with suppress(OSError):
+        return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
+    return False
+
+
+def sync_to_disk(*paths: Path) -> None:
+    """Wait until files and folders are on the disk."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is a temporary one that was to replace another."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def temporary_files(folder: Path) -> Iterator[Path]:
+    """Return the temporary files in a folder, left by killed processes or being written now; none if it is missing."""
+    if folder.is_dir():
+        yield from (path for path in sorted(folder.iterdir()) if is_temporary(path.name))
