@@ -11,10 +11,13 @@ from traceback import format_exception
 
 import pytest
 
+from shp_miner.cli import run
 from shp_miner.errors import BadInput, Error, NotAllowed, TryLater, UsageError
+from shp_miner.paths import expanded
 from shp_miner.places import access
 from shp_miner.places.kinds import place
 from shp_miner.places.place import Entry, Place
+from shp_miner.places.replacing import remove_tree, replace_file
 
 from . import s3
 
@@ -184,3 +187,48 @@ def test_a_url_that_cannot_be_is_wrong_usage(url: str, says: str) -> None:
     words = f"{raised.value.message} {raised.value.hint}"
     assert says in words
     assert not [secret for secret in SECRETS if secret in words]
+
+
+def test_a_path_of_a_bucket_is_used_like_one_of_a_disk(server: s3.Server, tmp_path: Path) -> None:
+    for folder in (tmp_path / "folder", expanded("s3://bucket/folder")):
+        assert (folder.exists(), list(folder.glob("*.txt"))) == (False, [])
+        (folder / "a").mkdir(parents=True)
+        (folder / "a" / "one.txt").write_text("ü", encoding="utf-8")
+        with (folder / "two.txt").open("wb") as file:
+            file.write(b"2")
+        replace_file(folder / "three.txt", lambda file: file.write(b"3"), durable=True)
+        with pytest.raises(FileExistsError), (folder / "two.txt").open("xb") as file:
+            file.write(b"3")
+        with pytest.raises(FileNotFoundError):
+            (folder / "four.txt").read_bytes()
+        assert [path.name for path in sorted(folder.iterdir())] == ["a", "three.txt", "two.txt"]
+        assert [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.txt"))] == [
+            "a/one.txt",
+            "three.txt",
+            "two.txt",
+        ]
+        assert ((folder / "a").is_dir(), (folder / "a").is_file(), (folder / "two.txt").is_file()) == (
+            True,
+            False,
+            True,
+        )
+        assert (folder / "a" / "one.txt").read_text(encoding="utf-8") == "ü"
+        assert (folder / "three.txt").stat().st_size == 1
+        (folder / "two.txt").rename(folder / "b.txt")
+        (folder / "three.txt").unlink()
+        (folder / "three.txt").unlink(missing_ok=True)
+        assert pickle.loads(pickle.dumps(folder)) == folder
+        remove_tree(folder / "a")
+        assert [path.name for path in folder.iterdir()] == ["b.txt"]
+    assert server.bucket() == {"folder/b.txt": b"2"}
+    assert str(folder / "b.txt") == "s3://bucket/folder/b.txt"
+
+
+def test_what_works_on_a_disk_only_makes_no_folder_of_a_url(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="files of this machine only"):
+        os.stat(expanded("s3://bucket/x"))  # noqa: PTH116
+    for url in ("ftp://host/x", "s4://bucket"):
+        with pytest.raises(UsageError, match="not a kind of path"):
+            expanded(url)
+    assert run(["check", "s4://bucket/x"]) == 2
+    assert not list(tmp_path.iterdir())

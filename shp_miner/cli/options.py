@@ -17,6 +17,7 @@ from shp_miner.cli.grouped import Command, option_of
 from shp_miner.cli.variables import StoreOption
 from shp_miner.errors import UsageError
 from shp_miner.paths import expanded
+from shp_miner.places.schemes import scheme_of
 from shp_miner.rules.fields import PARAMETERS, Field
 from shp_miner.rules.presets import CHOICE, PAIRS, duration_text
 from shp_miner.units import Duration as Length
@@ -51,7 +52,8 @@ class FilePath(click.Path):
         if re.match(r"https?://", str(value)):
             self.fail(f"{value} is an address, not a file or folder: download it, and name the file.", param, ctx)
         try:
-            return expanded(str(super().convert(value, param, ctx)))
+            # A URL is not a path of the system, which would take the double stroke out of it.
+            return expanded(value if scheme_of(value) else str(super().convert(value, param, ctx)))
         except UsageError as error:
             self.fail(error.message, param, ctx)
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
+
+from shp_miner.places.schemes import is_remote
 
 #: Temporary files, by their names. The length does not depend on the file's own name, which may be as long as allowed.
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
@@ -25,6 +28,10 @@ def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], *, d
     or the new one. Without it that holds for a killed process only. Raises OSError, and what the function raises; the
     file before is then untouched and nothing is left beside it.
     """
+    if is_remote(path):
+        with path.open("wb") as remote:  # seen by nobody before it is whole
+            remote.write(content) if isinstance(content, bytes) else content(remote)
+        return
     temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -45,6 +52,8 @@ def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], *, d
 
 def is_writable(folder: Path) -> bool:
     """Whether files can be made in a folder."""
+    if is_remote(folder):
+        return True  # who may not write is told so by the object store
     with suppress(OSError):
         return os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_RDONLY
     return False
@@ -53,11 +62,23 @@ def is_writable(folder: Path) -> bool:
 def sync_to_disk(*paths: Path) -> None:
     """Wait until files and folders are on the disk."""
     for path in paths:
+        if is_remote(path):
+            continue  # it was safe when it was written
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder with all that is in it, as far as that can be done; a missing one is no error."""
+    if is_remote(folder):
+        from shp_miner.places.path import RemotePath  # noqa: PLC0415  (paths of a disk do without)
+
+        RemotePath.of(str(folder)).delete_tree()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def is_temporary(name: str) -> bool:
