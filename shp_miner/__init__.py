@@ -18,6 +18,7 @@ The commands of `shp-miner` call these same names:
     stats(store)                                         a store's communities and sizes
     status(store)                                        how a store is, and what is wrong
     preset(name, **parameters)                           a rule
+    clean_profile(name, **parameters)                    what an export cleans
     make_pairs(posts, answers, rule)                     the pairs of one rule, without a store
     Store(path)                                          the store itself; posts(), answers() as polars frames
     POST, ANSWER, PAIR                                   the columns of a store and of pairs

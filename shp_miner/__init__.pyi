@@ -1,5 +1,7 @@
 from .checking.check import Checked as Checked
 from .checking.check import check as check
+from .clean.cleaning import Cleaning as Cleaning
+from .clean.cleaning import clean_profile as clean_profile
 from .crawling.result import Crawled as Crawled
 from .crawling.run import crawl as crawl
 from .crawling.run import recheck as recheck

@@ -90,7 +90,14 @@ def test_every_parameter_of_a_rule_has_a_heading() -> None:
 
 def test_the_help_of_long_commands_comes_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
     text, _ = output(capsys, "export", "--help")
-    headings = ["What to export", "Form of the export", *HEADINGS.values(), "Speed and memory", "Other options"]
+    headings = [
+        "What to export",
+        "Form of the export",
+        *HEADINGS.values(),
+        "Cleaning",
+        "Speed and memory",
+        "Other options",
+    ]
     assert re.findall(r"^([A-Z][\w ]+):$", text, re.M) == headings
     assert "--min-ratio" in text.split("Which pairs:")[1].split("Speed and memory:")[0]
     for command in ("crawl", "recheck", "import reddit-dump"):

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from shp_miner import cli
+from shp_miner import clean_profile, cli
 from shp_miner.cli import run_
 from shp_miner.errors import BadInput, Error, NotAllowed
 from shp_miner.forum.serve.reddit import CLIENT_ID, CLIENT_SECRET
@@ -28,6 +28,7 @@ from shp_miner.units import Duration, Seconds, Size
 from .build import thread, write_dump, write_month
 from .crawls import Bench, bench, rows, with_limits
 from .flows import community, manifest, out_of, pipeline, run_on, source, steps, tables, written
+from .test_cleaning import EFFECTS
 from .test_import_discourse import topic
 from .test_rules import OVERRIDES, TWO
 from .test_rules import run as ruled
@@ -270,6 +271,16 @@ def test_the_rule_of_an_export_comes_before_that_of_the_file(at: Bench) -> None:
     assert rules == [preset("time-matched", max_apart_s=7200), preset("votes", max_apart_s=7200, min_ratio=1.5)]
 
 
+@proves("clean.profile", "export.clean", *(f"clean.{name}" for name in EFFECTS))
+@pytest.mark.parametrize("name", EFFECTS)
+def test_what_an_export_cleans_comes_before_what_the_file_cleans(name: str, tmp_path: Path) -> None:
+    value = EFFECTS[name].value
+    given = list(value) if isinstance(value, tuple) else value
+    tables = {"clean": {"profile": "strict"}, "export": [{"out": "o", "clean": {name: given}}]}
+    read = config.read(written(tmp_path / "p.toml", tables))
+    assert config.cleaning_of(read.clean, read.exports[0].clean) == clean_profile("strict", **{name: value})
+
+
 # -- export -----------------------------------------------------------------------------------------------------------
 
 
@@ -508,6 +519,7 @@ NO_KEYS: list[tuple[dict[str, Any], str, str]] = [
     ({"recheck": {"enable": True}}, "[recheck] has no key 'enable'", "'enabled'"),
     ({"forget": {"flie": "a"}}, "[forget] has no key 'flie'", "'file'"),
     ({"rule": {"min_rato": 2}}, "rule: there is no key 'min_rato'", "'min_ratio'"),
+    ({"clean": {"min_word": 2}}, "clean: Cleaning has no parameter 'min_word'", "'min_words'"),
     ({"rule": {"min_score_age_s": 2}}, "rule: there is no key 'min_score_age_s'", "'min_score_age'"),
     ({"export": [{"format": ["trl"]}]}, "[export.1] has no key 'format'", "'formats'"),
     ({"export": [{"out": "a", "rule": {"min_rato": 2}}]}, "export.1.rule: there is no key 'min_rato'", "'min_ratio'"),
@@ -533,6 +545,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"store": 5}, "store: expected a string, got a whole number", "`shp-miner docs pipelines`"),
     ({"rule": 5}, "rule: expected a table", ""),
     ({"rule": {"name": 5}}, "rule: its name is 5", ""),
+    ({"clean": {"profile": "strct"}}, "clean: There is no profile 'strct'", "'strict'"),
+    ({"clean": {"min_words": "x"}}, "clean: Cleaning's min_words is 'x'", "`shp-miner docs cleaning`"),
     ({"rule": {"name": "shpp"}}, "rule: There is no rule 'shpp'", "'shp'"),
     ({"rule": {"min_ratio": "x"}}, "min_ratio", "`shp-miner docs rules`"),
     ({"rule": {"min_score_age": "1 fortnight"}}, "'1 fortnight' is not a duration", ""),

@@ -78,7 +78,7 @@ def test_every_reason_is_documented() -> None:
     reasons = set(
         re.findall(r'\("([a-z_]+)", (?:~?\(?pl\.|_official|unknown|score_age|same|~?choices|chance|measure|np)', source)
     )
-    reasons |= set(re.findall(r'(?:yield|"pair",) "([a-z_]+)"', source))
+    reasons |= set(re.findall(r'(?:yield |without\(.*)"([a-z_]+)"', source))
     assert {"score_too_low", "winner_older", "score_age_unknown", "empty_text", "over_pair_cap"} <= reasons
     for reason in reasons:
         assert f"`{reason}`" in RULES, reason

@@ -9,6 +9,7 @@ from itertools import chain
 
 import pytest
 
+from shp_miner.clean.cleaning import Cleaning
 from shp_miner.rules.reasons import REASONS, sentence
 from shp_miner.tally import HINTS
 
@@ -21,7 +22,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PA
 RETURNS = {"unwanted", "_unwanted", "_left_out"}
 CONDITIONS = ("rules/eligibility.py", "rules/age.py", "rules/pairs.py")
 JUDGES = {"judge_posts", "judge_answers", "age_reasons", "_conditions", "_undecided", "_unchosen"}
-COUNTS = {"drop": 1, "note": 1, "lose": 1, "Lost": 0}
+COUNTS = {"drop": 1, "note": 1, "lose": 1, "Lost": 0, "without": 1}
 A_REASON = re.compile(r"[a-z]+(_[a-z0-9]+)*")
 
 
@@ -39,7 +40,7 @@ def counted() -> Iterator[str]:
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             place = COUNTS.get(name)
-            tallied = name == "Lost" or "tally" in ast.unparse(node.func).casefold()
+            tallied = name in {"Lost", "without"} or "tally" in ast.unparse(node.func).casefold()
             if place is not None and tallied and len(node.args) > place:
                 yield from texts(node.args[place])
 
@@ -73,12 +74,27 @@ def conditions() -> Iterator[str]:
                 yield from texts(node.elts[0])
 
 
+def cleaned() -> Iterator[str]:
+    """Reasons of the filters and edits that clean: what their files say in the form of a reason, but for parameters."""
+    parameters = {*Cleaning.__struct_fields__, "question", "text"}
+    for path in sorted((PACKAGE / "clean").glob("*.py")):
+        functions = [node for node in TREES[path].body if isinstance(node, ast.FunctionDef) and node.name == "_reasons"]
+        edits = [
+            node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Edit"
+        ]
+        for node in chain.from_iterable(ast.walk(node) for node in functions):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"first_of", "pl.lit"}:
+                firsts = [one.elts[0] if isinstance(one, ast.Tuple) else one for one in node.args]
+                yield from (text for one in firsts for text in texts(one) if text not in parameters)
+        yield from (text for edit in edits for text in texts(edit.args[1]))
+
+
 def tables() -> Iterator[str]:
     """Reasons that stand alone: a state, a cap, a bound of a column or of the confidence."""
     yield from ("deleted", "removed", "unreadable", "over_answer_cap", "confidence_too_low", "not_drawn", *HINTS)
 
 
-SOURCES = (counted, constants, returned, conditions, tables)
+SOURCES = (counted, constants, returned, conditions, cleaned, tables)
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shp_miner.cli.choosing import as_of_option, communities_option, sites_option
+from shp_miner.cli.cleaning import cleaning_options, cleaning_words, taken_cleaning
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next, say_recommended
 from shp_miner.cli.grouped import GroupedCommand
@@ -44,6 +45,7 @@ _LEAVE = ("posts",)
 @sites_option("Count", _WHAT)
 @as_of_option("Compare on an earlier version of the store; `stats` shows the current one.", _WHAT)
 @shared_parameters
+@cleaning_options
 @common
 def command(
     communities: tuple[str, ...],
@@ -52,15 +54,15 @@ def command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **parameters: bool | float | str | datetime | None,
+    **parameters: bool | float | str | datetime | tuple[str, ...] | None,
 ) -> int:
     """Count what each rule makes of a store: pairs, posts, lengths and confidence.
 
-    Nothing is exported and no text is read. Pairs and posts are those of an export with the rule; an export also
-    leaves out pairs of which one text is empty without its markup. "longer wins" is the share of pairs whose
-    preferred answer has more visible characters: 50 % would mean that length decides nothing. The options below say
-    which posts, answers and scores take part, in every rule; --and and --or add the asker's choice to each rule of
-    votes. Exit code 3 means that the store lacks one of the communities.
+    Nothing is exported and, without --clean, no text is read. Pairs and posts are those of an export with the rule;
+    an export also leaves out pairs of which one text is empty without its markup. "longer wins" is the share of
+    pairs whose preferred answer has more visible characters: 50 % would mean that length decides nothing. The
+    options below say which posts, answers and scores take part, in every rule; --and and --or add the asker's choice
+    to each rule of votes. Exit code 3 means that the store lacks one of the communities.
     """
     import msgspec
 
@@ -68,24 +70,27 @@ def command(
     from shp_miner.show.compare import compare
     from shp_miner.store import Store
 
+    cleaned = cleaning_words(parameters)
+    clean = taken_cleaning(parameters)
     given = {name: value for name, value in parameters.items() if value is not None}
     items = {name: value for name, value in given.items() if name not in ("and_", "or_")}
     rules = [preset(name, **(items if rule.measure == "accepted" else given)) for name, rule in PRESETS.items()]
     opened = Store(store)
     snapshot = opened.snapshot(as_of)
     with steps("Comparing", quiet=quiet) as step:
-        found = compare(opened, snapshot, communities=communities, sites=sites, rules=rules, advance=step)
+        found = compare(opened, snapshot, communities=communities, sites=sites, rules=rules, clean=clean, advance=step)
 
     chosen = [
         *(word for name in communities for word in ("--community", name)),
         *(word for name in sites for word in ("--site", name)),
         *(["--as-of", as_of] if as_of else []),
         *words_of(given),
+        *cleaned,
     ]
     told = msgspec.to_builtins(found)
     told["recommended_rule"] = (told.pop("recommended") or {}).get("rule")
-    data = {"store": str(store), "parameters": given, **told}
-    show_result(data, lambda: _people(found, store, words_of(given), chosen), as_json=as_json, quiet=quiet)
+    data = {"store": str(store), "parameters": given, "clean": clean.name, **told}
+    show_result(data, lambda: _people(found, store, [*words_of(given), *cleaned], chosen), as_json=as_json, quiet=quiet)
     if found.missing:
         say(found.missing, err=True)
         return 3

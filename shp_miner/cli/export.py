@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shp_miner.cli.choosing import as_of_option, communities_option, formats_option, rule_option, sites_option
+from shp_miner.cli.cleaning import cleaning_options, taken_cleaning
 from shp_miner.cli.crawl import revisit_due
 from shp_miner.cli.export_beside import (
     Asked,
@@ -89,8 +90,9 @@ _WHAT, _FORM = "What to export", "Form of the export"
     type=FilePath(),
     help="Make the confidence as steep as the judgments of this audit are (audit.jsonl in the export that was judged).",
 )
-@option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts and answers to this folder.")
+@option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts, answers and pairs to this folder.")
 @rule_parameters
+@cleaning_options
 @work
 @common
 def command(
@@ -115,7 +117,7 @@ def command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **parameters: bool | float | str | datetime | None,
+    **parameters: bool | float | str | datetime | tuple[str, ...] | None,
 ) -> int:
     """Write a store's preference data to the folder OUT.
 
@@ -131,6 +133,7 @@ def command(
 
     if audit is not None:
         parameters["confidence_slope"] = judged_slope(audit, parameters["confidence_slope"], quiet=quiet or as_json)
+    clean = taken_cleaning(parameters)
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     what: Asked = {
         "rule": chosen,
@@ -141,6 +144,7 @@ def command(
         "test": test,
         "layout": layout,
         "margin": margin,
+        "clean": clean,
         "as_of": as_of,
         "workers": workers,
         "memory": memory,

@@ -21,6 +21,7 @@ from shp_miner.errors import BadInput, Error, UsageError
 from shp_miner.units import sized
 
 if TYPE_CHECKING:
+    from shp_miner.clean.cleaning import Cleaning
     from shp_miner.export.dataset import Exported
     from shp_miner.export.dry_run import Estimate
     from shp_miner.rules.presets import Rule
@@ -50,6 +51,7 @@ class Asked(TypedDict):
     test: float
     layout: str
     margin: bool
+    clean: Cleaning
     as_of: str | None
     workers: int | None
     memory: int | None
@@ -97,6 +99,7 @@ def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None
 
     Raises UsageError if the answer is no, or if nobody can be asked.
     """
+    from shp_miner.clean.cleaning import as_cleaning
     from shp_miner.export.owned import formats_in
     from shp_miner.export.replaced import other_export
     from shp_miner.export.selected import known_formats, selected
@@ -112,6 +115,7 @@ def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None
         asked["rule"],
         communities=asked["communities"],
         sites=asked["sites"],
+        clean=as_cleaning(asked["clean"]),
     )
     other = other_export(out, known_formats(asked["formats"]), selection)
     if not other:

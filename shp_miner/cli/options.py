@@ -259,12 +259,12 @@ def _rule_option(field: Field) -> Callable[[Command], Command]:
     default = duration_text(field.default) if isinstance(field.default, Length) else field.default
     note = "" if default is None or flag else f" [{default}]"
     return option_of(
-        field.heading, declaration, field.name, type=_option_type(field), default=None, help=field.description + note
+        field.heading, declaration, field.name, type=parameter_type(field), default=None, help=field.description + note
     )
 
 
-def _option_type(field: Field) -> _Type:
-    """The click type of a parameter; whole numbers have a lower bound at most."""
+def parameter_type(field: Field) -> _Type:
+    """Return the click type of a parameter; whole numbers have a lower bound at most."""
     if field.choices:
         return click.Choice(field.choices, case_sensitive=False)
     if field.kind is Length:

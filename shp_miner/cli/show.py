@@ -11,6 +11,7 @@ import click
 
 from shp_miner.arguments import known_name
 from shp_miner.cli.choosing import communities_option, rule_option
+from shp_miner.cli.cleaning import cleaning_options, cleaning_words, taken_cleaning
 from shp_miner.cli.layout import LINES, joined, say_lines, wrapped
 from shp_miner.cli.names import FORMAT_NAMES
 from shp_miner.cli.options import FilePath, Whole, common, example, rule_parameters
@@ -20,6 +21,7 @@ from shp_miner.errors import BadInput, UsageError
 from shp_miner.tally import counted
 
 if TYPE_CHECKING:
+    from shp_miner.clean.cleaning import Cleaning
     from shp_miner.rules.presets import Rule
     from shp_miner.show.parts import Shown
 
@@ -52,6 +54,7 @@ _MEASURING = "Measuring confidence"
 @click.option("--format", "form", help="The format of an export that has several. [the first]")
 @click.option("--full", is_flag=True, help="Show whole texts and every pair.")
 @rule_parameters
+@cleaning_options
 @common
 def command(
     path: Path | None,
@@ -66,7 +69,7 @@ def command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **parameters: bool | float | str | datetime | None,
+    **parameters: bool | float | str | datetime | tuple[str, ...] | None,
 ) -> None:
     """Print rows of an export as people read them, or pairs and threads of a store.
 
@@ -78,17 +81,19 @@ def command(
     from shp_miner.rules.presets import preset
 
     place = store if path is None else path
+    cleaned = cleaning_words(parameters)
+    clean = taken_cleaning(parameters)
     given = {name: value for name, value in parameters.items() if value is not None}
     if path is not None and _is_export(path):
-        _require_none(rule=None if rule == "shp" else rule, site=site, **given)
+        _require_none(cleaned, rule=None if rule == "shp" else rule, site=site, **given)
         _show_export(path, count, thread, communities, sort, form, full=full, as_json=as_json, quiet=quiet)
         return
     _require_no_export_options(sort, form)
     chosen = preset(rule, **given)
     if thread is not None:
-        _show_thread(place, thread, site, chosen, full=full, as_json=as_json, quiet=quiet)
+        _show_thread(place, thread, site, chosen, clean, full=full, as_json=as_json, quiet=quiet)
     else:
-        _show_store(place, count, site, communities, chosen, full=full, as_json=as_json, quiet=quiet)
+        _show_store(place, count, site, communities, chosen, clean, full=full, as_json=as_json, quiet=quiet)
 
 
 def _is_export(path: Path) -> bool:
@@ -107,9 +112,10 @@ def _is_export(path: Path) -> bool:
     return False
 
 
-def _require_none(**options: object) -> None:
-    """Raise UsageError for options that only a store has a use for."""
-    given = [f"--{name.removesuffix('_s').replace('_', '-')}" for name, value in options.items() if value is not None]
+def _require_none(cleaned: Sequence[str], **options: object) -> None:
+    """Raise UsageError for options that only a store has a use for; `cleaned` are words of those that clean."""
+    given = [word for word in cleaned if word.startswith("--")]
+    given += [f"--{name.removesuffix('_s').replace('_', '-')}" for name, value in options.items() if value is not None]
     if given:
         raise UsageError(
             f"An export has the pairs of its own rule: {', '.join(given)} cannot change them.",
@@ -164,18 +170,22 @@ def _show_store(
     site: str | None,
     communities: Sequence[str],
     rule: Rule,
+    clean: Cleaning,
     *,
     full: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
+    from shp_miner.clean.cleaning import as_cleaning
     from shp_miner.export.selected import selected
     from shp_miner.show.pairs import pairs_of
     from shp_miner.store import Store
 
     opened = Store(store)
     snapshot = opened.snapshot()
-    selection, missing = selected(snapshot, rule, communities=communities, sites=[site] if site else [])
+    selection, missing = selected(
+        snapshot, rule, communities=communities, sites=[site] if site else [], clean=as_cleaning(clean)
+    )
     with steps(_MEASURING, quiet=quiet) as advance:
         rows = pairs_of(opened, snapshot, selection, count, advance)
     data = {"store": str(store), "version": snapshot.version, "rule": rule.name, "shown": [row.row for row in rows]}
@@ -186,7 +196,15 @@ def _show_store(
 
 
 def _show_thread(
-    store: Path, thread: str, site: str | None, rule: Rule, *, full: bool, as_json: bool, quiet: bool
+    store: Path,
+    thread: str,
+    site: str | None,
+    rule: Rule,
+    clean: Cleaning,
+    *,
+    full: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     import msgspec
 
@@ -199,7 +217,7 @@ def _show_thread(
     snapshot = opened.snapshot()
     found = find_thread(snapshot, thread, site)
     with steps(_MEASURING, quiet=quiet) as advance:
-        shown = show_thread(opened, snapshot, found, rule, advance)
+        shown = show_thread(opened, snapshot, found, rule, advance, clean=clean)
     show_result(msgspec.to_builtins(shown), lambda: people(shown, full=full), as_json=as_json, quiet=quiet)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shp_miner.export.card_making import communities, languages, left_out, lengths, parameters, sites
+from shp_miner.export.card_making import cleaned, communities, languages, left_out, lengths, parameters, sites
 from shp_miner.export.card_worth import TERMS, worth
 from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.described import column_rows
@@ -46,7 +46,7 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
         "## Length of rows\n\n" + lengths(facts),
         "## Where it comes from\n\n" + sites(facts) + "\n\n" + communities(row_files(manifest["files"])),
         "## What a label is worth\n\n" + worth(rule, facts),
-        "## How it was made\n\n" + parameters(rule) + "\n\n" + left_out(manifest),
+        "## How it was made\n\n" + "\n\n".join(filter(None, [parameters(rule), cleaned(manifest), left_out(manifest)])),
         "## Training\n\n" + training(form, compact=compact),
         "## Attribution, terms and removal\n\n" + terms(form, facts),
         "## Evaluation sets\n\nNone was screened: rows that are also in a benchmark are still here.",

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from shp_miner.export.markdown import bar, percent, plain, table
-from shp_miner.rules.fields import PARAMETERS
+import msgspec
+
+from shp_miner.clean.cleaning import Cleaning, changes
+from shp_miner.export.markdown import bar, code, percent, plain, table
+from shp_miner.rules.fields import PARAMETERS, fields
 from shp_miner.rules.hashing import SPLITS
 from shp_miner.rules.presets import Rule, duration_text
 from shp_miner.rules.reasons import REASONS
@@ -15,6 +18,9 @@ from shp_miner.units import written_moment
 
 #: Communities, and sites, that a card lists.
 _SHOWN = 100
+
+#: Values of a list that a card names; of a longer one it says how many there are.
+_LISTED = 10
 
 #: The share of the answers from which a card names a language.
 _SHARE_SHOWN = 0.01
@@ -103,6 +109,17 @@ def parameters(rule: Rule) -> str:
     return table(("parameter", "value", "what it does"), rows)
 
 
+def cleaned(manifest: Mapping[str, Any]) -> str:
+    """Return how the texts were cleaned: the profile, and a table of the parameters that are on; "" if nothing was."""
+    given = manifest["configuration"].get("clean")
+    if not given:
+        return ""
+    cleaning = msgspec.convert(given, Cleaning)
+    known, on = fields(Cleaning), changes(cleaning)
+    rows = [(f"`{key}`", _value(key, value), known[key].description) for key, value in on.items()]
+    return f"Cleaned by the profile {code(cleaning.name)}:\n\n" + table(("parameter", "value", "what it does"), rows)
+
+
 def _value(name: str, value: Any) -> str:
     if value is None:
         return "-"
@@ -110,6 +127,8 @@ def _value(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return written_moment(value)
+    if isinstance(value, list | tuple):
+        return f"{len(value)} values" if len(value) > _LISTED else plain(", ".join(map(str, value)))
     if name.endswith("_s"):
         return duration_text(value)
     return f"{value:g}" if isinstance(value, float) else plain(f"{value:,}" if isinstance(value, int) else str(value))

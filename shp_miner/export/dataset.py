@@ -12,6 +12,7 @@ from msgspec import Struct, field, structs
 
 from shp_miner import shown
 from shp_miner.arguments import Amount, Moment, Names, several, size, whole_number
+from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.engine import Steps, cores, default_memory, fitting_workers, run_threads
 from shp_miner.export.card import card_text
 from shp_miner.export.changes import Changes, changes_between
@@ -118,6 +119,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     refit: bool = False,
     layout: str = "joined",
     margin: bool = False,
+    clean: Clean = None,
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
     memory: Amount | None = None,
@@ -133,14 +135,15 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     format, community or site in `out` is replaced with `replace` alone; one of the same selection always. Communities
     keep the fit of the export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`.
     `layout` "compact" writes each text once, for the formats in `compact.COMPACT`; `margin` adds TRL's column to those
-    in `TAKE_MARGIN`. `workers` and `memory` are as for `import_dump`; they do not change the files. `advance(done,
-    total)` reports progress. Raises UsageError for unknown names and for another export in `out`, and BadInput if no
-    pair satisfies the rule.
+    in `TAKE_MARGIN`. `clean` is the name of a profile, or what `clean_profile` returns. `workers` and `memory` are as
+    for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises UsageError for
+    unknown names and for another export in `out`, and BadInput if no pair satisfies the rule.
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
     layout = known_layout(layout, chosen)
     chosen_rule = known_rule(rule, since, until)  # an unknown name is an error before anything else
+    cleaning = as_cleaning(clean)
     if margin:
         check_margin(chosen, chosen_rule, layout)
     most_workers, most_memory = whole_number(workers, "workers"), size(memory, "memory")
@@ -157,6 +160,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             places=places,
             validation=validation,
             test=test,
+            clean=cleaning,
         )
         if not replace:
             refuse_other_export(expanded(out), chosen, selection)

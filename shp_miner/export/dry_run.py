@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct, structs
 
+from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.engine import Advance, Steps, cores, default_memory, run_threads
 from shp_miner.export.columns import merged_table
 from shp_miner.export.compact import COMPACT_LAYOUT, known_layout, parts_of
@@ -79,6 +80,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     test: float = 0.05,
     layout: str = "joined",
     margin: bool = False,
+    clean: Clean = None,
     as_of: str | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -92,13 +94,13 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     chosen = known_formats(formats)
     check_shares(validation, test)
     layout = known_layout(layout, chosen)
-    chosen_rule = known_rule(rule)
+    chosen_rule, cleaning = known_rule(rule), as_cleaning(clean)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     with TemporaryDirectory() as work, shared_lock(store.path, "counting what an export would give"):
         snapshot = store.snapshot(as_of)
         # Shares move threads between splits, which changes no count.
-        selection, missing = selected(snapshot, chosen_rule, communities=communities, sites=sites)
+        selection, missing = selected(snapshot, chosen_rule, communities=communities, sites=sites, clean=cleaning)
         if margin:
             check_margin(chosen, chosen_rule, layout)
             selection = structs.replace(selection, margin=True)

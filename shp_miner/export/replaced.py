@@ -72,6 +72,9 @@ def _differences(before: dict[str, Any], selection: Selection) -> list[str]:
             found.append(f"{one if len(was) == 1 else key} {_listed(was)}" if was else all_of)
     if before.get("margin", False) != now.get("margin", False):
         found.append("with a margin" if before.get("margin") else "without a margin")
+    cleaned_before, cleaned_now = ((of.get("clean") or {}).get("name", "none") for of in (before, now))
+    if cleaned_before != cleaned_now:
+        found.append(f"cleaned by {cleaned_before}" if cleaned_before != "none" else "not cleaned")
     if (before.get("places") or None) != (now.get("places") or None):
         found.append("other places")
     return found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from shp_miner.arguments import Moment, Names, number, one_of, several
+from shp_miner.clean.cleaning import Cleaning
 from shp_miner.errors import UsageError
 from shp_miner.export.formats import FORMATS
 from shp_miner.mining.mine import Selection
@@ -50,6 +51,7 @@ def selected(
     places: Mapping[str, Names] | None = None,
     validation: float = 0.05,
     test: float = 0.05,
+    clean: Cleaning | UnsetType = UNSET,
 ) -> tuple[Selection, str]:
     """Return the selection by stored names, and a sentence on requested communities that the store does not have.
 
@@ -64,6 +66,7 @@ def selected(
         sites=tuple(sorted({site_of(name) for name in several(sites, "sites")})) or UNSET,
         places=tuple(sorted((site, tuple(sorted(several(of, "places")))) for site, of in (places or {}).items()))
         or UNSET,
+        clean=clean,
     )
     return selection, missing
 

@@ -13,7 +13,7 @@ from shp_miner.manual.public import PAGE, public, public_names
 from shp_miner.pipeline.keys import FormatName
 from shp_miner.rules.fields import PARAMETERS, Field
 from shp_miner.rules.presets import PRESETS, SUMMARIES
-from shp_miner.rules.reasons import REASONS
+from shp_miner.rules.reasons import CLEANED, REASONS
 from shp_miner.sources.table import ROWS
 from shp_miner.tally import LOST
 from shp_miner.units import Duration
@@ -102,6 +102,7 @@ def _formats() -> _Known:
 def _reasons() -> _Known:
     def told(name: str) -> Explained:
         page = "formats#unusable-records" if name in LOST else "rules#who-is-eligible"
+        page = "cleaning#reasons" if name in CLEANED else page
         return Explained(name, "reason", [REASONS[name]], page)
 
     return {name: lambda name=name: told(name) for name in REASONS}  # type: ignore[misc]

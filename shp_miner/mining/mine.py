@@ -13,18 +13,20 @@ import numpy as np
 import polars as pl
 from msgspec import UNSET, Struct, UnsetType
 
+from shp_miner.clean.cleaning import Cleaning
+from shp_miner.mining.cleaned import Cleaned, answer_texts, post_texts
 from shp_miner.model import NUMBERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.calibrated import Calibration, with_theta
 from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, judge_answers, judge_posts
 from shp_miner.rules.hashing import SPLITS, thread_splits, winner_is_first
+from shp_miner.rules.left_out import LeftOutPairs
 from shp_miner.rules.pairs import ANSWER_KEY, Index, Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.recommended import Comparable, count_comparable
 from shp_miner.store import HashRange, Snapshot, Within
 from shp_miner.tally import Tally
-from shp_miner.text.clean import clean_bodies, clean_titles
 
 #: The note under which pairs of equal texts are counted.
 SAME_TEXT = "same_text"
@@ -40,8 +42,9 @@ POST_ORDER = ("community", "split", "created_at", *THREAD)
 class Selection(Struct, frozen=True, kw_only=True):
     """What to mine and how: the rule, where (as in `Within`), and the shares of validation and test.
 
-    A manifest has `sites`, `places`, `layout` and `margin` only where they were chosen. `layout` is that of an export's
-    files, and `margin` a column of them; they are here so that an export that is made again stays as it was asked for.
+    A manifest has `sites`, `places`, `layout`, `margin` and `clean` only where they were chosen. `layout` is that of an
+    export's files, and `margin` a column of them; they are here so that an export that is made again stays as it was
+    asked for.
     """
 
     rule: Rule
@@ -52,6 +55,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     places: tuple[tuple[str, tuple[str, ...]], ...] | UnsetType = UNSET
     layout: Literal["compact"] | UnsetType = UNSET
     margin: Literal[True] | UnsetType = UNSET
+    clean: Cleaning | UnsetType = UNSET
 
     @property
     def within(self) -> Within:
@@ -132,13 +136,14 @@ def mine_threads(
     observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]
     newest = max((int(value) for value in observed if isinstance(value, int)), default=None)
     tally_reasons(tally, posts, answers)
-    dropped = {"posts": _dropped(posts), "answers": _dropped(answers, "answer_id")} if keep_dropped else {}
+    out = LeftOut(tally, {"posts": posts, "answers": answers} if keep_dropped else None)
     arrival = Arrival()
     eligible = with_theta(answers, calibration, arrival).filter(pl.col(REASON).is_null()).drop(REASON)
-    threads = _with_text(snapshot, part, form_pairs(eligible, rule, tally), posts.drop(REASON), selection, tally)
+    pairs = form_pairs(eligible, rule, tally, out.pairs)
+    threads = _with_text(snapshot, part, pairs, posts.drop(REASON), selection, out)
     tally.keep("pair", threads.pairs.height)
     tally.keep("post", threads.posts.height)
-    return Mined(threads, tally, digest % (1 << 64), newest, count_comparable(answers, rule), dropped, arrival)
+    return Mined(threads, tally, digest % (1 << 64), newest, count_comparable(answers, rule), out.frames(), arrival)
 
 
 def tally_reasons(tally: Tally, posts: pl.DataFrame, answers: pl.DataFrame) -> None:
@@ -151,26 +156,64 @@ def tally_reasons(tally: Tally, posts: pl.DataFrame, answers: pl.DataFrame) -> N
                 tally.drop(kind, reason, count)
 
 
-def _dropped(judged: pl.DataFrame, *key: str) -> pl.DataFrame:
-    return judged.filter(pl.col(REASON).is_not_null()).sort(*THREAD, *key).drop(HELPERS, strict=False)
+class LeftOut:
+    """What a range leaves out: the counts, and the rows of judged posts and answers, of cleaned ones, and of pairs.
+
+    Without judged rows only the counts are kept, and `pairs` is None.
+    """
+
+    def __init__(self, tally: Tally, judged: dict[str, pl.DataFrame] | None) -> None:
+        self.tally = tally
+        self.pairs = None if judged is None else LeftOutPairs()
+        self._items = {kind: [_left_out(frame)] for kind, frame in (judged or {}).items()}
+
+    def add(self, cleaned: Cleaned) -> None:
+        """Add what cleaning leaves out; those rows have their texts, too."""
+        cleaned.count(self.tally)
+        for kind, frame in cleaned.left_out() if self._items else ():
+            self._items[kind].append(_left_out(frame))
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """Return the rows by kind: "posts", "answers" and "pairs"."""
+        found = {}
+        for kind, frames in self._items.items():
+            key = () if kind == "posts" else ("answer_id",)
+            columns = [*frames[0].columns, *(["body"] if len(frames) > 1 else [])]
+            both = pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
+            found[kind] = both.select(columns).sort(*THREAD, *key)
+        pairs = None if self.pairs is None else self.pairs.frame()
+        return found if pairs is None else found | {"pairs": pairs}
+
+
+def _left_out(judged: pl.DataFrame) -> pl.DataFrame:
+    return judged.filter(pl.col(REASON).is_not_null()).drop(HELPERS, strict=False)
 
 
 def _with_text(
-    snapshot: Snapshot, part: HashRange, pairs: Pairs, posts: pl.DataFrame, selection: Selection, tally: Tally
+    snapshot: Snapshot,
+    part: HashRange,
+    pairs: Pairs,
+    posts: pl.DataFrame,
+    selection: Selection,
+    out: LeftOut,
 ) -> Threads:
-    """Gather the texts of what is in a pair, drop pairs that lack one, sample, and number the rows."""
+    """Gather the texts of what is in a pair, drop pairs that lack one or are cleaned, sample, and number the rows."""
+    clean, tally = selection.clean, out.tally
     # Only answers that are in some pair are read: text is most of the bytes.
-    answers = snapshot.bodies("answers", part, pairs.answers)
-    pairs.answers = answers.with_columns(clean_bodies(answers["body"], answers["body_format"]).alias("text")).drop(
-        "body"
-    )
-    pairs = _with_both_texts(pairs, tally)
+    pairs.answers = answer_texts(snapshot.bodies("answers", part, pairs.answers), clean, tally)
+    pairs = _with_both_texts(pairs, out)
+    posts = _posts_of(snapshot, part, posts, pairs, selection, tally)
+    if clean:
+        cleaned = Cleaned(posts, pairs.answers, clean)
+        out.add(cleaned)
+        pairs = cleaned.leave(pairs, tally, out.pairs)
+        pairs = pairs.among(pairs.in_a_pair())
+        posts = posts.join(pairs.answers.select(THREAD).unique(), on=THREAD, how="semi", maintain_order="left")
     wins, losses = (np.bincount(side, minlength=pairs.answers.height) for side in (pairs.winner, pairs.loser))
     pairs.answers = pairs.answers.with_columns(
         wins=pl.Series(wins, dtype=pl.Int32), losses=pl.Series(losses, dtype=pl.Int32)
     )
-    pairs = sample_pairs(pairs, selection.rule, tally).among(wins + losses > 0)
-    posts = _posts_of(snapshot, part, posts, pairs.answers, selection)
+    pairs = sample_pairs(pairs, selection.rule, tally, out.pairs)
     keys = posts.select(*THREAD).with_row_index("post_row")
     post_row = pairs.answers.join(keys, on=THREAD, how="left", maintain_order="left")["post_row"].to_numpy()
     answers, place = _by_post(pairs.answers, post_row)
@@ -188,12 +231,11 @@ def _with_text(
     return Threads(posts, answers, table.sort("winner", "loser"))
 
 
-def _with_both_texts(pairs: Pairs, tally: Tally) -> Pairs:
-    """The pairs whose two texts are there: a body can turn out empty only when its markup is taken off."""
+def _with_both_texts(pairs: Pairs, out: LeftOut) -> Pairs:
+    """The pairs whose two texts are there, among their answers: a body can be empty without its markup."""
     empty = (pairs.answers["text"] == "").to_numpy()
-    has_empty = empty[pairs.winner] | empty[pairs.loser]
-    tally.drop("pair", "empty_text", int(has_empty.sum()))
-    return pairs.only(~has_empty)
+    pairs = pairs.without(empty[pairs.winner] | empty[pairs.loser], "empty_text", out.tally, out.pairs)
+    return pairs.among(pairs.in_a_pair())
 
 
 def _same_text(pairs: Pairs, tally: Tally) -> pl.Series:
@@ -205,17 +247,13 @@ def _same_text(pairs: Pairs, tally: Tally) -> pl.Series:
 
 
 def _posts_of(
-    snapshot: Snapshot, part: HashRange, posts: pl.DataFrame, answers: pl.DataFrame, selection: Selection
+    snapshot: Snapshot, part: HashRange, posts: pl.DataFrame, pairs: Pairs, selection: Selection, tally: Tally
 ) -> pl.DataFrame:
-    """The posts of `answers` with clean text and their split, ordered by community, split, time and hash."""
-    posts = posts.join(answers.select(THREAD).unique(), on=THREAD, how="semi")
-    posts = snapshot.bodies("posts", part, posts)
+    """The posts of `pairs` with clean text and their split, ordered by community, split, time and hash."""
+    posts = posts.join(pairs.answers.select(THREAD).unique(), on=THREAD, how="semi")
+    posts = post_texts(snapshot.bodies("posts", part, posts), selection.clean, tally)
     number = thread_splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
-    return posts.with_columns(
-        clean_bodies(posts["body"], posts["body_format"]).alias("body"),
-        clean_titles(posts["title"], posts["body_format"]).alias("title"),
-        pl.Series("split", SPLITS)[number],
-    ).sort(*POST_ORDER)
+    return posts.with_columns(pl.Series("split", SPLITS)[number]).sort(*POST_ORDER)
 
 
 def part_bounds(threads: Threads, *, by_day: bool = False) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from shp_miner.clean.cleaning import PROFILE, Cleaning, clean_profile
 from shp_miner.errors import BadInput, NotAllowed, UsageError, likely, nearest_name
+from shp_miner.export.listed import values_in_file
 from shp_miner.paths import expanded, whole
 from shp_miner.pipeline.keys import CredentialKeys, ForgetKeys, Pipeline
 from shp_miner.rules.fields import PARAMETERS, fields
@@ -81,14 +83,21 @@ def parse(data: Mapping[str, Any], where: str = "The pipeline") -> Pipeline:
     except msgspec.ValidationError as error:
         place, reason = _placed(str(error))
         raise BadInput(f"{where}: {place}{reason}.", _choices(place, reason) or _brackets(data) or _SEE) from None
-    rules = [("rule", pipeline.rule), *((f"export.{n}.rule", one.rule) for n, one in enumerate(pipeline.exports, 1))]
-    for key, table in rules:
+    for key, table in _tables("rule", pipeline):
         try:
             rule_of(table)
         except (UsageError, ValueError) as error:
             hint = error.hint if isinstance(error, UsageError) else ""
             raise BadInput(
                 f"{where}: {key}: {error}", hint or "`shp-miner docs rules` lists the values of each key."
+            ) from None
+    for key, table in _tables("clean", pipeline):
+        try:
+            _cleaning(table, lambda _: ())
+        except UsageError as error:
+            raise BadInput(
+                f"{where}: {key}: {error.message}",
+                error.hint or "`shp-miner docs cleaning` lists the values of each key.",
             ) from None
     _fits(pipeline, where)
     return pipeline
@@ -109,6 +118,28 @@ def rule_of(*tables: Mapping[str, Any]) -> Rule:
         parameter = PARAMETERS[key]
         values[parameter.name] = _length(key, value) if parameter.kind is Duration else _with_zone(value)
     return preset(name, **values)
+
+
+def cleaning_of(*tables: Mapping[str, Any]) -> Cleaning:
+    """Return what some tables of the file clean; later ones override earlier ones. Raises UsageError or BadInput.
+
+    Files that are named, such as a list of bots, are read.
+    """
+    merged: dict[str, Any] = {}
+    for table in tables:
+        merged |= table
+    return _cleaning(merged, lambda path: values_in_file(Path(path)))
+
+
+def _cleaning(table: Mapping[str, Any], values: Callable[[str], tuple[str, ...]]) -> Cleaning:
+    profile = table.get(PROFILE, "none")
+    own = {key: value for key, value in table.items() if key != PROFILE}
+    for key, field in fields(Cleaning).items():
+        if field.in_file and isinstance(own.get(key), str):
+            own[key] = values(own[key])
+    if not isinstance(profile, str):
+        raise UsageError(f"its profile is {profile!r}, not a string.", "")
+    return clean_profile(profile, **own)
 
 
 def _length(key: str, value: Any) -> float:
@@ -141,6 +172,12 @@ def credentials(pipeline: Pipeline, environment: Mapping[str, str] = os.environ)
     return result
 
 
+def _tables(name: str, pipeline: Pipeline) -> list[tuple[str, dict[str, Any]]]:
+    """The table of a name and those of the exports that override it, by their keys."""
+    own = ((f"export.{number}.{name}", getattr(one, name)) for number, one in enumerate(pipeline.exports, 1))
+    return [(name, getattr(pipeline, name)), *own]
+
+
 # -- inside ----------------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +207,7 @@ def _of_another(key: str, struct: type[Struct]) -> str:
         if one.table is not None and key in fields(one.table)
     ]
     having += ["[rule] (who wins, and which items take part)"] if key in PARAMETERS else []
+    having += ["[clean] (which texts are left out)"] if key in fields(Cleaning) and key != "name" else []
     return f"It is a key of {', and of '.join(having)}: write it below that heading." if having else ""
 
 
@@ -267,13 +305,19 @@ def _at(pipeline: Pipeline, folder: Path) -> Pipeline:
     def place(text: str) -> str:
         return os.path.normpath(folder / expanded(text))
 
+    files = [key for key, field in fields(Cleaning).items() if field.in_file]
+
+    def cleaned(table: dict[str, Any]) -> dict[str, Any]:
+        return {key: place(value) if key in files and isinstance(value, str) else value for key, value in table.items()}
+
     imports = [msgspec.structs.replace(one, paths=[place(path) for path in one.paths]) for one in pipeline.imports]
-    exports = [msgspec.structs.replace(one, out=place(one.out)) for one in pipeline.exports]
+    exports = [msgspec.structs.replace(one, out=place(one.out), clean=cleaned(one.clean)) for one in pipeline.exports]
     forget, log = pipeline.forget, pipeline.log
     return msgspec.structs.replace(
         pipeline,
         store=place(pipeline.store),
         imports=imports,
+        clean=cleaned(pipeline.clean),
         exports=exports,
         forget=forget if forget.file is None else ForgetKeys(file=place(forget.file)),
         log=log if log.metrics is None else msgspec.structs.replace(log, metrics=place(log.metrics)),

@@ -142,6 +142,10 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
             examples=[True],
         ),
     ] = False
+    clean: Annotated[
+        dict[str, Any],
+        Meta(description="Keys as in [clean], for this export only.", examples=[{"profile": "standard"}]),
+    ] = field(default_factory=dict)
     rule: Annotated[
         dict[str, Any],
         Meta(description="Keys as in [rule], for this export only.", examples=[{"name": "calibrated"}]),
@@ -226,6 +230,7 @@ class Pipeline(
     recheck: RecheckKeys = field(default_factory=RecheckKeys)
     forget: ForgetKeys = field(default_factory=ForgetKeys)
     rule: dict[str, Any] = field(default_factory=dict)
+    clean: dict[str, Any] = field(default_factory=dict)
     exports: list[ExportKeys] = field(default_factory=list)
     limits: LimitKeys = field(default_factory=LimitKeys)
     log: LogKeys = field(default_factory=LogKeys)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from shp_miner.clean.cleaning import PROFILE, PROFILES, Cleaning
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.rules.fields import PARAMETERS, Field, fields
 from shp_miner.rules.presets import PRESETS
@@ -57,6 +58,8 @@ def tables() -> dict[str, str]:
             found[_heading(field)] = (field.table.__doc__ or "").strip()
         elif field.key == "rule":
             found["[rule]"] = "The rule that prefers one of two answers, and its parameters."
+        elif field.key == "clean":
+            found["[clean]"] = "Which answers and pairs are left out for their texts, and what is edited in them."
     return found
 
 
@@ -69,6 +72,11 @@ def reference() -> list[Key]:
         elif field.key == "rule":
             keys.append(Key("[rule]", "name", "one of " + ", ".join(PRESETS), '"shp"', '"calibrated"', "The rule."))
             keys += [_key("[rule]", inner, _RULE_EXAMPLES.get(inner.key)) for inner in PARAMETERS.values()]
+        elif field.key == "clean":
+            profiles = "one of " + ", ".join(PROFILES)
+            keys.append(Key("[clean]", PROFILE, profiles, '"none"', '"standard"', "The profile."))
+            own = (inner for inner in fields(Cleaning).values() if inner.key != "name")
+            keys += [_key("[clean]", inner, inner.example) for inner in own]
         else:
             keys.append(_key("", field, field.example))
     return keys
@@ -85,6 +93,8 @@ def _key(table: str, field: Field, example: Any) -> Key:
 def _type(field: Field) -> str:
     if field.choices:
         return ("list out of " if field.many else "one of ") + ", ".join(field.choices)
+    if field.in_file:
+        return "path of a file"
     return f"list of {_KINDS[field.kind]}s" if field.many else _KINDS[field.kind]
 
 
@@ -101,7 +111,7 @@ def _toml(value: Any) -> str:
             text = f'"{written_duration(value)}"'
         case Size():
             text = f'"{written_size(value)}"'
-        case list():
+        case list() | tuple():
             text = "[" + ", ".join(_toml(one) for one in value) + "]"
         case dict():
             text = "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }" if value else "{}"

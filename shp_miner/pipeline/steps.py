@@ -29,7 +29,7 @@ from shp_miner.export.registered import waiting_copies
 from shp_miner.forgetting.complete import complete_pending, is_left
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.pipeline.budget import DiskBudget, WaitedClock
-from shp_miner.pipeline.config import rule_of
+from shp_miner.pipeline.config import cleaning_of, rule_of
 from shp_miner.pipeline.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
 from shp_miner.pipeline.own import ALL, Own, import_key, import_options
 from shp_miner.pipeline.ran import StepName
@@ -257,7 +257,8 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
     pipeline, runs, store = context.pipeline, context.runs, context.store
     rule, limits, out = rule_of(pipeline.rule, keys.rule), pipeline.limits, Path(keys.out)
     places = Own(pipeline, runs).places() if not keys.sites else {}
-    settings = msgspec.json.encode((keys, rule, places, store.content(), version("shp-miner")))
+    clean = cleaning_of(pipeline.clean, keys.clean)
+    settings = msgspec.json.encode((keys, rule, clean, places, store.content(), version("shp-miner")))
     key, state = f"export:{out}", _digest(settings)
     there = formats_in(out)
     # Somebody else may have exported there meanwhile, with other settings or from another store.
@@ -276,6 +277,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             test=keys.test,
             layout=keys.layout,
             margin=keys.margin,
+            clean=clean,
             replace=True,  # the file says what shall be there
             refit=keys.refit,
             workers=limits.workers,

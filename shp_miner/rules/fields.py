@@ -13,7 +13,7 @@ from shp_miner.rules.presets import HEADINGS, Rule
 from shp_miner.units import Duration
 
 #: What stands around the type of a value.
-_AROUND = (Annotated, Union, UnionType, list)
+_AROUND = (Annotated, Union, UnionType, list, tuple)
 
 
 class Field(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Field(Struct, frozen=True):
 
     `kind` is the type of its values, None aside; `many` means a list of them. `choices` are the texts that are allowed,
     if not all are. The default of a field without one is msgspec.NODEFAULT. Bounds count as `kind` does. Help shows a
-    parameter of a rule under its `heading`.
+    parameter of a rule under its `heading`. `in_file` means that people name a file with one value a line.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Field(Struct, frozen=True):
     description: str = ""
     heading: str = ""
     example: Any = None
+    in_file: bool = False
     at_least: float | None = None
     above: float | None = None
     below: float | None = None
@@ -53,7 +54,7 @@ def _read(field: structs.FieldInfo) -> Field:
     while (origin := get_origin(hint)) in _AROUND:
         hint, *others = get_args(hint)  # of a union the first: what else there is of it is None
         metas += others if origin is Annotated else []
-        many |= origin is list
+        many |= origin in (list, tuple)
 
     def said(name: str) -> Any:
         return next((value for meta in metas if (value := getattr(meta, name)) is not None), None)
@@ -67,6 +68,7 @@ def _read(field: structs.FieldInfo) -> Field:
         choices=get_args(hint) if origin is Literal else (),
         description=said("description") or "",
         example=(said("examples") or [None])[0],
+        in_file=bool((said("extra") or {}).get("file")),
         at_least=said("ge"),
         above=said("gt"),
         below=said("lt"),

@@ -33,6 +33,7 @@ from shp_miner.rules.eligibility import (
 )
 from shp_miner.rules.frames import both, readings
 from shp_miner.rules.hashing import Hashes, answer_hashes, draw_shares, pair_hashes, sample_keys
+from shp_miner.rules.left_out import LeftOutPairs
 from shp_miner.rules.presets import Rule, as_rule
 from shp_miner.rules.readers import likelier_by_readers
 from shp_miner.tally import Tally
@@ -77,6 +78,24 @@ class Pairs:
         """The pairs where `keep` holds."""
         fewer = {name: getattr(self, name)[keep] for name in ("winner", "loser", "confidence", "strict", "pair_hash")}
         return replace(self, **fewer)
+
+    def without(self, gone: Mask, reason: str | pl.Series, tally: Tally, left_out: LeftOutPairs | None = None) -> Pairs:
+        """The pairs where `gone` does not hold; the others are counted under the reason, or each under its own.
+
+        `left_out` gets the others themselves.
+        """
+        reasons = pl.repeat(reason, int(gone.sum()), eager=True) if isinstance(reason, str) else reason.filter(gone)
+        for name, count in reasons.value_counts(sort=True).iter_rows():
+            tally.drop("pair", name, count)
+        if left_out is not None:
+            left_out.add(self.answers, self.winner[gone], self.loser[gone], reasons)
+        return self.only(~gone)
+
+    def in_a_pair(self) -> Mask:
+        """Return which answers are in any pair."""
+        paired = np.zeros(self.answers.height, dtype=bool)
+        paired[self.winner] = paired[self.loser] = True
+        return paired
 
     def among(self, answers: Mask) -> Pairs:
         """Return the same pairs with fewer answers: those where `answers` holds. All answers of pairs must stay."""
@@ -155,24 +174,27 @@ def pair_differences(winner: pl.DataFrame, loser: pl.DataFrame) -> dict[str, pl.
     return {"seconds_difference": seconds, "score_ratio": ratio}
 
 
-def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> Pairs:
+def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally, left_out: LeftOutPairs | None = None) -> Pairs:
     """All pairs of one thread's answers that satisfy the rule, with their answers; others are counted by reason.
 
     `eligible` is ANSWER with only eligible rows, `post_score`, and what `with_theta` adds. The sample of
     max_pairs_per_post is taken later (`sample_pairs`), since pairs can still fall out when their texts are read.
+    `left_out` gets the others themselves.
     """
     found = judge_pairs(eligible, rule)
     answers = found.answers
     for number, reason in enumerate(found.reasons):
         tally.drop("pair", reason, int((found.failing == number).sum()))
     kept = found.failing < 0
+    if left_out is not None and found.reasons:
+        why = pl.Series(found.reasons)[found.failing[~kept]]
+        left_out.add(answers, found.winner[~kept], found.loser[~kept], why)
     winner, loser, confidence = found.winner[kept], found.loser[kept], found.confidence[kept]
-    paired = np.zeros(answers.height, dtype=bool)
-    paired[winner] = paired[loser] = True
     hashes = _hashes(answers, winner, loser)
     strict = _strict(answers, winner, loser, confidence)
     hashed = pair_hashes(hashes[winner], hashes[loser])
-    return Pairs(answers, winner, loser, confidence, strict, hashed, hashes).among(paired)
+    pairs = Pairs(answers, winner, loser, confidence, strict, hashed, hashes)
+    return pairs.among(pairs.in_a_pair())
 
 
 @dataclass(frozen=True)
@@ -264,7 +286,7 @@ def _with_choices(judged: JudgedPairs, rule: Rule) -> JudgedPairs:
     return JudgedPairs(answers, winner, loser, failing, [*judged.reasons, "choice_disagrees"], confidence)
 
 
-def sample_pairs(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
+def sample_pairs(pairs: Pairs, rule: Rule, tally: Tally, left_out: LeftOutPairs | None = None) -> Pairs:
     """At most max_pairs_per_post pairs of each thread: a uniform sample that other threads do not change."""
     if rule.max_pairs_per_post is None or not len(pairs):
         return pairs
@@ -277,8 +299,7 @@ def sample_pairs(pairs: Pairs, rule: Rule, tally: Tally) -> Pairs:
     )
     rank = frame.select(pl.struct("key", "hash").rank("ordinal").over("thread"))["key"]
     keep = (rank <= rule.max_pairs_per_post).to_numpy()
-    tally.drop("pair", "over_pair_cap", int((~keep).sum()))
-    return pairs.only(keep)
+    return pairs.without(~keep, "over_pair_cap", tally, left_out)
 
 
 def _undecided(

@@ -53,6 +53,13 @@ _PAIRS = {
     "over_pair_cap": "The post has more pairs than `max_pairs_per_post`, and a sample by hash chose others.",
 }
 
+#: Reasons of the filters in `clean/`, of a text or of a pair with such a text.
+CLEANED = {
+    "answer_too_short": "The answer is shorter than `min_chars` or `min_words` of the cleaning.",
+    "answer_too_long": "The answer is longer than `max_chars` or `max_words` of the cleaning.",
+    "other_language": "The answer is not in the languages asked for, or not in that of its post.",
+}
+
 #: Reasons of imports and crawls for records that are left out on purpose.
 _RECORDS = {
     "decoy": "It is one of the test records that the dump's makers put in.",
@@ -102,6 +109,7 @@ _LOST = {
 REASONS: dict[str, str] = {
     **_ITEMS,
     **_PAIRS,
+    **CLEANED,
     **_RECORDS,
     **_NOTES,
     **{reason: f"{what} {HINTS[reason]}" for reason, what in _LOST.items()},

@@ -10,19 +10,22 @@ import numpy as np
 import polars as pl
 from msgspec import Struct, field
 
+from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.engine import Advance, Steps, cores, run_threads
 from shp_miner.export.selected import selected
 from shp_miner.mining.calibrate import FIT_PARAMETERS, STEPS, MeasureJob, calibrate_ranges, load_calibration
+from shp_miner.mining.cleaned import Cleaned, answer_texts, post_texts
 from shp_miner.mining.mine import judge_threads, tally_reasons
 from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.calibrated import with_theta
-from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, judge_answers, judge_posts, takes_choice
-from shp_miner.rules.pairs import form_pairs, sample_pairs
+from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, THREAD, judge_answers, judge_posts, takes_choice
+from shp_miner.rules.pairs import ANSWER_KEY, Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule, preset
 from shp_miner.rules.recommended import Comparable, Recommendation, count_comparable, recommended_for
 from shp_miner.show.fit import ROWS_EACH
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import shared_lock
+from shp_miner.store.snapshot import SCHEMAS
 from shp_miner.tally import Tally
 
 #: With fewer pairs, numbers on a rule are chance, and a model learns little.
@@ -96,16 +99,25 @@ def compare(
     communities: Sequence[str] = (),
     sites: Sequence[str] = (),
     rules: Sequence[Rule] = (),
+    clean: Clean = None,
     workers: int | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Compared:
-    """Return what each rule gives (default: each preset). Each thread is read once for all rules, without its texts.
+    """Return what each rule gives (default: each preset). Each thread is read once for all rules.
 
-    Counts are those of exports, which also leave out pairs of a text that is empty without its markup. All rules must
-    agree in FIT_PARAMETERS, as the presets do. `advance(done, total)` reports progress.
+    Counts are those of exports. Without `clean`, no text is read; exports also leave out pairs of a text that is empty
+    without its markup. `clean` is as for `export_dataset`. All rules must agree in FIT_PARAMETERS, as the presets do.
+    `advance(done, total)` reports progress.
     """
     return overview(
-        store, snapshot, communities=communities, sites=sites, rules=rules, workers=workers, advance=advance
+        store,
+        snapshot,
+        communities=communities,
+        sites=sites,
+        rules=rules,
+        clean=clean,
+        workers=workers,
+        advance=advance,
     ).compared
 
 
@@ -116,13 +128,14 @@ def overview(
     communities: Sequence[str] = (),
     sites: Sequence[str] = (),
     rules: Sequence[Rule] = (),
+    clean: Clean = None,
     workers: int | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Overview:
     """Return what `compare` returns, and what the first rule (default: the first preset) keeps and leaves out."""
     rules = rules or [preset(name) for name in PRESETS]
     assert len({_values(rule, FIT_PARAMETERS) for rule in rules}) == 1
-    selection, missing = selected(snapshot, rules[0], communities=communities, sites=sites)
+    selection, missing = selected(snapshot, rules[0], communities=communities, sites=sites, clean=as_cleaning(clean))
     ranges = snapshot.ranges(ROWS_EACH, selection.within)
     step = Steps((STEPS + 1) * len(ranges), advance)
     with TemporaryDirectory() as work, shared_lock(store.path, "comparing rules"):
@@ -151,6 +164,7 @@ def _count(job: _Job, advance: Advance) -> _Counted:
     posts = judged.posts.drop(REASON, COUNTS)
     answers = judged.answers.drop(REASON, *HELPERS)
     known: dict[tuple[object, ...], pl.DataFrame] = {}
+    formed: list[tuple[Pairs, Tally]] = []
     found = _Counted([], count_comparable(judged.answers, job.selection.rule))
     for number, rule in enumerate(job.rules):
         tally = found.tally if number == 0 else Tally()
@@ -162,9 +176,31 @@ def _count(job: _Job, advance: Advance) -> _Counted:
             tally_reasons(tally, of_rule, again)
             arrival = found.arrival if number == 0 else None
             known[key] = with_theta(again, calibration, arrival).filter(pl.col(REASON).is_null()).drop(REASON)
-        found.sums.append(_sums(known[key], rule, tally))
+        formed.append((form_pairs(known[key], rule, tally), tally))
+    if job.selection.clean:
+        formed = _cleaned(snapshot, job, judged.posts, formed)
+    found.sums = [_sums(pairs, rule, tally) for rule, (pairs, tally) in zip(job.rules, formed, strict=True)]
     advance(1)
     return found
+
+
+def _cleaned(
+    snapshot: Snapshot, job: _Job, posts: pl.DataFrame, formed: Sequence[tuple[Pairs, Tally]]
+) -> list[tuple[Pairs, Tally]]:
+    """The pairs of each rule that cleaning leaves; each text is read and judged once for all rules."""
+    clean, nowhere = job.selection.clean, Tally()
+    assert clean
+    columns = [name for name in SCHEMAS["answers"] if name in formed[0][0].answers.columns]
+    answers = pl.concat([pairs.answers.select(columns) for pairs, _ in formed]).unique(ANSWER_KEY)
+    answers = answer_texts(snapshot.bodies("answers", job.part, answers), clean, nowhere)
+    posts = posts.drop(REASON).join(answers.select(THREAD).unique(), on=THREAD, how="semi")
+    judged = Cleaned(post_texts(snapshot.bodies("posts", job.part, posts), clean, nowhere), answers, clean)
+    left = []
+    for pairs, tally in formed:
+        own = judged.of(pairs.answers)
+        own.count(tally)
+        left.append((own.leave(pairs, tally), tally))
+    return left
 
 
 #: The parameters of a rule on which judging posts and answers depends.
@@ -175,8 +211,8 @@ def _values(rule: Rule, names: Sequence[str]) -> tuple[object, ...]:
     return tuple(getattr(rule, name) for name in names)
 
 
-def _sums(eligible: pl.DataFrame, rule: Rule, tally: Tally) -> _Sums:
-    pairs = sample_pairs(form_pairs(eligible, rule, tally), rule, tally)
+def _sums(pairs: Pairs, rule: Rule, tally: Tally) -> _Sums:
+    pairs = sample_pairs(pairs, rule, tally)
     chars = pairs.answers["body_chars"].to_numpy().astype(np.int64)
     posts = pairs.answers["thread_hash"].to_numpy()[pairs.winner]
     longer, shorter = chars[pairs.winner] > chars[pairs.loser], chars[pairs.winner] < chars[pairs.loser]

@@ -10,16 +10,17 @@ from typing import Any
 import polars as pl
 from msgspec import Struct
 
-from shp_miner.mining.mine import Selection, judge_threads, mine_threads
-from shp_miner.rules.calibrated import Calibration, with_theta
+from shp_miner.clean.cleaning import Clean, as_cleaning
+from shp_miner.mining.cleaned import answer_texts, post_texts
+from shp_miner.mining.mine import Mined, Selection, judge_threads, mine_threads
+from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.eligibility import REASON
-from shp_miner.rules.pairs import judge_pairs
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.reasons import sentence
 from shp_miner.show.find import ThreadKey
 from shp_miner.show.fit import Places, fitted
-from shp_miner.store import HashRange, Snapshot, Store
-from shp_miner.text.clean import clean_bodies, clean_titles
+from shp_miner.store import Snapshot, Store
+from shp_miner.tally import Tally
 
 
 class ShownReading(Struct):
@@ -92,32 +93,43 @@ def show_thread(
     advance: Callable[[int, int], None] | None = None,
     *,
     fits: Callable[[Places], Calibration] | None = None,
+    clean: Clean = None,
 ) -> ThreadShown:
     """Return a thread of a store with everything that the rule decides about it, as an export decides it.
 
-    `fits` gives the calibration of the thread's communities, for callers that keep those of earlier threads.
+    `fits` gives the calibration of the thread's communities, for callers that keep those of earlier threads. `clean` is
+    as for `export_dataset`.
     """
-    selection = Selection(rule=rule, sites=(thread.site,))
+    selection = Selection(rule=rule, sites=(thread.site,), clean=as_cleaning(clean))
     judged = judge_threads(snapshot, thread.part, selection)
     own = pl.col("post_id") == thread.post_id
-    posts = _texts(snapshot, "posts", thread.part, judged.posts.filter(own))
-    answers = _texts(snapshot, "answers", thread.part, judged.answers.filter(own)).sort("created_at", "answer_id")
+    bodies = (snapshot.bodies(name, thread.part, getattr(judged, name).filter(own)) for name in ("posts", "answers"))
+    posts, answers = (
+        texts(rows, selection.clean, Tally()) for texts, rows in zip((post_texts, answer_texts), bodies, strict=True)
+    )
+    posts, answers = posts.rename({"body": "text"}), answers.sort("created_at", "answer_id")
     places = {(thread.site, name) for frame in (posts, answers) for name in frame["community"]}
     calibration = fitted(store, snapshot, rule, places, advance) if fits is None else fits(places)
     number = {answer_id: place for place, answer_id in enumerate(answers["answer_id"], start=1)}
     readings = {name: _readings(snapshot, name, thread) for name in ("posts", "answers")}
     post = posts.row(0, named=True) if posts.height else None
-    pairs, not_made = _pairs(snapshot, thread, selection, calibration, answers, number)
+    mined = mine_threads(snapshot, thread.part, selection, calibration, keep_dropped=True)
+    left_out = {kind: _reasons(mined, kind, thread) for kind in readings}
+    pairs, not_made = _pairs(mined, thread, number)
     return ThreadShown(
         site=thread.site,
         community=next(iter([*posts["community"], *answers["community"]])),
         url=None if post is None else post["url"],
         rule=rule.name,
         version=snapshot.version,
-        title=_title(post),
-        post=None if post is None else ShownItem(**_item(post, thread.post_id, readings["posts"])),
+        title="" if post is None else post["title"],
+        post=None if post is None else ShownItem(**_item(post, thread.post_id, readings["posts"], left_out["posts"])),
         answers=[
-            ShownAnswer(**_item(row, row["answer_id"], readings["answers"]), number=place, accepted=row["accepted"])
+            ShownAnswer(
+                **_item(row, row["answer_id"], readings["answers"], left_out["answers"]),
+                number=place,
+                accepted=row["accepted"],
+            )
             for place, row in enumerate(answers.iter_rows(named=True), start=1)
         ],
         pairs=pairs,
@@ -125,22 +137,19 @@ def show_thread(
     )
 
 
-def _texts(snapshot: Snapshot, name: str, part: HashRange, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with `text`, their body as exports have it."""
-    rows = snapshot.bodies(name, part, rows)
-    return rows.with_columns(clean_bodies(rows["body"], rows["body_format"]).alias("text")).drop("body")
+def _reasons(mined: Mined, kind: str, thread: ThreadKey) -> dict[str, str]:
+    """Why posts or answers of the thread are left out, by the rule or by cleaning."""
+    rows = mined.dropped[kind].filter(pl.col("site") == thread.site, pl.col("post_id") == thread.post_id)
+    return dict(rows.select("post_id" if kind == "posts" else "answer_id", REASON).iter_rows())
 
 
-def _title(post: dict[str, Any] | None) -> str:
-    if post is None:
-        return ""
-    return str(clean_titles(pl.Series([post["title"]]), pl.Series([post["body_format"]]))[0])
-
-
-def _item(row: dict[str, Any], item_id: str, readings: dict[str, list[ShownReading]]) -> dict[str, Any]:
-    why = None if row[REASON] is None else sentence(row[REASON])
+def _item(
+    row: dict[str, Any], item_id: str, readings: dict[str, list[ShownReading]], left_out: dict[str, str]
+) -> dict[str, Any]:
+    reason = left_out.get(item_id)
     shown = {name: row[name] for name in ("text", "created_at", "score", "state")}
-    return {"id": item_id, **shown, "readings": readings[item_id], "reason": row[REASON], "why": why}
+    why = None if reason is None else sentence(reason)
+    return {"id": item_id, **shown, "readings": readings[item_id], "reason": reason, "why": why}
 
 
 def _readings(snapshot: Snapshot, name: str, thread: ThreadKey) -> dict[str, list[ShownReading]]:
@@ -156,34 +165,18 @@ def _readings(snapshot: Snapshot, name: str, thread: ThreadKey) -> dict[str, lis
     return found
 
 
-def _pairs(
-    snapshot: Snapshot,
-    thread: ThreadKey,
-    selection: Selection,
-    calibration: Calibration,
-    answers: pl.DataFrame,
-    number: dict[str, int],
-) -> tuple[list[Made], list[NotMade]]:
+def _pairs(mined: Mined, thread: ThreadKey, number: dict[str, int]) -> tuple[list[Made], list[NotMade]]:
     """The pairs of the thread that an export has, and all others of its eligible answers."""
-    threads = mine_threads(snapshot, thread.part, selection, calibration).threads
-    ids = threads.answers["answer_id"].to_list()
-    made = {
-        (ids[winner], ids[loser]): Made(number[ids[winner]], number[ids[loser]], confidence, tier)
-        for winner, loser, confidence, tier in threads.pairs.select("winner", "loser", "confidence", "tier").iter_rows()
-    }
-    eligible = with_theta(answers, calibration).filter(pl.col(REASON).is_null())
-    judged = judge_pairs(eligible.drop(REASON), selection.rule)
-    ids, texts = (judged.answers[name].to_list() for name in ("answer_id", "text"))
-    not_made = []
-    for winner, loser, failing in zip(
-        *(column.tolist() for column in (judged.winner, judged.loser, judged.failing)), strict=True
-    ):
-        if (ids[winner], ids[loser]) in made:
-            continue
-        empty = not (texts[winner] and texts[loser])
-        late = "empty_text" if empty else "over_pair_cap"  # decided once texts are read
-        reason = judged.reasons[failing] if failing >= 0 else late
-        not_made.append(NotMade(number[ids[winner]], number[ids[loser]], reason, sentence(reason)))
-    return sorted(made.values(), key=lambda pair: (pair.winner, pair.loser)), sorted(
+    own = (pl.col("site") == thread.site) & (pl.col("post_id") == thread.post_id)
+    ids, is_own = (mined.threads.answers.select(column).to_series() for column in ("answer_id", own))
+    pairs = mined.threads.pairs.filter(is_own[mined.threads.pairs["winner"]])
+    made = [
+        Made(number[ids[winner]], number[ids[loser]], confidence, tier)
+        for winner, loser, confidence, tier in pairs.select("winner", "loser", "confidence", "tier").iter_rows()
+    ]
+    left_out = mined.dropped.get("pairs")
+    rows = [] if left_out is None else left_out.filter(own).select("winner_id", "loser_id", REASON).rows()
+    not_made = [NotMade(number[more], number[less], reason, sentence(reason)) for more, less, reason in rows]
+    return sorted(made, key=lambda pair: (pair.winner, pair.loser)), sorted(
         not_made, key=lambda pair: (pair.more, pair.less)
     )

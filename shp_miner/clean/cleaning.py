@@ -1,0 +1,121 @@
+"""What to clean: one set of parameters, and profiles, which are named sets of them. All is off unless asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
+
+from shp_miner.arguments import one_of
+from shp_miner.errors import UsageError, nearest_name
+from shp_miner.rules.refused import refused
+
+_Count = Annotated[int, Meta(ge=1)]
+
+
+class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is edited in texts and which answers and pairs are left out. It removes, and never changes a label.
+
+    Each field's `description` is its documentation: options, keys of pipeline files and pages are made of it. A field
+    whose `extra` says "file" is given as a file with one value a line, and holds the lines.
+    """
+
+    name: Annotated[str, Meta(description="Name of the profile; it follows the parameters.")] = "none"
+
+    languages: Annotated[
+        tuple[str, ...],
+        Meta(description="Keep answers in these languages (codes such as en); unclear ones stay.", examples=[["en"]]),
+    ] = ()
+    same_language: Annotated[
+        bool, Meta(description="Drop answers in another language than their post's.", examples=[True])
+    ] = False
+    min_chars: Annotated[
+        _Count | None, Meta(description="Shortest answer kept, in characters of its text.", examples=[20])
+    ] = None
+    max_chars: Annotated[
+        _Count | None, Meta(description="Longest answer kept, in characters of its text.", examples=[8000])
+    ] = None
+    min_words: Annotated[
+        _Count | None, Meta(description="Shortest answer kept, in words, code included.", examples=[5])
+    ] = None
+    max_words: Annotated[
+        _Count | None, Meta(description="Longest answer kept, in words, code included.", examples=[1000])
+    ] = None
+
+
+#: What to clean, as callers give it: a profile's name, its parameters, or None for nothing.
+Clean = str | Cleaning | None
+
+#: The named sets. `standard` has what helps labels or privacy by the figures in docs/cleaning.md.
+PROFILES: dict[str, Cleaning] = {
+    profile.name: profile
+    for profile in (
+        Cleaning(),
+        Cleaning(name="standard", same_language=True),
+        Cleaning(name="strict", same_language=True, min_words=5),
+    )
+}
+
+#: One line each for people.
+SUMMARIES: dict[str, str] = {
+    "none": "nothing is cleaned, as in SHP's data (default)",
+    "standard": "what harms most trainings and costs few pairs",
+    "strict": "standard, and what is rarely worth learning from",
+}
+
+#: What a file calls the choice of a profile, and the help shows the parameters under.
+PROFILE, HEADING = "profile", "Cleaning"
+
+_WITH = " with "
+
+
+def clean_profile(name: str = "none", **overrides: Any) -> Cleaning:
+    """Return the named profile with some parameters replaced, and the name that fits them.
+
+    Raises UsageError for an unknown name, parameter or bad value.
+    """
+    profile = PROFILES[one_of(name, PROFILES, "profile")]
+    values = {key: getattr(profile, key) for key in Cleaning.__struct_fields__}
+    for key, value in overrides.items():
+        if key not in values or key == "name":
+            raise UsageError(f"Cleaning has no parameter {key!r}.", nearest_name(key, list(values)[1:]))
+        values[key] = (value,) if isinstance(value, str) and isinstance(values[key], tuple) else value
+    try:
+        return _named(msgspec.convert(values, Cleaning), profile)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        key = path.rstrip("`").partition("[")[0]
+        raise UsageError(
+            f"Cleaning's {key} {refused(values[key], reason)}.", "See `shp-miner docs cleaning` for the parameters."
+        ) from error
+
+
+def as_cleaning(given: str | Cleaning | None) -> Cleaning | UnsetType:
+    """Return a profile's parameters, or the given ones; UNSET where nothing is on. Raises UsageError."""
+    cleaning = given if isinstance(given, Cleaning) else clean_profile(given or "none")
+    return cleaning if changes(cleaning) else UNSET
+
+
+def changes(cleaning: Cleaning, base: Cleaning | None = None) -> dict[str, Any]:
+    """Return the parameters that differ from `base` (default: nothing cleaned), with their values."""
+    base = base or PROFILES["none"]
+    own = ((key, getattr(cleaning, key)) for key in Cleaning.__struct_fields__ if key != "name")
+    return {key: value for key, value in own if value != getattr(base, key)}
+
+
+def _named(cleaning: Cleaning, profile: Cleaning) -> Cleaning:
+    """The parameters under the name of the profile that has them, else that of `profile` with what differs."""
+    same = next((name for name, known in PROFILES.items() if not changes(cleaning, known)), None)
+    if same is not None:
+        return PROFILES[same]
+    told = [_change(key, value) for key, value in changes(cleaning, profile).items()]
+    return structs.replace(cleaning, name=profile.name + _WITH + ", ".join(told))
+
+
+def _change(key: str, value: Any) -> str:
+    if value in (None, False, ()):
+        return f"no {key}"
+    if value is True:
+        return key
+    return f"{key} {' '.join(value)}" if isinstance(value, tuple) else f"{key} {value}"

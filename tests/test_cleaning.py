@@ -1,0 +1,187 @@
+"""Cleaning: what is left out for its text, in every command, counted and written with its reason."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+
+import shp_miner
+from shp_miner import UsageError, clean_profile, export_dataset, forget, import_dump
+from shp_miner.clean.chain import reasons_of
+from shp_miner.clean.cleaning import PROFILES, Cleaning, as_cleaning, changes
+from shp_miner.clean.filter import Kind
+from shp_miner.cli import run
+from shp_miner.export.dry_run import estimate
+from shp_miner.rules.presets import preset
+from shp_miner.show.compare import compare
+from shp_miner.show.find import find_thread
+from shp_miner.show.thread import show_thread
+
+from .build import comment, submission, tree, write_month
+from .conftest import ROOT
+
+GOOD = "Salt the water well before the pasta goes in, because later it only stays outside."
+GERMAN = "Das Wasser muss vor den Nudeln gesalzen werden, denn danach kommt das Salz nicht mehr hinein."
+
+#: Answers of each thread: a text, and what a cleaning with `PARAMETERS` says of it.
+ANSWERS = {GOOD: None, f"{GOOD} Twice.": None, GERMAN: "other_language", "Salt it.": "answer_too_short"}
+PARAMETERS: dict[str, Any] = {"same_language": True, "min_words": 4}
+
+
+def records(count: int = 12) -> list[dict[str, Any]]:
+    """Threads with one answer of each kind, of other scores in each thread."""
+    out = []
+    for i in range(count):
+        out.append(submission(f"p{i}", selftext="When does salt go into the water for pasta, and how much of it?"))
+        for k, text in enumerate(ANSWERS):
+            out.append(
+                comment(f"p{i}c{k}", f"p{i}", body=text, score=3 + (i * 5 + k * 7) % 11, created_utc=1_600_000_000 + k)
+            )
+    return out
+
+
+class Effect(NamedTuple):
+    """What a parameter does: the item or pair, as columns, that it leaves out for the reason, and one that stays."""
+
+    value: Any
+    kind: Kind
+    dropped: dict[str, Any]
+    reason: str
+    kept: dict[str, Any]
+
+
+ASKED = {"question": f"Pasta\n\n{GOOD} When?"}
+EFFECTS = {
+    "languages": Effect(("en", "fr"), "answer", {"text": GERMAN}, "other_language", {"text": GOOD}),
+    "same_language": Effect(True, "answer", ASKED | {"text": GERMAN}, "other_language", ASKED | {"text": GOOD}),
+    "min_chars": Effect(5, "answer", {"text": "Salt"}, "answer_too_short", {"text": "Salty"}),
+    "max_chars": Effect(5, "answer", {"text": "Salty."}, "answer_too_long", {"text": "Salty"}),
+    "min_words": Effect(2, "answer", {"text": "Salt"}, "answer_too_short", {"text": "Salt it"}),
+    "max_words": Effect(2, "answer", {"text": "Salt it all"}, "answer_too_long", {"text": "Salt it"}),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_each_parameter_alone_leaves_out_what_it_says(name: str) -> None:
+    effect = EFFECTS[name]
+    frame = pl.DataFrame([effect.dropped, effect.kept])
+    assert reasons_of(frame, effect.kind, clean_profile(**{name: effect.value})).to_list() == [effect.reason, None]
+    assert reasons_of(frame, effect.kind, clean_profile()).to_list() == [None, None]
+
+
+def test_every_parameter_has_an_effect() -> None:
+    assert set(EFFECTS) == set(Cleaning.__struct_fields__) - {"name"}
+
+
+@pytest.fixture
+def store(tmp_path: Path, now: datetime) -> Path:
+    import_dump("reddit-dump", write_month(tmp_path / "dumps", records()), tmp_path / "store", now=now)
+    return tmp_path / "store"
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return pl.concat([pl.read_parquet(file) for file in sorted(folder.rglob("*.parquet"))]).to_dicts()
+
+
+def test_every_command_leaves_out_the_same_and_says_why(store: Path, tmp_path: Path) -> None:
+    clean = clean_profile(**PARAMETERS)
+    plain = export_dataset(store, tmp_path / "plain", rule="votes")
+    done = export_dataset(store, tmp_path / "out", rule="votes", clean=clean, keep_dropped=tmp_path / "dropped")
+
+    texts = {text for row in rows_of(tmp_path / "out") for text in (row["answer1"], row["answer2"])}
+    assert texts == {text for text, reason in ANSWERS.items() if reason is None}
+    before, after = (
+        {row["pair_id"]: row["preferred"] for row in rows_of(tmp_path / name)} for name in ("plain", "out")
+    )
+    assert after.items() < before.items(), "a pair came in, or a label turned"
+
+    left = {(kind, reason): n for (kind, reason), n in done.tally.dropped.items() if kind.startswith("paired")}
+    assert left == {("paired answer", "other_language"): 12, ("paired answer", "answer_too_short"): 12}
+    gone = sum(n for (kind, _), n in (done.tally.dropped - plain.tally.dropped).items() if kind == "pair")
+    assert gone == len(before) - len(after)
+
+    # The rows: every answer and pair that is counted, cleaned ones with their text.
+    answers, pairs = (rows_of(tmp_path / "dropped" / name) for name in ("answers", "pairs"))
+    cleaned = [row for row in answers if row["body"] is not None]
+    assert {row["body"]: row["reason"] for row in cleaned} == {text: why for text, why in ANSWERS.items() if why}
+    counted = {reason: n for (kind, reason), n in done.tally.dropped.items() if kind == "pair"}
+    assert Counter(row["reason"] for row in pairs) == counted
+
+    dry = estimate(store, rule="votes", clean=clean)
+    assert (dry.pairs, dry.tally.dropped) == (done.pairs, done.tally.dropped)
+    opened = shp_miner.Store(store)
+    votes = compare(opened, opened.snapshot(), rules=[preset("shp"), preset("votes")], clean=clean).rules[1]
+    assert votes.pairs == sum(done.pairs.values())
+
+    shown = show_thread(
+        opened, opened.snapshot(), find_thread(opened.snapshot(), "p1", None), preset("votes"), clean=clean
+    )
+    assert {answer.text: answer.reason for answer in shown.answers} == ANSWERS
+    assert len(shown.pairs) == 1
+    assert {pair.reason for pair in shown.not_made} == {"other_language", "answer_too_short"}
+
+
+def test_an_export_that_is_made_again_stays_clean_and_dropped_texts_are_forgotten(store: Path, tmp_path: Path) -> None:
+    out, dropped = tmp_path / "out", tmp_path / "dropped"
+    export_dataset(store, out, rule="votes", clean=clean_profile(**PARAMETERS), keep_dropped=dropped)
+    manifest = json.loads((out / "manifest.json").read_text())
+    forget(store, ids=["reddit.com/p3/p3c0", "reddit.com/p4/p4c2"])
+    again = json.loads((out / "manifest.json").read_text())
+    assert again["configuration"] == manifest["configuration"]
+    assert again["rows"] != manifest["rows"]
+    assert {text for row in rows_of(out) for text in (row["answer1"], row["answer2"])} <= {GOOD, f"{GOOD} Twice."}
+    emptied = [row for row in rows_of(dropped / "answers") if row["answer_id"] == "p4c2"]
+    assert [row["body"] for row in emptied] in ([""], [None])
+
+
+def test_nothing_is_cleaned_unless_it_is_asked_for(store: Path, tmp_path: Path) -> None:
+    export_dataset(store, tmp_path / "plain", rule="votes")
+    export_dataset(store, tmp_path / "none", rule="votes", clean="none")
+    assert tree(tmp_path / "plain") == tree(tmp_path / "none")
+    assert "clean" not in json.loads((tmp_path / "plain" / "manifest.json").read_text())["configuration"]
+    assert "Cleaned by" not in (tmp_path / "plain" / "README.md").read_text()
+
+
+def test_options_variables_and_pipeline_files_say_the_same(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_dataset(store, tmp_path / "python", rule="votes", clean=clean_profile("standard", min_words=4))
+    words = ["export", str(tmp_path / "options"), "--rule", "votes", "--store", str(store), "--quiet"]
+    assert run([*words, "--clean", "standard", "--clean-min-words", "4"]) == 0
+    monkeypatch.setenv("SHP_MINER_EXPORT_CLEAN", "standard")
+    monkeypatch.setenv("SHP_MINER_EXPORT_CLEAN_MIN_WORDS", "4")
+    assert run([words[0], str(tmp_path / "variables"), *words[2:]]) == 0
+    pipeline = tmp_path / "pipeline.toml"
+    pipeline.write_text(
+        'store = "store"\n[rule]\nname = "votes"\n[clean]\nprofile = "standard"\n'
+        '[[export]]\nout = "file"\nsites = ["*"]\nclean = { min_words = 4 }\n'
+    )
+    assert run(["run", str(pipeline), "--quiet"]) == 0
+    trees = [tree(tmp_path / name) for name in ("python", "options", "variables", "file")]
+    assert all(found == trees[0] for found in trees)
+    assert "standard with min_words 4" in (tmp_path / "python" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [({"min_word": 3}, "min_words"), ({"min_words": 0}, "1 or more"), ({"name": "strct"}, "strict")],
+)
+def test_wrong_parameters_are_explained(parameters: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        clean_profile(**parameters)
+    assert said in f"{error.value.message} {error.value.hint}"
+
+
+def test_profiles_have_names_and_the_page_has_every_parameter() -> None:
+    page = (ROOT / "docs" / "cleaning.md").read_text()
+    for field in Cleaning.__struct_fields__:
+        assert field == "name" or f"`{field}`" in page.partition("## Parameters")[2].partition("\n## ")[0], field
+    assert as_cleaning("none") is as_cleaning(None)
+    for name, profile in PROFILES.items():
+        assert clean_profile("none", **changes(profile)).name == name
