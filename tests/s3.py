@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
@@ -19,8 +21,8 @@ from xml.sax.saxutils import escape, unescape
 
 import pytest
 
-_DATE = "2026-01-01T00:00:00.000Z"
-_HTTP_DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
+#: When everything is written unless a test moves the server's clock: 2026-01-01, in seconds since 1970.
+_BEGIN_S = 1_767_225_600.0
 
 
 @dataclass
@@ -54,6 +56,11 @@ class Server:
     ignores_create_only: bool = False
     #: Every request is refused as one with credentials that ended.
     expired: bool = False
+    #: The server's clock, in seconds since 1970, and when each object was written by it.
+    now_s: float = _BEGIN_S
+    written: dict[tuple[str, str], float] = field(default_factory=dict)
+    #: The buckets keep old versions of objects.
+    versioned: bool = False
     lock: Lock = field(default_factory=Lock)
 
     def bucket(self, name: str = "bucket") -> dict[str, bytes]:
@@ -112,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         if bucket not in self.s3.objects:
             self._error(404, "NoSuchBucket")
             return
-        objects = self.s3.objects[bucket]
+        objects, self._bucket = self.s3.objects[bucket], bucket
         with self.s3.lock:
             if self.command in ("GET", "HEAD"):
                 self._list(bucket, query) if not key else self._get(objects, key)
@@ -134,7 +141,11 @@ class _Handler(BaseHTTPRequestHandler):
         if (wanted := self.headers.get("If-Match")) and wanted != _etag(data):
             self._error(412, "PreconditionFailed")
             return
-        headers = {"ETag": _etag(data), "Last-Modified": _HTTP_DATE, "Accept-Ranges": "bytes"}
+        headers = {
+            "ETag": _etag(data),
+            "Last-Modified": formatdate(self._at(self._bucket, key), usegmt=True),
+            "Accept-Ranges": "bytes",
+        }
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         if asked is None:
             self._reply(200, data, headers)
@@ -166,7 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
         rows = [
             f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>"
             if size is None
-            else f"<Contents><Key>{escape(key)}</Key><LastModified>{_DATE}</LastModified><ETag>{_etag(b'')}</ETag>"
+            else f"<Contents><Key>{escape(key)}</Key><ETag>{_etag(b'')}</ETag>"
+            f"<LastModified>{self._written(bucket, key)}</LastModified>"
             f"<Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
             for key, size in shown
         ]
@@ -176,6 +188,17 @@ class _Handler(BaseHTTPRequestHandler):
             f"<MaxKeys>{self.s3.page}</MaxKeys><IsTruncated>{str(more).lower()}</IsTruncated>{following}"
             f"{''.join(rows)}</ListBucketResult>"
         )
+
+    def _written(self, bucket: str, key: str) -> str:
+        return f"{datetime.fromtimestamp(self._at(bucket, key), UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+
+    def _at(self, bucket: str, key: str) -> float:
+        return self.s3.written.get((bucket, key), _BEGIN_S)
+
+    def _keep(self, objects: dict[str, bytes], key: str, body: bytes) -> dict[str, str]:
+        objects[key] = body
+        self.s3.written[self._bucket, key] = self.s3.now_s
+        return {"ETag": _etag(body)} | ({"x-amz-version-id": "v1"} if self.s3.versioned else {})
 
     def _put(self, objects: dict[str, bytes], key: str, query: dict[str, str], body: bytes) -> None:
         if source := self.headers.get("x-amz-copy-source"):
@@ -188,11 +211,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.s3.uploads[query["uploadId"]][int(query["partNumber"])] = body
             self._reply(200, b"", {"ETag": _etag(body)})
         elif self._may_put(objects, key):
-            objects[key] = body
+            headers = self._keep(objects, key, body)
             if source:
                 self._xml(f"<CopyObjectResult><ETag>{_etag(body)}</ETag></CopyObjectResult>")
             else:
-                self._reply(200, b"", {"ETag": _etag(body)})
+                self._reply(200, b"", headers)
 
     def _may_put(self, objects: dict[str, bytes], key: str) -> bool:
         create_only, wanted = self.headers.get("If-None-Match") == "*", self.headers.get("If-Match")
@@ -210,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif "uploadId" in query:
             if self._may_put(objects, key):
                 parts = self.s3.uploads.pop(query["uploadId"])
-                objects[key] = b"".join(parts[number] for number in sorted(parts))
+                self._keep(objects, key, b"".join(parts[number] for number in sorted(parts)))
                 self._xml(
                     f"<CompleteMultipartUploadResult><ETag>{_etag(objects[key])}</ETag></CompleteMultipartUploadResult>"
                 )

@@ -406,7 +406,7 @@ def test_it_waits_for_nobody_and_disturbs_nobody(store: Store, monkeypatch: pyte
     [
         "shp_miner.store.repair:path_aside before 1",
         "shp_miner.store.repair:_set_aside after 1",
-        "shp_miner.store.repair:shutil.copy2 after 1",
+        "shp_miner.store.repair:copy_file after 1",
         "shp_miner.store.repair:_set_aside after 2",
         "shp_miner.crawling.state:CrawlState.read_again after 1",
     ],

@@ -30,7 +30,7 @@ MOVES = {
     ("export/publish.py", "path.rename(out / path.name)"),
     ("export/publish.py", "whole.rename(moving)"),
     ("export/earlier.py", "linked.replace(new)"),
-    ("health/repair.py", "file.replace(path_aside(folder, file))"),
+    ("health/repair.py", "file.replace(path_aside(path.parent, file))"),
     ("health/repair.py", "path.replace(path_aside(folder, path))"),
     ("places/replacing.py", "temporary.replace(path)"),
     ("training/folder.py", "folder.rename(old)"),

@@ -36,7 +36,7 @@ PLAN = {
     "forgetting": {"export", "mining", "store", "rules", "platforms"},
     "dumps": {"forgetting", "store", "engine", "platforms", "text"},
     "crawling": {"forgetting", "sources", "store", "platforms"},
-    "health": {"crawling", "forgetting", "export", "sources", "store", "rules"},
+    "health": {"crawling", "places", "forgetting", "export", "sources", "store", "rules"},
     "report": {"show", "checking", "export", "store", "rules", "pages"},
     "web": {"show", "export", "store", "rules", "pages"},
     "forum": {"crawling", "forgetting", "export", "sources", "store", "rules", "platforms"},

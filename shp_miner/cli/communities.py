@@ -11,8 +11,8 @@ from pathlib import Path
 
 from shp_miner.cli.options import DEFAULT_STORE
 from shp_miner.cli.variables import STORE
-from shp_miner.paths import expanded
-from shp_miner.store.database import FILE
+from shp_miner.paths import expanded, is_remote
+from shp_miner.store.database import database_file
 
 #: Reading ends after this many seconds; the names found until then are offered.
 _PATIENCE_S = 0.4
@@ -37,7 +37,7 @@ def communities_of(store: Path | str | None) -> list[str]:
 
 def _crawled(folder: Path) -> list[str]:
     """Return the communities that crawls have read."""
-    path = folder / FILE
+    path = database_file(folder)
     if not path.is_file():
         return []
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)) as database:
@@ -46,6 +46,8 @@ def _crawled(folder: Path) -> list[str]:
 
 def _stored(folder: Path, end_s: float) -> Iterator[str]:
     """Yield the communities in the column of the table of posts until the time is over."""
+    if is_remote(folder):
+        return  # too slow for the Tab key
     files = sorted((folder / "posts").glob("*.parquet"), key=lambda path: -path.stat().st_mtime)[:_FILES]
     if not files:
         return

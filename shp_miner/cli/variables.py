@@ -14,6 +14,9 @@ PREFIX = "SHP_MINER_"
 #: The variable that names the store for every command.
 STORE = f"{PREFIX}STORE"
 
+#: The variable that names the folder of this machine's own files about stores on object stores (`store/local.py`).
+STATE = f"{PREFIX}STATE"
+
 #: Variables that only this project's tests read.
 _OF_TESTS = (f"{PREFIX}TEST_", f"{PREFIX}FUZZ_")
 
@@ -60,7 +63,7 @@ def unknown_variables(ctx: click.Context, environment: Mapping[str, str] = os.en
     group = ctx.command
     if not ours or not isinstance(group, click.Group):
         return []
-    known = {STORE, *_credentials()}
+    known = {STORE, STATE, *_credentials()}
     strange = [name for name in ours if name not in known]
     for command in group.list_commands(ctx):
         of_command = f"{PREFIX}{_word(command)}_"
@@ -70,7 +73,7 @@ def unknown_variables(ctx: click.Context, environment: Mapping[str, str] = os.en
     if not strange:
         return []
     every = (names for command in group.list_commands(ctx) for names in _named_variables(group, ctx, command))
-    suggested = {STORE, *_credentials(), *(names[0] for names in every)}
+    suggested = {STORE, STATE, *_credentials(), *(names[0] for names in every)}
     return [_sentence(name, sorted(suggested)) for name in strange]
 
 

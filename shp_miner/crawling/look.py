@@ -13,7 +13,7 @@ from msgspec import Struct
 from shp_miner.crawling.doubts import CLOSED
 from shp_miner.crawling.state import LATE_US
 from shp_miner.errors import BadInput, from_os_error
-from shp_miner.store.database import FILE, GIVEN_UP, NEVER, SCHEMAS, WAITING, newer_schema
+from shp_miner.store.database import GIVEN_UP, NEVER, SCHEMAS, WAITING, database_file, newer_schema
 from shp_miner.store.runs import Run, as_run
 
 #: What a file of an earlier schema has no column for, and nothing of.
@@ -61,7 +61,7 @@ class Look:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+        self._path = database_file(folder)
         self._database = open_to_look(self._path) if self._path.exists() else None
         #: 0 where there is nothing yet.
         self._schema = len(SCHEMAS)

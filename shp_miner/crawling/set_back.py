@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shp_miner.crawling.look import open_to_look
 from shp_miner.model import SKEW_US
-from shp_miner.store.database import FILE, NEVER, SCHEMAS, opened_database
+from shp_miner.store.database import NEVER, SCHEMAS, database_file, opened_database
 from shp_miner.transaction import transaction
 
 #: No visit is planned so far ahead, and none of a thread that could not be read.
@@ -50,7 +50,7 @@ def set_back(folder: Path, now: int) -> int:
 
     `now` is in microseconds since 1970. The threads concerned are visited at once.
     """
-    if not (folder / FILE).exists():
+    if not database_file(folder).exists():
         return 0
     far = {"late": now + SKEW_US, "far": now + _FAR_US, "far_away": now + _FAR_AWAY_US, "now": now}
     changed = 0
@@ -62,10 +62,10 @@ def set_back(folder: Path, now: int) -> int:
 
 def is_ahead(folder: Path, now: int) -> bool:
     """Whether the crawl's file has times in the future."""
-    if not (folder / FILE).exists():
+    if not database_file(folder).exists():
         return False
     far = {"late": now + SKEW_US, "far": now + _FAR_US, "far_away": now + _FAR_AWAY_US}
-    with closing(open_to_look(folder / FILE)) as database:
+    with closing(open_to_look(database_file(folder))) as database:
         (schema,) = database.execute("PRAGMA user_version").fetchone()
         if schema != len(SCHEMAS):
             return False  # what an earlier version noted is looked at when it was brought forward

@@ -17,7 +17,7 @@ from shp_miner.crawling.queues import ONCE_MORE, Queues, community_key
 from shp_miner.crawling.windows import Windows
 from shp_miner.platforms.items import Answer, Origin, Thread
 from shp_miner.sources.source import Listed
-from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, opened_database
+from shp_miner.store.database import AWAY, FILE, NEVER, READABLE, WAITING, database_file, opened_database
 from shp_miner.transaction import transaction
 
 __all__ = ["FILE", "CrawlState", "Known"]
@@ -60,8 +60,8 @@ class CrawlState(Queues):
     """The crawl's memory in a store's folder. Raises BadInput if the file is damaged or from a newer version."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
         self._database = opened_database(folder)
+        self.path = database_file(folder)
         self.doubts = Doubts(self._database)
         self.windows = Windows(self._database)
 

@@ -17,6 +17,7 @@ from shlex import quote
 from typing import TypeVar
 
 from shp_miner.errors import BadInput, from_os_error
+from shp_miner.paths import is_remote
 from shp_miner.tally import Damage, Tally
 
 Look = TypeVar("Look")
@@ -196,6 +197,9 @@ def files_in(folder: Path, tally: Tally) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise _refused(error, folder) from error
 
+    if is_remote(folder):
+        yield from _objects_in(folder, tally)
+        return
     for place, folders, names in os.walk(folder, onerror=refuse):
         if "_delta_log" in folders:
             tally.pass_over(f"Skipped: {place} is a table of a store.")
@@ -213,6 +217,21 @@ def files_in(folder: Path, tally: Tally) -> Iterator[Path]:
                 tally.pass_over(f"Skipped: {file} is hidden or not a file.")
             else:
                 yield file
+
+
+def _objects_in(folder: Path, tally: Tally) -> Iterator[Path]:
+    """Every object below an address that is not hidden and not of a table."""
+    found = list(folder.rglob("*"))
+    tables = {file.parent.parent for file in found if file.parent.name == "_delta_log"}
+    for table in sorted(tables):
+        tally.pass_over(f"Skipped: {table} is a table of a store.")
+    for file in found:
+        if any(file.is_relative_to(table) for table in tables):
+            continue
+        if any(part.startswith(".") for part in file.relative_to(folder).parts):
+            tally.pass_over(f"Skipped: {file} is hidden or not a file.")
+        else:
+            yield file
 
 
 def _fetch_annexed(file: Path) -> str:

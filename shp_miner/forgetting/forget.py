@@ -6,7 +6,6 @@ A request is noted first and finished last, so the next run completes a run that
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,7 @@ from shp_miner.store.found import ASIDE
 from shp_miner.store.identity import settle_identity, take_theirs
 from shp_miner.store.lake import TABLES
 from shp_miner.store.lock import exclusive_lock
+from shp_miner.store.replacing import remove_tree
 from shp_miner.tally import counted
 
 Path_ = str | os.PathLike[str]
@@ -198,7 +198,7 @@ def _purge(
     is_request = has_pending(store.path)
     if is_request and not dry_run:
         drop_fits(store.path)
-        shutil.rmtree(store.path / ASIDE, ignore_errors=True)  # names of communities are in it, too
+        remove_tree(store.path / ASIDE)  # names of communities are in it, too
         remove_reports(store.path)  # it quotes posts and answers
         for name in TABLES:
             delete_earlier_versions(store, name)

@@ -14,7 +14,7 @@ import msgspec
 import polars as pl
 
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.store.database import FILE, opened_database
+from shp_miner.store.database import database_file, opened_database
 from shp_miner.store.forgotten_list import (
     FOLDER,
     ITEM_KEY,
@@ -68,7 +68,7 @@ def _before(store: Store) -> Snapshot | None:
 def _undoubted(lines: pl.DataFrame, folder: Path) -> pl.DataFrame:
     """Return the lines without flagged items that a crawl still doubts (the brake may hold them)."""
     doubts: list[tuple[str, str, str | None, int]] = []
-    if lines.height and (folder / FILE).exists():
+    if lines.height and database_file(folder).exists():
         with (
             suppress(BadInput),
             closing(opened_database(folder)) as database,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
 from shp_miner.store.found import Fault
 from shp_miner.store.lake import TABLES
+from shp_miner.store.local import free_bytes
 from shp_miner.store.migrate import MARK
 from shp_miner.units import sized
 
@@ -52,7 +52,7 @@ def examine(store_path: Path, *, repair: bool = False) -> dict[str, Any]:
     problems: list[str] = []
     found = _checked(store_path, repair=repair)
     problems += [fault.sentence() for fault in found if not fault.fixed and not fault.harmless]
-    free = shutil.disk_usage(_existing_parent(store_path)).free
+    free = free_bytes(store_path)
     if free < _LOW_DISK_BYTES:
         problems.append(f"Only {sized(free)} free on the store's disk: free some space before importing.")
     libraries = {name: _version(name) for name in _LIBRARIES}
@@ -93,13 +93,6 @@ def _store(path: Path, problems: list[str]) -> dict[str, Any]:
             problems.append(f"{error.message} {error.hint}")
         return {"path": str(path.absolute()), "exists": path.exists(), "error": error.message}
     return state
-
-
-def _existing_parent(path: Path) -> Path:
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 def _version(name: str) -> str | None:

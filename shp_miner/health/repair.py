@@ -14,7 +14,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from shp_miner.crawling.known_again import know_again
@@ -26,18 +25,21 @@ from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place
 from shp_miner.export.registered import all_exports, note_cleared, waiting_copies
 from shp_miner.forgetting.forget import purge
 from shp_miner.model import OPTIONAL
+from shp_miner.places.path import RemotePath
 from shp_miner.store import Store, identity
-from shp_miner.store.database import FILE, SCHEMAS
+from shp_miner.store.database import FILE, SCHEMAS, database_file
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.found import ASIDE, Fault, is_young, path_aside
 from shp_miner.store.lake import TABLES
-from shp_miner.store.lock import LOCK, InUse, dead_notes, exclusive_lock, lock_holder, nobody_beside, only_one
+from shp_miner.store.lock import InUse, dead_notes, exclusive_lock, lock_holder, nobody_beside, only_one, run_lock
 from shp_miner.store.mend import IN_FUTURE, mend_table, unsound_rows
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate_store, restored_mark, schema_of
 from shp_miner.store.names import check_names
+from shp_miner.store.proof import check_object_store
 from shp_miner.store.repair import check_table
 from shp_miner.store.repair_list import check_list
 from shp_miner.store.replacing import temporary_files
+from shp_miner.store.table import open_table
 from shp_miner.store.vacuum import LOG, UNFINISHED, is_unfinished
 
 #: The lock of crawls, as crawling names it.
@@ -59,7 +61,7 @@ def repair(folder: Path) -> list[Fault]:
     """Return the faults of the store after repairing what can be repaired. Raises TryLater while it is in use."""
     found = list(_left_by_the_dead(folder, fix=True))
     with (
-        only_one(folder / LOCK, f"The store {folder} is in use by a run", "repairing the store"),
+        only_one(run_lock(folder), f"The store {folder} is in use by a run", "repairing the store"),
         nobody_beside(folder, _CRAWL, f"The store {folder} is in use by a crawl"),
         exclusive_lock(folder, "repairing the store", wait_s=_PATIENCE_S),
     ):
@@ -70,6 +72,8 @@ def repair(folder: Path) -> list[Fault]:
 def _all(folder: Path, *, fix: bool) -> Iterator[Fault]:
     if not fix:
         yield from _left_by_the_dead(folder, fix=False)
+    if isinstance(folder, RemotePath):
+        yield from check_object_store(folder)
     for found in _mark(folder, fix=fix):
         yield found
         if not found.fixed:
@@ -125,7 +129,7 @@ def _mark(folder: Path, *, fix: bool) -> Iterator[Fault]:
 
 def _is_ours(table: Path, name: str) -> bool:
     try:
-        names: list[str] = [field.name for field in DeltaTable(str(table)).schema().fields]
+        names: list[str] = [field.name for field in open_table(table).schema().fields]
     except (DeltaError, OSError):
         return False
     before = [column for column in TABLES[name].names if column not in OPTIONAL]
@@ -198,7 +202,7 @@ def _unsound_rows(folder: Path, name: str, *, fix: bool) -> Iterator[Fault]:
 
 def _read_again(folder: Path, since_s: float) -> None:
     """Let the next crawls read again the threads that were read since `since_s`, if the store has crawls."""
-    if (folder / FILE).exists():
+    if database_file(folder).exists():
         with CrawlState(folder) as state:
             state.read_again(round(since_s * 1_000_000))
 
@@ -210,7 +214,7 @@ def _know_again(folder: Path) -> None:
 
 
 def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Fault]:
-    path = folder / FILE
+    path = database_file(folder)
     if not path.exists():
         return
     reason = _damage(path)
@@ -218,8 +222,8 @@ def _crawls_file(folder: Path, *, fix: bool) -> Iterator[Fault]:
         yield from _ahead(folder, fix=fix)
         return
     if fix:
-        for file in sorted(folder.glob(f"{FILE}*")):
-            file.replace(path_aside(folder, file))
+        for file in sorted(path.parent.glob(f"{FILE}*")):
+            file.replace(path_aside(path.parent, file))
     remedy = f"moved to {ASIDE}/; crawls read everything again, and every export is written again"
     yield Fault(f"{path} is damaged: {reason}.", remedy, fixed=fix)
 
@@ -230,7 +234,7 @@ def _ahead(folder: Path, *, fix: bool) -> Iterator[Fault]:
         if fix:
             set_back(folder, now)
         yield Fault(
-            f"{folder / FILE} has times in the future: a clock was ahead.",
+            f"{database_file(folder)} has times in the future: a clock was ahead.",
             "times corrected; the next run visits these threads",
             fixed=fix,
         )
@@ -268,7 +272,7 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Fault]:
             fixed=fix,
             harmless=True,
         )
-    run = folder / LOCK
+    run = run_lock(folder)
     if run.exists() and lock_holder(run) is None:
         if fix:
             with suppress(InUse), only_one(run, "", "clearing what a killed run left"):

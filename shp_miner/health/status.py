@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,10 +19,12 @@ from shp_miner.crawling.look import Cursor, Look, ThreadSeen
 from shp_miner.export.owned import REPORT, is_report
 from shp_miner.export.pushed import OwedPurge, owed_purges
 from shp_miner.export.registered import Waiting, all_exports, waiting_copies
+from shp_miner.paths import expanded
 from shp_miner.store import Store
 from shp_miner.store.forgotten_list import pending_since
 from shp_miner.store.lake import explained_errors
-from shp_miner.store.lock import LOCK, Holder, is_busy, lock_holder
+from shp_miner.store.local import free_bytes
+from shp_miner.store.lock import Holder, is_busy, lock_holder, run_lock
 from shp_miner.store.runs import Run
 from shp_miner.store.vacuum import LOG, log_entries, made_ms
 from shp_miner.tally import counted
@@ -133,7 +134,7 @@ def status(
     stale_s: Length = STALE_S,
     min_free_bytes: int = MIN_FREE_BYTES,
     now_s: float | None = None,
-    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+    free_bytes: Callable[[Path], int] = free_bytes,
 ) -> Status:
     """Return the state of a store, and its problems that last longer than `stale_s`. Others may use the store.
 
@@ -145,7 +146,7 @@ def status(
     store = store if isinstance(store, Store) else Store(store)
     path = store.path
     store.require()
-    runs_now = lock_holder(path / LOCK)
+    runs_now = lock_holder(run_lock(path))
     with Look(path) as look:
         runs, cursors, success = look.runs(_RUNS), look.cursors(now), look.last_success()
         threads = _Threads(look.failing(), look.overdue(now), look.shut_out(now))
@@ -188,7 +189,7 @@ def status(
 
 def _reports(store: Store) -> list[str]:
     """Return the pages that `report` wrote of the store and of its exports; exports that are away have none."""
-    folders = [store.path.absolute(), *(Path(known.path) for known in all_exports(store)[0])]
+    folders = [store.path.absolute(), *(expanded(known.path) for known in all_exports(store)[0])]
     return [str(folder / REPORT) for folder in dict.fromkeys(folders) if is_report(folder / REPORT)]
 
 
@@ -249,7 +250,7 @@ def _wrong_with_threads(threads: _Threads, before: int) -> Iterator[Wrong]:
 
 def _wrong_with_forgetting(path: Path, pending: float | None, waits: list[Waiting], before_s: float) -> Iterator[Wrong]:
     """Yield open forget requests as problems at once, unless a process is at work that will complete them."""
-    if pending is not None and (pending < before_s or not is_busy(path, LOCK.name, "crawl")):
+    if pending is not None and (pending < before_s or not is_busy(path, run_lock(path).name, "crawl")):
         says = "a forget request is not finished yet: run `shp-miner forget`."
         yield Wrong("forgetting", moment_from_us(pending * 1_000_000), says)
     for copy in waits:

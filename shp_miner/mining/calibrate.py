@@ -19,6 +19,7 @@ from msgspec import Struct
 from shp_miner.engine import Advance, run_threads
 from shp_miner.mining.kept_fits import keep_fits
 from shp_miner.mining.mine import Selection, judge_threads
+from shp_miner.paths import is_remote
 from shp_miner.rules.calibrated import (
     Calibration,
     add_up,
@@ -36,7 +37,7 @@ from shp_miner.rules.comparisons import (
 )
 from shp_miner.rules.delays import COMMUNITY, count_delays, log_shares, merge_delays
 from shp_miner.store import HashRange, Store
-from shp_miner.store.files import sync_to_disk
+from shp_miner.store.replacing import remove_tree, sync_to_disk
 
 _FITS, _SHARES = "fits.parquet", "shares.parquet"
 
@@ -165,7 +166,7 @@ def same_fit(one: Selection, other: Selection) -> bool:
 
 def load_calibration(folder: Path) -> Calibration:
     """Return the calibration stored in a folder."""
-    return Calibration(*(pl.read_parquet(folder / name, glob=False) for name in (_FITS, _SHARES)))
+    return Calibration(*(pl.read_parquet((folder / name).read_bytes()) for name in (_FITS, _SHARES)))
 
 
 def known_fits(job: MeasureJob) -> Calibration | None:
@@ -180,23 +181,30 @@ def _remembered(kept: Path) -> Calibration | None:
     try:
         return load_calibration(kept)
     except (OSError, pl.exceptions.PolarsError):
-        shutil.rmtree(kept, ignore_errors=True)
+        remove_tree(kept)
         return None
 
 
 def drop_fits(store: Path) -> None:
     """Delete the kept calibrations: they have names of communities, which may be somebody's own."""
-    shutil.rmtree(store / _KEPT_IN, ignore_errors=True)
+    remove_tree(store / _KEPT_IN)
 
 
 def _save(calibration: Calibration, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    calibration.fits.write_parquet(folder / _FITS)
-    calibration.shares.write_parquet(folder / _SHARES)
+    for name, frame in ((_FITS, calibration.fits), (_SHARES, calibration.shares)):
+        with (folder / name).open("wb") as file:
+            frame.write_parquet(file)
 
 
 def _keep(calibration: Calibration, kept: Path) -> None:
     """Let the store remember: whole or not at all, and not at all where it cannot be written to."""
+    if is_remote(kept):
+        _save(calibration, kept)  # each file is whole, and one without the other is as good as none
+        names = {path.parent: path.stat().st_mtime for path in kept.parent.rglob("*")}
+        for path in sorted(names, key=lambda path: (names[path], path.name))[:-_KEPT]:
+            remove_tree(path)
+        return
     new = kept.with_name(f".{kept.name}.{os.getpid()}")
     try:
         _save(calibration, new)

@@ -19,7 +19,7 @@ from msgspec import Struct
 from shp_miner.clean.cleaning import PROFILE, Cleaning, clean_profile
 from shp_miner.errors import BadInput, NotAllowed, UsageError, likely, nearest_name
 from shp_miner.export.listed import values_in_file
-from shp_miner.paths import expanded, whole
+from shp_miner.paths import expanded, is_remote, whole
 from shp_miner.pipeline.keys import CredentialKeys, ForgetKeys, Pipeline
 from shp_miner.rules.fields import PARAMETERS, fields
 from shp_miner.rules.presets import Rule, preset
@@ -303,7 +303,8 @@ def _at(pipeline: Pipeline, folder: Path) -> Pipeline:
     """Return the pipeline with every path absolute."""
 
     def place(text: str) -> str:
-        return os.path.normpath(folder / expanded(text))
+        path = expanded(text)
+        return str(path) if is_remote(path) else os.path.normpath(folder / path)
 
     files = [key for key, field in fields(Cleaning).items() if field.in_file]
 

@@ -16,7 +16,7 @@ from shp_miner.sources import registry
 from shp_miner.sources.http import SYSTEM, Clock
 from shp_miner.sources.table import ROWS
 from shp_miner.store import Store
-from shp_miner.store.database import FILE
+from shp_miner.store.database import database_file
 
 
 class Planned(Struct):
@@ -39,7 +39,7 @@ def plan(pipeline: Pipeline, *, only: Collection[str] = (), clock: Clock = SYSTE
         parts.append(
             Planned("import", import_keys.kind, f"import new and changed files of {len(files)} files and folders")
         )
-    state = CrawlState(store.path) if (store.path / FILE).exists() else None
+    state = CrawlState(store.path) if database_file(store.path).exists() else None
     try:
         if pipeline.recheck.enabled:
             parts += _visits(state, round(clock.now() * 1_000_000), pipeline.recheck)

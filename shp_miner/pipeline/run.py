@@ -7,7 +7,6 @@ the others; the result names unfinished work, and the next run continues it.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -25,7 +24,8 @@ from shp_miner.pipeline.steps import STEP_PARTS, Context, Outcome, Work, left_pa
 from shp_miner.sources.http import SYSTEM
 from shp_miner.sources.registry import Access
 from shp_miner.store import Store
-from shp_miner.store.lock import LOCK, only_one
+from shp_miner.store.local import free_bytes
+from shp_miner.store.lock import only_one, run_lock
 from shp_miner.store.runs import Runs
 
 log = logging.getLogger("shp_miner")
@@ -40,7 +40,7 @@ def run(
     say: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] | None = None,
     advance: Callable[..., None] = lambda *_: None,
-    free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+    free_bytes: Callable[[Path], int] = free_bytes,
 ) -> Ran:
     """Return what a run of `pipeline` (from `config.read`) did; `name` is its name in logs.
 
@@ -52,7 +52,7 @@ def run(
     store = Store(pipeline.store)
     store.create()
     with (
-        only_one(store.path / LOCK, f"The store {store.path} is in use by a run", f"running {name}"),
+        only_one(run_lock(store.path), f"The store {store.path} is in use by a run", f"running {name}"),
         Runs(store.path) as runs,
     ):
         clock = WaitedClock(access.clock or SYSTEM)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from shp_miner.errors import Error, TryLater, UsageError
 from shp_miner.places.access import client, in_words, refusals, waits
@@ -170,6 +171,16 @@ class ObjectPlace(Place):
     def head(self) -> dict[str, Any]:
         """Return what the store says of the object: `size`, `e_tag`, `last_modified`. Raises FileNotFoundError."""
         return dict(self._head())
+
+    def is_versioned(self) -> bool:
+        """Return whether an object written below this one keeps its old versions, as S3 says of each write."""
+        probe = self / f"probe-{uuid4().hex}"
+        import obstore  # noqa: PLC0415
+
+        with refusals(str(self)):
+            version = obstore.put(self._client(), probe.key, b"").get("version")
+        probe.delete()
+        return version not in (None, "null")
 
     def _head(self) -> Any:
         import obstore  # noqa: PLC0415

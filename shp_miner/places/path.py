@@ -109,10 +109,11 @@ class RemotePath(PosixPath):
 
     def iterdir(self) -> Generator[Self, None, None]:
         """Yield what lies directly below, in the order of the names; nothing if there is nothing."""
+        bucket = self._client()
         import obstore  # noqa: PLC0415
 
         with refusals(str(self)):
-            found = obstore.list_with_delimiter(self._client(), self._prefix or None)
+            found = obstore.list_with_delimiter(bucket, self._prefix or None)
         folders = [self / name.rstrip("/").rpartition("/")[2] for name in found["common_prefixes"]]
         yield from sorted([*folders, *(self._at(meta) for meta in found["objects"] if meta["path"] != self._prefix)])
 
@@ -225,12 +226,11 @@ class RemotePath(PosixPath):
         return path
 
     def _below(self) -> Iterator[Self]:
+        bucket = self._client()
         import obstore  # noqa: PLC0415
 
         with refusals(str(self)):
-            found = [
-                meta for batch in obstore.list(self._client(), self.key or None, chunk_size=1000) for meta in batch
-            ]
+            found = [meta for batch in obstore.list(bucket, self.key or None, chunk_size=1000) for meta in batch]
         return (self._at(meta) for meta in found if str(meta["path"]).startswith(self._prefix))
 
     def _has_below(self) -> bool:

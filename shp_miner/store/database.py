@@ -1,4 +1,4 @@
-"""The store's SQLite file beside the tables: the memory of crawls, and the log of runs."""
+"""The store's SQLite file: the memory of crawls, and the log of runs. `local` says where it lies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from shp_miner.errors import BadInput, from_os_error
+from shp_miner.store.local import state_folder
 from shp_miner.transaction import PATIENCE_S, transaction
 
 FILE = "crawl.sqlite"
@@ -108,12 +109,17 @@ WAITING = f"NOT gone AND NOT unreadable AND (read_change IS NULL OR read_change 
 GIVEN_UP = f"error IS NOT NULL AND retry_at IN (0, {NEVER})"
 
 
+def database_file(folder: Path) -> Path:
+    """Return the path of the file of the store in `folder`; it need not exist."""
+    return state_folder(folder, look_only=True) / FILE
+
+
 def opened_database(folder: Path) -> sqlite3.Connection:
-    """Open the file in a store's folder; create or migrate it if needed.
+    """Open the file of the store in `folder`; create or migrate it if needed.
 
     Raises BadInput if it is damaged or from a newer version.
     """
-    path = folder / FILE
+    path = state_folder(folder) / FILE
     try:
         with ExitStack() as closing_it:
             database = sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)
@@ -154,7 +160,7 @@ def shrink_log(folder: Path) -> None:
 
     Rows are hardly ever deleted, so the file itself has no free space. Does nothing if no crawl or run has created it.
     """
-    if (folder / FILE).exists():
+    if database_file(folder).exists():
         with closing(opened_database(folder)) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from shp_miner.paths import is_remote
 from shp_miner.store.replacing import replace_file, sync_to_disk
 from shp_miner.units import from_us, utc_text
 
@@ -46,14 +48,18 @@ def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
     path = folder / f"part-00000-{uuid4()}-c000.zstd.parquet"
     ends = Ends()
     try:
-        with pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",  # COMPRESSION, as this library spells it
-            compression_level=COMPRESSION_LEVEL,
-            use_dictionary=list(_FEW_VALUES),  # type: ignore[arg-type]  # the stubs know no list
-            write_statistics=list(STATISTICS),
-        ) as writer:
+        with ExitStack() as stack:
+            out = stack.enter_context(path.open("wb")) if is_remote(path) else path
+            writer = stack.enter_context(
+                pq.ParquetWriter(
+                    out,
+                    schema,
+                    compression="zstd",  # COMPRESSION, as this library spells it
+                    compression_level=COMPRESSION_LEVEL,
+                    use_dictionary=list(_FEW_VALUES),  # type: ignore[arg-type]  # the stubs know no list
+                    write_statistics=list(STATISTICS),
+                )
+            )
             for table in tables:
                 writer.write_table(table, row_group_size=ROW_GROUP)
                 ends.add(table)

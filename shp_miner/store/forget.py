@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
@@ -26,8 +25,10 @@ from shp_miner.store.files import row_group, write_tables
 from shp_miner.store.forgotten import Forgotten, key_columns
 from shp_miner.store.forgotten_list import ITEM_KEY, ForgottenItem, GoneState, add_lines, of_items
 from shp_miner.store.lake import TABLES, Store, explained_errors
+from shp_miner.store.lease import confirm
 from shp_miner.store.lock import shared_lock
 from shp_miner.store.snapshot import HashRange, in_order
+from shp_miner.store.table import open_table, parquet_file
 from shp_miner.store.vacuum import end_before
 
 __all__ = [
@@ -169,7 +170,7 @@ def look_for_people(store: Store, wanted: Forgotten) -> Matched:
     if not wanted.names_people:
         return found
     with explained_errors(f"searching the store {store.path}"):
-        files = [(n, unquote(p)) for n in TABLES for p in _entries(DeltaTable(str(store.path / n)))["path"]]
+        files = [(n, unquote(p)) for n in TABLES for p in _entries(open_table(store.path / n))["path"]]
         for name, path in files:
             for group in _key_columns(store.path / name / path):
                 lines, digests = wanted.met(group, name)
@@ -195,7 +196,7 @@ def purge_table(store: Store, name: str, wanted: Forgotten, *, dry_run: bool = F
     folder = store.path / name
     done = Purged()
     with explained_errors(f"forgetting in the store {store.path}"):
-        delta = DeltaTable(str(folder))
+        delta = open_table(folder)
         actions: list[object] = []
         for entry in _candidates(delta, wanted):
             path = folder / unquote(entry)
@@ -209,6 +210,7 @@ def purge_table(store: Store, name: str, wanted: Forgotten, *, dry_run: bool = F
                 now_ms = time.time_ns() // 1_000_000
                 actions += [RemoveAction(entry, data_change=True, deletion_timestamp=now_ms), written]
         if actions:
+            confirm()
             delta.create_write_transaction(actions, mode="append", schema=delta.schema(), partition_by=[])  # type: ignore[arg-type]
     return done
 
@@ -233,7 +235,7 @@ def _entries(delta: DeltaTable) -> pl.DataFrame:
 def _rows_to_empty(path: Path, name: str, wanted: Forgotten, keys: set[tuple[str, ...]]) -> int:
     """How many rows of a file hold anything on the list; the items that are there join `keys`."""
     count = 0
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         for number, group in enumerate(_key_columns(path)):
             keys |= set(wanted.holds(group, name).iter_rows())
             if wanted.touches(group, name):
@@ -242,14 +244,14 @@ def _rows_to_empty(path: Path, name: str, wanted: Forgotten, keys: set[tuple[str
 
 
 def _emptied(path: Path, name: str, wanted: Forgotten) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         for number in range(file.num_row_groups):
             yield wanted.emptied(row_group(file, number, TABLES[name]), name)[0]
 
 
 def _key_columns(path: Path) -> Iterator[pl.DataFrame]:
     """What rows are held against the list by, one row group at a time."""
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         names = key_columns(file.schema_arrow.names)
         for number in range(file.num_row_groups):
             yield pl.DataFrame(file.read_row_group(number, columns=names))

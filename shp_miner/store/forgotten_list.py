@@ -24,6 +24,7 @@ import polars as pl
 
 from shp_miner.errors import BadInput
 from shp_miner.model import SKEW_US, thread_hash
+from shp_miner.paths import is_remote
 from shp_miner.store.files import replace_file, sync_to_disk
 from shp_miner.store.salt import heal_salt, lost_salt, new_salt
 
@@ -180,8 +181,8 @@ def note_look(store: Path, version: str) -> None:
     folder = store / FOLDER
     folder.mkdir(exist_ok=True)
     # Of two that begin at once, the first one's version is before the rows of both.
-    with suppress(FileExistsError), (folder / _TO_LOOK).open("x") as note:
-        note.write(version)
+    with suppress(FileExistsError), (folder / _TO_LOOK).open("xb") as note:
+        note.write(version.encode())
     sync_to_disk(folder / _TO_LOOK, folder, store)
 
 
@@ -250,7 +251,7 @@ def read_list(folder: Path, names: Iterable[str]) -> pl.DataFrame:
 def part_names(folder: Path) -> tuple[str, ...]:
     """Return the names of a list's files, in order."""
     try:
-        names = os.listdir(folder)  # noqa: PTH208  (names are all that is wanted, at every append)
+        names = [path.name for path in folder.iterdir()] if is_remote(folder) else os.listdir(folder)  # noqa: PTH208  (names are all that is wanted, at every append)
     except FileNotFoundError:
         return ()
     return tuple(sorted(name for name in names if name.endswith(_SETTLED) and not name.startswith(".")))
@@ -260,7 +261,7 @@ def part_names(folder: Path) -> tuple[str, ...]:
 def read_part(path: Path) -> pl.DataFrame:
     """Return the lines of a file of the list, a frame of LINE. Raises BadInput if it is damaged."""
     try:
-        return _completed(pl.read_parquet(path, glob=False), path).cast(dict(LINE))  # type: ignore[arg-type]
+        return _completed(pl.read_parquet(path.read_bytes()), path).cast(dict(LINE))  # type: ignore[arg-type]
     except (pl.exceptions.PolarsError, OSError) as error:
         hint = "Restore it from a backup. Else run `shp-miner doctor --repair` and repeat every `shp-miner forget`."
         raise BadInput(f"{path} is damaged.", hint) from error

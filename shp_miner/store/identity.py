@@ -19,11 +19,11 @@ from uuid import uuid4
 
 import msgspec
 
-from shp_miner.errors import BadInput
+from shp_miner.errors import BadInput, NotAllowed
+from shp_miner.paths import expanded, is_remote
 from shp_miner.store.files import replace_file, sync_to_disk
-from shp_miner.store.lock import LOCKS, FileLock
-
-FILE = "identity.json"
+from shp_miner.store.local import IDENTITY as FILE
+from shp_miner.store.lock import LOCKS, FileLock, exclusive_lock
 
 #: The folder in a store with a file for each export made of it.
 EXPORTS = "exports"
@@ -40,6 +40,8 @@ class Identity(msgspec.Struct):
     copy_of: str | None = None
     theirs: list[str] = []
     folder: str = ""
+    #: The server that was found to create each name once; see `local.settle_proof`.
+    proven: str = ""
 
 
 class _Path(msgspec.Struct):
@@ -49,7 +51,7 @@ class _Path(msgspec.Struct):
 def is_copy(folder: Path) -> bool:
     """Whether a store is a copy that was not opened for writing yet. Changes nothing."""
     known = _read(folder)
-    return known is not None and known.path != os.path.realpath(folder) and _holds_another(folder, known)
+    return known is not None and known.path != _address(folder) and _holds_another(folder, known)
 
 
 def may_be_copy_of(folder: Path) -> str:
@@ -58,7 +60,7 @@ def may_be_copy_of(folder: Path) -> str:
     For a store that was not opened for writing at its path yet. Changes nothing.
     """
     known = _read(folder)
-    if known is None or known.path == os.path.realpath(folder) or _holds_another(folder, known):
+    if known is None or known.path == _address(folder) or _holds_another(folder, known):
         return ""
     return "" if known.folder in ("", _which(folder)) else known.path
 
@@ -68,7 +70,7 @@ def settle_identity(folder: Path) -> None:
 
     A copy becomes a store of its own. An interrupted call is repeated.
     """
-    here, which = os.path.realpath(folder), _which(folder)
+    here, which = _address(folder), _which(folder)
     known = _read(folder)
     if known is not None and (known.path, known.folder) == (here, which):
         return
@@ -123,7 +125,7 @@ def _become_own(folder: Path, known: Identity, here: str) -> None:
         file.unlink(missing_ok=True)
     if files:
         sync_to_disk(folder / EXPORTS)
-    _write(folder, Identity(uuid4().hex, here, first, sorted(theirs), _which(folder)))
+    _write(folder, Identity(uuid4().hex, here, first, sorted(theirs), _which(folder), known.proven))
 
 
 def _hold_back_exports(folder: Path, first: str) -> None:
@@ -135,21 +137,28 @@ def _hold_back_exports(folder: Path, first: str) -> None:
             replace_file(file, msgspec.json.encode(told), durable=True)
 
 
+def _address(folder: Path) -> str:
+    """The path of a folder without links, or its address."""
+    return str(folder) if is_remote(folder) else os.path.realpath(folder)
+
+
 def _which(folder: Path) -> str:
-    """Which folder it is, on whichever path: its file system and its number there."""
+    """Which folder it is, on whichever path: its file system and its number there. An address has one folder."""
+    if is_remote(folder):
+        return str(folder)
     return f"{os.statvfs(folder).f_fsid:x}:{folder.stat().st_ino:x}"
 
 
 def _holds_another(folder: Path, known: Identity) -> bool:
     """Whether the noted place still has a store of this id in another folder."""
-    there = Path(known.path)
+    there = expanded(known.path)
     try:
         if there.samefile(folder):
             return False
         theirs = msgspec.json.decode((there / FILE).read_bytes(), type=Identity)
-    except (PermissionError, msgspec.DecodeError):
+    except (PermissionError, NotAllowed, msgspec.DecodeError):
         return True  # nobody can tell; the exports of somebody else are left alone
-    except OSError:
+    except (OSError, BadInput):  # the folder, or its bucket, is not there
         return False
     return theirs.id == known.id
 
@@ -159,8 +168,8 @@ def _is_same_folder(folder: Path, known: Identity) -> bool:
     probe = Path(LOCKS, f".{uuid4().hex}")
     (folder / probe).touch()
     try:
-        return (Path(known.path) / probe).exists()
-    except OSError:
+        return (expanded(known.path) / probe).exists()
+    except (OSError, BadInput, NotAllowed):
         return False
     finally:
         (folder / probe).unlink(missing_ok=True)
@@ -168,6 +177,10 @@ def _is_same_folder(folder: Path, known: Identity) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
+    if is_remote(folder):
+        with exclusive_lock(folder, "noting the path of the store"):
+            yield
+        return
     place = folder / LOCKS
     place.mkdir(exist_ok=True)
     with FileLock(place / "identity") as lock:

@@ -32,10 +32,13 @@ from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import list_names, look_noted, note_look
 from shp_miner.store.frames import Frames
 from shp_miner.store.identity import settle_identity
+from shp_miner.store.lease import confirm
+from shp_miner.store.local import IDENTITY, settle_proof
 from shp_miner.store.lock import LOCKS, exclusive_lock, shared_lock
 from shp_miner.store.migrate import MARK, first_mark, migrate_store, schema_of
 from shp_miner.store.replacing import is_temporary
 from shp_miner.store.snapshot import Snapshot
+from shp_miner.store.table import create_table, open_table
 from shp_miner.store.vacuum import (
     KEEP_S,
     LOG,
@@ -118,8 +121,9 @@ class Store(Frames):
             for name, table in (("posts", chunk.posts), ("answers", chunk.answers)):
                 if table.num_rows:
                     written = write_file(self.path / name, table)
-                    delta = DeltaTable(str(self.path / name))
+                    delta = open_table(self.path / name)
                     before = delta.version()
+                    confirm()
                     delta.create_write_transaction([written], mode="append", schema=delta.schema(), partition_by=[])
                     sync_log(self.path / name, before)
 
@@ -128,7 +132,7 @@ class Store(Frames):
         as_of = written_version(as_of)
         self.require()
         with explained_errors(f"opening the store {self.path}"):
-            tables = {name: DeltaTable(str(self.path / name)) for name in TABLES}
+            tables = {name: open_table(self.path / name) for name in TABLES}
         if as_of is not None:
             newest = ".".join(str(tables[name].version()) for name in TABLES)
             for name, version in _versions(as_of, newest).items():
@@ -141,7 +145,7 @@ class Store(Frames):
         with explained_errors(f"compacting the store {self.path}"), shared_lock(self.path, "compacting"):
             for name in TABLES:
                 folder = self.path / name
-                table = DeltaTable(str(folder))
+                table = open_table(folder)
                 before = table.version()
                 if len(table.file_uris()) > 1:
                     table.optimize.z_order(
@@ -202,7 +206,7 @@ class Store(Frames):
 
     def file_counts(self) -> dict[str, int]:
         """Data files of each table at its newest version."""
-        return {name: len(DeltaTable(str(self.path / name)).file_uris()) for name in TABLES}
+        return {name: len(open_table(self.path / name).file_uris()) for name in TABLES}
 
     def _check(self) -> None:
         """Raise BadInput where the folder holds something else, or a store that this version cannot read."""
@@ -265,6 +269,7 @@ class Store(Frames):
         if self._is_settled and self.exists:
             return
         with explained_errors(f"creating the store {self.path}"):
+            settle_proof(self.path)
             if not self.exists:
                 self.path.mkdir(parents=True, exist_ok=True)
                 with exclusive_lock(self.path, "making the store"):
@@ -277,7 +282,7 @@ class Store(Frames):
         if self.exists:
             return
         for name, schema in TABLES.items():
-            DeltaTable.create(str(self.path / name), schema=schema, mode="ignore", configuration=_CONFIGURATION)
+            create_table(self.path / name, schema, _CONFIGURATION)
         first_mark(self.path)
 
 
@@ -334,7 +339,7 @@ class StoreWriter:
 
 def _ours(path: Path) -> bool:
     """Whether a store that is being made, or whose maker was killed, may hold this."""
-    return path.name in TABLES or path.name == LOCKS or path.name.startswith(MARK) or is_temporary(path.name)
+    return path.name in (*TABLES, LOCKS, IDENTITY) or path.name.startswith(MARK) or is_temporary(path.name)
 
 
 def _ordered(tables: list[pa.Table]) -> pa.Table:

@@ -1,7 +1,8 @@
 """Locks on a store: many who read or write it at once, or one alone who removes content.
 
 The lock is the system's own (flock) on a file in the store, so it ends with its process. Each holder has a note beside
-it, only to tell waiting processes who holds the lock and since when.
+it, only to tell waiting processes who holds the lock and since when. On an object store it is a lease (see `lease`);
+locks among runs and crawls are of one machine, and lie with its memory of them (see `local`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +20,22 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from shp_miner.errors import TryLater
+from shp_miner.places.path import RemotePath
+from shp_miner.store.lease import Taken, dead_holders, held, live_holders
+from shp_miner.store.local import state_folder
 
 #: The folder in a store where they lie.
 LOCKS = "locks"
 _FILE = "lock"
 
-#: The lock that a run of a pipeline holds in the store's folder.
+#: The lock that a run of a pipeline holds, in the store's folder on a disk.
 LOCK = Path(LOCKS, "run")
+
+
+def run_lock(store: Path) -> Path:
+    """Return the file of the lock that a run of a pipeline holds on a store."""
+    return state_folder(store, look_only=True) / LOCK
+
 
 #: How long to wait for others. Writers hold the lock for the moment of a commit; who takes content out, for minutes.
 _SHARED_PATIENCE_S = 30.0
@@ -114,6 +124,10 @@ def _held(folder: Path, doing: str, *, alone: bool, wait_s: float) -> Iterator[N
     if mine in _alone.get():
         yield
         return
+    if isinstance(place, RemotePath):
+        with _leased(folder, place, doing, alone=alone, wait_s=wait_s):
+            yield
+        return
     lock = _opened(place, alone=alone)
     if lock is None:
         yield
@@ -136,9 +150,25 @@ def _held(folder: Path, doing: str, *, alone: bool, wait_s: float) -> Iterator[N
                 note.unlink(missing_ok=True)
 
 
+@contextmanager
+def _leased(folder: Path, place: RemotePath, doing: str, *, alone: bool, wait_s: float) -> Iterator[None]:
+    mine = (place, os.getpid())
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(place, doing, alone=alone, wait_s=wait_s))
+        except Taken as taken:
+            raise InUse(f"The store {folder} is in use{taken.message}.", _AGAIN) from None
+        token = _alone.set(_alone.get() | {mine}) if alone else None
+        try:
+            yield
+        finally:
+            if token is not None:
+                _alone.reset(token)
+
+
 def _place(folder: Path) -> Path:
-    """The folder of a store's locks, which is made."""
-    place = folder.resolve() / LOCKS
+    """The folder of the locks that processes of this machine hold on a store, which is made."""
+    place = state_folder(folder).resolve() / LOCKS
     place.mkdir(exist_ok=True)
     return place
 
@@ -190,6 +220,8 @@ def _notes(place: Path) -> list[Path]:
 def dead_notes(folder: Path) -> list[Path]:
     """Return the notes of processes that ended without deleting them."""
     place = folder / LOCKS
+    if isinstance(place, RemotePath):
+        return list(dead_holders(place))
     notes = _notes(place) if place.is_dir() else []
     return [note for note in sorted(notes) if not _runs(int(note.name.partition("-")[0]))]
 
@@ -199,6 +231,10 @@ def is_busy(folder: Path, *names: str) -> bool:
 
     Only for status reports: each lock is tried for a moment, and nothing is written.
     """
+    if isinstance(folder, RemotePath):
+        if live_holders(folder / LOCKS):
+            return True
+        folder = state_folder(folder, look_only=True)
     place = folder.resolve() / LOCKS
     if not place.is_dir():
         return False

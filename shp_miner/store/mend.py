@@ -15,13 +15,14 @@ from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
 from shp_miner.model import EARLIEST_S, SKEW_US, TEXT_COLUMNS, out_of_bounds
 from shp_miner.store.files import row_group, write_tables
 from shp_miner.store.lake import TABLES, explained_errors
+from shp_miner.store.lease import confirm
+from shp_miner.store.table import open_table, parquet_file
 from shp_miner.store.vacuum import sync_log
 
 #: The reason for a row that is dated in the future, and stays.
@@ -35,9 +36,9 @@ def unsound_rows(folder: Path, name: str, now: int) -> Counter[str]:
     """
     found: Counter[str] = Counter()
     with explained_errors(f"searching the store {folder}"):
-        for entry in _suspects(DeltaTable(str(folder / name)), now):
+        for entry in _suspects(open_table(folder / name), now):
             columns = [column for column in TABLES[name].names if column not in TEXT_COLUMNS]
-            with pq.ParquetFile(folder / name / unquote(entry)) as file:
+            with parquet_file(folder / name / unquote(entry)) as file:
                 for number in range(file.num_row_groups):
                     _, reasons = _mended(file.read_row_group(number, columns=columns), now)
                     found += reasons
@@ -51,7 +52,7 @@ def mend_table(folder: Path, name: str, now: int) -> Counter[str]:
     """
     table, found = folder / name, Counter[str]()
     with explained_errors(f"mending the store {folder}"):
-        delta = DeltaTable(str(table))
+        delta = open_table(table)
         before = delta.version()
         actions: list[object] = []
         for entry in _suspects(delta, now):
@@ -65,6 +66,7 @@ def mend_table(folder: Path, name: str, now: int) -> Counter[str]:
             if kept:
                 actions.append(write_tables(table, TABLES[name], _groups(path, name, now)))
         if actions:
+            confirm()
             delta.create_write_transaction(actions, mode="append", schema=delta.schema(), partition_by=[])  # type: ignore[arg-type]
             sync_log(table, before)
     return found
@@ -73,7 +75,7 @@ def mend_table(folder: Path, name: str, now: int) -> Counter[str]:
 def is_suspect(folder: Path, now: int) -> bool:
     """Whether any table of the store in `folder` may hold such rows."""
     with explained_errors(f"searching the store {folder}"):
-        return any(_suspects(DeltaTable(str(folder / name)), now) for name in TABLES)
+        return any(_suspects(open_table(folder / name), now) for name in TABLES)
 
 
 def _suspects(delta: DeltaTable, now: int) -> list[str]:
@@ -94,7 +96,7 @@ def _suspects(delta: DeltaTable, now: int) -> list[str]:
 
 def _count(path: Path, name: str, now: int) -> tuple[Counter[str], int]:
     found, kept = Counter[str](), 0
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         for number in range(file.num_row_groups):
             mended, reasons = _mended(row_group(file, number, TABLES[name]), now)
             found += reasons
@@ -103,7 +105,7 @@ def _count(path: Path, name: str, now: int) -> tuple[Counter[str], int]:
 
 
 def _groups(path: Path, name: str, now: int) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         for number in range(file.num_row_groups):
             mended, _ = _mended(row_group(file, number, TABLES[name]), now)
             if mended.height:

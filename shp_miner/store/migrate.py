@@ -21,6 +21,7 @@ from shp_miner.model import ANSWER, POST
 from shp_miner.paths import STORE_MARK
 from shp_miner.store.files import replace_file
 from shp_miner.store.lock import exclusive_lock
+from shp_miner.store.table import open_table
 from shp_miner.store.vacuum import sync_log
 from shp_miner.units import utc_text
 
@@ -35,7 +36,7 @@ Mark = dict[str, Any]
 
 def _to_2(folder: Path, mark: Mark) -> Mark:
     """The mark tells when and by which version a store was made. The first is known from its tables."""
-    made_ms = DeltaTable(str(folder / "posts")).metadata().created_time
+    made_ms = open_table(folder / "posts").metadata().created_time
     made_at = None if made_ms is None else utc_text(datetime.fromtimestamp(made_ms / 1000, UTC), "seconds")
     return {"made_at": made_at, "made_by": None, **mark}
 
@@ -43,7 +44,7 @@ def _to_2(folder: Path, mark: Mark) -> Mark:
 def _to_3(folder: Path, mark: Mark) -> Mark:
     """The tables have the columns in OPTIONAL. Files stay as they are: who reads them finds these columns null."""
     for name in _TABLES:
-        table = DeltaTable(str(folder / name))
+        table = open_table(folder / name)
         before, missing = table.version(), _lacking(table, name)
         if missing:
             table.alter.add_columns(Schema.from_arrow(pa.schema(missing)).fields)
@@ -93,7 +94,7 @@ def first_mark(folder: Path) -> None:
 def restored_mark(folder: Path) -> None:
     """Mark a store whose mark was lost, by its tables: as one of the current schema, or of the one before."""
     told = {"migrated_at": utc_text(datetime.now(UTC), "seconds"), "migrated_by": version("shp-miner")}
-    lacking = any(_lacking(DeltaTable(str(folder / name)), name) for name in _TABLES)
+    lacking = any(_lacking(open_table(folder / name), name) for name in _TABLES)
     write_mark(folder, {**_to_2(folder, {}), **told, "schema": 2 if lacking else SCHEMA_VERSION})
 
 

@@ -10,19 +10,19 @@ from urllib.parse import unquote
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
-from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
 from shp_miner.model import thread_hash
 from shp_miner.platforms.rows import Rows
 from shp_miner.platforms.sites import site_of
-from shp_miner.store.database import FILE, opened_database
+from shp_miner.store.database import database_file, opened_database
 from shp_miner.store.files import row_group, write_tables
 from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import add_lines
 from shp_miner.store.found import Fault
 from shp_miner.store.lake import TABLES, Store, explained_errors
+from shp_miner.store.lease import confirm
+from shp_miner.store.table import open_table, parquet_file, scan_files
 from shp_miner.transaction import transaction
 
 #: Tables of the crawl's file that know threads by site, and those of them that know a community.
@@ -80,7 +80,7 @@ def _join_list(folder: Path, old: str, new: str) -> None:
 
 
 def _join_crawls(folder: Path, old: str, new: str) -> None:
-    if not (folder / FILE).exists():
+    if not database_file(folder).exists():
         return
     with closing(opened_database(folder)) as database, transaction(database):
         for table in _OF_SITES:
@@ -94,16 +94,16 @@ def _join_crawls(folder: Path, old: str, new: str) -> None:
 def _join_table(folder: Path, name: str, renamed: Renamed) -> None:
     """Write the files anew that hold rows of an old name, in one commit."""
     table = folder / name
-    delta = DeltaTable(str(table))
+    delta = open_table(table)
     actions: list[object] = []
     for entry in pl.DataFrame(delta.get_add_actions(flatten=True))["path"]:
         path = table / unquote(entry)
-        sites = pl.read_parquet(path, columns=["platform", "site"], glob=False)
-        if sites.select(_is_old(renamed).any()).item():
+        if scan_files([path]).select(_is_old(renamed).any()).collect().item():
             written = write_tables(table, TABLES[name], _with_names(path, name, renamed))
             removed = RemoveAction(entry, data_change=True, deletion_timestamp=time.time_ns() // 1_000_000)
             actions += [removed, written]
     if actions:
+        confirm()
         delta.create_write_transaction(actions, mode="append", schema=delta.schema(), partition_by=[])  # type: ignore[arg-type]
 
 
@@ -111,7 +111,7 @@ def _with_names(path: Path, name: str, renamed: Renamed) -> Iterator[pa.Table]:
     """A file's rows with today's name, by row group."""
     _, old, new = renamed
     mine = _is_old(renamed)
-    with pq.ParquetFile(path) as file:
+    with parquet_file(path) as file:
         for number in range(file.num_row_groups):
             frame = pl.DataFrame(row_group(file, number, TABLES[name]))
             community = pl.when(pl.col("community") == old).then(pl.lit(new)).otherwise("community")

@@ -7,7 +7,6 @@ off or empty. Readers accept an empty entry without an error, and its rows are m
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -16,12 +15,12 @@ from urllib.parse import unquote
 import msgspec
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from shp_miner.store.files import replace_file, sync_to_disk
 from shp_miner.store.found import ASIDE, Fault, is_young, path_aside
+from shp_miner.store.table import open_table, read_columns
 from shp_miner.store.vacuum import LAST, LOG, entry_actions, log_entries, needed_files, write_checkpoint
 from shp_miner.units import sized
 
@@ -53,12 +52,12 @@ def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) ->
             if not found.fixed:
                 return
     try:
-        delta = DeltaTable(str(table))
+        delta = open_table(table)
     except (DeltaError, OSError) as error:
         yield Fault(f"The log of {table} cannot be read: {_short(error)}.", _RESTORE, fixable=False)
         return
     if any(_missing(table, delta)):  # or somebody has rewritten them since it was opened
-        yield from _missing(table, DeltaTable(str(table)))
+        yield from _missing(table, open_table(table))
     yield from _unnamed(table, fix=fix)
     yield from _slow(table, delta, fix=fix)
 
@@ -124,7 +123,7 @@ def _checkpoints(folder: Path, name: str, *, fix: bool) -> Iterator[Fault]:
         for damaged in bad:
             _set_aside(folder, name, log / damaged)
         if not ends:
-            write_checkpoint(table, DeltaTable(str(table)).version())
+            write_checkpoint(table, open_table(table).version())
     yield Fault(fault, f"set aside in {ASIDE}/, and a new checkpoint was written", fixed=fix)
 
 
@@ -146,8 +145,13 @@ def _set_aside(folder: Path, name: str, path: Path, instead: bytes | None = None
         path.replace(target)
         sync_to_disk(path.parent)
     else:
-        shutil.copy2(path, target)
+        copy_file(path, target)
         replace_file(path, instead, durable=True)
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """Copy a small file, from and to wherever a store lies."""
+    target.write_bytes(path.read_bytes())
 
 
 def _is_sound(entry: Path) -> bool:
@@ -159,7 +163,7 @@ def _is_sound(entry: Path) -> bool:
 
 def _is_parquet(path: Path) -> bool:
     try:
-        pq.read_table(path, columns=["protocol"])
+        read_columns(path, ["protocol"])
     except (pa.ArrowException, OSError):
         return False
     return True
@@ -185,7 +189,7 @@ def _would_open(table: Path, *, without: Collection[str], of_nothing: Collection
         for path in (table / LOG).iterdir():
             # A pointer to the last checkpoint only saves time, and may point to what is left out.
             if path.is_file() and path.name not in without and path.name != LAST:
-                shutil.copyfile(path, log / path.name)
+                copy_file(path, log / path.name)
         for _, path in of_nothing:
             (log / path.name).write_bytes(_of_nothing(path))
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from shp_miner.errors import BadInput, Error
-from shp_miner.store.database import FILE, opened_database
+from shp_miner.store.database import database_file, opened_database
 from shp_miner.store.files import sync_to_disk
 from shp_miner.store.forget import look_for_people
 from shp_miner.store.forgotten import Forgotten
@@ -149,7 +149,7 @@ def _set_people_aside(folder: Path, parts: dict[str, pl.DataFrame]) -> None:
 
 def _run_lists_again(folder: Path) -> None:
     """Have the next run of a pipeline read its file of what is to be forgotten again: those names are known."""
-    if (folder / FILE).exists():
+    if database_file(folder).exists():
         with closing(opened_database(folder)) as database, transaction(database):
             database.execute("DELETE FROM done WHERE what LIKE 'forget:%'")
 

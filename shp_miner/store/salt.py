@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import secrets
 from pathlib import Path
 
@@ -122,6 +121,6 @@ def _as_before(data: bytes | None) -> bytes | None:
 def _bytes(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
-            return os.read(file.fileno(), 1024)
+            return file.read(1024)
     except FileNotFoundError:
         return None

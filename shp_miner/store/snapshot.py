@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from msgspec import Struct
 
 from shp_miner.model import ANSWER, OPTIONAL, POST, frame_schema
+from shp_miner.store.table import scan_files
 
 _LOWEST, _BEYOND = -(1 << 63), 1 << 63
 
@@ -136,7 +137,7 @@ class Snapshot:
         # What earlier versions let in without a community is nowhere; `doctor --repair` takes it out.
         placed = pl.col("community").is_not_null()
         # Files of earlier schemas lack columns: these are null.
-        scanned = pl.scan_parquet(files["path"].to_list(), glob=False, schema=SCHEMAS[name], missing_columns="insert")
+        scanned = scan_files(files["path"].to_list(), schema=SCHEMAS[name], missing_columns="insert")
         return scanned.filter(part.holds(), placed)
 
     def posts(

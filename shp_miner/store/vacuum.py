@@ -18,11 +18,13 @@ from urllib.parse import unquote
 import msgspec
 import polars as pl
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from shp_miner.errors import BadInput
+from shp_miner.paths import is_remote
 from shp_miner.store.files import replace_file, sync_to_disk
+from shp_miner.store.lease import confirm
+from shp_miner.store.table import open_table, read_columns
 
 LOG = "_delta_log"
 LAST = "_last_checkpoint"
@@ -61,7 +63,7 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
     for _, entry in log_entries(folder / LOG):
         if not entry.stat().st_size:  # readers take no notice, and the files it named would go for good
             raise BadInput(f"{entry} is empty: the machine stopped while it was written.", _REPAIR)
-    newest = DeltaTable(str(folder))
+    newest = open_table(folder)
     oldest, needed = _what_stays(folder, newest.version(), moment)
     files = {path.name: path for path in folder.iterdir() if path.is_file()}
     if live_files(newest) - set(files):
@@ -74,6 +76,7 @@ def end_before(folder: Path, moment: datetime | None = None) -> Ended:
     for name in sorted(set(files) - needed):
         done.size_bytes += files[name].stat().st_size
         done.files += 1
+        confirm()
         files[name].unlink()
     return done
 
@@ -89,7 +92,7 @@ def would_end(folder: Path, moment: datetime) -> WouldEnd:
 
     The files of a writer that is at work now are counted, because no version names them yet.
     """
-    oldest, needed = _what_stays(folder, DeltaTable(str(folder)).version(), moment)
+    oldest, needed = _what_stays(folder, open_table(folder).version(), moment)
     done = WouldEnd(versions=[version for version, _ in log_entries(folder / LOG) if version < oldest])
     done.log_files = sum(1 for path in (folder / LOG).iterdir() if _is_before(path, oldest))
     for path in folder.iterdir():
@@ -102,7 +105,7 @@ def would_end(folder: Path, moment: datetime) -> WouldEnd:
 def needed_files(folder: Path) -> set[str]:
     """Return the data files of all versions that are still in the log of the table in `folder`."""
     versions = [version for version, _ in log_entries(folder / LOG)]
-    return _needed(folder, min(versions, default=0), DeltaTable(str(folder)))
+    return _needed(folder, min(versions, default=0), open_table(folder))
 
 
 def live_files(table: DeltaTable) -> set[str]:
@@ -123,6 +126,8 @@ def entry_actions(entry: Path) -> Iterator[dict[str, Any]]:
 
 def sync_log(folder: Path, version: int) -> None:
     """Wait until the log of the table in `folder` is on the disk from a version on: a loss of power then keeps it."""
+    if is_remote(folder):
+        return
     log = folder / LOG
     made = []
     while (entry := log / f"{version:020}.json").exists():  # by name: a log can have thousands of others
@@ -145,7 +150,7 @@ def _what_stays(folder: Path, newest: int, moment: datetime | None) -> tuple[int
             oldest = version
             if made_ms(entry) <= moment.timestamp() * 1000:
                 break  # it was the newest at that moment
-    return oldest, _needed(folder, oldest, DeltaTable(str(folder), version=oldest))
+    return oldest, _needed(folder, oldest, open_table(folder, version=oldest))
 
 
 def _needed(folder: Path, oldest: int, table: DeltaTable) -> set[str]:
@@ -167,7 +172,7 @@ def write_checkpoint(folder: Path, version: int) -> None:
     Raises BadInput if the checkpoint does not name all of the version's files.
     """
     log = folder / LOG
-    table = DeltaTable(str(folder), version=version)
+    table = open_table(folder, version=version)
     table.create_checkpoint()
     made = sorted(log.glob(f"{version:020d}.checkpoint*.parquet"))
     paths = [path for file in made for path in _checkpointed(file)]
@@ -182,7 +187,7 @@ def write_checkpoint(folder: Path, version: int) -> None:
 
 def _checkpointed(path: Path) -> list[str | None]:
     """The data files that a checkpoint names, and null for each line of it that is on something else."""
-    actions = pq.read_table(path, columns=["add"])["add"].combine_chunks()
+    actions = read_columns(path, ["add"])["add"].combine_chunks()
     found: list[str | None] = pc.struct_field(actions, "path").to_pylist()
     return found
 
@@ -200,6 +205,7 @@ def shorten_log(log: Path, version: int) -> int:
     count = 0
     for path in sorted(log.iterdir()):
         if _is_before(path, version):
+            confirm()
             path.unlink()
             count += 1
     return count
