@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shp_miner import Store, UsageError, export_dataset, import_dump, load, preset
@@ -16,6 +16,7 @@ from shp_miner.cli import run as run_command
 from shp_miner.rules import Rule
 
 from .build import T0, answer_row, chunk, frames, post_row
+from .property import examples
 from .test_rules import keys, mined, reasons, run, threads
 
 HOUR = 3600
@@ -71,7 +72,7 @@ def test_two_accepted_answers_are_no_choice_between_them() -> None:
 
 
 @given(threads(), st.sampled_from(["shp", "shp-strict", "time-matched", "votes", "older-winner", "calibrated"]))
-@settings(max_examples=150, deadline=None)
+@examples(30)
 def test_and_is_what_both_say_and_or_what_one_says_without_contradiction(
     rows: tuple[list[Any], list[Any]], name: str
 ) -> None:
@@ -90,7 +91,7 @@ def test_and_is_what_both_say_and_or_what_one_says_without_contradiction(
 
 
 @given(threads(), st.sampled_from(["existing", "all"]))
-@settings(max_examples=100, deadline=None)
+@examples(30)
 def test_no_answer_loses_that_may_be_younger_than_a_known_choice(rows: tuple[list[Any], list[Any]], over: str) -> None:
     posts, answers = frames(*rows)
     pairs = mined(posts, answers, preset("accepted", accepted_over=over))

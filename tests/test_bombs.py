@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shp_miner.cli import run
@@ -30,6 +30,7 @@ from shp_miner.sources.decode import page_kind
 from shp_miner.text.clean import to_markdown, visible_chars
 
 from .build import T0, submission, write_dump
+from .property import examples
 
 #: More than a command needs beside the bomb, and far less than it unpacks to.
 _MEMORY = 4 << 30
@@ -190,7 +191,7 @@ CLOSED = ["", "last", "all", "wrong"]
 
 
 @pytest.mark.parametrize("tag", TAGS)
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(
     depth=st.sampled_from([1, 9, 40, 260, 300, 1100, 3000]),
     attribute=st.sampled_from(ATTRIBUTES),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import Store, UsageError, export_dataset, make_pairs, preset
@@ -33,6 +33,7 @@ from shp_miner.rules.presets import BY_VOTES
 
 from . import calibrated_reference as plain
 from .build import T0, answer_row, frames, post_row, tree
+from .property import examples
 from .test_rules import threads
 
 DAY = 86_400
@@ -95,7 +96,7 @@ def test_labels_are_those_of_the_formulas(seed: int) -> None:
 
 
 @given(threads())
-@settings(max_examples=60, deadline=None)
+@examples(24)
 def test_labels_are_those_of_the_formulas_on_random_threads(rows: tuple[list[Any], list[Any]]) -> None:
     posts, answers = frames(*rows)
     expected = plain.pairs(posts.to_pandas(), answers.to_pandas(), p_min=0.6)
@@ -159,7 +160,7 @@ def test_min_confidence_thresholds_any_rule() -> None:
 
 
 @given(st.integers(0, 50), st.integers(1, 6), st.randoms(use_true_random=False))
-@settings(max_examples=25, deadline=None)
+@examples(12)
 def test_any_partition_of_the_threads_gives_the_same_fit(seed: int, parts: int, random: Any) -> None:
     posts, answers = forum(seed)
     rows = judged(posts, answers)

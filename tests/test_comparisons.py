@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import make_pairs, preset
@@ -28,6 +28,7 @@ from shp_miner.rules.newton import SLOPES
 
 from . import comparisons_reference as plain
 from .build import T0, answer_row, frames, post_row
+from .property import examples
 from .test_calibrated import DAY, forum, keys, made
 
 COMPARISONS = preset("comparisons")
@@ -171,7 +172,7 @@ def test_make_pairs_gives_the_columns() -> None:
 
 
 @given(st.integers(0, 50), st.integers(1, 6), st.randoms(use_true_random=False))
-@settings(max_examples=25, deadline=None)
+@examples(12)
 def test_any_partition_of_the_threads_gives_the_same_slopes(seed: int, parts: int, random: Any) -> None:
     rows = judged(*forum(seed))
     whole = calibrate(rows, COMPARISONS).fits.filter(pl.col("pairs") > 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import py7zr
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.dumps import stackexchange_tables, stackexchange_xml
@@ -19,6 +19,7 @@ from shp_miner.dumps.stackexchange_xml import RowParser
 from shp_miner.errors import BadInput
 from shp_miner.tally import LOST, Tally
 
+from .property import examples
 from .stackexchange_dump import (
     ALL,
     BZIP2,
@@ -351,7 +352,7 @@ def any_row(draw: st.DrawFn, number: int) -> bytes:
     return draw(st.sampled_from(FATES))(line)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(80)
 @given(st.data(), st.sampled_from(["\n", "\r\n"]), st.sampled_from([4 << 20, 600]), st.booleans())
 def test_rows_that_are_cut_are_those_that_are_parsed(
     tmp_path: Path, data: st.DataObject, end: str, at_once: int, whole: bool

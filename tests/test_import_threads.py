@@ -15,13 +15,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.dumps.threads import read
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST
 from shp_miner.tally import LOST, Tally
+
+from .property import examples
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 DOC = Path(__file__).parent.parent / "docs" / "threads.md"
@@ -555,7 +557,7 @@ JSON = st.recursive(
 ANY_ANSWERS = st.lists(st.dictionaries(st.sampled_from(sorted(answer())), JSON).map(lambda d: answer() | d) | JSON)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25)
 @given(st.dictionaries(st.sampled_from(sorted(thread())), JSON), ANY_ANSWERS)
 def test_no_value_breaks_the_reader_and_every_record_is_counted(
     tmp_path: Path, change: dict[str, Any], answers: list[Any]
@@ -620,7 +622,7 @@ def any_line(draw: st.DrawFn) -> bytes:
     return draw(st.sampled_from([whole] * 8 + [whole[:-4], b"[1]", b" " + whole + b"\r", whole + whole]))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(80)
 @given(st.lists(any_line(), min_size=1, max_size=6))
 def test_many_lines_at_once_are_what_each_is_alone(tmp_path: Path, lines: list[bytes]) -> None:
     path = tmp_path / "a.jsonl"

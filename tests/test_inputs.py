@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.cli import run
@@ -30,6 +30,7 @@ from shp_miner.dumps.plain_lines import plain_lines
 from shp_miner.store import Store
 
 from .build import comment, submission
+from .property import examples
 from .stackexchange_dump import POSTS, archive
 from .test_import_discourse import topic
 from .test_import_threads import thread
@@ -309,7 +310,7 @@ VALUES = st.recursive(
     st.sampled_from(["array", "lines", "", " ", "\r\n"]),
     st.integers(1, 40),
 )
-@settings(max_examples=300, deadline=None)
+@examples(100)
 def test_records_come_out_one_a_line_wherever_the_blocks_end(
     records: list[dict[str, Any]], indent: int | None, between: str, size: int
 ) -> None:

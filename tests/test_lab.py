@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import PRESETS
@@ -47,6 +47,8 @@ from shp_miner.lab.worlds import WORLDS, LabWorld
 from shp_miner.model import ANSWER, POST
 from shp_miner.rules.pairs import make_pairs
 from shp_miner.rules.presets import Rule
+
+from .property import examples
 
 BASE = WORLDS["base"]
 SMALL = msgspec.structs.replace(BASE, mean_readers=200.0)
@@ -282,7 +284,7 @@ CASES = st.lists(st.tuples(st.booleans(), st.sampled_from([0.5, 0.6, 0.75, 0.9, 
 
 
 @given(CASES, st.floats(0, 1))
-@settings(max_examples=150, deadline=None)
+@examples(50)
 def test_what_is_kept_is_the_largest_prefix_that_is_right_enough(cases: list[tuple[bool, float]], floor: float) -> None:
     one = labels("".join("01"[right] for right, _ in cases), [confidence for _, confidence in cases])
     expected = 0

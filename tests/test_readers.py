@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import Store, export_dataset, import_dump, load, make_pairs, preset
@@ -32,6 +32,7 @@ from shp_miner.rules.readers import MOST_READERS, likelier
 
 from . import readers_reference as plain
 from .build import T0, answer_row, chunk, frames, post_row
+from .property import examples
 from .test_rules import keys, mined, run
 
 RULE = preset("per-reader")
@@ -107,7 +108,7 @@ def test_the_chances_are_those_of_the_formulas(seed: int) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@examples(20)
 def test_pairs_are_those_of_the_formulas_on_random_threads(data: st.DataObject) -> None:
     counts = st.tuples(st.sampled_from([None, 1, 2, 5, 40, 900]), st.integers(-1, 40), st.sampled_from([None, 0, 3]))
     platform = data.draw(st.sampled_from(["discourse", "reddit", "threads"]))
@@ -120,7 +121,7 @@ def test_pairs_are_those_of_the_formulas_on_random_threads(data: st.DataObject) 
 
 
 @given(st.lists(st.integers(0, 3), min_size=30, max_size=30), st.permutations(range(4)))
-@settings(max_examples=30, deadline=None)
+@examples(12)
 def test_any_partition_gives_the_same_fit(parts: list[int], order: list[int]) -> None:
     posts, answers = forum(7, posts=30)
     whole = calibrate(judged(posts, answers), RULE).fits.select(FITTED)

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import export_dataset, import_dump
@@ -22,6 +22,7 @@ from shp_miner.store.forgotten_list import FOLDER, PENDING, has_pending, part_na
 from shp_miner.store.snapshot import EVERYTHING
 
 from .build import READ, answer_row, chunk, post_row, thread, tree, write_month
+from .property import examples
 from .test_forget import seen
 
 A = ForgottenItem("reddit.com", "p1", "a")
@@ -294,7 +295,7 @@ class Oracle:
         return {text for _, _, text in self.rows} - {""}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(12)
 @given(steps=st.lists(STEPS, min_size=2, max_size=9))
 def test_in_any_order_the_store_holds_what_the_words_say(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory

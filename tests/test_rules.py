@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -23,6 +23,7 @@ from shp_miner.tally import Tally
 
 from . import reference
 from .build import READ, T0, answer_row, frames, post_row
+from .property import examples
 
 DAY = 86_400
 
@@ -121,7 +122,7 @@ def threads(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("calibrated", "comparisons", "per-reader")])
 @given(threads())
-@settings(max_examples=60, deadline=None)
+@examples(24)
 def test_pairs_are_those_of_the_slow_reference(name: str, rows: tuple[list[Any], list[Any]]) -> None:
     posts, answers = frames(*rows)
     rule = preset(name, max_pairs_per_post=None)
@@ -130,7 +131,7 @@ def test_pairs_are_those_of_the_slow_reference(name: str, rows: tuple[list[Any],
 
 
 @given(threads())
-@settings(max_examples=40, deadline=None)
+@examples(16)
 def test_every_candidate_is_kept_or_counted_once(rows: tuple[list[Any], list[Any]]) -> None:
     posts, answers = frames(*rows)
     rule, tally = preset("shp-strict"), Tally()

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import BadInput, export_dataset, import_dump
@@ -25,6 +25,7 @@ from shp_miner.tally import Tally
 
 from .build import T0, comment, submission, thread, tree, write_dump, write_month
 from .conftest import NOW
+from .property import examples
 
 
 def read(path: Path, **options: Any) -> tuple[pl.DataFrame, Tally]:
@@ -103,7 +104,7 @@ def unusual(draw: st.DrawFn, kind: str) -> bytes:
 
 
 @given(st.data(), st.sampled_from(["answer", "post"]), st.sampled_from([(), ("asktest",)]))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60)
 def test_the_fast_ways_give_the_careful_way_s_rows(
     tmp_path: Path, data: st.DataObject, kind: str, communities: tuple[str, ...]
 ) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import BadInput, UsageError
@@ -27,6 +27,7 @@ from shp_miner.store.lake import TABLES
 from shp_miner.store.migrate import MARK
 
 from .build import READ, answer_row, chunk, post_row
+from .property import examples
 
 WHOLE = HashRange(-(1 << 63), 1 << 63)
 DAY_US = 86_400_000_000
@@ -82,7 +83,7 @@ def test_equal_ids_on_two_sites_stay_apart(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=30), st.integers(1, 7))
-@settings(max_examples=15, deadline=None)
+@examples(8)
 def test_ranges_cut_the_store_into_whole_threads(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str], each: int
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import xxhash
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.rules.hashing import mix_bits
@@ -19,6 +19,8 @@ from shp_miner.training.descent import minimize
 from shp_miner.training.linear import Pairs, Recipe, fit, fit_chosen, log_loss, pair_weights
 from shp_miner.training.measures import Bootstrap, hits, usable_bits
 from shp_miner.training.words import VIEWS, Hashing, Rows, joined_rows, sums, to_rows
+
+from .property import examples
 
 SMALL = Hashing(words=256, shared=64)
 
@@ -96,7 +98,7 @@ def slow_row(question: str, answer: str, hashing: Hashing) -> np.ndarray:
     return row
 
 
-@settings(deadline=None)
+@examples(40)
 @given(st.lists(st.tuples(st.text("ab !\n\u00e9", max_size=12), st.text("ab !\n\u00e9", max_size=12)), max_size=6))
 def test_a_row_is_that_of_the_slow_reference(texts: list[tuple[str, str]]) -> None:
     questions, answers = (pl.Series([pair[side] for pair in texts], dtype=pl.String) for side in (0, 1))
@@ -222,7 +224,7 @@ def test_bits_are_none_without_a_margin_and_one_for_certainty() -> None:
     assert hits(np.array([2.0, 0.0, -1.0])).tolist() == [1, 0.5, 0]
 
 
-@settings(deadline=None)
+@examples(40)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(0, 5))
 def test_every_thread_gets_another_question_of_its_community(communities: list[int], seed: int) -> None:
     thread, community = np.arange(len(communities)), np.array(communities)
