@@ -13,6 +13,9 @@ __all__ = ["STORE_MARK", "expanded", "is_remote", "whole"]
 #: The file that says that a folder is a store. Here, because a reader of exports knows it without Delta's tables.
 STORE_MARK = "shp-miner-store.json"
 
+#: The folder in a store with the results of an import that is going on.
+IMPORTING = "importing"
+
 
 def expanded(path: str | os.PathLike[str]) -> Path:
     """Return a path with the home folder in the place of a leading ~; for a URL of an object store, a path there.

@@ -20,8 +20,8 @@ DOOR = "__main__"
 PLAN = {
     "text": set(),
     "pages": set(),
-    "engine": set(),
     "places": set(),
+    "engine": {"places"},
     "rules": set(),
     "clean": {"rules", "text"},
     "platforms": {"text"},

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from shp_miner import BadInput, export_dataset, import_dump
 from shp_miner.dumps import compressed, reddit, window
 from shp_miner.dumps.shortcut import Shortcut, count_lines
-from shp_miner.engine import Engine, fitting_workers, machine_memory, run_threads
+from shp_miner.engine import Processes, fitting_workers, machine_memory, run_threads
 from shp_miner.tally import Tally
 
 from .build import T0, comment, submission, thread, tree, write_dump, write_month
@@ -298,7 +298,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_workers_change_no_byte(
     month: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: datetime
 ) -> None:
-    monkeypatch.setattr("shp_miner.dumps.importing._SHARED_FILE_BYTES", 1)
+    monkeypatch.setattr("shp_miner.dumps.sharing._SHARED_FILE_BYTES", 1)
     monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", 300)
     trees = {}
     steps: list[tuple[int, int]] = []
@@ -335,7 +335,7 @@ def _square(job: int, advance: Any) -> int:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_engine_keeps_the_order_and_passes_errors_on(workers: int) -> None:
     steps: list[int] = []
-    with Engine(workers) as engine:
+    with Processes(workers) as engine:
         assert list(engine.run(_square, range(7), steps.append)) == [n * n for n in range(7)]
         assert sum(steps) == 7
         with pytest.raises(BadInput, match="Thirteen") as caught:
@@ -354,19 +354,18 @@ def test_the_memory_budget_decides_how_many_work() -> None:
 
 
 def test_a_window_counts_against_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shp_miner.dumps.importing import ImportJob, import_jobs
+    from shp_miner.dumps.sharing import ImportJob, import_jobs
+    from shp_miner.engine import Means
 
-    monkeypatch.setattr("shp_miner.dumps.importing._SHARED_FILE_BYTES", 1)
+    monkeypatch.setattr("shp_miner.dumps.sharing._SHARED_FILE_BYTES", 1)
     parameter = compressed.zstd.CompressionParameter
     wide, narrow = tmp_path / "RC_1.zst", tmp_path / "RC_2.zst"
     compressor = compressed.zstd.ZstdCompressor(options={parameter.window_log: 31})
     wide.write_bytes(compressor.compress(lines_of([comment("c1")])) + compressor.flush())
     write_dump(narrow, [comment(f"c{i}") for i in range(50)])
     everything = ImportJob("reddit-dump", [wide, narrow], tmp_path / "s", NOW, {})
-    # A reader of everything keeps two cores busy.
-    assert [len(import_jobs(everything, workers, Tally())[0]) for workers in (1, 3, 4)] == [1, 1, 2]
-    jobs, worker_bytes = import_jobs(everything, 4, Tally())
+    jobs, worker_bytes = import_jobs(everything, Means(), Tally())
     assert worker_bytes > 1 << 31
     assert [job.paths for job in jobs] == [[file] for file in sorted([wide, narrow], key=lambda f: -f.stat().st_size)]
-    filtered = ImportJob("reddit-dump", [wide, narrow], tmp_path / "s", NOW, {"communities": ("x",)})
-    assert len(import_jobs(filtered, 2, Tally())[0]) == 2
+    monkeypatch.setattr("shp_miner.dumps.sharing._SHARED_FILE_BYTES", 1 << 20)
+    assert [job.paths for job in import_jobs(everything, Means(), Tally())[0]] == [[wide, narrow]]

@@ -114,6 +114,8 @@ def command(
     keep_dropped: Path | None,
     workers: int | None,
     memory: int | None,
+    engine: str,
+    address: str | None,
     store: Path,
     as_json: bool,
     quiet: bool,
@@ -157,7 +159,17 @@ def command(
     if recheck and not revisit_due(store, quiet=quiet):
         say("Some threads could not be rechecked; exporting what the store has.", err=True)
     with all_or_nothing(), steps("Exporting", quiet=quiet) as step:
-        result = export_dataset(store, out, **what, replace=True, refit=refit, keep_dropped=keep_dropped, advance=step)
+        result = export_dataset(
+            store,
+            out,
+            **what,
+            engine=engine,
+            address=address,
+            replace=True,
+            refit=refit,
+            keep_dropped=keep_dropped,
+            advance=step,
+        )
     return _show_exported(result, chosen, out, store, formats, as_json=as_json, quiet=quiet)
 
 

@@ -43,6 +43,8 @@ class _Reader(TypedDict, total=False):
     vote_history: bool
     workers: int | None
     memory: int | None
+    engine: str
+    address: str | None
 
 
 class _Options(_Reader):

@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from shp_miner.arguments import moment
 from shp_miner.cli.grouped import Command, option_of
 from shp_miner.cli.variables import StoreOption
+from shp_miner.engine.choice import ENGINES, LOCAL
 from shp_miner.errors import UsageError
 from shp_miner.paths import expanded
 from shp_miner.places.schemes import scheme_of
@@ -172,19 +173,30 @@ class Size(click.ParamType[int]):
 
 
 def work(command: Command) -> Command:
-    """Add --workers and --memory to a command: they change its speed, never its results."""
+    """Add --workers, --memory, --engine and --address to a command: they change its speed, never its results."""
     for option in (
+        option_of(
+            SPEED, "--address", help="The Ray cluster's address (for example 10.0.0.1:6379). [RAY_ADDRESS, else none]"
+        ),
+        option_of(
+            SPEED,
+            "--engine",
+            type=click.Choice(ENGINES),
+            default=LOCAL,
+            show_default=True,
+            help="Where tasks run: this machine, a Ray cluster or a Slurm cluster; see `shp-miner docs cluster`.",
+        ),
         option_of(
             SPEED,
             "--memory",
             type=Size(),
-            help="Use at most this much memory (for example 2GiB). [half of the machine's]",
+            help="Use at most this much memory (for example 2GiB); on a cluster, each task. [half of the machine's]",
         ),
         option_of(
             SPEED,
             "--workers",
             type=Whole(min=1),
-            help="Use at most N processes. [the number of cores]",
+            help="Use at most N processes. [the number of cores; on a cluster, all]",
         ),
     ):
         command = option(command)

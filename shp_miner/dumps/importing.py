@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import zstandard
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from shp_miner import shown
 from shp_miner.arguments import Amount, Paths, several, size, whole_number
 from shp_miner.arguments import paths as given_paths
-from shp_miner.dumps.compressed import Advance, compression_of, ignore_progress
+from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.guess import of_other_kinds
 from shp_miner.dumps.kinds import KINDS, known_kind
 from shp_miner.dumps.pipes import at_hand
-from shp_miner.engine import Engine, Step, cores, default_memory, fitting_workers, run_threads
+from shp_miner.dumps.sharing import ImportJob, import_jobs, state_of_files
+from shp_miner.engine import LOCAL, Engine, Means, Processes, Step, Threads, cores, default_memory, fitting_workers
+from shp_miner.engine.kept import RESULTS, Kept, content_digest
+from shp_miner.engine.plan import begin_plan, end_plan
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.paths import expanded
+from shp_miner.paths import IMPORTING, expanded
 from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.tally import Tally, counted, total_tally
 
@@ -36,12 +37,6 @@ if TYPE_CHECKING:
 #: A reader of one kind of dump: read(paths, tally, *, now, advance, **options) yields the observations in `paths` and
 #: counts the rest in `tally`.
 Reader = Callable[..., "Iterator[Chunk]"]
-
-#: Smaller files are read by one worker: starting another takes about a second.
-_SHARED_FILE_BYTES = 24_000_000
-
-#: What a worker takes besides its decoder's window.
-_WORKER_BYTES = 450_000_000
 
 
 class Imported(Struct):
@@ -88,7 +83,7 @@ class Imported(Struct):
         return ". ".join(filter(None, [f"{kept} of {counted(files, 'file')}{lost}", about]))
 
 
-def import_dump(
+def import_dump(  # noqa: PLR0913  (every option of the command, by name)
     kind: str,
     paths: Paths,
     store: Store | str | os.PathLike[str],
@@ -97,6 +92,8 @@ def import_dump(
     advance: Advance = ignore_progress,
     workers: int | None = None,
     memory: Amount | None = None,
+    engine: str = LOCAL,
+    address: str | None = None,
     **options: Any,
 ) -> Imported:
     """Read dump files into a store. Importing the same again changes no export.
@@ -105,12 +102,13 @@ def import_dump(
     example `communities`, one name or several). `paths` is one path or several: a file, a folder, a pipe or "-" for
     standard input; what can be read only once is kept in TMPDIR meanwhile. `now` (default: the clock) is what later
     times are refused by. `workers` (default: the cores) and `memory` (bytes, or "2GiB"; default: half) bound the
-    work. Damage is in the result's tally; raises BadInput for files of another kind, before anything is written, and
-    NoSuchCommunity where no record is of a community asked for.
+    work; the `engine` "ray" or "slurm" does it on a cluster, Ray's at `address`. Damage is in the result's tally;
+    raises BadInput for files of another kind, before anything is written, and NoSuchCommunity where no record is of a
+    community asked for.
     """
     kind = known_kind(kind)
     _require_options(kind, options)
-    most_workers, most_memory = whole_number(workers, "workers"), size(memory, "memory")
+    means = Means(whole_number(workers, "workers"), size(memory, "memory"), engine, address).checked()
     path = store.path if hasattr(store, "path") else expanded(store)
     files = given_paths(paths, "paths")
     if not files:
@@ -121,7 +119,7 @@ def import_dump(
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
         before = snapshot_before(path)
         try:
-            tally = kept.named(_read(job, most_workers or cores(), most_memory or default_memory(), advance))
+            tally = kept.named(_read(job, means, advance))
         except (BadInput, UsageError) as error:
             raise of_other_kinds(error, kind, files) from error
         missing = _missing(job, tally)
@@ -174,20 +172,59 @@ def _missing(job: ImportJob, tally: Tally) -> str:
     return f"{none.message} {none.hint}"
 
 
-def _read(job: ImportJob, workers: int, memory: int, advance: Advance) -> Tally:
+def _read(job: ImportJob, means: Means, advance: Advance) -> Tally:
     """Do the job, by as many workers as its files and the memory allow."""
     before = Tally()
-    jobs, each_bytes = import_jobs(job, workers, before)
-    fitting = fitting_workers(workers, memory, each_bytes)
-    if min(fitting, len(jobs)) == 1 or job.options.get("communities"):
+    jobs, each_bytes = import_jobs(job, means, before)
+    if len(jobs) == 1 and not means.on_cluster:
+        return total_tally([before, *_engine(job, means, 1, each_bytes).run(import_part, jobs, advance)])
+    if not means.on_cluster:
+        advance(Step(doing=f"{counted(len(jobs), 'part')} in turn"))
+    with _kept_results(job, jobs) as work:
+        engine = Kept(_engine(job, means, len(jobs), each_bytes, work), work / RESULTS, content=_what_is_read)
+        with engine:
+            return total_tally([before, *engine.run(import_part, jobs, advance)])
+
+
+def _what_is_read(job: ImportJob) -> object:
+    """Return what decides the result of a job: not the clock, which has gone on when a killed import goes on."""
+    return job.kind, job.paths, job.options
+
+
+def _engine(job: ImportJob, means: Means, jobs: int, each_bytes: int, work: Path | None = None) -> Engine:
+    """Return what runs so many jobs of `each_bytes` of memory; the files of a cluster's engine go to `work`."""
+    if means.on_cluster and work is not None:
+        return means.cluster(work, means.memory or each_bytes)
+    readers = means.workers or cores()
+    # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
+    readers = readers if job.options.get("communities") else max(readers // 2, 1)
+    fitting = min(fitting_workers(readers, means.memory or default_memory(), each_bytes), jobs)
+    if fitting == 1 or job.options.get("communities"):
         # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
         # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
-        parts = run_threads(import_part, jobs, workers=fitting, advance=advance, meanwhile=lambda: _store(job.store))
-        return total_tally([before, *parts])
+        return Threads(fitting, meanwhile=lambda: _store(job.store))
     _store(job.store)
-    advance(Step(doing=f"{counted(min(fitting, len(jobs)), 'file')} at a time"))
-    with Engine(fitting) as engine:
-        return total_tally([before, *engine.run(import_part, jobs, advance)])
+    return Processes(fitting)
+
+
+@contextmanager
+def _kept_results(job: ImportJob, jobs: Sequence[ImportJob]) -> Iterator[Path]:
+    """Yield the folder, in the store, for the results of an import's jobs; it is deleted when all are done."""
+    files = [state_of_files(path) for part in jobs for path in part.paths]
+    plan = content_digest(version("shp-miner"), job.kind, job.options, files)
+    work = job.store.absolute() / IMPORTING / plan
+    try:
+        begin_plan(work, plan)
+    except OSError:
+        _store(job.store)  # says what is wrong with the place
+        raise
+    try:
+        yield work
+    except BaseException as error:
+        if isinstance(error, BadInput | UsageError) or not any((work / RESULTS).glob("*")):
+            end_plan(work)
+        raise
+    end_plan(work)
 
 
 def matching_paths(patterns: list[str]) -> list[Path]:
@@ -199,17 +236,6 @@ def matching_paths(patterns: list[str]) -> list[Path]:
             raise BadInput(f"There is no file {pattern}.", "Correct `paths` in the pipeline.")
         found += map(Path, paths)
     return list(dict.fromkeys(found))
-
-
-def state_of_files(path: Path) -> str:
-    """Return a value that changes when the file, or any file in a folder, has changed since its import."""
-    files = sorted(inside for inside in path.rglob("*") if inside.is_file()) if path.is_dir() else [path]
-    sizes = []
-    for file in files:
-        with suppress(FileNotFoundError):
-            status = file.stat()
-            sizes.append((str(file), status.st_size, status.st_mtime_ns))
-    return hashlib.sha256(msgspec.json.encode(sizes)).hexdigest()
 
 
 def _store(path: Path) -> Store:
@@ -225,16 +251,6 @@ def snapshot_before(path: Path) -> Snapshot | None:
         return None  # the library of tables is imported later, beside the reading
     store = _store(path)
     return store.snapshot() if store.exists else None
-
-
-class ImportJob(Struct, frozen=True):
-    """Some dump files to be read into a store."""
-
-    kind: str
-    paths: list[Path]
-    store: Path
-    now: datetime
-    options: dict[str, Any]
 
 
 def import_part(job: ImportJob, advance: Advance) -> Tally:
@@ -272,30 +288,6 @@ def _note_places(chunk: Chunk, tally: Tally) -> None:
             tally.saw(str(site), None if own else communities)
 
 
-def import_jobs(whole: ImportJob, workers: int, tally: Tally) -> tuple[list[ImportJob], int]:
-    """The whole import as jobs for up to `workers`, the largest file first, and the bytes of memory each may take.
-
-    Files that are passed over before any job are counted in `tally`.
-
-    Only Reddit's dumps come in sizes worth sharing. A file is one job: two readers of one file would both have to
-    decompress all of it.
-    """
-    if whole.kind != "reddit-dump":
-        return [whole], _WORKER_BYTES
-    from shp_miner.dumps.reddit import dump_files  # noqa: PLC0415  (heavy, and only here)
-
-    # What is wrong with any file is said before the first is read, and only once what is passed over in a folder.
-    files = [file for file, _ in dump_files(whole.paths, tally)]
-    whole = structs.replace(whole, paths=files)
-    worker_bytes = max((_window(file) for file in files), default=0) + _WORKER_BYTES
-    # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
-    readers = workers if whole.options.get("communities") else workers // 2
-    if readers <= 1 or all(file.stat().st_size < _SHARED_FILE_BYTES for file in files):
-        return [whole], worker_bytes
-    largest_first = sorted(files, key=lambda path: -path.stat().st_size)
-    return [structs.replace(whole, paths=[file]) for file in largest_first], worker_bytes
-
-
 def reader(kind: str) -> Reader:
     """The reader of a kind of dump."""
     # Imported late: each kind has libraries that the others do not need.
@@ -317,14 +309,3 @@ def reader(kind: str) -> Reader:
 
             return read_threads
     raise UsageError(f"There is no import kind {kind!r}.", f"The kinds: {', '.join(KINDS)}.")
-
-
-def _window(file: Path) -> int:
-    """Bytes that decoding the file needs by itself: the window of its first zstd frame."""
-    if compression_of(file) != "zst":
-        return 0
-    try:
-        with file.open("rb") as opened:
-            return zstandard.get_frame_parameters(opened.read(32)).window_size
-    except (zstandard.ZstdError, OSError):
-        return 0  # a damaged beginning is reported when the file is read

@@ -1,27 +1,9 @@
 """Engines run tasks. A task is a plain function of plain data: files in, files out under atomic names.
 
-So a task may run twice, and a cluster needs one more file here.
+So a task may run twice, and another cluster needs one more file here. `__init__.pyi` has the names,
+which are imported when used.
 """
 
-from shp_miner.engine.local import (
-    Advance,
-    Engine,
-    cores,
-    default_memory,
-    fitting_workers,
-    machine_memory,
-    run_threads,
-)
-from shp_miner.engine.step import Step, Steps
+import lazy_loader
 
-__all__ = [
-    "Advance",
-    "Engine",
-    "Step",
-    "Steps",
-    "cores",
-    "default_memory",
-    "fitting_workers",
-    "machine_memory",
-    "run_threads",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

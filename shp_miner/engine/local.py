@@ -1,4 +1,4 @@
-"""The engine of this machine: worker processes and threads."""
+"""The engines of this machine: worker processes and threads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, Thre
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any
 
+from shp_miner.engine.interface import Advance, Job, Result
 from shp_miner.errors import TryLater
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
-Advance = Callable[[int], None]
 
 #: Seconds between looks at how far the workers are.
 _LOOK_S = 0.2
@@ -32,7 +29,7 @@ _THREADS = "POLARS_MAX_THREADS"
 _progress: Any = None
 
 
-class Engine:
+class Processes:
     """Up to `workers` processes, started when first needed and kept until the `with` statement ends."""
 
     def __init__(self, workers: int) -> None:
@@ -67,7 +64,7 @@ class Engine:
                 "A worker process was killed, possibly because memory ran out.", "Run again with fewer --workers."
             ) from error
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,6 +88,26 @@ class Engine:
                 self._workers, mp_context=context, initializer=_start, initargs=(self._counter,)
             )
         return self._pool
+
+
+class Threads:
+    """Up to `workers` threads of this process, for tasks that spend their time in libraries that let others run.
+
+    `meanwhile` is called once they run.
+    """
+
+    def __init__(self, workers: int, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self._workers, self._meanwhile = workers, meanwhile
+
+    def run(self, task: Callable[[Job, Advance], Result], jobs: Sequence[Job], advance: Advance) -> Iterator[Result]:
+        """Yield the results of task(job, advance) in the order of the jobs, once all are done."""
+        yield from run_threads(task, jobs, workers=self._workers, advance=advance, meanwhile=self._meanwhile)
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing runs any more."""
 
 
 def run_threads(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from msgspec import Struct, field, structs
 from shp_miner import shown
 from shp_miner.arguments import Amount, Moment, Names, several, size, whole_number
 from shp_miner.clean.cleaning import Clean, as_cleaning
-from shp_miner.engine import Steps, cores, default_memory, fitting_workers, run_threads
+from shp_miner.engine import LOCAL, Engine, Means, Steps, Threads, cores, default_memory, fitting_workers
+from shp_miner.engine.kept import RESULTS, Kept, content_digest
 from shp_miner.export.card import card_text
 from shp_miner.export.changes import Changes, changes_between
 from shp_miner.export.check import Balance
@@ -60,6 +61,9 @@ _BASE_BYTES = 250_000_000
 _ROW_BYTES = 600
 _UNPACKED = 6
 _RANGE_BYTES = 300_000_000
+
+#: The memory of a task on a cluster, unless told.
+TASK_BYTES = _BASE_BYTES + _RANGE_BYTES
 
 
 class Exported(Struct):
@@ -123,6 +127,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
     memory: Amount | None = None,
+    engine: str = LOCAL,
+    address: str | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Exported:
     """Mine the store, write one folder of Parquet shards per format, and return the counts.
@@ -135,9 +141,9 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     format, community or site in `out` is replaced with `replace` alone; one of the same selection always. Communities
     keep the fit of the export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`.
     `layout` "compact" writes each text once, for the formats in `compact.COMPACT`; `margin` adds TRL's column to those
-    in `TAKE_MARGIN`. `clean` is the name of a profile, or what `clean_profile` returns. `workers` and `memory` are as
-    for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises UsageError for
-    unknown names and for another export in `out`, and BadInput if no pair satisfies the rule.
+    in `TAKE_MARGIN`. `clean` is the name of a profile, or what `clean_profile` returns. `workers`, `memory`, `engine`
+    and `address` are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress.
+    Raises UsageError for unknown names and for another export in `out`, and BadInput if no pair satisfies the rule.
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
@@ -146,7 +152,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     cleaning = as_cleaning(clean)
     if margin:
         check_margin(chosen, chosen_rule, layout)
-    most_workers, most_memory = whole_number(workers, "workers"), size(memory, "memory")
+    means = Means(whole_number(workers, "workers"), size(memory, "memory"), engine, address).checked()
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     # Forgetting waits until the export is complete, and finds the files of a killed export.
@@ -168,7 +174,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             selection = structs.replace(selection, layout="compact")
         if margin:
             selection = structs.replace(selection, margin=True)
-        power = _Power(most_workers or cores(), most_memory or default_memory(), advance)
+        power = _Power(means, advance)
         try:
             fit = None if refit or as_of is not None else earlier_fit(place_of(expanded(out)), selection)
             done = _appearing(store, snapshot, expanded(out), chosen, selection, power, dropped=keep_dropped, fit=fit)
@@ -185,18 +191,32 @@ def make_export_again(
 
     It stays registered; the hashes of its new manifests are added to its entry.
     """
-    power = _Power(cores(), default_memory(), None)
+    power = _Power(Means(), None)
     with shared_lock(store.path, "writing an export"):
         fit = earlier_fit(place_of(out), selection)
         _appearing(store, store.snapshot(), out, formats, selection, power, known=known, fit=fit)
 
 
 class _Power(Struct):
-    """The workers and memory of an export, and the function that gets its progress."""
+    """What an export may use, and the function that gets its progress."""
 
-    workers: int
-    memory: int
+    means: Means
     advance: Callable[[int, int], None] | None
+
+    def ranges(self, snapshot: Snapshot) -> tuple[int, int]:
+        """Return how many threads of this machine may work, and how many rows each task may mine at a time.
+
+        On a cluster the rows do not depend on the machine of the driver: another machine goes on with the same tasks.
+        """
+        if self.means.on_cluster:
+            return 1, fitting_ranges(snapshot, 1, self.means.memory or TASK_BYTES)[1]
+        return fitting_ranges(snapshot, self.means.workers or cores(), self.means.memory or default_memory())
+
+    def engine(self, work: Path, threads: int) -> Engine:
+        """Return the engine of the export, whose results stay in `work` until the export appears."""
+        on_cluster = self.means.on_cluster
+        engine = self.means.cluster(work, self.means.memory or TASK_BYTES) if on_cluster else Threads(threads)
+        return Kept(engine, work / RESULTS)
 
 
 def _appearing(  # noqa: PLR0913
@@ -212,24 +232,26 @@ def _appearing(  # noqa: PLR0913
     fit: Calibration | None = None,
 ) -> Exported:
     """Build the export beside its place and let it appear; register it before the first byte of text is written."""
-    fitting, rows = fitting_ranges(snapshot, power.workers, power.memory)
+    threads, rows = power.ranges(snapshot)
     ranges = snapshot.ranges(rows, selection.within)
-    rows_to = None if dropped is None else expanded(dropped)
+    rows_to = None if dropped is None else expanded(dropped).absolute()
+    plan = content_digest(
+        version("shp-miner"), snapshot.counted(), snapshot.version, ranges, selection, tuple(formats), rows_to, fit
+    )
     check_place(out)
     check_path(out)
     with (
         placing_export(out),
         only_one(lock_of(out), f"The export {out} is being written", "writing it"),
         export_registration(store, out, known) as entry,
-        published_folder(out) as folder,
+        published_folder(out, plan, keep=power.means.on_cluster) as folder,
     ):
         entry.begin(rows_to)
         work = folder / PIECES
-        work.mkdir()
-        mining = [
-            RangeJob(store.path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)
-        ]
-        done = _written(out, folder, formats, mining, fitting, Steps(len(ranges), power.advance), fit)
+        path = store.path.absolute()  # a worker may be in another folder
+        mining = [RangeJob(path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)]
+        with power.engine(work, threads) as engine:
+            done = _written(out, folder, formats, mining, engine, Steps(len(ranges), power.advance), fit)
         if known is None:
             done.changes = _changes(place_of(out), folder)
         entry.publishing(folder)
@@ -251,7 +273,7 @@ def _written(  # noqa: PLR0917
     folder: Path,
     formats: Sequence[str],
     mining: Sequence[RangeJob],
-    fitting: int,
+    engine: Engine,
     steps: Steps,
     fit: Calibration | None,
 ) -> Exported:
@@ -259,9 +281,9 @@ def _written(  # noqa: PLR0917
     first = mining[0]
     steps.more(STEPS * len(mining) + len(formats))
     steps.begin("reading votes")
-    calibration, drift = calibrate_ranges(mining, workers=fitting, advance=steps, earlier=fit)
+    calibration, drift = calibrate_ranges(mining, engine=engine, advance=steps, earlier=fit)
     steps.begin("mining")
-    mined = _sum(run_threads(mine_range, mining, workers=fitting, advance=steps))
+    mined = _sum(engine.run(mine_range, mining, steps))
     rule = first.selection.rule
     if not mined.pairs:
         raise nothing(mined.tally, recommended_for(rule, 0, mined.comparable))
@@ -277,13 +299,12 @@ def _written(  # noqa: PLR0917
     ]
     steps.more(len(writing) - len(formats))
     steps.begin("writing")
-    written = run_threads(write_groups, writing, workers=fitting, advance=steps)
+    written = list(engine.run(write_groups, writing, steps))
     for name, target in targets.items():
         own = [part for job, part in zip(writing, written, strict=True) if job.format == name]
         result.shards[name] = _finish(name, target, own, first.selection, mined, calibration)
     if len(targets) > 1:
         write_several(folder, targets)
-    shutil.rmtree(first.work)
     return result
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from msgspec import Struct, structs
 
 from shp_miner.clean.cleaning import Clean, as_cleaning
-from shp_miner.engine import Advance, Steps, cores, default_memory, run_threads
+from shp_miner.engine import Advance, Steps, Threads, cores, default_memory
 from shp_miner.export.columns import merged_table
 from shp_miner.export.compact import COMPACT_LAYOUT, known_layout, parts_of
 from shp_miner.export.dataset import fitting_ranges
@@ -110,8 +110,9 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
             for number, part in enumerate(snapshot.ranges(rows, selection.within))
         ]
         step = Steps((STEPS + 1) * len(jobs), advance)
-        calibrate_ranges(jobs, workers=fitting, advance=step)
-        parts = run_threads(_count, jobs, workers=fitting, advance=step)
+        threads = Threads(fitting)
+        calibrate_ranges(jobs, engine=threads, advance=step)
+        parts = list(threads.run(_count, jobs, step))
     return _together(snapshot.version, selection.rule, chosen, parts, missing)
 
 

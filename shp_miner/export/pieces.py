@@ -8,6 +8,7 @@ pieces together have the rows of an export in their order, a part at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -49,7 +50,7 @@ def write_piece(folder: Path, number: int, threads: Threads) -> None:
     frames = (threads.posts.select(_POST_COLUMNS), threads.answers.select(_ANSWER_COLUMNS), threads.pairs)
     for name, frame in zip(_FRAMES, frames, strict=True):
         path = _path(folder, number, name)
-        frame.write_ipc(path, compat_level=pl.CompatLevel.oldest())
+        replace_file(path, partial(frame.write_ipc, compat_level=pl.CompatLevel.oldest()), durable=False)
         size += path.stat().st_size
     share = pl.col("pairs").diff().fill_null(pl.col("pairs")) / len(threads.pairs)
     index = part_bounds(threads, by_day=True).with_columns(bytes=(share * size).cast(pl.Int64) + 1)

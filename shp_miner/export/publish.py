@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from shp_miner.errors import UsageError, refused_by_os
+from shp_miner.engine.plan import begin_plan, end_plan, is_same_plan
+from shp_miner.errors import BadInput, UsageError, refused_by_os
 from shp_miner.export.earlier import keep_equal_files
 from shp_miner.export.owned import (
     MANIFEST,
@@ -49,25 +50,28 @@ _OF_THE_SYSTEM = {"lost+found"}
 
 
 @contextmanager
-def published_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder; when the block ends without error, its files replace an earlier export in `out`.
+def published_folder(out: Path, plan: str = "", *, keep: bool = False) -> Iterator[Path]:
+    """Yield a folder with a folder PIECES; when the block ends without error, its files replace an export in `out`.
 
-    Files that the earlier export's manifests do not name stay; replacing one raises UsageError. On an exception the new
-    folder is deleted and `out` is unchanged.
+    Files that the earlier export's manifests do not name stay; replacing one raises UsageError. PIECES is deleted. The
+    folder is empty, unless a run of the same `plan` was killed: then it has what that run left, and files under other
+    names than this run's do not occur. On an exception the new folder is deleted and `out` is unchanged; with `keep`
+    the folder stays for the next run, unless the input or the call is wrong.
     """
     check_place(out)
     shown, out = out, place_of(out)
     with placing_export(shown):
         out.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(out)
+        clear_leftovers(out, plan)
         if out.exists():
             _require_own(out, shown)
-        new = out / (_INSIDE + _NEW) if out.is_dir() else _beside(out)[0]
-        if os.path.lexists(new):
+        new = _place_of_new(out)
+        if os.path.lexists(new) and not is_same_plan(new / PIECES, plan):
             raise UsageError(f"{new} is in the way, and it is not part of an export.", "Move it to another folder.")
-        new.mkdir()
+        begin_plan(new / PIECES, plan)
         try:
             yield new
+            end_plan(new / PIECES, written=new)
             if new.parent == out:
                 keep_equal_files(new, out)
             _sync_tree(new)
@@ -79,8 +83,10 @@ def published_folder(out: Path) -> Iterator[Path]:
             else:
                 new.rename(out)
                 sync_to_disk(out.parent)
-        finally:
-            _discard(new)
+        except BaseException as error:
+            if not keep or isinstance(error, UsageError | BadInput):
+                _discard(new)
+            raise
 
 
 @contextmanager
@@ -156,8 +162,8 @@ def export_leftovers(out: Path) -> list[Path]:
     return [path for path in (*_beside(out), *inside) if _is_ours(path)]
 
 
-def clear_leftovers(out: Path) -> None:
-    """Delete the leftovers of a killed export, or complete it if it was about to appear."""
+def clear_leftovers(out: Path, plan: str = "") -> None:
+    """Delete the leftovers of a killed export, or complete it if it was about to appear; keep those of a `plan`."""
     if not is_place(out):
         return
     out = place_of(out)
@@ -168,9 +174,15 @@ def clear_leftovers(out: Path) -> None:
         else:
             old.rename(out)  # an earlier version was stopped between its two renames
     _complete(out)
+    place = _place_of_new(out)
     for stale in (new, out / (_INSIDE + _NEW)):
-        if _is_ours(stale):
+        if _is_ours(stale) and not (stale == place and is_same_plan(stale / PIECES, plan)):
             _discard(stale)
+
+
+def _place_of_new(out: Path) -> Path:
+    """Return the folder where a new export is built: in the export's folder if it exists."""
+    return out / (_INSIDE + _NEW) if out.is_dir() else _beside(out)[0]
 
 
 def _beside(out: Path) -> tuple[Path, Path]:

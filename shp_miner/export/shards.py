@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import merged_table
 from shp_miner.export.cuts import Rows, cut_rows
 from shp_miner.export.formats import Format
+from shp_miner.store.replacing import replacing
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _UNSAFE_CHARACTER = re.compile(r"[^a-z0-9._-]+")
@@ -118,10 +119,17 @@ def write_shards(folder: Path, form: Format, community: str, split: str, parts: 
             if writer is None or group.begins_file:
                 opened.close()
                 path = target / f"{split}-{group.name}.parquet"
-                writer = opened.enter_context(_writer(path, form, table.schema))
+                writer = opened.enter_context(_new_file(path, form, table.schema))
             writer.write_table(table, row_group_size=table.num_rows)
             written[path] = written.get(path, 0) + table.num_rows
     return [_shard(folder, path, community, split, rows) for path, rows in written.items()]
+
+
+@contextmanager
+def _new_file(path: Path, form: Format, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Yield the writer of a file that appears at the end, whole: a task may run twice."""
+    with replacing(path) as temporary, _writer(temporary, form, schema) as writer:
+        yield writer
 
 
 def _shard(folder: Path, path: Path, community: str, split: str, rows: int) -> Shard:

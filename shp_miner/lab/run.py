@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from shp_miner import lab, rules
 from shp_miner.arguments import Names, several
-from shp_miner.engine import Advance, Engine, Step, cores
+from shp_miner.engine import Advance, Processes, Step, cores
 from shp_miner.errors import UsageError
 from shp_miner.lab.measures import (
     Floats,
@@ -155,7 +155,7 @@ def run_worlds(
         found(result)
         advance(len(PRESETS))
     todo = [job for job in jobs if job.world.name not in results]
-    with Engine(workers or cores()) as engine:
+    with Processes(workers or cores()) as engine:
         advance(_finished(results, jobs))
         for result in engine.run(run_world, todo, advance):
             results[result.world.name] = result

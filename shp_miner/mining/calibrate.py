@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ import polars as pl
 import xxhash
 from msgspec import Struct
 
-from shp_miner.engine import Advance, run_threads
+from shp_miner.engine import Advance, Engine
 from shp_miner.mining.kept_fits import keep_fits
 from shp_miner.mining.mine import Selection, judge_threads
 from shp_miner.paths import is_remote
@@ -37,12 +38,13 @@ from shp_miner.rules.comparisons import (
 )
 from shp_miner.rules.delays import COMMUNITY, count_delays, log_shares, merge_delays
 from shp_miner.store import HashRange, Store
-from shp_miner.store.replacing import remove_tree, sync_to_disk
+from shp_miner.store.replacing import remove_tree, replace_file, sync_to_disk
 
 _FITS, _SHARES = "fits.parquet", "shares.parquet"
 
-#: What waits in the work folder between the passes: the measured answers of a range, and their pairs.
-_MEASURED, _COMPARED = "measured", "compared"
+#: What waits in the work folder between the passes: the measured answers of a range, the same with the shares of all
+#: ranges, and their pairs. No task writes a file that it reads: it may run twice.
+_MEASURED, _SHARED, _COMPARED = "measured", "shared", "compared"
 
 #: Where a store keeps the values it has fitted, a folder for each, and how many: a kilobyte a community.
 _KEPT_IN = "fits"
@@ -89,8 +91,8 @@ def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     measured = measure_answers(judged)
     pairs = compare_answers(judged, measured, job.selection.rule)
     places = {"winner": pairs.winner.astype(np.uint32), "loser": pairs.loser.astype(np.uint32)}
-    pl.DataFrame(places).write_ipc(_file(job, _COMPARED), compression="zstd")
-    measured.drop("row").write_ipc(_file(job, _MEASURED), compression="zstd")
+    _write(job, _COMPARED, pl.DataFrame(places))
+    _write(job, _MEASURED, measured.drop("row"))
     advance(1)
     return count_delays(measured)
 
@@ -98,35 +100,43 @@ def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
 def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     """Return the sums of one range, from the file of `measure_range` and the shares of all ranges.
 
-    The file gets the shares, and loses what the next passes do not need.
+    Another file gets the answers with the shares, without what the next passes do not need.
     """
     measured = with_log_shares(_read(job, _MEASURED), pl.read_parquet(job.work / _SHARES, glob=False))
-    measured.drop("log_votes", "cell", "likes", "readers").write_ipc(_file(job, _MEASURED), compression="zstd")
+    _write(job, _SHARED, measured.drop("log_votes", "cell", "likes", "readers"))
     advance(1)
     return add_up(measured)
 
 
-def evaluate_range(job: MeasureJob, slopes: pl.DataFrame) -> pl.DataFrame:
+class EvaluateJob(Struct, frozen=True):
+    """A range whose pairs are evaluated at some slopes, a row for each community."""
+
+    of: MeasureJob
+    slopes: pl.DataFrame
+
+
+def evaluate_range(job: EvaluateJob, _advance: Advance) -> pl.DataFrame:
     """Return the sums of one range's pairs at some slopes, from its files."""
-    places = _read(job, _COMPARED).select(pl.all().cast(pl.Int64))
-    return evaluate(_read(job, _MEASURED), Comparisons(places["winner"].to_numpy(), places["loser"].to_numpy()), slopes)
+    places = _read(job.of, _COMPARED).select(pl.all().cast(pl.Int64))
+    pairs = Comparisons(places["winner"].to_numpy(), places["loser"].to_numpy())
+    return evaluate(_read(job.of, _SHARED), pairs, job.slopes)
 
 
 def calibrate_ranges(
-    jobs: Sequence[MeasureJob], *, workers: int, advance: Advance, earlier: Calibration | None = None
+    jobs: Sequence[MeasureJob], *, engine: Engine, advance: Advance, earlier: Calibration | None = None
 ) -> tuple[Calibration, pl.DataFrame]:
     """Return the calibration of all ranges together, and the drift of `keep_fits`, empty without an `earlier` one.
 
     Tasks read the calibration by `load_calibration` from the jobs' folder. Communities keep the fit that they have in
     `earlier`, unless it has drifted. Takes STEPS steps of `advance` for each job.
     """
-    found = _fitted(jobs, workers, advance)
+    found = _fitted(jobs, engine, advance)
     found, drift = keep_fits(found, earlier or Calibration(found.fits.clear(), found.shares.clear()))
     _save(found, jobs[0].work)
     return found, drift
 
 
-def _fitted(jobs: Sequence[MeasureJob], workers: int, advance: Advance) -> Calibration:
+def _fitted(jobs: Sequence[MeasureJob], engine: Engine, advance: Advance) -> Calibration:
     """Return the calibration of the jobs' version of the store.
 
     A store keeps it for its version, so it is not computed twice, and an export of an earlier version has the values of
@@ -137,22 +147,20 @@ def _fitted(jobs: Sequence[MeasureJob], workers: int, advance: Advance) -> Calib
     if found is not None:
         advance(STEPS * len(jobs))
         return found
-    counts = run_threads(measure_range, jobs, workers=workers, advance=advance)
+    counts = list(engine.run(measure_range, jobs, advance))
     shares = log_shares(merge_delays(counts))
-    shares.write_parquet(work / _SHARES)
-    sums = run_threads(add_up_range, jobs, workers=workers, advance=advance)
+    replace_file(work / _SHARES, shares.write_parquet, durable=False)
+    sums = list(engine.run(add_up_range, jobs, advance))
+    _remove(jobs, _MEASURED)
     fits = fit_communities(merge_sums(sums))
 
     def evaluate_at(slopes: pl.DataFrame) -> pl.DataFrame:
-        parts = run_threads(lambda job, _: evaluate_range(job, slopes), jobs, workers=workers, advance=advance)
-        return merge_evaluations(parts)
+        return merge_evaluations(list(engine.run(evaluate_range, [EvaluateJob(job, slopes) for job in jobs], advance)))
 
     slopes = fit_slopes(fits, evaluate_at)
     result = Calibration(fits.join(slopes, on=COMMUNITY, how="left", maintain_order="left"), shares)
     advance(len(jobs))
-    for job in jobs:
-        _file(job, _MEASURED).unlink()
-        _file(job, _COMPARED).unlink()
+    _remove(jobs, _SHARED, _COMPARED)
     _keep(result, kept)
     return result
 
@@ -192,9 +200,8 @@ def drop_fits(store: Path) -> None:
 
 def _save(calibration: Calibration, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in ((_FITS, calibration.fits), (_SHARES, calibration.shares)):
-        with (folder / name).open("wb") as file:
-            frame.write_parquet(file)
+    replace_file(folder / _FITS, calibration.fits.write_parquet, durable=False)
+    replace_file(folder / _SHARES, calibration.shares.write_parquet, durable=False)
 
 
 def _keep(calibration: Calibration, kept: Path) -> None:
@@ -227,6 +234,17 @@ def _kept(job: MeasureJob) -> Path:
 
 def _file(job: MeasureJob, name: str) -> Path:
     return job.work / f"{job.number:06d}-{name}.arrow"
+
+
+def _remove(jobs: Sequence[MeasureJob], *names: str) -> None:
+    """Delete files that no pass needs any more; a run that goes on after a killed one may lack them already."""
+    for job in jobs:
+        for name in names:
+            _file(job, name).unlink(missing_ok=True)
+
+
+def _write(job: MeasureJob, name: str, rows: pl.DataFrame) -> None:
+    replace_file(_file(job, name), partial(rows.write_ipc, compression="zstd"), durable=False)
 
 
 def _read(job: MeasureJob, name: str) -> pl.DataFrame:

@@ -173,6 +173,14 @@ class LimitKeys(Struct, frozen=True, kw_only=True):
         Size | None,
         Meta(description="Use at most this much memory. Default: half of the machine's.", examples=["2GiB"]),
     ] = None
+    engine: Annotated[
+        Literal["local", "ray", "slurm"],
+        Meta(description="Where imports and exports run: this machine, a Ray cluster or a Slurm cluster."),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        Meta(description="The Ray cluster's address. Default: RAY_ADDRESS, else none.", examples=["10.0.0.1:6379"]),
+    ] = None
 
 
 class LogKeys(Struct, frozen=True, kw_only=True):

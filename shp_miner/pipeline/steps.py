@@ -20,7 +20,8 @@ from msgspec import structs
 from shp_miner.crawling.community import INTERRUPTED
 from shp_miner.crawling.result import Crawled
 from shp_miner.crawling.run import crawl, recheck
-from shp_miner.dumps.importing import import_dump, matching_paths, state_of_files
+from shp_miner.dumps.importing import import_dump, matching_paths
+from shp_miner.dumps.sharing import state_of_files
 from shp_miner.errors import BadInput, Incomplete
 from shp_miner.export.dataset import export_dataset
 from shp_miner.export.nothing import NoPairs, NoThreads
@@ -154,6 +155,8 @@ def _import_new_files(context: Context, keys: ImportKeys) -> Outcome | None:
             context.store,
             workers=limits.workers,
             memory=limits.memory,
+            engine=limits.engine,
+            address=limits.address,
             advance=partial(context.advance, "import"),
             **import_options(keys),
         )
@@ -282,6 +285,8 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             refit=keys.refit,
             workers=limits.workers,
             memory=limits.memory,
+            engine=limits.engine,
+            address=limits.address,
             advance=partial(context.advance, "export"),
         )
     except NoPairs as none:

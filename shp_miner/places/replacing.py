@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -32,22 +32,28 @@ def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], *, d
         with path.open("wb") as remote:  # seen by nobody before it is whole
             remote.write(content) if isinstance(content, bytes) else content(remote)
         return
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            content(file)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    if durable:
+        sync_to_disk(path.parent)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` for a new file; when the block ends without error, the file takes its place."""
     temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
-        with temporary.open("xb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                content(file)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if durable:
-        sync_to_disk(path.parent)
 
 
 def is_writable(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import polars as pl
 from msgspec import Struct, field
 
 from shp_miner.clean.cleaning import Clean, as_cleaning
-from shp_miner.engine import Advance, Steps, cores, run_threads
+from shp_miner.engine import Advance, Steps, Threads, cores
 from shp_miner.export.selected import selected
 from shp_miner.mining.calibrate import FIT_PARAMETERS, STEPS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.cleaned import Cleaned, answer_texts, post_texts
@@ -143,8 +143,9 @@ def overview(
             _Job(store.path, snapshot.version, number, part, selection, Path(work), rules)
             for number, part in enumerate(ranges)
         ]
-        calibrate_ranges(jobs, workers=workers or cores(), advance=step)
-        counted = run_threads(_count, jobs, workers=workers or cores(), advance=step)
+        threads = Threads(workers or cores())
+        calibrate_ranges(jobs, engine=threads, advance=step)
+        counted = list(threads.run(_count, jobs, step))
     totals = [_total(parts) for parts in zip(*(part.sums for part in counted), strict=True)]
     among = sum((part.among for part in counted), Comparable())
     advice = (recommended_for(rule, sums.pairs, among) for rule, sums in zip(rules, totals, strict=True))

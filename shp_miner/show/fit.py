@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec import UNSET
 
-from shp_miner.engine import Steps, cores
+from shp_miner.engine import Steps, Threads, cores
 from shp_miner.mining.calibrate import STEPS, MeasureJob, calibrate_ranges, known_fits
 from shp_miner.mining.mine import Selection
 from shp_miner.rules.calibrated import Calibration
@@ -47,4 +47,4 @@ def fitted(
             MeasureJob(store.path, snapshot.version, number, hashes, part, Path(work))
             for number, hashes in enumerate(snapshot.ranges(ROWS_EACH, part.within))
         ]
-        return calibrate_ranges(jobs, workers=cores(), advance=Steps(STEPS * len(jobs), advance))[0]
+        return calibrate_ranges(jobs, engine=Threads(cores()), advance=Steps(STEPS * len(jobs), advance))[0]

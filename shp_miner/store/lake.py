@@ -24,7 +24,7 @@ from shp_miner.arguments import Moment
 from shp_miner.arguments import version as written_version
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS
-from shp_miner.paths import expanded, whole
+from shp_miner.paths import IMPORTING, expanded, whole
 from shp_miner.platforms.rows import Chunk
 from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync_to_disk, write_file
@@ -341,7 +341,7 @@ class StoreWriter:
 
 def _ours(path: Path) -> bool:
     """Whether a store that is being made, or whose maker was killed, may hold this."""
-    return path.name in (*TABLES, LOCKS, IDENTITY) or path.name.startswith(MARK) or is_temporary(path.name)
+    return path.name in (*TABLES, LOCKS, IDENTITY, IMPORTING) or path.name.startswith(MARK) or is_temporary(path.name)
 
 
 def _ordered(tables: list[pa.Table]) -> pa.Table:

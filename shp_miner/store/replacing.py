@@ -5,8 +5,9 @@ from shp_miner.places.replacing import (
     is_writable,
     remove_tree,
     replace_file,
+    replacing,
     sync_to_disk,
     temporary_files,
 )
 
-__all__ = ["is_temporary", "is_writable", "remove_tree", "replace_file", "sync_to_disk", "temporary_files"]
+__all__ = ["is_temporary", "is_writable", "remove_tree", "replace_file", "replacing", "sync_to_disk", "temporary_files"]

@@ -1,0 +1,14 @@
+from .choice import ENGINES as ENGINES
+from .choice import LOCAL as LOCAL
+from .choice import Means as Means
+from .interface import Advance as Advance
+from .interface import Engine as Engine
+from .local import Processes as Processes
+from .local import Threads as Threads
+from .local import cores as cores
+from .local import default_memory as default_memory
+from .local import fitting_workers as fitting_workers
+from .local import machine_memory as machine_memory
+from .local import run_threads as run_threads
+from .step import Step as Step
+from .step import Steps as Steps

@@ -1,0 +1,104 @@
+"""Results that outlive the driver: a run that was killed goes on where it was, by any engine and at any machine."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic
+
+import msgspec
+import xxhash
+from msgspec import Struct
+
+from shp_miner.engine.interface import Advance, Engine, Job, Result
+from shp_miner.engine.step import Step
+from shp_miner.places.replacing import replace_file
+
+#: The folder of results in the folder of a run.
+RESULTS = "results"
+
+_SUFFIX = ".result"
+
+
+class Kept:
+    """An engine that keeps each result in `folder`, under a name that follows from task and job, and uses it again.
+
+    `content(job)` is what of a job decides its result; by default all of it. The folder belongs to one run. Whoever may
+    write to it may run code here: results are pickles.
+    """
+
+    def __init__(self, engine: Engine, folder: Path, content: Callable[[Any], object] = lambda job: job) -> None:
+        self._engine, self._folder, self._content = engine, folder, content
+
+    def run(self, task: Callable[[Job, Advance], Result], jobs: Sequence[Job], advance: Advance) -> Iterator[Result]:
+        """Yield the results of task(job, advance) in the order of the jobs; run what has no result yet."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        known = {path.name for path in self._folder.iterdir()}
+        named = [KeptJob(task, job, self._folder / result_name(task, self._content(job))) for job in jobs]
+        missing = [job for job in named if job.path.name not in known]
+        fresh = self._engine.run(run_kept, missing, advance)
+        for job in named:
+            if job.path.name not in known:
+                yield next(fresh)
+                continue
+            steps, result = pickle.loads(job.path.read_bytes())  # noqa: S301  (of this run, in the user's own folder)
+            advance(steps)
+            yield result
+
+    def __enter__(self) -> Kept:
+        self._engine.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.__exit__(kind, error, trace)
+
+
+class KeptJob(Struct, Generic[Job, Result], frozen=True):
+    """A job of a task whose result goes to a file."""
+
+    task: Callable[[Job, Advance], Result]
+    job: Job
+    path: Path
+
+
+def run_kept(kept: KeptJob[Job, Result], advance: Advance) -> Result:
+    """Run the task, and keep its result together with the steps that it made."""
+    made = Made()
+    result = kept.task(kept.job, partial(made.add, advance))
+    with suppress(FileNotFoundError):  # another process did the same, and deleted the folder when all was done
+        replace_file(kept.path, pickle.dumps((made.total, result)), durable=False)
+    return result
+
+
+class Made:
+    """Adds up the steps of a task as they pass."""
+
+    def __init__(self) -> None:
+        self.total = Step()
+
+    def add(self, advance: Advance, count: int) -> None:
+        """Count a step, and pass it on."""
+        self.total = Step(self.total + count, "", self.total.pairs + getattr(count, "pairs", 0))
+        advance(count)
+
+
+def result_name(task: Callable[..., object], content: object) -> str:
+    """Return the name of a result: the task's, and a digest of what decides it."""
+    return f"{getattr(task, '__name__', 'task')}-{content_digest(content)}{_SUFFIX}"
+
+
+def content_digest(*values: object) -> str:
+    """Return a digest of plain data: structures, tables and paths, equal where their contents are."""
+    encoded = msgspec.json.encode(values, enc_hook=_plain, order="deterministic")
+    return xxhash.xxh3_128_hexdigest(encoded)
+
+
+def _plain(value: Any) -> object:
+    """Return data that JSON can hold for what it cannot."""
+    return value.to_dict(as_series=False) if hasattr(value, "to_dict") else str(value)

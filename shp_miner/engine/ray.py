@@ -1,0 +1,227 @@
+"""The engine of a Ray cluster: plain tasks, each with one core and its memory, tried again where a worker or node died.
+
+Nothing but jobs and results goes through Ray; what tasks exchange are files that driver and workers share. See
+docs/cluster.md.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+from shp_miner.engine.interface import Advance, Job, Result
+from shp_miner.engine.step import Step
+from shp_miner.errors import Error, NotAllowed, TryLater, UsageError
+
+#: How often a task is tried again after its worker or node died, or after TryLater.
+_RETRIES = 5
+
+#: Tasks handed to Ray for each core of the cluster, so that a worker that is done has the next one at hand.
+_AHEAD = 3
+
+#: Seconds between looks at the tasks, and between the reports of one task's progress.
+_LOOK_S, _REPORT_S = 0.2, 0.5
+
+#: What Ray shall not do unless told: send usage statistics, give way to every other process, serve a dashboard.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+class Ray:
+    """Up to `workers` tasks at a time (default: as many as the cluster has cores) of `task_bytes` of memory each.
+
+    `address` is that of a cluster, None for one of this machine that lasts as long as the `with` statement.
+    """
+
+    def __init__(self, address: str | None, workers: int | None, task_bytes: int) -> None:
+        self._address, self._workers, self._task_bytes = address, workers, task_bytes
+        self._ray: Any = None
+        self._own = False
+
+    def run(self, task: Callable[[Job, Advance], Result], jobs: Sequence[Job], advance: Advance) -> Iterator[Result]:
+        """Yield the results of task(job, advance) in the order of the jobs. The first error is raised."""
+        if not jobs:
+            return
+        ray = self._connected()
+        progress = _Progress(ray, advance)
+        call = ray.remote(run_task).options(
+            num_cpus=1, memory=self._task_bytes, max_retries=_RETRIES, retry_exceptions=[TryLater]
+        )
+        waiting = iter(range(len(jobs)))
+        running: dict[Any, int] = {}
+        results: dict[int, Any] = {}
+
+        def start(count: int) -> None:
+            for number in islice(waiting, count):
+                sent = pickle.dumps((task, jobs[number]))
+                running[call.remote(version("shp-miner"), sent, number, progress.actor)] = number
+
+        try:
+            start(self._most(ray))
+            for number in range(len(jobs)):
+                while number not in results:
+                    done, _ = ray.wait(list(running), timeout=_LOOK_S)
+                    for reference in done:
+                        steps, results[running.pop(reference)] = _result(ray, reference)
+                        progress.finish(steps)
+                        start(1)
+                    progress.look(list(running.values()))
+                yield results.pop(number)
+        finally:
+            for reference in running:
+                with suppress(Exception):  # the cluster may be gone, which ended the task
+                    ray.cancel(reference, force=True)
+
+    def __enter__(self) -> Ray:
+        self._connected()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own:
+            self._ray.shutdown()
+
+    def _most(self, ray: Any) -> int:
+        return self._workers or _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def _connected(self) -> Any:
+        """Return Ray, connected. A connection of the caller's own is used and stays."""
+        if self._ray is not None:
+            return self._ray
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        try:
+            ray = import_module("ray")
+        except ImportError as error:
+            raise UsageError(
+                "The engine ray needs Ray, which is not installed.", "Install it: pip install 'shp-miner[ray]'."
+            ) from error
+        if not ray.is_initialized():
+            self._own = True
+            own = {"include_dashboard": False, "num_cpus": self._workers}
+            options = {"address": self._address} if self._address else {"address": "local", **own}
+            where = self._address or "this machine"
+            try:
+                ray.init(**options, log_to_driver=False, logging_level="ERROR")
+            except Exception as error:  # Ray has no class of its own for them
+                raise _refused(error, where) from error
+        self._ray = ray
+        return ray
+
+
+def run_task(release: str, sent: bytes, number: int, progress: Any) -> tuple[Step, Any]:
+    """Run a task in a worker of the cluster; return the steps that it made, and its result.
+
+    `release` is the driver's version of this program; another version may give other bytes, so it is refused.
+    """
+    if release != version("shp-miner"):
+        raise UsageError(
+            f"A worker has shp-miner {version('shp-miner')}, and the driver {release}.",
+            "Install the same version on all machines of the cluster.",
+        )
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when it is imported, which the task does
+    task, job = pickle.loads(sent)  # noqa: S301  (of the driver)
+    report = _Report(number, progress)
+    result = task(job, report)
+    return report.made, result
+
+
+class _Report:
+    """A task's `advance`: tells the driver now and then how far the task is."""
+
+    def __init__(self, number: int, progress: Any) -> None:
+        self.made = Step()
+        self._number, self._progress, self._told = number, progress, monotonic()
+
+    def __call__(self, count: int) -> None:
+        doing, pairs = getattr(count, "doing", ""), self.made.pairs + getattr(count, "pairs", 0)
+        self.made = Step(self.made + count, doing or self.made.doing, pairs)
+        if monotonic() - self._told > _REPORT_S:
+            self._told = monotonic()
+            with suppress(Exception):  # nobody listens any more, which is no reason to end the work
+                self._progress.note.remote(self._number, self.made)
+
+
+class Noted:
+    """How far the running tasks are, by number: an actor beside the driver. A task that is tried again starts anew."""
+
+    def __init__(self) -> None:
+        self._steps: dict[int, Step] = {}
+
+    def note(self, number: int, steps: Step) -> None:
+        """Note the steps of a task so far."""
+        self._steps[number] = steps
+
+    def steps(self, running: Sequence[int]) -> list[Step]:
+        """Return the steps of the running tasks, and forget the others."""
+        self._steps = {number: self._steps[number] for number in running if number in self._steps}
+        return list(self._steps.values())
+
+
+class _Progress:
+    """Adds up for the driver what finished tasks made and what running tasks report. It never goes back."""
+
+    def __init__(self, ray: Any, advance: Advance) -> None:
+        self._ray, self._advance = ray, advance
+        self.actor = ray.remote(Noted).options(num_cpus=0, max_restarts=-1).remote()
+        self._finished = self._told = self._pairs = 0
+        self._asked: Any = None
+
+    def finish(self, steps: Step) -> None:
+        self._finished += steps
+        self._pairs += steps.pairs
+
+    def look(self, running: Sequence[int]) -> None:
+        """Report what is new. The actor is asked and not waited for: its node may be the one that died."""
+        reported = 0
+        with suppress(Exception):
+            if self._asked is None:
+                self._asked = self.actor.steps.remote(running)
+            if self._ray.wait([self._asked], timeout=0)[0]:
+                asked, self._asked = self._asked, None
+                reported = sum(self._ray.get(asked))
+        now = max(self._finished + reported, self._told)
+        if now > self._told or self._pairs:
+            self._advance(Step(now - self._told, "", self._pairs))
+            self._told, self._pairs = now, 0
+
+
+def _result(ray: Any, reference: Any) -> tuple[Step, Any]:
+    """Return what a task gave. Raises its own error, or TryLater where it died time and again."""
+    try:
+        return ray.get(reference)  # type: ignore[no-any-return]
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, ModuleNotFoundError):
+            raise UsageError(
+                f"A worker lacks a module: {cause}.", "Install shp-miner on all machines of the cluster."
+            ) from error
+        raise cause from error
+    except ray.exceptions.RayError as error:
+        raise TryLater(
+            f"A task died {_RETRIES + 1} times on the cluster ({type(error).__name__}).",
+            "Run the same command again, which goes on where it was; with more --memory if its memory ran out.",
+        ) from error
+
+
+def _refused(error: Exception, where: str) -> Error:
+    """Return an error of Ray's start in words."""
+    text = str(error)
+    if "authentication" in text.lower() or "token" in text.lower():
+        return NotAllowed(
+            f"The Ray cluster {where} refused this driver.",
+            "Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token to the cluster's token.",
+        )
+    if "ersion mismatch" in text:
+        return UsageError(
+            f"The Ray cluster {where} has another version of Ray or Python.", "Use the same versions everywhere."
+        )
+    return TryLater(
+        f"No connection to the Ray cluster {where}: {text.splitlines()[0] if text else type(error).__name__}",
+        "Start it with `ray start --head`, or correct --address, and run the same command again.",
+    )

@@ -1,0 +1,167 @@
+"""Engines: a killed driver goes on where it was, and another cluster runs the same tasks with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shp_miner.dumps import importing
+from shp_miner.dumps.importing import import_dump
+from shp_miner.engine import Means, kept
+from shp_miner.errors import BadInput, TryLater, UsageError
+from shp_miner.export import dataset
+from shp_miner.export.dataset import export_dataset
+
+from .build import thread, tree, write_dump
+from .conftest import NOW, ROOT
+from .engine_tasks import dies, dies_once, double
+from .killing import killed
+
+#: Stands for Slurm: runs the tasks of an array one after the other, as `sbatch --wait` does on a cluster.
+SBATCH = f"""#!{sys.executable}
+import os, re, subprocess, sys
+print("7;cluster", flush=True)
+(array,) = [word for word in sys.argv if word.startswith("--array=")]
+for number in re.findall(r"[0-9]+", array.partition("%")[0]):
+    subprocess.run(sys.argv[-1], shell=True, env=os.environ | {{"SLURM_ARRAY_TASK_ID": number}})
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "sbatch"
+    program.parent.mkdir()
+    program.write_text(SBATCH)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the results that were made in this process."""
+    names: list[str] = []
+    real = kept.run_kept
+
+    def noting(job: Any, advance: Any) -> Any:
+        names.append(job.path.name)
+        return real(job, advance)
+
+    monkeypatch.setattr(kept, "run_kept", noting)
+    return names
+
+
+def results(folder: Path) -> set[str]:
+    """The names of the results that a killed process left."""
+    return {path.name for path in folder.rglob("results/*")}
+
+
+def count_tasks(names: Iterable[str]) -> Counter[str]:
+    """Count results by task, without those of a fit: a store keeps it, so it is made once."""
+    return Counter(task for name in names if (task := name.partition("-")[0]) in ("mine_range", "write_groups"))
+
+
+def dumps(folder: Path) -> list[Path]:
+    names = [f"RS_2024-0{month}.ndjson" for month in (1, 2, 3)]
+    for number, name in enumerate(names):
+        records = [record for i in range(60) for record in thread(f"p{number}x{i}", (3, 9, 5, 2, 7))]
+        if not (folder / name).exists():
+            write_dump(folder / name, records)
+    return [folder / name for name in names]
+
+
+def import_months(folder: Path, **how: Any) -> Any:
+    importing.import_jobs.__globals__["_SHARED_FILE_BYTES"] = 1
+    return import_dump("reddit-dump", dumps(folder), folder / "store", now=NOW, workers=1, **how)
+
+
+def export(folder: Path, rule: str = "votes", **how: Any) -> None:
+    dataset.ROWS_PER_RANGE = 200
+    export_dataset(folder / "store", folder / "out", rule=rule, formats=["pairs", "kto"], **({"workers": 1} | how))
+
+
+@pytest.fixture
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `export` and `import_months` change their constants for one test only."""
+    monkeypatch.setattr(dataset, "ROWS_PER_RANGE", dataset.ROWS_PER_RANGE)
+    names = importing.import_jobs.__globals__
+    monkeypatch.setitem(names, "_SHARED_FILE_BYTES", names["_SHARED_FILE_BYTES"])
+
+
+def test_a_killed_driver_goes_on_where_it_was_with_the_same_bytes(
+    tmp_path: Path, small_tasks: None, ran: list[str]
+) -> None:
+    import_months(tmp_path)
+    export(tmp_path)
+    whole, beside = tree(tmp_path / "out"), set(tmp_path.iterdir())
+    made, ran[:] = list(ran), []
+    for moment in ("shp_miner.export.tasks:write_piece before 4", "shp_miner.export.dataset:card_text before 2"):
+        killed(export, tmp_path, moment)
+        left = results(tmp_path / "out")
+        assert left
+        export(tmp_path)
+        assert not left & set(ran)
+        assert count_tasks(left | set(ran)) == count_tasks(made)
+        assert tree(tmp_path / "out") == whole
+        assert set(tmp_path.iterdir()) == beside
+        ran.clear()
+    killed(export, tmp_path, "shp_miner.export.dataset:card_text before 1")
+    left = results(tmp_path / "out")
+    export(tmp_path, rule="older-winner", replace=True)  # another plan: nothing of the killed run is used
+    assert not left & set(ran)
+    assert not results(tmp_path / "out")
+
+
+def test_a_killed_import_reads_only_the_files_that_it_had_not_read(
+    tmp_path: Path, small_tasks: None, ran: list[str]
+) -> None:
+    killed(import_months, tmp_path, "shp_miner.dumps.importing:commit after 2")
+    assert len(results(tmp_path)) == 1
+    imported = import_months(tmp_path)
+    assert len(ran) == 2
+    assert imported.tally.read == {"post": 180, "answer": 900}
+    assert not (tmp_path / "store" / "importing").exists()
+
+
+def test_slurm_runs_an_array_in_order_submits_lost_tasks_again_and_passes_errors_on(
+    slurm: None, tmp_path: Path
+) -> None:
+    steps: list[int] = []
+    with Means(engine="slurm").cluster(tmp_path, 1) as engine:
+        assert list(engine.run(double, [3, 1, 2], steps.append)) == [6, 2, 4]
+        assert sum(steps) == 6
+        assert list(engine.run(dies_once, [tmp_path / "a", tmp_path / "b"], steps.append)) == ["a", "b"]
+        with pytest.raises(BadInput, match="Thirteen"):
+            list(engine.run(double, [1, 13], steps.append))
+        with pytest.raises(TryLater, match="ended tasks 3 times"):
+            list(engine.run(dies, [1], steps.append))
+
+
+def test_slurm_gives_the_same_bytes(slurm: None, tmp_path: Path) -> None:
+    import_dump("reddit-dump", dumps(tmp_path)[:1], tmp_path / "store", now=NOW, workers=1)
+    trees = []
+    for engine in ("local", "slurm"):
+        export_dataset(tmp_path / "store", tmp_path / engine, rule="older-winner", engine=engine)
+        trees.append(tree(tmp_path / engine))
+    assert trees[0] == trees[1]
+
+
+def test_wrong_engines_are_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="no engine 'rey'") as unknown:
+        export_dataset(tmp_path / "store", tmp_path / "out", engine="rey")
+    assert unknown.value.hint == "Did you mean 'ray'?"
+    with pytest.raises(UsageError, match="takes no address"):
+        import_dump("threads", "x", tmp_path / "store", address="10.0.0.1:6379")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match="not installed") as missing, Means(engine="ray").cluster(tmp_path, 1):
+        pass
+    assert "shp-miner[ray]" in missing.value.hint
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with Means(engine="slurm").cluster(tmp_path, 1) as engine, pytest.raises(UsageError, match="sbatch"):
+        list(engine.run(double, [1], print))
