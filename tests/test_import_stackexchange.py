@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shp_miner.dumps import stackexchange, stackexchange_tables
+from shp_miner.dumps import stackexchange, stackexchange_pieces
 from shp_miner.dumps.stackexchange import read
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.platforms.stackexchange import license_by_date, site_name
@@ -252,7 +252,7 @@ def test_licence_by_date(tmp_path: Path, day: str, name: str) -> None:
 
 def test_chunks_are_bounded_and_need_not_be_read_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stackexchange, "ROWS_PER_CHUNK", 10)
-    monkeypatch.setattr(stackexchange_tables, "AT_ONCE_BYTES", 200_000)
+    monkeypatch.setattr(stackexchange_pieces, "AT_ONCE_BYTES", 200_000)
     path = archive(tmp_path / "a.meta.7z", long_members(200))
     chunks = read([path], Tally(), now=NOW)
     assert 10 <= next(chunks).posts.num_rows <= 100

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shp_miner.dumps import stackexchange_tables, stackexchange_xml
+from shp_miner.dumps import stackexchange_pieces, stackexchange_tables, stackexchange_xml
 from shp_miner.dumps.stackexchange import read
 from shp_miner.dumps.stackexchange_xml import RowParser
 from shp_miner.errors import BadInput
@@ -334,6 +334,12 @@ FATES: list[Callable[[bytes], bytes]] = [
     lambda line: b"<!-- a comment -->" + line,
     lambda line: line.replace(b'Title="', b"Title='"),
     lambda line: line.replace(b"Title=", b"Title ="),
+    lambda line: line.replace(b" Title=", b' LastEditorDisplayNames="x" NewInSomeYear="y" Title='),
+    lambda line: line.replace(b" Title=", b' ANameOfMoreThan24Characters="x" Title='),
+    lambda line: line.replace(b" Title=", b"  Title="),
+    lambda line: line.replace(b" Title=", b'="x" Title='),
+    lambda line: line.replace(b"/>", b" />  "),
+    lambda line: b"         " + line,
     lambda line: b"",
 ]
 
@@ -373,7 +379,7 @@ def test_rows_that_are_cut_are_those_that_are_parsed(
         return [sorted(map(repr, rows)), tally.read, tally.dropped, tally.notes, sorted(map(repr, tally.damages))]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stackexchange_tables, "AT_ONCE_BYTES", at_once)
+        patch.setattr(stackexchange_pieces, "AT_ONCE_BYTES", at_once)
         cut = found()
-        patch.setattr(stackexchange_tables, "_HEAD", b"(?!)%s")
+        patch.setattr(stackexchange_pieces, "_HEAD", b"(?!)%s")
         assert cut == found()

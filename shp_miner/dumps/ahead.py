@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+Done = TypeVar("Done")
 
 
 class _Failed:
@@ -49,3 +52,22 @@ def read_ahead(source: Generator[T, None, None], items: int) -> Iterator[T]:
             with suppress(Empty):
                 ready.get(timeout=0.01)
         source.close()
+
+
+def worked_ahead(work: Callable[[T], Done], source: Iterable[T], threads: int) -> Iterator[Done]:
+    """Yield what `work` makes of each item, in their order; as many threads work on the next ones.
+
+    An exception of `work` is raised here. Leaving early waits for the items that are being worked on.
+    """
+    waiting: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in source:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for unneeded in waiting:
+                unneeded.cancel()

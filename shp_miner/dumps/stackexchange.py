@@ -18,10 +18,10 @@ from typing import Any
 
 from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.stackexchange_columns import Columns, Row
-from shp_miner.dumps.stackexchange_frames import to_frames
+from shp_miner.dumps.stackexchange_frames import PostRows, to_frames
 from shp_miner.dumps.stackexchange_known import DECOYS, Known
 from shp_miner.dumps.stackexchange_paths import sources_by_site
-from shp_miner.dumps.stackexchange_tables import DumpFile, Meter, table_rows
+from shp_miner.dumps.stackexchange_tables import DumpFile, Meter, same, table_rows
 from shp_miner.dumps.stackexchange_values import WHOLE, id_attribute, number_attribute, text_of, time_us
 from shp_miner.dumps.stackexchange_votes import Counted, Votes
 from shp_miner.engine import Step
@@ -113,15 +113,15 @@ def _site_chunks(  # noqa: PLR0917 - what `read` was told
     known = Known(latest_us, tally, Votes() if any("votes" in source.tables for source in sources) else None)
     for source, tables in first:
         # What is wrong with a post is counted in the second pass.
-        for table, found in table_rows(source, tables, tally, meters[source.path], uncounted=("posts",)):
+        for table, found in table_rows(source, tables, tally, meters[source.path], same, uncounted=("posts",)):
             known.learn(source.where(table), table, found)
     known.settle()
     if observed_us is None:
         observed_us = known.newest_us
     collector = _Collector(host, known, observed_us, tally, vote_history)
     for source, tables in second:
-        for table, found in table_rows(source, tables, tally, meters[source.path]):
-            collector.add(source.where(table), found)
+        for table, rows in table_rows(source, tables, tally, meters[source.path], collector.rows_of):
+            collector.add(source.where(table), rows)
             if collector.full:
                 yield collector.take()
     if collector.filled:
@@ -171,10 +171,18 @@ class _Collector:
     def take(self) -> Chunk:
         return Chunk(self.posts.take(), self.answers.take())
 
-    def add(self, where: str, found: Columns | Sequence[Row]) -> None:
+    def rows_of(self, columns: Columns) -> PostRows | Sequence[Row]:
+        """What `add` takes of usual rows. Any thread may ask for it."""
+        if self.history is not None:
+            return columns.rows()
+        found = to_frames(columns, self.site, self.known, self.observed_us)
+        found.posts, found.answers = self.posts.hashed(found.posts), self.answers.hashed(found.answers)
+        return found
+
+    def add(self, where: str, found: PostRows | Sequence[Row]) -> None:
         """Take in rows of posts: usual ones as columns, the others one by one."""
-        if isinstance(found, Columns):
-            found = found.rows() if self.history is not None else self._add_columns(found)
+        if isinstance(found, PostRows):
+            found = self._add_columns(found)
         for (offset, attributes), votes in zip(found, self._votes_of(found), strict=True):
             kind = _KINDS.get(attributes.get("PostTypeId", ""), "line")
             try:
@@ -188,15 +196,14 @@ class _Collector:
             else:
                 self.tally.keep(kind)
 
-    def _add_columns(self, columns: Columns) -> list[Row]:
-        found = to_frames(columns, self.site, self.known, self.observed_us)
+    def _add_columns(self, found: PostRows) -> list[Row]:
         for kind, rows, frame in (("post", self.posts, found.posts), ("answer", self.answers, found.answers)):
             if frame.height:
-                rows.add_frame(frame)
+                rows.add_hashed(frame)
                 self.tally.keep(kind, frame.height)
         for (kind, note), count in found.notes.items():
             self.tally.note(kind, note, count)
-        return [columns.row(index) for index in found.others]
+        return found.others
 
     def _unwanted(self, kind: str, attributes: dict[str, str]) -> str | None:
         if kind == "line":

@@ -14,7 +14,7 @@ import lzma
 import queue
 import re
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -191,7 +191,7 @@ def _extract(archive: py7zr.SevenZipFile, members: Collection[str], outbox: _Out
         return
 
 
-def archive_blocks(path: Path, members: Collection[str], at: Callable[[int], None]) -> Iterator[Block]:
+def archive_blocks(path: Path, members: Collection[str], at: Callable[[int], None]) -> Generator[Block, None, None]:
     """The bytes of `members`, in the archive's order; `at` is told the place in the file.
 
     Raises BrokenFileError at damage.
@@ -263,7 +263,7 @@ def _decoder_for(start: bytes) -> _Decoder | None:
     return None
 
 
-def wreck_blocks(path: Path, at: Callable[[int], None]) -> Iterator[Block]:
+def wreck_blocks(path: Path, at: Callable[[int], None]) -> Generator[Block, None, None]:
     """Yield the members of an archive without a table of contents, separated at XML declarations.
 
     A table's name is its root element's. No raw `<?xml` can be inside a table: its text has every `<` escaped. Raises

@@ -5,58 +5,68 @@ none but the common references to characters and nothing that XML forbids; then 
 attributes, alternating with their names. All other lines go to the parser of stackexchange_xml, and so does all of a
 file that does not begin as published ones do.
 
-    <row Id="1" Body="&lt;p&gt;" />
-    -------- - ------ --------- ---      pieces of the line, cut at the quotes
-    name  value  name   value   end
+      <row Id="1" Body="&lt;p&gt;" />
+           -- - - ---- -----------      names and values, between the places of the quotes
+
+No line and no name becomes an object, and no value is copied: a column of values is one of places in the text.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 import stringzilla as sz
 
-from shp_miner.dumps.lines import line_bounds, positions_of
+from shp_miner.dumps.bytes_at import Places, Words, count_below, places_of, texts_at
+from shp_miner.dumps.lines import positions_of
+from shp_miner.dumps.stackexchange_names import UNKNOWN, names_at
 
 #: (byte offset in the XML text, attributes)
 Row = tuple[int, dict[str, str]]
 
 #: References to characters that published files have, and what they mean.
 _REFERENCES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&amp;": "&", "&#xA;": "\n", "&#xD;": "\r", "&#x9;": "\t"}
+_REFERENCE = re.compile("|".join(_REFERENCES))
 _OTHER_REFERENCE = re.compile(rb"&(?!(?:lt|gt|quot|amp|#xA|#xD|#x9);)")
 #: Characters that XML forbids although UTF-8 has them.
 _NON_CHARACTERS = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
 _CONTROLS = re.compile(rb"[\x00-\x09\x0b\x0c\x0e-\x1f]|\r(?!\n)")
 
-_FIRST_NAME = re.compile(r"\s*<row ([A-Za-z][A-Za-z0-9]*)=")
-_NAME = re.compile(r" ([A-Za-z][A-Za-z0-9]*)=")
-_LAST = re.compile(r" ?/>[ \t\r]*")
+_OPENING = b"<row"
+#: How a row ends behind its last quote, without the line's end.
+_TAILS = (b" />", b"/>", b" />\r", b"/>\r")
 
 _Mask = npt.NDArray[np.bool_]
-_Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """All attributes of some rows: the number of the row, that of the name, and where in a text the value lies."""
+
+    whose: Places
+    codes: npt.NDArray[np.uint8]
+    begins: Places
+    ends: Places
+
+    def where(self, kept: _Mask) -> Attributes:
+        """Those at which `kept` is true."""
+        return Attributes(self.whose[kept], self.codes[kept], self.begins[kept], self.ends[kept])
 
 
 class Columns:
     """Rows of a table whose attributes are asked for by name, as text.
 
-    `offsets` says where each row begins in the XML text.
+    `offsets` says where each row begins in the XML text. `attributes` have their values in `text`.
     """
 
-    def __init__(self, offsets: _Places, pieces: pl.Series, first: _Places, counts: _Places) -> None:
-        self.offsets = offsets
-        self._pieces, self._first, self._counts = pieces, first, counts
-        # Names stand at every other place of a row, but for its end.
-        attributes = (counts - 1) // 2
-        self._whose = np.repeat(np.arange(len(counts)), attributes)
-        begins = np.cumsum(attributes) - attributes
-        self._at = np.repeat(first, attributes) + 2 * (np.arange(len(self._whose)) - np.repeat(begins, attributes))
-        names = pieces.gather(self._at)
-        self.names = names.unique(maintain_order=True).to_list()
-        self._codes = names.cast(pl.Enum(self.names)).to_physical().to_numpy()
+    def __init__(self, text: bytes, offsets: Places, names: list[str], attributes: Attributes) -> None:
+        self.offsets, self.names = offsets, names
+        self._text, self._attributes = text, attributes
+        self._words = Words(text)
         self._texts: dict[str, pl.Series] = {}
 
     def __len__(self) -> int:
@@ -65,48 +75,42 @@ class Columns:
     def text(self, name: str) -> pl.Series:
         """The attribute of each row, null where a row lacks it."""
         if name not in self._texts:
-            here = np.flatnonzero(self._is(name))
-            whose = self._whose[here]
-            found = pl.Series([None], dtype=pl.String).new_from_index(0, len(self))
-            if len(here):
-                # Most tables have the same attributes in every row.
-                values = _meant(self._pieces.gather(self._at[here] + 1))
-                found = values if len(here) == len(self) else found.scatter(whose, values)
+            whose, found = self._values(name)
+            # Most tables have the same attributes in every row.
+            if len(found) < len(self):
+                nothing = pl.Series([None], dtype=pl.String).new_from_index(0, len(self))
+                found = nothing.scatter(whose, found) if len(found) else nothing
             self._texts[name] = found.alias(name)
         return self._texts[name]
 
-    def repeating(self) -> _Mask:
-        """Which rows have an attribute twice, which XML forbids."""
-        found = np.zeros(len(self), bool)
-        for name in {_plain(piece) for piece in self.names}:
-            whose = self._whose[self._is(name)]
-            found[whose[1:][whose[1:] == whose[:-1]]] = True
-        return found
+    def values(self, name: str) -> pl.Series:
+        """The attribute of the rows that have it."""
+        return self._texts[name].drop_nulls() if name in self._texts else self._values(name)[1]
+
+    def _values(self, name: str) -> tuple[Places, pl.Series]:
+        of = self._attributes
+        here = np.flatnonzero(of.codes == (self.names.index(name) if name in self.names else UNKNOWN))
+        return of.whose[here], _meant(texts_at(self._text, self._words, of.begins[here], of.ends[here]))
 
     def before(self, offset: int) -> Columns:
         """The rows before a byte of the XML text."""
-        end = int(np.searchsorted(self.offsets, offset))
-        return Columns(self.offsets[:end], self._pieces, self._first[:end], self._counts[:end])
+        rows = int(np.searchsorted(self.offsets, offset))
+        earlier = self._attributes.where(self._attributes.whose < rows)
+        return Columns(self._text, self.offsets[:rows], self.names, earlier)
 
     def row(self, index: int) -> Row:
         """One row alone."""
-        first, count = int(self._first[index]), int(self._counts[index])
-        pieces = self._pieces.slice(first, count - 1)
-        names = map(_plain, pieces.gather_every(2))
-        return int(self.offsets[index]), dict(zip(names, _meant(pieces.gather_every(2, 1)), strict=True))
+        of = self._attributes
+        first, end = np.searchsorted(of.whose, [index, index + 1]).tolist()
+        attributes = {}
+        for at in range(first, end):
+            value = self._text[of.begins[at] : of.ends[at]].decode()
+            attributes[self.names[of.codes[at]]] = _REFERENCE.sub(lambda found: _REFERENCES[found[0]], value)
+        return int(self.offsets[index]), attributes
 
     def rows(self) -> list[Row]:
         """Every row alone."""
         return [self.row(index) for index in range(len(self))]
-
-    def _is(self, name: str) -> _Mask:
-        codes = [code for code, piece in enumerate(self.names) if _plain(piece) == name]
-        return np.isin(self._codes, codes) if len(codes) != 1 else self._codes == codes[0]
-
-
-def _plain(piece: str) -> str:
-    """The name in what stands before a value; before the first one stands what begins a row."""
-    return piece.rstrip("=").split()[-1]
 
 
 def cut(offset: int, text: bytes, longest: int) -> tuple[Columns, list[tuple[int, int]]]:
@@ -114,34 +118,51 @@ def cut(offset: int, text: bytes, longest: int) -> tuple[Columns, list[tuple[int
 
     `offset` is that of the text in the file; lines of more than `longest` bytes are not usual.
     """
-    starts, ends = line_bounds(text)
-    opened = positions_of(text, b"<")
-    of_line = np.searchsorted(starts, opened, "right") - 1
-    odd = _forbidden(text, starts) | (np.bincount(of_line, minlength=len(starts)) != 1)
-    lines = _lines(text, starts)
-    if lines is None:
-        odd |= _undecodable(text, starts, ends)
-        lines = _lines(_without(text, starts, ends, odd), starts)
-        assert lines is not None
-    pieces = lines.str.split('"')
-    counts = pieces.list.len().to_numpy().astype(np.int64)
-    flat = pieces.explode()
-    first = np.cumsum(counts) - counts
-    odd |= (counts < 3) | (counts % 2 == 0)
-    odd |= _no_row(flat, first, counts, odd)
-    odd |= ends - starts > longest
-    begins = np.zeros(len(starts), np.int64)
-    begins[of_line] = opened
+    words = Words(text)
+    ends = places_of(text, b"\n")
+    if not len(ends) or ends[-1] != len(text) - 1:
+        ends = np.append(ends, len(text))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    odd = _forbidden(text, starts, ends) | _undecodable(text, starts, ends) | (ends - starts > longest)
+    opened = _opened(text, words, starts, ends, odd)
+    quotes = places_of(text, b'"')
+    first = np.searchsorted(quotes, starts)
+    counts = np.diff(first, append=len(quotes))
+    odd |= (counts == 0) | (counts % 2 == 1)
     kept = np.flatnonzero(~odd)
-    columns = Columns(begins[kept] + offset, flat, first[kept], counts[kept])
-    twice = columns.repeating()
-    if twice.any():
-        odd[kept[twice]] = True
-        kept = kept[~twice]
-        columns = Columns(begins[kept] + offset, flat, first[kept], counts[kept])
+    odd[kept] = ~_is_ended(words, quotes[first[kept] + counts[kept] - 1] + 1, ends[kept])
+    kept = np.flatnonzero(~odd)
+    attributes, names = _attributes(text, words, opened[kept], quotes, first[kept], counts[kept] // 2)
+    wrong = _wrong(attributes, len(kept))
+    odd[kept[wrong]] = True
+    if wrong.any():
+        attributes = attributes.where(~wrong[attributes.whose])
+        attributes = replace(attributes, whose=(np.cumsum(~wrong) - 1)[attributes.whose])
+    columns = Columns(text, opened[kept[~wrong]] + offset, names, attributes)
     others = np.flatnonzero(odd)
     found = zip(starts[others].tolist(), ends[others].tolist(), strict=True)
     return columns, [(start, end) for start, end in found if text[start:end].strip()]
+
+
+def _attributes(
+    text: bytes, words: Words, opened: Places, quotes: Places, first: Places, counts: Places
+) -> tuple[Attributes, list[str]]:
+    """The attributes of rows and their names; UNKNOWN is the number of what is no name.
+
+    Rows begin at `opened`, and each has the quotes of `counts` attributes, from number `first` on.
+    """
+    whose = np.repeat(np.arange(len(counts)), counts)
+    of_row = np.cumsum(counts) - counts
+    at = first[whose] + 2 * (np.arange(len(whose)) - of_row[whose])
+    begins, ends = quotes[at] + 1, quotes[at + 1]
+    # A name stands behind the value before it, the first one behind what opens the row: a blank, the name, "=".
+    behind = np.empty(len(at), np.int64)
+    behind[1:] = ends[:-1] + 1
+    behind[of_row] = opened + len(_OPENING)
+    codes, names = names_at(text, words, behind + 1, begins - behind - 3)
+    raw = np.frombuffer(text, np.uint8)
+    codes[(raw[behind] != ord(" ")) | (raw[begins - 2] != ord("="))] = UNKNOWN
+    return Attributes(whose, codes, begins, ends), names
 
 
 def _meant(values: pl.Series) -> pl.Series:
@@ -150,45 +171,68 @@ def _meant(values: pl.Series) -> pl.Series:
     return values.str.replace_many(list(_REFERENCES), list(_REFERENCES.values()))
 
 
-def _lines(text: bytes, starts: _Places) -> pl.Series | None:
-    """The lines as text, with their ends; None where one is not UTF-8."""
-    bounds = pa.py_buffer(np.append(starts, len(text)).tobytes())
-    raw = pa.Array.from_buffers(pa.large_binary(), len(starts), [None, bounds, pa.py_buffer(text)])
-    try:
-        found = pl.from_arrow(raw.cast(pa.large_string()))
-    except pa.ArrowInvalid:
-        return None
-    assert isinstance(found, pl.Series)
-    return found
+def _opened(text: bytes, words: Words, starts: Places, ends: Places, odd: _Mask) -> Places:
+    """Where the `<row` of each line begins; lines that have not just that, behind blanks, are noted as odd."""
+    opened = places_of(text, b"<")
+    if len(opened) != len(starts) or not ((opened >= starts) & (opened < ends)).all():
+        lines = np.searchsorted(starts, opened, "right") - 1
+        odd |= np.bincount(lines, minlength=len(starts)) != 1
+        found = starts.copy()
+        found[lines] = opened
+        opened = found
+    odd |= words.first(opened, np.full(len(starts), len(_OPENING))) != int.from_bytes(_OPENING, "little")
+    before = opened - starts
+    blank = np.array([int.from_bytes(b" " * size, "little") for size in range(9)], np.uint64)
+    odd |= (before > 8) | (words.first(starts, before) != blank[np.minimum(before, 8)])
+    return opened
 
 
-def _undecodable(text: bytes, starts: _Places, ends: _Places) -> _Mask:
+def _is_ended(words: Words, places: Places, ends: Places) -> _Mask:
+    """Whether what is between `places` and `ends` is the end of a row."""
+    sizes = ends - places
+    found = words.first(places, sizes)
+    fits = np.zeros(len(places), bool)
+    for tail in _TAILS:
+        fits |= (sizes == len(tail)) & (found == int.from_bytes(tail, "little"))
+    return fits
+
+
+def _wrong(attributes: Attributes, rows: int) -> _Mask:
+    """Which rows have an attribute without a proper name, or one twice, which XML forbids."""
+    wrong = np.zeros(rows, bool)
+    wrong[attributes.whose[attributes.codes == UNKNOWN]] = True
+    if rows:
+        bits = np.left_shift(np.uint64(1), np.minimum(attributes.codes, 63).astype(np.uint64))
+        first = np.searchsorted(attributes.whose, np.arange(rows))
+        wrong |= np.add.reduceat(bits, first) != np.bitwise_or.reduceat(bits, first)
+    return wrong
+
+
+def _undecodable(text: bytes, starts: Places, ends: Places) -> _Mask:
+    """Which lines are not UTF-8."""
     odd = np.zeros(len(starts), bool)
-    for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        try:
-            text[start:end].decode()
-        except UnicodeDecodeError:
-            odd[index] = True
+    if not _is_utf8(text):
+        for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            odd[index] = not _is_utf8(text[start:end])
     return odd
 
 
-def _without(text: bytes, starts: _Places, ends: _Places, odd: _Mask) -> bytes:
-    """The text with blanks in the place of the odd lines."""
-    kept = bytearray(text)
-    for index in np.flatnonzero(odd).tolist():
-        kept[starts[index] : ends[index]] = b" " * int(ends[index] - starts[index])
-    return bytes(kept)
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _forbidden(text: bytes, starts: _Places) -> _Mask:
+def _forbidden(text: bytes, starts: Places, ends: Places) -> _Mask:
     """Which lines have a character, a reference or a mark that a usual row has not.
 
     Counting is a fraction of finding; only where a count is not as it must be is the place looked for.
     """
     places: list[int] = []
-    raw = np.frombuffer(text, np.uint8)
-    returns = sz.count(text, b"\r\n")
-    if np.count_nonzero(raw < 0x20) != sz.count(text, b"\n") + returns:
+    line_ends = len(ends) - (ends[-1] == len(text)) + sz.count(text, b"\r\n")
+    if count_below(text, 0x20) != line_ends:
         places += [
             found.start() for found in _CONTROLS.finditer(text) if text[found.start() : found.start() + 2] != b"\r\n"
         ]
@@ -200,24 +244,3 @@ def _forbidden(text: bytes, starts: _Places) -> _Mask:
     odd = np.zeros(len(starts), bool)
     odd[np.searchsorted(starts, places, "right") - 1] = True
     return odd
-
-
-def _no_row(pieces: pl.Series, first: _Places, counts: _Places, odd: _Mask) -> _Mask:
-    """Which lines, of those not odd so far, do not begin, go on and end as a row does."""
-    fine = ~odd
-    found = np.zeros(len(first), bool)
-    some = np.flatnonzero(fine)
-    found[some[_differs(pieces.gather(first[some]), _FIRST_NAME)]] = True
-    found[some[_differs(pieces.gather(first[some] + counts[some] - 1), _LAST)]] = True
-    attributes = np.where(fine, (counts - 1) // 2 - 1, 0)
-    whose = np.repeat(np.arange(len(first)), attributes)
-    begins = np.cumsum(attributes) - attributes
-    at = first[whose] + 2 * (np.arange(len(whose)) - begins[whose] + 1)
-    found[whose[_differs(pieces.gather(at), _NAME)]] = True
-    return found
-
-
-def _differs(pieces: pl.Series, pattern: re.Pattern[str]) -> _Places:
-    """Where the pieces are not of the pattern; there are few different ones."""
-    wrong = [piece for piece in pieces.unique() if not pattern.fullmatch(piece.rstrip("\n"))]
-    return np.flatnonzero(pieces.is_in(wrong).to_numpy()) if wrong else np.empty(0, np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shp_miner.dumps.stackexchange_columns import Columns
+from shp_miner.dumps.stackexchange_columns import Columns, Row
 from shp_miner.dumps.stackexchange_known import DECOYS, Known
 from shp_miner.dumps.stackexchange_values import WHOLE_TEXT
 from shp_miner.model import out_of_bounds
@@ -34,12 +34,15 @@ _ODD, _ROW, _NAMELESS, _DIFFERS = "odd", "row", "nameless", "differs"
 
 @dataclass
 class PostRows:
-    """Rows of questions and of answers, notes of each kind with their counts, and the numbers of the other rows."""
+    """Rows of questions and of answers, notes of each kind with their counts, and the other rows."""
 
     posts: pl.DataFrame
     answers: pl.DataFrame
     notes: dict[tuple[str, str], int]
-    others: list[int]
+    others: list[Row]
+
+    def __len__(self) -> int:
+        return self.posts.height + self.answers.height + len(self.others)
 
 
 def to_frames(columns: Columns, site: str, known: Known, observed_us: int | None) -> PostRows:
@@ -61,7 +64,8 @@ def to_frames(columns: Columns, site: str, known: Known, observed_us: int | None
         notes[kind, "author_name_unknown"] = int(kept[_NAMELESS].sum())
         notes[kind, "votes_differ_from_score"] = int(kept[_DIFFERS].sum())
         frames[kind] = kept
-    return PostRows(frames["post"], frames["answer"], notes, np.flatnonzero(odd).tolist())
+    others = [columns.row(index) for index in np.flatnonzero(odd).tolist()]
+    return PostRows(frames["post"], frames["answer"], notes, others)
 
 
 def _rows(kind: str, raw: pl.DataFrame, site: str, latest_us: int, observed_us: int | None) -> pl.DataFrame:
@@ -102,8 +106,7 @@ def _names(users: pl.Series, known: Known) -> list[pl.Series]:
     """The display names of users who posted, and whether there is a user at all."""
     there = (users != "").fill_null(value=False)
     numbers = users.set(~there, None).cast(pl.Int64, strict=False)
-    named = {user: known.name(user) for user in numbers.drop_nulls().unique()}
-    names = numbers.replace_strict(list(named), list(named.values()), default=None, return_dtype=pl.String)
+    names = known.names(numbers.fill_null(0).to_numpy()).set(numbers.is_null(), None)
     return [names.alias("name"), there.alias("has_user"), numbers.alias("user")]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shp_miner.dumps.bytes_at import Words, texts_at
 from shp_miner.dumps.stackexchange_columns import Columns, Row
 from shp_miner.dumps.stackexchange_values import WHOLE, WHOLE_TEXT, number_attribute, time_us
 from shp_miner.dumps.stackexchange_votes import Votes
@@ -76,9 +77,10 @@ class Known:
         self.newest_us: int | None = None
         self._newest_text = ""
         self.accepted, self._posters = Ids(), Ids()
-        # Where each poster's name begins in _names (0 where it is not known); each name ends in NUL, which XML has not.
+        # Where each poster's name begins in _names, and its bytes; none where it is not known.
         self._name_at: array[int] | None = None
-        self._names = bytearray(b"\0")
+        self._name_size = array("i")
+        self._names = bytearray()
 
     def learn(self, where: str, table: str, found: Columns | Sequence[Row]) -> None:
         """Take in rows of a table."""
@@ -105,19 +107,17 @@ class Known:
             if others:
                 return found.rows()
             for name, numbers in (("AcceptedAnswerId", self.accepted), ("OwnerUserId", self._posters)):
-                text = found.text(name).drop_nulls()
+                text = found.values(name)
                 numbers.add_many(text.filter(text.str.contains(WHOLE_TEXT)).cast(pl.Int64).to_numpy())
         elif self.votes is not None:
             others = self.votes.learn_columns(found)
         for name in _DATES:
-            self._newest(found.text(name).drop_nulls())
+            self._newest(found.values(name))
         return [found.row(index) for index in others]
 
     def _newest(self, texts: pl.Series) -> None:
         """Take in dates of which the newest counts."""
-        texts = texts.filter(texts > self._newest_text)
-        while len(texts):
-            last = str(texts.max())
+        while (last := str(texts.max() or "")) > self._newest_text:
             moment_us = time_us(last)
             if moment_us is not None and moment_us <= self.latest_us:
                 if moment_us > (self.newest_us or 0):
@@ -139,8 +139,9 @@ class Known:
 
     def _named(self, place: int, name: str | None) -> None:
         if name and self._name_at is not None:
-            self._name_at[place] = len(self._names)
-            self._names += name.encode() + b"\0"
+            text = name.encode()
+            self._name_at[place], self._name_size[place] = len(self._names), len(text)
+            self._names += text
 
     def settle(self) -> None:
         """Make what was learned ready to be asked for."""
@@ -150,6 +151,7 @@ class Known:
         if self._name_at is None:
             self._posters.settle()
             self._name_at = array("q", bytes(8 * len(self._posters)))
+            self._name_size = array("i", bytes(4 * len(self._posters)))
 
     def _vote(self, where: str, offset: int, attributes: dict[str, str]) -> None:
         try:
@@ -161,8 +163,20 @@ class Known:
     def name(self, user: int) -> str | None:
         """The display name of a user who posted."""
         place = self._posters.index(user)
-        begin = self._name_at[place] if place is not None and self._name_at is not None else 0
-        return self._names[begin : self._names.index(0, begin)].decode() or None
+        if place is None or self._name_at is None:
+            return None
+        begin = self._name_at[place]
+        return self._names[begin : begin + self._name_size[place]].decode() or None
+
+    def names(self, users: npt.NDArray[np.int64]) -> pl.Series:
+        """The display names of many users, null where one is not known. To be asked for when all users were read."""
+        places = self._posters.places(users)
+        if self._name_at is None or not self._names:
+            return pl.Series([None], dtype=pl.String).new_from_index(0, len(users))
+        sizes = np.where(places >= 0, np.asarray(self._name_size)[places], 0)
+        begins = np.asarray(self._name_at)[places]
+        found = texts_at(self._names, Words(self._names), begins, begins + sizes)
+        return found.set(pl.Series(sizes == 0), None)
 
     def _date(self, attributes: dict[str, str]) -> None:
         for name in _DATES:

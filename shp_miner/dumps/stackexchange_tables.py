@@ -5,27 +5,28 @@ Usual rows come as columns (stackexchange_columns); whatever is unusual goes thr
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from shp_miner.dumps import stackexchange_xml
+from shp_miner.dumps.ahead import worked_ahead
 from shp_miner.dumps.compressed import Advance
-from shp_miner.dumps.stackexchange_7z import BLOCK_BYTES, BrokenFileError, archive_blocks, wreck_blocks
+from shp_miner.dumps.stackexchange_7z import Block, BrokenFileError, archive_blocks, wreck_blocks
 from shp_miner.dumps.stackexchange_columns import Columns, Row, cut
+from shp_miner.dumps.stackexchange_pieces import Piece, table_pieces
 from shp_miner.dumps.stackexchange_xml import RowParser, note_once, row_alone
+from shp_miner.engine import cores
 from shp_miner.tally import Damage, Tally
 
-#: Bytes of a table that are cut at once, and those without any line's end after which the parser takes over.
-AT_ONCE_BYTES = 4 << 20
-_LINE_MAX = 64 << 20
+#: Bytes of a plain file that are read at once.
+BLOCK_BYTES = 1 << 20
 
-#: How published tables begin: a mark of their encoding, a declaration, comments.
-_HEAD = (
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\s+version=[\"']1\.0[\"'](?:\s+encoding=[\"']utf-8[\"'])?\s*\?>)?\s*"
-    rb"(?:<!--(?:(?!--)[\x20-\x7e\s])*-->\s*)*<%s>\s*"
-)
+#: Pieces of a table that are worked on at once, at most: each takes several times its bytes.
+_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,27 @@ class Meter:
         self.at(0)
 
 
+Made = TypeVar("Made")
+
+
+def same(columns: Columns) -> Columns:
+    """Make nothing else of usual rows."""
+    return columns
+
+
 def table_rows(
-    source: DumpFile, wanted: Collection[str], tally: Tally, meter: Meter, uncounted: Collection[str] = ()
-) -> Iterator[tuple[str, Columns | list[Row]]]:
+    source: DumpFile,
+    wanted: Collection[str],
+    tally: Tally,
+    meter: Meter,
+    make: Callable[[Columns], Made],
+    uncounted: Collection[str] = (),
+) -> Iterator[tuple[str, Made | list[Row]]]:
     """Yield (table, some of its rows) for the `wanted` tables of `source`, in the file's order.
 
-    Whole rows before any damage are included. Damage is noted in `tally`, that of an archive once however often it is
-    read. Errors inside the tables `uncounted` are left to a later reading.
+    Usual rows come as what `make` makes of them, in several threads at once; others come one by one. Whole rows before
+    any damage are included. Damage is noted in `tally`, that of an archive once however often it is read. Errors inside
+    the tables `uncounted` are left to a later reading.
     """
     if not source.is_archive:
         stream = _xml_blocks(source, meter)
@@ -81,70 +96,68 @@ def table_rows(
         stream = archive_blocks(source.path, members, meter.at)
     else:
         stream = wreck_blocks(source.path, meter.at)
-    reader: _TableReader | None = None
-    table = ""
-    try:
-        for table, data in stream:
-            if table not in wanted:
-                continue
+    reader: _TableReader[Made] | None = None
+    with closing(stream):
+        for worked in worked_ahead(partial(_worked, make), table_pieces(stream, wanted), min(cores(), _THREADS)):
+            piece = worked.piece
+            if piece.broken is not None:
+                note_once(tally, Damage(str(source.path), piece.broken.offset, piece.broken.what))
+                if not piece.table:
+                    continue
             if reader is None:
-                reader = _TableReader(table, source.where(table), Tally() if table in uncounted else tally)
-            found = reader.close() if data is None else reader.feed(data)
-            if data is None:
+                its = Tally() if piece.table in uncounted else tally
+                reader = _TableReader(piece.table, source.where(piece.table), its, make)
+            yield from ((piece.table, part) for part in reader.feed(worked))
+            if piece.is_last:
                 reader = None
-            yield from ((table, part) for part in found if len(part))
-    except BrokenFileError as broken:
-        note_once(tally, Damage(str(source.path), broken.offset, broken.what))
-        if reader is not None:
-            yield from ((table, part) for part in reader.close(broken=True) if len(part))
     meter.end_pass()
 
 
-class _TableReader:
-    """Rows out of the bytes of one XML table, pushed block by block: cut where they are usual, else parsed."""
+@dataclass(frozen=True)
+class _Worked(Generic[Made]):
+    """A piece, and of one of whole lines its usual rows, what was made of them, and where its other lines are."""
 
-    def __init__(self, root: str, where: str, tally: Tally) -> None:
-        self._root, self._where, self._tally = root, where, tally
-        self._held = bytearray()
-        self._offset = 0  # of what is held
-        self._begun = False
+    piece: Piece
+    columns: Columns | None = None
+    made: Made | None = None
+    others: Sequence[tuple[int, int]] = ()
+
+
+def _worked(make: Callable[[Columns], Made], piece: Piece) -> _Worked[Made]:
+    if piece.is_raw:
+        return _Worked(piece)
+    columns, others = cut(piece.offset, piece.text, stackexchange_xml.MAX_RECORD_BYTES)
+    return _Worked(piece, columns, make(columns) if len(columns) else None, others)
+
+
+class _TableReader(Generic[Made]):
+    """Rows out of the pieces of one XML table in their order: made of columns where they are usual, else parsed."""
+
+    def __init__(self, root: str, where: str, tally: Tally, make: Callable[[Columns], Made]) -> None:
+        self._root, self._where, self._tally, self._make = root, where, tally, make
         self._parser: RowParser | None = None
 
-    def feed(self, data: bytes) -> list[Columns | list[Row]]:
-        """The rows that `data` completes; those of the last bytes come with the next data."""
-        if self._parser is not None:
-            return [self._parser.feed(data)]
-        self._held += data
-        return self._taken() if len(self._held) >= AT_ONCE_BYTES else []
+    def feed(self, worked: _Worked[Made]) -> Iterator[Made | list[Row]]:
+        """The rows that a piece completes."""
+        piece = worked.piece
+        if self._parser is None and not piece.is_raw:
+            yield from self._usual(worked)
+            return
+        if self._parser is None:
+            self._parser = (
+                self._midway(piece.offset) if piece.offset else RowParser(self._root, self._where, self._tally)
+            )
+        rows = self._parser.feed(piece.text)
+        if piece.is_last:
+            rows += self._parser.close(broken=piece.broken is not None)
+        if rows:
+            yield rows
 
-    def close(self, broken: bool = False) -> list[Columns | list[Row]]:
-        """The rows still to come. Text that ends early is damage, unless it is `broken` and its damage known."""
-        found = self._taken() if self._parser is None else []
-        parser = self._parser if self._parser is not None else self._given_over(found)
-        return [*found, parser.close(broken)]
-
-    def _taken(self) -> list[Columns | list[Row]]:
-        found: list[Columns | list[Row]] = []
-        if not self._begun:
-            first = self._held.find(b"<row")
-            if first < 0 or not re.fullmatch(_HEAD % self._root.encode(), self._held[:first], re.IGNORECASE):
-                self._given_over(found)
-                return found
-            self._begun = True
-            self._drop(first)
-        end = self._held.rfind(b"\n") + 1
-        if end:
-            self._cut(end, found)
-        elif len(self._held) > _LINE_MAX:
-            self._given_over(found)
-        return found
-
-    def _cut(self, end: int, found: list[Columns | list[Row]]) -> None:
-        """Take the whole lines before byte `end`."""
-        columns, others = cut(self._offset, bytes(self._held[:end]), stackexchange_xml.MAX_RECORD_BYTES)
+    def _usual(self, worked: _Worked[Made]) -> Iterator[Made | list[Row]]:
+        piece, columns, made = worked.piece, worked.columns, worked.made
         alone: list[Row] = []
-        for start, stop in others:
-            offset, line = self._offset + start, bytes(self._held[start:stop])
+        for start, stop in worked.others:
+            offset, line = piece.offset + start, piece.text[start:stop]
             if len(line) > stackexchange_xml.MAX_RECORD_BYTES:
                 self._lose_long(offset + line.index(b"<"))
                 continue
@@ -152,40 +165,32 @@ class _TableReader:
             if attributes is not None:
                 alone.append((offset + line.index(b"<"), attributes))
                 continue
-            parser = RowParser.midway(self._root, self._where, self._tally, offset)
+            parser = self._midway(offset)
             alone += parser.push(line + b"\n")
             if not parser.lost:
                 # A record of several lines, or the end of the table: the parser goes on from here.
-                found += [columns.before(offset), alone]
-                self._drop(stop + 1)
+                if columns is not None and len(columns) and columns.offsets[-1] > offset:
+                    earlier = columns.before(offset)
+                    made = self._make(earlier) if len(earlier) else None
                 self._parser = parser
-                found.append(parser.feed(bytes(self._held)))
-                return
-        found += [columns, alone]
-        self._drop(end)
+                alone += parser.feed(piece.text[stop + 1 :])
+                break
+        if made is not None:
+            yield made
+        if alone:
+            yield alone
+
+    def _midway(self, offset: int) -> RowParser:
+        return RowParser.midway(self._root, self._where, self._tally, offset)
 
     def _lose_long(self, offset: int) -> None:
         what = f"a record is longer than {stackexchange_xml.MAX_RECORD_BYTES} bytes"
         self._tally.lose("line", "line_too_long", Damage(self._where, offset, what))
 
-    def _given_over(self, found: list[Columns | list[Row]]) -> RowParser:
-        """Have a parser read what is held, and all that comes."""
-        if self._begun:
-            self._parser = RowParser.midway(self._root, self._where, self._tally, self._offset)
-        else:
-            self._parser = RowParser(self._root, self._where, self._tally)
-        found.append(self._parser.feed(bytes(self._held)))
-        return self._parser
 
-    def _drop(self, size: int) -> None:
-        size = min(size, len(self._held))
-        del self._held[:size]
-        self._offset += size
-
-
-def _xml_blocks(source: DumpFile, meter: Meter) -> Iterator[tuple[str, bytes | None]]:
+def _xml_blocks(source: DumpFile, meter: Meter) -> Generator[Block, None, None]:
     table = next(iter(source.tables))
-    with source.path.open("rb") as file:
+    with source.path.open("rb", buffering=0) as file:
         try:
             while block := file.read(BLOCK_BYTES):
                 meter.at(file.tell())

@@ -98,16 +98,20 @@ class Rows:
             left_out = dict(reasons.drop_nulls().value_counts(sort=True).iter_rows())
             frame = frame.filter(reasons.is_null())
         # Hashed at once: what a batch needs for that is small, and the same memory serves the next.
-        self._frames.append(self._hashed(frame))
+        self.add_hashed(self.hashed(frame))
+        return left_out
+
+    def add_hashed(self, frame: pl.DataFrame) -> None:
+        """Add observations that `hashed` gave."""
+        self._frames.append(frame)
         self._framed += frame.height
         self.text_bytes += sum(int(frame[name].str.len_bytes().sum()) for name in self._texts)
-        return left_out
 
     def take(self) -> pa.Table:
         """The collected rows as a table, ordered by thread; the collection is empty afterwards."""
         frames = self._frames
         if self._rows:
-            frames.append(self._hashed(pl.DataFrame(self._rows, schema=self._physical, orient="row")))
+            frames.append(self.hashed(pl.DataFrame(self._rows, schema=self._physical, orient="row")))
         self._rows, self._frames, self._framed, self.text_bytes = [], [], 0, 0
         if not frames:
             return empty_table(self.schema)
@@ -115,7 +119,9 @@ class Rows:
         unsaid = [pl.lit(None, self._types[name]).alias(name) for name in self._optional if name not in frame.columns]
         return frame.with_columns(unsaid).select(self.schema.names).cast(self._types).to_arrow().cast(self.schema)
 
-    def _hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
+    def hashed(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return observations within their bounds, of any order of columns, with hashes. Any thread may ask for it."""
+        frame = frame.select(*self._required, *(name for name in self._optional if name in frame.columns))
         # Columns that nobody fills are made when a table is taken: until then they would cost time and memory.
         frame = frame.drop(name for name in self._optional if name in frame.columns and _is_empty(frame[name]))
         frame = without_the_gone(frame.cast({name: self._physical[name] for name in frame.columns}))
