@@ -155,6 +155,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", sorted(HTML))
 def test_html_takes_time_by_its_length(name: str) -> None:
     body = HTML[name](2_000_000)
@@ -190,6 +191,7 @@ ATTRIBUTES = [
 CLOSED = ["", "last", "all", "wrong"]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("tag", TAGS)
 @examples(40)
 @given(

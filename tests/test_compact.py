@@ -53,6 +53,7 @@ def manifest_of(out: Path) -> dict[str, Any]:
     return manifest
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("form", list(COMPACT))
 @pytest.mark.parametrize("group_bytes", [1, 16_000_000])
 def test_joined_they_are_the_same_rows(

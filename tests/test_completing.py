@@ -75,6 +75,7 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_purge_is_completed_by_any_command(name: str, store: Store, dumps: list[str]) -> None:
     killed(forgets, store.path, "shp_miner.forgetting.forget:purge_table after 1")
@@ -86,6 +87,7 @@ def test_a_purge_is_completed_by_any_command(name: str, store: Store, dumps: lis
     assert [found for out in ("out", "new", "other") for found in seen(store.path.parent / out, NAME, TEXT)] == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_vacuum_is_completed_by_any_command(name: str, store: Store, dumps: list[str]) -> None:
     before = content(store)
@@ -166,6 +168,7 @@ POINTER: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("command", ["vacuum", "forget", "doctor"])
 @pytest.mark.parametrize("how", [*POINTER, "of an earlier one"])
 def test_a_checkpoint_that_nothing_points_to(how: str, command: str, tmp_path: Path) -> None:

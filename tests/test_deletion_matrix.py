@@ -97,6 +97,7 @@ CELLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("name", "column", "late"), CELLS)
 def test_nothing_is_wrongly_deleted_and_nothing_wrongly_kept(
     name: str, column: str, late: bool, tmp_path: Path

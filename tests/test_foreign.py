@@ -51,6 +51,7 @@ def is_answer(number: str) -> Callable[[dict[str, Any]], bool]:
     return check
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("value", [2**63, 2**70, -(2**70), "many", None])
 @pytest.mark.parametrize("name", ["stackexchange", "lemmy-v4", "nodebb", "arctic-shift", "reddit"])
 def test_an_impossible_score_of_one_answer_costs_that_answer(name: str, value: Any, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def is_finished(cli: Run, *places: Path) -> None:
 # -- away, and back ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("again", ["other name", "forget", "repair", "export", "recheck", "run", "purge"])
 def test_an_export_that_was_away_is_cleaned_when_it_is_back(again: str, cli: Run, store: Path, tmp_path: Path) -> None:
     disk, away = tmp_path / "disk", tmp_path / "away"
@@ -317,6 +318,7 @@ def _export_on_disk(folder: Path) -> None:
     run(["export", str(folder.parent / "mnt" / "ex"), *words, "--store", str(folder)])
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("is_mount_point", [True, False])
 @pytest.mark.parametrize(
     "moment",
@@ -575,6 +577,7 @@ def test_killed_while_one_is_away_the_request_is_still_open(moment: str, cli: Ru
     is_finished(cli, out)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("nth", "is_of_earlier_version"), [*((nth, False) for nth in (1, 2)), *((nth, True) for nth in range(1, 5))]
 )
@@ -653,6 +656,7 @@ def _export(folder: Path) -> None:
     run(["export", str(folder.parent / "ex"), "--rule", "votes", "--store", str(folder)])
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("moment", "known"),
     [

@@ -156,6 +156,7 @@ LIBRARIES: dict[str, Callable[[pl.DataFrame], Any]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("rule", shp_miner.PRESETS)
 def test_the_needed_columns_make_the_pairs_of_the_whole_tables(

@@ -33,6 +33,7 @@ def exported(store: shp_miner.Store, out: Path, rule: str | shp_miner.Rule) -> p
     return shp_miner.load(out).to_polars()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("rule", BY_VOTES)
 def test_a_copy_exports_the_same_pairs(crawled: shp_miner.Store, tmp_path: Path, rule: str) -> None:
     copy = shp_miner.Store(tmp_path / "copy")

@@ -89,6 +89,7 @@ def test_one_answer_hides_and_purges_nothing(
     assert stored(state) == expected(board)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("evidence", get_args(Evidence))
 def test_only_confirmations_over_days_purge(
     evidence: Evidence, board: Board, state: CrawlState, clock: FakeClock
@@ -214,6 +215,7 @@ def test_the_brake_is_off_after_a_week_of_the_same_word(state: CrawlState, clock
     assert not text_of(state, "p02")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("what", ["p07", "p07a1"])
 def test_what_is_restored_comes_back_whether_purged_or_not(
     what: str, board: Board, state: CrawlState, clock: FakeClock

@@ -91,6 +91,7 @@ def test_threads_that_come_leave_most_files_as_they_are(store: Path, tmp_path: P
     assert (changes.new_pair, changes.thread_gone, changes.pair_gone) == (0, 0, 0)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("format_", list(FORMATS))
 def test_what_changed_is_told_of_every_format(store: Path, tmp_path: Path, format_: str) -> None:
     out = tmp_path / "out"

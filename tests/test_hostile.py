@@ -40,6 +40,7 @@ CELLS = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("name", "lie"), CELLS)
 def test_a_site_that_lies_costs_its_lies_and_is_read_when_it_is_honest(name: str, lie: str, tmp_path: Path) -> None:
     start = time.process_time()
@@ -123,6 +124,7 @@ def test_every_importer_is_here() -> None:
     assert FILES.keys() == import_command.commands.keys()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("lie", lies.LIES)
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_that_lies_costs_its_lies(

@@ -72,6 +72,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("how", [*DAMAGE, "lost"])
 @pytest.mark.parametrize("name", [SALT, COPY])
 def test_one_copy_that_is_lost_is_written_again_from_the_other(

@@ -205,6 +205,7 @@ def brought_forward(folder: Path) -> None:
 HERE = "shp_miner.store.migrate"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "moment",
     [

@@ -341,6 +341,7 @@ def _export_again(folder: Path) -> None:
     run(["export", str(folder.parent / "out"), "--store", str(folder), "--quiet", "--replace"])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("moment", "then"),
     [

@@ -128,6 +128,7 @@ ASKED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("first", ["person", "platform"])
 @pytest.mark.parametrize(("asked", "again"), ASKED)
 def test_what_a_person_wanted_gone_never_comes_back(
