@@ -58,6 +58,9 @@ HINTS = {
     "time_in_future": "Check this machine's clock; if it is right, check the unit of the times (seconds).",
     "line_too_long": "End each record with a line break; a record may have 64 MiB at most.",
     "value_too_long": "Write a name, an id or an address in this field; long texts belong in the body.",
+    "wrong_cells": "Put texts with delimiters, quotes or line ends in quotes; where quotes mean nothing, "
+    "add quotes = false to the map.",
+    "post_unknown": "Import the table of posts together with that of answers.",
     "id_repeated": "Give each answer of a thread its own id.",
 }
 LOST = frozenset(HINTS)

@@ -140,6 +140,22 @@ def test_the_site_of_files_that_do_not_say_it(tmp_path: Path) -> None:
     assert rows(Store(tmp_path / "store"), "posts")["site"].to_list() == ["named.example"]
 
 
+@proves("import.map")
+def test_a_table_is_imported_by_its_map_and_again_when_the_map_has_changed(tmp_path: Path) -> None:
+    text = """site = "a.b"
+community = "%s"
+answers = {answer_id = "id", post_id = "of", body = "text", created_at = "at", score = "n"}"""
+    file, table_map = tmp_path / "a.csv", tmp_path / "map.toml"
+    file.write_text("id,of,text,at,n\n1,2,Yes,1704164645,3\n")
+    for name, found in (("one", 1), ("one", 0), ("two", 1)):
+        table_map.write_text(text % name)
+        ran = imported(tmp_path, kind="table", paths=[str(file)], map=str(table_map))
+        assert len(steps(ran).get("import", [])) == found
+    assert sorted(rows(Store(tmp_path / "store"), "answers")["community"]) == ["one", "two"]
+    with pytest.raises(BadInput, match="has no map"):
+        imported(tmp_path, kind="table", paths=[str(file)])
+
+
 @proves("import.vote_history")
 def test_what_scores_were_before(tmp_path: Path) -> None:
     from .test_import_votes import VOTES, dump
@@ -729,6 +745,8 @@ def _whole(table: str, name: str, text: str) -> str:
     keys = needed.get(table, {}) | {name: text}
     if table == "[[import]]" and name in ("site", "vote_history"):
         keys["kind"] = '"stackexchange-dump"'
+    if table == "[[import]]" and name == "map":
+        keys["kind"] = '"table"'
     return "\n".join([table, *(f"{key} = {value}" for key, value in keys.items())])
 
 

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -101,31 +100,6 @@ def test_a_word_leads_to_its_sections(capsys: pytest.CaptureFixture[str]) -> Non
     assert "Did you mean" not in told
     assert "Did you mean `shp-miner docs calibrated`?" in answer(capsys, "docs", "calbrated", code=2)
     assert "Did you mean `shp-miner docs score confidence`?" in answer(capsys, "docs", "score", "confidense", code=2)
-
-
-def test_the_lines_for_a_csv_make_threads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    row = '1,help,A,"Text, with\na break",2024-01-02 03:04,7\n2,help,B,,2024-01-02 03:04,\n'
-    (tmp_path / "posts.csv").write_bytes(b"\xef\xbb\xbf" + f"id,category,title,text,created,votes\n{row}".encode())
-    rows = "1,1,Some longer answer,2024-01-02 04:04,2\n2,1,Another answer,2024-01-02 05:04,6\n"
-    (tmp_path / "answers.csv").write_text("id,post_id,text,created,votes\n" + rows)
-    told = section("threads#from-a-csv-file")
-    assert told is not None
-    plain, with_duckdb = (block.split("```")[0] for block in told.text.split("```python\n")[1:])
-    # -S: of this environment nothing but the standard library
-    subprocess.run([sys.executable, "-S", "-c", plain], check=True, cwd=tmp_path)
-    written = [json.loads(line) for line in (tmp_path / "threads.jsonl").read_text().splitlines()]
-    assert [thread["score"] for thread in written] == [7, None]
-    assert [len(thread["answers"]) for thread in written] == [2, 0]
-    for line in told.text.split("```sh\n")[1].split("```")[0].splitlines():
-        answer(capsys, *line.split()[1:])
-    assert "0 pairs" not in answer(capsys, "export", "again", "--allow-unknown-age")
-    compile(with_duckdb, "to_threads.py", "exec")
-    if find_spec("duckdb") is not None:
-        subprocess.run([sys.executable, "-c", with_duckdb], check=True, cwd=tmp_path)
-        again = [json.loads(line) for line in (tmp_path / "threads.jsonl").read_text().splitlines()]
-        for thread in again:
-            thread["answers"].sort(key=lambda item: item["answer_id"])
-        assert sorted(again, key=lambda thread: thread["post_id"]) == written
 
 
 @pytest.mark.parametrize(

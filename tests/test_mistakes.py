@@ -134,7 +134,7 @@ def test_times_without_a_zone_or_in_another_unit(time: object, words: str, capsy
 def test_a_table_given_to_an_import(kind: list[str], name: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path(name).write_bytes(b"PK\x03\x04" if name.endswith("x") else b"id,title,votes\n1,Hello,3\n")
     text = answer(capsys, "import", *kind, name, code=5)
-    assert "which no import reads as it is.\n`shp-miner docs threads#from-a-csv-file`" in text
+    assert "`import table --guess`" in text
 
 
 def test_a_file_as_parent_of_an_export(store: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -23,11 +23,14 @@ from shp_miner.errors import Error
 from shp_miner.tally import Tally
 
 if TYPE_CHECKING:
+    from shp_miner.cli.import_table import TableOptions
     from shp_miner.dumps.halves import Half
     from shp_miner.dumps.importing import Imported
+    from shp_miner.dumps.table_map import TableMap
 
-#: A heading of the help.
+#: Headings of the help.
 _WHAT = "What to read"
+_MAP, _KEYS = "The map", "Keys of the map that are told here"
 
 _PATH = FilePath(readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
@@ -45,6 +48,7 @@ class _Reader(TypedDict, total=False):
     memory: int | None
     engine: str
     address: str | None
+    map: TableMap
 
 
 class _Options(_Reader):
@@ -142,8 +146,58 @@ def threads(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     return _import("threads", paths, **options)
 
 
+@command.command(
+    "table",
+    cls=GroupedCommand,
+    epilog=example(
+        "shp-miner import table posts.csv answers.csv --guess --site forum.example",
+        "shp-miner import table posts.csv answers.csv --guess > map.toml",
+        "shp-miner import table posts.csv answers.csv --map map.toml",
+    ),
+)
+@_FILES
+@option_of(_MAP, "--map", "map_file", type=FilePath(), metavar="FILE", help="Read the columns by this map.")
+@option_of(
+    _MAP,
+    "--guess",
+    is_flag=True,
+    help="Propose a map from the headers and first rows, and show threads as it reads them. On a terminal, ask before"
+    " anything is stored; elsewhere print the map only.",
+)
+@option_of(_MAP, "--yes", is_flag=True, help="Import by the proposed map without asking.")
+@option_of(_KEYS, "--site", metavar="HOST", help="The forum's host, such as forum.example.")
+@option_of(_KEYS, "--community", metavar="NAME", help="The board or section, if no column has it.")
+@option_of(_KEYS, "--zone", metavar="ZONE", help="The zone of times that name none: UTC, or such as Europe/Berlin.")
+@option_of(
+    _KEYS,
+    "--dates",
+    type=click.Choice(["day-first", "month-first"]),
+    help="The order of dates in numbers, such as 02/01/2024.",
+)
+@common
+def table(paths: tuple[Path, ...], **options: Unpack[TableOptions]) -> int:
+    """Read tables of posts and answers with columns under any names: CSV, TSV, JSONL or Parquet, compressed or not.
+
+    A map of a few lines says which column holds what (`shp-miner docs tables`). One file may hold both.
+    """
+    from shp_miner.cli.import_table import mapped
+
+    store, as_json, quiet = options["store"], options["as_json"], options["quiet"]
+    chosen = mapped(paths, options)
+    if chosen is None:
+        return 0
+    return _import("table", paths, store=store, as_json=as_json, quiet=quiet, map=chosen.map, also=chosen.also)
+
+
 def _import(
-    kind: str, paths: tuple[Path, ...], *, store: Path, as_json: bool, quiet: bool, **options: Unpack[_Reader]
+    kind: str,
+    paths: tuple[Path, ...],
+    *,
+    store: Path,
+    as_json: bool,
+    quiet: bool,
+    also: Mapping[str, object] | None = None,
+    **options: Unpack[_Reader],
 ) -> int:
     from shp_miner.dumps.halves import missing_half
     from shp_miner.dumps.importing import import_dump
@@ -154,7 +208,14 @@ def _import(
         done = import_dump(kind, paths, store, advance=advance, **options)
     tally = done.tally
     counts = {"new": done.new, "known": done.known}
-    data = {"store": str(store), "version": done.version, "complete": tally.complete, **counts, **tally.to_dict()}
+    data = {
+        "store": str(store),
+        "version": done.version,
+        "complete": tally.complete,
+        **counts,
+        **tally.to_dict(),
+        **(also or {}),
+    }
     half = missing_half(kind, paths, tally, store)
     show_result(data, _people(done, store), as_json=as_json, quiet=quiet)
     for sentence in [*_passed(tally), *(damage.sentence() for damage in [*tally.damages, *tally.examples])]:

@@ -98,13 +98,13 @@ def import_dump(  # noqa: PLR0913  (every option of the command, by name)
 ) -> Imported:
     """Read dump files into a store. Importing the same again changes no export.
 
-    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json" or "threads"; `options` are that reader's (for
-    example `communities`, one name or several). `paths` is one path or several: a file, a folder, a pipe or "-" for
-    standard input; what can be read only once is kept in TMPDIR meanwhile. `now` (default: the clock) is what later
-    times are refused by. `workers` (default: the cores) and `memory` (bytes, or "2GiB"; default: half) bound the
-    work; the `engine` "ray" or "slurm" does it on a cluster, Ray's at `address`. Damage is in the result's tally;
-    raises BadInput for files of another kind, before anything is written, and NoSuchCommunity where no record is of a
-    community asked for.
+    `kind` is "reddit-dump", "stackexchange-dump", "discourse-json", "threads" or "table"; `options` are that reader's
+    (for example `communities`, one name or several, or the `map` of a table). `paths` is one path or several: a file,
+    a folder, a pipe or "-" for standard input; what can be read only once is kept in TMPDIR meanwhile. `now`
+    (default: the clock) is what later times are refused by. `workers` (default: the cores) and `memory` (bytes, or
+    "2GiB"; default: half) bound the work; the `engine` "ray" or "slurm" does it on a cluster, Ray's at `address`.
+    Damage is in the result's tally; raises BadInput for files of another kind, before anything is written, and
+    NoSuchCommunity where no record is of a community asked for.
     """
     kind = known_kind(kind)
     _require_options(kind, options)
@@ -115,6 +115,10 @@ def import_dump(  # noqa: PLR0913  (every option of the command, by name)
         raise UsageError("No file is named.", 'Name files or folders: paths=["FILE", ...].')
     if "communities" in options:
         options["communities"] = several(options["communities"], "communities")
+    if kind == "table":
+        from shp_miner.dumps.table import known_map  # noqa: PLC0415  (heavy, and only here)
+
+        options["map"] = known_map(options.get("map"))
     with at_hand(files) as kept:
         job = ImportJob(kind, kept.paths, path, now or datetime.now(UTC), options)
         before = snapshot_before(path)
@@ -304,6 +308,10 @@ def reader(kind: str) -> Reader:
             from shp_miner.dumps.discourse import read as read_discourse  # noqa: PLC0415
 
             return read_discourse
+        case "table":
+            from shp_miner.dumps.table import read as read_table  # noqa: PLC0415
+
+            return read_table
         case "threads":
             from shp_miner.dumps.threads import read as read_threads  # noqa: PLC0415
 

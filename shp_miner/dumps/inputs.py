@@ -77,12 +77,13 @@ class NotOurs(BadInput):
 
 def refuse_container(path: Path, start: bytes, kind: str) -> None:
     """Raise BadInput for an archive; `start` is its decompressed beginning."""
-    refuse_table(path)
+    if kind != "table" or path.suffix.lower() in _SHEETS:
+        refuse_table(path)
     for magic, what, hint in _CONTAINERS:
         if start.startswith(magic):
             raise BadInput(f"{path} is {what}.", hint.replace("FILE", quote(str(path))).replace("KIND", kind))
     for magic, what in _OTHERS:
-        if start.startswith(magic) and (kind, magic) != ("threads", b"PAR1"):
+        if start.startswith(magic) and not (magic == b"PAR1" and kind in ("threads", "table")):
             raise NotOurs(f"{path} is {what}, not a dump of this kind.", "Name the files of the dump.")
     if start.startswith(_COMPRESSED):
         how = "with gzip or similar, not with 7-Zip" if kind == "stackexchange-dump" else "twice"
@@ -97,18 +98,22 @@ def refuse_container(path: Path, start: bytes, kind: str) -> None:
         raise BadInput(f"{path} is a tar archive.", f"Unpack it and name the folder, or pipe its files: {send}")
 
 
-#: Endings of tables and of spreadsheets, which a program must turn into threads first.
-_TABLES = {".csv": "a CSV table", ".tsv": "a table with tabs", ".xlsx": "a spreadsheet", ".ods": "a spreadsheet"}
+#: Endings of tables and of spreadsheets.
+_SHEETS = (".xlsx", ".ods")
+_TABLES = {".csv": "a CSV table", ".tsv": "a table with tabs", **dict.fromkeys(_SHEETS, "a spreadsheet")}
 
 
 def refuse_table(path: Path) -> None:
-    """Raise NotOurs for a table: it has a row per post or answer, and no kind of dump is one."""
+    """Raise NotOurs for a table: it has a row per post or answer, and only `import table` reads one."""
     names = [suffix.lower() for suffix in path.suffixes[-2:]]
     for suffix in names:
+        if suffix in _SHEETS:
+            raise NotOurs(
+                f"{path} is a spreadsheet.", "Save each sheet as CSV, and use `import table --guess` for them."
+            )
         if suffix in _TABLES:
             raise NotOurs(
-                f"{path} is {_TABLES[suffix]}, which no import reads as it is.",
-                "`shp-miner docs threads#from-a-csv-file` has the lines of Python that make threads of it.",
+                f"{path} is {_TABLES[suffix]}.", "Use `import table --guess`: it finds out what the columns mean."
             )
 
 

@@ -10,6 +10,7 @@ KINDS = {
     "reddit-dump": "Reddit's monthly RS_* and RC_* files",
     "stackexchange-dump": "Stack Exchange sites: .7z files, or Posts.xml",
     "discourse-json": "saved topics of a Discourse forum",
+    "table": "tables of any forum (CSV, TSV, JSONL, Parquet), by a map of their columns",
     "threads": "threads of any other forum, in the layout of `shp-miner docs threads`",
 }
 
@@ -19,6 +20,9 @@ _ALSO = {
     "stackexchange": "stackexchange-dump",
     "stack-exchange": "stackexchange-dump",
     "discourse": "discourse-json",
+    "csv": "table",
+    "tsv": "table",
+    "tables": "table",
     "thread": "threads",
     "jsonl": "threads",
 }

@@ -48,7 +48,8 @@ def import_jobs(whole: ImportJob, means: Means, tally: Tally) -> tuple[list[Impo
         worker_bytes = max((_window(file) for file in files), default=0) + _WORKER_BYTES
         shares = _shares(files, [file.stat().st_size for file in files])
     else:
-        shares = [[path] for path in whole.paths] if means.on_cluster else [list(whole.paths)]
+        apart = means.on_cluster and whole.kind != "table"  # answers take something from the posts of another table
+        shares = [[path] for path in whole.paths] if apart else [list(whole.paths)]
         worker_bytes = _WORKER_BYTES
     if means.on_cluster:  # a worker may be in another folder
         whole = structs.replace(whole, store=whole.store.absolute())

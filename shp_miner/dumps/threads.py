@@ -165,19 +165,22 @@ class Collector:
             else:
                 self.tally.keep("answer")
 
+    def add_answer(self, record: dict[str, Any], heads: Mapping[str, Any], place: Damage) -> None:
+        """Add an answer by itself, or count it as lost; `heads` has the site, community and post_id of its thread."""
+        try:
+            post = {**_heads(**heads), "observed_at": None, "body_format": "markdown", "license": None}
+            self.answers.add(**self._answer(_convert(record, Answer, ANSWER_KEYS, ANSWER_REQUIRED), post))
+        except Lost as lost:
+            self.tally.lose("answer", lost.reason, replace(place, what=place.what + lost.what))
+        else:
+            self.tally.keep("answer")
+
     def _post(self, thread: Thread) -> dict[str, Any]:
-        if len(thread.site) > ADDRESS_CHARS_MAX or not SITE.fullmatch(thread.site):
-            raise Lost("bad_id", f"site {thread.site!r:.60} is not a host name such as forum.example")
-        if not thread.community.strip():
-            raise Lost("bad_id", "community is empty")
         ratio = thread.upvote_ratio
         if ratio is not None and not 0 <= ratio <= 1:
             raise Lost("wrong_type", "upvote_ratio is not between 0 and 1")
         row = self._shared(thread, None) | {
-            # Host names know no letter case; one thread must not become two.
-            "site": _id(site_of(thread.site), "site"),
-            "community": thread.community,
-            "post_id": _id(thread.post_id, "post_id"),
+            **_heads(thread.site, thread.community, thread.post_id),
             "title": thread.title,
             "body": thread.body or "",
             "is_text": thread.is_text is not False,
@@ -240,6 +243,16 @@ class Collector:
             self.tally.note(kind, "score_age_unknown")
         row["body_chars"] = visible_chars(row["body"], row["body_format"])
         return row
+
+
+def _heads(site: str, community: str, post_id: Any) -> dict[str, str]:
+    """The columns by which a thread is known. Raises Lost."""
+    if len(site) > ADDRESS_CHARS_MAX or not SITE.fullmatch(site):
+        raise Lost("bad_id", f"site {site!r:.60} is not a host name such as forum.example")
+    if not community.strip():
+        raise Lost("bad_id", "community is empty")
+    # Host names know no letter case; one thread must not become two.
+    return {"site": _id(site_of(site), "site"), "community": community, "post_id": _id(post_id, "post_id")}
 
 
 def _convert(record: Any, kind: type[Any], keys: frozenset[str], required: frozenset[str]) -> Any:

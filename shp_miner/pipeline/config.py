@@ -33,6 +33,7 @@ _IMPORT_KINDS = {
     "communities": ("reddit-dump",),
     "site": ("stackexchange-dump", "discourse-json"),
     "vote_history": ("stackexchange-dump",),
+    "map": ("table",),
 }
 
 #: Names of the types for people who write TOML.
@@ -244,6 +245,11 @@ def _fits(pipeline: Pipeline, where: str) -> None:
                     f"{where}: import.{number}.{key} is not for {one.kind}.",
                     f"Remove the key: it is for {' and '.join(kinds)} only.",
                 )
+        if one.kind == "table" and one.map is None:
+            raise BadInput(
+                f"{where}: import.{number} has no map.",
+                'Add `map = "map.toml"`; `shp-miner import table FILES --guess` proposes the map.',
+            )
     for number, export in enumerate(pipeline.exports, 1):
         if export.validation + export.test >= 1:
             raise BadInput(
@@ -311,7 +317,12 @@ def _at(pipeline: Pipeline, folder: Path) -> Pipeline:
     def cleaned(table: dict[str, Any]) -> dict[str, Any]:
         return {key: place(value) if key in files and isinstance(value, str) else value for key, value in table.items()}
 
-    imports = [msgspec.structs.replace(one, paths=[place(path) for path in one.paths]) for one in pipeline.imports]
+    imports = [
+        msgspec.structs.replace(
+            one, paths=[place(path) for path in one.paths], map=None if one.map is None else place(one.map)
+        )
+        for one in pipeline.imports
+    ]
     exports = [msgspec.structs.replace(one, out=place(one.out), clean=cleaned(one.clean)) for one in pipeline.exports]
     forget, log = pipeline.forget, pipeline.log
     return msgspec.structs.replace(

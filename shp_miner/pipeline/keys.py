@@ -52,7 +52,7 @@ class ImportKeys(Struct, frozen=True, kw_only=True):
     """Dump files to import. Each file is read once, and again when its size or time has changed."""
 
     kind: Annotated[
-        Literal["reddit-dump", "stackexchange-dump", "discourse-json", "threads"],
+        Literal["reddit-dump", "stackexchange-dump", "discourse-json", "threads", "table"],
         Meta(description="The kind of dump.", examples=["reddit-dump"]),
     ]
     paths: Annotated[
@@ -69,6 +69,9 @@ class ImportKeys(Struct, frozen=True, kw_only=True):
             examples=["forum.example.org"],
         ),
     ] = None
+    map: Annotated[str | None, Meta(description="The map of the tables' columns (table).", examples=["map.toml"])] = (
+        None
+    )
     vote_history: Annotated[
         bool, Meta(description="Also store earlier scores, from Votes.xml (stackexchange-dump).", examples=[True])
     ] = False

@@ -101,12 +101,15 @@ class Own:
 
 def how(keys: ImportKeys) -> str:
     """Return a hash of an import's kind and options: the same file with other options is another import."""
-    return hashlib.sha256(msgspec.json.encode((keys.kind, import_options(keys)))).hexdigest()
+    content = b""
+    with suppress(OSError):  # the import says what is wrong with a map
+        content = b"" if keys.map is None else Path(keys.map).read_bytes()
+    return hashlib.sha256(msgspec.json.encode((keys.kind, import_options(keys))) + content).hexdigest()
 
 
 def import_options(keys: ImportKeys) -> dict[str, Any]:
     """Return the options of an import's reader."""
-    given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history")}
+    given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history", "map")}
     return {name: value for name, value in given.items() if value}
 
 

@@ -102,6 +102,8 @@ _LOST = {
     "time_in_future": "A time lies in the future.",
     "line_too_long": "The record is longer than a record may be.",
     "value_too_long": "A value is longer than its field may be.",
+    "wrong_cells": "The row has more cells than the header, or a cell in quotes does not end.",
+    "post_unknown": "No table has the answer's post, so its community is not known.",
     "id_repeated": "Two answers of the thread have the same id and differ.",
 }
 
