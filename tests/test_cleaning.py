@@ -58,6 +58,9 @@ class Effect(NamedTuple):
 
 ASKED = {"question": f"Pasta\n\n{GOOD} When?"}
 EFFECTS = {
+    "personal": Effect(
+        "drop", "post", {"text": "Call 202-555-0147."}, "personal_data", {"text": "Call 10-20 of them."}
+    ),
     "languages": Effect(("en", "fr"), "answer", {"text": GERMAN}, "other_language", {"text": GOOD}),
     "same_language": Effect(True, "answer", ASKED | {"text": GERMAN}, "other_language", ASKED | {"text": GOOD}),
     "min_chars": Effect(5, "answer", {"text": "Salt"}, "answer_too_short", {"text": "Salty"}),
@@ -75,8 +78,12 @@ def test_each_parameter_alone_leaves_out_what_it_says(name: str) -> None:
     assert reasons_of(frame, effect.kind, clean_profile()).to_list() == [None, None]
 
 
+#: What changes texts or names and leaves nothing out; tests/test_text_modes.py and tests/test_personal.py try these.
+EDITING = {"text_mode", "abbreviations", "authors"}
+
+
 def test_every_parameter_has_an_effect() -> None:
-    assert set(EFFECTS) == set(Cleaning.__struct_fields__) - {"name"}
+    assert set(EFFECTS) == set(Cleaning.__struct_fields__) - EDITING - {"name"}
 
 
 @pytest.fixture

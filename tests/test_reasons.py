@@ -10,6 +10,7 @@ from itertools import chain
 import pytest
 
 from shp_miner.clean.cleaning import Cleaning
+from shp_miner.clean.personal import KINDS
 from shp_miner.rules.reasons import REASONS, sentence
 from shp_miner.tally import HINTS
 
@@ -92,6 +93,7 @@ def cleaned() -> Iterator[str]:
 def tables() -> Iterator[str]:
     """Reasons that stand alone: a state, a cap, a bound of a column or of the confidence."""
     yield from ("deleted", "removed", "unreadable", "over_answer_cap", "confidence_too_low", "not_drawn", *HINTS)
+    yield from (f"masked_{kind}" for kind in KINDS)
 
 
 SOURCES = (counted, constants, returned, conditions, cleaned, tables)

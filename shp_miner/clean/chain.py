@@ -11,6 +11,7 @@ from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.filter import Edit, Filter, Kind
 from shp_miner.clean.language import LANGUAGE
 from shp_miner.clean.lengths import LENGTHS
+from shp_miner.clean.personal import PERSONAL
 from shp_miner.rules.eligibility import REASON
 from shp_miner.tally import Tally
 
@@ -18,7 +19,7 @@ from shp_miner.tally import Tally
 EDITS: tuple[Edit, ...] = ()
 
 #: Cheap filters come first: later ones see only what is left.
-FILTERS: tuple[Filter, ...] = (LENGTHS, LANGUAGE)
+FILTERS: tuple[Filter, ...] = (LENGTHS, PERSONAL, LANGUAGE)
 
 
 def edited(texts: pl.Series, kind: str, cleaning: Cleaning, tally: Tally) -> pl.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 from shp_miner.arguments import one_of
 from shp_miner.errors import UsageError, nearest_name
 from shp_miner.rules.refused import refused
+from shp_miner.text.titles import TextMode, abbreviations
 
 _Count = Annotated[int, Meta(ge=1)]
 
@@ -18,10 +19,42 @@ class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is edited in texts and which answers and pairs are left out. It removes, and never changes a label.
 
     Each field's `description` is its documentation: options, keys of pipeline files and pages are made of it. A field
-    whose `extra` says "file" is given as a file with one value a line, and holds the lines.
+    whose `extra` says "file" is given as a file with one value a line, and holds the lines; its "option" is the name of
+    the option where that is not made of the field's.
     """
 
     name: Annotated[str, Meta(description="Name of the profile; it follows the parameters.")] = "none"
+
+    text_mode: Annotated[
+        TextMode,
+        Meta(
+            description="Form of the texts: markdown, plain (no markup) or shp (one line, no addresses of links).",
+            examples=["plain"],
+            extra={"option": "text-mode"},
+        ),
+    ] = "markdown"
+    abbreviations: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="File of lines SHORT = meaning, for titles in the form shp; they add to the table.",
+            examples=["abbreviations.txt"],
+            extra={"file": True},
+        ),
+    ] = ()
+    personal: Annotated[
+        Literal["keep", "mask", "drop"],
+        Meta(
+            description="E-mail, phone, IP, card, bank and US social security numbers: keep, mask, or drop the text.",
+            examples=["mask"],
+        ),
+    ] = "keep"
+    authors: Annotated[
+        Literal["keep", "hash", "drop"],
+        Meta(
+            description="Names of authors, and of people that texts mention: keep, hash (by the store's key) or drop.",
+            examples=["hash"],
+        ),
+    ] = "keep"
 
     languages: Annotated[
         tuple[str, ...],
@@ -82,13 +115,15 @@ def clean_profile(name: str = "none", **overrides: Any) -> Cleaning:
             raise UsageError(f"Cleaning has no parameter {key!r}.", nearest_name(key, list(values)[1:]))
         values[key] = (value,) if isinstance(value, str) and isinstance(values[key], tuple) else value
     try:
-        return _named(msgspec.convert(values, Cleaning), profile)
+        cleaning = msgspec.convert(values, Cleaning)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`").partition("[")[0]
         raise UsageError(
             f"Cleaning's {key} {refused(values[key], reason)}.", "See `shp-miner docs cleaning` for the parameters."
         ) from error
+    abbreviations(cleaning.abbreviations)  # a bad line is an error before anything is read
+    return _named(cleaning, profile)
 
 
 def as_cleaning(given: str | Cleaning | None) -> Cleaning | UnsetType:

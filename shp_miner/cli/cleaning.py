@@ -89,4 +89,4 @@ def _name(field: Field) -> str:
 
 
 def _shown(field: Field) -> str:
-    return f"{_PROFILE}-{field.key.replace('_', '-')}"
+    return field.option or f"{_PROFILE}-{field.key.replace('_', '-')}"

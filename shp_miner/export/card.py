@@ -48,7 +48,7 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
         "## What a label is worth\n\n" + worth(rule, facts),
         "## How it was made\n\n" + "\n\n".join(filter(None, [parameters(rule), cleaned(manifest), left_out(manifest)])),
         "## Training\n\n" + training(form, compact=compact),
-        "## Attribution, terms and removal\n\n" + terms(form, facts),
+        "## Attribution, terms and removal\n\n" + terms(form, manifest),
         "## Evaluation sets\n\nNone was screened: rows that are also in a benchmark are still here.",
     ]
     return _front_matter(manifest, form) + "\n\n" + marked(parts)
@@ -117,9 +117,14 @@ def training(form: Format, *, compact: bool = False) -> str:
     return "\n\n".join(f"{one.title}:\n\n```{one.language}\n{one.lines}\n```" for one in snippets_of(form.name))
 
 
-def terms(form: Format, facts: Mapping[str, Any]) -> str:
+def terms(form: Format, manifest: Mapping[str, Any]) -> str:
     """Return who is to be named, under which terms the texts are, and how somebody gets a text out."""
-    if "author_post" in form.schema.names:
+    facts = manifest.get("facts", {})
+    authors = (manifest["configuration"].get("clean") or {}).get("authors", "keep")
+    if authors != "keep":
+        how = "are hashes under a key that is not here" if authors == "hash" else "were left out"
+        named = f"The names of authors and of people that texts mention {how}; the page of each post names its authors."
+    elif "author_post" in form.schema.names:
         named = "`url` links the page of each row, `author_post` and the authors of the answers are in the row."
     else:
         named = "Rows of this format do not name their authors. An export in the format `pairs` does."

@@ -13,7 +13,7 @@ from shp_miner.export.markdown import bar, code, percent, plain, table
 from shp_miner.rules.fields import PARAMETERS, fields
 from shp_miner.rules.hashing import SPLITS
 from shp_miner.rules.presets import Rule, duration_text
-from shp_miner.rules.reasons import REASONS
+from shp_miner.rules.reasons import EDITED, REASONS
 from shp_miner.units import written_moment
 
 #: Communities, and sites, that a card lists.
@@ -117,7 +117,17 @@ def cleaned(manifest: Mapping[str, Any]) -> str:
     cleaning = msgspec.convert(given, Cleaning)
     known, on = fields(Cleaning), changes(cleaning)
     rows = [(f"`{key}`", _value(key, value), known[key].description) for key, value in on.items()]
-    return f"Cleaned by the profile {code(cleaning.name)}:\n\n" + table(("parameter", "value", "what it does"), rows)
+    parts = [f"Cleaned by the profile {code(cleaning.name)}:", table(("parameter", "value", "what it does"), rows)]
+    edits = [
+        (kind, f"`{reason}`", EDITED[reason], f"{count:,}")
+        for kind, reasons in manifest["counts"].get("changed", {}).items()
+        for reason, count in reasons.items()
+        if reason in EDITED
+    ]
+    if edits:
+        head = ("what", "edit", "meaning", "count")
+        parts += ["Changed in the texts that were read:", table(head, edits, numbers=(3,))]
+    return "\n\n".join(parts)
 
 
 def _value(name: str, value: Any) -> str:

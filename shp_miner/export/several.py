@@ -85,6 +85,6 @@ def _card(manifests: Mapping[str, Any]) -> str:
         "## At a glance\n\nOf the first format:\n\n" + glance(data, form),
         "## Where it comes from\n\n" + sites(facts),
         "## What a label is worth\n\n" + worth(rule_of_manifest(data), facts),
-        "## Attribution, terms and removal\n\nOf the first format:\n\n" + terms(form, facts),
+        "## Attribution, terms and removal\n\nOf the first format:\n\n" + terms(form, data),
     ]
     return front_matter(configs, first, sum(rows.values()), about, content) + "\n\n" + marked(parts)

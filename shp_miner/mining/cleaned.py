@@ -10,11 +10,17 @@ from msgspec import UnsetType
 
 from shp_miner.clean.chain import edited, reasons_of
 from shp_miner.clean.cleaning import Cleaning
+from shp_miner.clean.people import People
+from shp_miner.clean.personal import mask_personal
 from shp_miner.rules.eligibility import REASON, THREAD
 from shp_miner.rules.left_out import LeftOutPairs
 from shp_miner.rules.pairs import ANSWER_KEY, Pairs
+from shp_miner.store import HashRange, Snapshot
+from shp_miner.store.people_key import people_key
 from shp_miner.tally import Tally
 from shp_miner.text.clean import clean_bodies, clean_titles
+from shp_miner.text.modes import in_mode, titles_in_mode
+from shp_miner.text.titles import abbreviations
 
 #: What a pair filter sees of either side.
 _SIDE = ("answer_id", "author", "author_id", "text")
@@ -23,21 +29,57 @@ _SIDE = ("answer_id", "author", "author_id", "text")
 PAIRED = {"post": "paired post", "answer": "paired answer"}
 
 
-def answer_texts(rows: pl.DataFrame, cleaning: Cleaning | UnsetType, tally: Tally) -> pl.DataFrame:
-    """Return answers with their clean, edited `text` in the place of `body`."""
-    text = clean_bodies(rows["body"], rows["body_format"])
-    if cleaning:
-        text = edited(text, "answer", cleaning, tally)
-    return rows.with_columns(text.alias("text")).drop("body")
+def answer_texts(
+    snapshot: Snapshot, part: HashRange, rows: pl.DataFrame, cleaning: Cleaning | UnsetType, tally: Tally
+) -> pl.DataFrame:
+    """Return answers of a range with their clean, edited `text`."""
+    rows = snapshot.bodies("answers", part, rows)
+    return rows.with_columns(_Texts(snapshot, rows, cleaning, tally).of("body", "answer").alias("text")).drop("body")
 
 
-def post_texts(rows: pl.DataFrame, cleaning: Cleaning | UnsetType, tally: Tally) -> pl.DataFrame:
-    """Return posts with a clean, edited `title` and `body`."""
-    body = clean_bodies(rows["body"], rows["body_format"])
-    title = clean_titles(rows["title"], rows["body_format"])
-    if cleaning:
-        body, title = edited(body, "post", cleaning, tally), edited(title, "title", cleaning, tally)
-    return rows.with_columns(body.alias("body"), title.alias("title"))
+def post_texts(
+    snapshot: Snapshot, part: HashRange, rows: pl.DataFrame, cleaning: Cleaning | UnsetType, tally: Tally
+) -> pl.DataFrame:
+    """Return posts of a range with a clean, edited `title` and `body`."""
+    rows = snapshot.bodies("posts", part, rows)
+    texts = _Texts(snapshot, rows, cleaning, tally)
+    return rows.with_columns(texts.of("body", "post").alias("body"), texts.of("title", "title").alias("title"))
+
+
+def people_of(snapshot: Snapshot, cleaning: Cleaning | UnsetType) -> People | None:
+    """Return how the names of people are written; None where they stay as they are."""
+    if not cleaning or cleaning.authors == "keep":
+        return None
+    return People(people_key(snapshot.folder) if cleaning.authors == "hash" else None)
+
+
+class _Texts:
+    """Cleans columns of some rows: first as the platform wrote them, then by the parameters that are on."""
+
+    def __init__(self, snapshot: Snapshot, rows: pl.DataFrame, cleaning: Cleaning | UnsetType, tally: Tally) -> None:
+        self._rows, self._cleaning, self._tally = rows, cleaning or Cleaning(), tally
+        self._people = people_of(snapshot, cleaning)
+
+    def of(self, column: str, kind: str) -> pl.Series:
+        """Return a column's texts, of the kind "title", "post" or "answer"; what changes in them is counted."""
+        mode, formats = self._cleaning.text_mode, self._rows["body_format"]
+        bodies = self._rows[column]
+        if kind == "title":
+            titles = self._edited(clean_titles(bodies, formats), bodies, kind)
+            return titles_in_mode(titles, mode, abbreviations(self._cleaning.abbreviations) if mode == "shp" else {})
+        texts = clean_bodies(bodies, formats, keep_maths=mode != "markdown")
+        return in_mode(self._edited(texts, bodies, kind), formats, mode)
+
+    def _edited(self, texts: pl.Series, bodies: pl.Series, kind: str) -> pl.Series:
+        if self._cleaning.personal == "mask":
+            personal = mask_personal(texts)
+            texts = personal.texts
+            for name, count in personal.counts.items():
+                self._tally.note(kind, f"masked_{name}", count)
+        if self._people is not None:
+            texts, count = self._people.texts(texts, bodies, self._rows["site"])
+            self._tally.note(kind, "mention_hidden", count)
+        return edited(texts, kind, self._cleaning, self._tally)
 
 
 class Cleaned:

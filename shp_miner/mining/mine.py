@@ -14,7 +14,7 @@ import polars as pl
 from msgspec import UNSET, Struct, UnsetType
 
 from shp_miner.clean.cleaning import Cleaning
-from shp_miner.mining.cleaned import Cleaned, answer_texts, post_texts
+from shp_miner.mining.cleaned import Cleaned, answer_texts, people_of, post_texts
 from shp_miner.model import NUMBERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.arrival import Arrival
@@ -143,7 +143,10 @@ def mine_threads(
     threads = _with_text(snapshot, part, pairs, posts.drop(REASON), selection, out)
     tally.keep("pair", threads.pairs.height)
     tally.keep("post", threads.posts.height)
-    return Mined(threads, tally, digest % (1 << 64), newest, count_comparable(answers, rule), out.frames(), arrival)
+    dropped, people = out.frames(), people_of(snapshot, selection.clean)
+    if people is not None:
+        dropped = {kind: people.columns(frame) for kind, frame in dropped.items()}
+    return Mined(threads, tally, digest % (1 << 64), newest, count_comparable(answers, rule), dropped, arrival)
 
 
 def tally_reasons(tally: Tally, posts: pl.DataFrame, answers: pl.DataFrame) -> None:
@@ -200,7 +203,7 @@ def _with_text(
     """Gather the texts of what is in a pair, drop pairs that lack one or are cleaned, sample, and number the rows."""
     clean, tally = selection.clean, out.tally
     # Only answers that are in some pair are read: text is most of the bytes.
-    pairs.answers = answer_texts(snapshot.bodies("answers", part, pairs.answers), clean, tally)
+    pairs.answers = answer_texts(snapshot, part, pairs.answers, clean, tally)
     pairs = _with_both_texts(pairs, out)
     posts = _posts_of(snapshot, part, posts, pairs, selection, tally)
     if clean:
@@ -228,6 +231,9 @@ def _with_text(
             **pairs.worth(),
         }
     )
+    people = people_of(snapshot, clean)
+    if people is not None:
+        posts, answers = people.columns(posts), people.columns(answers)
     return Threads(posts, answers, table.sort("winner", "loser"))
 
 
@@ -251,7 +257,7 @@ def _posts_of(
 ) -> pl.DataFrame:
     """The posts of `pairs` with clean text and their split, ordered by community, split, time and hash."""
     posts = posts.join(pairs.answers.select(THREAD).unique(), on=THREAD, how="semi")
-    posts = post_texts(snapshot.bodies("posts", part, posts), selection.clean, tally)
+    posts = post_texts(snapshot, part, posts, selection.clean, tally)
     number = thread_splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
     return posts.with_columns(pl.Series("split", SPLITS)[number]).sort(*POST_ORDER)
 

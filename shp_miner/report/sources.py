@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from shp_miner.report.parts import pair_parts
 from shp_miner.report.readings import count_readings
 from shp_miner.report.stored import arrival_part, presets_part, reading_parts
 from shp_miner.rules.presets import PRESETS, rule_summary
+from shp_miner.rules.reasons import EDITED
 from shp_miner.rules.written import rule_of_manifest
 from shp_miner.show.compare import overview
 from shp_miner.show.parts import Shown
@@ -60,6 +62,8 @@ def of_export(out: Path, *, texts: bool, advance: Callable[[int, int], None] | N
         ("Rows", f"{counts.pairs:,} of {sum(counts.threads().values()):,} threads"),
         ("Communities", _named(communities)),
     ]
+    if edits := _edits(export.manifest["counts"]):
+        about.append(("Changed in its texts", edits))
     if sites:
         first, last = min(of["first_answer"] for of in sites.values()), max(of["last_answer"] for of in sites.values())
         about.append(("Answers written", f"{first} to {last}"))
@@ -82,6 +86,14 @@ def _arrival_of(export: Opened) -> list[dict[str, Any]]:
     """Return the votes by arrival of a manifest; those of earlier versions have none."""
     found = export.manifest.get("arrival")
     return found if isinstance(found, list) else []
+
+
+def _edits(counts: Mapping[str, Any]) -> str:
+    """Return what cleaning changed in texts, in words; "" if nothing."""
+    found: Counter[str] = Counter()
+    for reasons in counts.get("changed", {}).values():
+        found.update({reason: count for reason, count in reasons.items() if reason in EDITED})
+    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(found.items()))
 
 
 def of_store(store: Store, *, advance: Callable[[int, int], None] | None = None) -> Told:

@@ -21,7 +21,8 @@ class Field(Struct, frozen=True):
 
     `kind` is the type of its values, None aside; `many` means a list of them. `choices` are the texts that are allowed,
     if not all are. The default of a field without one is msgspec.NODEFAULT. Bounds count as `kind` does. Help shows a
-    parameter of a rule under its `heading`. `in_file` means that people name a file with one value a line.
+    parameter of a rule under its `heading`. `in_file` means that people name a file with one value a line, and
+    `option` is the name of the option where that does not follow from the field's.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Field(Struct, frozen=True):
     heading: str = ""
     example: Any = None
     in_file: bool = False
+    option: str = ""
     at_least: float | None = None
     above: float | None = None
     below: float | None = None
@@ -69,6 +71,7 @@ def _read(field: structs.FieldInfo) -> Field:
         description=said("description") or "",
         example=(said("examples") or [None])[0],
         in_file=bool((said("extra") or {}).get("file")),
+        option=(said("extra") or {}).get("option", ""),
         at_least=said("ge"),
         above=said("gt"),
         below=said("lt"),

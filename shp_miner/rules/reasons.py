@@ -57,7 +57,21 @@ _PAIRS = {
 CLEANED = {
     "answer_too_short": "The answer is shorter than `min_chars` or `min_words` of the cleaning.",
     "answer_too_long": "The answer is longer than `max_chars` or `max_words` of the cleaning.",
+    "personal_data": "The text has personal data, such as an e-mail address or a telephone number.",
     "other_language": "The answer is not in the languages asked for, or not in that of its post.",
+}
+
+#: Notes of the edits in `clean/`: what was changed in texts that are kept.
+EDITED = {
+    "masked_email": "An e-mail address in the text was masked.",
+    "masked_written_email": 'An e-mail address with a written "at" was masked.',
+    "masked_phone": "A telephone number in the text was masked.",
+    "masked_ipv4": "An IPv4 address in the text was masked.",
+    "masked_ipv6": "An IPv6 address in the text was masked.",
+    "masked_card": "The number of a payment card in the text was masked.",
+    "masked_iban": "An international bank account number in the text was masked.",
+    "masked_ssn": "A US social security number in the text was masked.",
+    "mention_hidden": "A name that the text mentions was hashed or left out.",
 }
 
 #: Reasons of imports and crawls for records that are left out on purpose.
@@ -113,6 +127,7 @@ REASONS: dict[str, str] = {
     **_PAIRS,
     **CLEANED,
     **_RECORDS,
+    **EDITED,
     **_NOTES,
     **{reason: f"{what} {HINTS[reason]}" for reason, what in _LOST.items()},
 }

@@ -193,9 +193,9 @@ def _cleaned(
     assert clean
     columns = [name for name in SCHEMAS["answers"] if name in formed[0][0].answers.columns]
     answers = pl.concat([pairs.answers.select(columns) for pairs, _ in formed]).unique(ANSWER_KEY)
-    answers = answer_texts(snapshot.bodies("answers", job.part, answers), clean, nowhere)
+    answers = answer_texts(snapshot, job.part, answers, clean, nowhere)
     posts = posts.drop(REASON).join(answers.select(THREAD).unique(), on=THREAD, how="semi")
-    judged = Cleaned(post_texts(snapshot.bodies("posts", job.part, posts), clean, nowhere), answers, clean)
+    judged = Cleaned(post_texts(snapshot, job.part, posts, clean, nowhere), answers, clean)
     left = []
     for pairs, tally in formed:
         own = judged.of(pairs.answers)

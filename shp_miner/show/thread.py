@@ -103,9 +103,9 @@ def show_thread(
     selection = Selection(rule=rule, sites=(thread.site,), clean=as_cleaning(clean))
     judged = judge_threads(snapshot, thread.part, selection)
     own = pl.col("post_id") == thread.post_id
-    bodies = (snapshot.bodies(name, thread.part, getattr(judged, name).filter(own)) for name in ("posts", "answers"))
     posts, answers = (
-        texts(rows, selection.clean, Tally()) for texts, rows in zip((post_texts, answer_texts), bodies, strict=True)
+        texts(snapshot, thread.part, rows.filter(own), selection.clean, Tally())
+        for texts, rows in ((post_texts, judged.posts), (answer_texts, judged.answers))
     )
     posts, answers = posts.rename({"body": "text"}), answers.sort("created_at", "answer_id")
     places = {(thread.site, name) for frame in (posts, answers) for name in frame["community"]}

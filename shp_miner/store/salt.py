@@ -8,9 +8,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from shp_miner.errors import BadInput
+from shp_miner.places.kinds import place
 from shp_miner.store.files import replace_file
 
 SALT = "salt"
@@ -95,6 +97,14 @@ def new_salt(folder: Path) -> None:
     """Create a salt for the list in `folder`. Only for a list that has none and names nobody."""
     folder.mkdir(exist_ok=True)
     keep_salt(folder, secrets.token_bytes(_BYTES))
+
+
+def first_salt(folder: Path) -> bytes | None:
+    """Return the salt in `folder`, created if there is none: of several processes at once, the first creates it."""
+    salt = secrets.token_bytes(_BYTES)
+    with suppress(FileExistsError):
+        place(str(folder / SALT)).create(salt + _checksum(salt))
+    return heal_salt(folder)
 
 
 def _write(path: Path, salt: bytes) -> None:

@@ -76,6 +76,7 @@ class Snapshot:
     """Both tables at one version each. What it reads never changes, whatever is appended meanwhile."""
 
     def __init__(self, folder: Path, posts: DeltaTable, answers: DeltaTable) -> None:
+        self.folder = folder
         self._tables = {"posts": posts, "answers": answers}
         self._files = {name: _files(folder / name, table) for name, table in self._tables.items()}
 

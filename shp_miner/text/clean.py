@@ -6,6 +6,7 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
+from shp_miner.text.maths import with_maths
 from shp_miner.text.nesting import NO_CHARACTER, bounded_html, visible_text
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ def _html_to_markdown(body: str) -> str:
     return visible_text(body) if lost or nothing else text
 
 
+def _with_maths(body: str) -> str:
+    return with_maths(body, _html_to_markdown)
+
+
 #: Where an element says that nobody sees it, nothing is no loss.
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|\shidden[\s=>]", re.IGNORECASE)
 
@@ -122,8 +127,11 @@ def clean_titles(titles: pl.Series, formats: pl.Series) -> pl.Series:
     return clean_bodies(titles, formats.replace("html", "text"))
 
 
-def clean_bodies(bodies: pl.Series, formats: pl.Series) -> pl.Series:
-    """`to_markdown` of whole columns: bodies (String, null as empty) with their formats."""
+def clean_bodies(bodies: pl.Series, formats: pl.Series, *, keep_maths: bool = False) -> pl.Series:
+    """`to_markdown` of whole columns: bodies (String, null as empty) with their formats.
+
+    `keep_maths` keeps the maths of HTML letter for letter, and marks raised text ("10^6").
+    """
     import polars as pl  # noqa: PLC0415  (readers of dumps need the rest long before they need tables)
 
     bodies = bodies.fill_null("")
@@ -133,7 +141,8 @@ def clean_bodies(bodies: pl.Series, formats: pl.Series) -> pl.Series:
     for sign, plain in _REDDIT_ESCAPES:
         unescaped = unescaped.str.replace_all(sign, plain, literal=True)
     html = (formats == "html").arg_true()
-    converted = pl.Series([_html_to_markdown(body) for body in bodies.gather(html)], dtype=pl.String)
+    convert = _with_maths if keep_maths else _html_to_markdown
+    converted = pl.Series([convert(body) for body in bodies.gather(html)], dtype=pl.String)
     for rows, texts in ((escaped, unescaped), (html, converted)):
         if len(rows):
             bodies = bodies.scatter(rows, texts)
