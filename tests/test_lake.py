@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
+import polars as pl
 import pytest
 
 from shp_miner import export_dataset, forget, import_dump
@@ -13,6 +15,7 @@ from shp_miner.cli import run
 from shp_miner.errors import BadInput, TryLater
 from shp_miner.places import access
 from shp_miner.places.path import RemotePath
+from shp_miner.places.ranges import PART_BYTES
 from shp_miner.store import Store
 from shp_miner.store import lease as leases
 from shp_miner.store.lease import LEASE_S, Lease, Lost, Taken
@@ -21,6 +24,9 @@ from shp_miner.store.lock import InUse, exclusive_lock, shared_lock
 
 from . import s3
 from .build import T0, chunk, comment, post_row, submission, tree, write_dump
+from .conftest import NOW
+from .stackexchange_dump import archive, long_members
+from .test_import_discourse import topic
 
 URL = "s3://bucket/a store"
 
@@ -196,3 +202,52 @@ def test_this_machines_files_lie_apart_and_the_store_stays_clean(
         pass
     assert [path.name for path in (tmp_path / "mine").rglob("*.sqlite")] == ["crawl.sqlite"]
     assert not [key for key in server.bucket() if "sqlite" in key]
+
+
+def test_dumps_of_every_kind_are_read_from_a_bucket_as_from_a_disk(server: s3.Server, tmp_path: Path) -> None:
+    own = {"site": "forum.example", "community": "c", "post_id": "p", "title": "T?", "created_at": "2025-01-01T00:00Z"}
+    thread = own | {
+        "body": "b",
+        "score": 1,
+        "answers": [{"answer_id": "a", "body": "x", "score": 2, "created_at": "2025-01-02T00:00Z"}],
+    }
+    (tmp_path / "disk").mkdir()
+    files = {
+        "reddit-dump": dump(tmp_path / "disk"),
+        "stackexchange-dump": [archive(tmp_path / "beer.stackexchange.com.7z", long_members())],
+        "discourse-json": [write_dump(tmp_path / "topics.ndjson.xz", [topic()])],
+        "threads": [write_dump(tmp_path / "own.jsonl.bz2", [thread]), tmp_path / "own.parquet"],
+    }
+    pl.DataFrame([thread | {"post_id": "q"}]).write_parquet(tmp_path / "own.parquet")
+    for kind, paths in files.items():
+        options = {"site": "forum.example"} if kind == "discourse-json" else {}
+        for path in paths:
+            server.bucket()[f"{kind}/{path.name}"] = path.read_bytes()
+        server.faults = [s3.Fault(method="GET", key=kind, cut=True, times=2), s3.Fault(method="GET", key=kind)]
+        urls = [f"s3://bucket/{kind}/{path.name}" for path in paths]
+        disk = import_dump(kind, paths, tmp_path / kind, now=NOW, **options)
+        bucket = import_dump(kind, urls, tmp_path / f"{kind} again", now=NOW, **options)
+        assert bucket.tally.to_dict() == disk.tally.to_dict()
+        assert disk.tally.read
+        for name in ("posts", "answers"):
+            stores = (Store(tmp_path / folder) for folder in (kind, f"{kind} again"))
+            first, second = (store.observations(name).collect().sort(pl.all()) for store in stores)
+            assert first.equals(second)
+
+
+def test_a_connection_that_breaks_costs_a_part_and_no_byte_twice(server: s3.Server) -> None:
+    data = os.urandom(5 * PART_BYTES + 17)
+    server.bucket()["big"] = data
+    server.faults = [s3.Fault(method="GET", key="big", cut=True, times=3)]
+    with RemotePath("s3://bucket/big").open("rb") as file:
+        read = b"".join(iter(lambda: file.read(100_000), b""))
+        assert read == data
+        assert file.seek(-5, os.SEEK_END) == len(data) - 5
+        assert file.read() == data[-5:]
+    asked = [key for method, key in server.asked if (method, key) == ("GET", "big")]
+    assert len(asked) <= 6 + 3 + 1  # each part once, each break once more, and the end
+    with RemotePath("s3://bucket/big").open("rb") as file:
+        file.read(10)
+        server.bucket()["big"] = data[::-1]
+        with pytest.raises(TryLater):
+            file.read()

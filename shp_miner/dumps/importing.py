@@ -26,7 +26,7 @@ from shp_miner.engine import LOCAL, Engine, Means, Processes, Step, Threads, cor
 from shp_miner.engine.kept import RESULTS, Kept, content_digest
 from shp_miner.engine.plan import begin_plan, end_plan
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.paths import IMPORTING, expanded
+from shp_miner.paths import IMPORTING, expanded, is_remote
 from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.tally import Tally, counted, total_tally
 
@@ -235,11 +235,24 @@ def matching_paths(patterns: list[str]) -> list[Path]:
     """Return files and folders in the order of their names. A path without a wildcard must exist."""
     found: list[Path] = []
     for pattern in patterns:
+        if is_remote(pattern):
+            found += _matching_objects(pattern)
+            continue
         paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants a folder and a rest
         if not paths and not glob.has_magic(pattern):
             raise BadInput(f"There is no file {pattern}.", "Correct `paths` in the pipeline.")
         found += map(Path, paths)
     return list(dict.fromkeys(found))
+
+
+def _matching_objects(pattern: str) -> list[Path]:
+    """Return the objects of a pattern, whose wildcards are in its last part; without one, the address itself."""
+    path = expanded(pattern)
+    if glob.has_magic(path.name):
+        return sorted(path.parent.glob(path.name))
+    if not path.exists():
+        raise BadInput(f"There is no file {pattern}.", "Correct `paths` in the pipeline.")
+    return [path]
 
 
 def _store(path: Path) -> Store:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance
 from shp_miner.engine import Step
+from shp_miner.paths import is_remote
 from shp_miner.tally import Damage, Lost, Tally
 
 #: Bytes of a file turned into records at a time, and rows and values of a column at most.
@@ -32,15 +33,20 @@ _MANY = 100_000
 VALUES_OF_ROW = 1 << 20
 
 
+def opened(path: Path) -> Path | BinaryIO:
+    """Return what pyarrow reads a file by: its path, or on an object store the opened object."""
+    return path.open("rb") if is_remote(path) else path
+
+
 def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
     """Yield (place, row as a dictionary, or Lost) for each row; a damaged row group is noted and skipped."""
     try:
-        metadata = pq.read_metadata(path)
+        metadata = pq.read_metadata(opened(path))
         leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
         texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
         # A buffer makes pyarrow read column chunks in pieces rather than whole; page sums tell damage from data.
         file = pq.ParquetFile(
-            path, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True, read_dictionary=texts
+            opened(path), pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True, read_dictionary=texts
         )
     except (pa.ArrowException, OSError) as error:
         what = f"the directory at its end is unreadable ({error})"

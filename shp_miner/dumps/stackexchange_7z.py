@@ -11,6 +11,7 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import os
 import queue
 import re
 import threading
@@ -21,6 +22,7 @@ from typing import Protocol
 import py7zr
 
 from shp_miner.errors import BadInput
+from shp_miner.paths import is_remote
 
 MAGIC_7Z = b"7z\xbc\xaf\x27\x1c"
 
@@ -77,22 +79,45 @@ def list_archive(path: Path) -> list[str] | None:
     return names
 
 
-class _PieceFile(io.FileIO):
+class _PieceFile(io.RawIOBase):
     """A file that, once `in_pieces` is set, gives at most a small piece at a time, whatever is asked for."""
 
     in_pieces = False
 
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        # py7zr also asks the system for the times of a file of this name, which nobody needs.
+        self.name = os.devnull if is_remote(path) else str(path)
+        self._file = path.open("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
     def read(self, size: int | None = -1, /) -> bytes:
         if self.in_pieces and (size is None or size < 0 or size > _PIECE_BYTES):
             size = _PIECE_BYTES
-        return super().read(-1 if size is None else size) or b""
+        return self._file.read(-1 if size is None else size) or b""
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _open(file: _PieceFile) -> py7zr.SevenZipFile:
     try:
-        return py7zr.SevenZipFile(file)
+        return py7zr.SevenZipFile(file)  # type: ignore[arg-type]  # what it reads by is there
     except py7zr.PasswordRequired as error:
-        raise _encrypted(Path(str(file.name))) from error
+        raise _encrypted(file.path) from error
 
 
 def _encrypted(path: Path) -> BadInput:

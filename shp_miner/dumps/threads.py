@@ -379,7 +379,7 @@ def _kind(path: Path) -> str:
 def _check_columns(path: Path) -> None:
     """Raise BadInput where a Parquet file's columns cannot hold threads; every row would be lost alike."""
     try:
-        schema = pq.read_schema(path)
+        schema = pq.read_schema(parquet.opened(path))
     except (pa.ArrowException, OSError):
         return  # damaged: reading it says so
     refuse_naive_times(path, schema)

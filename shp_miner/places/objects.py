@@ -12,13 +12,13 @@ from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from shp_miner.errors import Error, TryLater, UsageError
+from shp_miner.errors import TryLater, UsageError
 from shp_miner.places.access import client, in_words, refusals, waits
 from shp_miner.places.place import Content, Entry, Place, require_reading
+from shp_miner.places.ranges import PART_BYTES, Ranges
 
-#: Bytes of one part of an upload, parts at a time, and bytes that a reader asks for at once.
+#: Bytes of one part of an upload, and parts at a time.
 _PART, _PARTS = 8 << 20, 4
-_AHEAD = 4 << 20
 
 #: Bytes of a written file that are held in memory; more lie in a temporary file.
 _HELD = 16 << 20
@@ -71,7 +71,7 @@ class ObjectPlace(Place):
 
     def open(self, mode: str = "rb") -> BinaryIO:
         require_reading(mode)
-        return io.BufferedReader(_Ranges(self), _AHEAD)
+        return io.BufferedReader(Ranges(self), PART_BYTES)
 
     def read_bytes(self) -> bytes:
         import obstore  # noqa: PLC0415
@@ -193,52 +193,3 @@ class ObjectPlace(Place):
 
     def _client(self) -> Any:
         return client(self.scheme, self.bucket)
-
-
-class _Ranges(io.RawIOBase):
-    """An object as a file: every read is a request of its own, so a broken connection costs that request alone.
-
-    An object that is replaced meanwhile raises TryLater: a reader never gets parts of two.
-    """
-
-    def __init__(self, place: ObjectPlace) -> None:
-        head = place.head()
-        self._place, self._size, self._etag = place, int(head["size"]), head.get("e_tag")
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to an offset, as files do."""
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def tell(self) -> int:
-        """Return the offset of the next byte."""
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Read the next bytes into a buffer."""
-        data = self._next(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        """Return the rest of the object. The usual way would ask for 8 KB at a time."""
-        return self._next(self._size)
-
-    def _next(self, count: int) -> bytes:
-        data = self._place.range(self._at, min(self._at + count, self._size), self._etag)
-        if not data and count and self._at < self._size:
-            raise _cut_short(self._place)
-        self._at += len(data)
-        return data
-
-
-def _cut_short(place: ObjectPlace) -> Error:
-    return TryLater(f"{place} ended before its size.", "Run the same command again.")

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.registered import known_exports
+from shp_miner.paths import expanded, is_remote
 from shp_miner.pipeline.keys import Pipeline
 from shp_miner.schedule.interval import EVEN_S
 from shp_miner.sources.clocks import default_path
@@ -115,18 +116,19 @@ def _writes(pipeline: Pipeline, state: Path) -> tuple[Path, ...]:
     files = [export.out for export in pipeline.exports]
     if pipeline.log.metrics is not None:
         files.append(pipeline.log.metrics)
-    return tuple(dict.fromkeys([Path(pipeline.store), state, *(Path(file).parent for file in files)]))
+    folders = [expanded(pipeline.store), state, *(expanded(file).parent for file in files)]
+    return tuple(dict.fromkeys(folder for folder in folders if not is_remote(folder)))
 
 
 def _exported(pipeline: Pipeline) -> tuple[Path, ...]:
     """Return the folders of exports made by hand, which forgetting cleans too."""
     files = [file for known in known_exports(Store(pipeline.store)) for file in (known.path, *known.dropped)]
-    return tuple(dict.fromkeys(Path(file).parent for file in files))
+    return tuple(dict.fromkeys(Path(file).parent for file in files if not is_remote(file)))
 
 
 def _reads(pipeline: Pipeline) -> tuple[Path, ...]:
     files = [path for keys in pipeline.imports for path in keys.paths]
-    return tuple(map(Path, [*files, *filter(None, [pipeline.forget.file])]))
+    return tuple(Path(file) for file in [*files, *filter(None, [pipeline.forget.file])] if not is_remote(file))
 
 
 def _variables(pipeline: Pipeline) -> tuple[str, ...]:
