@@ -13,6 +13,8 @@ from msgspec import Struct
 from shp_miner.errors import BadInput
 from shp_miner.export.compact import ANSWER_ROWS, ANSWERS, COMPACT, PAIRS, PARTS, POST_ROW, POSTS, part_name
 from shp_miner.export.reading import open_parquet
+from shp_miner.paths import is_remote
+from shp_miner.places.access import storage_options
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -162,13 +164,24 @@ def file_tables(
             yield rows if texts is None else texts.joined(rows)
 
 
+def scan_files(paths: Sequence[str]) -> pl.LazyFrame:
+    """Return the rows of Parquet files, of a disk or of an object store, to be read by polars itself."""
+    import polars as pl  # noqa: PLC0415
+
+    if not any(map(is_remote, paths)):
+        return pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
+    options = storage_options(paths[0].partition(":")[0])
+    return pl.scan_parquet(
+        list(paths), glob=False, hive_partitioning=False, storage_options=options, credential_provider=None
+    )
+
+
 def lazily_joined(group: Group, pairs: pl.LazyFrame) -> pl.LazyFrame:
     """Return the pairs of a group with the columns of their posts and answers, in the order of the pairs."""
     import polars as pl  # noqa: PLC0415
 
     def read(part: str, number: str) -> pl.LazyFrame:
-        frame = pl.scan_parquet(group.paths(part), glob=False, hive_partitioning=False)
-        return frame.with_row_index(number).with_columns(pl.col(number).cast(pl.Int64))
+        return scan_files(group.paths(part)).with_row_index(number).with_columns(pl.col(number).cast(pl.Int64))
 
     of = COMPACT[group.form]
     frame = pairs.join(read(POSTS, POST_ROW), on=POST_ROW, how="left", maintain_order="left")

@@ -9,7 +9,7 @@ from typing import Any
 from shp_miner.arguments import Names, known_name, several
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.owned import LAYOUT, MANIFEST, formats_in, is_inside
-from shp_miner.paths import STORE_MARK
+from shp_miner.paths import STORE_MARK, is_remote
 from shp_miner.platforms.communities import meant_communities
 
 
@@ -84,7 +84,11 @@ def known_formats_in(path: Path) -> dict[str, Path]:
 
 def require_files(folder: Path, files: list[dict[str, Any]]) -> None:
     """Raise BadInput for a file of a manifest that its folder does not have."""
-    missing = [file["path"] for file in files if not (folder / file["path"]).is_file()]
+    if is_remote(folder):  # one list in the place of a request per file
+        there = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+        missing = [file["path"] for file in files if file["path"] not in there]
+    else:
+        missing = [file["path"] for file in files if not (folder / file["path"]).is_file()]
     if missing:
         raise BadInput(f"{folder} does not have the file {missing[0]} of its manifest.", "Export again.")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shp_miner.errors import BadInput
+from shp_miner.paths import is_remote
 
 
 @contextmanager
@@ -29,5 +30,17 @@ def readable(path: Path | str, hint: str = "Export again.") -> Iterator[None]:
 @contextmanager
 def open_parquet(path: Path | str, hint: str = "Export again.") -> Iterator[pq.ParquetFile]:
     """Open a Parquet file. Raises BadInput with `hint` if it is damaged, also later in the block."""
-    with readable(path, hint), pq.ParquetFile(path) as file:
+    with readable(path, hint), ExitStack() as opened:
+        source = opened.enter_context(arrow_source(path)) if isinstance(path, Path) and is_remote(path) else path
+        yield opened.enter_context(pq.ParquetFile(source))
+
+
+@contextmanager
+def arrow_source(path: Path) -> Iterator[pa.NativeFile]:
+    """Open a file of a disk or an object store for Arrow, which would look a path up among all file systems first."""
+    if not is_remote(path):
+        with pa.OSFile(str(path), "rb") as file:
+            yield file
+        return
+    with path.open("rb") as remote, pa.PythonFile(remote, mode="r") as file:
         yield file

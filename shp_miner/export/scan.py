@@ -17,12 +17,12 @@ from shp_miner.arguments import Names, number, one_of, several
 from shp_miner.errors import UsageError, nearest_name
 from shp_miner.export.compact import PAIRS, part_of, row_files
 from shp_miner.export.formats import FORMATS
-from shp_miner.export.joining import Group, groups_of, joined_batches, lazily_joined, pair_columns
+from shp_miner.export.joining import Group, groups_of, joined_batches, lazily_joined, pair_columns, scan_files
 from shp_miner.export.opening import export_of_format, files_of, read_manifest, require_files
 from shp_miner.export.reading import open_parquet, readable
 from shp_miner.export.spooled import spooled_table
 from shp_miner.model import TIERS
-from shp_miner.paths import expanded
+from shp_miner.paths import expanded, is_remote
 from shp_miner.rules.hashing import SPLITS
 
 if TYPE_CHECKING:
@@ -140,9 +140,11 @@ class Scan(Struct, frozen=True):
     def _dataset(self, paths: Sequence[str]) -> pads.Dataset:
         """Return files as Arrow's data set, without the filters. No file is opened."""
         schema = part_of(FORMATS[self.groups[0].form], PAIRS).schema if self.groups else self.schema
-        return pads.FileSystemDataset.from_paths(
-            list(paths), schema=schema, format=pads.ParquetFileFormat(), filesystem=LocalFileSystem()
-        )
+        form = pads.ParquetFileFormat()
+        if is_remote(self.folder):
+            files = [form.make_fragment(expanded(path).open("rb")) for path in paths]
+            return pads.FileSystemDataset(files, schema, form)
+        return pads.FileSystemDataset.from_paths(list(paths), schema=schema, format=form, filesystem=LocalFileSystem())
 
     def _row_groups(self, paths: Sequence[str]) -> list[pads.Fragment]:
         """Return the row groups that can have rows, in order. Only footers are read."""
@@ -185,15 +187,15 @@ class Scan(Struct, frozen=True):
         import polars as pl  # noqa: PLC0415
 
         def read(paths: Sequence[str]) -> pl.LazyFrame:
-            frame = pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
+            frame = scan_files(paths)
             if self.tier is not None:
                 frame = frame.filter(pl.col("tier") == self.tier)
             if self.min_confidence is not None:
                 frame = frame.filter(pl.col("confidence") >= self.min_confidence)
             return frame
 
-        joined = [lazily_joined(group, read(group.paths(PAIRS))) for group in self.groups]
-        return (pl.concat(joined) if joined else read(self.paths)).select(self.columns)
+        joined = [lazily_joined(group, read(group.paths(PAIRS))).select(self.columns) for group in self.groups]
+        return pl.concat(joined) if joined else read(self.paths).select(self.columns)
 
     def to_torch(self) -> Rows:
         """Return the rows as a `torch.utils.data.IterableDataset` of dicts; several workers share the row groups.

@@ -22,6 +22,7 @@ from shp_miner.export.columns import merged_table
 from shp_miner.export.cuts import Rows, cut_rows
 from shp_miner.export.formats import Format
 from shp_miner.store.replacing import replacing
+from shp_miner.export.reading import arrow_source
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _UNSAFE_CHARACTER = re.compile(r"[^a-z0-9._-]+")
@@ -55,8 +56,7 @@ class Shard(Struct, frozen=True):
 
     def check(self, folder: Path, form: Format) -> None:
         """Raise CheckFailedError if the file on disk differs from the written rows or schema."""
-        # A stream of Arrow's own: a path would be looked up among all file systems first.
-        with pa.OSFile(str(folder / self.path), "rb") as file:
+        with arrow_source(folder / self.path) as file:
             metadata = pq.read_metadata(file)
         if metadata.num_rows != self.rows or not self.rows:
             raise CheckFailedError(f"{self.path} has {metadata.num_rows} rows instead of {self.rows}.")

@@ -31,6 +31,7 @@ from shp_miner.export.owned import (
 )
 from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place
 from shp_miner.export.pushed import owe_purge
+from shp_miner.export.reading import arrow_source
 from shp_miner.export.registered import BETWEEN, HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.export.several import refresh_several
 from shp_miner.export.tasks import is_of_dropped_rows
@@ -273,14 +274,19 @@ def _may_hold(formats: Mapping[str, Path], against: Forgotten, communities: Call
 
 def _ids(path: Path) -> pl.DataFrame | None:
     """Return the ids of posts and answers in an export's file (`post_id`, `answer_id`); None if it has none."""
-    names = set(pq.read_schema(path).names)
+    with arrow_source(path) as source:
+        return _ids_in(pq.ParquetFile(source))
+
+
+def _ids_in(file: pq.ParquetFile) -> pl.DataFrame | None:
+    names = set(file.schema_arrow.names)
     for sides in _ANSWER_IDS:
         if {"post_id", *sides} <= names:
-            rows = pl.read_parquet(path, columns=["post_id", *sides], glob=False)
+            rows = pl.DataFrame(file.read(["post_id", *sides]))
             return pl.concat([rows.select("post_id", answer_id=side) for side in sides]).unique()
     if _PAIR_ID not in names:
         return None
-    parts = pl.read_parquet(path, columns=[_PAIR_ID], glob=False)[_PAIR_ID].str.split("/")
+    parts = pl.DataFrame(file.read([_PAIR_ID]))[_PAIR_ID].str.split("/")
     sides_of = parts.list.get(-1).str.split("-")
     if (parts.list.len() != 3).any() or (sides_of.list.len() != 2).any():
         return None  # ids with a slash or a dash cannot be taken apart

@@ -47,7 +47,7 @@ def storage_options(scheme: str) -> dict[str, str]:
     They read the same variables of the environment themselves; these are what the environment does not say. They may
     have secrets: hand them to a library, and write them nowhere.
     """
-    options = {"max_retries": str(RETRIES), "connect_timeout": f"{_CONNECT_S}s", "timeout": "600s"}
+    options = {"connect_timeout": f"{_CONNECT_S}s", "timeout": "600s"}
     if scheme != "s3":
         return options
     options |= _profile()

@@ -14,6 +14,7 @@ from shp_miner.checking.opened import Opened, opened
 from shp_miner.errors import BadInput
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.joining import file_tables
+from shp_miner.export.reading import arrow_source
 from shp_miner.export.shards import Shard
 from shp_miner.export.sides import SIDES, Sides
 from shp_miner.report.pairs import COLUMNS, PairCounts
@@ -97,7 +98,8 @@ def _frames(export: Opened, expressions: dict[str, pl.Expr], columns: list[str])
 
 def _tables(export: Opened, file: Shard, columns: list[str]) -> Iterator[pa.Table]:
     if not export.is_compact and file.rows <= _ROWS:
-        yield pq.read_table(export.folder / file.path, columns=columns, partitioning=None)
+        with arrow_source(export.folder / file.path) as source:
+            yield pq.read_table(source, columns=columns)
         return
     files: list[dict[str, Any]] = export.manifest["files"]
     told = next(other for other in files if other["path"] == file.path)

@@ -21,6 +21,7 @@ from shp_miner.export.joining import file_tables, groups_of
 from shp_miner.export.margins import form_of_manifest
 from shp_miner.export.opening import known_formats_in, read_manifest, require_files
 from shp_miner.export.owned import MANIFEST
+from shp_miner.export.reading import arrow_source
 from shp_miner.export.shared import COMPARED
 from shp_miner.export.sides import SIDES
 from shp_miner.training.linear import Numbers, Pairs
@@ -131,7 +132,8 @@ def require_unchanged(source: TrainingExport, split: str) -> None:
             )
         form = FORMATS[source.form]
         needed = part_of(form, entry["part"]).schema.names if "part" in entry else source.wanted
-        missing = set(needed) - set(pq.read_schema(path).names)
+        with arrow_source(path) as parquet:
+            missing = set(needed) - set(pq.read_schema(parquet).names)
         if missing:
             raise BadInput(f"{path} lacks the column {min(missing)} of the format {source.form}.", "Export again.")
 
