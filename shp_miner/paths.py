@@ -8,7 +8,7 @@ from pathlib import Path
 from shp_miner.errors import UsageError
 from shp_miner.places.schemes import SCHEMES, is_remote, scheme_of
 
-__all__ = ["STORE_MARK", "expanded", "is_remote", "whole"]
+__all__ = ["STORE_MARK", "expanded", "is_remote", "on_disk", "whole"]
 
 #: The file that says that a folder is a store. Here, because a reader of exports knows it without Delta's tables.
 STORE_MARK = "shp-miner-store.json"
@@ -40,6 +40,13 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise UsageError(
             f"{os.fspath(path)!r} names a user that does not exist on this machine.", "Correct the name after the ~."
         ) from None
+
+
+def on_disk(path: str | os.PathLike[str], what: str) -> Path:
+    """Return `expanded` of a path of this machine. Raises UsageError for a URL; `what` says in words what it is for."""
+    if is_remote(path):
+        raise UsageError(f"{path} is on an object store, but {what} to a disk only.", "Name a folder of this machine.")
+    return expanded(path)
 
 
 def whole(path: Path) -> str:

@@ -28,7 +28,7 @@ PLAN = {
     "store": {"places", "platforms"},
     "sources": {"platforms", "text"},
     "mining": {"store", "clean", "rules", "engine", "text"},
-    "export": {"mining", "store", "clean", "rules", "engine", "platforms", "text"},
+    "export": {"places", "mining", "store", "clean", "rules", "engine", "platforms", "text"},
     "checking": {"export", "mining", "rules"},
     "publishing": {"export", "sources", "store"},
     "show": {"export", "mining", "store", "clean", "rules", "engine", "platforms"},

@@ -26,9 +26,9 @@ from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import SourceCount, manifest_data, to_json
 from shp_miner.export.margins import check_margin
 from shp_miner.export.nothing import NoThreads, no_site, nothing
-from shp_miner.export.owned import MANIFEST, README, formats_in
+from shp_miner.export.owned import MANIFEST, PIECES, README, formats_in
 from shp_miner.export.pieces import piece_windows
-from shp_miner.export.publish import PIECES, check_place, lock_of, place_of, placing_export, published_folder
+from shp_miner.export.publish import check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
 from shp_miner.export.replaced import refuse_other_export
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
@@ -38,7 +38,7 @@ from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult,
 from shp_miner.mining.calibrate import STEPS, calibrate_ranges
 from shp_miner.mining.kept_fits import DRIFT, fits_to_builtins
 from shp_miner.mining.mine import Selection
-from shp_miner.paths import expanded
+from shp_miner.paths import expanded, on_disk
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
@@ -234,7 +234,7 @@ def _appearing(  # noqa: PLR0913
     """Build the export beside its place and let it appear; register it before the first byte of text is written."""
     threads, rows = power.ranges(snapshot)
     ranges = snapshot.ranges(rows, selection.within)
-    rows_to = None if dropped is None else expanded(dropped).absolute()
+    rows_to = None if dropped is None else on_disk(dropped, "dropped posts and answers are written").absolute()
     plan = content_digest(
         version("shp-miner"), snapshot.counted(), snapshot.version, ranges, selection, tuple(formats), rows_to, fit
     )
@@ -255,7 +255,8 @@ def _appearing(  # noqa: PLR0913
         if known is None:
             done.changes = _changes(place_of(out), folder)
         entry.publishing(folder)
-    refresh_several(place_of(out).parent)  # where it is one format of several there
+    if place_of(out).name in FORMATS:
+        refresh_several(place_of(out).parent)  # where it is one format of several there
     return done
 
 

@@ -19,6 +19,9 @@ REPORT, REPORT_NUMBERS = "report.html", "report.json"
 REPORT_MARK = "shp-miner report"
 _MARK_WITHIN = 1_000
 
+#: The folder of the pieces in an export that is being built; it is deleted last.
+PIECES = ".pieces"
+
 #: The layout of the manifest, which it names itself. Raised when it changes.
 LAYOUT = 1
 
@@ -77,6 +80,19 @@ def replaced_folders(out: Path, formats: Iterable[str] = ()) -> list[Path]:
     """Return the folders with our manifests that an export of `formats` to `out` replaces."""
     found = [*formats_in(out).values(), *(out / name for name in formats if _format_of(out / name) == name)]
     return [folder for folder in dict.fromkeys(found) if folder == out or not folder.is_symlink()]
+
+
+def manifests_last(name: str) -> tuple[int, int, str]:
+    """Return the order in which an export's files appear: cards, the top one first; rows; manifests, the top one last.
+
+    `name` is the path of a file in the export.
+    """
+    parts = PurePosixPath(name).parts
+    if parts[-1] == README:
+        return 0, len(parts), name
+    if parts[-1] == MANIFEST:
+        return 2, -len(parts), name
+    return 1, 0, name
 
 
 def owned_files(folder: Path) -> Iterator[Path]:

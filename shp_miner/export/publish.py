@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from shp_miner.engine.plan import begin_plan, end_plan, is_same_plan
@@ -22,9 +22,11 @@ from shp_miner.errors import BadInput, UsageError, refused_by_os
 from shp_miner.export.earlier import keep_equal_files
 from shp_miner.export.owned import (
     MANIFEST,
+    PIECES,
     README,
     formats_in,
     is_export,
+    manifests_last,
     owned_files,
     remove_export,
     remove_several,
@@ -32,10 +34,9 @@ from shp_miner.export.owned import (
     require_no_link,
     several_in,
 )
+from shp_miner.export.publish_remote import building_folder, check_prefix, clear, leftovers, published_objects
+from shp_miner.places.path import RemotePath
 from shp_miner.store.replacing import is_writable, replace_file, sync_to_disk
-
-#: The folder of the pieces in an export that is being built; it is deleted last.
-PIECES = ".pieces"
 
 #: Folders that are synced to the disk at the same time.
 _SYNCS = 16
@@ -49,8 +50,7 @@ _NEW, _WHOLE, _MOVING = "new", "whole", "moving"
 _OF_THE_SYSTEM = {"lost+found"}
 
 
-@contextmanager
-def published_folder(out: Path, plan: str = "", *, keep: bool = False) -> Iterator[Path]:
+def published_folder(out: Path, plan: str = "", *, keep: bool = False) -> AbstractContextManager[Path]:
     """Yield a folder with a folder PIECES; when the block ends without error, its files replace an export in `out`.
 
     Files that the earlier export's manifests do not name stay; replacing one raises UsageError. PIECES is deleted. The
@@ -58,6 +58,13 @@ def published_folder(out: Path, plan: str = "", *, keep: bool = False) -> Iterat
     names than this run's do not occur. On an exception the new folder is deleted and `out` is unchanged; with `keep`
     the folder stays for the next run, unless the input or the call is wrong.
     """
+    if isinstance(out, RemotePath):
+        return published_objects(out, plan, keep=keep)
+    return _published_here(out, plan, keep=keep)
+
+
+@contextmanager
+def _published_here(out: Path, plan: str, *, keep: bool) -> Iterator[Path]:
     check_place(out)
     shown, out = out, place_of(out)
     with placing_export(shown):
@@ -100,11 +107,14 @@ def placing_export(out: Path) -> Iterator[None]:
 
 def place_of(out: Path) -> Path:
     """Return the real path of an export to `out`, with links followed."""
-    return Path(os.path.realpath(out))
+    return out if isinstance(out, RemotePath) else Path(os.path.realpath(out))
 
 
 def check_place(out: Path) -> None:
     """Raise UsageError for a path that cannot be an export: it needs a name, with space for longer names beside it."""
+    if isinstance(out, RemotePath):
+        check_prefix(out)
+        return
     shown, out = out, place_of(out)
     cannot = f"An export cannot be written to {shown}:"
     if not out.name:
@@ -125,6 +135,8 @@ def check_place(out: Path) -> None:
 
 def is_place(out: Path) -> bool:
     """Return whether a path can be an export."""
+    if isinstance(out, RemotePath):
+        return bool(out.key)
     out = place_of(out)
     return bool(out.name) and _refused(out) != errno.ENAMETOOLONG
 
@@ -142,8 +154,11 @@ def _refused(out: Path) -> int | None:
 def lock_of(out: Path) -> Path:
     """Return the lock file of an export, so that only one process writes it at a time.
 
-    It is inside the export's folder if the parent is not writable.
+    It is inside the export's folder if the parent is not writable. For an object store it is of this machine only:
+    other machines are kept out by the claim in `publish_remote`.
     """
+    if isinstance(out, RemotePath):
+        return building_folder(out).with_suffix(".lock")
     out = place_of(out)
     if out.is_dir() and not is_writable(out.parent):
         return out / f"{_INSIDE}lock"
@@ -155,6 +170,8 @@ def lock_of(out: Path) -> Path:
 
 def export_leftovers(out: Path) -> list[Path]:
     """Return the leftovers of a killed export, beside its folder and in it."""
+    if isinstance(out, RemotePath):
+        return leftovers(out)
     if not is_place(out):
         return []
     out = place_of(out)
@@ -164,6 +181,9 @@ def export_leftovers(out: Path) -> list[Path]:
 
 def clear_leftovers(out: Path, plan: str = "") -> None:
     """Delete the leftovers of a killed export, or complete it if it was about to appear; keep those of a `plan`."""
+    if isinstance(out, RemotePath):
+        clear(out)
+        return
     if not is_place(out):
         return
     out = place_of(out)
@@ -283,7 +303,7 @@ def _complete(out: Path) -> None:
         sync_to_disk(out)
     if not _is_ours(moving):
         return
-    files = sorted(_files(moving), key=lambda path: _turn(path, moving))
+    files = sorted(_files(moving), key=lambda path: manifests_last(path.relative_to(moving).as_posix()))
     for file in files:
         place = out / file.relative_to(moving)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -291,16 +311,6 @@ def _complete(out: Path) -> None:
     _sync_folders(out, [out / file.relative_to(moving).parent for file in files])
     for parent, _, _ in os.walk(moving, topdown=False):
         Path(parent).rmdir()
-
-
-def _turn(path: Path, moving: Path) -> tuple[int, int, str]:
-    """Return the order of moving: cards, the top one first; then rows; then manifests, the top one last."""
-    parts = path.relative_to(moving).parts
-    if parts[-1] == README:
-        return 0, len(parts), str(path)
-    if parts[-1] == MANIFEST:
-        return 2, -len(parts), str(path)
-    return 1, 0, str(path)
 
 
 def _move(file: Path, place: Path) -> None:

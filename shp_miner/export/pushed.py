@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from shp_miner.paths import expanded
 from shp_miner.store import Store
 from shp_miner.store.replacing import replace_file
 
@@ -104,7 +105,7 @@ def owed_purges(store: Store) -> list[OwedPurge]:
     """Return the data sets whose earlier revisions still serve forgotten content, by name."""
     return [
         OwedPurge(known.repo, known.endpoint, known.revision, f"Run `{known.command(store)}`.")
-        if Path(known.path).is_dir()
+        if expanded(known.path).is_dir()
         else OwedPurge(
             known.repo,
             known.endpoint,

@@ -20,6 +20,7 @@ import msgspec
 from shp_miner.errors import BadInput
 from shp_miner.export.owned import formats_in, manifest_hashes, several_in
 from shp_miner.export.publish import export_leftovers, lock_of, place_of
+from shp_miner.paths import expanded, is_remote
 from shp_miner.store.files import replace_file
 from shp_miner.store.identity import EXPORTS, is_copy, may_be_copy_of, settle_identity
 from shp_miner.store.lake import TABLES, Store
@@ -72,7 +73,7 @@ class KnownExport(msgspec.Struct):
         """Return whether the export's folder has this export now."""
         if self.stage in ("begun", "gone"):
             return False
-        place = Path(self.path)
+        place = expanded(self.path)
         try:
             formats = formats_in(place)
             there = manifest_hashes(formats)
@@ -86,7 +87,7 @@ class KnownExport(msgspec.Struct):
 
     def is_back(self, path: str) -> bool:
         """Return whether the export, or the folder of its dropped rows at `path`, is there."""
-        place = Path(path)
+        place = expanded(path)
         with suppress(OSError):
             if path != self.path:
                 return any(place.iterdir())
@@ -95,7 +96,9 @@ class KnownExport(msgspec.Struct):
 
     def why_away(self) -> str:
         """Return why the leftovers of a killed export cannot be seen (its disk is away); "" if they can."""
-        place = Path(self.path)
+        place = expanded(self.path)
+        if is_remote(place):  # it was reached, or this raises
+            return ""
         if self.stage != "removing" and (export_leftovers(place) or lock_of(place).exists() or self.is_there()):
             return ""
         try:
@@ -159,7 +162,7 @@ def waiting_copies(store: Store) -> list[Waiting]:
 def is_back(store: Store) -> bool:
     """Return whether the folder of a copy that a forget request waits for exists, so that it can be tried again."""
     known = [(export, path) for export in all_exports(store)[0] for path in export.owes]
-    return any(Path(path).exists() or export.is_back(path) for export, path in known)
+    return any(expanded(path).exists() or export.is_back(path) for export, path in known)
 
 
 # -- while an export is written ---------------------------------------------------------------------------------------
@@ -200,9 +203,9 @@ class Registration:
         hashes = manifest_hashes(formats_in(folder))
         self._known.add_made(hashes)
         # An export inside another one belongs to both entries from now on.
-        place = Path(self._known.path)
+        place = expanded(self._known.path)
         for other in all_exports(self._store)[0]:
-            if Path(other.path) == place.parent or Path(other.path).parent == place:
+            if expanded(other.path) == place.parent or expanded(other.path).parent == place:
                 other.add_made(hashes)
                 _write(self._store, other)
         if self._known.stage == "begun":
@@ -263,7 +266,7 @@ def remember_export(
 
     `known` is the entry that it replaces, or a new one. Returns None if the store is read-only: nothing is noted then.
     """
-    path = str(place_of(Path(out)))  # a link may change, and its old target must stay registered
+    path = str(place_of(expanded(out)))  # a link may change, and its old target must stay registered
     try:
         settle_identity(store.path)
         known = known or _to_replace(store, path)
@@ -285,14 +288,18 @@ def _to_replace(store: Store, path: str) -> KnownExport:
     """
     _read(_place(store, KnownExport(path)))  # raises if damaged, before anything is written
     # Earlier versions noted paths through links.
-    known = [export for export in all_exports(store)[0] if path in (export.path, str(place_of(Path(export.path))))]
+    known = [export for export in all_exports(store)[0] if path in (export.path, _real(export.path))]
     for export in known:
         if export.is_there():
             return export
     for export in known:
-        if export.stage == "gone" or (export.stage in ("begun", "publishing") and export_leftovers(Path(path))):
+        if export.stage == "gone" or (export.stage in ("begun", "publishing") and export_leftovers(expanded(path))):
             return export
     return KnownExport(path, stage="begun", key=uuid4().hex if known else "")
+
+
+def _real(path: str) -> str:
+    return str(place_of(expanded(path)))
 
 
 def note_cleared(store: Store, known: KnownExport) -> None:
@@ -307,7 +314,7 @@ def adopt_export(store: Store, folder: Path) -> None:
     path = str(place_of(folder))
     known = _to_replace(store, path)
     known.stage, known.of = "written", ""
-    known.add_made(manifest_hashes(formats_in(Path(path))))
+    known.add_made(manifest_hashes(formats_in(expanded(path))))
     write_export(store, known)
 
 
@@ -368,7 +375,7 @@ def _place(store: Store, known: KnownExport) -> Path:
 def _read(file: Path) -> KnownExport | None:
     try:
         known = msgspec.json.decode(file.read_bytes(), type=KnownExport)
-        if not all(path.startswith("/") for path in (known.path, *known.dropped)):
+        if not all(path.startswith("/") or is_remote(path) for path in (known.path, *known.dropped)):
             raise msgspec.ValidationError("paths are absolute")
     except FileNotFoundError:
         return None

@@ -47,7 +47,7 @@ def refresh_several(folder: Path) -> None:
     Otherwise `datasets` would keep returning cached rows of the earlier files.
     """
     known = several_in(folder)
-    found = formats_in(folder)
+    found = formats_in(folder) if known else {}
     left = {name: found[name] for name in known if name in found}
     if known:
         remove_reports(folder)

@@ -21,8 +21,8 @@ from shp_miner.export.check import CheckFailedError
 from shp_miner.export.columns import merged_table
 from shp_miner.export.cuts import Rows, cut_rows
 from shp_miner.export.formats import Format
-from shp_miner.store.replacing import replacing
 from shp_miner.export.reading import arrow_source
+from shp_miner.store.replacing import replacing
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _UNSAFE_CHARACTER = re.compile(r"[^a-z0-9._-]+")

@@ -36,6 +36,7 @@ from shp_miner.export.registered import BETWEEN, HINTS, Kept, KnownExport, Owed,
 from shp_miner.export.several import refresh_several
 from shp_miner.export.tasks import is_of_dropped_rows
 from shp_miner.mining.mine import Selection
+from shp_miner.paths import expanded
 from shp_miner.rules.presets import named_rule
 from shp_miner.store import Store
 from shp_miner.store.forgotten import Forgotten
@@ -125,7 +126,7 @@ def _reached(
     store: Store, known: KnownExport, wanted: Forgotten, whole: Forgotten, *, dry_run: bool
 ) -> ExportDone | None:
     """Return the outcome for the export itself; None if there never was one."""
-    folder = Path(known.path)
+    folder = expanded(known.path)
     if (kept := _settled_past(known, folder, dry_run=dry_run)) is not None or known.stage in ("begun", "gone"):
         return kept
     formats = formats_in(folder)
@@ -312,7 +313,7 @@ def _made_again(store: Store, known: KnownExport, formats: Mapping[str, Path], w
 
     Its files are deleted if the store has no pair left for it. After any other failure the export is unchanged.
     """
-    folder = Path(known.path)
+    folder = expanded(known.path)
     remove_reports(folder)
     settings = {name: read_manifest(place)["configuration"] for name, place in formats.items()}
     first = next(iter(settings.values()))

@@ -280,7 +280,7 @@ def _drop(store: Store, exports: list[KnownExport], path: str, *, dry_run: bool)
         export.owes.pop(path, None)
         if not dry_run:
             write_export(store, export) if export.dropped or export.stage != "gone" else drop_export(store, export)
-    still = "The folder still exists, unchanged: delete it yourself." if at_place and Path(path).exists() else ""
+    still = "The folder still exists, unchanged: delete it yourself." if at_place and expanded(path).exists() else ""
     return ExportDone(path, "dropped", still)
 
 

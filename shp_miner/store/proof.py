@@ -18,20 +18,24 @@ from shp_miner.places.path import RemotePath
 from shp_miner.store.found import Fault
 
 
-def require_create_only(store: RemotePath) -> None:
-    """Raise BadInput where the object store of a store lets one name be created twice."""
-    if not keeps_names(store):
+def require_create_only(folder: RemotePath, probes: str = "locks") -> None:
+    """Raise BadInput where the object store of a folder lets one name be created twice.
+
+    `probes` is the folder in it where that is tried.
+    """
+    # Twice: a process that clears the folder may delete the name between the two writes.
+    if not (keeps_names(folder / probes) or keeps_names(folder / probes)):
         raise BadInput(
-            f"The object store of {store} would lose data: it accepts a create-only write of a name that is taken "
+            f"The object store of {folder} would lose data: it accepts a create-only write of a name that is taken "
             "(it ignores `If-None-Match: *`).",
             "Use an object store with conditional writes (AWS S3, Google Cloud Storage, Azure, MinIO), or a newer "
             "version of this one.",
         )
 
 
-def keeps_names(store: RemotePath) -> bool:
+def keeps_names(folder: RemotePath) -> bool:
     """Whether the second of two create-only writes of one name is refused. It writes two bytes, and deletes them."""
-    probe = store / "locks" / f"probe-{uuid4().hex}"
+    probe = folder / f"probe-{uuid4().hex}"
     try:
         probe.create(b"1")
         probe.create(b"2")

@@ -1,0 +1,218 @@
+"""Exports in a bucket: the bytes of one on a disk, whole or not at all whatever dies, and never two mixed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+import shp_miner
+from shp_miner import export_dataset, import_dump
+from shp_miner.cli import run
+from shp_miner.errors import TryLater
+from shp_miner.export import publish_remote
+from shp_miner.export.publish import clear_leftovers, published_folder
+from shp_miner.paths import expanded
+from shp_miner.places import access
+from shp_miner.places.objects import ObjectPlace
+
+from . import s3
+from .build import thread, write_month
+from .conftest import NOW
+
+OUT = "s3://bucket/exports/out"
+SECRET = "Xylotext"
+
+
+@pytest.fixture(autouse=True)
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Server]:
+    monkeypatch.setattr(access, "RETRIES", 3)
+    monkeypatch.setattr(access, "_WAIT_S", 0.001)
+    with s3.running() as server:
+        s3.credentials(monkeypatch, server.port)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store, and exports of it: two formats, one of them alone, the compact layout, two formats by another rule."""
+    folder = tmp_path_factory.mktemp("filled")
+    records = [record for n in range(24) for record in thread(f"p{n}", (3, 9, 5, 7))]
+    for record in records:
+        if record["id"] == "p1c1":
+            record |= {"body": SECRET, "author": "Alice"}
+    import_dump("reddit-dump", write_month(folder / "dump", records), folder / "store", now=NOW)
+    export_dataset(folder / "store", folder / "two", formats=["pairs", "kto"])
+    export_dataset(folder / "store", folder / "one", formats=["kto"])
+    export_dataset(folder / "store", folder / "compact", layout="compact")
+    export_dataset(folder / "store", folder / "votes", formats=["pairs", "kto"], rule="votes")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path, filled: Path) -> Path:
+    shutil.copytree(filled / "store", tmp_path / "store")
+    (tmp_path / "store" / "identity.json").unlink()
+    return tmp_path / "store"
+
+
+def on_disk(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def in_bucket(server: s3.Server, out: str = OUT) -> dict[str, bytes]:
+    prefix = out.removeprefix("s3://bucket/") + "/"
+    return {key.removeprefix(prefix): data for key, data in server.bucket().items() if key.startswith(prefix)}
+
+
+def publish(folder: Path) -> None:
+    with published_folder(expanded(OUT)) as new:
+        shutil.copytree(folder, new, dirs_exist_ok=True)
+
+
+def require_whole(files: dict[str, bytes]) -> None:
+    """Every file that a manifest names is there and has its bytes."""
+    seen = {name: data for name, data in files.items() if not name.startswith(".")}
+    for name in (name for name in seen if name.endswith("manifest.json")):
+        manifest = json.loads(seen[name])
+        for file in manifest.get("files", []):
+            assert sha256(seen[name.removesuffix("manifest.json") + file["path"]]).hexdigest() == file["sha256"]
+        for form, digest in manifest.get("formats", {}).items():
+            assert sha256(seen[f"{form}/manifest.json"]).hexdigest() == digest
+
+
+def test_an_export_in_a_bucket_has_the_bytes_of_one_on_a_disk(
+    server: s3.Server, filled: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["export", OUT, "--store", str(store), "--format", "pairs,kto", "-q"]) == 0
+    assert in_bucket(server) == on_disk(filled / "two")
+    assert (
+        run(["export", f"{OUT}/", "--store", str(store), "--format", "kto", "--json"]) == 2
+    )  # other formats are there
+    assert run(["export", OUT, "--store", str(store), "--format", "kto", "--replace", "-q"]) == 0
+    assert in_bucket(server) == on_disk(filled / "one")
+    assert run(["export", OUT, "--store", str(store), "--layout", "compact", "--replace", "-q"]) == 0
+    assert in_bucket(server) == on_disk(filled / "compact")
+    capsys.readouterr()
+    assert run(["check", OUT]) == 0
+    assert f"{OUT} is whole and right" in capsys.readouterr().out
+    assert run(["show", OUT, "-n", "1"]) == 0
+    for folder in ("compact", "two"):
+        publish(filled / folder)
+        here, there = (shp_miner.scan(path, format="pairs") for path in (filled / folder, OUT))
+        assert there.to_arrow().equals(here.to_arrow())
+        assert there.to_polars().equals(here.to_polars())
+        assert shp_miner.load(OUT, format="pairs", split="train", min_confidence=0.5).to_dict() == (
+            shp_miner.load(filled / folder, format="pairs", split="train", min_confidence=0.5).to_dict()
+        )
+    assert not list(publish_remote.building_folder(expanded(OUT)).parent.iterdir())
+
+
+def test_files_that_stay_the_same_are_not_written_again(server: s3.Server, filled: Path) -> None:
+    publish(filled / "two")
+    server.asked.clear()
+    publish(filled / "two")
+    puts = [key for method, key in server.asked if method == "PUT"]
+    assert not [key for key in puts if key.endswith(".parquet")]
+    assert in_bucket(server) == on_disk(filled / "two")
+
+
+class _Died(BaseException):
+    """A process that is killed: nothing of its own runs after that."""
+
+
+def _at_change(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:
+    """Act before the n-th request that changes anything in a bucket."""
+    left = [number]
+
+    def counted(real: Callable[..., None]) -> Callable[..., None]:
+        def stand_in(*args: object, **options: object) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                act()
+            real(*args, **options)
+
+        return stand_in
+
+    for name in ("_put", "create", "copy", "delete"):
+        monkeypatch.setattr(ObjectPlace, name, counted(getattr(ObjectPlace, name)))
+
+
+def test_wherever_it_dies_the_next_run_leaves_the_export_and_nothing_else(
+    server: s3.Server, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die() -> None:
+        raise _Died
+
+    monkeypatch.setattr(publish_remote, "_REQUESTS", 1)
+    publish(filled / "two")
+    before, after = in_bucket(server), on_disk(filled / "votes")
+    seen, number = set(), 0
+    while True:
+        number += 1
+        server.objects["bucket"] = {f"exports/out/{name}": data for name, data in before.items()}
+        with monkeypatch.context() as patched:
+            _at_change(patched, number, die)
+            try:
+                publish(filled / "votes")
+            except _Died:
+                pass
+            else:
+                break
+            files = in_bucket(server)
+            require_whole(files)
+            seen.add(
+                {before["manifest.json"]: "before", after["manifest.json"]: "after"}.get(files.get("manifest.json"))
+            )
+        with monkeypatch.context() as patched:
+            patched.setattr(publish_remote, "_may_live", lambda *_: False)
+            if number % 2:
+                publish(filled / "votes")
+                assert in_bucket(server) == after
+            else:  # nobody exports again, and a forget request meets what is left
+                clear_leftovers(expanded(OUT))
+                assert in_bucket(server) in (before, after)
+    assert number > 20
+    assert seen == {"before", None, "after"}
+
+
+@pytest.mark.parametrize("first_there", [False, True])
+def test_of_two_drivers_one_wins_and_the_other_says_so(
+    first_there: bool, server: s3.Server, filled: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second does all it does before the n-th change of the first, for every n."""
+    exports = {"first": on_disk(filled / "votes"), "second": on_disk(filled / "two")}
+    monkeypatch.setattr(publish_remote, "_REQUESTS", 1)
+    winners: list[str] = []
+    won: set[str] = set()
+    driven: list[str] = []
+
+    def drive(name: str, folder: Path, cache: str) -> None:
+        with monkeypatch.context() as patched:
+            patched.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+            driven.append(name)
+            try:
+                publish(folder)
+                winners.append(name)
+            except TryLater as later:
+                assert later.message.startswith("Another process")  # noqa: PT017
+
+    for number in range(1, 1000):
+        server.bucket().clear()
+        if first_there:
+            publish(filled / "compact")
+        winners.clear()
+        with monkeypatch.context() as patched:
+            _at_change(patched, number, lambda: drive("second", filled / "two", "other machine"))
+            drive("first", filled / "votes", "this machine")
+        assert len(winners) == 1
+        assert in_bucket(server) == exports[winners[0]]
+        won.add(winners[0])
+        if driven.count("second") < number:  # the first had no n-th change
+            break
+    assert won == {"first", "second"}
+    assert number > 20
