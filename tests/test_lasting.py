@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -76,3 +78,21 @@ def test_commands_that_store_what_was_read_get_it_once(command: str) -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         work(0.1)
+
+
+#: Ctrl-C comes when the library of the command line is about to be imported.
+_EARLY = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from shp_miner.__main__ import main
+main()
+"""
+
+
+def test_an_interrupt_while_the_program_is_loaded_ends_it_without_a_traceback() -> None:
+    ended = subprocess.run([sys.executable, "-c", _EARLY, "--help"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

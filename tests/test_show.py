@@ -300,6 +300,17 @@ def test_a_thread_by_its_address(site: str, post_id: str, address: str, tmp_path
     assert find_thread(store.snapshot(), address) == ThreadKey(site, post_id)
 
 
+def test_a_thread_by_one_of_its_answers(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    post, answers = rows_of("p1", [3, 9])
+    store.append(chunk([post], answers))
+    (thread,) = {(row["site"], row["post_id"]) for row in answers}
+    for asked in (answers[0]["answer_id"], f"t1_{answers[1]['answer_id']}"):
+        assert find_thread(store.snapshot(), asked) == ThreadKey(*thread)
+    with pytest.raises(UsageError, match="no thread 'c9'"):
+        find_thread(store.snapshot(), "c9")
+
+
 def test_a_thread_by_the_address_that_its_row_has(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     post, answers = rows_of("p1", [3, 9], site="forum.example")

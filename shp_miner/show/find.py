@@ -1,4 +1,4 @@
-"""Finds a thread of a store by the id that its platform gave it, the id of a pair, or its address on the web."""
+"""Finds a thread of a store by its id, the id of an answer or a pair, or its address on the web."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def find_thread(
             places = [[site_of(site)] if site else sorted(sites or ())]
         of_places = (_named(asked, sites) for sites in places)
         there = ([key for key in keys if _is_there(snapshot, key)] for keys in of_places)
-        found = next(filter(None, there), [])
+        found = next(filter(None, there), []) or _of_answer(snapshot, post_id, None if site is None else site_of(site))
     if not found:
         raise UsageError(
             f"The store has no thread {thread!r}{f' of {site}' if site else ''}.",
-            "Give the post's id as the platform writes it, the id of a pair, or an address."
+            "Give the id of the post or of an answer as the platform writes it, the id of a pair, or an address."
             " `shp-miner stats` shows the sites.",
         )
     if len(found) > 1:
@@ -80,6 +80,15 @@ def _named(asked: Iterable[str], sites: Iterable[str]) -> list[ThreadKey]:
             ids = [written] if below == written else [written, below, below.rpartition("/")[0]]
             keys += [ThreadKey(site, post_id) for post_id in ids if post_id]
     return keys
+
+
+def _of_answer(snapshot: Snapshot, answer_id: str, site: str | None) -> list[ThreadKey]:
+    """The threads with an answer of this id. A column of the whole store is read for it."""
+    asked = pl.col("answer_id").is_in([answer_id, answer_id.removeprefix("t1_")])  # a prefix of Reddit's API
+    if site is not None:
+        asked &= pl.col("site") == site
+    rows = snapshot.scan("answers").filter(asked).select("site", "post_id").unique().collect(engine="streaming")
+    return [ThreadKey(*row) for row in rows.sort("site", "post_id").iter_rows()]
 
 
 def _by_address(snapshot: Snapshot, address: str, site: str | None) -> list[ThreadKey]:

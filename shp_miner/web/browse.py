@@ -25,6 +25,9 @@ from shp_miner.web.chart import MOST, score_chart
 #: Threads of a search, answers and pairs of a thread that a page shows.
 _HITS, _ANSWERS, _PAIRS = 50, 100, 200
 
+#: What to do where nothing is found.
+_FEWER = " Try fewer words of the title, the id of the post or of an answer, or the thread's address."
+
 #: For how long a store is not looked at for a newer version, in seconds.
 _FRESH_S = 5.0
 
@@ -77,7 +80,8 @@ class Browse:
         count, posts = len(told["hits"]), snapshot.rows("posts")
         took = f"in {time.perf_counter() - began:.1f} s, of {posts:,} posts as they were read"
         more = " or more" if count == _HITS else ""
-        told["said"] = told["said"] or f"{count}{more} {'thread' if count == 1 else 'threads'}, {took}."
+        found_so_many = f"{count}{more} {'thread' if count == 1 else 'threads'}, {took}."
+        told["said"] = told["said"] or found_so_many + ("" if count else _FEWER)
         return told
 
     def thread(self, asked: Mapping[str, str]) -> dict[str, Any]:
