@@ -19,6 +19,7 @@ The commands of `shp-miner` call these same names:
     status(store)                                        how a store is, and what is wrong
     preset(name, **parameters)                           a rule
     clean_profile(name, **parameters)                    what an export cleans
+    evaluation_sets(paths, columns=, preset=)            test items, whose texts an export leaves out
     make_pairs(posts, answers, rule)                     the pairs of one rule, without a store
     Store(path)                                          the store itself; posts(), answers() as polars frames
     POST, ANSWER, PAIR                                   the columns of a store and of pairs

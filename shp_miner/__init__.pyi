@@ -20,6 +20,8 @@ from .export.formats import FORMATS as FORMATS
 from .export.load import load as load
 from .export.scan import Scan as Scan
 from .export.scan import scan as scan
+from .export.screens import EvaluationSets as EvaluationSets
+from .export.screens import evaluation_sets as evaluation_sets
 from .forgetting.forget import Forgot as Forgot
 from .forgetting.forget import forget as forget
 from .health.stats import stats as stats

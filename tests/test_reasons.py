@@ -48,8 +48,11 @@ def counted() -> Iterator[str]:
 
 def constants() -> Iterator[str]:
     """Reasons that have a name of their own."""
-    for path, name in (("mining/mine.py", "SAME_TEXT"), ("mining/mine.py", "UNREADABLE"), ("model.py", "NO_COMMUNITY"),
-                       ("tally.py", "NOT_THIS_KIND")):  # fmt: skip
+    for path, name in (
+        ("mining/mine.py", "SAME_TEXT"), ("mining/mine.py", "UNREADABLE"), ("model.py", "NO_COMMUNITY"),
+        ("tally.py", "NOT_THIS_KIND"), ("clean/clusters.py", "TWO_SPLITS"), ("clean/clusters.py", "OTHER_SPLIT"),
+        ("clean/clusters.py", "REPEATED"), ("mining/cleaned.py", "IN_EVALUATION_SET"),
+    ):  # fmt: skip
         module = TREES[PACKAGE / path]
         found = [node for node in module.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name]
         yield from texts(found[0].value)

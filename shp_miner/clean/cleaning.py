@@ -12,6 +12,9 @@ from shp_miner.errors import UsageError, nearest_name
 from shp_miner.rules.refused import refused
 from shp_miner.text.titles import TextMode, abbreviations
 
+#: What is done with near-equal posts and answers: nothing, all in one split, or one of each.
+Near = Literal["keep", "together", "one"]
+
 _Count = Annotated[int, Meta(ge=1)]
 
 
@@ -75,6 +78,14 @@ class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_words: Annotated[
         _Count | None, Meta(description="Longest answer kept, in words, code included.", examples=[1000])
     ] = None
+    near_duplicates: Annotated[
+        Near,
+        Meta(
+            description="Near-equal posts and answers of the selection: keep them as they are, together in one split, "
+            "or one of each.",
+            examples=["together"],
+        ),
+    ] = "keep"
 
 
 #: What to clean, as callers give it: a profile's name, its parameters, or None for nothing.

@@ -32,6 +32,7 @@ from shp_miner.cli.interrupted import all_or_nothing
 from shp_miner.cli.options import FilePath, Number, common, example, rule_parameters, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, show_result, steps
 from shp_miner.cli.saying import say
+from shp_miner.cli.screening import screening_options, taken_sets
 
 if TYPE_CHECKING:
     from shp_miner.export.dataset import Exported
@@ -92,6 +93,7 @@ _WHAT, _FORM = "What to export", "Form of the export"
 )
 @option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts, answers and pairs to this folder.")
 @rule_parameters
+@screening_options
 @cleaning_options
 @work
 @common
@@ -119,7 +121,7 @@ def command(
     store: Path,
     as_json: bool,
     quiet: bool,
-    **parameters: bool | float | str | datetime | tuple[str, ...] | None,
+    **parameters: bool | float | str | datetime | tuple[str, ...] | tuple[Path, ...] | None,
 ) -> int:
     """Write a store's preference data to the folder OUT.
 
@@ -135,7 +137,7 @@ def command(
 
     if audit is not None:
         parameters["confidence_slope"] = judged_slope(audit, parameters["confidence_slope"], quiet=quiet or as_json)
-    clean = taken_cleaning(parameters)
+    clean, sets = taken_cleaning(parameters), taken_sets(parameters)
     chosen = preset(rule, **{name: value for name, value in parameters.items() if value is not None})
     what: Asked = {
         "rule": chosen,
@@ -147,6 +149,7 @@ def command(
         "layout": layout,
         "margin": margin,
         "clean": clean,
+        "decontaminate": sets,
         "as_of": as_of,
         "workers": workers,
         "memory": memory,

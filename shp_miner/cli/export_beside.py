@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from shp_miner.clean.cleaning import Cleaning
     from shp_miner.export.dataset import Exported
     from shp_miner.export.dry_run import Estimate
+    from shp_miner.export.screens import EvaluationSets
     from shp_miner.rules.presets import Rule
     from shp_miner.tally import Tally
 
@@ -52,6 +53,7 @@ class Asked(TypedDict):
     layout: str
     margin: bool
     clean: Cleaning
+    decontaminate: EvaluationSets | None
     as_of: str | None
     workers: int | None
     memory: int | None
@@ -99,6 +101,8 @@ def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None
 
     Raises UsageError if the answer is no, or if nobody can be asked.
     """
+    from msgspec import structs
+
     from shp_miner.clean.cleaning import as_cleaning
     from shp_miner.export.owned import formats_in
     from shp_miner.export.replaced import other_export
@@ -117,6 +121,8 @@ def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None
         sites=asked["sites"],
         clean=as_cleaning(asked["clean"]),
     )
+    if asked["decontaminate"]:
+        selection = structs.replace(selection, decontaminate=asked["decontaminate"].about)
     other = other_export(out, known_formats(asked["formats"]), selection)
     if not other:
         return

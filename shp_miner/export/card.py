@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shp_miner.export.card_making import cleaned, communities, languages, left_out, lengths, parameters, sites
+from shp_miner.export.card_making import cleaned, communities, languages, left_out, lengths, parameters, screened, sites
 from shp_miner.export.card_worth import TERMS, worth
 from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.described import column_rows
@@ -34,6 +34,7 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
     """
     form, rule = form_of_manifest(manifest), rule_of_manifest(manifest)
     facts, compact = manifest.get("facts", {}), is_compact(manifest)
+    made = parameters(rule), cleaned(manifest), screened(manifest), left_out(manifest)
     parts = [
         f"# Preferences mined from forums: rule {code(rule.name)}, format `{form.name}`",
         loading_line(_splits(manifest), compact=compact),
@@ -46,7 +47,7 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
         "## Length of rows\n\n" + lengths(facts),
         "## Where it comes from\n\n" + sites(facts) + "\n\n" + communities(row_files(manifest["files"])),
         "## What a label is worth\n\n" + worth(rule, facts),
-        "## How it was made\n\n" + "\n\n".join(filter(None, [parameters(rule), cleaned(manifest), left_out(manifest)])),
+        "## How it was made\n\n" + "\n\n".join(filter(None, made)),
         "## Training\n\n" + training(form, compact=compact),
         "## Attribution, terms and removal\n\n" + terms(form, manifest),
         "## Evaluation sets\n\nNone was screened: rows that are also in a benchmark are still here.",

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from shp_miner.clean.cleaning import Cleaning, changes
+from shp_miner.clean.evaluation import Decontamination
+from shp_miner.clean.overlap import LEAST_SHARE, WORDS_IN_A_ROW
 from shp_miner.export.markdown import bar, code, percent, plain, table
 from shp_miner.rules.fields import PARAMETERS, fields
 from shp_miner.rules.hashing import SPLITS
@@ -128,6 +130,22 @@ def cleaned(manifest: Mapping[str, Any]) -> str:
         head = ("what", "edit", "meaning", "count")
         parts += ["Changed in the texts that were read:", table(head, edits, numbers=(3,))]
     return "\n\n".join(parts)
+
+
+def screened(manifest: Mapping[str, Any]) -> str:
+    """Return which evaluation sets the texts were screened for, and what that does not see; "" if for none."""
+    given = manifest["configuration"].get("decontaminate")
+    if not given:
+        return ""
+    about = msgspec.convert(given, Decontamination)
+    rows = [(code(file.name), f"{file.items:,}", f"{file.too_short:,}", f"`{file.sha256}`") for file in about.files]
+    words = WORDS_IN_A_ROW[about.preset]
+    columns = f" Items are of {', '.join(map(code, about.columns))}." if about.columns else ""
+    return (
+        f"Texts that hold an item of these evaluation sets were left out: {words} words in a row in common, and "
+        f"{LEAST_SHARE:.0%} of the item's words in all.{columns} Items of fewer than {words} words are not seen, nor "
+        "are paraphrases.\n\n" + table(("evaluation set", "items", "not seen", "SHA-256"), rows, numbers=(1, 2))
+    )
 
 
 def _value(name: str, value: Any) -> str:

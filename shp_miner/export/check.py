@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
+from shp_miner.clean.clusters import own_splits
 from shp_miner.errors import Error
 from shp_miner.export.columns import Repeated, from_arrow, value_type
 from shp_miner.export.conversations import contents, last_contents
@@ -63,10 +64,13 @@ def check_format(form: Format) -> None:
         raise CheckFailedError(f"Format {form.name} uses the reserved columns {sorted(reserved)}.")
 
 
-def check_threads(threads: Threads, selection: Selection) -> None:
-    """Raise CheckFailedError for a thread that is not in the split of its hash; so no thread is in two splits."""
+def check_threads(threads: Threads, selection: Selection, near: pl.DataFrame | None = None) -> None:
+    """Raise CheckFailedError for a thread that is not in the split of its hash, or in that which `near` gives it.
+
+    So no thread is in two splits.
+    """
     number = thread_splits(threads.posts["thread_hash"].to_numpy(), selection.validation, selection.test)
-    if (pl.Series(SPLITS)[number] != threads.posts["split"]).any():
+    if (pl.Series(SPLITS)[own_splits(threads.posts, number, near)] != threads.posts["split"]).any():
         raise CheckFailedError("A thread is in a split that is not its own.")
 
 

@@ -31,6 +31,7 @@ from shp_miner.export.pieces import piece_windows
 from shp_miner.export.publish import check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
 from shp_miner.export.replaced import refuse_other_export
+from shp_miner.export.screens import Items, Sets, as_sets, keep_items, kept_items, work_with
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
@@ -38,6 +39,7 @@ from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult,
 from shp_miner.mining.calibrate import STEPS, calibrate_ranges
 from shp_miner.mining.kept_fits import DRIFT, fits_to_builtins
 from shp_miner.mining.mine import Selection
+from shp_miner.mining.near import find_near, near_steps
 from shp_miner.paths import expanded, on_disk
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule
@@ -124,6 +126,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     layout: str = "joined",
     margin: bool = False,
     clean: Clean = None,
+    decontaminate: Sets = None,
     keep_dropped: Path_ | None = None,
     workers: int | None = None,
     memory: Amount | None = None,
@@ -141,15 +144,17 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
     format, community or site in `out` is replaced with `replace` alone; one of the same selection always. Communities
     keep the fit of the export that is replaced until it has drifted; `refit` makes each anew, and so does `as_of`.
     `layout` "compact" writes each text once, for the formats in `compact.COMPACT`; `margin` adds TRL's column to those
-    in `TAKE_MARGIN`. `clean` is the name of a profile, or what `clean_profile` returns. `workers`, `memory`, `engine`
-    and `address` are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress.
-    Raises UsageError for unknown names and for another export in `out`, and BadInput if no pair satisfies the rule.
+    in `TAKE_MARGIN`. `clean` is the name of a profile, or what `clean_profile` returns. Texts that hold an item of
+    `decontaminate` (files, or what `evaluation_sets` returns) are left out. `workers`, `memory`, `engine` and `address`
+    are as for `import_dump`; they do not change the files. `advance(done, total)` reports progress. Raises UsageError
+    for unknown names and for another export in `out`, and BadInput if no pair satisfies the rule.
     """
     chosen = known_formats(format, formats)
     check_shares(validation, test)
     layout = known_layout(layout, chosen)
     chosen_rule = known_rule(rule, since, until)  # an unknown name is an error before anything else
     cleaning = as_cleaning(clean)
+    sets = as_sets(decontaminate)
     if margin:
         check_margin(chosen, chosen_rule, layout)
     means = Means(whole_number(workers, "workers"), size(memory, "memory"), engine, address).checked()
@@ -168,6 +173,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             test=test,
             clean=cleaning,
         )
+        if sets is not None:
+            selection = structs.replace(selection, decontaminate=sets.about)
         if not replace:
             refuse_other_export(expanded(out), chosen, selection)
         if layout == "compact":
@@ -177,7 +184,12 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
         power = _Power(means, advance)
         try:
             fit = None if refit or as_of is not None else earlier_fit(place_of(expanded(out)), selection)
-            done = _appearing(store, snapshot, expanded(out), chosen, selection, power, dropped=keep_dropped, fit=fit)
+            if sets is not None:
+                keep_items(store.path, sets)
+            items = None if sets is None else sets.items
+            done = _appearing(
+                store, snapshot, expanded(out), chosen, selection, power, items=items, dropped=keep_dropped, fit=fit
+            )
         except NoThreads as none:
             raise no_site(several(sites, "sites"), snapshot) or none from None
     done.missing = missing
@@ -194,7 +206,8 @@ def make_export_again(
     power = _Power(Means(), None)
     with shared_lock(store.path, "writing an export"):
         fit = earlier_fit(place_of(out), selection)
-        _appearing(store, store.snapshot(), out, formats, selection, power, known=known, fit=fit)
+        items = kept_items(store.path, selection.decontaminate) if selection.decontaminate else None
+        _appearing(store, store.snapshot(), out, formats, selection, power, items=items, known=known, fit=fit)
 
 
 class _Power(Struct):
@@ -227,6 +240,7 @@ def _appearing(  # noqa: PLR0913
     selection: Selection,
     power: _Power,
     *,
+    items: Items | None = None,
     dropped: Path_ | None = None,
     known: KnownExport | None = None,
     fit: Calibration | None = None,
@@ -248,6 +262,8 @@ def _appearing(  # noqa: PLR0913
     ):
         entry.begin(rows_to)
         work = folder / PIECES
+        if items is not None:
+            work_with(work, items)
         path = store.path.absolute()  # a worker may be in another folder
         mining = [RangeJob(path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)]
         with power.engine(work, threads) as engine:
@@ -280,9 +296,11 @@ def _written(  # noqa: PLR0917
 ) -> Exported:
     """Mine the ranges, write all formats to `folder` (which becomes `out`), and return the counts."""
     first = mining[0]
-    steps.more(STEPS * len(mining) + len(formats))
+    steps.more((STEPS + near_steps(first.selection)) * len(mining) + len(formats))
     steps.begin("reading votes")
     calibration, drift = calibrate_ranges(mining, engine=engine, advance=steps, earlier=fit)
+    steps.begin("comparing texts")
+    find_near(mining, engine=engine, advance=steps)
     steps.begin("mining")
     mined = _sum(engine.run(mine_range, mining, steps))
     rule = first.selection.rule

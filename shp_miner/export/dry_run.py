@@ -20,11 +20,13 @@ from shp_miner.export.dataset import fitting_ranges
 from shp_miner.export.formats import Format
 from shp_miner.export.margins import check_margin, form_of
 from shp_miner.export.nothing import nothing
+from shp_miner.export.screens import Sets, as_sets, work_with
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.shards import size_of
-from shp_miner.export.tasks import count_by_community
+from shp_miner.export.tasks import beyond_range, count_by_community
 from shp_miner.mining.calibrate import STEPS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import mine_threads
+from shp_miner.mining.near import find_near, near_steps
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
 from shp_miner.store import Store
@@ -81,6 +83,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     layout: str = "joined",
     margin: bool = False,
     clean: Clean = None,
+    decontaminate: Sets = None,
     as_of: str | None = None,
     workers: int | None = None,
     memory: int | None = None,
@@ -95,12 +98,16 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     check_shares(validation, test)
     layout = known_layout(layout, chosen)
     chosen_rule, cleaning = known_rule(rule), as_cleaning(clean)
+    sets = as_sets(decontaminate)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     with TemporaryDirectory() as work, shared_lock(store.path, "counting what an export would give"):
         snapshot = store.snapshot(as_of)
         # Shares move threads between splits, which changes no count.
         selection, missing = selected(snapshot, chosen_rule, communities=communities, sites=sites, clean=cleaning)
+        if sets is not None:
+            selection = structs.replace(selection, decontaminate=sets.about)
+            work_with(Path(work), sets.items)
         if margin:
             check_margin(chosen, chosen_rule, layout)
             selection = structs.replace(selection, margin=True)
@@ -109,16 +116,18 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
             _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen), layout)
             for number, part in enumerate(snapshot.ranges(rows, selection.within))
         ]
-        step = Steps((STEPS + 1) * len(jobs), advance)
+        step = Steps((STEPS + near_steps(selection) + 1) * len(jobs), advance)
         threads = Threads(fitting)
         calibrate_ranges(jobs, engine=threads, advance=step)
+        find_near(jobs, engine=threads, advance=step)
         parts = list(threads.run(_count, jobs, step))
     return _together(snapshot.version, selection.rule, chosen, parts, missing)
 
 
 def _count(job: _Job, advance: Advance) -> _Part:
     """Mine one range and count its rows."""
-    mined = mine_threads(Store(job.store).snapshot(job.version), job.part, job.selection, load_calibration(job.work))
+    snapshot, beyond = Store(job.store).snapshot(job.version), beyond_range(job)
+    mined = mine_threads(snapshot, job.part, job.selection, load_calibration(job.work), beyond=beyond)
     threads = mined.threads
     posts, pairs = count_by_community(threads)
     rows: Counter[str] = Counter()

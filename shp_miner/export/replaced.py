@@ -75,9 +75,17 @@ def _differences(before: dict[str, Any], selection: Selection) -> list[str]:
     cleaned_before, cleaned_now = ((of.get("clean") or {}).get("name", "none") for of in (before, now))
     if cleaned_before != cleaned_now:
         found.append(f"cleaned by {cleaned_before}" if cleaned_before != "none" else "not cleaned")
+    screened_before, screened_now = (_screened(of) for of in (before, now))
+    if screened_before != screened_now:
+        found.append(f"screened for {_listed(screened_before)}" if screened_before else "not screened")
     if (before.get("places") or None) != (now.get("places") or None):
         found.append("other places")
     return found
+
+
+def _screened(configuration: dict[str, Any]) -> list[str]:
+    """The names of the evaluation sets that an export was screened for."""
+    return [str(file.get("name")) for file in (configuration.get("decontaminate") or {}).get("files", [])]
 
 
 def _listed(names: Sequence[object]) -> str:

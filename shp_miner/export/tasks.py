@@ -18,12 +18,15 @@ from shp_miner.export.facts import Facts, facts_of
 from shp_miner.export.formats import Format
 from shp_miner.export.margins import form_of
 from shp_miner.export.pieces import Window, read_windows, write_piece
+from shp_miner.export.screens import load_screen
 from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mining.calibrate import MeasureJob, load_calibration
-from shp_miner.mining.mine import Mined, Selection, Threads, mine_threads
+from shp_miner.mining.mine import Beyond, Mined, Selection, Threads, mine_threads
+from shp_miner.mining.near import load_near
 from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.recommended import Comparable
 from shp_miner.store import Store
+from shp_miner.store.snapshot import EVERYTHING
 from shp_miner.tally import Tally
 
 #: Names of files of dropped rows: the number of the range.
@@ -54,7 +57,14 @@ class RangeResult(Struct):
 def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     """Mine one range, write its piece, and return the counts."""
     snapshot, keep_dropped = Store(job.store).snapshot(job.version), job.dropped is not None
-    mined = mine_threads(snapshot, job.part, job.selection, load_calibration(job.work), keep_dropped=keep_dropped)
+    mined = mine_threads(
+        snapshot,
+        job.part,
+        job.selection,
+        load_calibration(job.work),
+        keep_dropped=keep_dropped,
+        beyond=beyond_range(job),
+    )
     write_piece(job.work, job.number, mined.threads)
     if job.dropped is not None:
         _write_dropped(job.dropped, job.number, mined)
@@ -73,6 +83,11 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     )
     advance(Step(1, pairs=mined.threads.pairs.height))
     return result
+
+
+def beyond_range(job: MeasureJob) -> Beyond:
+    """Return what the work folder says of more than one range."""
+    return Beyond(load_near(job.work, job.part), load_screen(job.work, job.selection.decontaminate))
 
 
 def count_by_community(threads: Threads) -> tuple[dict[str, int], dict[str, int]]:
@@ -130,8 +145,9 @@ def _tables(form: Format, job: WriteJob, balance: Balance, facts: Facts) -> Iter
 
     What is in one window is formatted together, because a thousand small tables take a thousand times as long as one.
     """
+    near = load_near(job.work, EVERYTHING)
     for threads in read_windows(job.work, job.pieces, job.windows):
-        check_threads(threads, job.selection)
+        check_threads(threads, job.selection, near)
         table, post_row = form.table(threads, job.selection.rule.name)
         balance.add(check_table(form, table))
         facts.add(facts_of(form, threads, table, post_row, job.sampled))

@@ -10,6 +10,7 @@ from msgspec import UnsetType
 
 from shp_miner.clean.chain import edited, reasons_of
 from shp_miner.clean.cleaning import Cleaning
+from shp_miner.clean.overlap import Screen
 from shp_miner.clean.people import People
 from shp_miner.clean.personal import mask_personal
 from shp_miner.rules.eligibility import REASON, THREAD
@@ -24,6 +25,10 @@ from shp_miner.text.titles import abbreviations
 
 #: What a pair filter sees of either side.
 _SIDE = ("answer_id", "author", "author_id", "text")
+
+#: The reason of a text that holds an item of an evaluation set; which item, as "file:line", and how much of it.
+IN_EVALUATION_SET = "in_evaluation_set"
+HELD = ("evaluation_item", "evaluation_share")
 
 #: What posts and answers are counted as that were eligible, in a pair of the rule, and then cleaned.
 PAIRED = {"post": "paired post", "answer": "paired answer"}
@@ -88,13 +93,15 @@ class Cleaned:
     Posts come with clean title and body, answers with a clean `text`.
     """
 
-    def __init__(self, posts: pl.DataFrame, answers: pl.DataFrame, cleaning: Cleaning) -> None:
+    def __init__(
+        self, posts: pl.DataFrame, answers: pl.DataFrame, cleaning: Cleaning, screen: Screen | None = None
+    ) -> None:
         self._cleaning = cleaning
         asked = posts.with_columns(text=pl.concat_str("title", "body", separator="\n\n").str.strip_chars())
-        self.posts = asked.with_columns(reasons_of(asked, "post", cleaning))
+        self.posts = _screened(asked.with_columns(reasons_of(asked, "post", cleaning)), screen)
         question = self.posts.select(*THREAD, pl.col("text").alias("question"), pl.col(REASON).alias("post_reason"))
         joined = answers.join(question, on=THREAD, how="left", maintain_order="left")
-        self.answers = joined.with_columns(reasons_of(joined, "answer", cleaning))
+        self.answers = _screened(joined.with_columns(reasons_of(joined, "answer", cleaning)), screen)
 
     def of(self, answers: pl.DataFrame) -> Cleaned:
         """Return the same for some of the answers, in their order, and for their posts."""
@@ -133,3 +140,22 @@ class Cleaned:
             pl.Series("loser", pairs.loser),
             pl.Series("pair_hash", pairs.pair_hash),
         )
+
+
+def _screened(judged: pl.DataFrame, screen: Screen | None) -> pl.DataFrame:
+    """Return judged texts with a reason and HELD where one that stays holds an item."""
+    if screen is None:
+        return judged
+    left = judged[REASON].is_null().arg_true()
+    hits = screen.hits(judged["text"].gather(left))
+    rows = left.gather(hits["row"])
+    item, share = HELD
+    empty = (
+        pl.repeat(None, judged.height, dtype=pl.String, eager=True),
+        pl.repeat(None, judged.height, dtype=pl.Float64, eager=True),
+    )
+    return judged.with_columns(
+        judged[REASON].scatter(rows, IN_EVALUATION_SET).alias(REASON),
+        empty[0].scatter(rows, screen.labels.gather(hits["item"])).alias(item),
+        empty[1].scatter(rows, hits["share"]).alias(share),
+    )

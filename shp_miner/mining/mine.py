@@ -14,7 +14,10 @@ import polars as pl
 from msgspec import UNSET, Struct, UnsetType
 
 from shp_miner.clean.cleaning import Cleaning
-from shp_miner.mining.cleaned import Cleaned, answer_texts, people_of, post_texts
+from shp_miner.clean.clusters import own_splits, without_near
+from shp_miner.clean.evaluation import Decontamination
+from shp_miner.clean.overlap import Screen
+from shp_miner.mining.cleaned import HELD, Cleaned, answer_texts, people_of, post_texts
 from shp_miner.model import NUMBERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.arrival import Arrival
@@ -42,7 +45,7 @@ POST_ORDER = ("community", "split", "created_at", *THREAD)
 class Selection(Struct, frozen=True, kw_only=True):
     """What to mine and how: the rule, where (as in `Within`), and the shares of validation and test.
 
-    A manifest has `sites`, `places`, `layout`, `margin` and `clean` only where they were chosen. `layout` is that of an
+    A manifest has the fields from `sites` on only where they were chosen. `layout` is that of an
     export's files, and `margin` a column of them; they are here so that an export that is made again stays as it was
     asked for.
     """
@@ -56,6 +59,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     layout: Literal["compact"] | UnsetType = UNSET
     margin: Literal[True] | UnsetType = UNSET
     clean: Cleaning | UnsetType = UNSET
+    decontaminate: Decontamination | UnsetType = UNSET
 
     @property
     def within(self) -> Within:
@@ -105,6 +109,14 @@ class Judged:
     contradicting_answers: int
 
 
+@dataclass(frozen=True)
+class Beyond:
+    """What must be known of more than one range: near-equal items (SETTLED, of this range), and what to screen for."""
+
+    near: pl.DataFrame | None = None
+    screen: Screen | None = None
+
+
 def judge_threads(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
     """Read the threads of one range, without their bodies, and decide which are eligible."""
     rule = selection.rule
@@ -119,7 +131,13 @@ def judge_threads(snapshot: Snapshot, part: HashRange, selection: Selection) -> 
 
 
 def mine_threads(
-    snapshot: Snapshot, part: HashRange, selection: Selection, calibration: Calibration, keep_dropped: bool = False
+    snapshot: Snapshot,
+    part: HashRange,
+    selection: Selection,
+    calibration: Calibration,
+    *,
+    keep_dropped: bool = False,
+    beyond: Beyond = Beyond(),
 ) -> Mined:
     """Read the threads of one range and apply the rule to them."""
     rule, tally = selection.rule, Tally()
@@ -135,12 +153,14 @@ def mine_threads(
     digest = sum(int(hashes.to_numpy().view(np.uint64).sum()) for hashes in live)
     observed = [frame["observed_at"].to_physical().max() for frame in (posts, answers)]
     newest = max((int(value) for value in observed if isinstance(value, int)), default=None)
+    if beyond.near is not None:
+        posts, answers = without_near(posts, answers, beyond.near)
     tally_reasons(tally, posts, answers)
     out = LeftOut(tally, {"posts": posts, "answers": answers} if keep_dropped else None)
     arrival = Arrival()
     eligible = with_theta(answers, calibration, arrival).filter(pl.col(REASON).is_null()).drop(REASON)
     pairs = form_pairs(eligible, rule, tally, out.pairs)
-    threads = _with_text(snapshot, part, pairs, posts.drop(REASON), selection, out)
+    threads = _with_text(snapshot, part, pairs, posts.drop(REASON), selection, out, beyond=beyond)
     tally.keep("pair", threads.pairs.height)
     tally.keep("post", threads.posts.height)
     dropped, people = out.frames(), people_of(snapshot, selection.clean)
@@ -181,7 +201,7 @@ class LeftOut:
         found = {}
         for kind, frames in self._items.items():
             key = () if kind == "posts" else ("answer_id",)
-            columns = [*frames[0].columns, *(["body"] if len(frames) > 1 else [])]
+            columns = [*frames[0].columns, *(name for name in ("body", *HELD) if name in frames[-1].columns)]
             both = pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
             found[kind] = both.select(columns).sort(*THREAD, *key)
         pairs = None if self.pairs is None else self.pairs.frame()
@@ -199,6 +219,8 @@ def _with_text(
     posts: pl.DataFrame,
     selection: Selection,
     out: LeftOut,
+    *,
+    beyond: Beyond,
 ) -> Threads:
     """Gather the texts of what is in a pair, drop pairs that lack one or are cleaned, sample, and number the rows."""
     clean, tally = selection.clean, out.tally
@@ -206,8 +228,11 @@ def _with_text(
     pairs.answers = answer_texts(snapshot, part, pairs.answers, clean, tally)
     pairs = _with_both_texts(pairs, out)
     posts = _posts_of(snapshot, part, posts, pairs, selection, tally)
-    if clean:
-        cleaned = Cleaned(posts, pairs.answers, clean)
+    number = thread_splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
+    split = pl.Series("split", SPLITS)[own_splits(posts, number, beyond.near)]
+    posts = posts.with_columns(split).sort(*POST_ORDER)
+    if clean or beyond.screen is not None:
+        cleaned = Cleaned(posts, pairs.answers, clean or Cleaning(), beyond.screen)
         out.add(cleaned)
         pairs = cleaned.leave(pairs, tally, out.pairs)
         pairs = pairs.among(pairs.in_a_pair())
@@ -255,11 +280,9 @@ def _same_text(pairs: Pairs, tally: Tally) -> pl.Series:
 def _posts_of(
     snapshot: Snapshot, part: HashRange, posts: pl.DataFrame, pairs: Pairs, selection: Selection, tally: Tally
 ) -> pl.DataFrame:
-    """The posts of `pairs` with clean text and their split, ordered by community, split, time and hash."""
+    """The posts of `pairs` with clean text."""
     posts = posts.join(pairs.answers.select(THREAD).unique(), on=THREAD, how="semi")
-    posts = post_texts(snapshot, part, posts, selection.clean, tally)
-    number = thread_splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
-    return posts.with_columns(pl.Series("split", SPLITS)[number]).sort(*POST_ORDER)
+    return post_texts(snapshot, part, posts, selection.clean, tally)
 
 
 def part_bounds(threads: Threads, *, by_day: bool = False) -> pl.DataFrame:

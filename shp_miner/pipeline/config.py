@@ -323,7 +323,15 @@ def _at(pipeline: Pipeline, folder: Path) -> Pipeline:
         )
         for one in pipeline.imports
     ]
-    exports = [msgspec.structs.replace(one, out=place(one.out), clean=cleaned(one.clean)) for one in pipeline.exports]
+    exports = [
+        msgspec.structs.replace(
+            one,
+            out=place(one.out),
+            clean=cleaned(one.clean),
+            decontaminate=[place(path) for path in one.decontaminate],
+        )
+        for one in pipeline.exports
+    ]
     forget, log = pipeline.forget, pipeline.log
     return msgspec.structs.replace(
         pipeline,

@@ -145,6 +145,18 @@ class ExportKeys(Struct, frozen=True, kw_only=True):
             examples=[True],
         ),
     ] = False
+    decontaminate: Annotated[
+        list[str],
+        Meta(description="Leave out texts that hold an item of these evaluation sets.", examples=[["eval/mmlu.jsonl"]]),
+    ] = field(default_factory=list)
+    decontaminate_columns: Annotated[
+        list[str],
+        Meta(description="Columns of these files to take items from; default: all texts.", examples=[["question"]]),
+    ] = field(default_factory=list)
+    decontaminate_preset: Annotated[
+        Literal["default", "strict"],
+        Meta(description="8 words in a row must be the same, or 13 (strict).", examples=["strict"]),
+    ] = "default"
     clean: Annotated[
         dict[str, Any],
         Meta(description="Keys as in [clean], for this export only.", examples=[{"profile": "standard"}]),

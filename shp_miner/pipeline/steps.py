@@ -27,6 +27,7 @@ from shp_miner.export.dataset import export_dataset
 from shp_miner.export.nothing import NoPairs, NoThreads
 from shp_miner.export.owned import REPORT, export_fingerprint, formats_in, is_report
 from shp_miner.export.registered import waiting_copies
+from shp_miner.export.screens import evaluation_sets
 from shp_miner.forgetting.complete import complete_pending, is_left
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.pipeline.budget import DiskBudget, WaitedClock
@@ -261,7 +262,11 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
     rule, limits, out = rule_of(pipeline.rule, keys.rule), pipeline.limits, Path(keys.out)
     places = Own(pipeline, runs).places() if not keys.sites else {}
     clean = cleaning_of(pipeline.clean, keys.clean)
-    settings = msgspec.json.encode((keys, rule, clean, places, store.content(), version("shp-miner")))
+    sets = None
+    if keys.decontaminate:
+        sets = evaluation_sets(keys.decontaminate, columns=keys.decontaminate_columns, preset=keys.decontaminate_preset)
+    screened = sets and sets.about
+    settings = msgspec.json.encode((keys, rule, clean, screened, places, store.content(), version("shp-miner")))
     key, state = f"export:{out}", _digest(settings)
     there = formats_in(out)
     # Somebody else may have exported there meanwhile, with other settings or from another store.
@@ -281,6 +286,7 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
             layout=keys.layout,
             margin=keys.margin,
             clean=clean,
+            decontaminate=sets,
             replace=True,  # the file says what shall be there
             refit=keys.refit,
             workers=limits.workers,

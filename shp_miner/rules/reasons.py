@@ -55,6 +55,10 @@ _PAIRS = {
 
 #: Reasons of the filters in `clean/`, of a text or of a pair with such a text.
 CLEANED = {
+    "near_two_splits": "The post is near-equal to posts in different splits, which it would link.",
+    "near_other_split": "The answer is near-equal to an earlier one that is in another split.",
+    "near_earlier": "It is near-equal to an earlier one, and one of each is kept (`near_duplicates`).",
+    "in_evaluation_set": "The text holds an item of an evaluation set that the export was screened for.",
     "answer_too_short": "The answer is shorter than `min_chars` or `min_words` of the cleaning.",
     "answer_too_long": "The answer is longer than `max_chars` or `max_words` of the cleaning.",
     "personal_data": "The text has personal data, such as an e-mail address or a telephone number.",

@@ -1,0 +1,236 @@
+"""Exports without leaks: near-equal threads in one split, and no text with an item of an evaluation set."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from shp_miner import evaluation_sets, import_dump
+from shp_miner.clean.grams import plain_words
+from shp_miner.clean.near import near_equal
+from shp_miner.cli import run
+from shp_miner.errors import BadInput, UsageError
+from shp_miner.export.screens import KEPT_IN
+
+from .build import T0, comment, submission, tree, write_month
+from .conftest import NOW
+
+_SYLLABLES = [first + second for first in "bdklmnst" for second in "aeio"]
+_COMMUNITIES = ("AskTest", "AskOther")
+
+
+def _words(chance: random.Random, count: int) -> list[str]:
+    return ["".join(chance.choices(_SYLLABLES, k=chance.choice((2, 3)))) for _ in range(count)]
+
+
+def _changed(chance: random.Random, words: list[str]) -> list[str]:
+    copy = list(words)
+    copy[chance.randrange(len(words))] = "changed"
+    return copy
+
+
+def _records(threads: int) -> Iterator[list[dict[str, Any]]]:
+    """Threads, an hour apart. Most have their post or an answer from an earlier one, with a word changed.
+
+    Every fourth post is a copy of a copy, and every fifth answer the same message of a bot.
+    """
+    chance = random.Random(5)
+    posts: list[list[str]] = []
+    answers: list[list[str]] = []
+    bot = _words(chance, 30)
+    for number in range(threads):
+        post = _changed(chance, chance.choice(posts)) if number % 4 else _words(chance, 25)
+        if number % 4 < 2:  # others would be copied until little is left
+            posts.append(post)
+        at, community = T0 + number * 3600, _COMMUNITIES[number % 2]
+        records = [submission(f"p{number}", title=" ".join(post), selftext="", created_utc=at, subreddit=community)]
+        for place in range(3):
+            words = _words(chance, 30)
+            if answers and (number + place) % 4 == 0:
+                words = _changed(chance, chance.choice(answers))
+            if (number + place) % 5 == 0:
+                words = bot
+            answers.append(words)
+            records.append(
+                comment(
+                    f"p{number}c{place}", f"p{number}", body=" ".join(words), score=3 + place,
+                    created_utc=at + 60 * (place + 1), subreddit=community,
+                )
+            )  # fmt: skip
+        yield records
+
+
+@pytest.fixture(scope="module")
+def dumps(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
+    """The first 40 threads, and 20 that were written later."""
+    folder, threads = tmp_path_factory.mktemp("dumps"), list(_records(60))
+    parts = [[record for thread in part for record in thread] for part in (threads[:40], threads[40:])]
+    return write_month(folder / "first", parts[0]), write_month(folder / "later", parts[1])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, dumps: tuple[list[Path], list[Path]]) -> Path:
+    folder = tmp_path_factory.mktemp("near") / "store"
+    import_dump("reddit-dump", [*dumps[0], *dumps[1]], folder, now=NOW)
+    return folder
+
+
+def _rows(out: Path) -> pl.DataFrame:
+    """Rows of an export of pairs, with their split."""
+    parts = [
+        pl.read_parquet(out / file["path"], glob=False).with_columns(split=pl.lit(file["split"]))
+        for file in json.loads((out / "manifest.json").read_text())["files"]
+    ]
+    return pl.concat(parts)
+
+
+def _splits(rows: pl.DataFrame) -> dict[str, str]:
+    return dict(rows.select("post_id", "split").unique().iter_rows())
+
+
+def _near_across(texts: pl.DataFrame, apart: str) -> int:
+    """How many near-equal texts differ in a column, of the columns `text` and that one."""
+    unique = texts.unique(maintain_order=True)
+    words, values = plain_words(unique["text"]), unique[apart].to_list()
+    pairs = [(a, b) for a, b in combinations(range(len(values)), 2) if values[a] != values[b]]
+    return int(near_equal(words, *(pl.Series(side).to_numpy() for side in zip(*pairs, strict=True))).sum())
+
+
+def _kinds(rows: pl.DataFrame, apart: str) -> Iterator[pl.DataFrame]:
+    """The questions, and the answers, each with the column that says which are apart."""
+    yield rows.select(pl.col("question").alias("text"), apart)
+    yield pl.concat([rows.select(pl.col(f"answer{side}").alias("text"), apart) for side in (1, 2)])
+
+
+def _export(store: Path, out: Path, *options: str) -> Path:
+    words = ["export", str(out), "--store", str(store), "--rule", "votes", "--validation", "0.3", "--test", "0.3"]
+    assert run([*words, *options]) == 0
+    return out
+
+
+def test_near_equal_texts_are_in_one_split(store: Path, tmp_path: Path) -> None:
+    apart = _rows(_export(store, tmp_path / "apart"))
+    assert _near_across(next(_kinds(apart, "split")), "split") > 0
+    together = _rows(_export(store, tmp_path / "together", "--clean-near-duplicates", "together"))
+    assert [_near_across(texts, "split") for texts in _kinds(together, "split")] == [0, 0]
+    assert together.height > apart.height / 2
+    dropped = json.loads((tmp_path / "together" / "manifest.json").read_text())["counts"]["dropped"]
+    assert dropped["answer"]["near_other_split"] > 0
+    one = _rows(_export(store, tmp_path / "one", "--clean-near-duplicates", "one"))
+    questions, _ = _kinds(one, "post_id")
+    assert _near_across(questions, "post_id") == 0
+
+
+def test_ranges_and_workers_do_not_change_which_texts_are_near_equal(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--clean-near-duplicates", "one")
+    whole = tree(_export(store, tmp_path / "whole", *options, "--workers", "1"))
+    monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", 40)
+    monkeypatch.setattr("shp_miner.mining.near._BUCKET_ROWS", 500)
+    monkeypatch.setattr("shp_miner.mining.near._COMPARED", 7)
+    assert tree(_export(store, tmp_path / "parts", *options, "--workers", "2")) == whole
+
+
+def test_later_threads_move_no_earlier_one(store: Path, tmp_path: Path, dumps: tuple[list[Path], list[Path]]) -> None:
+    import_dump("reddit-dump", dumps[0], tmp_path / "store", now=NOW)
+    options = ("--clean-near-duplicates", "together")
+    first = _splits(_rows(_export(tmp_path / "store", tmp_path / "first", *options)))
+    grown = _splits(_rows(_export(store, tmp_path / "grown", *options)))
+    assert first.items() <= grown.items()
+    assert len(grown) > len(first)
+
+
+# -- evaluation sets -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def evaluation(store: Path, tmp_path: Path) -> Path:
+    """Two items: 20 words of the first answer of thread p1, and a text that nobody wrote."""
+    answer = next(record for thread in _records(2) for record in thread if record["id"] == "p1c0")
+    items = [
+        {"id": "1", "question": " ".join(_words(random.Random(99), 20)), "note": "short"},
+        {"id": "2", "question": " ".join(answer["body"].split()[5:25]), "choices": ["no", "yes"]},
+    ]
+    path = tmp_path / "exam.jsonl"
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return path
+
+
+def test_texts_with_an_item_are_left_out(store: Path, tmp_path: Path, evaluation: Path) -> None:
+    out, kept = tmp_path / "out", tmp_path / "dropped"
+    _export(store, out, "--decontaminate", str(evaluation), "--keep-dropped", str(kept))
+    assert "p1c0" not in {*_rows(out)["answer1_id"], *_rows(out)["answer2_id"]}
+    manifest = json.loads((out / "manifest.json").read_text())
+    about = manifest["configuration"]["decontaminate"]
+    assert about["files"][0] | {"sha256": ""} == {"name": "exam.jsonl", "sha256": "", "items": 7, "too_short": 5}
+    assert "paraphrases" in (out / "README.md").read_text()
+    count = manifest["counts"]["dropped"]["paired answer"]["in_evaluation_set"]
+    rows = pl.concat([pl.read_parquet(path, glob=False) for path in sorted((kept / "answers").glob("*.parquet"))])
+    held = rows.filter(pl.col("reason") == "in_evaluation_set")
+    told = held.select("answer_id", "evaluation_item", "evaluation_share").rows()
+    assert ("p1c0", "exam.jsonl:2", 1.0) in told
+    assert len(told) == count  # copies of it, too
+
+
+def test_an_export_that_is_made_again_without_the_file_is_still_screened(
+    store: Path, tmp_path: Path, evaluation: Path, dumps: tuple[list[Path], list[Path]]
+) -> None:
+    own = tmp_path / "store"
+    import_dump("reddit-dump", dumps[0], own, now=NOW)
+    out = _export(own, tmp_path / "out", "--decontaminate", str(evaluation), "--clean-near-duplicates", "together")
+    splits, evaluation_text = _splits(_rows(out)), evaluation.read_text()
+    evaluation.unlink()
+    assert run(["forget", "--store", str(own), "--author", "writer-p2c0@reddit.com"]) == 0
+    rows = _rows(out)
+    ids = {*rows["answer1_id"], *rows["answer2_id"]}
+    assert ids.isdisjoint({"p1c0", "p2c0"})
+    assert "p2c1" in ids
+    assert _splits(rows).items() <= splits.items()
+    words = evaluation_text.split('"')[7].encode()
+    assert not [path for path in own.rglob("*") if path.is_file() and words in path.read_bytes()]
+    # Without the items, the export stays as it is, and the request stays open.
+    for kept in (own / KEPT_IN).iterdir():
+        kept.unlink()
+    assert run(["forget", "--store", str(own), "--author", "writer-p2c1@reddit.com"]) == 3
+    assert _rows(out).equals(rows)
+
+
+def test_columns_and_presets(evaluation: Path, tmp_path: Path) -> None:
+    by_column = evaluation_sets(evaluation, columns="question")
+    assert [file.items for file in by_column.about.files] == [2]
+    table = tmp_path / "exam.parquet"
+    pl.DataFrame([{"question": "a b c", "choices": ["d", "e"], "n": 3}]).write_parquet(table)
+    lines = tmp_path / "exam.txt"
+    lines.write_text("one\n\ntwo\n")
+    both = evaluation_sets([table, lines], preset="strict")
+    assert both.texts.to_list() == ["a b c", "d", "e", "one", "two"]
+    assert both.screen().labels.to_list() == ["exam.parquet:1"] * 3 + ["exam.txt:1", "exam.txt:3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns", "error"),
+    [
+        ("exam.jsonl", '{"question": "a"}\n{"quest', None, BadInput),
+        ("exam.jsonl", '{"question": "a"}', "questoin", UsageError),
+        ("exam.jsonl", '["a"]', "question", BadInput),
+        ("exam.txt", "a", "question", UsageError),
+        ("exam.txt", "\n \n", None, BadInput),
+        ("exam.txt", b"\xff\xfe", None, BadInput),
+        ("exam.parquet", "no", None, BadInput),
+    ],
+)
+def test_files_without_items_are_refused(
+    tmp_path: Path, name: str, text: str | bytes, columns: str | None, error: type[Exception]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(error):
+        evaluation_sets(path, columns=columns)
