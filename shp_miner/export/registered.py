@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import msgspec
 
-from shp_miner.errors import BadInput
+from shp_miner.errors import BadInput, Error
 from shp_miner.export.owned import formats_in, manifest_hashes, several_in
 from shp_miner.export.publish import export_leftovers, lock_of, place_of
 from shp_miner.paths import expanded, is_remote
@@ -38,6 +38,9 @@ Kept = Literal["away", "unreadable", "failed", "damaged", "unsure"]
 
 #: Manifest hashes kept per export. They identify an export that was restored from a backup.
 _MANIFESTS = 200
+
+#: What is raised where a disk or a bucket cannot be reached.
+_AWAY = (OSError, Error)
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -77,7 +80,7 @@ class KnownExport(msgspec.Struct):
         try:
             formats = formats_in(place)
             there = manifest_hashes(formats)
-        except OSError:
+        except _AWAY:
             return False
         return bool(there) and self.is_made_of(there) and set(several_in(place)) <= set(formats)
 
@@ -85,10 +88,12 @@ class KnownExport(msgspec.Struct):
         """Return whether all manifests are of this export; entries of earlier versions have no hashes and match all."""
         return not self.made or hashes <= set(self.made)
 
-    def is_back(self, path: str) -> bool:
-        """Return whether the export, or the folder of its dropped rows at `path`, is there."""
+    def is_back(self, path: str, *, at_all: bool = False) -> bool:
+        """Return whether the export, or the folder of its dropped rows at `path`, is there; or anything `at_all`."""
         place = expanded(path)
-        with suppress(OSError):
+        with suppress(*_AWAY):
+            if at_all and place.exists():
+                return True
             if path != self.path:
                 return any(place.iterdir())
             return not self.why_away() if self.stage in BETWEEN else self.is_there()
@@ -162,7 +167,7 @@ def waiting_copies(store: Store) -> list[Waiting]:
 def is_back(store: Store) -> bool:
     """Return whether the folder of a copy that a forget request waits for exists, so that it can be tried again."""
     known = [(export, path) for export in all_exports(store)[0] for path in export.owes]
-    return any(expanded(path).exists() or export.is_back(path) for export, path in known)
+    return any(export.is_back(path, at_all=True) for export, path in known)
 
 
 # -- while an export is written ---------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place
 from shp_miner.export.registered import all_exports, note_cleared, waiting_copies
 from shp_miner.forgetting.forget import purge
 from shp_miner.model import OPTIONAL
+from shp_miner.paths import expanded
 from shp_miner.places.path import RemotePath
 from shp_miner.store import Store, identity
 from shp_miner.store.database import FILE, SCHEMAS, database_file
@@ -296,13 +297,16 @@ def _half_written(folder: Path, *, fix: bool) -> Iterator[Fault]:
 def _exports(folder: Path, *, fix: bool) -> Iterator[Fault]:
     store = Store(folder)
     for known in all_exports(store)[0]:
-        out = Path(known.path)
+        out = expanded(known.path)
         if not is_place(out) or known.of:
             continue  # noted by an earlier version, or perhaps another store's; forgetting reports it
         try:
             left = _left_beside(out, fix=fix)
         except OSError as error:
             yield Fault(f"{out} cannot be read: {error.strerror}.", "Give your user access to it.", fixable=False)
+            continue
+        except Error as error:
+            yield Fault(error.message, error.hint, fixable=False)
             continue
         if left:
             fault = f"A killed export to {out} left {', '.join(left)} beside it."

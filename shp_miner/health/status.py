@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from shp_miner import shown
 from shp_miner.arguments import Length, length
 from shp_miner.crawling.look import Cursor, Look, ThreadSeen
+from shp_miner.errors import Error
 from shp_miner.export.owned import REPORT, is_report
 from shp_miner.export.pushed import OwedPurge, owed_purges
 from shp_miner.export.registered import Waiting, all_exports, waiting_copies
@@ -190,7 +191,11 @@ def status(
 def _reports(store: Store) -> list[str]:
     """Return the pages that `report` wrote of the store and of its exports; exports that are away have none."""
     folders = [store.path.absolute(), *(expanded(known.path) for known in all_exports(store)[0])]
-    return [str(folder / REPORT) for folder in dict.fromkeys(folders) if is_report(folder / REPORT)]
+    found = []
+    for folder in dict.fromkeys(folders):
+        with suppress(Error):  # a bucket that cannot be reached
+            found += [str(folder / REPORT)] if is_report(folder / REPORT) else []
+    return found
 
 
 def _shown(run: Run, *, is_last: bool, runs_now: Holder | None) -> RunShown:

@@ -30,6 +30,7 @@ from shp_miner.export.registered import waiting_copies
 from shp_miner.export.screens import evaluation_sets
 from shp_miner.forgetting.complete import complete_pending, is_left
 from shp_miner.forgetting.forget import forget, purge
+from shp_miner.paths import expanded
 from shp_miner.pipeline.budget import DiskBudget, WaitedClock
 from shp_miner.pipeline.config import cleaning_of, rule_of
 from shp_miner.pipeline.keys import ExportKeys, ImportKeys, Pipeline, SourceKeys
@@ -250,7 +251,7 @@ def _export_and_report(context: Context, keys: ExportKeys) -> Outcome:
 
     A report that cannot be written is a failure of its own, and leaves the export as it is.
     """
-    outcome, out = _export_if_changed(context, structs.replace(keys, report=False)), Path(keys.out)
+    outcome, out = _export_if_changed(context, structs.replace(keys, report=False)), expanded(keys.out)
     if not keys.report or is_report(out / REPORT) or not formats_in(out):
         return outcome
     page = report(out).page
@@ -259,7 +260,7 @@ def _export_and_report(context: Context, keys: ExportKeys) -> Outcome:
 
 def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
     pipeline, runs, store = context.pipeline, context.runs, context.store
-    rule, limits, out = rule_of(pipeline.rule, keys.rule), pipeline.limits, Path(keys.out)
+    rule, limits, out = rule_of(pipeline.rule, keys.rule), pipeline.limits, expanded(keys.out)
     places = Own(pipeline, runs).places() if not keys.sites else {}
     clean = cleaning_of(pipeline.clean, keys.clean)
     sets = None

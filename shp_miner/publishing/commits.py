@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from shp_miner.errors import BadInput, Incomplete, TryLater
+from shp_miner.paths import is_remote
 from shp_miner.publishing.hub import Hub, Overtaken
 from shp_miner.publishing.outgoing import Outgoing
 from shp_miner.publishing.plan import Plan, is_data, is_same
@@ -173,7 +174,10 @@ def check_arrived(hub: Hub, repo: str, commit: str, files: Sequence[Outgoing]) -
 def _addition(file: Outgoing) -> CommitOperationAdd:
     from huggingface_hub import CommitOperationAdd  # noqa: PLC0415
 
-    addition = CommitOperationAdd(file.path, file.file if file.content is None else file.content)  # type: ignore[arg-type]
+    source: object = file.file if file.content is None else file.content
+    if file.file is not None and is_remote(file.file):
+        source = file.file.open("rb")  # read by ranges while it is sent
+    addition = CommitOperationAdd(file.path, source)  # type: ignore[arg-type]
     addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # known already: the library would read the file again
     return addition
 

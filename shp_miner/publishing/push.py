@@ -161,7 +161,7 @@ def _pushed(hub: Hub, folder: Path, export: Export, asked: _Asked, store: Store 
 
 def _require_forgotten(store: Store, folder: Path) -> None:
     """Raise TryLater if an export may have content that a forget request has not removed yet."""
-    waits = any(folder == Path(path) for known in all_exports(store)[0] for path in known.owes)
+    waits = any(folder == expanded(path) for known in all_exports(store)[0] for path in known.owes)
     if waits or has_pending(store.path):
         raise TryLater(
             f"A forget request is not finished yet: {folder} may have its content.",

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from shp_miner.arguments import number, one_of, whole_number
 from shp_miner.engine import Steps
 from shp_miner.errors import BadInput, UsageError
-from shp_miner.paths import expanded
+from shp_miner.paths import expanded, is_remote, on_disk
 from shp_miner.tally import counted
 from shp_miner.training.controls import Flipped, Swapped, ViewResult, flip_curve, swapped_questions, view_result
 from shp_miner.training.defaults import (
@@ -110,7 +110,9 @@ def train(  # noqa: PLR0913  (every option of the command, by name)
     number(epochs, "epochs")
     _require_meant(model, {"max_tokens": max_tokens, "epochs": epochs}, thread_weights)
     source_folder = expanded(out)
-    target = expanded(to) if to is not None else source_folder.with_name(f"{source_folder.resolve().name}-model")
+    name = f"{source_folder.resolve().name}-model"
+    beside = Path(name) if is_remote(source_folder) else source_folder.with_name(name)
+    target = beside if to is None else on_disk(to, "models are written")
     if model is not None:
         from shp_miner.training.transformers_model import require_trainer  # noqa: PLC0415
 
