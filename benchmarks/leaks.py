@@ -130,7 +130,7 @@ def _screened(name: str, preset: Preset, items: pl.Series, planted: pl.Series, c
     speed = clean.str.len_bytes().sum() / 1e6 / timed(look)
     share = alarms.height / len(clean)
     print(f"  {name}: {found:.2%} found, {alarms.height} alarms ({share:.3%}), {speed:.1f} MB/s")
-    for row, item, covered in alarms.iter_rows() if show else ():
+    for row, item, covered, _ in alarms.iter_rows() if show else ():
         print(f"    {covered:.0%} of: {items[item]}\n    in: {clean[row]!r}")
 
 

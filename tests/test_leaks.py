@@ -13,11 +13,20 @@ import polars as pl
 import pytest
 
 from shp_miner import evaluation_sets, import_dump
+from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.grams import plain_words
 from shp_miner.clean.near import near_equal
 from shp_miner.cli import run
+from shp_miner.engine import Threads
+from shp_miner.engine.kept import RESULTS, Kept
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.screens import KEPT_IN
+from shp_miner.mining import near
+from shp_miner.mining.calibrate import MeasureJob
+from shp_miner.mining.mine import Selection
+from shp_miner.rules.presets import preset
+from shp_miner.store import Store
+from shp_miner.store.snapshot import EVERYTHING
 
 from .build import T0, comment, submission, tree, write_month
 from .conftest import NOW
@@ -148,6 +157,26 @@ def test_later_threads_move_no_earlier_one(store: Path, tmp_path: Path, dumps: t
     assert len(grown) > len(first)
 
 
+def test_a_killed_search_goes_on_with_its_results(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = Store(store).snapshot()
+    selection = Selection(rule=preset("votes"), clean=Cleaning(near_duplicates="one"))
+    jobs = [
+        MeasureJob(store, snapshot.version, number, part, selection, tmp_path / "work")
+        for number, part in enumerate(snapshot.ranges(60))
+    ]
+    engine = Kept(Threads(1), tmp_path / "work" / RESULTS)
+    with monkeypatch.context() as patched:
+        patched.setattr(near, "settle", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            near.find_near(jobs, engine=engine, advance=lambda _: None)
+    monkeypatch.setattr(near, "judge_threads", lambda *_: pytest.fail("read again"))
+    near.find_near(jobs, engine=engine, advance=lambda _: None)
+    settled = near.load_near(tmp_path / "work", EVERYTHING)
+    assert settled is not None
+    assert settled.height > 20
+    assert len(list((tmp_path / "work").glob("*near-*"))) == 1
+
+
 # -- evaluation sets -------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +230,45 @@ def test_an_export_that_is_made_again_without_the_file_is_still_screened(
         kept.unlink()
     assert run(["forget", "--store", str(own), "--author", "writer-p2c1@reddit.com"]) == 3
     assert _rows(out).equals(rows)
+
+
+@pytest.mark.parametrize("form", ["trl", "ranking", "kto"])
+def test_check_shows_items_beside_the_texts(
+    store: Path, tmp_path: Path, evaluation: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = _export(store, tmp_path / "out", "--format", form)
+    capsys.readouterr()
+    words = ["check", str(out), "--decontaminate", str(evaluation)]
+    assert run(words) == 5
+    shown = capsys.readouterr().out
+    item = json.loads(evaluation.read_text().splitlines()[1])["question"]
+    assert "exam.jsonl:2, 100% of it in an answer" in shown
+    assert shown.count(" ".join(item.split()[:3])) >= 2  # in the item, and in the text
+    assert run([*words, "--json"]) == 5
+    held = json.loads(capsys.readouterr().out)["held"]
+    assert {(one["format"], one["of"], one["item_text"]) for one in held} == {(form, "answer", item)}
+    _export(store, out, "--replace", "--format", form, "--decontaminate", str(evaluation))
+    assert run(words) == 0
+
+
+def test_a_pipeline_screens_and_sees_when_the_file_changes(store: Path, tmp_path: Path, evaluation: Path) -> None:
+    pipeline = tmp_path / "pipeline.toml"
+    pipeline.write_text(
+        f'store = "{store}"\n[rule]\nname = "votes"\n[[export]]\nout = "out"\nsites = ["*"]\n'
+        'decontaminate = ["exam.jsonl"]\ndecontaminate_columns = ["question"]\n'
+        'clean = { near_duplicates = "together" }\n'
+    )
+    assert run(["run", str(pipeline), "--quiet"]) == 0
+    manifest = tmp_path / "out" / "manifest.json"
+    about = json.loads(manifest.read_text())["configuration"]
+    assert about["decontaminate"]["columns"] == ["question"]
+    assert about["clean"]["near_duplicates"] == "together"
+    before = manifest.stat().st_mtime_ns
+    assert run(["run", str(pipeline), "--quiet"]) == 0
+    assert manifest.stat().st_mtime_ns == before
+    evaluation.write_text(evaluation.read_text() + '{"question": "one more"}\n')
+    assert run(["run", str(pipeline), "--quiet"]) == 0
+    assert json.loads(manifest.read_text())["configuration"]["decontaminate"]["files"][0]["items"] == 3
 
 
 def test_columns_and_presets(evaluation: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ PLAN = {
     "sources": {"platforms", "text"},
     "mining": {"store", "clean", "rules", "engine", "text"},
     "export": {"places", "mining", "store", "clean", "rules", "engine", "platforms", "text"},
-    "checking": {"export", "mining", "rules"},
+    "checking": {"export", "clean", "mining", "rules"},
     "publishing": {"export", "sources", "store"},
     "show": {"export", "mining", "store", "clean", "rules", "engine", "platforms"},
     "training": {"export", "store", "rules", "engine"},

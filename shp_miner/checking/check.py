@@ -17,11 +17,13 @@ from shp_miner.checking.files import (
     manifest_problems,
     schema_problems,
 )
+from shp_miner.checking.held import Held, Search
 from shp_miner.checking.lengths import LIMITS, Units
 from shp_miner.checking.opened import Opened, opened, row_tables
 from shp_miner.checking.rows import FormatFindings, Rows
 from shp_miner.checking.tools import readings_for
 from shp_miner.errors import BadInput
+from shp_miner.export.screens import Sets, as_sets
 from shp_miner.export.shards import Shard
 from shp_miner.paths import expanded
 from shp_miner.tally import counted
@@ -39,13 +41,15 @@ _LISTED = 20
 class Checked(Struct):
     """The result of a check: what is wrong, what to know, and the figures of each format.
 
-    `problems` are reasons not to use the export; `warnings` are not. Both are sentences.
+    `problems` are reasons not to use the export; `warnings` are not. Both are sentences. `held` are the texts that hold
+    an item of an evaluation set.
     """
 
     out: str
     problems: list[str]
     warnings: list[str]
     formats: list[FormatFindings]
+    held: list[Held] = []
 
     def __repr__(self) -> str:
         verdict = counted(len(self.problems), "problem") if self.problems else "whole and right"
@@ -64,14 +68,16 @@ def check(
     tools: Names | None = None,
     max_tokens: int | None = None,
     tokenizer: AnyPath | None = None,
+    decontaminate: Sets = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Checked:
     """Check an export from its files alone, and return what is wrong and what its rows are like.
 
     `tools` names training tools (`shp_miner.checking.tools.TOOLS`): how many rows each would keep is in
     `Checked.formats[...].tools`. `max_tokens` is the limit at which a trainer cuts or drops texts; None means 512,
-    1,024 and 2,048. It counts words, or tokens of the `tokenizer` file (a tokenizer.json). `advance(done, of)` is
-    called with bytes.
+    1,024 and 2,048. It counts words, or tokens of the `tokenizer` file (a tokenizer.json). Texts that hold an item of
+    `decontaminate` (files, or what `evaluation_sets` returns) are a problem, and in `Checked.held`. `advance(done, of)`
+    is called with bytes.
 
     Raises BadInput if `out` is not an export, if its manifest is damaged or of another version, or for a tokenizer
     file that cannot be read; UsageError for an unknown tool, or if the library `tokenizers` is not installed.
@@ -80,6 +86,8 @@ def check(
     readings = readings_for(several(tools, "tools"))
     max_tokens = whole_number(max_tokens, "max_tokens")
     units = Units(expanded(tokenizer) if tokenizer is not None else None)
+    sets = as_sets(decontaminate)
+    search = None if sets is None else Search(sets)
     exports = opened(folder)
     of = sum(file.bytes for export in exports for file in export.row_files)
     problems = list(manifest_problems(folder, exports))
@@ -92,7 +100,7 @@ def check(
         for file in export.row_files:
             texts = export.texts_of(file)
             if not damaged.keys() & {file.path, *(text.path for text in texts)}:
-                problem = _read(rows, export, file)
+                problem = _read(rows, search, export, file)
                 problems += [problem] if problem else []
             done += file.bytes
             if advance is not None:
@@ -104,14 +112,19 @@ def check(
     if not problems:  # only a card that lists our files and no others is given to `datasets`
         problems += [problem for export in exports if (problem := loading_problem(export))]
     warnings = [warning for export, one in zip(exports, found, strict=True) for warning in _warnings(export, one)]
-    return Checked(str(folder), _listed(problems), list(dict.fromkeys(warnings)), found)
+    if search is not None:
+        problems += search.problems()
+    held = [] if search is None else search.found
+    return Checked(str(folder), _listed(problems), list(dict.fromkeys(warnings)), found, held)
 
 
-def _read(rows: Rows, export: Opened, file: Shard) -> str | None:
+def _read(rows: Rows, search: Search | None, export: Opened, file: Shard) -> str | None:
     """Check the rows of a file; return why it cannot be read."""
     try:
         for table in row_tables(export, file):
             rows.add(table, file.split, file.path)
+            if search is not None:
+                search.add(export.form.name, table, file.split)
     except (OSError, pa.ArrowException) as error:
         return f"{file.path} cannot be read: {error}"
     except BadInput as error:

@@ -41,8 +41,9 @@ _TABLE_BITS, _MOST_TABLE_BITS = 5, 27
 
 _ADDRESS = r"(?i)(?:https?://|//[a-z0-9-]+\.|\bwww\.)[^\s)>\]]*"
 
-#: A hit in no order: the row of the text, the row of the item, and the share of the item's words that the text has.
-HITS = {"row": pl.Int64, "item": pl.Int64, "share": pl.Float64}
+#: A hit: the row of the text, the row of the item, the share of the item's words that the text has, and the word of the
+#: text (`screened_words`) at which the item would begin; below 0 if its beginning is not there.
+HITS = {"row": pl.Int64, "item": pl.Int64, "share": pl.Float64, "offset": pl.Int64}
 
 
 class Screen:
@@ -69,22 +70,22 @@ class Screen:
 
     def hits(self, texts: pl.Series) -> pl.DataFrame:
         """Return the texts that hold an item, each with the item of which it has most, as HITS by row."""
-        found: list[tuple[int, int, float]] = []
+        found: list[tuple[int, int, float, int]] = []
         start = 0
         for batch in batches(texts):
             words = word_numbers(screened_words(batch))
-            found += [(start + row, item, share) for row, item, share in self._best(words)]
+            found += [(start + row, *hit) for row, hit in self._best(words)]
             start += len(batch)
         return pl.DataFrame(found, HITS, orient="row")
 
-    def _best(self, words: Grams) -> list[tuple[int, int, float]]:
-        candidates = self._candidates(words)
-        best: dict[int, tuple[float, int]] = {}
-        for row, item, offset in candidates.select("row", "item", "offset").iter_rows():
+    def _best(self, words: Grams) -> list[tuple[int, tuple[int, float, int]]]:
+        best: dict[int, tuple[int, float, int]] = {}
+        for row, item, offset in self._candidates(words).select("row", "item", "offset").iter_rows():
             share = self._share(words.of(row), item, offset)
-            if share >= LEAST_SHARE and (share, -item) > best.get(row, (0.0, 0)):
-                best[row] = (share, -item)
-        return [(row, -item, share) for row, (share, item) in sorted(best.items())]
+            most = best.get(row)
+            if share >= LEAST_SHARE and (most is None or (share, -item) > (most[1], -most[0])):
+                best[row] = (item, share, offset)
+        return sorted(best.items())
 
     def _candidates(self, words: Grams) -> pl.DataFrame:
         """Return which texts have runs of which items, and where the item would begin in the text (`offset`)."""

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from shp_miner.cli.layout import width
+from shp_miner.cli.layout import say_lines, width, wrapped
 from shp_miner.cli.names import flat
 from shp_miner.cli.options import FilePath, Whole, common, example
 from shp_miner.cli.output import Marked, print_marked, print_table, progress, show_result
-from shp_miner.cli.saying import say
+from shp_miner.cli.saying import harmless_text, say
+from shp_miner.cli.screening import screening_options, taken_sets
 from shp_miner.tally import counted
 
 if TYPE_CHECKING:
     from shp_miner.checking.baselines import Baseline
     from shp_miner.checking.check import Checked
+    from shp_miner.checking.held import Held
     from shp_miner.checking.readings import Messages
     from shp_miner.checking.rows import FormatFindings
     from shp_miner.checking.tools import Kept
 
 #: Characters beside a message's text: the indent and the role.
 _BESIDE = 20
+
+_ONE = {"question": "a question", "answer": "an answer"}
+
+#: Texts that hold an item, and lines of each.
+_HELD, _HELD_LINES = 20, 4
 
 
 class ToolNames(click.ParamType[tuple[str, ...]]):
@@ -70,6 +77,7 @@ class ToolNames(click.ParamType[tuple[str, ...]]):
     metavar="N",
     help="Count pairs longer than N words (with --tokenizer: tokens), and pairs that are equal within them.",
 )
+@screening_options("Show texts that hold an item of this evaluation set")
 @click.option("--tokenizer", type=FilePath(), metavar="FILE", help="Count tokens of this tokenizer.json.")
 @common
 def command(
@@ -80,6 +88,7 @@ def command(
     store: Path,  # noqa: ARG001 - every command takes it
     as_json: bool,
     quiet: bool,
+    **screening: Any,
 ) -> int:
     """Check from its files alone whether the export OUT is whole and right, and what its labels are worth.
 
@@ -91,8 +100,11 @@ def command(
 
     from shp_miner.checking.check import check
 
+    sets = taken_sets(screening)
     with progress("Checking", quiet=quiet, unit="bytes") as meter:
-        checked = check(out, tools=tools, max_tokens=max_tokens, tokenizer=tokenizer, advance=meter.reached)
+        checked = check(
+            out, tools=tools, max_tokens=max_tokens, tokenizer=tokenizer, decontaminate=sets, advance=meter.reached
+        )
     data = {"passed": checked.passed, **msgspec.to_builtins(checked)}
     show_result(data, lambda: _show(checked), as_json=as_json, quiet=quiet)
     return 0 if checked.passed else 5
@@ -109,12 +121,24 @@ def _show(checked: Checked) -> None:
         print_marked(Marked(f"{checked.out} is not right: {problems}.", "wrong"))
         print_marked(*(Marked(f"! {problem}", "wrong") for problem in checked.problems))
     print_marked(*(Marked(f"* {warning}", "waiting") for warning in checked.warnings))
+    _show_held(checked.held)
     say("")
     _show_baselines(checked.formats)
     _show_lengths(checked.formats)
     kept = [(found.format, tool) for found in checked.formats for tool in found.tools]
     if kept:
         _show_tools(kept)
+
+
+def _show_held(held: list[Held]) -> None:
+    """Print items and the texts that hold them, side by side; `--json` has all."""
+    for one in held[:_HELD]:
+        say("", f"{one.item}, {one.share:.0%} of it in {_ONE[one.of]} ({one.format}, {one.split})")
+        for side, text in (("item", " ".join(one.item_text.split())), ("text", one.passage)):
+            say(f"  {side}:")
+            say_lines(wrapped(harmless_text(text), indent="    ", lines=_HELD_LINES, cut="..."))
+    if len(held) > _HELD:
+        say("", f"and {counted(len(held) - _HELD, 'text')} more; --json has all")
 
 
 def _show_baselines(formats: list[FormatFindings]) -> None:

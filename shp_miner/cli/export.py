@@ -93,7 +93,7 @@ _WHAT, _FORM = "What to export", "Form of the export"
 )
 @option_of(_FORM, "--keep-dropped", type=FilePath(), help="Write dropped posts, answers and pairs to this folder.")
 @rule_parameters
-@screening_options
+@screening_options("Leave out texts that hold an item of this evaluation set")
 @cleaning_options
 @work
 @common

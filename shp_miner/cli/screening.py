@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,34 +20,45 @@ if TYPE_CHECKING:
 _FILES, _COLUMNS, _PRESET = "decontaminate", "decontaminate_columns", "decontaminate_preset"
 
 
-def screening_options(command: Command) -> Command:
-    """Add --decontaminate and its parameters."""
-    command = option_of(
-        HEADING,
-        "--decontaminate-preset",
-        _PRESET,
-        type=click.Choice(["default", "strict"], case_sensitive=False),
-        default=None,
-        help="Words in a row that a text and an item must have in common: 8 (default), or 13 (strict).",
-    )(command)
-    command = option_of(
-        HEADING,
+_OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    (
         "--decontaminate-columns",
         _COLUMNS,
-        type=Commas(),
-        callback=flat,
-        multiple=True,
-        help=f"Columns of these files to take items from; default: all texts. {REPEATABLE}.",
-    )(command)
-    return option_of(
-        HEADING,
-        "--decontaminate",
-        _FILES,
-        type=FilePath(),
-        multiple=True,
-        help="Leave out texts that hold an item of this evaluation set (JSONL, Parquet, or text with an item a line). "
-        "Repeatable.",
-    )(command)
+        {
+            "type": Commas(),
+            "callback": flat,
+            "multiple": True,
+            "help": f"Columns of these files to take items from; default: all texts. {REPEATABLE}.",
+        },
+    ),
+    (
+        "--decontaminate-preset",
+        _PRESET,
+        {
+            "type": click.Choice(["default", "strict"], case_sensitive=False),
+            "default": None,
+            "help": "Words in a row that a text and an item must have in common: 8 (default), or 13 (strict).",
+        },
+    ),
+)
+
+
+def screening_options(about: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds --decontaminate and its parameters; `about` says what is done."""
+
+    def add(command: Command) -> Command:
+        for declaration, name, options in reversed(_OPTIONS):
+            command = option_of(HEADING, declaration, name, **options)(command)
+        return option_of(
+            HEADING,
+            "--decontaminate",
+            _FILES,
+            type=FilePath(),
+            multiple=True,
+            help=f"{about} (JSONL, Parquet, or text with an item a line). Repeatable.",
+        )(command)
+
+    return add
 
 
 def taken_sets(parameters: dict[str, Any]) -> EvaluationSets | None:

@@ -89,9 +89,10 @@ def find_near(jobs: Sequence[MeasureJob], *, engine: Engine, advance: Advance) -
     advance(len(jobs))
     settled = _settled(work, np.concatenate([np.empty((0, 2), np.uint64), *found]), near)
     replace_file(work / _SETTLED, settled.write_parquet, durable=False)
-    for number in numbers:
-        for name in (_ITEMS, _BUCKETS):
-            _file(work, number, name).unlink()
+    # Not before: a run that goes on after a killed one takes the results of tasks, and needs their files.
+    files = [_file(work, number, name) for number in numbers for name in (_ITEMS, _BUCKETS)]
+    for path in (*files, *(_file(work, number, _MEETINGS) for number in range(parts)), work / _MEETINGS):
+        path.unlink()
 
 
 def _count_later(_count: int) -> None:
