@@ -15,8 +15,10 @@ from huggingface_hub.utils import _http
 import shp_miner
 from shp_miner import export_dataset, import_dump
 from shp_miner.cli import run
+from shp_miner.engine.choice import Means
+from shp_miner.engine.local import Threads
 from shp_miner.errors import TryLater
-from shp_miner.export import publish_remote
+from shp_miner.export import pieces, publish_remote
 from shp_miner.export.publish import clear_leftovers, published_folder
 from shp_miner.paths import expanded
 from shp_miner.places import access
@@ -125,6 +127,20 @@ def test_an_export_in_a_bucket_has_the_bytes_of_one_on_a_disk(
             shp_miner.load(filled / folder, format="pairs", split="train", min_confidence=0.5).to_dict()
         )
     assert not list(publish_remote.building_folder(expanded(OUT)).parent.iterdir())
+
+
+@pytest.mark.parametrize("layout", ["joined", "compact"])
+def test_a_cluster_builds_the_same_bytes_in_the_bucket(
+    layout: str, server: s3.Server, filled: Path, store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Workers elsewhere share the bucket only: pieces, results and files lie there until the export appears."""
+    monkeypatch.setattr(Means, "cluster", lambda *_: Threads(2))
+    monkeypatch.setattr(pieces, "_BATCH", 7)
+    formats = ["pairs", "kto"] if layout == "joined" else ["pairs"]
+    export_dataset(store, OUT, formats=formats, layout=layout, engine="slurm")
+    assert in_bucket(server) == on_disk(filled / ("two" if layout == "joined" else "compact"))
+    assert [key for method, key in server.asked if method == "PUT" and "/.pieces/" in key and "-pairs.arrow" in key]
+    assert not list((tmp_path / "cache").rglob("*.*"))
 
 
 def test_files_that_stay_the_same_are_not_written_again(server: s3.Server, filled: Path) -> None:

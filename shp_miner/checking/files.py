@@ -18,7 +18,6 @@ from shp_miner.export.loading import check_loads
 from shp_miner.export.owned import MANIFEST, README
 from shp_miner.export.reading import arrow_source
 from shp_miner.export.shards import ALL, Shard, rows_of
-from shp_miner.paths import is_remote
 from shp_miner.rules.hashing import SPLITS
 
 
@@ -94,12 +93,7 @@ def card_problems(out: Path, exports: list[Opened]) -> Iterator[str]:
 
 
 def loading_problem(export: Opened) -> str | None:
-    """Return why `datasets` cannot load the configurations of an export; None if it can.
-
-    Of an export in an object store, the export itself tried it before it appeared; by now its bytes are as they were.
-    """
-    if is_remote(export.folder):
-        return None
+    """Return why `datasets` cannot load the configurations of an export; None if it can."""
     try:
         check_loads(export.folder, rows_of_parts(export.files) if export.is_compact else rows_of(export.files))
     except CheckFailedError as error:

@@ -8,6 +8,7 @@ through the files of the community and split). Together they are exactly the row
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from shp_miner.export.cuts import Rows
 from shp_miner.export.formats import Format
 from shp_miner.export.shards import Shard, folder_name, write_shards
 from shp_miner.export.shared import COUNTED
+from shp_miner.paths import is_remote
 
 Index = npt.NDArray[np.int64]
 
@@ -110,8 +112,11 @@ def write_compact(
 ) -> list[Shard]:
     """Write the rows of one community and split as three tables under `folder`; return all files.
 
-    The tables wait in `work` until all are known.
+    The tables wait in `work` until all are known; on this machine if `work` is in an object store.
     """
+    if is_remote(work):
+        with tempfile.TemporaryDirectory(prefix="shp-miner-") as here:
+            return write_compact(folder, Path(here), form, community, split, parts)
     spools = {part: work / f"{form.name}-{folder_name(community)}-{split}-{part}.arrows" for part in PARTS}
     writers: dict[str, pa.ipc.RecordBatchStreamWriter] = {}
     cuts: dict[str, list[Rows]] = {part: [] for part in PARTS}

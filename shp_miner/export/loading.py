@@ -8,6 +8,10 @@ from pathlib import Path
 
 from shp_miner.errors import UsageError
 from shp_miner.export.check import CheckFailedError
+from shp_miner.export.opening import read_manifest
+from shp_miner.export.owned import README
+from shp_miner.export.shards import ALL
+from shp_miner.paths import is_remote
 
 #: At most this many configurations are loaded: those with the most unusual names.
 _LOADED = 16
@@ -25,11 +29,30 @@ def check_loads(folder: Path, rows: Mapping[str, Mapping[str, int]]) -> None:
     disable_progress_bars()
     try:
         with tempfile.TemporaryDirectory(prefix="shp-miner-") as cache:
-            for name in _chosen(list(rows)):
+            chosen = _chosen(list(rows))
+            if is_remote(folder):
+                folder = _firsts(folder, chosen, Path(cache, "export"))
+            for name in chosen:
                 _check_one(folder.absolute(), name, rows[name], cache)
     finally:
         if shown:
             enable_progress_bars()
+
+
+def _firsts(folder: Path, names: Sequence[str], to: Path) -> Path:
+    """Copy the card of an export in an object store, and the first file of each configuration and split; return `to`.
+
+    All other files are empty: the card names them, and nothing is read from them.
+    """
+    (to / README).parent.mkdir(parents=True)
+    (to / README).write_bytes((folder / README).read_bytes())
+    known: set[tuple[str, str]] = set()
+    for file in read_manifest(folder)["files"]:
+        of = {(name, file["split"]) for name in (ALL, file["config"], file.get("part")) if name in names}
+        (to / file["path"]).parent.mkdir(parents=True, exist_ok=True)
+        (to / file["path"]).write_bytes(b"" if of <= known else (folder / file["path"]).read_bytes())
+        known |= of
+    return to
 
 
 def check_path(out: Path) -> None:

@@ -15,8 +15,10 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
+from shp_miner.export.reading import arrow_source
 from shp_miner.export.shared import COUNTED
 from shp_miner.mining.mine import Threads, joined_threads, part_bounds
+from shp_miner.paths import is_remote
 from shp_miner.store.replacing import replace_file
 
 _POST_COLUMNS = (
@@ -29,6 +31,9 @@ _ANSWER_COLUMNS = (
 )  # fmt: skip
 _FRAMES = ("posts", "answers", "pairs")
 _INDEX = "index"
+
+#: Rows of a batch of a piece in an object store, where a reader fetches whole batches.
+_BATCH = 8_192
 
 # No name has a NUL, so joined keys sort like the keys. Days are counted from 0001-01-01, in as many digits.
 _DAY = pl.col("day").cast(pl.Int32) + 719_162
@@ -50,7 +55,10 @@ def write_piece(folder: Path, number: int, threads: Threads) -> None:
     frames = (threads.posts.select(_POST_COLUMNS), threads.answers.select(_ANSWER_COLUMNS), threads.pairs)
     for name, frame in zip(_FRAMES, frames, strict=True):
         path = _path(folder, number, name)
-        replace_file(path, partial(frame.write_ipc, compat_level=pl.CompatLevel.oldest()), durable=False)
+        written = partial(frame.write_ipc, compat_level=pl.CompatLevel.oldest())
+        if is_remote(path):
+            written = partial(frame.rechunk().write_ipc, compat_level=pl.CompatLevel.oldest(), record_batch_size=_BATCH)
+        replace_file(path, written, durable=False)
         size += path.stat().st_size
     share = pl.col("pairs").diff().fill_null(pl.col("pairs")) / len(threads.pairs)
     index = part_bounds(threads, by_day=True).with_columns(bytes=(share * size).cast(pl.Int64) + 1)
@@ -138,10 +146,24 @@ def _indexes(folder: Path, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
 
 
 def _rows(path: Path, start: int, stop: int) -> pl.DataFrame:
+    if is_remote(path):
+        return _remote_rows(path, start, stop)
     with pa.memory_map(str(path)) as source:
         # Rows are copied, not sliced: a slice of mapped memory keeps the pages around it, and there are many pieces.
         table = pa.ipc.open_file(source).read_all().take(pl.int_range(start, stop, eager=True).to_arrow())
     frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _remote_rows(path: Path, start: int, stop: int) -> pl.DataFrame:
+    """Return some rows of a file in an object store; only the batches that have them are read."""
+    first, last = start // _BATCH, max(stop - 1, start) // _BATCH
+    with arrow_source(path) as source:
+        reader = pa.ipc.open_file(source)
+        numbers = range(first, min(last + 1, reader.num_record_batches))
+        table = pa.Table.from_batches([reader.get_batch(number) for number in numbers], reader.schema)
+    frame = pl.from_arrow(table.slice(start - first * _BATCH, stop - start))
     assert isinstance(frame, pl.DataFrame)
     return frame
 

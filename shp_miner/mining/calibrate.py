@@ -102,7 +102,7 @@ def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
 
     Another file gets the answers with the shares, without what the next passes do not need.
     """
-    measured = with_log_shares(_read(job, _MEASURED), pl.read_parquet(job.work / _SHARES, glob=False))
+    measured = with_log_shares(_read(job, _MEASURED), pl.read_parquet((job.work / _SHARES).read_bytes()))
     _write(job, _SHARED, measured.drop("log_votes", "cell", "likes", "readers"))
     advance(1)
     return add_up(measured)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
 from shp_miner.places.schemes import is_remote
+
+if TYPE_CHECKING:
+    from shp_miner.places.path import RemotePath
 
 #: Temporary files, by their names. The length does not depend on the file's own name, which may be as long as allowed.
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
@@ -46,7 +50,16 @@ def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], *, d
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` for a new file; when the block ends without error, the file takes its place."""
+    """Yield a path for a new file, beside `path`; when the block ends without error, the file takes its place.
+
+    For an object store the new file is in a temporary folder (TMPDIR) until then.
+    """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="shp-miner-") as folder:
+            new = Path(folder, path.name)
+            yield new
+            _remote(path).object.write(new)
+        return
     temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
         yield temporary
@@ -80,11 +93,15 @@ def sync_to_disk(*paths: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Delete a folder with all that is in it, as far as that can be done; a missing one is no error."""
     if is_remote(folder):
-        from shp_miner.places.path import RemotePath  # noqa: PLC0415  (paths of a disk do without)
-
-        RemotePath.of(str(folder)).delete_tree()
+        _remote(folder).delete_tree()
     else:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remote(path: Path) -> RemotePath:
+    from shp_miner.places.path import RemotePath  # noqa: PLC0415  (paths of a disk do without)
+
+    return RemotePath.of(str(path))
 
 
 def is_temporary(name: str) -> bool:
