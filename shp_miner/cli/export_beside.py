@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import click
+from msgspec import structs
 
 from shp_miner.cli.asking import confirmed
+from shp_miner.cli.estimates import export_work_rows
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import say_next, say_recommended
 from shp_miner.cli.grouped import GroupedCommand
@@ -147,6 +149,8 @@ def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> i
         print_reasons("Left out", found.tally)
         rows = [(name, count, _about(found, name)) for name, count in found.rows.items()]
         print_table("Would be written; nothing is", ("format", "rows", "size"), rows)
+        if found.work is not None:
+            print_table("It would take", ("what", "estimate"), export_work_rows(found.work))
         say_recommended(found.recommended)
         say_next([called("export", *(word for word in words if word != "--dry-run"))], after_table=True)
 
@@ -156,6 +160,7 @@ def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> i
         **export_data(found, found.rule, found.rows),
         "bytes": found.bytes,
         "joined_bytes": found.joined_bytes,
+        "work": found.work and structs.asdict(found.work),
         **tally_data(found.tally),
     }
     show_result(data, people, as_json=as_json, quiet=quiet)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from shp_miner.cli.choosing import unread_communities_option
+from shp_miner.cli.estimates import show_import_estimate
 from shp_miner.cli.following import command as called
 from shp_miner.cli.following import show_next
 from shp_miner.cli.grouped import GroupedCommand, option_of
@@ -34,6 +35,7 @@ _MAP, _KEYS = "The map", "Keys of the map that are told here"
 
 _PATH = FilePath(readable=False)
 _FILES = click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
+_DRY = option_of(_WHAT, "--dry-run", is_flag=True, help="Estimate time, memory, space and requests by a short probe.")
 
 
 class _Reader(TypedDict, total=False):
@@ -57,6 +59,7 @@ class _Options(_Reader):
     store: Path
     as_json: bool
     quiet: bool
+    dry_run: bool
 
 
 @click.group("import", cls=ImportGroup)
@@ -80,6 +83,7 @@ def command() -> None:
     ),
 )
 @_FILES
+@_DRY
 @unread_communities_option("Keep only this subreddit (NAME or r/NAME, in any letter case).", _WHAT)
 @option_of(
     SPEED, "--thorough", is_flag=True, help="Parse every line; slower than searching for the wanted lines first."
@@ -100,6 +104,7 @@ def reddit_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     ),
 )
 @_FILES
+@_DRY
 @option_of(_WHAT, "--site", help="The site's host, if neither the archive nor the folder has its name.")
 @option_of(_WHAT, "--observed-at", type=Moment(), help="When the scores were read. [the newest date in the files]")
 @option_of(
@@ -125,6 +130,7 @@ def stackexchange_dump(paths: tuple[Path, ...], **options: Unpack[_Options]) -> 
     ),
 )
 @_FILES
+@_DRY
 @click.option("--site", help="The site's host, if no folder has its name.")
 @click.option(
     "--observed-at", type=Moment(), help="When the topics were read, for topics without the key `observed_at`."
@@ -140,6 +146,7 @@ def discourse_json(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
 
 @command.command("threads", epilog=example("shp-miner import threads my-forum.jsonl.zst"))
 @_FILES
+@_DRY
 @common
 def threads(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     """Read threads of any other forum: JSONL, Parquet or folders of them, in the layout of `shp-miner docs threads`."""
@@ -197,11 +204,14 @@ def _import(
     as_json: bool,
     quiet: bool,
     also: Mapping[str, object] | None = None,
+    dry_run: bool = False,
     **options: Unpack[_Reader],
 ) -> int:
     from shp_miner.dumps.halves import missing_half
     from shp_miner.dumps.importing import import_dump
 
+    if dry_run:
+        return show_import_estimate(kind, paths, store, dict(options), as_json=as_json, quiet=quiet)
     complete_unfinished(store)
     size = _size(kind, paths, options.get("site"))
     with unless_committed(store), progress("Importing", size, quiet=quiet) as advance:

@@ -327,10 +327,20 @@ def _written(  # noqa: PLR0917
     return result
 
 
+def _mined_row_bytes(snapshot: Snapshot) -> int:
+    """Bytes of memory that mining takes for a row."""
+    rows, size = (sum(count(name) for name in ("posts", "answers")) for count in (snapshot.rows, snapshot.size_bytes))
+    return _ROW_BYTES + _UNPACKED * size // max(rows, 1)
+
+
+def mining_bytes(snapshot: Snapshot, workers: int, rows: int) -> int:
+    """Return the bytes of memory that so many threads take with so many rows each."""
+    return _BASE_BYTES + workers * rows * _mined_row_bytes(snapshot)
+
+
 def fitting_ranges(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, int]:
     """Return how many of the `workers` threads fit into `memory` bytes, and how many rows each may mine at a time."""
-    rows, size = (sum(count(name) for name in ("posts", "answers")) for count in (snapshot.rows, snapshot.size_bytes))
-    row_bytes = _ROW_BYTES + _UNPACKED * size // max(rows, 1)
+    row_bytes = _mined_row_bytes(snapshot)
     left = memory - _BASE_BYTES
     fitting = fitting_workers(workers, left, _LEAST_ROWS * row_bytes)
     fitting_rows = max(min(left // fitting, _RANGE_BYTES) // row_bytes, _LEAST_ROWS)

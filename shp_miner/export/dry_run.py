@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.engine import Advance, Steps, Threads, cores, default_memory
 from shp_miner.export.columns import merged_table
 from shp_miner.export.compact import COMPACT_LAYOUT, known_layout, parts_of
-from shp_miner.export.dataset import fitting_ranges
+from shp_miner.export.dataset import fitting_ranges, mining_bytes
 from shp_miner.export.formats import Format
 from shp_miner.export.margins import check_margin, form_of
 from shp_miner.export.nothing import nothing
@@ -27,14 +28,19 @@ from shp_miner.export.tasks import beyond_range, count_by_community
 from shp_miner.mining.calibrate import STEPS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import mine_threads
 from shp_miner.mining.near import find_near, near_steps
+from shp_miner.paths import is_remote
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
-from shp_miner.store import Store
+from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import shared_lock
 from shp_miner.tally import Tally
 
 #: Rows of each format and range that are written to memory, to see how many bytes a row takes.
 _MEASURED_ROWS = 10_000
+
+#: Requests to an object store with the store: around the work, for each range, and for each file in it. Measured on
+#: the server of the tests, by a count of what it was asked.
+_REQUESTS, _REQUESTS_PER_RANGE, _REQUESTS_PER_FILE = 40, 24, 8
 
 
 class Estimate(Struct):
@@ -53,6 +59,24 @@ class Estimate(Struct):
     joined_bytes: dict[str, int]
     missing: str = ""
     recommended: Recommendation | None = None
+    work: Work | None = None
+
+
+class Work(Struct):
+    """What an export would take, from what counting took: about, and without the start of the program.
+
+    `cpu_s` is CPU time of all threads together, `seconds` the time on this machine. `temporary_bytes` are at most
+    those of the rows between mining and the shards, and of the new files beside old ones. `requests` are those to an
+    object store that has the store.
+    """
+
+    tasks: int
+    workers: int
+    memory_bytes: int
+    temporary_bytes: int
+    cpu_s: float
+    seconds: float
+    requests: int
 
 
 class _Job(MeasureJob, frozen=True):
@@ -69,6 +93,7 @@ class _Part(Struct):
     rows: Counter[str]
     measured: dict[str, tuple[int, int, int]]
     comparable: Comparable
+    written_s: dict[str, float]
 
 
 def estimate(  # noqa: PLR0913  (every option of the command, by name)
@@ -101,6 +126,7 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     sets = as_sets(decontaminate)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
+    begun, begun_cpu = time.monotonic(), time.process_time()
     with TemporaryDirectory() as work, shared_lock(store.path, "counting what an export would give"):
         snapshot = store.snapshot(as_of)
         # Shares move threads between splits, which changes no count.
@@ -121,7 +147,42 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
         calibrate_ranges(jobs, engine=threads, advance=step)
         find_near(jobs, engine=threads, advance=step)
         parts = list(threads.run(_count, jobs, step))
-    return _together(snapshot.version, selection.rule, chosen, parts, missing)
+    found = _together(snapshot.version, selection.rule, chosen, parts, missing)
+    counting = time.monotonic() - begun, time.process_time() - begun_cpu
+    found.work = _work(store, snapshot, found, parts, counting, (fitting, rows))
+    return found
+
+
+def _work(
+    store: Store,
+    snapshot: Snapshot,
+    found: Estimate,
+    parts: Sequence[_Part],
+    counting: tuple[float, float],
+    fit: tuple[int, int],
+) -> Work:
+    """What the export would take: `counting` has the seconds and CPU seconds that counting took."""
+    sample: Counter[str] = Counter()
+    written_s: Counter[str] = Counter()
+    for part in parts:
+        sample.update({name: rows for name, (rows, _, _) in part.measured.items()})
+        written_s.update(part.written_s)
+    rest_s = sum(seconds * (found.rows[name] / max(sample[name], 1) - 1) for name, seconds in written_s.items())
+    seconds, cpu_s = counting
+    fitting, rows = fit
+    workers = min(fitting, len(parts))
+    files = sum(snapshot.files(name) for name in snapshot.versions)
+    return Work(
+        tasks=len(parts),
+        workers=workers,
+        memory_bytes=mining_bytes(snapshot, workers, min(rows, sum(map(snapshot.rows, snapshot.versions)))),
+        temporary_bytes=sum(found.bytes.values()) + sum(map(snapshot.size_bytes, snapshot.versions)),
+        cpu_s=cpu_s + rest_s,
+        seconds=seconds + rest_s / workers,
+        requests=_REQUESTS + len(parts) * (_REQUESTS_PER_RANGE + _REQUESTS_PER_FILE * files)
+        if is_remote(store.path)
+        else 0,
+    )
 
 
 def _count(job: _Job, advance: Advance) -> _Part:
@@ -131,14 +192,16 @@ def _count(job: _Job, advance: Advance) -> _Part:
     threads = mined.threads
     posts, pairs = count_by_community(threads)
     rows: Counter[str] = Counter()
-    measured = {}
+    measured, written_s = {}, {}
     for name in job.formats if threads.pairs.height else ():
         form = form_of(name, margin=bool(job.selection.margin))
         table, post_row = form.table(threads, job.selection.rule.name)
         rows[name] = table.num_rows
+        begun = time.thread_time()
         measured[name] = _measured(form, table, post_row, job.layout)
+        written_s[name] = time.thread_time() - begun
     advance(1)
-    return _Part(mined.tally, posts, pairs, rows, measured, mined.comparable)
+    return _Part(mined.tally, posts, pairs, rows, measured, mined.comparable, written_s)
 
 
 def _measured(form: Format, table: pa.Table, post_row: pl.Series, layout: str) -> tuple[int, int, int]:

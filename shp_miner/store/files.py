@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 from uuid import uuid4
 
 import pyarrow as pa
@@ -50,16 +50,7 @@ def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
     try:
         with ExitStack() as stack:
             out = stack.enter_context(path.open("wb")) if is_remote(path) else path
-            writer = stack.enter_context(
-                pq.ParquetWriter(
-                    out,
-                    schema,
-                    compression="zstd",  # COMPRESSION, as this library spells it
-                    compression_level=COMPRESSION_LEVEL,
-                    use_dictionary=list(_FEW_VALUES),  # type: ignore[arg-type]  # the stubs know no list
-                    write_statistics=list(STATISTICS),
-                )
-            )
+            writer = stack.enter_context(parquet_writer(out, schema))
             for table in tables:
                 writer.write_table(table, row_group_size=ROW_GROUP)
                 ends.add(table)
@@ -71,6 +62,18 @@ def write_tables(folder: Path, schema: pa.Schema, tables: Iterable[pa.Table]) ->
         raise
     now_ms = time.time_ns() // 1_000_000
     return AddAction(path.name, size, {}, now_ms, data_change=True, stats=json.dumps(ends.statistics()))
+
+
+def parquet_writer(out: Path | BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+    """Return the writer of a data file, as the store's files are written."""
+    return pq.ParquetWriter(
+        out,
+        schema,
+        compression="zstd",  # COMPRESSION, as this library spells it
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=list(_FEW_VALUES),  # type: ignore[arg-type]  # the stubs know no list
+        write_statistics=list(STATISTICS),
+    )
 
 
 def row_group(file: pq.ParquetFile, number: int, schema: pa.Schema) -> pa.Table:

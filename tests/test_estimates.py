@@ -1,0 +1,72 @@
+"""What dry runs say of time, memory, space and requests, held against what the work then takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from shp_miner import export_dataset, import_dump
+from shp_miner.cli import run
+from shp_miner.dumps.estimate import estimate_import
+from shp_miner.export.dry_run import estimate
+from shp_miner.store import Store
+
+from . import s3
+from .build import comment, submission, write_dump
+from .test_lake import URL, dump, server
+
+__all__ = ["server"]
+
+
+def test_an_import_takes_what_its_dry_run_says(server: s3.Server, tmp_path: Path) -> None:
+    files = dump(tmp_path)
+    found = estimate_import("reddit-dump", files, URL)
+    assert server.bucket() == {}
+    server.asked.clear()
+    done = import_dump("reddit-dump", files, URL)
+    assert done.tally.read == {"post": found.posts, "answer": found.answers}
+    assert found.bytes == found.probed_bytes == sum(file.stat().st_size for file in files)
+    assert 0.5 < found.requests / len(server.asked) < 2
+    stored = sum(Store(URL).snapshot().size_bytes(name) for name in ("posts", "answers"))
+    assert 0.5 < found.store_bytes / stored < 2
+    assert 0 < found.seconds <= found.cpu_s
+    export_dataset(URL, tmp_path / "first")  # fits are kept
+    server.asked.clear()
+    counted = estimate(URL)
+    work = counted.work
+    assert work is not None
+    export_dataset(URL, tmp_path / "out")
+    assert 0.3 < work.requests / (len(server.asked) / 2) < 3
+    written = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.parquet"))
+    assert written < work.temporary_bytes
+    assert (work.tasks, work.workers) == (1, 1)
+
+
+def test_a_probe_ends_early_and_is_scaled_up(tmp_path: Path) -> None:
+    dice = Random(1)
+    posts = [submission(f"p{number}", selftext=dice.randbytes(500).hex()) for number in range(6000)]
+    answers = [comment(f"a{number}", f"p{number}", body=dice.randbytes(500).hex()) for number in range(6000)]
+    files = [write_dump(tmp_path / name, rows) for name, rows in (("RS_1.gz", posts), ("RC_1.gz", answers))]
+    found = estimate_import("reddit-dump", files, tmp_path / "store", probe_s=0.0)
+    whole = estimate_import("reddit-dump", files, tmp_path / "store", probe_s=600)
+    assert (whole.posts, whole.answers) == (6000, 6000)
+    assert found.bytes == whole.bytes == whole.probed_bytes
+    assert whole.cpu_s / 5 < found.cpu_s < 5 * whole.cpu_s
+    assert not (tmp_path / "store").exists()
+
+
+def test_dry_runs_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(file) for file in dump(tmp_path)]
+    assert run(["import", "reddit-dump", *files, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["dry_run"], told["posts"], told["requests"]) == (True, 40, 0)
+    assert run(["import", *files, "--dry-run"]) == 0
+    assert "nothing is written" in capsys.readouterr().out
+    assert not Path("data").exists()
+    assert run(["import", "reddit-dump", "-", "--dry-run"]) == 2
+    assert run(["import", "reddit-dump", *files, "-q"]) == 0
+    assert run(["export", "out", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["work"]["tasks"] == 1
