@@ -13,7 +13,7 @@ import pytest
 
 import shp_miner
 from shp_miner import UsageError, clean_profile, export_dataset, forget, import_dump
-from shp_miner.clean.chain import reasons_of
+from shp_miner.clean.chain import edited, reasons_of
 from shp_miner.clean.cleaning import PROFILES, Cleaning, as_cleaning, changes
 from shp_miner.clean.filter import Kind
 from shp_miner.cli import run
@@ -22,6 +22,7 @@ from shp_miner.rules.presets import preset
 from shp_miner.show.compare import compare
 from shp_miner.show.find import find_thread
 from shp_miner.show.thread import show_thread
+from shp_miner.tally import Tally
 
 from .build import comment, submission, tree, write_month
 from .conftest import ROOT
@@ -56,6 +57,13 @@ class Effect(NamedTuple):
     kept: dict[str, Any]
 
 
+HUMAN = {"author": "abbot", "text": "A robot may not salt the water."}
+
+
+def sides(winner: str, loser: str) -> dict[str, Any]:
+    return {"winner_text": winner, "loser_text": loser}
+
+
 ASKED = {"question": f"Pasta\n\n{GOOD} When?"}
 EFFECTS = {
     "personal": Effect(
@@ -67,6 +75,36 @@ EFFECTS = {
     "max_chars": Effect(5, "answer", {"text": "Salty."}, "answer_too_long", {"text": "Salty"}),
     "min_words": Effect(2, "answer", {"text": "Salt"}, "answer_too_short", {"text": "Salt it"}),
     "max_words": Effect(2, "answer", {"text": "Salt it all"}, "answer_too_long", {"text": "Salt it"}),
+    "drop_bots": Effect(True, "answer", {"author": "automoderator", "text": GOOD}, "bot", HUMAN),
+    "bots": Effect(("salty-*", "~(?i)beep"), "post", {"author": "Salty-Sam", "text": GOOD}, "bot", HUMAN),
+    "drop_quotes": Effect(True, "answer", {"text": f"> {GOOD}\n>\n> So?"}, "only_quotes", {"text": f"> {GOOD}\n\nNo."}),
+    "drop_links": Effect(
+        True, "answer", {"text": "See [here](https://a.b/c(d))"}, "only_links", {"text": f"{GOOD} a.b"}
+    ),
+    "drop_near_empty": Effect(True, "answer", {"text": "> What?\n\nThis!!!"}, "near_empty", {"text": "水に塩を"}),
+    "drop_leaning": Effect(True, "answer", {"text": "As others have said: salt."}, "leans_on_others", {"text": GOOD}),
+    "max_similarity": Effect(0.8, "pair", sides(f"{GOOD}!", GOOD), "near_equal", sides(f"{GOOD} {GERMAN}", GOOD)),
+}
+#: Parameters that edit texts: a value, a text, and what is left of it.
+EDITS: dict[str, tuple[Any, str, str]] = {
+    "cut_thanks": (True, f"{GOOD}\n\n*EDIT 2*: wow, thanks for the gold!\n\nUpdate: RIP my inbox", GOOD),
+}
+#: Parameters that balance pairs, whose effect depends on the other pairs, with a value.
+BALANCE = {
+    "max_pairs_per_answer": 2, "match_lengths": True, "max_pairs_per_author": 7, "max_pairs_per_community": 20
+}  # fmt: skip
+#: Parameters that tests of their own try: tests/test_text_modes.py, tests/test_personal.py and tests/test_leaks.py.
+ELSEWHERE = {
+    "near_duplicates": "one",
+    "text_mode": "plain",
+    "abbreviations": ("TIL = Today I learned",),
+    "authors": "drop",
+}
+VALUES = {
+    **ELSEWHERE,
+    **{name: effect.value for name, effect in EFFECTS.items()},
+    **{n: e[0] for n, e in EDITS.items()},
+    **BALANCE,
 }
 
 
@@ -78,13 +116,90 @@ def test_each_parameter_alone_leaves_out_what_it_says(name: str) -> None:
     assert reasons_of(frame, effect.kind, clean_profile()).to_list() == [None, None]
 
 
-#: What changes texts or names and leaves nothing out; tests/test_text_modes.py and tests/test_personal.py try these.
-EDITING = {"text_mode", "abbreviations", "authors"}
-
-
 def test_every_parameter_has_an_effect() -> None:
-    # Near-equal texts are those of a whole selection: tests/test_leaks.py.
-    assert set(EFFECTS) == set(Cleaning.__struct_fields__) - EDITING - {"name", "near_duplicates"}
+    assert set(VALUES) == set(Cleaning.__struct_fields__) - {"name"}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_edits_cut_what_they_say_and_nothing_a_second_time(name: str) -> None:
+    value, text, left = EDITS[name]
+    texts, tally = pl.Series([text, GOOD, "EDIT: thanks for the gold!", None]), Tally()
+    once = edited(texts, "answer", clean_profile(**{name: value}), tally)
+    assert once.to_list() == [left, *texts.to_list()[1:]]
+    assert texts[0] == text, "the column that was given has changed"
+    assert edited(once, "answer", clean_profile(**{name: value}), Tally()).equals(once)
+    assert sum(tally.notes.values()) == 1
+
+
+def test_a_list_of_bots_is_read_and_a_wrong_expression_named(store: Path, tmp_path: Path) -> None:
+    own = tmp_path / "bots.txt"
+    own.write_text("# mine\n\nwriter-p1c0\n")
+    assert run(["export", str(tmp_path / "o"), "--rule", "votes", "--clean-bots", str(own), "--store", str(store)]) == 0
+    assert "p1c0" not in {row["answer1_id"] for row in rows_of(tmp_path / "o")}
+    with pytest.raises(UsageError, match="expression"):
+        export_dataset(store, tmp_path / "other", rule="votes", clean=clean_profile(bots=["~(?=look)"]))
+
+
+def test_what_needs_all_pairs_is_refused_where_only_some_are_looked_at(store: Path) -> None:
+    for words in (["compare"], ["show", str(store)], ["show", "--thread", "p1"]):
+        assert run([*words, "--clean-match-lengths", "--store", str(store), "--quiet"]) == 2
+
+
+def balanced(store: Path, out: Path, **clean: Any) -> pl.DataFrame:
+    export_dataset(store, out, rule="votes", clean=clean_profile(**clean), workers=1)
+    return pl.DataFrame(rows_of(out))
+
+
+def test_balance_keeps_its_bounds_turns_no_label_and_stays_as_data_grow(tmp_path: Path, now: datetime) -> None:
+    def more(first: int, last: int) -> list[dict[str, Any]]:
+        return [
+            record
+            for i in range(first, last)
+            for record in [
+                submission(f"p{i}", subreddit="AskTest" if i % 2 else "AskMore"),
+                *(
+                    comment(
+                        f"p{i}c{k}", f"p{i}", subreddit="AskTest" if i % 2 else "AskMore", author=f"w{(i + k) % 9}",
+                        body="Salt it. " * (1 + (i * 3 + k * 5) % 7), score=2 + (i * 7 + k * k * 5) % 23,
+                        created_utc=1_600_000_000 + 60 * k,
+                    )
+                    for k in range(5)
+                ),
+            ]
+        ]  # fmt: skip
+
+    store = tmp_path / "store"
+    import_dump("reddit-dump", write_month(tmp_path / "first", more(0, 20)), store, now=now)
+    first = set(balanced(store, tmp_path / "whole")["pair_id"])
+    before = {name: balanced(store, tmp_path / name, **{name: value}) for name, value in BALANCE.items()}
+    import_dump("reddit-dump", write_month(tmp_path / "second", more(20, 40), name="2020-10"), store, now=now)
+    whole = balanced(store, tmp_path / "whole")
+    labels = dict(whole.select("pair_id", "preferred").iter_rows())
+    ids = ("answer1_id", "answer2_id")
+    for name, value in BALANCE.items():
+        kept = balanced(store, tmp_path / name, **{name: value})
+        assert 0 < kept.height < whole.height
+        assert dict(kept.select("pair_id", "preferred").iter_rows()).items() <= labels.items()
+        if name == "max_pairs_per_answer":
+            owners = pl.concat([kept[column] for column in ids])
+            assert set(before[name]["pair_id"]) <= set(kept["pair_id"]), "other threads changed a thread's pairs"
+        elif name == "max_pairs_per_author":
+            owners = pl.concat([kept["author1"], kept["author2"]])
+        elif name == "max_pairs_per_community":
+            owners = kept["community"]
+            assert owners.value_counts()["count"].to_list() == [value, value]
+        else:
+            winner, loser = (
+                pl.when(pl.col("preferred") == side).then("answer1").otherwise("answer2").str.len_chars().cast(pl.Int64)
+                for side in (1, 2)
+            )
+            apart = kept.select((winner - loser).sign()).to_series()
+            assert abs(int(apart.sum())) <= 0.2 * kept.height < abs(0.3 * whole.height)
+            continue
+        assert owners.value_counts()["count"].max() <= value
+        # Of the pairs that were there before, more data bring none in that was left out: they can only push some out.
+        old = {pair for pair in kept["pair_id"] if pair in first}
+        assert old <= set(before[name]["pair_id"])
 
 
 @pytest.fixture

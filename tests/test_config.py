@@ -28,7 +28,7 @@ from shp_miner.units import Duration, Seconds, Size
 from .build import thread, write_dump, write_month
 from .crawls import Bench, bench, rows, with_limits
 from .flows import community, manifest, out_of, pipeline, run_on, source, steps, tables, written
-from .test_cleaning import EFFECTS
+from .test_cleaning import VALUES
 from .test_import_discourse import topic
 from .test_rules import OVERRIDES, TWO
 from .test_rules import run as ruled
@@ -287,10 +287,10 @@ def test_the_rule_of_an_export_comes_before_that_of_the_file(at: Bench) -> None:
     assert rules == [preset("time-matched", max_apart_s=7200), preset("votes", max_apart_s=7200, min_ratio=1.5)]
 
 
-@proves("clean.profile", "export.clean", *(f"clean.{name}" for name in EFFECTS))
-@pytest.mark.parametrize("name", EFFECTS)
+@proves("clean.profile", "export.clean", *(f"clean.{name}" for name in VALUES))
+@pytest.mark.parametrize("name", VALUES)
 def test_what_an_export_cleans_comes_before_what_the_file_cleans(name: str, tmp_path: Path) -> None:
-    value = EFFECTS[name].value
+    value = VALUES[name]
     given = list(value) if isinstance(value, tuple) else value
     tables = {"clean": {"profile": "strict"}, "export": [{"out": "o", "clean": {name: given}}]}
     read = config.read(written(tmp_path / "p.toml", tables))

@@ -9,7 +9,6 @@ from itertools import chain
 
 import pytest
 
-from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.personal import KINDS
 from shp_miner.rules.reasons import REASONS, sentence
 from shp_miner.tally import HINTS
@@ -78,19 +77,17 @@ def conditions() -> Iterator[str]:
                 yield from texts(node.elts[0])
 
 
+#: Where calls in `clean/` have a reason: a value, the values that are put in, and the note of an edit.
+REASON_AT = {"pl.lit": 0, "reasons.scatter": 1, "Edit": 1}
+
+
 def cleaned() -> Iterator[str]:
-    """Reasons of the filters and edits that clean: what their files say in the form of a reason, but for parameters."""
-    parameters = {*Cleaning.__struct_fields__, "question", "text"}
-    for path in sorted((PACKAGE / "clean").glob("*.py")):
-        functions = [node for node in TREES[path].body if isinstance(node, ast.FunctionDef) and node.name == "_reasons"]
-        edits = [
-            node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Edit"
-        ]
-        for node in chain.from_iterable(ast.walk(node) for node in functions):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"first_of", "pl.lit"}:
-                firsts = [one.elts[0] if isinstance(one, ast.Tuple) else one for one in node.args]
-                yield from (text for one in firsts for text in texts(one) if text not in parameters)
-        yield from (text for edit in edits for text in texts(edit.args[1]))
+    """Reasons of the filters and edits that clean: those in a tuple with their condition, as values, and notes."""
+    for node in chain.from_iterable(ast.walk(TREES[path]) for path in sorted((PACKAGE / "clean").glob("*.py"))):
+        if isinstance(node, ast.Tuple) and len(node.elts) > 1 and not isinstance(node.elts[1], ast.Constant):
+            yield from texts(node.elts[0])
+        elif isinstance(node, ast.Call):
+            yield from chain.from_iterable(map(texts, node.args[REASON_AT.get(ast.unparse(node.func), 9) :][:1]))
 
 
 def tables() -> Iterator[str]:

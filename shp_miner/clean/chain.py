@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import polars as pl
 
+from shp_miner.clean.balance import PER_ANSWER
+from shp_miner.clean.bots import BOTS
 from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.filter import Edit, Filter, Kind
 from shp_miner.clean.language import LANGUAGE
+from shp_miner.clean.leaning import LEANING
 from shp_miner.clean.lengths import LENGTHS
+from shp_miner.clean.own_words import OWN_WORDS
 from shp_miner.clean.personal import PERSONAL
+from shp_miner.clean.similar import SIMILAR
+from shp_miner.clean.thanks import THANKS
 from shp_miner.rules.eligibility import REASON
 from shp_miner.tally import Tally
 
 #: Edits come before all filters.
-EDITS: tuple[Edit, ...] = ()
+EDITS: tuple[Edit, ...] = (THANKS,)
 
-#: Cheap filters come first: later ones see only what is left.
-FILTERS: tuple[Filter, ...] = (LENGTHS, PERSONAL, LANGUAGE)
+#: Cheap filters come first: later ones see only what is left. A cap comes last, so that it is filled.
+FILTERS: tuple[Filter, ...] = (BOTS, OWN_WORDS, LENGTHS, LEANING, PERSONAL, LANGUAGE, SIMILAR, PER_ANSWER)
 
 
 def edited(texts: pl.Series, kind: str, cleaning: Cleaning, tally: Tally) -> pl.Series:

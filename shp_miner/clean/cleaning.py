@@ -59,6 +59,18 @@ class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "keep"
 
+    cut_thanks: Annotated[
+        bool, Meta(description="Cut tails on votes, such as EDIT: thanks for the gold!", examples=[True])
+    ] = False
+    drop_bots: Annotated[bool, Meta(description="Drop what known bots wrote.", examples=[True])] = False
+    bots: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Drop bots, and these: names of accounts (* is any), ~ and an expression for texts.",
+            examples=["bots.txt"],
+            extra={"file": True},
+        ),
+    ] = ()
     languages: Annotated[
         tuple[str, ...],
         Meta(description="Keep answers in these languages (codes such as en); unclear ones stay.", examples=[["en"]]),
@@ -86,6 +98,33 @@ class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=["together"],
         ),
     ] = "keep"
+    drop_quotes: Annotated[bool, Meta(description="Drop answers that only quote.", examples=[True])] = False
+    drop_links: Annotated[
+        bool, Meta(description="Drop answers that are a link or an image and hardly a word.", examples=[True])
+    ] = False
+    drop_near_empty: Annotated[
+        bool, Meta(description="Drop answers of a word or two: fewer than 10 letters.", examples=[True])
+    ] = False
+    drop_leaning: Annotated[
+        bool, Meta(description='Drop answers that lean on others ("as the others said").', examples=[True])
+    ] = False
+    max_similarity: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        Meta(description="Drop pairs whose answers share this part of their 5-grams or more.", examples=[0.8]),
+    ] = None
+    max_pairs_per_answer: Annotated[
+        _Count | None, Meta(description="Keep at most N pairs of each answer, by hash.", examples=[3])
+    ] = None
+    match_lengths: Annotated[
+        bool,
+        Meta(description="Let longer answers win as often as shorter ones: drop pairs by hash.", examples=[True]),
+    ] = False
+    max_pairs_per_author: Annotated[
+        _Count | None, Meta(description="Keep at most N pairs of each author's answers, by hash.", examples=[50])
+    ] = None
+    max_pairs_per_community: Annotated[
+        _Count | None, Meta(description="Keep at most N pairs of each community, by hash.", examples=[5000])
+    ] = None
 
 
 #: What to clean, as callers give it: a profile's name, its parameters, or None for nothing.
@@ -96,8 +135,8 @@ PROFILES: dict[str, Cleaning] = {
     profile.name: profile
     for profile in (
         Cleaning(),
-        Cleaning(name="standard", same_language=True),
-        Cleaning(name="strict", same_language=True, min_words=5),
+        Cleaning(name="standard", drop_links=True, drop_near_empty=True),
+        Cleaning(name="strict", drop_links=True, drop_near_empty=True, min_words=5),
     )
 }
 
@@ -112,6 +151,9 @@ SUMMARIES: dict[str, str] = {
 PROFILE, HEADING = "profile", "Cleaning"
 
 _WITH = " with "
+
+#: The most characters of a list that a name tells.
+_SHORT = 40
 
 
 def clean_profile(name: str = "none", **overrides: Any) -> Cleaning:
@@ -164,4 +206,6 @@ def _change(key: str, value: Any) -> str:
         return f"no {key}"
     if value is True:
         return key
-    return f"{key} {' '.join(value)}" if isinstance(value, tuple) else f"{key} {value}"
+    if isinstance(value, tuple):  # a long list, such as one of accounts, has no place in a name
+        return f"{key} {' '.join(value)}" if len(" ".join(value)) <= _SHORT and key != "bots" else f"{len(value)} {key}"
+    return f"{key} {value}"

@@ -10,8 +10,8 @@ import polars as pl
 
 from shp_miner.clean.cleaning import Cleaning
 
-#: What a filter judges: posts, answers, or pairs of answers.
-Kind = Literal["post", "answer", "pair"]
+#: What a filter judges: posts, answers, pairs of answers, or pairs once the rule's sample of each post is drawn.
+Kind = Literal["post", "answer", "pair", "sample"]
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ from shp_miner.export.screens import Items, Sets, as_sets, keep_items, kept_item
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
-from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, write_groups
+from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, trait_range, write_groups
+from shp_miner.mining.balanced import balance_ranges, steps_of
 from shp_miner.mining.calibrate import STEPS, calibrate_ranges
 from shp_miner.mining.kept_fits import DRIFT, fits_to_builtins
 from shp_miner.mining.mine import Selection
@@ -301,6 +302,10 @@ def _written(  # noqa: PLR0917
     calibration, drift = calibrate_ranges(mining, engine=engine, advance=steps, earlier=fit)
     steps.begin("comparing texts")
     find_near(mining, engine=engine, advance=steps)
+    if steps_of(first.selection.clean):
+        steps.more(len(mining))
+        steps.begin("balancing")
+        balance_ranges(mining, trait_range, engine=engine, advance=steps)
     steps.begin("mining")
     mined = _sum(engine.run(mine_range, mining, steps))
     rule = first.selection.rule

@@ -24,7 +24,8 @@ from shp_miner.export.nothing import nothing
 from shp_miner.export.screens import Sets, as_sets, work_with
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.shards import size_of
-from shp_miner.export.tasks import beyond_range, count_by_community
+from shp_miner.export.tasks import beyond_range, count_by_community, trait_range
+from shp_miner.mining.balanced import balance_ranges, steps_of
 from shp_miner.mining.calibrate import STEPS, MeasureJob, calibrate_ranges, load_calibration
 from shp_miner.mining.mine import mine_threads
 from shp_miner.mining.near import find_near, near_steps
@@ -142,10 +143,12 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
             _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen), layout)
             for number, part in enumerate(snapshot.ranges(rows, selection.within))
         ]
-        step = Steps((STEPS + near_steps(selection) + 1) * len(jobs), advance)
+        more = near_steps(selection) + steps_of(selection.clean)
+        step = Steps((STEPS + more + 1) * len(jobs), advance)
         threads = Threads(fitting)
         calibrate_ranges(jobs, engine=threads, advance=step)
         find_near(jobs, engine=threads, advance=step)
+        balance_ranges(jobs, trait_range, engine=threads, advance=step)
         parts = list(threads.run(_count, jobs, step))
     found = _together(snapshot.version, selection.rule, chosen, parts, missing)
     counting = time.monotonic() - begun, time.process_time() - begun_cpu

@@ -20,6 +20,7 @@ from shp_miner.export.margins import form_of
 from shp_miner.export.pieces import Window, read_windows, write_piece
 from shp_miner.export.screens import load_screen
 from shp_miner.export.shards import Shard, write_shards
+from shp_miner.mining.balanced import load_quotas, write_traits
 from shp_miner.mining.calibrate import MeasureJob, load_calibration
 from shp_miner.mining.mine import Beyond, Mined, Selection, Threads, mine_threads
 from shp_miner.mining.near import load_near
@@ -85,9 +86,16 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     return result
 
 
-def beyond_range(job: MeasureJob) -> Beyond:
-    """Return what the work folder says of more than one range."""
-    return Beyond(load_near(job.work, job.part), load_screen(job.work, job.selection.decontaminate))
+def trait_range(job: MeasureJob, advance: Advance) -> None:
+    """Mine one range for the traits of its pairs, by which quotas are found."""
+    write_traits(job, beyond_range(job, balanced=False))
+    advance(1)
+
+
+def beyond_range(job: MeasureJob, *, balanced: bool = True) -> Beyond:
+    """Return what the work folder says of more than one range; its quotas are found last."""
+    near, screen = load_near(job.work, job.part), load_screen(job.work, job.selection.decontaminate)
+    return Beyond(near, screen, load_quotas(job) if balanced else None)
 
 
 def count_by_community(threads: Threads) -> tuple[dict[str, int], dict[str, int]]:

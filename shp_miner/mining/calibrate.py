@@ -91,8 +91,8 @@ def measure_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
     measured = measure_answers(judged)
     pairs = compare_answers(judged, measured, job.selection.rule)
     places = {"winner": pairs.winner.astype(np.uint32), "loser": pairs.loser.astype(np.uint32)}
-    _write(job, _COMPARED, pl.DataFrame(places))
-    _write(job, _MEASURED, measured.drop("row"))
+    write_rows(job, _COMPARED, pl.DataFrame(places))
+    write_rows(job, _MEASURED, measured.drop("row"))
     advance(1)
     return count_delays(measured)
 
@@ -102,8 +102,8 @@ def add_up_range(job: MeasureJob, advance: Advance) -> pl.DataFrame:
 
     Another file gets the answers with the shares, without what the next passes do not need.
     """
-    measured = with_log_shares(_read(job, _MEASURED), pl.read_parquet((job.work / _SHARES).read_bytes()))
-    _write(job, _SHARED, measured.drop("log_votes", "cell", "likes", "readers"))
+    measured = with_log_shares(read_rows(job, _MEASURED), pl.read_parquet((job.work / _SHARES).read_bytes()))
+    write_rows(job, _SHARED, measured.drop("log_votes", "cell", "likes", "readers"))
     advance(1)
     return add_up(measured)
 
@@ -117,9 +117,9 @@ class EvaluateJob(Struct, frozen=True):
 
 def evaluate_range(job: EvaluateJob, _advance: Advance) -> pl.DataFrame:
     """Return the sums of one range's pairs at some slopes, from its files."""
-    places = _read(job.of, _COMPARED).select(pl.all().cast(pl.Int64))
+    places = read_rows(job.of, _COMPARED).select(pl.all().cast(pl.Int64))
     pairs = Comparisons(places["winner"].to_numpy(), places["loser"].to_numpy())
-    return evaluate(_read(job.of, _SHARED), pairs, job.slopes)
+    return evaluate(read_rows(job.of, _SHARED), pairs, job.slopes)
 
 
 def calibrate_ranges(
@@ -243,10 +243,12 @@ def _remove(jobs: Sequence[MeasureJob], *names: str) -> None:
             _file(job, name).unlink(missing_ok=True)
 
 
-def _write(job: MeasureJob, name: str, rows: pl.DataFrame) -> None:
+def write_rows(job: MeasureJob, name: str, rows: pl.DataFrame) -> None:
+    """Write rows of a job for later passes, whole or not at all."""
     replace_file(_file(job, name), partial(rows.write_ipc, compression="zstd"), durable=False)
 
 
-def _read(job: MeasureJob, name: str) -> pl.DataFrame:
+def read_rows(job: MeasureJob, name: str) -> pl.DataFrame:
+    """Return the rows that `write_rows` wrote."""
     with _file(job, name).open("rb") as file:  # a path with brackets would be taken for a pattern
         return pl.read_ipc(file)

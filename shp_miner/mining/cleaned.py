@@ -8,6 +8,7 @@ from copy import copy
 import polars as pl
 from msgspec import UnsetType
 
+from shp_miner.clean.balance import Quotas, needs_all, traits
 from shp_miner.clean.chain import edited, reasons_of
 from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.overlap import Screen
@@ -116,8 +117,28 @@ class Cleaned:
         reasons = pl.select(
             pl.coalesce(of_post[pairs.winner], of_answer[pairs.winner], of_answer[pairs.loser])
         ).to_series()
-        pairs = pairs.without(reasons.is_not_null().to_numpy(), reasons, tally, left_out)
-        reasons = reasons_of(self._frame(pairs), "pair", self._cleaning)
+        pairs = self._without(pairs, reasons, tally, left_out)
+        return self._without(pairs, reasons_of(self._frame(pairs), "pair", self._cleaning), tally, left_out)
+
+    def balance(
+        self, pairs: Pairs, quotas: Quotas | None, tally: Tally, left_out: LeftOutPairs | None = None
+    ) -> tuple[Pairs, pl.DataFrame | None]:
+        """Return the pairs of a sample that stay within caps and quotas; and their `traits`, if quotas are to be found.
+
+        `pairs.answers` are any of the answers.
+        """
+        own, cleaning = self.of(pairs.answers), self._cleaning
+        reasons = reasons_of(own._frame(pairs), "sample", cleaning)
+        pairs = self._without(pairs, reasons, tally, left_out)
+        if not needs_all(cleaning):
+            return pairs, None
+        found = traits(own._frame(pairs))
+        if quotas is None:
+            return pairs, found
+        return self._without(pairs, quotas.reasons(found), tally, left_out), None
+
+    @staticmethod
+    def _without(pairs: Pairs, reasons: pl.Series, tally: Tally, left_out: LeftOutPairs | None) -> Pairs:
         return pairs.without(reasons.is_not_null().to_numpy(), reasons, tally, left_out)
 
     def count(self, tally: Tally) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from msgspec import UNSET, Struct, UnsetType
 
+from shp_miner.clean.balance import Quotas
 from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.clusters import own_splits, without_near
 from shp_miner.clean.evaluation import Decontamination
@@ -97,6 +98,7 @@ class Mined:
     comparable: Comparable = field(default_factory=Comparable)
     dropped: dict[str, pl.DataFrame] = field(default_factory=dict)
     arrival: Arrival = field(default_factory=Arrival)
+    traits: pl.DataFrame | None = None
 
 
 @dataclass
@@ -111,10 +113,14 @@ class Judged:
 
 @dataclass(frozen=True)
 class Beyond:
-    """What must be known of more than one range: near-equal items (SETTLED, of this range), and what to screen for."""
+    """What must be known of more than one range.
+
+    Near-equal items (SETTLED, of this range), what to screen for, and the quotas of a cleaning that balances.
+    """
 
     near: pl.DataFrame | None = None
     screen: Screen | None = None
+    quotas: Quotas | None = None
 
 
 def judge_threads(snapshot: Snapshot, part: HashRange, selection: Selection) -> Judged:
@@ -139,7 +145,10 @@ def mine_threads(
     keep_dropped: bool = False,
     beyond: Beyond = Beyond(),
 ) -> Mined:
-    """Read the threads of one range and apply the rule to them."""
+    """Read the threads of one range and apply the rule to them.
+
+    A cleaning that balances over all pairs needs quotas; without them the result has the `traits` they are found by.
+    """
     rule, tally = selection.rule, Tally()
     judged = judge_threads(snapshot, part, selection)
     tally.note("post", "observations_contradict", judged.contradicting_posts)
@@ -160,13 +169,14 @@ def mine_threads(
     arrival = Arrival()
     eligible = with_theta(answers, calibration, arrival).filter(pl.col(REASON).is_null()).drop(REASON)
     pairs = form_pairs(eligible, rule, tally, out.pairs)
-    threads = _with_text(snapshot, part, pairs, posts.drop(REASON), selection, out, beyond=beyond)
+    threads, traits = _with_text(snapshot, part, pairs, posts.drop(REASON), selection, out, beyond=beyond)
     tally.keep("pair", threads.pairs.height)
     tally.keep("post", threads.posts.height)
     dropped, people = out.frames(), people_of(snapshot, selection.clean)
     if people is not None:
         dropped = {kind: people.columns(frame) for kind, frame in dropped.items()}
-    return Mined(threads, tally, digest % (1 << 64), newest, count_comparable(answers, rule), dropped, arrival)
+    digest %= 1 << 64
+    return Mined(threads, tally, digest, newest, count_comparable(answers, rule), dropped, arrival, traits)
 
 
 def tally_reasons(tally: Tally, posts: pl.DataFrame, answers: pl.DataFrame) -> None:
@@ -221,7 +231,7 @@ def _with_text(
     out: LeftOut,
     *,
     beyond: Beyond,
-) -> Threads:
+) -> tuple[Threads, pl.DataFrame | None]:
     """Gather the texts of what is in a pair, drop pairs that lack one or are cleaned, sample, and number the rows."""
     clean, tally = selection.clean, out.tally
     # Only answers that are in some pair are read: text is most of the bytes.
@@ -231,17 +241,22 @@ def _with_text(
     number = thread_splits(posts["thread_hash"].to_numpy(), selection.validation, selection.test)
     split = pl.Series("split", SPLITS)[own_splits(posts, number, beyond.near)]
     posts = posts.with_columns(split).sort(*POST_ORDER)
+    cleaned, traits = None, None
     if clean or beyond.screen is not None:
         cleaned = Cleaned(posts, pairs.answers, clean or Cleaning(), beyond.screen)
         out.add(cleaned)
         pairs = cleaned.leave(pairs, tally, out.pairs)
         pairs = pairs.among(pairs.in_a_pair())
-        posts = posts.join(pairs.answers.select(THREAD).unique(), on=THREAD, how="semi", maintain_order="left")
     wins, losses = (np.bincount(side, minlength=pairs.answers.height) for side in (pairs.winner, pairs.loser))
     pairs.answers = pairs.answers.with_columns(
         wins=pl.Series(wins, dtype=pl.Int32), losses=pl.Series(losses, dtype=pl.Int32)
     )
     pairs = sample_pairs(pairs, selection.rule, tally, out.pairs)
+    if cleaned is not None:
+        pairs, traits = cleaned.balance(pairs, beyond.quotas, tally, out.pairs)
+        thread = pairs.answers["thread_hash"].to_numpy()
+        pairs = pairs.among(np.isin(thread, thread[pairs.winner]))
+        posts = posts.join(pairs.answers.select(THREAD).unique(), on=THREAD, how="semi", maintain_order="left")
     keys = posts.select(*THREAD).with_row_index("post_row")
     post_row = pairs.answers.join(keys, on=THREAD, how="left", maintain_order="left")["post_row"].to_numpy()
     answers, place = _by_post(pairs.answers, post_row)
@@ -259,7 +274,7 @@ def _with_text(
     people = people_of(snapshot, clean)
     if people is not None:
         posts, answers = people.columns(posts), people.columns(answers)
-    return Threads(posts, answers, table.sort("winner", "loser"))
+    return Threads(posts, answers, table.sort("winner", "loser")), traits
 
 
 def _with_both_texts(pairs: Pairs, out: LeftOut) -> Pairs:

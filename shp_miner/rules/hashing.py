@@ -18,6 +18,7 @@ _SIDE_SALT = 5
 _SPLIT_SALT = 1
 _SAMPLE_SALT = 1 << 32
 _DRAW_SALT = 1 << 33
+_BALANCE_SALT = 1 << 34
 
 SPLITS = ("train", "validation", "test")
 
@@ -57,16 +58,22 @@ def sample_keys(pair: Hashes, seed: int) -> Hashes:
 
 def draw_shares(pair: Hashes, seed: int) -> npt.NDArray[np.float64]:
     """Random but stable numbers from 0 to below 1, independent of those of samples and sides."""
-    return _shares(_salted(pair, _DRAW_SALT, seed))
+    return as_shares(_salted(pair, _DRAW_SALT, seed))
+
+
+def balance_keys(pair: Hashes) -> Hashes:
+    """Random but stable numbers, independent of the others: caps keep the pairs with the smallest ones."""
+    return _salted(pair, _BALANCE_SALT, 0)
 
 
 def thread_splits(thread_hash: npt.NDArray[np.int64], validation: float, test: float) -> npt.NDArray[np.int8]:
     """Index into SPLITS for each thread, by its hash alone; `validation` and `test` are shares of all threads."""
-    share = _shares(_salted(thread_hash.view(np.uint64), _SPLIT_SALT, 0))
+    share = as_shares(_salted(thread_hash.view(np.uint64), _SPLIT_SALT, 0))
     return np.where(share < 1 - validation - test, 0, np.where(share < 1 - test, 1, 2)).astype(np.int8)
 
 
-def _shares(hashes: Hashes) -> npt.NDArray[np.float64]:
+def as_shares(hashes: Hashes) -> npt.NDArray[np.float64]:
+    """Numbers from 0 to below 1, in the order of the hashes."""
     return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -62,6 +62,18 @@ CLEANED = {
     "answer_too_short": "The answer is shorter than `min_chars` or `min_words` of the cleaning.",
     "answer_too_long": "The answer is longer than `max_chars` or `max_words` of the cleaning.",
     "personal_data": "The text has personal data, such as an e-mail address or a telephone number.",
+    "bot": "A known bot wrote it, or the text says so.",
+    "only_quotes": "The answer has no words but quoted ones.",
+    "only_links": "The answer is a link or an image and hardly a word.",
+    "near_empty": "The answer has fewer than 10 letters of its own.",
+    "leans_on_others": "The answer says that others have said it.",
+    "near_equal": "The two answers say nearly the same, by `max_similarity` of the cleaning.",
+    "over_answer_pairs": "An answer has more pairs than `max_pairs_per_answer`; those with the lowest hashes stay.",
+    "longer_wins": "Longer answers win more often here, and `match_lengths` keeps as many pairs of either kind.",
+    "shorter_wins": "Shorter answers win more often here, and `match_lengths` keeps as many pairs of either kind.",
+    "over_author_pairs": "An author has more pairs than `max_pairs_per_author`; those with the lowest hashes stay.",
+    "over_community_pairs": "The community has more pairs than `max_pairs_per_community`; the lowest hashes stay.",
+    "thanks_cut": "The end of the text only talked about votes; it was cut.",
     "other_language": "The answer is not in the languages asked for, or not in that of its post.",
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from msgspec import Struct, field
 
+from shp_miner.clean.balance import require_local
 from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.engine import Advance, Steps, Threads, cores
 from shp_miner.export.selected import selected
@@ -136,6 +137,7 @@ def overview(
     rules = rules or [preset(name) for name in PRESETS]
     assert len({_values(rule, FIT_PARAMETERS) for rule in rules}) == 1
     selection, missing = selected(snapshot, rules[0], communities=communities, sites=sites, clean=as_cleaning(clean))
+    require_local(selection.clean)
     ranges = snapshot.ranges(ROWS_EACH, selection.within)
     step = Steps((STEPS + 1) * len(ranges), advance)
     with TemporaryDirectory() as work, shared_lock(store.path, "comparing rules"):

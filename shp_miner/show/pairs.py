@@ -7,6 +7,7 @@ from collections.abc import Callable
 import polars as pl
 import xxhash
 
+from shp_miner.clean.balance import require_local
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.nothing import nothing
 from shp_miner.mining.mine import Selection, mine_threads
@@ -34,6 +35,7 @@ def pairs_of(
     Threads come in an order by hash, and no more of the store is read than is needed. Raises NoPairs, with what was
     dropped most, if the rule makes no pair.
     """
+    require_local(selection.clean)
     found: list[Shown] = []
     tally = Tally()
     form = FORMATS["pairs"]

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from msgspec import Struct
 
+from shp_miner.clean.balance import require_local
 from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.mining.cleaned import answer_texts, post_texts
 from shp_miner.mining.mine import Mined, Selection, judge_threads, mine_threads
@@ -101,6 +102,7 @@ def show_thread(
     as for `export_dataset`.
     """
     selection = Selection(rule=rule, sites=(thread.site,), clean=as_cleaning(clean))
+    require_local(selection.clean)
     judged = judge_threads(snapshot, thread.part, selection)
     own = pl.col("post_id") == thread.post_id
     posts, answers = (
