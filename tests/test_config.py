@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
@@ -154,6 +155,18 @@ answers = {answer_id = "id", post_id = "of", body = "text", created_at = "at", s
     assert sorted(rows(Store(tmp_path / "store"), "answers")["community"]) == ["one", "two"]
     with pytest.raises(BadInput, match="has no map"):
         imported(tmp_path, kind="table", paths=[str(file)])
+
+
+@proves("import.utc")
+def test_times_without_a_zone_are_utc_only_where_that_is_said(tmp_path: Path) -> None:
+    at = datetime(2024, 1, 2, 3)  # noqa: DTZ001
+    answer = {"answer_id": "1", "body": "Yes.", "created_at": at, "score": 3}
+    post = {"site": "a.b", "community": "c", "post_id": "1", "title": "T", "created_at": at, "score": 3}
+    pl.DataFrame([{**post, "answers": [answer]}]).write_parquet(tmp_path / "t.parquet")
+    keys = {"kind": "threads", "paths": [str(tmp_path / "t.parquet")]}
+    assert imported(tmp_path, **keys).exit_code == 5
+    assert imported(tmp_path, **keys, utc=True).exit_code == 0
+    assert rows(Store(tmp_path / "store"), "answers")["created_at"].to_list() == [at.replace(tzinfo=UTC)]
 
 
 @proves("import.vote_history")
@@ -747,6 +760,8 @@ def _whole(table: str, name: str, text: str) -> str:
         keys["kind"] = '"stackexchange-dump"'
     if table == "[[import]]" and name == "map":
         keys["kind"] = '"table"'
+    if table == "[[import]]" and name == "utc":
+        keys["kind"] = '"threads"'
     return "\n".join([table, *(f"{key} = {value}" for key, value in keys.items())])
 
 

@@ -145,7 +145,7 @@ def test_a_broken_reply_loses_itself_and_a_broken_head_its_topic(tmp_path: Path,
         [1],
     ]
     path = write_dump(tmp_path / "a.ndjson", records)
-    path.write_bytes(path.read_bytes() + b'{"post_stream": {}, "title": "\xff"}\n{"post_stream": {"posts": [')
+    path.write_bytes(path.read_bytes() + b'{"post_stream": {}, "title": "\xff\n{"post_stream": {"posts": [')
     posts, answers, tally = load(path, now=now)
     assert sorted(posts["post_id"]) == ["10", "7"]
     assert answers["answer_id"].to_list() == ["704"]

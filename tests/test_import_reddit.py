@@ -250,7 +250,7 @@ def test_visible_characters_are_counted(body: str, count: int, tmp_path: Path, n
     [
         ("{not json", "not_json"),
         ("[1, 2]", "not_an_object"),
-        (b'{"id": "c1", "body": "\xff\xfe"}', "not_utf8"),
+        (b'{"id": "c1", "body": "\xff\xfe"', "not_utf8"),
         ({k: v for k, v in comment("c1").items() if k != "body"}, "missing_field"),
         ({k: v for k, v in comment("c1").items() if k != "created_utc"}, "missing_field"),
         ({k: v for k, v in comment("c1").items() if k != "score"}, "missing_field"),

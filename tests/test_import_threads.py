@@ -307,7 +307,7 @@ def test_unsound_text_is_repaired_and_noted(imported: Any) -> None:
 def test_lines_that_are_no_threads_are_counted_with_their_place(tmp_path: Path) -> None:
     good = lines_of(thread("1"))
     path = tmp_path / "a.jsonl"
-    bad = [b'{"site": ', b"[1]\n", b'{"title": "\xff"}\n', b"[" * 100_000 + b"\n", b'"text"\n', b"null\n"]
+    bad = [b'{"site": ', b"[1]\n", b'{"title": "\xff\n', b"[" * 100_000 + b"\n", b'"text"\n', b"null\n"]
     path.write_bytes(good + bad[0] + b"\n\n  \n" + b"".join(bad[1:]) + lines_of(thread("2")).rstrip())
     posts, _, tally = load(path)
     assert sorted(posts["post_id"].to_pylist()) == ["1", "2"]

@@ -115,7 +115,10 @@ def test_threads_without_an_answer_are_not_led_to_an_export(capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("time", "words"),
     [
-        ("2024-01-02 03:04:05", "created_at 2024-01-02T03:04:05 has no time zone; if it is UTC, add Z to it"),
+        (
+            "2024-01-02 03:04:05",
+            "created_at 2024-01-02T03:04:05 has no time zone; if it is UTC, add Z to it or give --utc",
+        ),
         (1_704_164_645_000, "1704164645000 seems to be milliseconds; divide it by 1,000"),
         (1_704_164_645_000_000, "seems to be microseconds; divide it by 1,000,000"),
         (1e30, "created_at is not a time in seconds\n"),

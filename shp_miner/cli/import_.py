@@ -51,6 +51,7 @@ class _Reader(TypedDict, total=False):
     engine: str
     address: str | None
     map: TableMap
+    utc: bool
 
 
 class _Options(_Reader):
@@ -146,6 +147,7 @@ def discourse_json(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
 
 @command.command("threads", epilog=example("shp-miner import threads my-forum.jsonl.zst"))
 @_FILES
+@click.option("--utc", is_flag=True, help="Read times without a time zone as UTC; without it they are refused.")
 @_DRY
 @common
 def threads(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:

@@ -7,7 +7,6 @@ may occur several times, as it was at several times.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -36,7 +35,14 @@ from shp_miner.platforms.discourse import (
     topic_answers,
 )
 from shp_miner.platforms.items import Item, Origin, item_row
-from shp_miner.platforms.records import converted_json, epoch_us, file_alone, latest_allowed_us, unknown_time
+from shp_miner.platforms.records import (
+    converted_json,
+    epoch_us,
+    file_alone,
+    latest_allowed_us,
+    lenient_json,
+    unknown_time,
+)
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.tally import Damage, Lost, Tally
@@ -129,7 +135,7 @@ class _Collector:
     def add(self, text: bytes, place: Damage, file: _File) -> None:
         """Add a topic, or count what is Lost; a bad head loses the topic, a bad reply only that reply."""
         try:
-            topic, broken = _decode(text)
+            topic, broken = _decode(text, self.tally)
             if topic.archetype == "private_message":
                 self.tally.drop("post", "private_message")
                 return
@@ -178,7 +184,7 @@ class _Collector:
             self.tally.keep(kind)
             if observed_us is None:
                 self.tally.note(kind, "score_age_unknown")
-            if sound_text(item.body)[1]:
+            if any(sound_text(text)[1] for text in (item.body, getattr(item, "title", ""))):
                 self.tally.note(kind, "text_repaired")
         others = sum(not is_direct(post) for post in posts if post.post_number != 1)
         self.tally.drop("answer", "not_direct_reply", others)
@@ -227,22 +233,17 @@ def _at(place: Damage, what: str) -> Damage:
 _TOPICS = msgspec.json.Decoder(Record)
 
 
-def _decode(text: bytes) -> tuple[Record, list[tuple[Any, Lost]]]:
+def _decode(text: bytes, tally: Tally) -> tuple[Record, list[tuple[Any, Lost]]]:
     """The topic, and the posts of it that cannot be used with their numbers. Raises Lost for the whole topic."""
     try:
         return _TOPICS.decode(text), []
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_carefully(text)
+        return _decode_carefully(text, tally)
 
 
-def _decode_carefully(text: bytes) -> tuple[Record, list[tuple[Any, Lost]]]:
-    """Decode post by post; what programs write although JSON forbids it (lone surrogates, NaN) passes."""
-    try:
-        topic = json.loads(text)
-    except UnicodeDecodeError as error:
-        raise Lost("not_utf8", "it is not UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise Lost("not_json", f"it is not JSON ({error!s:.60})") from error
+def _decode_carefully(text: bytes, tally: Tally) -> tuple[Record, list[tuple[Any, Lost]]]:
+    """Decode post by post; what programs write although JSON forbids it passes."""
+    topic = lenient_json(text, tally)
     if not isinstance(topic, dict):
         raise Lost("not_an_object", "a JSON object was expected")
     stream = topic.get("post_stream")

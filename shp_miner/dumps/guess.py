@@ -27,7 +27,9 @@ STARTS = {
 #: Names that only one kind has, for archives and damaged files.
 _NAMES = {
     "reddit-dump": re.compile(r"R[SC]_\d{4}-\d\d(?:\.|$)"),
-    "stackexchange-dump": re.compile(r".*\.(?:com|net|org)(?:-Posts)?\.7z$|Posts\.xml$", re.IGNORECASE),
+    "stackexchange-dump": re.compile(
+        r".*\.(?:com|net|org)(?:-Posts)?\.7z$|Posts\.xml(?:\.(?:gz|zst|bz2|xz))?$", re.IGNORECASE
+    ),
 }
 
 

@@ -26,8 +26,8 @@ _LOOKED_AT = 1 << 16
 #: Blocks may be those of a ring, of which few can be held.
 _BLOCKS_LOOKED_AT = 2
 
-#: Records that only a carriage return parts.
-_CR_ALONE = re.compile(rb"\}[ \t]*\r\s*\{")
+#: How an array of records begins. Names of columns may be in brackets, too.
+_ARRAY = re.compile(rb"\[\s*(?:[\[{\]]|$)")
 #: What matters where values of JSON begin and end.
 _TOKENS = re.compile(rb'\\.|["{}\[\]]', re.DOTALL)
 _NO_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
@@ -52,9 +52,10 @@ def plain_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
         yield from plain_lines(block for block in recoded if block)
         return
     text = start.removeprefix(_UTF8_MARK).lstrip()
-    if b"\n" not in start and _CR_ALONE.search(start):
-        yield from (bytes(block).replace(b"\r", b"\n") for block in whole)
-    elif text.startswith(b"["):
+    if b"\n" not in start and b"\r" in text.rstrip():
+        # No string of JSON, and no attribute of XML as programs write it, holds a bare carriage return.
+        yield from plain_lines(bytes(block).replace(b"\r", b"\n") for block in whole)
+    elif _ARRAY.match(text):
         yield from _Records(1).split(whole)
     elif text.startswith(b"{") and _is_spread(text, ends=size < _LOOKED_AT):
         yield from _Records(0).split(whole)

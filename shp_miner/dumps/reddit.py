@@ -8,7 +8,6 @@ search of the raw bytes finds the lines worth parsing (`shortcut`), a batch of u
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -32,7 +31,7 @@ from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput
 from shp_miner.platforms import reddit as reddit_records
 from shp_miner.platforms.communities import stored_name
-from shp_miner.platforms.records import file_alone, latest_allowed_us
+from shp_miner.platforms.records import file_alone, is_utf8, latest_allowed_us, lenient_json
 from shp_miner.tally import Damage, Lost, Tally
 
 # Tables take a second to import. The first of them is needed when some thousand records are parsed, and by then the
@@ -220,6 +219,8 @@ class _Rows:
             self.tally.lose(kind, lost.reason, Damage(str(self.path), offset, lost.what))
         else:
             self.tally.keep(kind)
+            if not is_utf8(line):
+                self.tally.note("line", "text_repaired")
 
 
 def dump_files(paths: Sequence[Path], tally: Tally) -> list[tuple[Path, str]]:
@@ -246,8 +247,8 @@ def kind_of(path: Path) -> str:
     for _, line in islice(_first_lines(path), _LINES_SNIFFED):
         start, seen = start or line[:START_BYTES], seen + 1
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = lenient_json(line)
+        except Lost:
             continue
         if not isinstance(record, dict):
             continue

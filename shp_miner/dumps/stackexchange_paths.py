@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from shp_miner.dumps.compressed import compression_of, decompressed_head
 from shp_miner.dumps.inputs import NotOurs, in_folder, nothing_in, refuse_container
 from shp_miner.dumps.stackexchange_7z import MAGIC_7Z, list_archive
 from shp_miner.dumps.stackexchange_tables import DumpFile
@@ -28,7 +29,7 @@ _SPLIT = re.compile(r"(.+)-(Posts|Users|Votes|Badges|Comments|PostHistory|PostLi
 _ROOT = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*>\s*+)?(?:(?><!--.*?-->)\s*+)*+<(!DOCTYPE|[A-Za-z]+)", re.DOTALL
 )
-_SNIFFED_BYTES = 4096
+_SNIFFED_BYTES, _SNIFFED_WITH_COMMENT = 4096, 1 << 20
 
 
 #: A part of what a path stands for: itself, its files, and the site that its name tells.
@@ -123,8 +124,8 @@ def _unit(path: Path) -> _Unit:
                 _archive_source(other) for other in sorted(path.parent.iterdir()) if other.name.lower() in wanted
             ]
         return path, sources, site_name(split[1] if split else stem)
-    source = _xml_source(path, start)
-    beside = "posts" in source.tables and path.name.lower() == "posts.xml"
+    source = _xml_source(path)
+    beside = "posts" in source.tables and _plain_name(path) == "posts.xml"
     return path, list(_folder_sources(path.parent)) if beside else [source], _folder_site(path.parent)
 
 
@@ -135,15 +136,31 @@ def _folder_site(folder: Path) -> str | None:
 
 def _folder_sources(folder: Path) -> Iterator[DumpFile]:
     """The tables in a folder, of which Posts.xml is one."""
-    files = {entry.name.lower(): entry for entry in sorted(folder.iterdir(), reverse=True)}
+    # Of a table that is there plain and compressed, the plain one counts.
+    entries = sorted(folder.iterdir(), key=lambda entry: (entry.suffix.lower() == ".xml", entry.name))
+    files = {_plain_name(entry): entry for entry in entries}
     for table in TABLES:
         entry = files.get(f"{table}.xml")
         if entry is not None:
-            with entry.open("rb") as file:
-                yield _xml_source(entry, file.read(_SNIFFED_BYTES))
+            yield _xml_source(entry)
 
 
-def _xml_source(path: Path, start: bytes) -> DumpFile:
+#: Endings of compressed files.
+_PACKED = (".gz", ".zst", ".bz2", ".xz")
+
+
+def _plain_name(path: Path) -> str:
+    """The name of a file in lower case, without the ending of a compressed one."""
+    name = path.name.lower()
+    return name[: -len(path.suffix)] if path.suffix.lower() in _PACKED else name
+
+
+def _xml_source(path: Path) -> DumpFile:
+    with path.open("rb") as file:
+        start = raw = file.read(_SNIFFED_BYTES)
+    packed = compression_of(path) != "plain" or b"\0" in raw[:64]
+    if packed or b"<!--" in raw:  # a comment may be long
+        start = decompressed_head(path, _SNIFFED_WITH_COMMENT)
     match = _ROOT.match(start)
     root = match[1].decode() if match else ""
     if root == "!DOCTYPE":
@@ -159,7 +176,7 @@ def _xml_source(path: Path, start: bytes) -> DumpFile:
             f"{path} {kind}.",
             "Give a .7z as published, the folder it was unpacked to, or its Posts.xml.",
         )
-    return DumpFile(path, {root: ""} if root in TABLES else {})
+    return DumpFile(path, {root: ""} if root in TABLES else {}, packed=packed)
 
 
 def _archive_source(path: Path) -> DumpFile:

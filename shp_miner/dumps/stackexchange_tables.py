@@ -5,6 +5,7 @@ Usual rows come as columns (stackexchange_columns); whatever is unusual goes thr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Generic, TypeVar
 
 from shp_miner.dumps import stackexchange_xml
 from shp_miner.dumps.ahead import worked_ahead
-from shp_miner.dumps.compressed import Advance
+from shp_miner.dumps.compressed import Advance, decompressed_blocks
 from shp_miner.dumps.stackexchange_7z import Block, BrokenFileError, archive_blocks, wreck_blocks
 from shp_miner.dumps.stackexchange_columns import Columns, Row, cut
 from shp_miner.dumps.stackexchange_pieces import Piece, table_pieces
@@ -34,13 +35,15 @@ class DumpFile:
     """A file with one or more tables of a site.
 
     `tables` gives the name of each table's member in an archive, in the archive's order, or "" for a plain XML file.
-    `listed` is false for an archive whose table of contents cannot be read; what it holds is found by looking.
+    `listed` is false for an archive whose table of contents cannot be read; what it holds is found by looking. `packed`
+    is an XML file that is compressed, or not in UTF-8.
     """
 
     path: Path
     tables: Mapping[str, str]
     is_archive: bool = False
     listed: bool = True
+    packed: bool = False
 
     def where(self, table: str) -> str:
         """What messages call the place of `table`: the file, or the member in the archive."""
@@ -188,8 +191,33 @@ class _TableReader(Generic[Made]):
         self._tally.lose("line", "line_too_long", Damage(self._where, offset, what))
 
 
+#: What UTF-16 says of itself, which is wrong when it is UTF-8.
+_ENCODING = re.compile(rb"\A(\s*<\?xml[^>]*?)\s+encoding=[\"']utf-16[^\"']*[\"']", re.IGNORECASE)
+
+
+def _unpacked_blocks(source: DumpFile, table: str, meter: Meter) -> Generator[Block, None, None]:
+    """The XML of a file that is compressed, or not in UTF-8."""
+    read, damage = 0, Tally()
+
+    def advance(count: int) -> None:
+        nonlocal read
+        read += count if type(count) is int else 0  # a Step says what is done, and counts nothing
+        meter.at(read)
+
+    first = True
+    for block in decompressed_blocks(source.path, damage, advance):
+        yield table, _ENCODING.sub(rb"\1", bytes(block)) if first else bytes(block)
+        first = False
+    if damage.damages:
+        raise BrokenFileError(damage.damages[0].offset or 0, damage.damages[0].what)
+    yield table, None
+
+
 def _xml_blocks(source: DumpFile, meter: Meter) -> Generator[Block, None, None]:
     table = next(iter(source.tables))
+    if source.packed:
+        yield from _unpacked_blocks(source, table, meter)
+        return
     with source.path.open("rb", buffering=0) as file:
         try:
             while block := file.read(BLOCK_BYTES):

@@ -34,10 +34,11 @@ class RowParser:
     """Rows out of the bytes of one XML table, pushed block by block.
 
     A record that is not well-formed is lost (counted as "not_xml", with the byte and the parser's words) and reading
-    goes on at the next `<row`, which is safe because no attribute can hold a bare `<`. Published dumps have characters
-    that XML forbids, as references (`&#0;`, a lone surrogate) or control bytes: such a record is read again with U+FFFD
-    in their place, and counted as "text_repaired". A document type, the only place that can declare entities, ends the
-    reading of the table as damage, and so does a root element of another name.
+    goes on at the next `<row`, which is safe because no attribute can hold a bare `<`. Published dumps have
+    characters that XML forbids, as references (`&#0;`, a lone surrogate) or control bytes, and copies have bytes of
+    other encodings: such a record is read again with U+FFFD in their place, and counted as "text_repaired". A
+    document type, the only place that can declare entities, ends the reading of the table as damage, and so does a
+    root element of another name.
     """
 
     def __init__(self, root: str, where: str, tally: Tally) -> None:
@@ -172,8 +173,7 @@ class RowParser:
             self._searched = len(self._held)
             return b""
         self._broken = None
-        text, count = _FORBIDDEN.subn(_replaced, bytes(self._held[:end]))
-        attributes = _one_row(text) if count else None
+        attributes = _one_row(_repaired(bytes(self._held[:end])))
         if attributes is None:
             self._lose("not_xml", offset, what)
         else:
@@ -214,10 +214,15 @@ class RowParser:
         raise _RefusedError("the XML declares a document type, which could define entities; it is not read further")
 
 
-#: A reference to a character by its number, and control bytes, which XML 1.0 forbids. NUL bytes and bytes that are not
-#: UTF-8 come from damaged disks, not from what people typed: their record is lost.
+#: A reference to a character by its number, and control bytes, which XML 1.0 forbids. NUL bytes come from damaged
+#: disks, not from what people typed: their record is lost.
 _FORBIDDEN = re.compile(rb"&#(?:x([0-9A-Fa-f]{1,8})|([0-9]{1,10}));|[\x01-\x08\x0b\x0c\x0e-\x1f]")
 _INSTEAD = "\N{REPLACEMENT CHARACTER}".encode()
+
+
+def _repaired(text: bytes) -> bytes:
+    """A record with U+FFFD for each forbidden character, and for bytes that are not UTF-8."""
+    return _FORBIDDEN.sub(_replaced, text).decode("utf-8", "replace").encode()
 
 
 def _replaced(found: re.Match[bytes]) -> bytes:
@@ -235,8 +240,7 @@ def row_alone(line: bytes, tally: Tally) -> dict[str, str] | None:
     """The attributes of one record that is all of `line`, None where it is not. What is repaired in it is noted."""
     found = _one_row(line)
     if found is None:
-        text, count = _FORBIDDEN.subn(_replaced, line)
-        found = _one_row(text) if count else None
+        found = _one_row(_repaired(line))
         if found is not None:
             tally.note("line", "text_repaired")
     return found

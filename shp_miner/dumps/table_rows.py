@@ -34,6 +34,7 @@ from shp_miner.dumps.compressed import (
 from shp_miner.dumps.inputs import NotOurs, refuse_container
 from shp_miner.dumps.table_map import TableMap
 from shp_miner.errors import BadInput
+from shp_miner.platforms.records import lenient_json
 from shp_miner.tally import Damage, Lost, Tally
 
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -101,7 +102,7 @@ def rows(table: Table, table_map: TableMap, tally: Tally, advance: Advance = ign
             yield place, _cells(record, table.header)
     elif table.form == "json":
         for offset, line in decompressed_lines(table.path, tally, advance):
-            yield Damage(str(table.path), offset, ""), _cells(_decoded(line, first=offset == 0), table.header)
+            yield Damage(str(table.path), offset, ""), _cells(_decoded(line, tally, first=offset == 0), table.header)
     else:
         width = len(table.header)
         for place, cells in islice(_csv_rows(table, table_map, tally, advance), 1, None):
@@ -117,22 +118,22 @@ def rows(table: Table, table_map: TableMap, tally: Tally, advance: Advance = ign
 # -- JSON and Parquet -------------------------------------------------------------------------------------------------
 
 
-def _decoded(line: bytes, *, first: bool) -> Any:
+def _decoded(line: bytes, tally: Tally, *, first: bool) -> Any:
     text = line.removeprefix(_UTF8_MARK) if first else line
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
-            return json.loads(text.decode("utf-8", "replace"))
-        except (ValueError, RecursionError) as error:
-            return Lost("not_json", f"the line is not JSON ({error!s:.60})")
+            return lenient_json(text, tally)
+        except Lost as lost:
+            return lost
 
 
 def _json_header(path: Path) -> list[str]:
     """The keys of the first records, those inside of others with a dot; empty if they are no objects."""
     names: dict[str, None] = {}
     for _, line in islice(decompressed_lines(path, Tally()), _RECORDS_SNIFFED):
-        names |= dict.fromkeys(_names(_decoded(line, first=not names)))
+        names |= dict.fromkeys(_names(_decoded(line, Tally(), first=not names)))
     return list(names)
 
 

@@ -6,27 +6,23 @@ kind loses the record, counted under a reason, and never the file.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from difflib import get_close_matches
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import UNSET
 
 from shp_miner.dumps import parquet
 from shp_miner.dumps.ahead import read_ahead
-from shp_miner.dumps.compressed import Advance, compression_of, decompressed_head, ignore_progress, line_blocks
-from shp_miner.dumps.guess import STARTS
-from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container
+from shp_miner.dumps.compressed import Advance, ignore_progress, line_blocks
+from shp_miner.dumps.inputs import chosen_files
 from shp_miner.dumps.lines import Lines, all_lines, joined_lines
-from shp_miner.dumps.threads_columns import refuse_naive_times, refuse_nan, without_decimals
+from shp_miner.dumps.threads_columns import refuse_nan, without_decimals
+from shp_miner.dumps.threads_files import kind_of
 from shp_miner.dumps.threads_layout import (
     ADDRESS_CHARS_MAX,
     ANSWER_KEYS,
@@ -39,46 +35,40 @@ from shp_miner.dumps.threads_layout import (
     Answer,
     Item,
     Thread,
+    check_keys,
 )
-from shp_miner.errors import BadInput
-from shp_miner.frames import ALSO_CALLED
 from shp_miner.model import ANSWER, POST
-from shp_miner.platforms.records import converted_json, epoch_us, file_alone, integer, latest_allowed_us, unknown_time
+from shp_miner.platforms.records import (
+    converted_json,
+    epoch_us,
+    file_alone,
+    integer,
+    latest_allowed_us,
+    lenient_json,
+    unknown_time,
+)
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import sound_text, visible_chars
 
 SOURCE = "threads"
-_LAYOUT_HINT = "`shp-miner docs threads` shows the layout of `import threads`: one thread per line, with its answers."
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 #: Bytes of lines that are turned into columns at once.
 _BATCH_BYTES = 8_000_000
 
-#: Bytes looked at to tell what kind of file this is.
-_SNIFFED = 1 << 16
-#: Lines looked at, and how many of the required keys make one of them a thread. Other records have some of them.
-_LINES_SNIFFED = 20
-_KEYS_ENOUGH = 4
-_KEY = re.compile(r'"(\w+)"\s*:')
 
-#: What the first bytes of files of other kinds look like, the `import` that takes them, and what to call them.
-_OTHER_KINDS = (
-    (re.compile(rb"\A<(?:\?xml|posts|users|votes)\b"), "stackexchange-dump", "an XML file"),
-    (STARTS["discourse-json"], "discourse-json", "a Discourse topic"),
-    (STARTS["reddit-dump"], "reddit-dump", "a Reddit dump"),
-)
-
-
-def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore_progress) -> Iterator[Chunk]:
-    """Read files and folders of threads in the order given.
+def read(
+    paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore_progress, utc: bool = False
+) -> Iterator[Chunk]:
+    """Read files and folders of threads in the order given. With `utc`, times without a zone are UTC.
 
     Raises BadInput before anything is yielded if a path is missing, holds something else, or is a Parquet file with
     columns that are not in the layout; damage inside a file is noted in `tally`.
     """
-    kinds = chosen_files(paths, _kind, tally, holds="files of threads")
-    collector = Collector(tally, latest_allowed_us(now))
+    kinds = chosen_files(paths, partial(kind_of, utc=utc), tally, holds="files of threads")
+    collector = Collector(tally, latest_allowed_us(now), utc=utc)
     for path, kind in kinds:
         added = collector.add_rows if kind == "parquet" else collector.add_lines
         with file_alone(path, tally):
@@ -91,8 +81,8 @@ def read(paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance
 class Collector:
     """Turns threads into rows and counts what is left out."""
 
-    def __init__(self, tally: Tally, latest_us: int) -> None:
-        self.tally, self.latest_us = tally, latest_us
+    def __init__(self, tally: Tally, latest_us: int, *, utc: bool = False) -> None:
+        self.tally, self.latest_us, self._utc = tally, latest_us, utc
         self.posts, self.answers = Rows(POST), Rows(ANSWER)
 
     @property
@@ -123,7 +113,7 @@ class Collector:
                     self.tally.note(kind, "score_age_unknown", frame["observed_at"].null_count())
             for offset, line in found.careful:
                 text = line.removeprefix(_UTF8_MARK) if offset == 0 else line
-                self.add(_decode(text), Damage(str(path), offset, ""))
+                self.add(_decode(text, self.tally), Damage(str(path), offset, ""))
             yield
 
     def add(self, record: Any, place: Damage) -> None:
@@ -193,7 +183,7 @@ class Collector:
     def _answer(self, answer: Answer, post: Mapping[str, Any]) -> dict[str, Any]:
         chosen_us = None
         if not unknown_time(answer.accepted_at):
-            chosen_us = _time_us(answer.accepted_at, "accepted_at", self.latest_us)
+            chosen_us = _time_us(answer.accepted_at, "accepted_at", self.latest_us, utc=self._utc)
         row = self._shared(answer, post) | {
             **{name: post[name] for name in ("site", "community", "post_id")},
             "answer_id": _id(answer.answer_id, "answer_id"),
@@ -209,11 +199,11 @@ class Collector:
         gone = item.author is None or item.author in GONE_AUTHORS
         observed_us = post["observed_at"] if post else None
         if not unknown_time(item.observed_at):
-            observed_us = _time_us(item.observed_at, "observed_at", self.latest_us)
+            observed_us = _time_us(item.observed_at, "observed_at", self.latest_us, utc=self._utc)
         return {
             "source": SOURCE,
             "platform": "threads",
-            "created_at": _time_us(item.created_at, "created_at", self.latest_us),
+            "created_at": _time_us(item.created_at, "created_at", self.latest_us, utc=self._utc),
             "body_format": item.format or (post["body_format"] if post else "markdown"),
             "author": None if gone or item.author is UNSET else item.author,
             "author_id": None if item.author_id is None else str(item.author_id),
@@ -265,21 +255,8 @@ def _convert(record: Any, kind: type[Any], keys: frozenset[str], required: froze
     except msgspec.ValidationError as error:
         # A null score is one that the forum hides; any other required key must hold something.
         present = [name for name, value in record.items() if value is not None or name not in required - {"score"}]
-        _check_keys(present, keys, required)
+        check_keys(present, keys, required)
         raise Lost("wrong_type", str(error)) from error
-
-
-def _check_keys(names: Iterable[str], keys: frozenset[str], required: frozenset[str], of: str = "") -> None:
-    """Raise Lost where a name is unknown, with the nearest right one, or where one that is required is missing."""
-    names = list(names)
-    for name in names:
-        if name not in keys:
-            named = [ours for ours, others in ALSO_CALLED.items() if name in others and ours in keys]
-            near = named or get_close_matches(name, sorted(keys), n=1)
-            meant = f' (did you mean "{of}{near[0]}"?)' if near else ""
-            raise Lost("unknown_field", f'"{of}{name:.60}" is not in the layout{meant}')
-    for name in sorted(required.difference(names)):
-        raise Lost("missing_field", f'"{of}{name}" is missing or null')
 
 
 def _id(value: Any, name: str) -> str:
@@ -313,7 +290,7 @@ def _count(item: Item, name: str) -> int | None:
     return count
 
 
-def _time_us(value: Any, name: str, latest_us: int) -> int:
+def _time_us(value: Any, name: str, latest_us: int, *, utc: bool) -> int:
     """Microseconds since 1970 from ISO 8601 with a zone, seconds since 1970, or a datetime."""
     if value is None:
         raise Lost("missing_field", f'"{name}" is missing or null')
@@ -322,9 +299,15 @@ def _time_us(value: Any, name: str, latest_us: int) -> int:
             value = datetime.fromisoformat(value)
         except ValueError as error:
             raise Lost("bad_time", f"{name} {value!r:.40} is not an ISO 8601 time") from error
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001  (the zone comes next)
     if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise Lost("bad_time", f"{name} {value:%Y-%m-%dT%H:%M:%S} has no time zone; if it is UTC, add Z to it")
+        if value.tzinfo is None and not utc:
+            raise Lost(
+                "bad_time",
+                f"{name} {value:%Y-%m-%dT%H:%M:%S} has no time zone; if it is UTC, add Z to it or give --utc",
+            )
+        value = value if value.tzinfo else value.replace(tzinfo=UTC)
         value = value.timestamp()
     return epoch_us(value, name, latest_us)
 
@@ -341,54 +324,12 @@ def batches(path: Path, tally: Tally, advance: Advance) -> Generator[Lines, None
         yield joined_lines(held)
 
 
-def _decode(line: bytes) -> Any:
-    """The JSON value of a line, or Lost. What programs write although JSON forbids it (lone surrogates, NaN) passes."""
+def _decode(line: bytes, tally: Tally) -> Any:
+    """The JSON value of a line, or Lost."""
     try:
-        text = line.decode()
-    except UnicodeDecodeError:
-        return Lost("not_utf8", "the line is not UTF-8")
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        return msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            return Lost("not_json", f"the line is not JSON ({error!s:.60})")
-
-
-def _kind(path: Path) -> str:
-    """Either "parquet" or "jsonl", by the first bytes. Raises BadInput for any other kind of file."""
-    start = decompressed_head(path, _SNIFFED)
-    refuse_container(path, start, "threads")
-    start = start.removeprefix(_UTF8_MARK).lstrip()
-    if start.startswith(b"PAR1") and compression_of(path) == "plain":
-        _check_columns(path)
-        return "parquet"
-    for line in start.decode("utf-8", "replace").split("\n")[:_LINES_SNIFFED]:
-        keys = set(_KEY.findall(line))
-        if keys >= {"answers", "answer_id"} or ("site" in keys and len(keys & THREAD_REQUIRED) >= _KEYS_ENOUGH):
-            return "jsonl"
-    for other, kind, what in _OTHER_KINDS:
-        if other.search(start):
-            raise NotOurs(f"{path} is {what}, not a file of threads.", f"Use `import {kind}` for it.")
-    if start:
-        raise NotOurs(f"{path} is not a file of threads: its first lines contain none.", _LAYOUT_HINT)
-    return "jsonl"  # a file that is damaged at its start says so when it is read
-
-
-def _check_columns(path: Path) -> None:
-    """Raise BadInput where a Parquet file's columns cannot hold threads; every row would be lost alike."""
-    try:
-        schema = pq.read_schema(parquet.opened(path))
-    except (pa.ArrowException, OSError):
-        return  # damaged: reading it says so
-    refuse_naive_times(path, schema)
-    try:
-        _check_keys(schema.names, THREAD_KEYS, THREAD_REQUIRED)
-        item = getattr(schema.field("answers").type, "value_type", None)
-        if item is not None and pa.types.is_struct(item):
-            _check_keys([field.name for field in item], ANSWER_KEYS, ANSWER_REQUIRED, "answers.")
-        elif item is None or not pa.types.is_null(item):
-            raise Lost("wrong_type", "answers is not a list of structs")
-    except Lost as lost:
-        raise BadInput(f"The columns of {path} are not those of threads: {lost.what}.", _LAYOUT_HINT) from lost
+            return lenient_json(line, tally)
+        except Lost as lost:
+            return lost

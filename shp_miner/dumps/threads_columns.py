@@ -28,13 +28,14 @@ def refuse_naive_times(path: Path, schema: pa.Schema) -> None:
         if name in schema.names and _naive(schema.field(name).type):
             raise BadInput(
                 f"The times in the column {name} of {path} have no time zone.",
-                f'If they are UTC: df["{name}"] = pandas.to_datetime(df["{name}"], utc=True); write the file again.',
+                f'If they are UTC, give --utc, or: df["{name}"] = pandas.to_datetime(df["{name}"], utc=True); '
+                "write the file again.",
             )
     for field in _fields_of_answers(schema):
         if field.name in _TIMES and _naive(field.type):
             raise BadInput(
                 f"The times in answers.{field.name} of {path} have no time zone.",
-                'Write them as pa.timestamp("us", tz="UTC"), as `shp-miner docs threads` shows.',
+                'If they are UTC, give --utc, or write them as pa.timestamp("us", tz="UTC").',
             )
 
 

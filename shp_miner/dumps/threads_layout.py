@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
+
+from shp_miner.frames import ALSO_CALLED
+from shp_miner.tally import Lost
 
 SITE = re.compile(r"(https?://)?[^\s/@]+(/[^\s@]*)?", re.IGNORECASE)
 ID_CHARS_MAX = 255
@@ -67,3 +72,16 @@ THREAD_KEYS = frozenset(Thread.__struct_fields__)
 ANSWER_KEYS = frozenset(Answer.__struct_fields__)
 THREAD_REQUIRED = frozenset({"site", "community", "post_id", "title", "created_at", "score", "answers"})
 ANSWER_REQUIRED = frozenset({"answer_id", "body", "created_at", "score"})
+
+
+def check_keys(names: Iterable[str], keys: frozenset[str], required: frozenset[str], of: str = "") -> None:
+    """Raise Lost where a name is unknown, with the nearest right one, or where one that is required is missing."""
+    names = list(names)
+    for name in names:
+        if name not in keys:
+            named = [ours for ours, others in ALSO_CALLED.items() if name in others and ours in keys]
+            near = named or get_close_matches(name, sorted(keys), n=1)
+            meant = f' (did you mean "{of}{near[0]}"?)' if near else ""
+            raise Lost("unknown_field", f'"{of}{name:.60}" is not in the layout{meant}')
+    for name in sorted(required.difference(names)):
+        raise Lost("missing_field", f'"{of}{name}" is missing or null')

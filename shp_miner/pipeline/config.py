@@ -34,6 +34,7 @@ _IMPORT_KINDS = {
     "site": ("stackexchange-dump", "discourse-json"),
     "vote_history": ("stackexchange-dump",),
     "map": ("table",),
+    "utc": ("threads",),
 }
 
 #: Names of the types for people who write TOML.

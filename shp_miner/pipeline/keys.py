@@ -72,6 +72,7 @@ class ImportKeys(Struct, frozen=True, kw_only=True):
     map: Annotated[str | None, Meta(description="The map of the tables' columns (table).", examples=["map.toml"])] = (
         None
     )
+    utc: Annotated[bool, Meta(description="Read times without a time zone as UTC (threads).", examples=[True])] = False
     vote_history: Annotated[
         bool, Meta(description="Also store earlier scores, from Votes.xml (stackexchange-dump).", examples=[True])
     ] = False

@@ -109,7 +109,7 @@ def how(keys: ImportKeys) -> str:
 
 def import_options(keys: ImportKeys) -> dict[str, Any]:
     """Return the options of an import's reader."""
-    given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history", "map")}
+    given = {name: getattr(keys, name) for name in ("communities", "site", "vote_history", "map", "utc")}
     return {name: value for name, value in given.items() if value}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import logging
 import math
 from collections.abc import Iterator
@@ -16,7 +18,17 @@ from shp_miner.errors import Error
 from shp_miner.model import CLOCK_SKEW, EARLIEST_S, SCORE_MAX
 from shp_miner.tally import Damage, Lost, Tally
 
-__all__ = ["CLOCK_SKEW", "EARLIEST_S", "Lost", "epoch_us", "file_alone", "integer", "latest_allowed_us"]
+__all__ = [
+    "CLOCK_SKEW",
+    "EARLIEST_S",
+    "Lost",
+    "epoch_us",
+    "file_alone",
+    "integer",
+    "is_utf8",
+    "latest_allowed_us",
+    "lenient_json",
+]
 
 T = TypeVar("T")
 
@@ -42,6 +54,34 @@ def converted_json(value: Any, kind: type[T], *, strict: bool = True) -> T:
         return msgspec.convert(value, kind, strict=strict)
     except UnicodeEncodeError as error:
         raise msgspec.ValidationError("Expected text, got half of a character") from error
+
+
+def is_utf8(line: bytes) -> bool:
+    """Whether a line is valid UTF-8."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def lenient_json(line: bytes, tally: Tally | None = None) -> Any:
+    """The value of a line of JSON, with what programs write although JSON forbids it.
+
+    Lone surrogates, NaN and control characters pass. Bytes that are not UTF-8 become U+FFFD, which is noted in
+    `tally`. Raises Lost where the line is still not JSON: not_utf8, not_json.
+    """
+    line = line.removeprefix(codecs.BOM_UTF8)
+    sound = is_utf8(line)
+    try:
+        value = json.loads(line.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError) as error:
+        if not sound:
+            raise Lost("not_utf8", "the line is not UTF-8") from error
+        raise Lost("not_json", f"the line is not JSON ({error!s:.60})") from error
+    if tally is not None and not sound:
+        tally.note("line", "text_repaired")
+    return value
 
 
 def latest_allowed_us(now: datetime) -> int:

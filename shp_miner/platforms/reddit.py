@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shp_miner.model import NO_COMMUNITY
-from shp_miner.platforms.records import converted_json, epoch_us, integer, unknown_time
+from shp_miner.platforms.records import converted_json, epoch_us, integer, lenient_json, unknown_time
 from shp_miner.platforms.sites import REDDIT
 from shp_miner.tally import Lost, Tally
 from shp_miner.text.clean import sound_text, visible_chars
@@ -140,22 +139,18 @@ def decode(kind: str, line: bytes) -> Any:
     """Return the record of a line. Raises Lost if it is not of this kind."""
     try:
         return DECODERS[kind].decode(line)
-    except UnicodeDecodeError as error:
-        raise Lost("not_utf8", "the line is not UTF-8") from error
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_leniently(kind, line)
 
 
 def _decode_leniently(kind: str, line: bytes) -> Any:
-    """Decode what the strict decoder refuses but other programs write: lone surrogates, NaN."""
+    """Decode what the strict decoder refuses but other programs write, such as lone surrogates and NaN."""
     try:
-        return converted_json(json.loads(line), _TYPES[kind])
+        return converted_json(lenient_json(line), _TYPES[kind])
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
-    except (ValueError, RecursionError) as error:
-        raise Lost("not_json", "the line is not JSON") from error
 
 
 def _invalid(error: msgspec.ValidationError) -> Lost:
@@ -214,7 +209,7 @@ def _plain_id(value: str, prefix: str) -> str:
 def _shared(kind: str, item: Any, body: str, latest_us: int, tally: Tally) -> dict[str, Any]:
     """The columns that submissions and comments have in common."""
     body, changed = sound_text(body)
-    if changed:
+    if changed or (kind == "post" and sound_text(item.title)[1]):
         tally.note(kind, "text_repaired")
     created_us = epoch_us(item.created_utc, "created_utc", latest_us)
     gone = (item.author or "") in GONE_AUTHORS
