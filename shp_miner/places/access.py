@@ -56,7 +56,10 @@ def storage_options(scheme: str) -> dict[str, str]:
 
 
 def client(scheme: str, bucket: str, *, retries: bool = True) -> ObjectStore:
-    """Return obstore's client of a bucket, the same one while the environment and the profile say the same."""
+    """Return obstore's client of a bucket, the same one while the environment and the profile say the same.
+
+    Without `retries`, each request is made once, and many objects are deleted by one request.
+    """
     try:
         import obstore  # noqa: F401, PLC0415  (an extra)
     except ImportError as error:
@@ -79,6 +82,7 @@ def _client(
     options: Any = {"connect_timeout": f"{_CONNECT_S}s", "read_timeout": f"{_SILENCE_S}s", "timeout": "600s"}
     if scheme == "s3":
         options |= {"allow_http": True} if _endpoint(config).startswith("http://") else {}
+        config["disable_bulk_delete"] = str(retries).lower()  # some servers know no request for many
         return S3Store(bucket, config=config, client_options=options, retry_config=_retries(retries))
     kind = GCSStore if scheme == "gs" else AzureStore
     return kind(bucket, client_options=options, retry_config=_retries(retries))

@@ -6,19 +6,23 @@ import io
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from shp_miner.errors import TryLater, UsageError
+from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.places.access import client, in_words, refusals, waits
 from shp_miner.places.place import Content, Entry, Place, require_reading
 from shp_miner.places.ranges import PART_BYTES, Ranges
 
 #: Bytes of one part of an upload, and parts at a time.
 _PART, _PARTS = 8 << 20, 4
+
+#: Objects that are deleted at a time where a server knows no request for many.
+_DELETIONS = 8
 
 #: Bytes of a written file that are held in memory; more lie in a temporary file.
 _HELD = 16 << 20
@@ -148,17 +152,28 @@ class ObjectPlace(Place):
             return any(obstore.list(self._client(), self.key or None, chunk_size=1))
 
     def delete(self, names: Iterable[str] | None = None) -> None:
+        keys = [self.key] if names is None else [(self / name).key for name in names]
+        if len(keys) > 1 and self._deleted_at_once(keys):
+            return
+        with ThreadPoolExecutor(_DELETIONS) as pool:
+            list(pool.map(self._delete_one, keys))
+
+    def _deleted_at_once(self, keys: list[str]) -> bool:
+        """Delete objects by one request for many; return whether that went well. Some servers do not know it."""
         import obstore  # noqa: PLC0415
 
-        keys = [self.key] if names is None else [(self / name).key for name in names]
-        if keys:
-            try:
-                with refusals(str(self)):
-                    obstore.delete(self._client(), keys)
-            except FileNotFoundError:
-                if len(keys) > 1:  # a store that deletes one by one, and stopped at the missing one
-                    for key in keys:
-                        type(self)(self.scheme, self.bucket, key).delete()
+        try:
+            with refusals(str(self)):
+                obstore.delete(client(self.scheme, self.bucket, retries=False), keys)
+        except (FileNotFoundError, BadInput, TryLater):
+            return False
+        return True
+
+    def _delete_one(self, key: str) -> None:
+        import obstore  # noqa: PLC0415
+
+        with suppress(FileNotFoundError), refusals(str(self)):
+            obstore.delete(self._client(), key)
 
     def copy(self, target: Self) -> None:
         import obstore  # noqa: PLC0415
