@@ -135,8 +135,8 @@ PROFILES: dict[str, Cleaning] = {
     profile.name: profile
     for profile in (
         Cleaning(),
-        Cleaning(name="standard", drop_links=True, drop_near_empty=True),
-        Cleaning(name="strict", drop_links=True, drop_near_empty=True, min_words=5),
+        Cleaning(name="standard", personal="mask", drop_links=True, drop_near_empty=True),
+        Cleaning(name="strict", personal="mask", drop_links=True, drop_near_empty=True, min_words=5),
     )
 }
 
