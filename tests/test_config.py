@@ -349,6 +349,19 @@ def test_the_shares_of_the_splits(at: Bench) -> None:
     assert "test" in split_of(validation=0, test=0.9)
 
 
+@proves("export.decontaminate", "export.decontaminate_columns", "export.decontaminate_preset", "clean.near_duplicates")
+def test_what_an_export_is_screened_for(at: Bench, tmp_path: Path) -> None:
+    (tmp_path / "exam.jsonl").write_text('{"question": "What is the answer to this?", "note": "none"}')
+    keys = {"decontaminate": [str(tmp_path / "exam.jsonl")], "decontaminate_columns": ["question"]}
+    keys |= {"decontaminate_preset": "strict", "clean": {"near_duplicates": "one"}}
+    run_on(at, pipeline(at, export=[{"out": str(out_of(at)), **keys}]))
+    found = manifest(out_of(at))["configuration"]
+    assert found["clean"]["near_duplicates"] == "one"
+    (file,) = found["decontaminate"]["files"]
+    assert (file["items"], file["too_short"]) == (1, 1)
+    assert (found["decontaminate"]["columns"], found["decontaminate"]["preset"]) == (["question"], "strict")
+
+
 @proves("export.layout")
 def test_the_layout_of_an_export(at: Bench) -> None:
     run_on(at, pipeline(at, export=[{"out": str(out_of(at)), "layout": "compact"}]))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from shp_miner.clean.near import (
 from shp_miner.engine import Advance, Engine
 from shp_miner.mining.calibrate import MeasureJob
 from shp_miner.mining.mine import Selection, judge_threads
+from shp_miner.paths import is_remote
 from shp_miner.rules.eligibility import REASON
 from shp_miner.rules.hashing import answer_hashes, mix_bits, thread_splits
 from shp_miner.store import HashRange, Snapshot, Store
@@ -214,7 +216,7 @@ class _CompareJob(Struct, frozen=True):
 
 def _compare(job: _CompareJob, _advance: Advance) -> Rows:
     """Return the pairs of items whose texts are near-equal."""
-    meetings: Rows = np.array(np.load(job.work / _MEETINGS, mmap_mode="r")[job.start : job.stop])
+    meetings: Rows = np.array(_pairs_in(job.work / _MEETINGS)[job.start : job.stop])
     items, places = np.unique(meetings, return_inverse=True)
     words = _of_items(job.work, items, ("words",))["words"]
     first, second = places.reshape(-1, 2).T
@@ -248,8 +250,13 @@ def _take(work: Path, number: int, rows: Rows, columns: Sequence[str]) -> pl.Dat
         return pl.DataFrame(table.take(rows))
 
 
-def _mapped(path: Path) -> pa.MemoryMappedFile:
-    return pa.memory_map(str(path))
+def _mapped(path: Path) -> pa.NativeFile:
+    return pa.BufferReader(path.read_bytes()) if is_remote(path) else pa.memory_map(str(path))
+
+
+def _pairs_in(path: Path) -> Rows:
+    pairs: Rows = np.load(BytesIO(path.read_bytes())) if is_remote(path) else np.load(path, mmap_mode="r")
+    return pairs
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
@@ -260,7 +267,7 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
 
 def _join_meetings(work: Path, parts: int) -> int:
     """Join the meetings of all parts into one file, each once, and return their number."""
-    meetings = np.unique(np.concatenate([np.load(_file(work, n, _MEETINGS)) for n in range(parts)]), axis=0)
+    meetings = np.unique(np.concatenate([_pairs_in(_file(work, n, _MEETINGS)) for n in range(parts)]), axis=0)
     _save(meetings, work / _MEETINGS)
     return len(meetings)
 
