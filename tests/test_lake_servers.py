@@ -8,13 +8,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from shp_miner import export_dataset
 from shp_miner.cli import run
+from shp_miner.forum import demo
+from shp_miner.forum.live import Community
+from shp_miner.store import Store
 
 from . import s3
+from .build import tree
 from .test_lake import dump
 
 pytestmark = pytest.mark.slow
@@ -67,3 +73,21 @@ def test_s3rver_is_refused_and_nothing_is_left_in_it(
     assert "would lose data" in capsys.readouterr().err
     assert not [path for path in s3rver.rglob("*") if path.is_file()]
     assert run(["import", "reddit-dump", *files, "--store", os.fspath(tmp_path / "store")]) == 0
+
+
+def test_a_crawl_with_deletions_gives_the_bytes_of_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = replace(demo.WORLD, threads=12)
+    outs = []
+    with s3.running() as server:
+        s3.credentials(monkeypatch, server.port)
+        for place in (str(tmp_path / "store"), "s3://bucket/store"):
+            community = Community(name=demo.COMMUNITY, world=world, seed=1, now=world.starts_at)
+            store, out = Store(place), tmp_path / f"out{len(outs)}"
+            store.create()
+            days, deleted = demo._crawled(community, world, store, lambda _: None)
+            assert sum(day.gone for day in days) == deleted > 0
+            export_dataset(store, out, rule="votes")
+            outs.append({path: data for path, data in tree(out).items() if path.endswith("parquet")})
+    assert outs[0] == outs[1] != {}
+    state = Path(os.environ["XDG_STATE_HOME"])
+    assert len(list(state.rglob("crawl.sqlite"))) == 1

@@ -29,13 +29,14 @@ def heal_salt(folder: Path) -> bytes | None:
     A damaged or missing copy is written again from the other, if the store is writable. Raises BadInput if both are
     sound and differ: it is unknown which is right.
     """
-    if differing_salts(folder):
+    copies = _copies(folder)
+    if _differing(copies):
         raise BadInput(
             f"The two copies of the salt {folder / SALT} differ, and both are sound: one belongs to another store.",
             f"Restore the right one from a backup, or delete the wrong one ({SALT} or {COPY}). "
             "`shp-miner doctor --repair` finds the right one if somebody on the list is in the store.",
         )
-    salt, unsound = _look(folder)
+    salt, unsound = _judged(copies)
     if salt is not None:
         for name in unsound:
             try:
@@ -49,7 +50,11 @@ def heal_salt(folder: Path) -> bytes | None:
 
 def differing_salts(folder: Path) -> list[bytes]:
     """Return both salts if both copies are sound and differ; else none."""
-    salts = [salt for name in FILES if (salt := _checked(_bytes(folder / name))) is not None]
+    return _differing(_copies(folder))
+
+
+def _differing(copies: dict[str, bytes | None]) -> list[bytes]:
+    salts = [salt for name in FILES if (salt := _checked(copies[name])) is not None]
     return salts if len(set(salts)) > 1 else []
 
 
@@ -81,7 +86,14 @@ def lost_salt(folder: Path) -> BadInput:
 
 def _look(folder: Path) -> tuple[bytes | None, list[str]]:
     """The salt, and the names of copies that are not sound."""
-    copies = {name: _bytes(folder / name) for name in FILES}
+    return _judged(_copies(folder))
+
+
+def _copies(folder: Path) -> dict[str, bytes | None]:
+    return {name: _bytes(folder / name) for name in FILES}
+
+
+def _judged(copies: dict[str, bytes | None]) -> tuple[bytes | None, list[str]]:
     if all(data is None for data in copies.values()):
         return None, []
     checked = {name: _checked(data) for name, data in copies.items()}
@@ -130,7 +142,6 @@ def _as_before(data: bytes | None) -> bytes | None:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        with path.open("rb") as file:
-            return file.read(1024)
+        return path.read_bytes()[:1024]
     except FileNotFoundError:
         return None

@@ -14,6 +14,10 @@ from deltalake import DeltaTable
 from shp_miner.paths import is_remote
 from shp_miner.places.path import storage_options
 
+#: On an object store, the entries of a log after which its state is written as a whole. Whoever opens a table reads
+#: each entry since then, in two requests each. On a disk the library's hundred is right.
+_CHECKPOINT_EVERY = "10"
+
 
 def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     """Return the Delta table in `folder`, as it is or at a version. Raises DeltaError, OSError."""
@@ -47,10 +51,11 @@ def scan_files(paths: Sequence[Path | str], **how: object) -> pl.LazyFrame:
 
 def create_table(folder: Path, schema: pa.Schema, configuration: Mapping[str, str | None]) -> None:
     """Create an empty table, if there is none."""
+    more = {"delta.checkpointInterval": _CHECKPOINT_EVERY} if is_remote(folder) else {}
     DeltaTable.create(
         str(folder),
         schema=schema,
         mode="ignore",
-        configuration=configuration,
+        configuration={**configuration, **more},
         storage_options=storage_options(folder),
     )
