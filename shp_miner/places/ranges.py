@@ -35,11 +35,11 @@ class Ranges(io.RawIOBase):
     """
 
     def __init__(self, place: Ranged) -> None:
+        self._ahead: deque[tuple[int, Future[bytes]]] = deque()  # first: it is closed even if there is no object
         head = place.head()
         self._place, self._size, self._etag = place, int(head["size"]), head.get("e_tag")
         self._at = 0
         self._last_end = -1  # where the last read ended: the first read is no reason to read ahead
-        self._ahead: deque[tuple[int, Future[bytes]]] = deque()
 
     def readable(self) -> bool:
         """Return True."""
