@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from shp_miner.dumps import importing
 from shp_miner.dumps.importing import import_dump
 from shp_miner.engine import Means, kept
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.export import dataset
+from shp_miner.export import cuts, dataset, runs
 from shp_miner.export.dataset import export_dataset
 
 from .build import thread, tree, write_dump
@@ -127,6 +128,40 @@ def test_a_killed_import_reads_only_the_files_that_it_had_not_read(
     assert len(ran) == 2
     assert imported.tally.read == {"post": 180, "answer": 900}
     assert not (tmp_path / "store" / "importing").exists()
+
+
+def test_one_community_with_most_of_the_data_is_written_by_many_tasks_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: list[str]
+) -> None:
+    records = [
+        record
+        for number in range(300)
+        for record in thread(
+            f"p{number}",
+            range(2, 90 if number == 7 else 8),
+            subreddit="small" if number % 10 == 0 else "large",
+        )
+    ]
+    for record in records:
+        record["created_utc"] += int(re.findall("[0-9]+", record["id"])[0]) * 5_000
+    write_dump(tmp_path / "RS_2024-01.ndjson", records)
+    import_dump("reddit-dump", tmp_path / "RS_2024-01.ndjson", tmp_path / "store", now=NOW)
+    small = {"FILE_LEAST": 150, "FILE_MEAN": 50, "FILE_MOST": 400, "GROUP_LEAST": 20, "GROUP_MEAN": 20}
+    for name, value in small.items():
+        monkeypatch.setattr(cuts, name, value)
+    monkeypatch.setattr(dataset, "_WINDOW_BYTES", 8_000)
+    how = {"rule": "votes", "formats": ["pairs", "kto"], "test": 0.0, "validation": 0.0}
+    trees, writers = [], []
+    for large in (1 << 60, 2):
+        monkeypatch.setattr(runs, "LARGE", large)
+        export_dataset(tmp_path / "store", tmp_path / f"out{large}", **how)
+        trees.append(tree(tmp_path / f"out{large}"))
+        writers.append(sum(name.startswith("write_groups") for name in ran))
+        ran.clear()
+    assert trees[0] == trees[1]
+    files = sum(name.endswith(".parquet") for name in trees[0])
+    assert (writers[0], writers[1]) == (4, files)
+    assert files > 20
 
 
 def test_slurm_runs_an_array_in_order_submits_lost_tasks_again_and_passes_errors_on(

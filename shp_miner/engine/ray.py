@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -28,6 +30,9 @@ _AHEAD = 3
 
 #: Seconds between looks at the tasks, and between the reports of one task's progress.
 _LOOK_S, _REPORT_S = 0.2, 0.5
+
+#: Seconds to wait for the cluster's head to accept a connection.
+_KNOCK_S = 10
 
 #: What Ray shall not do unless told: send usage statistics, give way to every other process, serve a dashboard.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -58,19 +63,18 @@ class Ray:
         results: dict[int, Any] = {}
 
         def start(count: int) -> None:
-            for number in islice(waiting, count):
+            for number in islice(waiting, max(count, 0)):
                 sent = pickle.dumps((task, jobs[number]))
                 running[call.remote(version("shp-miner"), sent, number, progress.actor)] = number
 
         try:
-            start(self._most(ray))
             for number in range(len(jobs)):
                 while number not in results:
+                    start(self._most(ray) - len(running))  # nodes come and go
                     done, _ = ray.wait(list(running), timeout=_LOOK_S)
                     for reference in done:
                         steps, results[running.pop(reference)] = _result(ray, reference)
                         progress.finish(steps)
-                        start(1)
                     progress.look(list(running.values()))
                 yield results.pop(number)
         finally:
@@ -93,7 +97,7 @@ class Ray:
         """Return Ray, connected. A connection of the caller's own is used and stays."""
         if self._ray is not None:
             return self._ray
-        for name, value in _QUIET.items():
+        for name, value in (_QUIET | _token()).items():
             os.environ.setdefault(name, value)
         try:
             ray = import_module("ray")
@@ -107,6 +111,7 @@ class Ray:
             options = {"address": self._address} if self._address else {"address": "local", **own}
             where = self._address or "this machine"
             try:
+                _knock(self._address)
                 ray.init(**options, log_to_driver=False, logging_level="ERROR")
             except Exception as error:  # Ray has no class of its own for them
                 raise _refused(error, where) from error
@@ -209,13 +214,28 @@ def _result(ray: Any, reference: Any) -> tuple[Step, Any]:
         ) from error
 
 
-def _refused(error: Exception, where: str) -> Error:
+def _knock(address: str | None) -> None:
+    """Raise OSError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "//" not in host:
+        socket.create_connection((host, int(port)), _KNOCK_S).close()
+
+
+def _token() -> dict[str, str]:
+    """Return the mode in which Ray sends the cluster's token, if there is one: `ray start` turns it on by itself."""
+    there = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return {"RAY_AUTH_MODE": "token"} if there or Path("~/.ray/auth_token").expanduser().exists() else {}
+
+
+def _refused(error: BaseException, where: str) -> Error:
     """Return an error of Ray's start in words."""
-    text = str(error)
-    if "authentication" in text.lower() or "token" in text.lower():
+    text, chain = str(error), [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    if any("AuthenticationError" in type(one).__name__ or "AuthToken" in str(one) for one in chain):
         return NotAllowed(
-            f"The Ray cluster {where} refused this driver.",
-            "Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token to the cluster's token.",
+            f"The Ray cluster {where} refused this driver's token.",
+            "Set RAY_AUTH_TOKEN, or write ~/.ray/auth_token, as on the cluster's head.",
         )
     if "ersion mismatch" in text:
         return UsageError(

@@ -120,8 +120,7 @@ def rows_by_group(
     posts = threads.posts[pl.Series(place[starts])].select("thread_hash", "created_at", "community", "split")
     hashes = posts["thread_hash"].to_numpy().view(np.uint64)
     chances = list(zip(*(_chances(hashes ^ salt).tolist() for salt in (np.uint64(0), _FILE_SALT)), strict=True))
-    times = posts["created_at"].dt.strftime("%Y-%m-%d-%H%M%S").to_list()
-    names = [f"{time}-{digest:016x}"[:30] for time, digest in zip(times, hashes.tolist(), strict=True)]
+    names = thread_names(posts)
     counts = np.diff(starts, append=len(place)).tolist()
     sizes = np.add.reduceat(_text_bytes(form, table), starts).tolist() if len(starts) else []
     groups = posts.group_by("community", "split", maintain_order=True).len("threads")
@@ -131,6 +130,13 @@ def rows_by_group(
         rows = Rows(table, starts[own].tolist(), counts[own], sizes[own], chances[own], names[own])
         yield (community, split), rows
         first += count
+
+
+def thread_names(posts: pl.DataFrame) -> list[str]:
+    """Return the name of each thread, after which files are named: the time of its post, and its hash."""
+    times = posts["created_at"].dt.strftime("%Y-%m-%d-%H%M%S").to_list()
+    hashes = posts["thread_hash"].to_numpy().view(np.uint64).tolist()
+    return [f"{time}-{digest:016x}"[:30] for time, digest in zip(times, hashes, strict=True)]
 
 
 def cut_rows(parts: Iterable[Rows]) -> Iterator[RowGroup]:

@@ -31,6 +31,7 @@ from shp_miner.export.pieces import piece_windows
 from shp_miner.export.publish import check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
 from shp_miner.export.replaced import refuse_other_export
+from shp_miner.export.runs import spread_jobs
 from shp_miner.export.screens import Items, Sets, as_sets, keep_items, kept_items, work_with
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.several import refresh_several, write_several
@@ -321,8 +322,9 @@ def _written(  # noqa: PLR0917
         for name in formats
         for windows in piece_windows(first.work, len(mining), _WINDOW_BYTES)
     ]
-    steps.more(len(writing) - len(formats))
     steps.begin("writing")
+    writing = spread_jobs(writing, engine, steps)
+    steps.more(len(writing) - len(formats))
     written = list(engine.run(write_groups, writing, steps))
     for name, target in targets.items():
         own = [part for job, part in zip(writing, written, strict=True) if job.format == name]

@@ -8,12 +8,13 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+import polars as pl
 from msgspec import Struct, field
 
 from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
 from shp_miner.export.compact import form_of_file, write_compact
-from shp_miner.export.cuts import Rows, rows_by_group
+from shp_miner.export.cuts import Rows, rows_by_group, thread_names
 from shp_miner.export.facts import Facts, facts_of
 from shp_miner.export.formats import Format
 from shp_miner.export.margins import form_of
@@ -109,7 +110,8 @@ def count_by_community(threads: Threads) -> tuple[dict[str, int], dict[str, int]
 class WriteJob(Struct, frozen=True):
     """Adjacent windows of whole communities and splits, to be written in one format from the pieces under `work`.
 
-    `sampled` is the share of the answers that are read for their language.
+    `sampled` is the share of the answers that are read for their language. Of one large community and split, the job is
+    the threads from the one named `first` up to but not including `until`; "" is the first and the end.
     """
 
     format: str
@@ -119,6 +121,8 @@ class WriteJob(Struct, frozen=True):
     windows: list[Window]
     selection: Selection
     sampled: float
+    first: str = ""
+    until: str = ""
 
 
 class WriteResult(Struct):
@@ -154,12 +158,33 @@ def _tables(form: Format, job: WriteJob, balance: Balance, facts: Facts) -> Iter
     What is in one window is formatted together, because a thousand small tables take a thousand times as long as one.
     """
     near = load_near(job.work, EVERYTHING)
-    for threads in read_windows(job.work, job.pieces, job.windows):
+    for window, read in zip(job.windows, read_windows(job.work, job.pieces, job.windows), strict=True):
+        first = job.first if window == job.windows[0] else ""
+        threads = threads_between(read, first, job.until if window == job.windows[-1] else "")
+        if threads.posts.is_empty():
+            continue
         check_threads(threads, job.selection, near)
         table, post_row = form.table(threads, job.selection.rule.name)
         balance.add(check_table(form, table))
         facts.add(facts_of(form, threads, table, post_row, job.sampled))
         yield from rows_by_group(form, threads, table, post_row)
+
+
+def threads_between(threads: Threads, first: str, until: str) -> Threads:
+    """Return the threads from the one named `first` up to but not including `until`; "" is the first and the end."""
+    if not (first or until):
+        return threads
+    names = thread_names(threads.posts)
+    start, stop = names.index(first) if first else 0, names.index(until) if until else len(names)
+    rows = threads.answers["post_row"]
+    answers = slice(*(int(rows.search_sorted(row, "left")) for row in (start, stop)))
+    of_pairs = rows.gather(threads.pairs["winner"])
+    pairs = slice(*(int(of_pairs.search_sorted(row, "left")) for row in (start, stop)))
+    return Threads(
+        threads.posts[start:stop],
+        threads.answers[answers].with_columns(pl.col("post_row") - start),
+        threads.pairs[pairs].with_columns(pl.col("winner", "loser") - answers.start),
+    )
 
 
 def is_of_dropped_rows(name: str) -> bool:

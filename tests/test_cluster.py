@@ -1,0 +1,198 @@
+"""A real Ray cluster on this machine: a head and two nodes as processes of their own, and drivers that are commands.
+
+    pip install -c constraints.txt -e '.[ray]' pytest hypothesis
+    pytest -m slow tests/test_cluster.py -n 0 -s
+
+Killed workers, nodes and drivers change no byte, and nothing is left over. Takes some minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from .build import thread, tree, write_dump
+
+pytestmark = pytest.mark.slow
+
+pytest.importorskip("ray", reason="the extra `ray` is not installed")
+
+#: Threads and answers of the generated months: some dozens of tasks.
+MONTHS, THREADS, ANSWERS = 6, 2_000, 16
+
+#: Tasks of 25,000 rows, the smallest there are.
+SMALL = ("--memory", "250MB")
+
+
+class Cluster:
+    """A head without cores, and nodes of one core each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.nodes = folder, list[subprocess.Popen[bytes]]()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        self.environment = os.environ | {
+            "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "HOME": str(folder)
+        }  # fmt: skip
+        self.start("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false",
+                   f"--temp-dir={folder}/r")  # fmt: skip
+        wait_until(self.answers)
+        self.add_node()
+        self.add_node()
+
+    def answers(self) -> bool:
+        with socket.socket() as knocking:
+            return knocking.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def start(self, *words: str) -> None:
+        command = [str(Path(sys.executable).with_name("ray")), "start", "--block", *words]
+        with (self.folder / f"node{len(self.nodes)}.log").open("wb") as log:
+            self.nodes.append(
+                subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
+            )
+
+    def add_node(self) -> None:
+        self.start(f"--address={self.address}", "--num-cpus=1")
+
+    def kill_node(self, number: int) -> None:
+        os.killpg(self.nodes[number].pid, signal.SIGKILL)
+
+    def workers(self) -> list[int]:
+        """The processes that run a task now."""
+        found = subprocess.run(["pgrep", "-f", "ray::run_task"], capture_output=True, text=True, check=False)
+        return [int(word) for word in found.stdout.split()]
+
+    def stop(self) -> None:
+        for node in reversed(self.nodes):
+            with suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
+            node.wait()
+
+    def driver(self, *words: str, ray: bool = True) -> subprocess.Popen[bytes]:
+        where = ("--engine", "ray", "--address", self.address, *SMALL) if ray else ()
+        command = [sys.executable, "-m", "shp_miner", *words, *where, "--json"]
+        return subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, start_new_session=True)
+
+    def done(self, *words: str, ray: bool = True) -> dict[str, object]:
+        """Run a command to its end; return what it printed."""
+        driver = self.driver(*words, ray=ray)
+        said = driver.communicate(timeout=500)[0]
+        assert driver.returncode == 0, said
+        return dict(json.loads(said))
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 240) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("c"))
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def at(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store that the local engine made, its export, and the dumps."""
+    folder = tmp_path_factory.mktemp("data")
+    for month in range(MONTHS):
+        records = [
+            record
+            for number in range(THREADS)
+            for record in thread(f"p{month}x{number}", range(2, 2 + ANSWERS), subreddit=f"ask{number % 3}")
+        ]
+        write_dump(folder / f"RS_2024-0{month + 1}.ndjson", records)
+    dumps = sorted(map(str, folder.glob("RS_*")))
+    cluster.done("import", "reddit-dump", *dumps, "--store", str(folder / "store"), ray=False)
+    cluster.done("export", str(folder / "local"), *export_of(folder), ray=False)
+    return folder
+
+
+def export_of(folder: Path, store: str = "store") -> list[str]:
+    return ["--store", str(folder / store), "--rule", "votes", "--format", "pairs,kto"]
+
+
+def results(out: Path) -> int:
+    """How many results of tasks an export has that is being made."""
+    return len(list(out.with_name(f".{out.name}.new").rglob("*.result")))
+
+
+def check(at: Path, out: Path) -> None:
+    """An export has the bytes of the local engine's, and nothing lies beside it that was not beside that one."""
+    assert tree(out) == tree(at / "local")
+    beside = {path.name for path in at.iterdir() if out.name in path.name}
+    assert beside == {path.name.replace("local", out.name) for path in at.iterdir() if "local" in path.name}
+
+
+def test_import_and_export_have_the_bytes_of_the_local_engine(cluster: Cluster, at: Path) -> None:
+    dumps = sorted(map(str, at.glob("RS_*")))
+    said = cluster.done("import", "reddit-dump", *dumps, "--store", str(at / "second"))
+    assert said["complete"]
+    assert not (at / "second" / "importing").exists()
+    cluster.done("export", str(at / "ray"), *export_of(at, "second"))
+    check(at, at / "ray")
+
+
+def test_killed_workers_and_a_killed_node_change_no_byte(cluster: Cluster, at: Path) -> None:
+    out = at / "killed"
+    driver = cluster.driver("export", str(out), *export_of(at))
+    wait_until(lambda: results(out) > 3)
+    killed = 0
+    while killed < 3:
+        for process in cluster.workers()[:1]:
+            try:
+                os.kill(process, signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                continue
+        time.sleep(0.3)
+    cluster.kill_node(2)
+    cluster.add_node()
+    driver.communicate(timeout=400)
+    assert driver.returncode == 0
+    check(at, out)
+
+
+def test_a_killed_driver_is_started_again_and_redoes_only_what_is_missing(cluster: Cluster, at: Path) -> None:
+    out, new = at / "again", at / ".again.new"
+    left: dict[Path, int] = {}
+    for _ in range(2):
+        driver = cluster.driver("export", str(out), *export_of(at))
+        more = len(left) + 2
+        wait_until(lambda more=more: results(out) > more)
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
+        found = {path: path.stat().st_mtime_ns for path in new.rglob("*.result")}
+        assert left.items() <= found.items()  # none was made a second time
+        left = found
+    cluster.done("export", str(out), *export_of(at))
+    check(at, out)
+
+
+def test_a_wrong_token_and_a_cluster_that_is_not_there_are_told_apart(cluster: Cluster, at: Path) -> None:
+    words = [sys.executable, "-m", "shp_miner", "export", str(at / "no"), *export_of(at), "--engine", "ray"]
+    for address, token, code in ((cluster.address, "x" * 64, 4), ("127.0.0.1:9", "", 75)):
+        environment = cluster.environment | ({"RAY_AUTH_TOKEN": token} if token else {})
+        ended = subprocess.run(
+            [*words, "--address", address], env=environment, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == code, ended.stderr[-2000:]
+    assert not (at / "no").exists()
