@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,8 +61,20 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
     "a control character": lambda records: lines(records).replace(b"MARK", b"a\x01b"),
     "a raw NUL": lambda records: lines(records).replace(b"MARK", b"a\x00b"),
     "half of a character": lambda records: lines(records).replace(b"MARK", b"a\\ud800b"),
+    "blocks": lambda records: in_blocks(lines(records)),
     **{f"compressed {ending}": lambda records, pack=pack: pack(lines(records)) for ending, pack in COMPRESS.items()},
 }
+
+
+def in_blocks(data: bytes, size: int = 2) -> bytes:
+    """The lines of a file as .zst_blocks, so many in each block."""
+    rows, out = data.splitlines(), b""
+    for first in range(0, len(rows), size):
+        part = rows[first : first + size]
+        places = [number for n, row in enumerate(part) for number in (sum(map(len, part[:n])), len(row))]
+        packed = compressed.zstd.compress(struct.pack(f"<{1 + len(places)}I", len(part), *places) + b"".join(part))
+        out += struct.pack("<I", len(packed)) + packed
+    return out
 
 
 def found(kind: str, path: Path) -> tuple[int, int, Tally]:
@@ -153,3 +167,21 @@ def test_entities_are_refused_in_compressed_xml(ending: str, tmp_path: Path) -> 
     path.write_bytes(COMPRESS[ending](xml(before='<!DOCTYPE a [<!ENTITY a "aa">]>').encode()))
     with pytest.raises(BadInput, match="document type"):
         found("stackexchange-dump", path)
+
+
+def test_a_file_of_blocks_is_read_up_to_its_damage_whatever_its_name(tmp_path: Path) -> None:
+    path, records = tmp_path / "AskTest_submissions_dump", [submission(f"p{n}") for n in range(5)]
+    whole = in_blocks(lines(records))
+    path.write_bytes(whole)
+    assert found("reddit-dump", path)[::2] == (5, Tally(read=Counter(post=5)))
+    first = len(in_blocks(lines(records[:2])))
+    for data, at in (
+        (whole[:-3], len(in_blocks(lines(records[:4])))),
+        (whole[:first] + b"\xff" * 4 + whole[first:], first),
+    ):
+        path.write_bytes(data)
+        posts, _, tally = found("reddit-dump", path)
+        assert (posts, [damage.offset for damage in tally.damages]) == ((4, [at]) if at > first else (2, [at]))
+    forged = compressed.zstd.compress(struct.pack("<5I", 2, 0, 1 << 30, 0, 1 << 30) + b"{}")
+    path.write_bytes(whole[:first] + struct.pack("<I", len(forged)) + forged)
+    assert "larger than the block" in found("reddit-dump", path)[2].damages[0].what

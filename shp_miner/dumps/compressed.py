@@ -1,4 +1,4 @@
-"""Lines of plain, .zst, .gz, .bz2 and .xz files, in limited memory. Whole lines before any damage are kept.
+"""Lines of plain, .zst, .zst_blocks, .gz, .bz2 and .xz files, in limited memory, up to the line before any damage.
 
 `ring` has a drawing of how the decoder's window, the blocks and their readers move.
 """
@@ -22,6 +22,7 @@ from shp_miner.dumps.ahead import read_ahead
 from shp_miner.dumps.plain_lines import plain_lines
 from shp_miner.dumps.ring import Ring
 from shp_miner.dumps.window import WindowToucher
+from shp_miner.dumps.zst_blocks import BrokenBlock, is_in_blocks, unpacked_blocks
 from shp_miner.engine import Step
 from shp_miner.errors import BadInput, from_os_error
 from shp_miner.paths import whole
@@ -117,6 +118,9 @@ _DECODERS: dict[str, Callable[[], _Decoder]] = {
     "xz": lzma.LZMADecompressor,
 }
 
+#: A file of blocks that are compressed apart.
+_IN_BLOCKS = "zst_blocks"
+
 # A zstd skippable frame has 16 possible first bytes; 0x50 to 0x5f.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "zst"),
@@ -133,7 +137,8 @@ def compression_of(path: Path) -> str:
     """Return how the file is compressed, by its first bytes and not by its name: a key of the decoders, or "plain"."""
     with _open(path) as file:
         start = file.read(8)
-    return next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
+    found = next((name for magic, name in _MAGIC if start.startswith(magic)), "plain")
+    return _IN_BLOCKS if found == "plain" and is_in_blocks(start) else found
 
 
 def decompressed_blocks(
@@ -165,7 +170,8 @@ def _as_they_are(path: Path, tally: Tally, advance: Advance) -> Generator[bytes 
         else:
             return
     total = 0
-    for block in _exact_blocks(path, _DECODERS[kind], tally, advance):
+    stream = _rows_of_blocks(path, tally, advance)
+    for block in stream if kind == _IN_BLOCKS else _exact_blocks(path, _DECODERS[kind], tally, advance):
         total += len(block)
         if total > UNPACKED and total > PACKED * path.stat().st_size:
             tally.damages.append(Damage(str(path), path.stat().st_size, _BOMB))
@@ -267,6 +273,17 @@ def _exact_blocks(
                 data, decoder, fresh = decoder.unused_data, make(), True
         if not fresh and not isinstance(decoder, _Plain):
             tally.damages.append(Damage(str(path), file.tell(), "the archive ends in the middle (truncated)"))
+
+
+def _rows_of_blocks(path: Path, tally: Tally, advance: Advance) -> Generator[bytes, None, None]:
+    """The rows of a .zst_blocks file up to its damage, which is noted in `tally`."""
+    with _open(path) as file:
+        try:
+            for count, text in unpacked_blocks(file):
+                advance(count)
+                yield text
+        except BrokenBlock as broken:
+            tally.damages.append(Damage(str(path), broken.offset, broken.what))
 
 
 def line_blocks(
