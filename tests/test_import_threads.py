@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner.dumps.threads import read
+from shp_miner.dumps.threads_layout import ANSWER_REQUIRED, THREAD_REQUIRED
 from shp_miner.errors import BadInput
 from shp_miner.model import ANSWER, POST
 from shp_miner.tally import LOST, Tally
@@ -636,3 +638,108 @@ def test_many_lines_at_once_are_what_each_is_alone(tmp_path: Path, lines: list[b
         assert table.sort_by(order).equals(other.sort_by(order))
     assert (tally.read, tally.dropped, tally.notes) == (one_by_one[2].read, one_by_one[2].dropped, one_by_one[2].notes)
     assert sorted(map(repr, tally.damages)) == sorted(map(repr, one_by_one[2].damages))
+
+
+MOMENT = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+#: Types of columns that programs write, with usual and odd values of each.
+COLUMNS: dict[str, list[tuple[pa.DataType, list[Any]]]] = {
+    "time": [
+        (
+            pa.timestamp("us", tz="UTC"),
+            [MOMENT, None, datetime(1970, 1, 1, tzinfo=UTC), datetime(2124, 1, 1, tzinfo=UTC)],
+        ),
+        (pa.timestamp("ns", tz="Europe/Paris"), [MOMENT, None]),
+        (pa.timestamp("ms", tz="UTC"), [MOMENT, None]),
+        (pa.string(), ["2024-01-02T03:04:05Z", "", "0", "soon", None]),
+        (pa.int64(), [1_704_171_845, 0, -5, None]),
+        (pa.float64(), [1_704_171_845.25, 0.0, float("nan"), 1.7e12, None]),
+        (pa.decimal128(12, 0), [Decimal(1_704_171_845), None]),
+    ],
+    "number": [
+        (pa.int64(), [3, -2, 1 << 60, None]),
+        (pa.uint64(), [3, (1 << 64) - 1]),
+        (pa.float64(), [3.0, 2.5, float("nan"), None]),
+        (pa.decimal128(9, 1), [Decimal("3.0"), Decimal("2.5"), None]),
+        (pa.string(), ["3", None]),
+        (pa.bool_(), [True]),
+    ],
+    "id": [
+        (pa.string(), ["1", "2", " 1", "", "é", None]),
+        (pa.int32(), [1, 2, None]),
+        (pa.float64(), [1.0, float("nan")]),
+    ],
+    "text": [
+        (pa.string(), ["a", "", "[deleted]", "a\0b", "é\u200b", None]),
+        (pa.large_string(), ["<b>a</b> &amp; b", None]),
+        (pa.dictionary(pa.int8(), pa.string()), ["a", "b", None]),
+        (pa.null(), [None]),
+        (pa.int64(), [5]),
+    ],
+    "flag": [(pa.bool_(), [True, False, None]), (pa.null(), [None]), (pa.int64(), [1])],
+    "word": [(pa.string(), ["markdown", "html", "live", "removed", "member", "gone", None])],
+    "ratio": [(pa.float64(), [0.5, 2.0, float("nan"), None]), (pa.int64(), [1, None])],
+    "site": [(pa.string(), ["forum.example", "https://Forum.example/x", "a b", None])],
+}
+SHARED_COLUMNS = {
+    **dict.fromkeys(("created_at", "observed_at"), "time"),
+    **dict.fromkeys(("score", "reads", "upvotes", "downvotes"), "number"),
+    **dict.fromkeys(("author", "body", "author_url", "url", "license"), "text"),
+    **dict.fromkeys(("format", "state", "author_role"), "word"),
+    **dict.fromkeys(("edited", "stickied"), "flag"),
+    "author_id": "id",
+}
+
+
+@st.composite
+def any_column(draw: st.DrawFn, kind: str, size: int, must: bool) -> pa.Array:
+    """A column of one of the types that there are, mostly of the first one and of the first value."""
+    types = COLUMNS[kind]
+    type_, values = (
+        types[draw(st.integers(0, 9)) % len(types)] if not must or draw(st.integers(0, 3)) == 0 else types[0]
+    )
+    drawn = draw(st.lists(st.sampled_from([values[0]] * 6 + values), min_size=size, max_size=size))
+    return pa.array(drawn, type_)
+
+
+@st.composite
+def any_table(draw: st.DrawFn) -> pa.Table:
+    """Threads with columns of any types, and some without."""
+    counts = draw(st.lists(st.integers(0, 3), min_size=1, max_size=5))
+
+    def columns(kinds: dict[str, str], must: frozenset[str], size: int) -> dict[str, pa.Array]:
+        there = [name for name in kinds if name in must or draw(st.booleans())]
+        return {name: draw(any_column(kinds[name], size, name in must)) for name in there}
+
+    of_answers = SHARED_COLUMNS | {
+        "answer_id": "id",
+        "accepted": "flag",
+        "accepted_at": "time",
+        "by_post_author": "flag",
+    }
+    of_posts = SHARED_COLUMNS | {
+        "site": "site",
+        "community": "text",
+        "post_id": "id",
+        "title": "text",
+        "is_text": "flag",
+    }
+    of_posts |= {"nsfw": "flag", "upvote_ratio": "ratio", "views": "number"}
+    items = pa.table(columns(of_answers, ANSWER_REQUIRED, sum(counts))).to_struct_array().combine_chunks()
+    lists = pa.ListArray.from_arrays(np.cumsum([0, *counts]).astype(np.int32), items)
+    return pa.table(columns(of_posts, THREAD_REQUIRED - {"answers"}, len(counts)) | {"answers": lists})
+
+
+@examples(40)
+@given(any_table())
+def test_many_parquet_rows_at_once_are_what_each_is_alone(tmp_path: Path, table: pa.Table) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path)
+    posts, answers, tally = load(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shp_miner.dumps.parquet._text_bytes", lambda _: None)
+        alone = load(path)
+    for one, other in zip((posts, answers), alone, strict=False):
+        order = [(name, "ascending") for name in ("post_id", "site", "content_hash")]
+        assert one.sort_by(order).equals(other.sort_by(order))
+    assert (tally.read, tally.dropped, tally.notes) == (alone[2].read, alone[2].dropped, alone[2].notes)
+    assert sorted(map(repr, tally.damages)) == sorted(map(repr, alone[2].damages))

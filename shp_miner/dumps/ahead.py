@@ -10,8 +10,13 @@ from queue import Empty, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
+from shp_miner.engine import cores
+
 T = TypeVar("T")
 Done = TypeVar("Done")
+
+#: Batches of a file that are worked on at once, at most: each takes several times its bytes.
+_THREADS = 4
 
 
 class _Failed:
@@ -71,3 +76,8 @@ def worked_ahead(work: Callable[[T], Done], source: Iterable[T], threads: int) -
         finally:
             for unneeded in waiting:
                 unneeded.cancel()
+
+
+def threads_at_once() -> int:
+    """How many threads work on one file."""
+    return min(cores(), _THREADS)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 Places = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
-Bytes = bytes | bytearray
+Bytes = bytes | bytearray | memoryview
 
 _WORD = 8
 #: What is left of a word when only its first so many bytes count.
@@ -41,7 +41,7 @@ class Words:
     """The 8 bytes at any places of a text as one number each, the first byte the lowest; zeros follow the text."""
 
     def __init__(self, text: Bytes) -> None:
-        padded = text if len(text) >= _WORD else text.ljust(_WORD, b"\0")
+        padded = text if len(text) >= _WORD else bytes(text).ljust(_WORD, b"\0")
         self._last = len(padded) - _WORD
         self._all = np.ndarray((self._last + 1,), "<u8", padded, strides=(1,))
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import stringzilla as sz
 
+from shp_miner.dumps.bytes_at import places_of
+
 T = TypeVar("T")
 
 Places = npt.NDArray[np.int64]
@@ -86,6 +88,8 @@ def all_lines(offset: int, text: bytes | memoryview) -> Lines:
     starts, ends = line_bounds(text)
     first = np.frombuffer(text, np.uint8)[np.minimum(starts, len(text) - 1)]
     if (first > _BLANK).all():
+        if isinstance(text, bytes) and ends[-1] < len(text):
+            return Lines(text, starts + offset, np.append(starts, len(text)))
         return cut_lines(offset, text, starts, ends)
     kept = [bool(bytes(text[start:end]).strip()) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
     return cut_lines(offset, text, starts[kept], ends[kept])
@@ -122,7 +126,7 @@ def joined_lines(parts: Sequence[Lines]) -> Lines:
 
 def line_bounds(text: bytes | memoryview) -> tuple[Places, Places]:
     """Where the lines of a block begin and end; the last one may lack its end."""
-    ends = positions_of(text, b"\n")
+    ends = places_of(text, b"\n")
     if not len(ends) or ends[-1] != len(text) - 1:
         ends = np.append(ends, len(text))
     return np.concatenate([[0], ends[:-1] + 1]), ends

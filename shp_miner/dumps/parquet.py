@@ -7,10 +7,12 @@ against its bytes before it is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -38,16 +40,39 @@ def opened(path: Path) -> Path | BinaryIO:
     return path.open("rb") if is_remote(path) else path
 
 
-def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
-    """Yield (place, row as a dictionary, or Lost) for each row; a damaged row group is noted and skipped."""
+#: A row as a dictionary, or Lost, and its place.
+Record = tuple[Damage, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a file whose texts are sound and not too long, from number `first` on."""
+
+    path: Path
+    offset: int
+    first: int
+    table: pa.RecordBatch
+
+    def records(self, rows: Sequence[int]) -> Iterator[Record]:
+        """Some of the rows, each by itself."""
+        for row in rows:
+            for _, record in _rows(self.table.slice(row, 1)):
+                yield Damage(str(self.path), self.offset, f"row {self.first + row}: "), record
+
+
+def records(path: Path, tally: Tally, advance: Advance) -> Iterator[Record]:
+    """Yield each row by itself. A damaged row group is noted and skipped."""
+    for part in parts(path, tally, advance, in_batches=False):
+        if not isinstance(part, Batch):
+            yield part
+
+
+def parts(
+    path: Path, tally: Tally, advance: Advance, *, in_batches: bool = True
+) -> Generator[Batch | Record, None, None]:
+    """Yield the rows of a file in batches, or one by one where a batch may be too large or unsound, as `records`."""
     try:
-        metadata = pq.read_metadata(opened(path))
-        leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
-        texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-        # A buffer makes pyarrow read column chunks in pieces rather than whole; page sums tell damage from data.
-        file = pq.ParquetFile(
-            opened(path), pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True, read_dictionary=texts
-        )
+        file = _reader(path)
     except (pa.ArrowException, OSError) as error:
         what = f"the directory at its end is unreadable ({error})"
         tally.damages.append(Damage(str(path), path.stat().st_size, what))
@@ -63,6 +88,12 @@ def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage
         try:
             allowed.begin(group, columns, packed)
             for batch in file.iter_batches(batch_size=size, row_groups=[number], use_threads=False):
+                size_bytes = _text_bytes(batch) if in_batches else None
+                if size_bytes is not None and allowed.has(size_bytes):
+                    allowed.text(size_bytes)
+                    yield Batch(path, offset, row, batch)
+                    row += batch.num_rows
+                    continue
                 for chars, record in _rows(batch):
                     allowed.text(chars)
                     yield Damage(str(path), offset, f"row {row}: "), record
@@ -73,6 +104,23 @@ def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage
             tally.damages.append(Damage(str(path), offset, f"row group {number} breaks off at row {row} ({error})"))
         first += group.num_rows
         advance(packed)
+
+
+def _reader(path: Path) -> pq.ParquetFile:
+    metadata = pq.read_metadata(opened(path))
+    leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    # A reader keeps to the pool of memory that is the default when it is opened. The library's own gives back to the
+    # system what a batch took, and the next has to ask for it again, page by page.
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        # A buffer makes pyarrow read column chunks in pieces rather than whole; page sums tell damage from data.
+        return pq.ParquetFile(
+            opened(path), pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True, read_dictionary=texts
+        )
+    finally:
+        pa.set_memory_pool(pool)
 
 
 class _TooLargeError(Exception):
@@ -98,6 +146,10 @@ class _Allowed:
         if values > self._values:
             raise _TooLargeError(f"it has {values:,} rows or values of a column in {packed:,} bytes")
         self._values -= values
+
+    def has(self, chars: int) -> bool:
+        """Whether so many characters may come."""
+        return chars <= self._chars
 
     def text(self, chars: int) -> None:
         """Take in so many characters of a row. Raises _TooLargeError where they are too many."""
@@ -133,6 +185,36 @@ def _rows(batch: pa.RecordBatch) -> Iterator[tuple[int, Any]]:
             yield 0, Lost("not_utf8", "its text is not UTF-8")
         else:
             yield from _bounded(names, columns)
+
+
+def _text_bytes(batch: pa.RecordBatch) -> int | None:
+    """The bytes of all texts of a batch, None where it must be read row by row."""
+    if _longest(batch) > VALUES_OF_ROW:
+        return None
+    size = sum(map(_bytes_of, batch.columns))
+    if size > LINE_MAX:
+        return None
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    return size
+
+
+def _bytes_of(array: Any) -> int:
+    """The bytes of the texts that an array names, however often."""
+    kind = array.type
+    if isinstance(array, pa.DictionaryArray):
+        texts: Any = array.dictionary
+        sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy().astype(np.int64)
+        return int(sizes[array.indices.drop_null().to_numpy()].sum())
+    if pa.types.is_struct(kind):
+        return sum(map(_bytes_of, array.flatten()))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _bytes_of(array.flatten())
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return int(pc.sum(pc.binary_length(array)).as_py() or 0)
+    return 0
 
 
 def _longest(batch: pa.RecordBatch) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shp_miner.dumps.iso_times import iso_us
 from shp_miner.dumps.stackexchange_columns import Columns, Row
 from shp_miner.dumps.stackexchange_known import DECOYS, Known
 from shp_miner.dumps.stackexchange_values import WHOLE_TEXT
@@ -19,7 +20,6 @@ from shp_miner.platforms.stackexchange import COMMUNITY_USER, LICENSES, NEWEST_L
 from shp_miner.text.visible import visible_lengths
 
 _ID = r"^[1-9][0-9]{0,17}$"
-_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?$"
 _ATTRIBUTES = (
     "Id", "PostTypeId", "ParentId", "CreationDate", "Score", "ViewCount", "Body", "Title", "OwnerUserId",
     "OwnerDisplayName", "LastEditDate", "ContentLicense",
@@ -71,11 +71,7 @@ def to_frames(columns: Columns, site: str, known: Known, observed_us: int | None
 def _rows(kind: str, raw: pl.DataFrame, site: str, latest_us: int, observed_us: int | None) -> pl.DataFrame:
     raw = raw.with_columns(
         pl.when(pl.col("Score").str.contains(WHOLE_TEXT)).then(pl.col("Score")).cast(pl.Int64).alias("score"),
-        pl.when(pl.col("CreationDate").str.contains(_TIME))
-        .then(pl.col("CreationDate"))
-        .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
-        .dt.timestamp("us")
-        .alias("created_at"),
+        iso_us(raw["CreationDate"], zone=False).alias("created_at"),
     )
     same = pl.col("votes_up") - pl.col("votes_down") == pl.col("score")
     own = _post(site) if kind == "post" else _answer(site)

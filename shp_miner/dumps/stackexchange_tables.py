@@ -14,20 +14,16 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from shp_miner.dumps import stackexchange_xml
-from shp_miner.dumps.ahead import worked_ahead
+from shp_miner.dumps.ahead import threads_at_once, worked_ahead
 from shp_miner.dumps.compressed import Advance, decompressed_blocks
 from shp_miner.dumps.stackexchange_7z import Block, BrokenFileError, archive_blocks, wreck_blocks
 from shp_miner.dumps.stackexchange_columns import Columns, Row, cut
 from shp_miner.dumps.stackexchange_pieces import Piece, table_pieces
 from shp_miner.dumps.stackexchange_xml import RowParser, note_once, row_alone
-from shp_miner.engine import cores
 from shp_miner.tally import Damage, Tally
 
 #: Bytes of a plain file that are read at once.
 BLOCK_BYTES = 1 << 20
-
-#: Pieces of a table that are worked on at once, at most: each takes several times its bytes.
-_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def table_rows(
         stream = wreck_blocks(source.path, meter.at)
     reader: _TableReader[Made] | None = None
     with closing(stream):
-        for worked in worked_ahead(partial(_worked, make), table_pieces(stream, wanted), min(cores(), _THREADS)):
+        for worked in worked_ahead(partial(_worked, make), table_pieces(stream, wanted), threads_at_once()):
             piece = worked.piece
             if piece.broken is not None:
                 note_once(tally, Damage(str(source.path), piece.broken.offset, piece.broken.what))

@@ -6,21 +6,21 @@ kind loses the record, counted under a reason, and never the file.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
 from shp_miner.dumps import parquet
-from shp_miner.dumps.ahead import read_ahead
+from shp_miner.dumps.ahead import read_ahead, threads_at_once, worked_ahead
 from shp_miner.dumps.compressed import Advance, ignore_progress, line_blocks
 from shp_miner.dumps.inputs import chosen_files
-from shp_miner.dumps.lines import Lines, all_lines, joined_lines
+from shp_miner.dumps.lines import Lines, all_lines
 from shp_miner.dumps.threads_columns import refuse_nan, without_decimals
 from shp_miner.dumps.threads_files import kind_of
 from shp_miner.dumps.threads_layout import (
@@ -51,6 +51,9 @@ from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import sound_text, visible_chars
+
+if TYPE_CHECKING:
+    from shp_miner.dumps.threads_at_once import AtOnce
 
 SOURCE = "threads"
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -95,26 +98,49 @@ class Collector:
         return Chunk(self.posts.take(), self.answers.take())
 
     def add_rows(self, path: Path, advance: Advance) -> Iterator[None]:
-        """Add the rows of a Parquet file, some at a time."""
-        for place, record in parquet.records(path, self.tally, advance):
-            self.add(record, place)
+        """Add the rows of a Parquet file: usual ones some thousand at once, the others one by one."""
+        from shp_miner.dumps.threads_table import of_batch  # noqa: PLC0415  (as below)
+
+        def made(part: parquet.Batch | parquet.Record) -> tuple[AtOnce | None, Iterable[parquet.Record]]:
+            if not isinstance(part, parquet.Batch):
+                return None, [part]
+            found = self._hashed(of_batch(part.table, self.latest_us))
+            return found, part.records(found.careful)
+
+        for found, alone in worked_ahead(made, parquet.parts(path, self.tally, advance), threads_at_once()):
+            if found is not None:
+                self._add_frames(found)
+            for place, record in alone:
+                self.add(record, place)
             yield
 
     def add_lines(self, path: Path, advance: Advance) -> Iterator[None]:
         """Add the lines of a file of JSON, some thousand at a time: usual ones at once, the others one by one."""
         # Tables take a while to import, and the file has long been decompressing.
-        from shp_miner.dumps.threads_at_once import at_once  # noqa: PLC0415
+        from shp_miner.dumps.threads_at_once import of_lines  # noqa: PLC0415
 
-        for found in read_ahead(at_once(batches(path, self.tally, advance), self.latest_us), 1):
-            for kind, rows, frame in (("post", self.posts, found.posts), ("answer", self.answers, found.answers)):
-                if frame.height:
-                    rows.add_frame(frame)
-                    self.tally.keep(kind, frame.height)
-                    self.tally.note(kind, "score_age_unknown", frame["observed_at"].null_count())
-            for offset, line in found.careful:
+        def made(lines: Lines) -> tuple[Lines, AtOnce]:
+            return lines, self._hashed(of_lines(lines, self.latest_us))
+
+        for lines, found in worked_ahead(made, read_ahead(batches(path, self.tally, advance), 1), threads_at_once()):
+            self._add_frames(found)
+            for offset, line in map(lines.at, found.careful):
                 text = line.removeprefix(_UTF8_MARK) if offset == 0 else line
                 self.add(_decode(text, self.tally), Damage(str(path), offset, ""))
             yield
+
+    def _hashed(self, found: AtOnce) -> AtOnce:
+        """The rows as they are added. Any thread may ask for it."""
+        if found.posts.height:
+            found.posts, found.answers = self.posts.hashed(found.posts), self.answers.hashed(found.answers)
+        return found
+
+    def _add_frames(self, found: AtOnce) -> None:
+        for kind, rows, frame in (("post", self.posts, found.posts), ("answer", self.answers, found.answers)):
+            if frame.height:
+                rows.add_hashed(frame)
+                self.tally.keep(kind, frame.height)
+                self.tally.note(kind, "score_age_unknown", frame["observed_at"].null_count())
 
     def add(self, record: Any, place: Damage) -> None:
         """Add a thread, or count what is Lost; a bad head loses the thread, a bad answer only that answer."""
@@ -314,14 +340,18 @@ def _time_us(value: Any, name: str, latest_us: int, *, utc: bool) -> int:
 
 def batches(path: Path, tally: Tally, advance: Advance) -> Generator[Lines, None, None]:
     """The lines of a file in their order, as many at a time as are turned into columns at once."""
-    held: list[Lines] = []
+    held: list[bytes] = []
+    begin = end = 0
     for offset, text in line_blocks(path, tally, advance):
-        held.append(all_lines(offset, text))
-        if sum(len(lines.text) for lines in held) >= _BATCH_BYTES:
-            yield joined_lines(held)
+        if held and (offset != end or end - begin >= _BATCH_BYTES):
+            yield all_lines(begin, b"".join(held))
             held = []
+        if not held:
+            begin = offset
+        held.append(bytes(text))
+        end = offset + len(text)
     if held:
-        yield joined_lines(held)
+        yield all_lines(begin, b"".join(held))
 
 
 def _decode(line: bytes, tally: Tally) -> Any:

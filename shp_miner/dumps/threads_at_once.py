@@ -8,23 +8,21 @@ dumps.threads, whole. Both give the same rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import polars as pl
-from msgspec import UNSET
 
-from shp_miner.dumps.ahead import read_ahead
 from shp_miner.dumps.lines import Lines, decoded
-from shp_miner.dumps.threads_layout import ADDRESS_CHARS_MAX, GONE_AUTHORS, SITE, Answer, Thread
+from shp_miner.dumps.threads_layout import ADDRESS_CHARS_MAX, SITE, Answer, Item, Thread
+from shp_miner.dumps.threads_values import Records, Values
 from shp_miner.errors import Error
-from shp_miner.model import SCORE_MAX, out_of_bounds
-from shp_miner.platforms.rows import seconds_us
+from shp_miner.model import out_of_bounds
 from shp_miner.platforms.sites import site_of
 from shp_miner.text.visible import visible_lengths
 
@@ -48,7 +46,8 @@ def _strict(kind: type[msgspec.Struct], **more: Any) -> type[msgspec.Struct]:
         (field.name, types.get(field.name, field.type), *(() if field.required else (field.default,)))
         for field in msgspec.structs.fields(kind)
     ]
-    return msgspec.defstruct(f"Usual{kind.__name__}", fields, kw_only=True, forbid_unknown_fields=True)
+    # Such records hold no other that could hold them: the search for cycles would look at each again and again.
+    return msgspec.defstruct(f"Usual{kind.__name__}", fields, kw_only=True, forbid_unknown_fields=True, gc=False)
 
 
 _DECODER = msgspec.json.Decoder(_strict(Thread, answers=list[_strict(Answer)]))  # type: ignore[misc]
@@ -57,59 +56,66 @@ _AT_ONCE = 16
 
 #: An id without anything that the careful way would have to look at.
 _PLAIN_ID = r"^[!-~]{1,255}$"
-_ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})$"
-_FORMAT = "%Y-%m-%dT%H:%M:%S%.f%:z"
 #: Keys of text, of flags, of times and of counts.
 _TEXTS = ("body", "author_url", "author_role", "url", "license", "format", "state")
+_WORDS = ("author_role", "format", "state")
 _FLAGS = ("edited", "stickied")
 _TIMES = ("created_at", "observed_at")
 _COUNTS = ("reads", "upvotes", "downvotes")
 
-#: A line's number among those decoded, and whether it needs care.
+#: Keys of one of a few words.
+_CHOICES = {
+    name: get_args(get_args(kind.type)[0]) for kind in msgspec.structs.fields(Item) if (name := kind.name) in _WORDS
+}
+#: A thread's number, and whether it needs care.
 _LINE, _ODD = "line", "odd"
 
 
 @dataclass
 class AtOnce:
-    """Rows of the usual lines: posts, answers; and the other lines with their offsets."""
+    """Rows of the usual threads: posts and answers; and the numbers of the other threads."""
 
     posts: pl.DataFrame
     answers: pl.DataFrame
-    careful: list[tuple[int, bytes]]
+    careful: list[int]
 
 
-def at_once(batches: Generator[Lines, None, None], latest_us: int) -> Generator[AtOnce, None, None]:
-    """The batches of a file as frames; those of the next are made while one is stored."""
-    for lines in read_ahead(batches, 1):
-        yield to_frames(lines, latest_us)
-
-
-def to_frames(lines: Lines, latest_us: int) -> AtOnce:
-    """The rows of the lines with the columns that a source fills in, and the lines to be read with care."""
+def of_lines(lines: Lines, latest_us: int) -> AtOnce:
+    """The rows of lines of JSON, and the numbers of those that are to be read with care."""
+    threads: list[Any]
     threads, numbers = decoded(lines, _DECODER, _AT_ONCE)
     if not threads:
-        return AtOnce(pl.DataFrame(), pl.DataFrame(), list(lines))
-    posts = _posts(threads, latest_us)
-    answers = _answers(threads, posts, latest_us)
-    odd = pl.Series(values=np.zeros(len(threads), bool))
-    for frame in (posts, answers):
-        odd[frame.filter(_ODD)[_LINE].unique()] = True
-    if odd.any():
-        posts, answers = (frame.filter(~odd.gather(frame[_LINE])) for frame in (posts, answers))
+        return AtOnce(pl.DataFrame(), pl.DataFrame(), list(range(len(lines))))
+    counts = np.fromiter((len(thread.answers) for thread in threads), np.int64, len(threads))
+    answers = [answer for thread in threads for answer in thread.answers]
+    found = of_values(Records(threads), Records(answers), counts, latest_us)
     usual = np.zeros(len(lines), bool)
-    usual[np.array(numbers)[~odd.to_numpy()]] = True
-    return AtOnce(posts, answers, [lines.at(index) for index in np.flatnonzero(~usual).tolist()])
+    usual[np.array(numbers)] = True
+    usual[np.array(numbers)[found.careful]] = False
+    return AtOnce(found.posts, found.answers, np.flatnonzero(~usual).tolist())
 
 
-def _posts(threads: list[Any], latest_us: int) -> pl.DataFrame:
+def of_values(posts: Values, answers: Values, counts: npt.NDArray[np.int64], latest_us: int) -> AtOnce:
+    """The rows of threads of which each has so many of the answers, in their order."""
+    post_rows = _posts(posts, latest_us)
+    answer_rows = _answers(answers, counts, post_rows, latest_us)
+    odd = np.zeros(len(counts), bool)
+    for frame in (post_rows, answer_rows):
+        odd[frame.filter(_ODD)[_LINE].unique().to_numpy()] = True
+    if odd.any():
+        fine = pl.Series(~odd)
+        post_rows, answer_rows = (frame.filter(fine.gather(frame[_LINE])) for frame in (post_rows, answer_rows))
+    return AtOnce(post_rows, answer_rows, np.flatnonzero(odd).tolist())
+
+
+def _posts(values: Values, latest_us: int) -> pl.DataFrame:
     """The rows of the questions."""
-    raw = _frame(
-        threads, (*_TEXTS, "site", "community", "title"), (*_FLAGS, "is_text", "nsfw"), _TIMES, (*_COUNTS, "views")
-    )
+    raw = _frame(values, (*_TEXTS, "site", "community", "title"), (*_FLAGS, "is_text", "nsfw"), _TIMES)
     raw = raw.with_columns(
-        _ids("post_id", threads),
-        pl.Series("upvote_ratio", list(map(attrgetter("upvote_ratio"), threads)), pl.Float64),
-        pl.Series(_LINE, range(len(threads)), pl.UInt32),
+        values.ids("post_id"),
+        values.ratios("upvote_ratio"),
+        *values.counts("views"),
+        pl.Series(_LINE, range(raw.height), pl.UInt32),
     )
     sites = _sites(raw["site"])
     columns = _shared(of_answers=False) | {
@@ -124,21 +130,19 @@ def _posts(threads: list[Any], latest_us: int) -> pl.DataFrame:
         ~pl.col("site").is_in(list(sites)),
         pl.col("community").str.strip_chars() == "",
         ~pl.col("upvote_ratio").is_between(0, 1).fill_null(value=True),
-        pl.col("title").str.contains("\0", literal=True),
+        *(pl.col(name).str.contains("\0", literal=True) for name in ("title", "community")),
     ]
     return _checked(raw, columns, odd)
 
 
-def _answers(threads: list[Any], posts: pl.DataFrame, latest_us: int) -> pl.DataFrame:
+def _answers(values: Values, counts: npt.NDArray[np.int64], posts: pl.DataFrame, latest_us: int) -> pl.DataFrame:
     """The rows of the answers to them."""
-    items = [answer for thread in threads for answer in thread.answers]
-    counts = np.fromiter((len(thread.answers) for thread in threads), np.int64, len(threads))
     times = (*_TIMES, "accepted_at")
-    raw = _frame(items, _TEXTS, (*_FLAGS, "by_post_author", "accepted"), times, _COUNTS)
-    line = pl.Series(_LINE, np.repeat(np.arange(len(threads)), counts), pl.UInt32)
+    raw = _frame(values, _TEXTS, (*_FLAGS, "by_post_author", "accepted"), times)
+    line = pl.Series(_LINE, np.repeat(np.arange(len(counts)), counts), pl.UInt32)
     heads = ("site", "community", "post_id", "body_format", "license", "observed_at")
     raw = raw.with_columns(
-        _ids("answer_id", items), line, *(posts[name].gather(line).alias(f"post_{name}") for name in heads)
+        values.ids("answer_id"), line, *(posts[name].gather(line).alias(f"post_{name}") for name in heads)
     )
     chosen = pl.col("accepted_at")
     columns = _shared(of_answers=True) | {
@@ -150,6 +154,7 @@ def _answers(threads: list[Any], posts: pl.DataFrame, latest_us: int) -> pl.Data
     }
     odd = [
         *_odd(times, _COUNTS, latest_us),
+        pl.col("body").is_null(),
         ~pl.col("answer_id").str.contains(_PLAIN_ID),
         pl.struct(_LINE, "answer_id").is_duplicated(),
     ]
@@ -167,63 +172,15 @@ def _checked(raw: pl.DataFrame, columns: dict[str, pl.Expr], odd: list[pl.Expr])
     return rows.with_columns((rows[_ODD] | out_of_bounds(rows).is_not_null()).alias(_ODD))
 
 
-def _frame(
-    items: list[Any], texts: Sequence[str], flags: Sequence[str], times: Sequence[str], counts: Sequence[str]
-) -> pl.DataFrame:
+def _frame(values: Values, texts: Sequence[str], flags: Sequence[str], times: Sequence[str]) -> pl.DataFrame:
     """The keys of records as columns; `<time>_odd` is true where a time is none, `<count>_odd` likewise."""
-
-    def of(name: str) -> list[Any]:
-        return list(map(attrgetter(name), items))
-
-    authors = of("author")
-    columns = [pl.Series(name, of(name), pl.String) for name in texts]
-    columns += [pl.Series(name, of(name), pl.Boolean) for name in flags]
-    columns.append(pl.Series("author_gone", [name is None or name in GONE_AUTHORS for name in authors], pl.Boolean))
-    columns.append(pl.Series("author", [None if name is UNSET else name for name in authors], pl.String))
-    columns.append(pl.Series("author_id", [_text(value) for value in of("author_id")], pl.String))
-    frame = pl.DataFrame(columns)
+    columns = [values.texts(name) for name in texts] + [values.flags(name) for name in flags]
+    columns += [*values.authors(), values.ids("author_id")]
     for name in times:
-        frame = frame.with_columns(_time(name, of(name)))
-    return frame.with_columns(column for name in ("score", *counts) for column in _count(name, of(name)))
-
-
-def _text(value: str | int | None) -> str | None:
-    return str(value) if isinstance(value, int) else value
-
-
-def _ids(name: str, items: list[Any]) -> pl.Series:
-    return pl.Series(name, [_text(value) for value in map(attrgetter(name), items)], pl.String)
-
-
-def _time(name: str, values: list[Any]) -> list[pl.Series]:
-    """Microseconds since 1970 of times in words with a zone or in seconds, null where they are unknown or odd."""
-    said = pl.Series([value if isinstance(value, str) else None for value in values], dtype=pl.String)
-    unknown = pl.Series([value in _UNKNOWN for value in values], dtype=pl.Boolean)
-    words = said.set((~said.str.contains(_ISO)).fill_null(value=False), None).str.replace("Z$", "+00:00")
-    moments = words.str.to_datetime(_FORMAT, time_unit="us", time_zone="UTC", strict=False)
-    found = moments.dt.timestamp("us")
-    if said.null_count():
-        numbers = [None if isinstance(value, str) else value for value in values]
-        seconds = pl.Series(numbers, dtype=pl.Float64, strict=False)
-        found = found.fill_null(pl.select(seconds_us(pl.lit(seconds))).to_series())
-    return [found.alias(name), (found.is_null() & ~unknown).alias(f"{name}_odd")]
-
-
-#: What programs write for a time that nobody knows.
-_UNKNOWN = (None, 0, "", "0")
-
-
-def _count(name: str, values: list[Any]) -> list[pl.Series]:
-    """Whole numbers, null where there is none or where they are odd."""
-    try:
-        found = pl.Series(name, values, pl.Int64)
-        return [found, pl.Series(f"{name}_odd", [False], pl.Boolean).new_from_index(0, len(found))]
-    except (TypeError, OverflowError, pl.exceptions.PolarsError):
-        numbers = pl.Series(values, dtype=pl.Float64, strict=False)
-        whole = (numbers == numbers.floor()) & numbers.is_between(-SCORE_MAX, SCORE_MAX)
-        given = pl.Series([value is not None for value in values], dtype=pl.Boolean)
-        found = numbers.set(~whole.fill_null(value=False), None).cast(pl.Int64).alias(name)
-        return [found, (given & found.is_null()).alias(f"{name}_odd")]
+        columns += values.times(name)
+    for name in ("score", *_COUNTS):
+        columns += values.counts(name)
+    return pl.DataFrame(columns)
 
 
 def _shared(*, of_answers: bool) -> dict[str, pl.Expr]:
@@ -259,13 +216,14 @@ def _odd(times: Sequence[str], counts: Sequence[str], latest_us: int) -> list[pl
         *((pl.col(name) > latest_us).fill_null(value=False) for name in times),
         *((pl.col(name) < 0).fill_null(value=False) for name in counts),
         *(pl.col(name).str.contains("\0", literal=True).fill_null(value=False) for name in texts),
+        *(~pl.col(name).is_in(words).fill_null(value=True) for name, words in _CHOICES.items()),
     ]
 
 
 def _sites(names: pl.Series) -> dict[str, str]:
     """The host of each site that is named as one."""
     hosts = {}
-    for name in names.unique():
+    for name in names.drop_nulls().unique():
         if len(name) <= ADDRESS_CHARS_MAX and SITE.fullmatch(name):
             with suppress(Error):
                 hosts[name] = site_of(name)
