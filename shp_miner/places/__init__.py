@@ -1,5 +1,6 @@
-"""Places: where files lie, in a folder of this machine or below a URL of an object store, read by the same words.
+"""Places: where files lie, on a disk of this machine or in an object store, read and written by the same words.
 
-`place` in `shp_miner/places/kinds.py` gives one for a path or URL. With `storage_options` in
-`shp_miner/places/access.py`, delta-rs and polars reach the same store.
+`expanded` in `shp_miner/paths.py` gives a path for whatever a user wrote; for a URL it is a `RemotePath`
+(`shp_miner/places/path.py`). With `storage_options` in `shp_miner/places/access.py`, delta-rs and polars reach the same
+object store.
 """

@@ -55,17 +55,22 @@ def storage_options(scheme: str) -> dict[str, str]:
     return options | ({"aws_allow_http": "true", "allow_http": "true"} if endpoint.startswith("http://") else {})
 
 
+def library() -> Any:
+    """Return the module obstore. Raises UsageError without it: the extra `objects` brings it."""
+    try:
+        import obstore  # noqa: PLC0415  (an extra)
+    except ImportError as error:
+        raise UsageError(
+            "s3://, gs:// and az:// need the library obstore.", "Install the extra: pip install 'shp-miner[objects]'."
+        ) from error
+    return obstore
+
+
 def client(scheme: str, bucket: str, *, retries: bool = True) -> ObjectStore:
     """Return obstore's client of a bucket, the same one while the environment and the profile say the same.
 
     Without `retries`, each request is made once, and many objects are deleted by one request.
     """
-    try:
-        import obstore  # noqa: F401, PLC0415  (an extra)
-    except ImportError as error:
-        raise BadInput(
-            f"{scheme}:// needs the library obstore.", "Install the extra: pip install 'shp-miner[objects]'."
-        ) from error
     settings = _profile() if scheme == "s3" else {}
     known = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_VARIABLES)))
     return _client(scheme, bucket, tuple(sorted(settings.items())), known, retries)

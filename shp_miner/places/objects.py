@@ -1,11 +1,17 @@
-"""Places in object stores, through obstore: the Rust library that delta-rs and polars use, too."""
+"""Objects of object stores, through obstore: the Rust library that delta-rs and polars use, too.
+
+Objects are read from anywhere in them and written whole: bytes that a reader finds under a name are all there. A
+missing object raises FileNotFoundError and a create-only write of a taken name FileExistsError, as they do on a disk.
+Every other refusal is one of `shp_miner.errors`, so code that expects a missing file never mistakes a store that is
+down for one.
+"""
 
 from __future__ import annotations
 
 import io
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +19,10 @@ from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from msgspec import Struct
+
 from shp_miner.errors import BadInput, TryLater, UsageError
-from shp_miner.places.access import client, in_words, refusals, waits
-from shp_miner.places.place import Content, Entry, Place, require_reading
+from shp_miner.places.access import client, in_words, library, refusals, waits
 from shp_miner.places.ranges import PART_BYTES, Ranges
 
 #: Bytes of one part of an upload, and parts at a time.
@@ -28,11 +35,26 @@ _DELETIONS = 8
 _HELD = 16 << 20
 
 
-class ObjectPlace(Place):
-    """An object, or all objects below a prefix: s3://bucket/key, gs://bucket/key, az://container/key."""
+#: What an object is written from: bytes, a file of this machine, or a function that writes to an open file.
+Content = bytes | Path | Callable[[BinaryIO], object]
 
-    def __init__(self, scheme: str, bucket: str, key: str) -> None:
-        self.scheme, self.bucket, self.key = scheme, bucket, key
+
+class Entry(Struct, frozen=True):
+    """An object below a prefix: its name from there, with "/" between folders, and its size in bytes."""
+
+    name: str
+    size: int
+
+
+class ObjectPlace(Struct, frozen=True):
+    """An object, or all objects below a prefix: s3://bucket/key, gs://bucket/key, az://container/key.
+
+    It holds no connection and no secret, so it may be pickled, compared and shown.
+    """
+
+    scheme: str
+    bucket: str
+    key: str
 
     @classmethod
     def of_url(cls, url: str) -> Self:
@@ -49,21 +71,15 @@ class ObjectPlace(Place):
             raise UsageError(f"{shown} is not a place.", f"Write it like {scheme}://bucket/folder.")
         return cls(scheme, host, key)
 
-    @property
-    def name(self) -> str:
-        return self.key.rpartition("/")[2] or self.bucket
-
-    @property
-    def parent(self) -> Self:
-        return type(self)(self.scheme, self.bucket, self.key.rpartition("/")[0])
-
     def __truediv__(self, name: str) -> Self:
+        """Return the object `name` (with "/" between folders) below this one."""
         return type(self)(self.scheme, self.bucket, "/".join(filter(None, (self.key, str(name).strip("/")))))
 
     def __str__(self) -> str:
         return "/".join(filter(None, (f"{self.scheme}://{self.bucket}", self.key)))
 
     def is_file(self) -> bool:
+        """Return whether there is an object of this name."""
         try:
             self.size()
         except FileNotFoundError:
@@ -71,29 +87,32 @@ class ObjectPlace(Place):
         return bool(self.key)
 
     def size(self) -> int:
+        """Return the object's bytes. Raises FileNotFoundError."""
         return int(self._head()["size"])
 
-    def open(self, mode: str = "rb") -> BinaryIO:
-        require_reading(mode)
+    def open(self) -> BinaryIO:
+        """Open the object to be read, from anywhere in it. Raises FileNotFoundError."""
         return io.BufferedReader(Ranges(self), PART_BYTES)
 
     def read_bytes(self) -> bytes:
-        import obstore  # noqa: PLC0415
-
+        """Return the whole object. Raises FileNotFoundError."""
+        obstore = library()
         with refusals(str(self)):
-            return obstore.get(self._client(), self.key).bytes().to_bytes()
+            data: bytes = obstore.get(self._client(), self.key).bytes().to_bytes()
+            return data
 
     def range(self, start: int, end: int, etag: str | None = None) -> bytes:
         """Return bytes of the object, from `start` up to before `end`. With an ETag only while the object has it."""
-        import obstore  # noqa: PLC0415
-
+        obstore = library()
         if end <= start:
             return b""
         with refusals(str(self)):
             options: Any = {"range": (start, end)} | ({"if_match": etag} if etag else {})
-            return obstore.get(self._client(), self.key, options=options).bytes().to_bytes()
+            data: bytes = obstore.get(self._client(), self.key, options=options).bytes().to_bytes()
+            return data
 
     def write(self, content: Content) -> None:
+        """Write the object whole, in the place of any before."""
         if isinstance(content, bytes):
             self._put(content)
         elif isinstance(content, Path):
@@ -106,14 +125,16 @@ class ObjectPlace(Place):
                 self._put(held)
 
     def _put(self, content: Any) -> None:
-        import obstore  # noqa: PLC0415
-
+        obstore = library()
         with refusals(str(self)):
             obstore.put(self._client(), self.key, content, chunk_size=_PART, max_concurrency=_PARTS)
 
     def create(self, content: bytes) -> None:
-        import obstore  # noqa: PLC0415
+        """Write the object if there is none of this name, else raise FileExistsError. Of several writers one succeeds.
 
+        That holds if the store knows create-only writes; `store/proof.py` tries it.
+        """
+        obstore = library()
         store, unsure = client(self.scheme, self.bucket, retries=False), False
         for wait_s in (*waits(), None):
             try:
@@ -134,8 +155,8 @@ class ObjectPlace(Place):
         raise refused
 
     def entries(self) -> list[Entry]:
-        import obstore  # noqa: PLC0415
-
+        """Return all objects below this name, by name; none if there are none."""
+        obstore = library()
         beginning = f"{self.key}/" if self.key else ""
         with refusals(str(self)):
             batches = obstore.list(self._client(), self.key or None, chunk_size=1000)
@@ -146,12 +167,13 @@ class ObjectPlace(Place):
         )
 
     def is_dir(self) -> bool:
-        import obstore  # noqa: PLC0415
-
+        """Return whether there are objects below this name."""
+        obstore = library()
         with refusals(str(self)):
             return any(obstore.list(self._client(), self.key or None, chunk_size=1))
 
     def delete(self, names: Iterable[str] | None = None) -> None:
+        """Delete this object, or those of these names below it. Missing ones are no error."""
         keys = [self.key] if names is None else [(self / name).key for name in names]
         if len(keys) > 1 and self._deleted_at_once(keys):
             return
@@ -160,8 +182,7 @@ class ObjectPlace(Place):
 
     def _deleted_at_once(self, keys: list[str]) -> bool:
         """Delete objects by one request for many; return whether that went well. Some servers do not know it."""
-        import obstore  # noqa: PLC0415
-
+        obstore = library()
         try:
             with refusals(str(self)):
                 obstore.delete(client(self.scheme, self.bucket, retries=False), keys)
@@ -170,14 +191,13 @@ class ObjectPlace(Place):
         return True
 
     def _delete_one(self, key: str) -> None:
-        import obstore  # noqa: PLC0415
-
+        obstore = library()
         with suppress(FileNotFoundError), refusals(str(self)):
             obstore.delete(self._client(), key)
 
     def copy(self, target: Self) -> None:
-        import obstore  # noqa: PLC0415
-
+        """Copy the object within its bucket, without reading it here."""
+        obstore = library()
         if (self.scheme, self.bucket) != (target.scheme, target.bucket):
             raise UsageError(f"{self} and {target} are not in one bucket.", "Copy within one bucket.")
         with refusals(str(self)):
@@ -190,16 +210,14 @@ class ObjectPlace(Place):
     def is_versioned(self) -> bool:
         """Return whether an object written below this one keeps its old versions, as S3 says of each write."""
         probe = self / f"probe-{uuid4().hex}"
-        import obstore  # noqa: PLC0415
-
+        obstore = library()
         with refusals(str(self)):
             version = obstore.put(self._client(), probe.key, b"").get("version")
         probe.delete()
         return version not in (None, "null")
 
     def _head(self) -> Any:
-        import obstore  # noqa: PLC0415
-
+        obstore = library()
         with suppress(Exception):
             return obstore.head(self._client(), self.key)
         # An answer to HEAD has no body, so it does not say why: whether the bucket is missing, or credentials expired.

@@ -18,7 +18,7 @@ from pathlib import PosixPath, PurePath, PurePosixPath
 from typing import IO, Any, NamedTuple, Self
 
 from shp_miner.errors import UsageError
-from shp_miner.places.access import client, refusals
+from shp_miner.places.access import client, library, refusals
 from shp_miner.places.access import storage_options as options_of
 from shp_miner.places.objects import ObjectPlace
 from shp_miner.places.schemes import is_remote
@@ -110,7 +110,7 @@ class RemotePath(PosixPath):
     def iterdir(self) -> Generator[Self, None, None]:
         """Yield what lies directly below, in the order of the names; nothing if there is nothing."""
         bucket = self._client()
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         with refusals(str(self)):
             found = obstore.list_with_delimiter(bucket, self._prefix or None)
@@ -227,7 +227,7 @@ class RemotePath(PosixPath):
 
     def _below(self) -> Iterator[Self]:
         bucket = self._client()
-        import obstore  # noqa: PLC0415
+        obstore = library()
 
         with refusals(str(self)):
             found = [meta for batch in obstore.list(bucket, self.key or None, chunk_size=1000) for meta in batch]

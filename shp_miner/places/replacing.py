@@ -48,6 +48,23 @@ def replace_file(path: Path, content: bytes | Callable[[BinaryIO], object], *, d
         sync_to_disk(path.parent)
 
 
+def create_file(path: Path, content: bytes) -> None:
+    """Write a file whole if no file has its name, else raise FileExistsError. Of several processes one succeeds.
+
+    It is safe from a power cut when this returns. An object store must know create-only writes (`store/proof.py`).
+    """
+    if is_remote(path):
+        _remote(path).create(content)
+        return
+    new = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        replace_file(new, content, durable=True)
+        os.link(new, path)  # a rename would replace
+    finally:
+        new.unlink(missing_ok=True)
+    sync_to_disk(path.parent)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path for a new file, beside `path`; when the block ends without error, the file takes its place.

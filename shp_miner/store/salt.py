@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shp_miner.errors import BadInput
-from shp_miner.places.kinds import place
+from shp_miner.places.replacing import create_file
 from shp_miner.store.files import replace_file
 
 SALT = "salt"
@@ -115,7 +115,7 @@ def first_salt(folder: Path) -> bytes | None:
     """Return the salt in `folder`, created if there is none: of several processes at once, the first creates it."""
     salt = secrets.token_bytes(_BYTES)
     with suppress(FileExistsError):
-        place(str(folder / SALT)).create(salt + _checksum(salt))
+        create_file(folder / SALT, salt + _checksum(salt))
     return heal_salt(folder)
 
 
