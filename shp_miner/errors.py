@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 log = logging.getLogger("shp_miner")
@@ -167,11 +167,20 @@ _NO_PATH = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _NO_SPACE_WORDS = ("No space left on device", "os error 28", "File too large")
 
 
+#: Functions that know the errors of more libraries by their text: object stores have one (`places/access.py`).
+known_by_text: list[Callable[[Exception], Error | None]] = []
+
+
 def from_os_error(error: Exception, doing: str) -> Error | None:
     """Return an error of the operating system as an Error with a hint; None if `error` is something else.
 
     Rust libraries pass the system's message on as text, so the text is read if there is no error number.
     """
+    told = (knows(error) for knows in known_by_text)
+    return next(filter(None, told), None) or _of_system(error, doing)
+
+
+def _of_system(error: Exception, doing: str) -> Error | None:
     number = getattr(error, "errno", None)
     text = str(error)
     in_sqlite = getattr(error, "sqlite_errorname", None) in _NO_SPACE_SQLITE

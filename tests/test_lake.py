@@ -12,7 +12,7 @@ import pytest
 
 from shp_miner import export_dataset, forget, import_dump
 from shp_miner.cli import run
-from shp_miner.errors import BadInput, TryLater
+from shp_miner.errors import BadInput, TryLater, in_words
 from shp_miner.places import access
 from shp_miner.places.path import RemotePath
 from shp_miner.places.ranges import PART_BYTES
@@ -251,3 +251,24 @@ def test_a_connection_that_breaks_costs_a_part_and_no_byte_twice(server: s3.Serv
         server.bucket()["big"] = data[::-1]
         with pytest.raises(TryLater):
             file.read()
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "code"),
+    [
+        ("503 Service Unavailable", "<Code>SlowDown</Code>", 75),
+        ("400 Bad Request", "<Code>ExpiredToken</Code>", 4),
+        ("403 Forbidden", "<Code>AccessDenied</Code>", 4),
+        ("404 Not Found", "<Code>NoSuchBucket</Code>", 5),
+    ],
+)
+@pytest.mark.parametrize("begin", ["Kernel error -> Generic S3 error ->", "object-store error: Generic S3 error:"])
+def test_what_libraries_say_of_a_server_has_an_exit_code_and_no_secret(
+    begin: str, status: str, answer: str, code: int
+) -> None:
+    asked = "Error performing GET http://127.0.0.1/bucket/key in 3s, after 8 retries - Server returned non-2xx"
+    error = OSError(f"{begin} {asked} status code: {status}: <Error>{answer}<Token>SECRET</Token></Error>")
+    told = in_words(error)
+    assert told is not None
+    assert told.exit_code == code
+    assert "SECRET" not in f"{told.message} {told.hint}"

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shp_miner.errors import BadInput, Error, NotAllowed, TryLater, UsageError
+from shp_miner.errors import BadInput, Error, NotAllowed, TryLater, UsageError, known_by_text
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, RetryConfig
@@ -187,6 +187,24 @@ def in_words(error: BaseException, url: str) -> Exception:
     if kind == "PreconditionError":
         return TryLater(f"{url} was changed by another process meanwhile.", "Run the same command again.")
     return _failed(kind, status, bucket)
+
+
+#: How delta-rs and polars begin what an object store answered them.
+_OF_LIBRARY = re.compile(r"object.store error|Generic \w+ error|Error performing [A-Z]+ https?://", re.IGNORECASE)
+
+
+def of_library(error: Exception) -> Error | None:
+    """Return what delta-rs or polars raised for an object store as an error of ours; None for other errors.
+
+    Their text has the server's answer, which may repeat a token: it is read and not passed on.
+    """
+    if isinstance(error, Error) or _OF_LIBRARY.search(str(error)) is None:
+        return None
+    told = in_words(error, "The object store")
+    return told if isinstance(told, Error) else None
+
+
+known_by_text.append(of_library)
 
 
 def _denied(text: str, kind: str, status: int, bucket: str) -> NotAllowed | None:
