@@ -18,6 +18,7 @@ from shp_miner.clean.cleaning import PROFILES, Cleaning, as_cleaning, changes
 from shp_miner.clean.filter import Kind
 from shp_miner.cli import run
 from shp_miner.export.dry_run import estimate
+from shp_miner.report.flow import flow_part
 from shp_miner.rules.presets import preset
 from shp_miner.show.compare import compare
 from shp_miner.show.find import find_thread
@@ -224,6 +225,10 @@ def test_every_command_leaves_out_the_same_and_says_why(store: Path, tmp_path: P
     )
     assert after.items() < before.items(), "a pair came in, or a label turned"
 
+    flow = flow_part(json.loads((tmp_path / "out" / "manifest.json").read_text())["counts"])
+    assert flow is not None
+    steps = [row[1:4] for row in flow.rows if row[0] == "paired answer"]
+    assert [steps[0][2], *(step[1] for step in steps), steps[-1][2]] == [48, 0, 12, 12, 0, 24]
     left = {(kind, reason): n for (kind, reason), n in done.tally.dropped.items() if kind.startswith("paired")}
     assert left == {("paired answer", "other_language"): 12, ("paired answer", "answer_too_short"): 12}
     gone = sum(n for (kind, _), n in (done.tally.dropped - plain.tally.dropped).items() if kind == "pair")

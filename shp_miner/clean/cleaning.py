@@ -60,7 +60,7 @@ class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "keep"
 
     cut_thanks: Annotated[
-        bool, Meta(description="Cut tails on votes, such as EDIT: thanks for the gold!", examples=[True])
+        bool, Meta(description="Cut tails that talk about votes (EDIT: thanks for the gold).", examples=[True])
     ] = False
     drop_bots: Annotated[bool, Meta(description="Drop what known bots wrote.", examples=[True])] = False
     bots: Annotated[
@@ -135,16 +135,16 @@ PROFILES: dict[str, Cleaning] = {
     profile.name: profile
     for profile in (
         Cleaning(),
-        Cleaning(name="standard", personal="mask", drop_links=True, drop_near_empty=True),
-        Cleaning(name="strict", personal="mask", drop_links=True, drop_near_empty=True, min_words=5),
+        Cleaning(name="standard", drop_links=True, drop_near_empty=True, personal="mask", near_duplicates="together"),
+        Cleaning(name="strict", drop_links=True, drop_near_empty=True, personal="drop", near_duplicates="one"),
     )
 }
 
 #: One line each for people.
 SUMMARIES: dict[str, str] = {
     "none": "nothing is cleaned, as in SHP's data (default)",
-    "standard": "what harms most trainings and costs few pairs",
-    "strict": "standard, and what is rarely worth learning from",
+    "standard": "no answers without words, personal data masked, near-equal texts in one split",
+    "strict": "as standard, but texts with personal data and near-equal texts left out",
 }
 
 #: What a file calls the choice of a profile, and the help shows the parameters under.

@@ -142,8 +142,9 @@ class Cleaned:
         return pairs.without(reasons.is_not_null().to_numpy(), reasons, tally, left_out)
 
     def count(self, tally: Tally) -> None:
-        """Count the posts and answers that are left out, by reason."""
+        """Count the posts and answers that stay, and those that are left out by reason."""
         for kind, frame in (("post", self.posts), ("answer", self.answers)):
+            tally.keep(PAIRED[kind], frame[REASON].null_count())
             for reason, count in frame[REASON].drop_nulls().value_counts(sort=True).iter_rows():
                 tally.drop(PAIRED[kind], reason, count)
 

@@ -10,7 +10,7 @@ from shp_miner.report.figure import Cell, Part
 from shp_miner.rules.reasons import REASONS
 
 #: What is counted, from the first to the last.
-_KINDS = ("post", "answer", "pair")
+_KINDS = ("post", "answer", "paired post", "paired answer", "pair")
 
 
 def flow_part(counts: Mapping[str, Any]) -> Part | None:
@@ -28,7 +28,7 @@ def flow_part(counts: Mapping[str, Any]) -> Part | None:
 
 def _steps(kind: str, counts: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
     kept, dropped = counts.get("kept", {}), counts.get("dropped", {}).get(kind, {})
-    last = kept.get(kind if kind == "pair" else f"eligible {kind}", 0)
+    last = kept.get(f"eligible {kind}" if kind in {"post", "answer"} else kind, 0)
     left = last + sum(dropped.values())
     if not left:
         return
@@ -43,17 +43,30 @@ def _steps(kind: str, counts: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
     yield (kind, _LAST[kind], 0, left, "")
 
 
-_FIRST = {"post": "posts read", "answer": "answers read", "pair": "pairs of eligible answers"}
-_LAST = {"post": "posts with pairs", "answer": "eligible answers", "pair": "pairs kept"}
+_FIRST = {
+    "post": "posts read",
+    "answer": "answers read",
+    "paired post": "posts in pairs of the rule",
+    "paired answer": "answers in pairs of the rule",
+    "pair": "pairs of eligible answers",
+}
+_LAST = {
+    "post": "posts with pairs",
+    "answer": "eligible answers",
+    "paired post": "posts after cleaning",
+    "paired answer": "answers after cleaning",
+    "pair": "pairs kept",
+}
 
 
 def _told(kind: str, rows: list[tuple[Cell, ...]]) -> str:
     own = [row for row in rows if row[0] == kind]
     if not own:
         return ""
+    what = kind.removeprefix("paired ")
     first, last = own[0], own[-1]
     read, left = int(first[3] or 0), int(last[3] or 0)
-    step = str(first[1]).replace(f"{kind}s", kind if read == 1 else f"{kind}s", 1)
+    step = str(first[1]).replace(f"{what}s", what if read == 1 else f"{what}s", 1)
     said = f"Of {read:,} {step}, {left:,} ({percent(left, read)}) {'is' if left == 1 else 'are'} {_KEPT[kind]}"
     most = max(own, key=lambda row: int(row[2] or 0))
     if most[2]:
@@ -61,4 +74,10 @@ def _told(kind: str, rows: list[tuple[Cell, ...]]) -> str:
     return f"{said}."
 
 
-_KEPT = {"post": "in the pairs", "answer": "eligible", "pair": "kept"}
+_KEPT = {
+    "post": "in the pairs",
+    "answer": "eligible",
+    "paired post": "left by cleaning",
+    "paired answer": "left by cleaning",
+    "pair": "kept",
+}
