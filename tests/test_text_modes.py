@@ -12,12 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shp_miner import clean_profile
+from shp_miner.clean.chain import edited, reasons_of
 from shp_miner.clean.people import People
 from shp_miner.clean.personal import mask_personal
 from shp_miner.errors import BadInput
-from shp_miner.text.clean import clean_bodies
+from shp_miner.tally import Tally
+from shp_miner.text.clean import clean_bodies, sound_text, visible_chars
 from shp_miner.text.modes import in_mode, titles_in_mode
 from shp_miner.text.titles import ABBREVIATIONS, TextMode, abbreviations
+from shp_miner.text.visible import visible_lengths
+
+from .test_cleaning import EDITS, EFFECTS
 
 
 def written(text: str, mode: TextMode, body_format: str = "reddit") -> str:
@@ -128,12 +134,26 @@ PIECES = (
     "(0", "DE89 ", "call ", "0000 ", "http://a/u/", "-", ".", "a.", "'", "\\(", "$$", "<sup>", "<pre>",
 )  # fmt: skip
 
+
+def clean_all(text: str) -> None:
+    """Judge a text as an answer, and beside another one, by each filter alone, and edit it."""
+    answer = pl.DataFrame({"text": [text], "question": [text], "author": ["ann"], "author_id": ["1"]})
+    pair = pl.DataFrame({"winner_text": [text], "loser_text": [f"Or: {text}"], "question": ["Why?"]})
+    for name, effect in EFFECTS.items():
+        clean = clean_profile(**{name: effect.value})
+        reasons_of(pair if effect.kind == "pair" else answer, effect.kind, clean)
+    for name, (value, *_) in EDITS.items():
+        edited(answer["text"], "answer", clean_profile(**{name: value}), Tally())
+
+
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "plain": lambda text: in_mode(pl.Series([text]), pl.Series(["markdown"]), "plain"),
     "shp": lambda text: in_mode(pl.Series([text]), pl.Series(["markdown"]), "shp"),
     "titles": lambda text: titles_in_mode(pl.Series([text]), "shp", ABBREVIATIONS),
     "html": lambda text: clean_bodies(pl.Series([text]), pl.Series(["html"]), keep_maths=True),
     "personal": lambda text: mask_personal(pl.Series([text])),
+    "filters": clean_all,
+    "visible": lambda text: (visible_chars(text, "html"), visible_lengths(pl.Series([text]), "html"), sound_text(text)),
     "mentions": lambda text: hide_names(pl.Series([text])),
 }
 
