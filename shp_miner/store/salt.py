@@ -113,6 +113,7 @@ def new_salt(folder: Path) -> None:
 
 def first_salt(folder: Path) -> bytes | None:
     """Return the salt in `folder`, created if there is none: of several processes at once, the first creates it."""
+    folder.mkdir(exist_ok=True)
     salt = secrets.token_bytes(_BYTES)
     with suppress(FileExistsError):
         create_file(folder / SALT, salt + _checksum(salt))
