@@ -20,16 +20,23 @@ from typing import Any
 
 import click
 import numpy as np
+import py7zr
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.measure import Measure, measure
 
 SITE = "forum.example"
+SE_SITE = "cooking.stackexchange.com"
 FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 READ = datetime(2024, 6, 1, tzinfo=UTC)
 
 JSON_LOOP = "import json, sys\nfor line in open(sys.argv[1], 'rb'): json.loads(line)"
+PARQUET_LOOP = """import sys, pyarrow.parquet
+for batch in pyarrow.parquet.ParquetFile(sys.argv[1]).iter_batches(4096): pass"""
+ARCHIVE_LOOP = """import sys, py7zr
+from py7zr.io import NullIOFactory
+py7zr.SevenZipFile(sys.argv[1]).extract(factory=NullIOFactory())"""
 XML_LOOP = """import sys
 from lxml import etree
 for _, row in etree.iterparse(sys.argv[1], tag='row'):
@@ -140,10 +147,51 @@ def _attribute(text: str) -> str:
     return escape(text).replace("\n", "&#xA;")
 
 
+def write_topics(path: Path, count: int) -> None:
+    """The same threads as Discourse serves topics, one a line."""
+    with path.open("w") as file:
+        for record in threads(count):
+            posts = [
+                {
+                    "id": int(record["post_id"]) * 20 + number,
+                    "post_number": number,
+                    "post_type": 1,
+                    "created_at": item["created_at"],
+                    "cooked": f"<p>{escape(item['body'])}</p>",
+                    "version": 1,
+                    "actions_summary": [{"id": 2, "count": item["score"]}],
+                    "username": item["author"],
+                    "user_id": 7,
+                    "reply_to_post_number": None,
+                    "reads": 50,
+                }
+                for number, item in enumerate((record, *record["answers"]), 1)
+            ]
+            topic = {
+                "id": int(record["post_id"]) + 1,
+                "title": record["title"],
+                "posts_count": len(posts),
+                "post_stream": {"posts": posts, "stream": [post["id"] for post in posts]},
+                "observed_at": record["observed_at"],
+            }
+            file.write(json.dumps(topic, separators=(",", ":")) + "\n")
+
+
+def write_archive(path: Path, count: int) -> None:
+    """The Posts.xml in an archive, compressed as published ones are."""
+    xml = path.with_name("Posts.xml")
+    if not xml.exists():
+        write_posts(xml, count)
+    with py7zr.SevenZipFile(path, "w", filters=[{"id": py7zr.FILTER_BZIP2}]) as archive:
+        archive.write(xml, "Posts.xml")
+
+
 INPUTS = {
     "threads": ("threads.jsonl", write_threads, ["threads"], JSON_LOOP),
-    "parquet": ("threads.parquet", write_parquet, ["threads"], ""),
-    "posts": ("Posts.xml", write_posts, ["stackexchange-dump", "--site", "cooking.stackexchange.com"], XML_LOOP),
+    "parquet": ("threads.parquet", write_parquet, ["threads"], PARQUET_LOOP),
+    "discourse": ("topics.ndjson", write_topics, ["discourse-json", "--site", "talk.forum.example"], JSON_LOOP),
+    "archive": (f"{SE_SITE}.7z", write_archive, ["stackexchange-dump"], ARCHIVE_LOOP),
+    "posts": ("Posts.xml", write_posts, ["stackexchange-dump", "--site", SE_SITE], XML_LOOP),
 }
 
 
