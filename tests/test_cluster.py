@@ -44,7 +44,8 @@ class Cluster:
             self.port = free.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
         self.environment = os.environ | {
-            "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "HOME": str(folder)
+            "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "HOME": str(folder),
+            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64,
         }  # fmt: skip
         self.start("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false",
                    f"--temp-dir={folder}/r")  # fmt: skip

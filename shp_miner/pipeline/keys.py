@@ -191,7 +191,10 @@ class LimitKeys(Struct, frozen=True, kw_only=True):
     ] = None
     engine: Annotated[
         Literal["local", "ray", "slurm"],
-        Meta(description="Where imports and exports run: this machine, a Ray cluster or a Slurm cluster."),
+        Meta(
+            description="Where imports and exports run: this machine, a Ray cluster or a Slurm cluster.",
+            examples=["ray"],
+        ),
     ] = "local"
     address: Annotated[
         str | None,
