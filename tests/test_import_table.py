@@ -318,6 +318,18 @@ def test_what_is_wrong_with_a_row_costs_the_row(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "shift_jis"])
+def test_text_in_another_encoding_is_read_by_it(encoding: str, tmp_path: Path) -> None:
+    text = "\u8a9e" if encoding == "shift_jis" else "K\u00fcche \u201egro\u00df\u201c"
+    path = tmp_path / "answers.csv"
+    path.write_bytes(table(["10", "1", text, ANSWER[3], "3"]).encode(encoding))
+    guess = guess_map([path], HEAD | ({"encoding": encoding} if encoding == "shift_jis" else {}))
+    _, answers, tally = load(path, encoding=guess.map.encoding)
+    assert (guess.map.encoding, answers["body"].to_list()) == (None if encoding == "utf-16" else encoding, [text])
+    assert tally.complete
+    assert not tally.notes["line", "text_repaired"]
+
+
 def test_what_answers_take_from_their_posts(tmp_path: Path) -> None:
     posts = tmp_path / "posts.csv"
     posts.write_text(table([*POST, "Bread", "10.0"], header=[*POSTS, "community", "best"]))

@@ -41,6 +41,9 @@ _SHOWN = 3
 _ANSWERS_SHOWN = 3
 _SHARE = 0.8
 
+#: Names that the ids of answers have, and no id of a post.
+_OWN_IDS = tuple(name for name in ANSWER_NAMES["answer_id"] if name not in POST_NAMES["post_id"])
+
 #: What is asked, in this order, where no table tells it.
 ASKED = ("site", "community", "zone", "dates")
 _HTML = re.compile(r"</?(?:p|br|div|a|b|i|em|strong|code|pre|li|ul|ol|blockquote|span|img)\b[^>]*>", re.IGNORECASE)
@@ -68,7 +71,7 @@ class Look(Struct):
 def guess_map(paths: Sequence[Path], given: Mapping[str, Any] | None = None) -> Guess:
     """Propose a map for tables; `given` are keys that a person told. Raises BadInput where a column is not found."""
     given = {name: value for name, value in (given or {}).items() if value is not None}
-    looks = [_look(open_table(path, TableMap())) for path in paths]
+    looks = [_look(open_table(path, TableMap(encoding=given.get("encoding")))) for path in paths]
     data: dict[str, Any] = dict(given)
     posts, answers = _columns(looks, data)
     _require(looks, posts, answers)
@@ -119,6 +122,9 @@ def _of_one(look: Look, data: dict[str, Any]) -> tuple[dict[str, str], dict[str,
     kind = _kind_column(look)
     if kind is not None:
         data["kind"] = msgspec.to_builtins(kind)
+    named = _named(look, {"title": POST_NAMES["title"], "answer_id": _OWN_IDS, "post_id": ANSWER_NAMES["post_id"]})
+    if kind is None and "title" not in named and {"answer_id", "post_id"} <= set(named):
+        return {}, _of_answers(look, set())
     posts = _of_posts(look)
     ids = set(map(identity, look.filled(posts.get("post_id", ""))))
     answers = _of_answers(look, ids, apart_from=posts.get("post_id", ""))
@@ -297,7 +303,7 @@ def _settle(
     if sum(bool(_HTML.search(text)) for text in bodies) * 3 > len(bodies):
         data["format"] = "html"
     encodings = {look.table.encoding for look in looks} - {"utf-8"}
-    if encodings:
+    if encodings and "encoding" not in data:
         data["encoding"] = encodings.pop()
     return sorted(unknown, key=ASKED.index)
 
