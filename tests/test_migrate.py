@@ -215,9 +215,9 @@ HERE = "shp_miner.store.migrate"
         "deltalake.table:TableAlterer.add_columns after 1",
         "deltalake.table:TableAlterer.add_columns after 2",
         f"{HERE}:write_mark after 2",
-        "shp_miner.store.replacing:os.fsync before 1",
-        "shp_miner.store.replacing:Path.replace before 1",
-        "shp_miner.store.replacing:Path.replace after 1",
+        "shp_miner.places.replacing:os.fsync before 1",
+        "shp_miner.places.replacing:Path.replace before 1",
+        "shp_miner.places.replacing:Path.replace after 1",
         f"{HERE}:write_mark after 1",
     ],
 )
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_the_old_mark(old: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("shp_miner.store.replacing.os.fsync", full)
+        patch.setattr("shp_miner.places.replacing.os.fsync", full)
         assert run(["vacuum", "--store", str(old)]) == 75
     assert (old / MARK).read_bytes() == MARK_1
     assert list(temporary_files(old)) == []
