@@ -124,7 +124,8 @@ def test_every_parameter_has_an_effect() -> None:
 @pytest.mark.parametrize("name", EDITS)
 def test_edits_cut_what_they_say_and_nothing_a_second_time(name: str) -> None:
     value, text, left = EDITS[name]
-    texts, tally = pl.Series([text, GOOD, "EDIT: thanks for the gold!", None]), Tally()
+    many = GOOD + "\n\nEdit: thanks!" * 20_000  # in time that grows with the length, and so left alone
+    texts, tally = pl.Series([text, GOOD, "EDIT: thanks for the gold!", None, many]), Tally()
     once = edited(texts, "answer", clean_profile(**{name: value}), tally)
     assert once.to_list() == [left, *texts.to_list()[1:]]
     assert texts[0] == text, "the column that was given has changed"

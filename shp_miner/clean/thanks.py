@@ -20,17 +20,23 @@ _THANKS = r"(?:wow|oh|omg|aw+)?[ ,!.]*(?:thanks?|thank you|thx|ty)\b[^\n.!?]{0,6
 _TAIL = rf"(?i){_BEGINS}(?:[^\n]{{0,120}}{_VOTES}[^\n]{{0,120}}|{_THANKS})\s*$"
 
 
+#: Nobody writes more tails; each costs a look at the whole text.
+_MOST = 20
+
+
 def _cut(texts: pl.Series, _: Cleaning) -> pl.Series:
-    """Cut tails until none is left, so that cutting again changes nothing."""
-    texts = texts.clone()  # `scatter` writes into the column itself
+    """Cut tails until none is left, so that cutting again changes nothing; a text of too many stays as it is."""
+    given, texts = texts, texts.clone()  # `scatter` writes into the column itself
     rows = texts.str.contains(r"(?i)\b(?:edit|eta|update)").fill_null(value=False).arg_true()
-    while len(rows):
+    for _round in range(_MOST):
         before = texts[rows]
         after = before.str.replace(_TAIL, "${1}")
         changed = before != after
         rows = rows.filter(changed)
-        texts = texts.scatter(rows, after.filter(changed)) if len(rows) else texts
-    return texts
+        if not len(rows):
+            return texts
+        texts = texts.scatter(rows, after.filter(changed))
+    return texts.scatter(rows, given[rows])
 
 
 THANKS = Edit(("cut_thanks",), "thanks_cut", _cut)
