@@ -127,6 +127,10 @@ def test_an_export_in_a_bucket_has_the_bytes_of_one_on_a_disk(
             shp_miner.load(filled / folder, format="pairs", split="train", min_confidence=0.5).to_dict()
         )
     assert not list(publish_remote.building_folder(expanded(OUT)).parent.iterdir())
+    scan = shp_miner.scan(OUT, format="pairs")
+    publish(filled / "votes")  # while somebody reads
+    with pytest.raises(TryLater, match="was replaced while it was read"):
+        scan.to_arrow()
 
 
 @pytest.mark.parametrize("layout", ["joined", "compact"])

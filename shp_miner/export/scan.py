@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -14,7 +14,7 @@ from pyarrow.fs import LocalFileSystem
 
 from shp_miner import shown
 from shp_miner.arguments import Names, number, one_of, several
-from shp_miner.errors import UsageError, nearest_name
+from shp_miner.errors import TryLater, UsageError, nearest_name
 from shp_miner.export.compact import PAIRS, part_of, row_files
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.joining import Group, groups_of, joined_batches, lazily_joined, pair_columns, scan_files
@@ -142,9 +142,24 @@ class Scan(Struct, frozen=True):
         schema = part_of(FORMATS[self.groups[0].form], PAIRS).schema if self.groups else self.schema
         form = pads.ParquetFileFormat()
         if is_remote(self.folder):
-            files = [form.make_fragment(expanded(path).open("rb")) for path in paths]
-            return pads.FileSystemDataset(files, schema, form)
+            return pads.FileSystemDataset([form.make_fragment(file) for file in self._opened(paths)], schema, form)
         return pads.FileSystemDataset.from_paths(list(paths), schema=schema, format=form, filesystem=LocalFileSystem())
+
+    def _opened(self, paths: Sequence[str]) -> Iterator[IO[bytes]]:
+        """Open files in an object store. Raises TryLater for one that is not the manifest's any more."""
+        joined = [file for group in self.groups for part in group.files.values() for file in part]
+        known = {str(self.folder / file["path"]): file.get("bytes") for file in (*self.files, *joined)}
+        for path in paths:
+            file = expanded(path)
+            try:
+                is_same = file.stat().st_size == known[path]
+            except FileNotFoundError:
+                is_same = False
+            if not is_same:
+                raise TryLater(
+                    f"{self.folder} was replaced while it was read: {path} is another file.", "Read it again."
+                )
+            yield file.open("rb")
 
     def _row_groups(self, paths: Sequence[str]) -> list[pads.Fragment]:
         """Return the row groups that can have rows, in order. Only footers are read."""
