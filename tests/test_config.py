@@ -443,21 +443,25 @@ def test_the_disk_is_looked_at_while_a_site_is_asked(at: Bench) -> None:
     assert "limits.min_free is" in steps(ran)["crawl"][0][0]
 
 
-@proves("limits.workers", "limits.memory")
-def test_work_is_bounded(at: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@proves("limits.workers", "limits.memory", "limits.engine", "limits.address")
+def test_work_is_bounded_and_goes_where_the_file_says(
+    at: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bounds = []
+    means = ("workers", "memory", "engine", "address")
     for name in ("import_dump", "export_dataset"):
         original = getattr(parts, name)
 
         def spy(*arguments: Any, original: Any = original, **options: Any) -> Any:
-            bounds.append((options["workers"], options["memory"]))
-            return original(*arguments, **options)
+            bounds.append([options[name] for name in means])
+            return original(*arguments, **{**options, "engine": "local", "address": None})
 
         monkeypatch.setattr(parts, name, spy)
     dumps = write_month(tmp_path / "dumps", thread("p1"))
     imports = [{"kind": "reddit-dump", "paths": [str(path) for path in dumps]}]
-    run_on(at, pipeline(at, source=[], limits={"workers": 2, "memory": "3GiB"}, **{"import": imports}))
-    assert bounds == [(2, 3 << 30)] * 2
+    limits = {"workers": 2, "memory": "3GiB", "engine": "ray", "address": "10.0.0.1:6379"}
+    run_on(at, pipeline(at, source=[], limits=limits, **{"import": imports}))
+    assert bounds == [[2, 3 << 30, "ray", "10.0.0.1:6379"]] * 2
 
 
 def lines_of(at: Bench, capsys: pytest.CaptureFixture[str], tmp_path: Path, **log: Any) -> list[str]:

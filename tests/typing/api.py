@@ -100,6 +100,14 @@ def pairs_without_a_store(posts: pa.Table, answers: pa.Table) -> pa.Table:
     return assert_type(shp_miner.make_pairs(posts, answers, a_rule(), observations=answers), pa.Table)
 
 
+def clean_pairs(store: shp_miner.Store, out: Path) -> shp_miner.Exported:
+    cleaning = shp_miner.clean_profile("standard", personal="drop", languages=["en"])
+    assert_type(cleaning, shp_miner.Cleaning)
+    sets = shp_miner.evaluation_sets(["test.jsonl"], columns="prompt", preset="strict")
+    assert_type(sets, shp_miner.EvaluationSets)
+    return shp_miner.export_dataset(store, out, clean=cleaning, decontaminate=sets)
+
+
 def a_store_into_a_data_set(store: shp_miner.Store, out: Path) -> datasets.Dataset:
     formats = [name for name, form in shp_miner.FORMATS.items() if assert_type(form.schema, pa.Schema).names]
     exported = shp_miner.export_dataset(store, out, rule=a_rule(), formats=formats)
