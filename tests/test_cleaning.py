@@ -256,6 +256,23 @@ def test_every_command_leaves_out_the_same_and_says_why(store: Path, tmp_path: P
     assert {pair.reason for pair in shown.not_made} == {"other_language", "answer_too_short"}
 
 
+@pytest.mark.parametrize("inside", ["out", "out/rows", "store/posts", "earlier"])
+def test_dropped_rows_are_not_written_among_other_files(store: Path, tmp_path: Path, inside: str) -> None:
+    export_dataset(store, tmp_path / "earlier", rule="votes")
+    before = sorted(path for path in tmp_path.rglob("*.parquet"))
+    with pytest.raises(UsageError, match="would be in"):
+        export_dataset(store, tmp_path / "out", rule="votes", keep_dropped=tmp_path / inside)
+    assert sorted(path for path in tmp_path.rglob("*.parquet")) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_values_that_every_answer_would_fail_are_refused() -> None:
+    for wrong in ({"languages": ["English"]}, {"min_chars": 9, "max_chars": 8}, {"min_words": 9, "max_words": 8}):
+        with pytest.raises(UsageError):
+            clean_profile(**wrong)
+    assert clean_profile(min_words=8, max_words=8, languages=["en", "gsw"]).languages == ("en", "gsw")
+
+
 def test_an_export_that_is_made_again_stays_clean_and_dropped_texts_are_forgotten(store: Path, tmp_path: Path) -> None:
     out, dropped = tmp_path / "out", tmp_path / "dropped"
     export_dataset(store, out, rule="votes", clean=clean_profile(**PARAMETERS), keep_dropped=dropped)

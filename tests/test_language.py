@@ -13,7 +13,7 @@ from shp_miner import import_dump
 from shp_miner.export import dataset
 from shp_miner.export.dataset import export_dataset
 from shp_miner.text import language
-from shp_miner.text.language import languages_of
+from shp_miner.text.language import _ISO, CODES, _detector, languages_of
 
 from .build import submission, thread, write_month
 from .conftest import NOW
@@ -39,6 +39,12 @@ def test_languages_are_told_without_a_network(monkeypatch: pytest.MonkeyPatch) -
     ]
     assert languages_of(texts) == ["en", "de", "no", "ja", "en", "en"]
     assert languages_of(["", "lol", "12 345", "\0"]) == [None] * 4
+
+
+def test_every_label_of_the_model_can_be_asked_for() -> None:
+    labels = {str(row["lang"]) for row in _detector().detect("hello", model="lite", k=500)}
+    assert len(labels) > 150
+    assert {_ISO.get(label, label) for label in labels} <= CODES
 
 
 def test_the_card_names_the_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,8 @@ def require_local(cleaning: Cleaning | UnsetType) -> None:
     if cleaning and needs_all(cleaning):
         given = [f"--clean-{name.replace('_', '-')}" for name in OVERALL if getattr(cleaning, name)]
         raise UsageError(
-            f"{' and '.join(given)} need all pairs of an export.", "Leave this out, or give it to `shp-miner export`."
+            f"{' and '.join(given)}: balancing takes all pairs of an export.",
+            "Leave this out, or give it to `shp-miner export`.",
         )
 
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 from shp_miner.arguments import one_of
 from shp_miner.errors import UsageError, nearest_name
 from shp_miner.rules.refused import refused
+from shp_miner.text.language import CODES
 from shp_miner.text.titles import TextMode, abbreviations
 
 #: What is done with near-equal posts and answers: nothing, all in one split, or one of each.
@@ -176,7 +177,23 @@ def clean_profile(name: str = "none", **overrides: Any) -> Cleaning:
             f"Cleaning's {key} {refused(values[key], reason)}.", "See `shp-miner docs cleaning` for the parameters."
         ) from error
     abbreviations(cleaning.abbreviations)  # a bad line is an error before anything is read
+    _check(cleaning)
     return _named(cleaning, profile)
+
+
+def _check(cleaning: Cleaning) -> None:
+    """Raise UsageError for values that every answer would fail."""
+    unknown = sorted(set(cleaning.languages) - CODES)
+    if unknown:
+        raise UsageError(
+            f"No text is told to be in the language {unknown[0]!r}.", "Write codes of ISO 639, such as en, de or pt."
+        )
+    for unit in ("chars", "words"):
+        least, most = getattr(cleaning, f"min_{unit}"), getattr(cleaning, f"max_{unit}")
+        if least is not None and most is not None and least > most:
+            raise UsageError(
+                f"Cleaning's min_{unit} is {least:,} and max_{unit} is {most:,}: no answer is both.", "Swap them."
+            )
 
 
 def as_cleaning(given: str | Cleaning | None) -> Cleaning | UnsetType:

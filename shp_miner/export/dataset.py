@@ -30,7 +30,7 @@ from shp_miner.export.owned import MANIFEST, PIECES, README, formats_in
 from shp_miner.export.pieces import piece_windows
 from shp_miner.export.publish import check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
-from shp_miner.export.replaced import refuse_other_export
+from shp_miner.export.replaced import dropped_folder, refuse_other_export
 from shp_miner.export.runs import spread_jobs
 from shp_miner.export.screens import Items, Sets, as_sets, keep_items, kept_items, work_with
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
@@ -42,7 +42,7 @@ from shp_miner.mining.calibrate import STEPS, calibrate_ranges
 from shp_miner.mining.kept_fits import DRIFT, fits_to_builtins
 from shp_miner.mining.mine import Selection
 from shp_miner.mining.near import find_near, near_steps
-from shp_miner.paths import expanded, on_disk
+from shp_miner.paths import expanded
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
@@ -250,7 +250,7 @@ def _appearing(  # noqa: PLR0913
     """Build the export beside its place and let it appear; register it before the first byte of text is written."""
     threads, rows = power.ranges(snapshot)
     ranges = snapshot.ranges(rows, selection.within)
-    rows_to = None if dropped is None else on_disk(dropped, "dropped posts and answers are written").absolute()
+    rows_to = dropped_folder(dropped, out)
     plan = content_digest(
         version("shp-miner"), snapshot.counted(), snapshot.version, ranges, selection, tuple(formats), rows_to, fit
     )

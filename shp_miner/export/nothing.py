@@ -32,6 +32,8 @@ _WAYS_OUT = {
     "score_age_unknown": "give --allow-unknown-age",
     "score_read_too_early": "wait until the scores are read again, or lower --min-score-age",
     "score_too_low": "lower --min-post-score or --min-answer-score",
+    **dict.fromkeys(("answer_too_long", "answer_too_short"), "widen the bounds of length that --clean-... set"),
+    "other_language": "name more --clean-languages",
     "unreadable": "give --keep-unreadable, to keep items that could not be read at the last visit",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import msgspec
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.export.compact import row_files
 from shp_miner.export.opening import read_manifest
-from shp_miner.export.owned import formats_in, replaced_folders
+from shp_miner.export.owned import formats_in, replaced_folders, several_in
+from shp_miner.export.publish import place_of
 from shp_miner.mining.mine import Selection
+from shp_miner.paths import STORE_MARK, on_disk
 from shp_miner.tally import counted
 
 #: Names listed before the rest is only counted.
@@ -56,6 +59,25 @@ def refuse_other_export(out: Path, formats: Sequence[str], selection: Selection)
         return
     if other:
         raise UsageError(other, "Name another folder, or give replace=True.")
+
+
+def dropped_folder(dropped: str | os.PathLike[str] | None, out: Path) -> Path | None:
+    """Return the absolute folder for the dropped rows of the export to `out`; None where none is asked for.
+
+    Raises UsageError where it would lie among the files of a store, of that export, or of another one.
+    """
+    if dropped is None:
+        return None
+    folder = on_disk(dropped, "dropped posts and answers are written").absolute()
+    place = place_of(folder)
+    around = [place, *place.parents]
+    if place_of(out) in around or place in formats_in(place).values() or several_in(place):
+        inside = "an export"
+    elif any((above / STORE_MARK).exists() for above in around):
+        inside = "the store"
+    else:
+        return folder
+    raise UsageError(f"The folder for dropped rows, {dropped}, would be in {inside}.", "Name a folder of its own.")
 
 
 def _differences(before: dict[str, Any], selection: Selection) -> list[str]:
