@@ -21,6 +21,7 @@ import zstandard
 from shp_miner.dumps.ahead import read_ahead
 from shp_miner.dumps.plain_lines import plain_lines
 from shp_miner.dumps.ring import Ring
+from shp_miner.dumps.sections import Section, section_blocks
 from shp_miner.dumps.window import WindowToucher
 from shp_miner.dumps.zst_blocks import BrokenBlock, is_in_blocks, unpacked_blocks
 from shp_miner.engine import Step
@@ -287,18 +288,19 @@ def _rows_of_blocks(path: Path, tally: Tally, advance: Advance) -> Generator[byt
 
 
 def line_blocks(
-    path: Path, tally: Tally, advance: Advance = ignore_progress
+    path: Path, tally: Tally, advance: Advance = ignore_progress, section: Section | None = None
 ) -> Iterator[tuple[int, bytes | memoryview]]:
-    """Yield (offset in the decompressed text, some whole lines) until the end of the file or its damage.
+    """Yield (offset in the decompressed text, some whole lines) until the end of the file, its section or its damage.
 
     A block is valid until the next is taken, and cannot be read after that (see `ring`). Every block ends with a line
     end, except the last one of a file that lacks it. Decompression runs ahead in its own thread. Lines over LINE_MAX
     bytes are lost and counted.
     """
     held: list[bytes] = []
-    offset, held_size, skipping = 0, 0, False
+    offset, held_size, skipping = section.begin if section else 0, 0, False
+    blocks = section_blocks(path, section, advance) if section else decompressed_blocks(path, tally, advance)
     damages = len(tally.damages)
-    for block in read_ahead(decompressed_blocks(path, tally, advance), _AHEAD):
+    for block in read_ahead(blocks, _AHEAD):
         cut = sz.rfind(block, b"\n") + 1
         if not cut:
             held.append(bytes(block))

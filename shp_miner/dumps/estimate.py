@@ -126,7 +126,7 @@ def estimate_import(  # noqa: PLR0913  (every option of the command, by name)
         options["communities"] = several(options["communities"], "communities")
     moment = now or datetime.now(UTC)
     jobs, each_bytes = import_jobs(ImportJob(kind, files, target, moment, options), means, Tally())
-    sizes = {path: path.stat().st_size for path in (path for job in jobs for path in _files(job.paths))}
+    sizes = {path: path.stat().st_size for path in dict.fromkeys(path for job in jobs for path in _files(job.paths))}
     total = Probe()
     for group in _groups(kind, sizes):
         largest = max(group, key=lambda path: sizes[path])
@@ -138,7 +138,7 @@ def estimate_import(  # noqa: PLR0913  (every option of the command, by name)
     readers = means.workers or cores()
     fitting = min(fitting_workers(readers, means.memory or default_memory(), each_bytes), len(jobs))
     shares = min(readers, 2 * fitting)  # a reader keeps two cores busy
-    longest = max((sum(sizes[path] for path in _files(job.paths)) for job in jobs), default=0) / max(total.bytes, 1)
+    longest = max((job.bytes for job in jobs), default=0) / max(total.bytes, 1)
     return ImportEstimate(
         kind,
         files=len(sizes),

@@ -21,8 +21,8 @@ from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.guess import of_other_kinds
 from shp_miner.dumps.kinds import KINDS, known_kind
 from shp_miner.dumps.pipes import at_hand
-from shp_miner.dumps.sharing import ImportJob, import_jobs, state_of_files
-from shp_miner.engine import LOCAL, Engine, Means, Processes, Step, Threads, cores, default_memory, fitting_workers
+from shp_miner.dumps.sharing import ImportJob, import_jobs, readers_of, state_of_files
+from shp_miner.engine import LOCAL, Engine, Means, Processes, Step, Threads, default_memory, fitting_workers
 from shp_miner.engine.kept import RESULTS, Kept, content_digest
 from shp_miner.engine.plan import begin_plan, end_plan
 from shp_miner.errors import BadInput, TryLater, UsageError
@@ -134,7 +134,7 @@ def import_dump(  # noqa: PLR0913  (every option of the command, by name)
 def _require_options(kind: str, options: Mapping[str, Any]) -> None:
     """Raise UsageError for an option that the reader of a kind does not take."""
     taken = list(inspect.signature(reader(kind)).parameters)
-    own = [name for name in taken if name not in ("paths", "tally", "now", "advance")]
+    own = [name for name in taken if name not in ("paths", "tally", "now", "advance", "section")]
     for name in options:
         if name not in own:
             known = f"Its options: {', '.join(own)}." if own else "It has no options of its own."
@@ -192,17 +192,14 @@ def _read(job: ImportJob, means: Means, advance: Advance) -> Tally:
 
 def _what_is_read(job: ImportJob) -> object:
     """Return what decides the result of a job: not the clock, which has gone on when a killed import goes on."""
-    return job.kind, job.paths, job.options
+    return job.kind, job.paths, job.options, job.section
 
 
 def _engine(job: ImportJob, means: Means, jobs: int, each_bytes: int, work: Path | None = None) -> Engine:
     """Return what runs so many jobs of `each_bytes` of memory; the files of a cluster's engine go to `work`."""
     if means.on_cluster and work is not None:
         return means.cluster(work, means.memory or each_bytes)
-    readers = means.workers or cores()
-    # A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
-    readers = readers if job.options.get("communities") else max(readers // 2, 1)
-    fitting = min(fitting_workers(readers, means.memory or default_memory(), each_bytes), jobs)
+    fitting = min(fitting_workers(readers_of(job, means), means.memory or default_memory(), each_bytes), jobs)
     if fitting == 1 or job.options.get("communities"):
         # Threads are enough where decompressing is the work; this one imports what is needed when the rows come. And
         # Ctrl-C finds this one waiting, not inside polars, which raises a KeyboardInterrupt of its own.
@@ -214,7 +211,7 @@ def _engine(job: ImportJob, means: Means, jobs: int, each_bytes: int, work: Path
 @contextmanager
 def _kept_results(job: ImportJob, jobs: Sequence[ImportJob]) -> Iterator[Path]:
     """Yield the folder, in the store, for the results of an import's jobs; it is deleted when all are done."""
-    files = [state_of_files(path) for part in jobs for path in part.paths]
+    files = [state_of_files(path) for path in dict.fromkeys(path for part in jobs for path in part.paths)]
     plan = content_digest(version("shp-miner"), job.kind, job.options, files)
     work = job.store.absolute() / IMPORTING / plan
     try:
@@ -273,7 +270,8 @@ def snapshot_before(path: Path) -> Snapshot | None:
 def import_part(job: ImportJob, advance: Advance) -> Tally:
     """Read what the job names and commit it to the store. Doing it twice changes no export."""
     tally = Tally()
-    chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **job.options)
+    section = {"section": job.section} if job.section else {}
+    chunks = reader(job.kind)(job.paths, tally, now=job.now, advance=advance, **job.options, **section)
     commit(chunks, job.store, tally, advance)
     return tally
 

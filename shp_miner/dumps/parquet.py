@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shp_miner.dumps.compressed import LINE_MAX, Advance
+from shp_miner.dumps.sections import Section
 from shp_miner.engine import Step
 from shp_miner.paths import is_remote
 from shp_miner.tally import Damage, Lost, Tally
@@ -68,9 +69,13 @@ def records(path: Path, tally: Tally, advance: Advance) -> Iterator[Record]:
 
 
 def parts(
-    path: Path, tally: Tally, advance: Advance, *, in_batches: bool = True
+    path: Path, tally: Tally, advance: Advance, *, in_batches: bool = True, section: Section | None = None
 ) -> Generator[Batch | Record, None, None]:
-    """Yield the rows of a file in batches, or one by one where a batch may be too large or unsound, as `records`."""
+    """Yield the rows of a file, or of some of its row groups, as `records` does.
+
+    They come in batches, or one by one where a batch may be too large or unsound. What row groups before the section
+    say of their sizes counts for what it may unpack to, as if they had been read.
+    """
     try:
         file = _reader(path)
     except (pa.ArrowException, OSError) as error:
@@ -79,15 +84,19 @@ def parts(
         return
     advance(Step(doing=path.name))
     first, allowed = 0, _Allowed()
-    for number in range(file.num_row_groups):
+    for number in range(section.end if section else file.num_row_groups):
+        is_before = section is not None and number < section.begin
         group = file.metadata.row_group(number)
         columns = [group.column(column) for column in range(group.num_columns)]
         offset = columns[0].data_page_offset
         row = first
+        first += group.num_rows
         size, packed = _rows_at_once(group, columns), sum(column.total_compressed_size for column in columns)
         try:
             allowed.begin(group, columns, packed)
-            for batch in file.iter_batches(batch_size=size, row_groups=[number], use_threads=False):
+            for batch in file.iter_batches(
+                batch_size=size, row_groups=[] if is_before else [number], use_threads=False
+            ):
                 size_bytes = _text_bytes(batch) if in_batches else None
                 if size_bytes is not None and allowed.has(size_bytes):
                     allowed.text(size_bytes)
@@ -99,11 +108,12 @@ def parts(
                     yield Damage(str(path), offset, f"row {row}: "), record
                     row += 1
         except _TooLargeError as error:
+            if is_before:
+                continue  # the task of that section says so
             tally.damages.append(Damage(str(path), offset, f"row group {number} is not read: {error}"))
         except (pa.ArrowException, OSError) as error:
             tally.damages.append(Damage(str(path), offset, f"row group {number} breaks off at row {row} ({error})"))
-        first += group.num_rows
-        advance(packed)
+        advance(0 if is_before else packed)
 
 
 def _reader(path: Path) -> pq.ParquetFile:

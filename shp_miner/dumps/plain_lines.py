@@ -22,7 +22,7 @@ _MARKS = (
 )
 
 #: Bytes at the beginning of a file that tell its form.
-_LOOKED_AT = 1 << 16
+LOOKED_AT = 1 << 16
 #: Blocks may be those of a ring, of which few can be held.
 _BLOCKS_LOOKED_AT = 2
 
@@ -41,9 +41,9 @@ def plain_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
     for block in passing:
         first.append(block)
         size += len(block)
-        if size >= _LOOKED_AT or len(first) == _BLOCKS_LOOKED_AT:
+        if size >= LOOKED_AT or len(first) == _BLOCKS_LOOKED_AT:
             break
-    start = b"".join(bytes(block[:_LOOKED_AT]) for block in first)[:_LOOKED_AT]
+    start = b"".join(bytes(block[:LOOKED_AT]) for block in first)[:LOOKED_AT]
     whole: Iterable[bytes | memoryview] = chain(first, passing)
     encoding = _encoding(start)
     if encoding:
@@ -52,15 +52,28 @@ def plain_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
         yield from plain_lines(block for block in recoded if block)
         return
     text = start.removeprefix(_UTF8_MARK).lstrip()
-    if b"\n" not in start and b"\r" in text.rstrip():
+    if _has_old_line_ends(start):
         # No string of JSON, and no attribute of XML as programs write it, holds a bare carriage return.
         yield from plain_lines(bytes(block).replace(b"\r", b"\n") for block in whole)
     elif _ARRAY.match(text):
         yield from _Records(1).split(whole)
-    elif text.startswith(b"{") and _is_spread(text, ends=size < _LOOKED_AT):
+    elif text.startswith(b"{") and _is_spread(text, ends=size < LOOKED_AT):
         yield from _Records(0).split(whole)
     else:
         yield from whole
+
+
+def is_in_lines(start: bytes, *, ends: bool) -> bool:
+    """Whether `plain_lines` leaves a file that begins with `start` as it is; it `ends` there or goes on."""
+    text = start.removeprefix(_UTF8_MARK).lstrip()
+    if _encoding(start) or _has_old_line_ends(start) or _ARRAY.match(text):
+        return False
+    return not (text.startswith(b"{") and _is_spread(text, ends=ends))
+
+
+def _has_old_line_ends(start: bytes) -> bool:
+    """Whether lines end as on old Macs."""
+    return b"\n" not in start and b"\r" in start.removeprefix(_UTF8_MARK).strip()
 
 
 def _encoding(start: bytes) -> str | None:

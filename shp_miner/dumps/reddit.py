@@ -27,6 +27,7 @@ from shp_miner.dumps.compressed import (
 )
 from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen_files, refuse_container
 from shp_miner.dumps.lines import Lines, all_lines, joined_lines, of_places
+from shp_miner.dumps.sections import Section
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
 from shp_miner.errors import BadInput
 from shp_miner.platforms import reddit as reddit_records
@@ -68,8 +69,9 @@ def read(
     advance: Advance = ignore_progress,
     communities: Collection[str] = (),
     thorough: bool = False,
+    section: Section | None = None,
 ) -> Iterator[Chunk]:
-    """Read dump files in the order given.
+    """Read dump files in the order given, or a section of the only one.
 
     `communities` are subreddit names in any letter case; none means all. `thorough` parses every line. Raises BadInput
     before anything is yielded if a path is missing or holds something else; damage inside a file is noted in `tally`.
@@ -82,7 +84,9 @@ def read(
         rows = _Rows(file, kind, wanted, tally, latest_allowed_us(now))
         # One thread decompresses, one searches, and this one parses.
         with file_alone(file, tally):
-            for found in read_ahead(search.batches(line_blocks(file, searched, advance), thorough=thorough), 1):
+            for found in read_ahead(
+                search.batches(line_blocks(file, searched, advance, section), thorough=thorough), 1
+            ):
                 rows.add(found)
                 if rows.full:
                     yield rows.take()
@@ -178,7 +182,7 @@ class _Rows:
         if len(others) > _FEW:
             careful = [place for place in careful if (_COMMENTS_KEY in place[1]) == comments]
             careful += self._at_once(reddit_records.OTHER_KIND[self.kind], of_places(others))
-        for place in careful:
+        for place in sorted(careful):  # as in the file, wherever batches begin
             self._careful(place)
 
     def _at_once(self, kind: str, lines: Lines) -> list[tuple[int, bytes]]:

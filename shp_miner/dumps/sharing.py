@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,60 +16,168 @@ import zstandard
 from msgspec import Struct, structs
 
 from shp_miner.dumps.compressed import compression_of
-from shp_miner.engine import Means
+from shp_miner.dumps.inputs import size_bytes
+from shp_miner.dumps.plain_lines import LOOKED_AT, is_in_lines
+from shp_miner.dumps.sections import Section
+from shp_miner.engine import Means, cores
 from shp_miner.tally import Tally
 
 #: Files are read together up to this many bytes: starting another worker takes about a second.
 _SHARED_FILE_BYTES = 24_000_000
+
+#: A file that can be cut is read in sections of this many bytes, by several workers.
+SECTION_BYTES = 128_000_000
+
+#: Sections of a file at most, since each is at least one commit to the store; and bytes searched at once for a cut.
+_SECTIONS_MAX = 256
+_LOOKED_AT_ONCE = 1 << 20
 
 #: What a worker takes besides its decoder's window.
 _WORKER_BYTES = 450_000_000
 
 
 class ImportJob(Struct, frozen=True):
-    """Some dump files to be read into a store."""
+    """Some dump files, or a section of one, to be read into a store."""
 
     kind: str
     paths: list[Path]
     store: Path
     now: datetime
     options: dict[str, Any]
+    section: Section | None = None
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of files that are read."""
+        return self.section.size if self.section else size_bytes(self.paths)
+
+
+#: The files of a job, and of a single one the section.
+Share = tuple[list[Path], Section | None]
 
 
 def import_jobs(whole: ImportJob, means: Means, tally: Tally) -> tuple[list[ImportJob], int]:
-    """Return the whole import as jobs, the largest first, and the bytes of memory that each may take.
+    """Return the whole import as jobs, the largest files first, and the bytes of memory that each may take.
 
-    Files that are passed over before any job are counted in `tally`. A file is one job: two readers of one file would
-    both have to decompress all of it. On one machine only Reddit's dumps come in sizes worth sharing.
+    Files that are passed over before any job are counted in `tally`. A compressed file is one job: two readers of it
+    would both have to decompress all of it. Other large ones of Reddit and of threads are cut where several read.
     """
+    shared = means.on_cluster or readers_of(whole, means) > 1
+    worker_bytes = _WORKER_BYTES
     if whole.kind == "reddit-dump":
         from shp_miner.dumps.reddit import dump_files  # noqa: PLC0415  (heavy, and only here)
 
         # What is wrong with any file is said before the first is read, and only once what is passed over in a folder.
         files = [file for file, _ in dump_files(whole.paths, tally)]
-        worker_bytes = max((_window(file) for file in files), default=0) + _WORKER_BYTES
-        shares = _shares(files, [file.stat().st_size for file in files])
+        worker_bytes += max((_window(file) for file in files), default=0)
+        shares = _shares(files, cut=shared)
+    elif whole.kind == "threads" and shared and (means.on_cluster or _is_large(whole.paths)):
+        from shp_miner.dumps.threads import thread_files  # noqa: PLC0415  (as above)
+
+        shares = _shares([file for file, _ in thread_files(whole.paths, tally, **whole.options)], cut=True)
     else:
         apart = means.on_cluster and whole.kind != "table"  # answers take something from the posts of another table
-        shares = [[path] for path in whole.paths] if apart else [list(whole.paths)]
-        worker_bytes = _WORKER_BYTES
+        shares = [([path], None) for path in whole.paths] if apart else [(list(whole.paths), None)]
     if means.on_cluster:  # a worker may be in another folder
         whole = structs.replace(whole, store=whole.store.absolute())
-        shares = [[path.absolute() for path in paths] for paths in shares]
-    return [structs.replace(whole, paths=paths) for paths in shares], worker_bytes
+        shares = [([path.absolute() for path in paths], section) for paths, section in shares]
+    return [structs.replace(whole, paths=paths, section=section) for paths, section in shares], worker_bytes
 
 
-def _shares(files: Sequence[Path], sizes: Sequence[int]) -> list[list[Path]]:
-    """Return the files, the largest first, each with smaller ones up to the bytes that are worth a job."""
-    shares: list[list[Path]] = []
+def _is_large(paths: Sequence[Path]) -> bool:
+    """Whether files may be worth cutting. What cannot be looked at is for the reader to report."""
+    with suppress(OSError):
+        return size_bytes(paths) > SECTION_BYTES
+    return False
+
+
+def readers_of(job: ImportJob, means: Means) -> int:
+    """Return how many readers keep the workers busy on this machine.
+
+    A reader keeps two cores busy by itself: one decompresses ahead, the other parses. With a filter only the first.
+    """
+    workers = means.workers or cores()
+    return workers if job.options.get("communities") else max(workers // 2, 1)
+
+
+def _shares(files: Sequence[Path], *, cut: bool) -> list[Share]:
+    """Return the files, the largest first, each with smaller ones up to the bytes that are worth a job.
+
+    With `cut`, large ones are given as sections, in their order.
+    """
+    shares: list[Share] = []
     filled = _SHARED_FILE_BYTES
-    for size, file in sorted(zip(sizes, files, strict=True), key=lambda pair: -pair[0]):
+    for size, file in sorted(((file.stat().st_size, file) for file in files), key=lambda pair: -pair[0]):
+        sections = sections_of(file, SECTION_BYTES) if cut else []
+        if sections:
+            shares += [([file], section) for section in sections]
+            filled = _SHARED_FILE_BYTES
+            continue
         if filled + size > _SHARED_FILE_BYTES:
-            shares.append([])
+            shares.append(([], None))
             filled = 0
-        shares[-1].append(file)
+        shares[-1][0].append(file)
         filled += size
-    return shares if len(shares) > 1 else [list(files)]  # as they were named
+    return shares if len(shares) > 1 else [(list(files), None)]  # as they were named
+
+
+def sections_of(path: Path, size: int) -> list[Section]:
+    """Return a file's sections of about `size` bytes, in their order; none where the file is best read as a whole."""
+    whole = path.stat().st_size
+    size = max(size, whole // _SECTIONS_MAX)
+    if whole <= size or compression_of(path) != "plain":
+        return []
+    with path.open("rb") as file:
+        start = file.read(LOOKED_AT)
+    if start.startswith(b"PAR1"):
+        found = _row_groups(path, size)
+    else:
+        found = _lines(path, whole, size) if is_in_lines(start, ends=len(start) == whole) else []
+    return found if len(found) > 1 else []
+
+
+def _lines(path: Path, whole: int, size: int) -> list[Section]:
+    """Cut after the first line end at or behind each multiple of `size`."""
+    cuts = [0]
+    with path.open("rb") as file:
+        for wanted in range(size, whole, size):
+            if wanted <= cuts[-1]:
+                continue  # within a line that is longer than a section
+            file.seek(wanted - 1)
+            place = wanted - 1
+            for block in iter(partial(file.read, _LOOKED_AT_ONCE), b""):
+                found = block.find(b"\n")
+                if found >= 0:
+                    cuts.append(place + found + 1)
+                    break
+                place += len(block)
+            else:
+                break
+    if cuts[-1] != whole:
+        cuts.append(whole)
+    return [Section(begin, end, end - begin) for begin, end in pairwise(cuts)]
+
+
+def _row_groups(path: Path, size: int) -> list[Section]:
+    """Put row groups together up to `size` bytes, as they are packed."""
+    import pyarrow as pa  # noqa: PLC0415  (heavy, and only here)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from shp_miner.dumps.parquet import opened  # noqa: PLC0415
+
+    try:
+        metadata = pq.read_metadata(opened(path))
+    except (pa.ArrowException, OSError):
+        return []  # damaged: reading it says so
+    found: list[Section] = []
+    begin = packed = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        packed += sum(group.column(column).total_compressed_size for column in range(group.num_columns))
+        if packed >= size or number + 1 == metadata.num_row_groups:
+            found.append(Section(begin, number + 1, packed))
+            begin, packed = number + 1, 0
+    return found
 
 
 def state_of_files(path: Path) -> str:

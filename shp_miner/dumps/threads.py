@@ -21,6 +21,7 @@ from shp_miner.dumps.ahead import read_ahead, threads_at_once, worked_ahead
 from shp_miner.dumps.compressed import Advance, ignore_progress, line_blocks
 from shp_miner.dumps.inputs import chosen_files
 from shp_miner.dumps.lines import Lines, all_lines
+from shp_miner.dumps.sections import Section
 from shp_miner.dumps.threads_columns import refuse_nan, without_decimals
 from shp_miner.dumps.threads_files import kind_of
 from shp_miner.dumps.threads_layout import (
@@ -63,22 +64,35 @@ _BATCH_BYTES = 8_000_000
 
 
 def read(
-    paths: Sequence[Path], tally: Tally, *, now: datetime, advance: Advance = ignore_progress, utc: bool = False
+    paths: Sequence[Path],
+    tally: Tally,
+    *,
+    now: datetime,
+    advance: Advance = ignore_progress,
+    utc: bool = False,
+    section: Section | None = None,
 ) -> Iterator[Chunk]:
-    """Read files and folders of threads in the order given. With `utc`, times without a zone are UTC.
+    """Read files and folders of threads in the order given, or a section of the only file.
+
+    With `utc`, times without a zone are UTC.
 
     Raises BadInput before anything is yielded if a path is missing, holds something else, or is a Parquet file with
     columns that are not in the layout; damage inside a file is noted in `tally`.
     """
-    kinds = chosen_files(paths, partial(kind_of, utc=utc), tally, holds="files of threads")
+    kinds = thread_files(paths, tally, utc=utc)
     collector = Collector(tally, latest_allowed_us(now), utc=utc)
     for path, kind in kinds:
         added = collector.add_rows if kind == "parquet" else collector.add_lines
         with file_alone(path, tally):
-            for _ in added(path, advance):
+            for _ in added(path, advance, section):
                 if collector.full:
                     yield collector.take()
     yield collector.take()
+
+
+def thread_files(paths: Sequence[Path], tally: Tally, *, utc: bool = False) -> list[tuple[Path, str]]:
+    """The files that paths stand for with their kinds, folders replaced by the files of threads in them."""
+    return chosen_files(paths, partial(kind_of, utc=utc), tally, holds="files of threads")
 
 
 class Collector:
@@ -97,7 +111,7 @@ class Collector:
         """The collected rows; the collection is empty afterwards."""
         return Chunk(self.posts.take(), self.answers.take())
 
-    def add_rows(self, path: Path, advance: Advance) -> Iterator[None]:
+    def add_rows(self, path: Path, advance: Advance, section: Section | None = None) -> Iterator[None]:
         """Add the rows of a Parquet file: usual ones some thousand at once, the others one by one."""
         from shp_miner.dumps.threads_table import of_batch  # noqa: PLC0415  (as below)
 
@@ -107,22 +121,26 @@ class Collector:
             found = self._hashed(of_batch(part.table, self.latest_us))
             return found, part.records(found.careful)
 
-        for found, alone in worked_ahead(made, parquet.parts(path, self.tally, advance), threads_at_once()):
+        for found, alone in worked_ahead(
+            made, parquet.parts(path, self.tally, advance, section=section), threads_at_once()
+        ):
             if found is not None:
                 self._add_frames(found)
             for place, record in alone:
                 self.add(record, place)
             yield
 
-    def add_lines(self, path: Path, advance: Advance) -> Iterator[None]:
+    def add_lines(self, path: Path, advance: Advance, section: Section | None = None) -> Iterator[None]:
         """Add the lines of a file of JSON, some thousand at a time: usual ones at once, the others one by one."""
         # Tables take a while to import, and the file has long been decompressing.
         from shp_miner.dumps.threads_at_once import of_lines  # noqa: PLC0415
 
+        blocks = batches(path, self.tally, advance, section)
+
         def made(lines: Lines) -> tuple[Lines, AtOnce]:
             return lines, self._hashed(of_lines(lines, self.latest_us))
 
-        for lines, found in worked_ahead(made, read_ahead(batches(path, self.tally, advance), 1), threads_at_once()):
+        for lines, found in worked_ahead(made, read_ahead(blocks, 1), threads_at_once()):
             self._add_frames(found)
             for offset, line in map(lines.at, found.careful):
                 text = line.removeprefix(_UTF8_MARK) if offset == 0 else line
@@ -338,11 +356,11 @@ def _time_us(value: Any, name: str, latest_us: int, *, utc: bool) -> int:
     return epoch_us(value, name, latest_us)
 
 
-def batches(path: Path, tally: Tally, advance: Advance) -> Generator[Lines, None, None]:
+def batches(path: Path, tally: Tally, advance: Advance, section: Section | None = None) -> Generator[Lines, None, None]:
     """The lines of a file in their order, as many at a time as are turned into columns at once."""
     held: list[bytes] = []
     begin = end = 0
-    for offset, text in line_blocks(path, tally, advance):
+    for offset, text in line_blocks(path, tally, advance, section):
         if held and (offset != end or end - begin >= _BATCH_BYTES):
             yield all_lines(begin, b"".join(held))
             held = []
