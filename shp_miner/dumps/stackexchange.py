@@ -4,14 +4,15 @@ A site is read twice. The first pass collects what must be known before the firs
 date in the site's files (when the scores were read), which answers were accepted, the names of those who posted, and
 the votes. It keeps 8 bytes for each accepted answer, about 30 for each person who posted, and votes as
 stackexchange_votes.py bounds them; the texts go by. The second pass reads the posts alone. Both passes cut
-and parse the same rows, so that they agree about what is damaged; in an archive the time goes into
-decompressing. See docs/formats.md for the fields read.
+and parse the same rows, so that they agree about what is damaged. An archive is decompressed once: the first pass keeps
+its posts for the second (stackexchange_kept.py). See docs/formats.md for the fields read.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.stackexchange_columns import Columns, Row
 from shp_miner.dumps.stackexchange_frames import PostRows, to_frames
+from shp_miner.dumps.stackexchange_kept import KeptPosts
 from shp_miner.dumps.stackexchange_known import DECOYS, Known
 from shp_miner.dumps.stackexchange_paths import sources_by_site
 from shp_miner.dumps.stackexchange_tables import DumpFile, Meter, same, table_rows
@@ -111,19 +113,25 @@ def _site_chunks(  # noqa: PLR0917 - what `read` was told
         tally.drop("file", "not_needed")
         meters[unread].end_pass()
     known = Known(latest_us, tally, Votes() if any("votes" in source.tables for source in sources) else None)
-    for source, tables in first:
-        # What is wrong with a post is counted in the second pass.
-        for table, found in table_rows(source, tables, tally, meters[source.path], same, uncounted=("posts",)):
-            known.learn(source.where(table), table, found)
-    known.settle()
-    if observed_us is None:
-        observed_us = known.newest_us
-    collector = _Collector(host, known, observed_us, tally, vote_history)
-    for source, tables in second:
-        for table, rows in table_rows(source, tables, tally, meters[source.path], collector.rows_of):
-            collector.add(source.where(table), rows)
-            if collector.full:
-                yield collector.take()
+    with ExitStack() as stack:
+        kept = {source.path: stack.enter_context(KeptPosts()) for source, _ in second if source.is_archive}
+        for source, tables in first:
+            its = kept.get(source.path) if "posts" in tables else None
+            # What is wrong with a post is counted in the second pass.
+            for table, found in table_rows(source, tables, tally, meters[source.path], same, ("posts",), its):
+                known.learn(source.where(table), table, found)
+        known.settle()
+        if observed_us is None:
+            observed_us = known.newest_us
+        collector = _Collector(host, known, observed_us, tally, vote_history)
+        for source, tables in second:
+            its = kept.pop(source.path, None)
+            with its or nullcontext():
+                meter = meters[source.path]
+                for table, rows in table_rows(source, tables, tally, meter, collector.rows_of, kept=its):
+                    collector.add(source.where(table), rows)
+                    if collector.full:
+                        yield collector.take()
     if collector.filled:
         yield collector.take()
 

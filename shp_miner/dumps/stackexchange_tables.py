@@ -18,6 +18,7 @@ from shp_miner.dumps.ahead import threads_at_once, worked_ahead
 from shp_miner.dumps.compressed import Advance, decompressed_blocks
 from shp_miner.dumps.stackexchange_7z import Block, BrokenFileError, archive_blocks, wreck_blocks
 from shp_miner.dumps.stackexchange_columns import Columns, Row, cut
+from shp_miner.dumps.stackexchange_kept import KeptPosts
 from shp_miner.dumps.stackexchange_pieces import Piece, table_pieces
 from shp_miner.dumps.stackexchange_xml import RowParser, note_once, row_alone
 from shp_miner.tally import Damage, Tally
@@ -60,6 +61,10 @@ class Meter:
             self._advance(reached - self._reported)
             self._reported = reached
 
+    def at_part(self, part: float) -> None:
+        """Say that the pass has come to this part of what it reads, from 0 to 1."""
+        self.at(int(self._size * part))
+
     def end_pass(self) -> None:
         """Say that the pass is over, wherever it came to."""
         self._done += 1
@@ -74,27 +79,24 @@ def same(columns: Columns) -> Columns:
     return columns
 
 
-def table_rows(
+def table_rows(  # noqa: PLR0917  (what a reading is told)
     source: DumpFile,
     wanted: Collection[str],
     tally: Tally,
     meter: Meter,
     make: Callable[[Columns], Made],
     uncounted: Collection[str] = (),
+    kept: KeptPosts | None = None,
 ) -> Iterator[tuple[str, Made | list[Row]]]:
     """Yield (table, some of its rows) for the `wanted` tables of `source`, in the file's order.
 
     Usual rows come as what `make` makes of them, in several threads at once; others come one by one. Whole rows before
     any damage are included. Damage is noted in `tally`, that of an archive once however often it is read. Errors inside
-    the tables `uncounted` are left to a later reading.
+    the tables `uncounted` are left to a later reading. An archive's posts are kept in `kept`, from which a later
+    reading of them alone takes them.
     """
-    if not source.is_archive:
-        stream = _xml_blocks(source, meter)
-    elif source.listed:
-        members = [member for table, member in source.tables.items() if table in wanted]
-        stream = archive_blocks(source.path, members, meter.at)
-    else:
-        stream = wreck_blocks(source.path, meter.at)
+    decompressed = partial(_blocks, source, wanted, meter)
+    stream = decompressed() if kept is None else kept.blocks(decompressed, meter.at_part)
     reader: _TableReader[Made] | None = None
     with closing(stream):
         for worked in worked_ahead(partial(_worked, make), table_pieces(stream, wanted), threads_at_once()):
@@ -110,6 +112,15 @@ def table_rows(
             if piece.is_last:
                 reader = None
     meter.end_pass()
+
+
+def _blocks(source: DumpFile, wanted: Collection[str], meter: Meter) -> Generator[Block, None, None]:
+    if not source.is_archive:
+        return _xml_blocks(source, meter)
+    if not source.listed:
+        return wreck_blocks(source.path, meter.at)
+    members = [member for table, member in source.tables.items() if table in wanted]
+    return archive_blocks(source.path, members, meter.at)
 
 
 @dataclass(frozen=True)
