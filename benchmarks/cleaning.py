@@ -86,7 +86,7 @@ def main() -> None:
         for name, found in pairs.items():
             held = held_against(judge, found)
             shares.add(name, held["thread_hash"], held["agrees"].to_numpy())
-        agree[title] = {name: f"{shares.share(name):.4f} of {shares.pairs(name)}" for name in pairs}
+        agree[title] = {name: _told(shares, name) for name in pairs}
     words = {row[0]: row for row in words_tables(threads, pairs, 0)[0].rows}
     for name, found in pairs.items():
         _, _, accuracy, _, less, error, *_ = words[name]
@@ -95,8 +95,13 @@ def main() -> None:
         print(
             f"{name:24} pairs {found.height:7,} ({share:+8.3%})  words {100 * accuracy:.2f}{changed}"
             f"  thanks {agree['thanks'][name]}  accepted {agree['accepted'][name]}"
-            f"  CPU {spent[name] / spent[BASE]:.2f}"
+            f"  CPU {spent[name] / spent[BASE]:.2f} ({threads.answers.height / spent[name]:,.0f} answers/s)"
         )
+
+
+def _told(shares: Shares, name: str) -> str:
+    """How often a judge agrees, of how many pairs; some stores have none that it judges."""
+    return f"{shares.share(name):.4f} of {shares.pairs(name)}" if shares.pairs(name) else "none"
 
 
 if __name__ == "__main__":

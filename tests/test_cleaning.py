@@ -235,6 +235,11 @@ def test_every_command_leaves_out_the_same_and_says_why(store: Path, tmp_path: P
     gone = sum(n for (kind, _), n in (done.tally.dropped - plain.tally.dropped).items() if kind == "pair")
     assert gone == len(before) - len(after)
 
+    (seen,) = shp_miner.stats(store)["cleaned_exports"]
+    assert (seen["path"], seen["pairs"]) == (str((tmp_path / "out").resolve()), sum(done.pairs.values()))
+    assert seen["left_out"]["paired answer"] == {"answer_too_short": 12, "other_language": 12}
+    assert sum(seen["left_out"]["pair"].values()) == gone
+
     # The rows: every answer and pair that is counted, cleaned ones with their text.
     answers, pairs = (rows_of(tmp_path / "dropped" / name) for name in ("answers", "pairs"))
     cleaned = [row for row in answers if row["body"] is not None]

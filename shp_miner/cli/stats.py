@@ -15,6 +15,7 @@ from shp_miner.cli.saying import say
 from shp_miner.units import sized
 
 if TYPE_CHECKING:
+    from shp_miner.health.cleaned import CleanedExport
     from shp_miner.health.stats import CommunityCounts, EarlyMonth
 
 #: Communities shown to people, the largest first.
@@ -47,6 +48,7 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
         print_table("Tables", ("table", "observations", "size", "unreadable"), sizes)
         _early_scores(data["read_too_early"])
         _ageless_scores(communities)
+        _cleaned(data["cleaned_exports"])
 
     show_result(data, people, as_json=as_json, quiet=quiet)
 
@@ -69,3 +71,20 @@ def _ageless_scores(communities: Sequence[CommunityCounts]) -> None:
         title = "Scores read at an unknown time: rules drop them without --allow-unknown-age"
         rows = [(community, answers, f"{share:.0%}") for community, answers, share in ageless[:_SHOWN]]
         print_table(title, ("community", "answers", "share"), rows)
+
+
+def _cleaned(exports: Sequence[CleanedExport]) -> None:
+    """Print what cleaning left out of each export, and changed in it."""
+    for export in exports:
+        rows = [
+            (kind, reason.replace("_", " "), count)
+            for counts in (export["left_out"], export["changed"])
+            for kind, reasons in sorted(counts.items())
+            for reason, count in sorted(reasons.items())
+        ]
+        by = "screening" if export["clean"] == "none" else f"cleaning ({export['clean']})"
+        title = f"{export['path']}, {export['pairs']:,} pairs: left out or changed by {by}"
+        if rows:
+            print_table(title, ("what", "reason", "count"), rows)
+        else:
+            say(f"{export['path']}: {by} found nothing to leave out", "")

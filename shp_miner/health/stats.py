@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import polars as pl
 
 from shp_miner.arguments import AnyPath, Moment
+from shp_miner.health.cleaned import cleaned_exports
 from shp_miner.rules.age import EARLY_ANSWERS_MIN, EARLY_SHARE, score_age_s
 from shp_miner.rules.presets import DAY_S
 from shp_miner.store import Snapshot, Store
@@ -37,7 +38,7 @@ class CommunityCounts(TypedDict):
 
 
 def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> dict[str, Any]:
-    """Return plain data: version, tables, communities, and months whose scores were read too early.
+    """Return plain data: version, tables, communities, months whose scores were read too early, and cleaned exports.
 
     A table has its rows, its bytes, and the number of items that could not be read at the last request. Scores whose
     reading time is unknown count as `share_of_unknown_age`, not as read early. `as_of` is an earlier version ("3.5") or
@@ -68,6 +69,7 @@ def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> 
             .iter_rows()
             if answers >= EARLY_ANSWERS_MIN and early / answers >= EARLY_SHARE
         ],
+        "cleaned_exports": cleaned_exports(Store(snapshot.folder)),
     }
 
 
