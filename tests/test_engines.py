@@ -18,6 +18,7 @@ from shp_miner.engine import Means, kept
 from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.export import cuts, dataset, runs
 from shp_miner.export.dataset import export_dataset
+from shp_miner.health.repair import look, repair
 
 from .build import thread, tree, write_dump
 from .conftest import NOW, ROOT
@@ -124,10 +125,41 @@ def test_a_killed_import_reads_only_the_files_that_it_had_not_read(
 ) -> None:
     killed(import_months, tmp_path, "shp_miner.dumps.importing:commit after 2")
     assert len(results(tmp_path)) == 1
+    assert [found.sentence() for found in look(tmp_path / "store") if "importing" in found.sentence()]
     imported = import_months(tmp_path)
     assert len(ran) == 2
     assert imported.tally.read == {"post": 180, "answer": 900}
     assert not (tmp_path / "store" / "importing").exists()
+
+
+def test_doctor_deletes_the_results_of_a_killed_import(tmp_path: Path, small_tasks: None, ran: list[str]) -> None:
+    killed(import_months, tmp_path, "shp_miner.dumps.importing:commit after 2")
+    assert any("A killed import left" in found.sentence() for found in repair(tmp_path / "store"))
+    assert not (tmp_path / "store" / "importing").exists()
+    assert not list((tmp_path / "store" / "locks").glob("import-*"))
+    import_months(tmp_path)
+    assert len(ran) == 3
+
+
+def test_two_imports_of_the_same_files_at_once_do_not_share_results(
+    tmp_path: Path, small_tasks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, found = [], []
+    real = importing.commit
+
+    def meanwhile(*given: Any) -> None:
+        real(*given)
+        found.extend(fault for fault in look(tmp_path / "store") if "importing" in fault.sentence())
+        with pytest.raises(TryLater, match="has an import of these files already: importing") as error:
+            import_months(tmp_path)
+        refused.append(error.value.exit_code)
+
+    monkeypatch.setattr(importing, "commit", meanwhile)
+    assert import_months(tmp_path).tally.read == {"post": 180, "answer": 900}
+    assert refused == [75, 75, 75]
+    assert not found
+    assert not (tmp_path / "store" / "importing").exists()
+    assert not list((tmp_path / "store" / "locks").glob("import-*"))
 
 
 def test_one_community_with_most_of_the_data_is_written_by_many_tasks_with_the_same_bytes(

@@ -210,22 +210,38 @@ def _engine(job: ImportJob, means: Means, jobs: int, each_bytes: int, work: Path
 
 @contextmanager
 def _kept_results(job: ImportJob, jobs: Sequence[ImportJob]) -> Iterator[Path]:
-    """Yield the folder, in the store, for the results of an import's jobs; it is deleted when all are done."""
+    """Yield the folder, in the store, for the results of an import's jobs; it is deleted when all are done.
+
+    Raises TryLater while another import of the same files to this store has it.
+    """
+    from shp_miner.store.lock import import_lock, only_one  # noqa: PLC0415  (of no use to a single job)
+
     files = [state_of_files(path) for path in dict.fromkeys(path for part in jobs for path in part.paths)]
     plan = content_digest(version("shp-miner"), job.kind, job.options, files)
     work = job.store.absolute() / IMPORTING / plan
-    try:
-        begin_plan(work, plan)
-    except OSError:
-        _store(job.store)  # says what is wrong with the place
-        raise
-    try:
-        yield work
-    except BaseException as error:
-        if isinstance(error, BadInput | UsageError) or not any((work / RESULTS).glob("*")):
-            end_plan(work)
-        raise
-    end_plan(work)
+    with ExitStack() as stack:
+        try:
+            lock = import_lock(job.store.absolute(), plan)
+            stack.callback(_remove_if_empty, lock.parent)
+            stack.enter_context(only_one(lock, f"The store {job.store} has an import of these files", "importing"))
+            begin_plan(work, plan)
+        except OSError:
+            _store(job.store)  # says what is wrong with the place
+            raise
+        try:
+            yield work
+        except BaseException as error:
+            if isinstance(error, BadInput | UsageError) or not any((work / RESULTS).glob("*")):
+                end_plan(work)
+            raise
+        end_plan(work)
+
+
+def _remove_if_empty(locks: Path) -> None:
+    """Delete the folder of locks, and the store's around it, where an import was refused before it stored anything."""
+    with suppress(OSError):
+        locks.rmdir()
+        locks.parent.rmdir()
 
 
 def matching_paths(patterns: list[str]) -> list[Path]:

@@ -20,19 +20,29 @@ from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.look import open_to_look
 from shp_miner.crawling.set_back import is_ahead, set_back
 from shp_miner.crawling.state import CrawlState
+from shp_miner.engine.plan import end_plan
 from shp_miner.errors import BadInput, Error
 from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place, lock_of
 from shp_miner.export.registered import all_exports, note_cleared, waiting_copies
 from shp_miner.forgetting.forget import purge
 from shp_miner.model import OPTIONAL
-from shp_miner.paths import expanded
+from shp_miner.paths import IMPORTING, expanded
 from shp_miner.places.path import RemotePath
 from shp_miner.store import Store, identity
 from shp_miner.store.database import FILE, SCHEMAS, database_file
 from shp_miner.store.forgotten_list import has_pending
 from shp_miner.store.found import ASIDE, Fault, is_young, path_aside
 from shp_miner.store.lake import TABLES
-from shp_miner.store.lock import InUse, dead_notes, exclusive_lock, lock_holder, nobody_beside, only_one, run_lock
+from shp_miner.store.lock import (
+    InUse,
+    dead_notes,
+    exclusive_lock,
+    import_lock,
+    lock_holder,
+    nobody_beside,
+    only_one,
+    run_lock,
+)
 from shp_miner.store.mend import IN_FUTURE, mend_table, unsound_rows
 from shp_miner.store.migrate import MARK, SCHEMA_VERSION, migrate_store, restored_mark, schema_of
 from shp_miner.store.names import check_names
@@ -279,6 +289,23 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Fault]:
             with suppress(InUse), only_one(run, "", "clearing what a killed run left"):
                 pass
         yield Fault(f"A killed run left its lock {run}, which blocks nobody.", "deleted", fixed=fix, harmless=True)
+    yield from _imports(folder, fix=fix)
+
+
+def _imports(folder: Path, *, fix: bool) -> Iterator[Fault]:
+    """Yield the results of killed imports. On an object store nobody here can tell whether another machine imports."""
+    place = folder / IMPORTING
+    if isinstance(folder, RemotePath) or not place.is_dir():
+        return
+    for work in sorted(place.iterdir()):
+        lock = import_lock(folder, work.name)
+        if lock_holder(lock) is not None:
+            continue  # it goes on
+        if fix:
+            with suppress(InUse), only_one(lock, "", "clearing what a killed import left"):
+                end_plan(work)
+        fault = f"A killed import left its results in {work}; run again, it goes on from them."
+        yield Fault(fault, "deleted", fixed=fix, harmless=True)
 
 
 def _half_written(folder: Path, *, fix: bool) -> Iterator[Fault]:

@@ -37,6 +37,11 @@ def run_lock(store: Path) -> Path:
     return state_folder(store, look_only=True) / LOCK
 
 
+def import_lock(store: Path, plan: str) -> Path:
+    """Return the file of the lock that an import holds while it reads the files of its plan into a store."""
+    return state_folder(store) / LOCKS / f"import-{plan}"
+
+
 #: How long to wait for others. Writers hold the lock for the moment of a commit; who takes content out, for minutes.
 _SHARED_PATIENCE_S = 30.0
 _ALONE_PATIENCE_S = 10.0
