@@ -34,8 +34,14 @@ _LOOK_S, _REPORT_S = 0.2, 0.5
 #: Seconds to wait for the cluster's head to accept a connection.
 _KNOCK_S = 10
 
-#: What Ray shall not do unless told: send usage statistics, give way to every other process, serve a dashboard.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+#: What Ray shall not do unless told: send usage statistics, give way to every other process, and, under `uv run`, copy
+#: the folder in which the command was typed to every node, where texts would stay that `forget` does not know.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
 
 
 class Ray:
