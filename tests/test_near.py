@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shp_miner.clean.cleaning import Near
 from shp_miner.clean.clusters import ITEM, REPEATED, in_written_order, settle
 from shp_miner.clean.grams import character_grams, plain_words, word_grams
-from shp_miner.clean.near import band_numbers, near_equal, pairs_in_buckets
+from shp_miner.clean.near import band_numbers, may_be_near, near_equal, pairs_in_buckets, sketches
 
 _SYLLABLES = [first + second for first in "bdklmnst" for second in "aeio"]
 
@@ -65,6 +65,31 @@ def test_runs_are_those_of_each_text_alone(texts: list[str], size: int) -> None:
     assert [len(of_runs.of(row)) for row in range(len(texts))] == [
         max(len(grams.of(row)) - 1, 0) for row in range(len(texts))
     ]
+
+
+@given(st.lists(st.text("ab ", max_size=40), min_size=2, max_size=6))
+def test_a_sketch_rules_out_no_near_equal_texts(texts: list[str]) -> None:
+    words = plain_words(pl.Series(texts))
+    runs = [{text[at : at + 5] for at in range(len(text) - 4)} for text in words]
+    alike = words.to_list()
+    first, second = (np.array(side) for side in zip(*combinations(range(len(words)), 2), strict=True))
+    truly = [
+        alike[a] == alike[b] or (bool(runs[a] & runs[b]) and len(runs[a] & runs[b]) >= 0.6 * len(runs[a] | runs[b]))
+        for a, b in zip(first, second, strict=True)
+    ]
+    assert near_equal(words, first, second).tolist() == truly
+    numbers = sketches(words)
+    assert numbers[:, 0].tolist() == list(map(len, runs))
+    possible = may_be_near(numbers[first], numbers[second])
+    assert not (truly & ~possible).any()
+
+
+def test_sketches_rule_out_most_texts_of_the_same_few_words() -> None:
+    chance = random.Random(3)
+    texts = pl.Series([" ".join(chance.choices(_SYLLABLES, k=100)) for _ in range(40)])
+    first, second = np.triu_indices(40, 1)
+    numbers = sketches(texts)
+    assert may_be_near(numbers[first], numbers[second]).sum() == 0
 
 
 def test_a_large_bucket_is_compared_with_its_earliest_texts_alone() -> None:

@@ -7,8 +7,6 @@ text gets 48 numbers by MinHash, of runs of eight characters; two texts are comp
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -37,8 +35,15 @@ _SEED = 1
 #: ten thousand variants would otherwise be fifty million comparisons.
 _MOST_COMPARED = 64
 
-#: Pairs that are put together at a time: some 50 bytes each.
-_PAIRS_EACH = 2_000_000
+#: Pairs that are put together at a time: some 50 bytes each. And those whose sketches are compared: some 600 bytes.
+_PAIRS_EACH, _PAIRS_COMPARED = 2_000_000, 50_000
+
+#: Rows of one call have fewer bits.
+_ROW_BITS = 31
+
+#: Bits of a sketch, and the factor of `may_be_near`: COMMON of OF_ALL runs in common are all but a quarter of a + b.
+_BITS = 2_048
+_MOST_OF_ONE = np.uint64((OF_ALL + COMMON) // (OF_ALL - COMMON))
 
 
 def text_numbers(words: pl.Series) -> Hashes:
@@ -85,36 +90,83 @@ def pairs_in_buckets(bucket: Hashes, order: Rows) -> tuple[Rows, Rows]:
     first_of_row = np.repeat(starts, np.diff(np.append(starts, len(by))))
     earlier = np.minimum(np.arange(len(by)) - first_of_row, _MOST_COMPARED)
     ends = np.cumsum(earlier)
-    found, start = [np.empty((0, 2), np.int64)], 0
+    found, start = [np.empty(0, np.int64)], 0
     while start < len(by):  # some rows at a time: each can be in as many pairs as there are bands and earlier rows
         before = ends[start - 1] if start else 0
         stop = max(int(np.searchsorted(ends, before + _PAIRS_EACH, "right")), start + 1)
         later = np.repeat(np.arange(start, stop), earlier[start:stop])
         nth = np.arange(len(later)) - np.repeat(ends[start:stop] - before - earlier[start:stop], earlier[start:stop])
-        found.append(np.unique(np.column_stack([by[first_of_row[later] + nth], by[later]]), axis=0))
+        found.append(np.unique(by[first_of_row[later] + nth] << _ROW_BITS | by[later]))  # one number sorts faster
         start = stop
-    pairs = np.unique(np.concatenate(found), axis=0)
-    return pairs[:, 0], pairs[:, 1]
+    pairs = np.unique(np.concatenate(found))
+    return pairs >> _ROW_BITS, pairs & ((1 << _ROW_BITS) - 1)
+
+
+def sketches(words: pl.Series) -> Hashes:
+    """Return a sketch of each text of `plain_words`, for `may_be_near`: 33 numbers, 264 bytes.
+
+    The first counts its different runs of five characters; the others are 2,048 bits, set where a run is hashed to.
+    """
+    parts = [_sketches(character_grams(batch, _DECIDING)) for batch in batches(words)]
+    return np.concatenate([np.empty((0, 1 + _BITS // 64), np.uint64), *parts])
+
+
+def _sketches(grams: Grams) -> Hashes:
+    counts = np.diff(grams.offsets)
+    bits = np.zeros(len(counts) * _BITS, bool)
+    bits[np.repeat(np.arange(len(counts)) * _BITS, counts) + (grams.hashes % np.uint64(_BITS)).astype(np.int64)] = True
+    packed: Hashes = np.packbits(bits).view(np.uint64).reshape(len(counts), -1)
+    return np.column_stack([_different(grams).astype(np.uint64), packed])
+
+
+def _different(grams: Grams) -> Rows:
+    """How many different hashes each text has, by their upper bits: as many as a number has beside that of the text."""
+    count = len(grams.offsets) - 1
+    bits_of_text = np.uint64(max(count - 1, 1).bit_length())
+    text_of = np.repeat(np.arange(count, dtype=np.uint64), np.diff(grams.offsets))
+    keys = (text_of << (np.uint64(64) - bits_of_text)) | (grams.hashes >> bits_of_text)
+    keys.sort()
+    is_new = np.ones(len(keys), bool)
+    is_new[1:] = keys[1:] != keys[:-1]
+    return np.diff(np.concatenate([[0], np.cumsum(is_new)])[grams.offsets])
+
+
+def may_be_near(first: Hashes, second: Hashes) -> npt.NDArray[np.bool_]:
+    """Return for two columns of `sketches` whether the texts can be near-equal. False is certain.
+
+    Texts with a and b different runs are near-equal only if at most (a + b) / 4 runs are in one of them alone. A bit
+    that is set in one sketch alone is of at least one such run.
+    """
+    runs_of_one = np.bitwise_count(first[:, 1:] ^ second[:, 1:]).sum(axis=1, dtype=np.uint64)
+    possible: npt.NDArray[np.bool_] = runs_of_one * _MOST_OF_ONE <= first[:, 0] + second[:, 0]
+    return possible
 
 
 def near_equal(words: pl.Series, first: Rows, second: Rows) -> npt.NDArray[np.bool_]:
     """Return for pairs of rows of `plain_words` whether the two texts are near-equal."""
-    texts = words.to_list()
-
-    @cache
-    def runs(row: int) -> Hashes:
-        return np.unique(character_grams(pl.Series([texts[row]]), _DECIDING).hashes)
-
-    return np.fromiter(
-        (texts[a] == texts[b] or _are_near(runs(a), runs(b)) for a, b in zip(first, second, strict=True)),
-        bool,
-        len(first),
-    )
+    texts, numbers = words.to_list(), sketches(words)
+    found = np.zeros(len(first), bool)
+    for start in range(0, len(first), _PAIRS_COMPARED):
+        part = slice(start, start + _PAIRS_COMPARED)
+        found[part] = may_be_near(numbers[first[part]], numbers[second[part]])
+    left = np.flatnonzero(found)
+    used, places = np.unique(np.stack([first[left], second[left]]), return_inverse=True)
+    runs = [np.empty(0, np.uint64)] * len(used)
+    start = 0
+    for batch in batches(words.gather(used)):
+        grams = character_grams(batch, _DECIDING)
+        runs[start : start + len(batch)] = (np.unique(grams.of(text)) for text in range(len(batch)))
+        start += len(batch)
+    for pair, a, b in zip(left, *places.reshape(2, -1), strict=True):
+        found[pair] = texts[used[a]] == texts[used[b]] or _are_near(runs[a], runs[b])
+    return found
 
 
 def _are_near(first: Hashes, second: Hashes) -> bool:
     least, most = sorted((len(first), len(second)))
     if least * OF_ALL < most * COMMON:  # even if all of the shorter were in the longer
         return False
-    common = len(np.intersect1d(first, second, assume_unique=True))
+    both = np.concatenate([first, second])
+    both.sort()
+    common = int(np.count_nonzero(both[1:] == both[:-1]))
     return common > 0 and common * OF_ALL >= (least + most - common) * COMMON

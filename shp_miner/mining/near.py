@@ -1,7 +1,9 @@
 """Near-equal posts and answers of a whole selection, before it is mined: passes of tasks over ranges, files between.
 
-1. Each range writes its posts and answers (`items`, with their words) and in which buckets they are (`buckets`).
-2. Each part of the buckets of all ranges writes which items are worth comparing (`meetings`).
+1. Each range writes its posts and answers (`items`, with their words), their `sketches`, and in which buckets they are
+   (`buckets`).
+2. Each part of the buckets of all ranges writes which items are worth comparing (`meetings`): those that share a bucket
+   and whose sketches do not rule it out. In made-up text of few words these are about one in a hundred.
 3. Each part of the meetings compares the items' texts.
 4. The near-equal items are settled in written order (`settle`), in memory: it grows with their number alone.
 
@@ -27,8 +29,10 @@ from shp_miner.clean.grams import Rows, plain_words
 from shp_miner.clean.near import (
     LEAST_ANSWER_CHARS,
     band_numbers,
+    may_be_near,
     near_equal,
     pairs_in_buckets,
+    sketches,
     text_numbers,
 )
 from shp_miner.engine import Advance, Engine
@@ -36,7 +40,7 @@ from shp_miner.mining.calibrate import MeasureJob
 from shp_miner.mining.mine import Selection, judge_threads
 from shp_miner.paths import is_remote
 from shp_miner.rules.eligibility import REASON
-from shp_miner.rules.hashing import answer_hashes, mix_bits, thread_splits
+from shp_miner.rules.hashing import Hashes, answer_hashes, mix_bits, thread_splits
 from shp_miner.store import HashRange, Snapshot, Store
 from shp_miner.store.replacing import replace_file
 from shp_miner.text.clean import clean_bodies, clean_titles
@@ -44,10 +48,14 @@ from shp_miner.text.clean import clean_bodies, clean_titles
 #: How often `find_near` advances for each range, if there is something to find.
 _STEPS = 3
 
-_ITEMS, _BUCKETS, _MEETINGS, _SETTLED = "near-items", "near-buckets", "near-meetings", "near-settled.parquet"
+_ITEMS, _SKETCHES, _BUCKETS, _MEETINGS = "near-items", "near-sketches", "near-buckets", "near-meetings"
+_SETTLED = "near-settled.parquet"
 
 #: Rows of buckets, and meetings, that a task takes: some 100 bytes each, and two texts.
 _BUCKET_ROWS, _COMPARED = 1_000_000, 20_000
+
+#: Pairs whose sketches a task reads at a time: some 800 bytes each.
+_SKETCHED = 100_000
 
 #: Posts and answers are in different buckets.
 _SALT = {"posts": np.uint64(0), "answers": mix_bits(np.array([1], np.uint64))[0]}
@@ -92,7 +100,7 @@ def find_near(jobs: Sequence[MeasureJob], *, engine: Engine, advance: Advance) -
     settled = _settled(work, np.concatenate([np.empty((0, 2), np.uint64), *found]), near)
     replace_file(work / _SETTLED, settled.write_parquet, durable=False)
     # Not before: a run that goes on after a killed one takes the results of tasks, and needs their files.
-    files = [_file(work, number, name) for number in numbers for name in (_ITEMS, _BUCKETS)]
+    files = [_file(work, number, name) for number in numbers for name in (_ITEMS, _SKETCHES, _BUCKETS)]
     for path in (*files, *(_file(work, number, _MEETINGS) for number in range(parts)), work / _MEETINGS):
         path.unlink()
 
@@ -128,8 +136,10 @@ def _sign_range(job: MeasureJob, advance: Advance) -> int:
         shares = thread_splits(frame["thread_hash"].to_numpy(), job.selection.validation, job.selection.test)
         items.append(frame.with_columns(text=pl.Series(texts), split=pl.Series(shares, dtype=pl.UInt8)))
         start += frame.height
-    written = pl.concat(buckets).sort("bucket", "row")
-    _write(pl.concat(items), _file(job.work, job.number, _ITEMS))
+    written = pl.concat(buckets).sort("bucket")
+    all_items = pl.concat(items)
+    _write(all_items, _file(job.work, job.number, _ITEMS))
+    _save(sketches(all_items["words"]), _file(job.work, job.number, _SKETCHES))
     _write(written, _file(job.work, job.number, _BUCKETS))
     advance(1)
     return written.height
@@ -177,15 +187,19 @@ class _BucketJob(Struct, frozen=True):
 
 def _find_meetings(job: _BucketJob, _advance: Advance) -> None:
     """Write which items meet in these buckets, by their numbers."""
-    parts = [_bucket_rows(job, number) for number in job.ranges]
-    rows = pl.concat(parts).sort(*_WRITTEN, "item")
+    rows = _repeated(pl.concat([_bucket_rows(job, number) for number in job.ranges]).rechunk()).sort("item")
+    if rows.is_empty():
+        _save(np.empty((0, 2), np.uint64), _file(job.work, job.number, _MEETINGS))
+        return
+    about = _of_items(job.work, rows["item"].to_numpy(), (*_WRITTEN, "text"))
+    rows = pl.concat([rows, about], how="horizontal").sort(*_WRITTEN, "item")
     # The earliest of equal texts stands for all of them; the others meet it alone.
     equal = rows.filter("whole").select(pl.col("item").first().over("bucket").alias("earliest"), "item")
     of_bands = rows.filter(~pl.col("whole")).unique(["bucket", "text"], keep="first", maintain_order=True)
     items = of_bands["item"].to_numpy()
     first, second = pairs_in_buckets(of_bands["bucket"].to_numpy(), np.arange(len(items)))
     found = [
-        np.column_stack([items[first], items[second]]),
+        _possible(job.work, np.column_stack([items[first], items[second]])),
         equal.filter(pl.col("earliest") != pl.col("item")).to_numpy(),
     ]
     _save(np.unique(np.concatenate(found), axis=0), _file(job.work, job.number, _MEETINGS))
@@ -197,13 +211,28 @@ def _bucket_rows(job: _BucketJob, number: int) -> pl.DataFrame:
         buckets = table["bucket"].combine_chunks().to_numpy()
         start = int(np.searchsorted(buckets, np.uint64(job.first), "left"))
         stop = int(np.searchsorted(buckets, np.uint64(job.last), "right"))
-        rows = table.slice(start, stop - start)
-        frame = pl.DataFrame(rows.take(np.arange(rows.num_rows)))  # copied out of the mapped memory
-    items = _take(job.work, number, frame["row"].to_numpy(), (*_WRITTEN, "text"))
-    return pl.concat(
-        [frame.select("bucket", "whole", item=pl.col("row").cast(pl.UInt64) + (number << int(_NUMBER_BITS))), items],
-        how="horizontal",
-    )
+        frame = pl.DataFrame(
+            {name: np.array(table[name].slice(start, stop - start)) for name in table.column_names}
+        )  # copied out of the mapped memory
+    return frame.select("bucket", "whole", item=pl.col("row").cast(pl.UInt64) + (number << int(_NUMBER_BITS)))
+
+
+def _repeated(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows whose bucket has other rows. Most have none: numbers of MinHash are rarely shared."""
+    buckets = rows["bucket"].to_numpy()
+    order = np.argsort(buckets, kind="stable")  # merges the sorted parts
+    is_same = np.diff(buckets[order]) == 0
+    return rows.select(pl.all().gather(order[np.append(is_same, False) | np.append(False, is_same)]))
+
+
+def _possible(work: Path, pairs: Rows) -> Rows:
+    """Return the pairs of items that can be near-equal by their sketches."""
+    possible = np.zeros(len(pairs), bool)
+    for start in range(0, len(pairs), _SKETCHED):
+        part = slice(start, start + _SKETCHED)
+        first, second = (_sketches_of(work, side) for side in pairs[part].T)
+        possible[part] = may_be_near(first, second)
+    return pairs[possible]
 
 
 class _CompareJob(Struct, frozen=True):
@@ -216,7 +245,7 @@ class _CompareJob(Struct, frozen=True):
 
 def _compare(job: _CompareJob, _advance: Advance) -> Rows:
     """Return the pairs of items whose texts are near-equal."""
-    meetings: Rows = np.array(_pairs_in(job.work / _MEETINGS)[job.start : job.stop])
+    meetings: Rows = np.array(_array_in(job.work / _MEETINGS)[job.start : job.stop])
     items, places = np.unique(meetings, return_inverse=True)
     words = _of_items(job.work, items, ("words",))["words"]
     first, second = places.reshape(-1, 2).T
@@ -240,7 +269,7 @@ def _settled(work: Path, pairs: Rows, near: Near) -> pl.DataFrame:
 
 def _of_items(work: Path, items: Rows, columns: Sequence[str]) -> pl.DataFrame:
     """Return columns of the items with these numbers, which are in order."""
-    ranges, rows = (items >> _NUMBER_BITS).astype(np.int64), (items & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    ranges, rows = _places(items)
     return pl.concat(_take(work, int(number), rows[ranges == number], columns) for number in np.unique(ranges))
 
 
@@ -250,13 +279,30 @@ def _take(work: Path, number: int, rows: Rows, columns: Sequence[str]) -> pl.Dat
         return pl.DataFrame(table.take(rows))
 
 
+def _sketches_of(work: Path, items: Rows) -> Hashes:
+    numbers, places = _places(items)
+    found: Hashes | None = None
+    for number in np.unique(numbers):
+        of_range, here = _array_in(_file(work, int(number), _SKETCHES)), numbers == number
+        if found is None:
+            found = np.empty((len(items), of_range.shape[1]), np.uint64)
+        found[here] = of_range[places[here]]
+    assert found is not None
+    return found
+
+
+def _places(items: Rows) -> tuple[Rows, Rows]:
+    """The range of each item, and its row there."""
+    return (items >> _NUMBER_BITS).astype(np.int64), (items & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
 def _mapped(path: Path) -> pa.NativeFile:
     return pa.BufferReader(path.read_bytes()) if is_remote(path) else pa.memory_map(str(path))
 
 
-def _pairs_in(path: Path) -> Rows:
-    pairs: Rows = np.load(BytesIO(path.read_bytes())) if is_remote(path) else np.load(path, mmap_mode="r")
-    return pairs
+def _array_in(path: Path) -> Rows | Hashes:
+    array: Rows = np.load(BytesIO(path.read_bytes())) if is_remote(path) else np.load(path, mmap_mode="r")
+    return array
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
@@ -267,13 +313,13 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
 
 def _join_meetings(work: Path, parts: int) -> int:
     """Join the meetings of all parts into one file, each once, and return their number."""
-    meetings = np.unique(np.concatenate([_pairs_in(_file(work, n, _MEETINGS)) for n in range(parts)]), axis=0)
+    meetings = np.unique(np.concatenate([_array_in(_file(work, n, _MEETINGS)) for n in range(parts)]), axis=0)
     _save(meetings, work / _MEETINGS)
     return len(meetings)
 
 
-def _save(pairs: Rows, path: Path) -> None:
-    replace_file(path, lambda file: np.save(file, pairs), durable=False)
+def _save(array: Rows | Hashes, path: Path) -> None:
+    replace_file(path, lambda file: np.save(file, array), durable=False)
 
 
 def _file(work: Path, number: int, name: str) -> Path:
