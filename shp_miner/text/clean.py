@@ -42,7 +42,8 @@ _REDDIT_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), ("&#x200B;", ""
 
 def sound_text(text: str) -> tuple[str, bool]:
     """The text without NUL characters and lone surrogates, and whether any was replaced (by U+FFFD)."""
-    if _UNSOUND.search(text) is None:
+    # Both questions take a fraction of the search, which looks at each character by itself.
+    if (text.isascii() and "\0" not in text) or _UNSOUND.search(text) is None:
         return text, False
     return _UNSOUND.sub(REPLACEMENT, text), True
 

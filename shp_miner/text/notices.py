@@ -59,5 +59,10 @@ def notice_state(platform: str, text: str, *, html: bool = False) -> Gone | None
         return None
     if html:
         text = unescape(_TAG.sub("", text))
-    plain = _INSIDE.sub("", " ".join(_UNSEEN.sub(" ", _ESCAPED.sub(r"\1", text)).split()).lower())
+    # Most texts have neither: a search that finds nothing costs more than the question.
+    if "\\" in text:
+        text = _ESCAPED.sub(r"\1", text)
+    if not text.isascii():
+        text = _UNSEEN.sub(" ", text)
+    plain = _INSIDE.sub("", " ".join(text.split()).lower())
     return next((gone for gone, pattern in NOTICES[platform] if pattern.fullmatch(plain)), None)
