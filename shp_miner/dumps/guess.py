@@ -19,10 +19,13 @@ _NAMED = 3
 
 #: What only files of one kind have at their beginning.
 STARTS = {
-    "reddit-dump": re.compile(rb'"(?:link_id|subreddit|subreddit_id)"\s*:'),
+    # ELI5's threads have a subreddit, too.
+    "reddit-dump": re.compile(rb'\A(?!.*"q_id"\s*:).*"(?:link_id|subreddit|subreddit_id)"\s*:', re.DOTALL),
     "stackexchange-dump": re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?<(?:posts|users|votes)\b"),
     "discourse-json": re.compile(rb'"post_stream"\s*:'),
-    "threads": re.compile(rb'\APAR1|"answers"\s*:\s*\[\s*(?:\]|\{.*"answer_id"\s*:)', re.DOTALL),
+    "threads": re.compile(
+        rb'\APAR1|\A\xff{4}|"(?:c_root_id_A|a_id)"\s*:|"answers"\s*:\s*\[\s*(?:\]|\{.*"answer_id"\s*:)', re.DOTALL
+    ),
 }
 #: Names that only one kind has, for archives and damaged files.
 _NAMES = {

@@ -64,6 +64,8 @@ _OTHERS = (
     (b"d8:announce", "a torrent"),
     (b"d13:announce", "a torrent"),
 )
+#: The kinds of dump that read one of these.
+_READ_BY = {b"PAR1": ("threads", "table"), b"\xff\xff\xff\xff": ("threads",)}
 _WEB_PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:<\?xml[^>]*+>\s*+)?(?:(?><!--.*?-->)\s*+)*+<(?:!doctype html|html\b)",
     re.IGNORECASE | re.DOTALL,
@@ -83,7 +85,7 @@ def refuse_container(path: Path, start: bytes, kind: str) -> None:
         if start.startswith(magic):
             raise BadInput(f"{path} is {what}.", hint.replace("FILE", quote(str(path))).replace("KIND", kind))
     for magic, what in _OTHERS:
-        if start.startswith(magic) and not (magic == b"PAR1" and kind in ("threads", "table")):
+        if start.startswith(magic) and kind not in _READ_BY.get(magic, ()):
             raise NotOurs(f"{path} is {what}, not a dump of this kind.", "Name the files of the dump.")
     if start.startswith(_COMPRESSED):
         how = "with gzip or similar, not with 7-Zip" if kind == "stackexchange-dump" else "twice"

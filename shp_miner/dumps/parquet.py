@@ -57,7 +57,7 @@ class Batch:
     def records(self, rows: Sequence[int]) -> Iterator[Record]:
         """Some of the rows, each by itself."""
         for row in rows:
-            for _, record in _rows(self.table.slice(row, 1)):
+            for _, record in rows_of(self.table.slice(row, 1)):
                 yield Damage(str(self.path), self.offset, f"row {self.first + row}: "), record
 
 
@@ -103,7 +103,7 @@ def parts(
                     yield Batch(path, offset, row, batch)
                     row += batch.num_rows
                     continue
-                for chars, record in _rows(batch):
+                for chars, record in rows_of(batch):
                     allowed.text(chars)
                     yield Damage(str(path), offset, f"row {row}: "), record
                     row += 1
@@ -175,7 +175,7 @@ def _rows_at_once(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaDa
     return max(1, min(_ROWS, by_size, by_values))
 
 
-def _rows(batch: pa.RecordBatch) -> Iterator[tuple[int, Any]]:
+def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[int, Any]]:
     """(characters, row as a dictionary) for each row of a batch; Lost for one that is too long or not UTF-8."""
     names = batch.schema.names
     if _longest(batch) <= VALUES_OF_ROW:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -70,11 +70,12 @@ def import_jobs(whole: ImportJob, means: Means, tally: Tally) -> tuple[list[Impo
         # What is wrong with any file is said before the first is read, and only once what is passed over in a folder.
         files = [file for file, _ in dump_files(whole.paths, tally)]
         worker_bytes += max((_window(file) for file in files), default=0)
-        shares = _shares(files, cut=shared)
+        shares = _shares(files, cut=set(files) if shared else ())
     elif whole.kind == "threads" and shared and (means.on_cluster or _is_large(whole.paths)):
         from shp_miner.dumps.threads import thread_files  # noqa: PLC0415  (as above)
 
-        shares = _shares([file for file, _ in thread_files(whole.paths, tally, **whole.options)], cut=True)
+        found = thread_files(whole.paths, tally, **whole.options)
+        shares = _shares([file for file, _ in found], cut={file for file, kind in found if kind.in_batches})
     else:
         apart = means.on_cluster and whole.kind != "table"  # answers take something from the posts of another table
         shares = [([path], None) for path in whole.paths] if apart else [(list(whole.paths), None)]
@@ -100,15 +101,15 @@ def readers_of(job: ImportJob, means: Means) -> int:
     return workers if job.options.get("communities") else max(workers // 2, 1)
 
 
-def _shares(files: Sequence[Path], *, cut: bool) -> list[Share]:
+def _shares(files: Sequence[Path], *, cut: Collection[Path]) -> list[Share]:
     """Return the files, the largest first, each with smaller ones up to the bytes that are worth a job.
 
-    With `cut`, large ones are given as sections, in their order.
+    Large ones of `cut` are given as sections, in their order.
     """
     shares: list[Share] = []
     filled = _SHARED_FILE_BYTES
     for size, file in sorted(((file.stat().st_size, file) for file in files), key=lambda pair: -pair[0]):
-        sections = sections_of(file, SECTION_BYTES) if cut else []
+        sections = sections_of(file, SECTION_BYTES) if file in cut else []
         if sections:
             shares += [([file], section) for section in sections]
             filled = _SHARED_FILE_BYTES

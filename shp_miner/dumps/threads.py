@@ -6,7 +6,7 @@ kind loses the record, counted under a reason, and never the file.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from shp_miner.dumps import parquet
+from shp_miner.dumps import arrow, parquet
 from shp_miner.dumps.ahead import read_ahead, threads_at_once, worked_ahead
-from shp_miner.dumps.compressed import Advance, ignore_progress, line_blocks
+from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.inputs import chosen_files
-from shp_miner.dumps.lines import Lines, all_lines
+from shp_miner.dumps.lines import Lines
+from shp_miner.dumps.published import threads_of_pairs
 from shp_miner.dumps.sections import Section
 from shp_miner.dumps.threads_columns import refuse_nan, without_decimals
-from shp_miner.dumps.threads_files import kind_of
+from shp_miner.dumps.threads_files import FileKind, kind_of
 from shp_miner.dumps.threads_layout import (
     ADDRESS_CHARS_MAX,
     ANSWER_KEYS,
@@ -38,6 +39,7 @@ from shp_miner.dumps.threads_layout import (
     Thread,
     check_keys,
 )
+from shp_miner.dumps.threads_lines import batches, decoded, records
 from shp_miner.model import ANSWER, POST
 from shp_miner.platforms.records import (
     converted_json,
@@ -45,7 +47,6 @@ from shp_miner.platforms.records import (
     file_alone,
     integer,
     latest_allowed_us,
-    lenient_json,
     unknown_time,
 )
 from shp_miner.platforms.rows import Chunk, Rows
@@ -57,10 +58,6 @@ if TYPE_CHECKING:
     from shp_miner.dumps.threads_at_once import AtOnce
 
 SOURCE = "threads"
-_UTF8_MARK = b"\xef\xbb\xbf"
-
-#: Bytes of lines that are turned into columns at once.
-_BATCH_BYTES = 8_000_000
 
 
 def read(
@@ -82,15 +79,14 @@ def read(
     kinds = thread_files(paths, tally, utc=utc)
     collector = Collector(tally, latest_allowed_us(now), utc=utc)
     for path, kind in kinds:
-        added = collector.add_rows if kind == "parquet" else collector.add_lines
         with file_alone(path, tally):
-            for _ in added(path, advance, section):
+            for _ in collector.added(path, kind, advance, section):
                 if collector.full:
                     yield collector.take()
     yield collector.take()
 
 
-def thread_files(paths: Sequence[Path], tally: Tally, *, utc: bool = False) -> list[tuple[Path, str]]:
+def thread_files(paths: Sequence[Path], tally: Tally, *, utc: bool = False) -> list[tuple[Path, FileKind]]:
     """The files that paths stand for with their kinds, folders replaced by the files of threads in them."""
     return chosen_files(paths, partial(kind_of, utc=utc), tally, holds="files of threads")
 
@@ -110,6 +106,25 @@ class Collector:
     def take(self) -> Chunk:
         """The collected rows; the collection is empty afterwards."""
         return Chunk(self.posts.take(), self.answers.take())
+
+    def added(self, path: Path, kind: FileKind, advance: Advance, section: Section | None) -> Iterator[None]:
+        """Add the threads of a file, or of a section of it."""
+        if not kind.in_batches:
+            return self.add_each(path, kind, advance)
+        return (self.add_rows if kind.container == "parquet" else self.add_lines)(path, advance, section)
+
+    def add_each(self, path: Path, kind: FileKind, advance: Advance) -> Iterator[None]:
+        """Add the threads of an Arrow stream, or of rows in a published layout, one by one."""
+        read_records = {"arrow": arrow.records, "parquet": parquet.records, "jsonl": records}[kind.container]
+        if kind.layout:
+            # The rows are read twice; what is wrong with them is counted the second time.
+            times = iter([(Tally(), ignore_progress), (self.tally, advance)])
+            found = threads_of_pairs(lambda: read_records(path, *next(times)))
+        else:
+            found = read_records(path, self.tally, advance)
+        for place, record in found:
+            self.add(record, place)
+            yield
 
     def add_rows(self, path: Path, advance: Advance, section: Section | None = None) -> Iterator[None]:
         """Add the rows of a Parquet file: usual ones some thousand at once, the others one by one."""
@@ -143,8 +158,7 @@ class Collector:
         for lines, found in worked_ahead(made, read_ahead(blocks, 1), threads_at_once()):
             self._add_frames(found)
             for offset, line in map(lines.at, found.careful):
-                text = line.removeprefix(_UTF8_MARK) if offset == 0 else line
-                self.add(_decode(text, self.tally), Damage(str(path), offset, ""))
+                self.add(decoded(offset, line, self.tally), Damage(str(path), offset, ""))
             yield
 
     def _hashed(self, found: AtOnce) -> AtOnce:
@@ -354,30 +368,3 @@ def _time_us(value: Any, name: str, latest_us: int, *, utc: bool) -> int:
         value = value if value.tzinfo else value.replace(tzinfo=UTC)
         value = value.timestamp()
     return epoch_us(value, name, latest_us)
-
-
-def batches(path: Path, tally: Tally, advance: Advance, section: Section | None = None) -> Generator[Lines, None, None]:
-    """The lines of a file in their order, as many at a time as are turned into columns at once."""
-    held: list[bytes] = []
-    begin = end = 0
-    for offset, text in line_blocks(path, tally, advance, section):
-        if held and (offset != end or end - begin >= _BATCH_BYTES):
-            yield all_lines(begin, b"".join(held))
-            held = []
-        if not held:
-            begin = offset
-        held.append(bytes(text))
-        end = offset + len(text)
-    if held:
-        yield all_lines(begin, b"".join(held))
-
-
-def _decode(line: bytes, tally: Tally) -> Any:
-    """The JSON value of a line, or Lost."""
-    try:
-        return msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:
-            return lenient_json(line, tally)
-        except Lost as lost:
-            return lost

@@ -1,0 +1,56 @@
+"""Lines of JSON, one record each: as many at a time as are turned into columns at once, or record by record."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shp_miner.dumps.compressed import Advance, line_blocks
+from shp_miner.dumps.lines import Lines, all_lines
+from shp_miner.dumps.sections import Section
+from shp_miner.platforms.records import lenient_json
+from shp_miner.tally import Damage, Lost, Tally
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+#: Bytes of lines that are turned into columns at once.
+_BATCH_BYTES = 8_000_000
+
+
+def batches(path: Path, tally: Tally, advance: Advance, section: Section | None = None) -> Generator[Lines, None, None]:
+    """The lines of a file in their order, as many at a time as are turned into columns at once."""
+    held: list[bytes] = []
+    begin = end = 0
+    for offset, text in line_blocks(path, tally, advance, section):
+        if held and (offset != end or end - begin >= _BATCH_BYTES):
+            yield all_lines(begin, b"".join(held))
+            held = []
+        if not held:
+            begin = offset
+        held.append(bytes(text))
+        end = offset + len(text)
+    if held:
+        yield all_lines(begin, b"".join(held))
+
+
+def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, Any]]:
+    """Yield the record of each line, or Lost, with its place."""
+    for lines in batches(path, tally, advance):
+        for offset, line in lines:
+            if line.strip():
+                yield Damage(str(path), offset, ""), decoded(offset, line, tally)
+
+
+def decoded(offset: int, line: bytes, tally: Tally) -> Any:
+    """The JSON value of the line at an offset of its file, or Lost."""
+    text = line.removeprefix(_UTF8_MARK) if offset == 0 else line
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            return lenient_json(text, tally)
+        except Lost as lost:
+            return lost
