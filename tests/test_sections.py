@@ -104,10 +104,11 @@ def test_wherever_a_file_is_cut_the_rows_counts_places_and_exports_are_the_same(
     wanted = outcome(whole, [whole], tmp_path / "out")
     assert wanted[0]["examples"]
     many = Means(workers=8)
+    monkeypatch.setattr(sharing, "_PACKED", 1)
+    monkeypatch.setattr(sharing, "_SECTIONS_MAX", 13)
     seen = set()
     for number, size in enumerate((1, path.stat().st_size // chance.randrange(2, 9))):
         monkeypatch.setattr(sharing, "SECTION_BYTES", size)
-        monkeypatch.setattr(sharing, "_SECTIONS_MAX", 13)
         job = ImportJob(kind, [path], tmp_path / f"store{number}", NOW, {})
         jobs, _ = sharing.import_jobs(job, many, Tally())
         assert len(jobs) > 1

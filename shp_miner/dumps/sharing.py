@@ -25,8 +25,9 @@ from shp_miner.tally import Tally
 #: Files are read together up to this many bytes: starting another worker takes about a second.
 _SHARED_FILE_BYTES = 24_000_000
 
-#: A file that can be cut is read in sections of this many bytes, by several workers.
-SECTION_BYTES = 128_000_000
+#: A file that can be cut is read in sections of up to so many bytes of lines, which take a reader some seconds; of
+#: Parquet, which is packed, so many times fewer.
+SECTION_BYTES, _PACKED = 512_000_000, 4
 
 #: Sections of a file at most, since each is at least one commit to the store; and bytes searched at once for a cut.
 _SECTIONS_MAX = 256
@@ -88,7 +89,7 @@ def import_jobs(whole: ImportJob, means: Means, tally: Tally) -> tuple[list[Impo
 def _is_large(paths: Sequence[Path]) -> bool:
     """Whether files may be worth cutting. What cannot be looked at is for the reader to report."""
     with suppress(OSError):
-        return size_bytes(paths) > SECTION_BYTES
+        return size_bytes(paths) > SECTION_BYTES // _PACKED
     return False
 
 
@@ -125,15 +126,15 @@ def _shares(files: Sequence[Path], *, cut: Collection[Path]) -> list[Share]:
 def sections_of(path: Path, size: int) -> list[Section]:
     """Return a file's sections of about `size` bytes, in their order; none where the file is best read as a whole."""
     whole = path.stat().st_size
-    size = max(size, whole // _SECTIONS_MAX)
-    if whole <= size or compression_of(path) != "plain":
+    if whole <= size // _PACKED or compression_of(path) != "plain":
         return []
     with path.open("rb") as file:
         start = file.read(LOOKED_AT)
-    if start.startswith(b"PAR1"):
-        found = _row_groups(path, size)
-    else:
-        found = _lines(path, whole, size) if is_in_lines(start, ends=len(start) == whole) else []
+    in_rows = start.startswith(b"PAR1")
+    count = min(-(-whole // max(size // _PACKED if in_rows else size, 1)), _SECTIONS_MAX)
+    if count == 1 or not (in_rows or is_in_lines(start, ends=len(start) == whole)):
+        return []
+    found = (_row_groups if in_rows else _lines)(path, whole, -(-whole // count))
     return found if len(found) > 1 else []
 
 
@@ -159,7 +160,7 @@ def _lines(path: Path, whole: int, size: int) -> list[Section]:
     return [Section(begin, end, end - begin) for begin, end in pairwise(cuts)]
 
 
-def _row_groups(path: Path, size: int) -> list[Section]:
+def _row_groups(path: Path, _whole: int, size: int) -> list[Section]:
     """Put row groups together up to `size` bytes, as they are packed."""
     import pyarrow as pa  # noqa: PLC0415  (heavy, and only here)
     import pyarrow.parquet as pq  # noqa: PLC0415
