@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
@@ -61,6 +62,8 @@ class Server:
     written: dict[tuple[str, str], float] = field(default_factory=dict)
     #: The buckets keep old versions of objects.
     versioned: bool = False
+    #: The port of another server, to which what meets no fault is passed on; this one then holds nothing.
+    behind: int = 0
     lock: Lock = field(default_factory=Lock)
 
     def bucket(self, name: str = "bucket") -> dict[str, bytes]:
@@ -116,6 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
     _silent = False
 
     def _answered(self, bucket: str, key: str, query: dict[str, str], body: bytes) -> None:
+        if self.s3.behind:
+            self._pass_on(body)
+            return
         if bucket not in self.s3.objects:
             self._error(404, "NoSuchBucket")
             return
@@ -132,6 +138,23 @@ class _Handler(BaseHTTPRequestHandler):
                 if "uploadId" not in query:
                     objects.pop(key, None)
                 self._reply(204, b"")
+
+    def _pass_on(self, body: bytes) -> None:
+        """Let the server behind answer; where it does not, the connection ends as that server's would."""
+        behind = HTTPConnection("127.0.0.1", self.s3.behind)
+        try:
+            behind.request(self.command, self.path, body or None, dict(self.headers))
+            reply = behind.getresponse()
+            data = reply.read()
+        except (OSError, HTTPException):
+            self.close_connection = True
+            return
+        finally:
+            behind.close()
+        own = {"connection", "content-length", "date", "server", "transfer-encoding"}
+        headers = {name: value for name, value in reply.getheaders() if name.lower() not in own}
+        length = reply.getheader("Content-Length") if self.command == "HEAD" else None
+        self._reply(reply.status, data, headers, length)
 
     def _get(self, objects: dict[str, bytes], key: str) -> None:
         if key not in objects:
@@ -250,13 +273,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _error(self, status: int, code: str, more: str = "") -> None:
         self._reply(status, f"<Error><Code>{code}</Code><Message>{code}</Message>{more}</Error>".encode())
 
-    def _reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _reply(
+        self, status: int, body: bytes, headers: dict[str, str] | None = None, length: str | None = None
+    ) -> None:
         if self._silent:
             return
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", length or str(len(body)))
         self.end_headers()
         if self.command == "HEAD":
             return
@@ -296,3 +321,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY-OF-A-TEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET-OF-A-TEST")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+
+def asked(server: Server, pattern: str) -> int:
+    """Return how many requests there were, written as METHOD KEY, that match a pattern."""
+    return sum(bool(re.match(pattern, f"{method} {key}")) for method, key in list(server.asked))

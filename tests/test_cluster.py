@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,17 +35,17 @@ SMALL = ("--memory", "250MB")
 
 
 class Cluster:
-    """A head without cores, and nodes of one core each."""
+    """A head without cores, and two nodes of `cores` each. `more` is what their environment has, too."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.nodes = folder, list[subprocess.Popen[bytes]]()
+    def __init__(self, folder: Path, cores: int = 1, more: Mapping[str, str] | None = None) -> None:
+        self.folder, self.cores, self.nodes = folder, cores, list[subprocess.Popen[bytes]]()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
         self.environment = os.environ | {
             "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "HOME": str(folder),
-            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64,
+            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, **(more or {}),
         }  # fmt: skip
         self.start("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false",
                    f"--temp-dir={folder}/r")  # fmt: skip
@@ -65,7 +65,7 @@ class Cluster:
             )
 
     def add_node(self) -> None:
-        self.start(f"--address={self.address}", "--num-cpus=1")
+        self.start(f"--address={self.address}", f"--num-cpus={self.cores}")
 
     def kill_node(self, number: int) -> None:
         os.killpg(self.nodes[number].pid, signal.SIGKILL)
