@@ -20,7 +20,6 @@ from shp_miner.crawling.known_again import know_again
 from shp_miner.crawling.look import open_to_look
 from shp_miner.crawling.set_back import is_ahead, set_back
 from shp_miner.crawling.state import CrawlState
-from shp_miner.engine.plan import end_plan
 from shp_miner.errors import BadInput, Error
 from shp_miner.export.publish import clear_leftovers, export_leftovers, is_place, lock_of
 from shp_miner.export.registered import all_exports, note_cleared, waiting_copies
@@ -28,6 +27,7 @@ from shp_miner.forgetting.forget import purge
 from shp_miner.model import OPTIONAL
 from shp_miner.paths import IMPORTING, expanded
 from shp_miner.places.path import RemotePath
+from shp_miner.places.replacing import remove_tree
 from shp_miner.store import Store, identity
 from shp_miner.store.database import FILE, SCHEMAS, database_file
 from shp_miner.store.forgotten_list import has_pending
@@ -303,9 +303,12 @@ def _imports(folder: Path, *, fix: bool) -> Iterator[Fault]:
             continue  # it goes on
         if fix:
             with suppress(InUse), only_one(lock, "", "clearing what a killed import left"):
-                end_plan(work)
+                remove_tree(work)
         fault = f"A killed import left its results in {work}; run again, it goes on from them."
         yield Fault(fault, "deleted", fixed=fix, harmless=True)
+    if fix:
+        with suppress(OSError):
+            place.rmdir()
 
 
 def _half_written(folder: Path, *, fix: bool) -> Iterator[Fault]:
