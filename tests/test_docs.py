@@ -148,7 +148,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_the_two_commands_of_the_readme() -> None:
     assert "pip install uv && uv run shp-miner demo" in README
-    assert "pip install uv && uv run --group dev pytest -n 2\n" in README
+    assert "pip install uv && uv run --group dev pytest -n 3\n" in README
 
 
 def test_the_source_archive_has_what_the_readme_names() -> None:
