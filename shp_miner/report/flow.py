@@ -23,7 +23,7 @@ def flow_part(counts: Mapping[str, Any]) -> Part | None:
     if not rows:
         return None
     columns = ("what", "step", "left out", "left", "meaning")
-    return Part("flow", " ".join(_told(kind, rows) for kind in _KINDS).strip(), columns, rows)
+    return Part("flow", " ".join(filter(None, (_told(kind, rows) for kind in _KINDS))), columns, rows)
 
 
 def _steps(kind: str, counts: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
