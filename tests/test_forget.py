@@ -194,9 +194,9 @@ def test_the_exports_are_what_a_store_without_the_author_gives(store: Store, tmp
     )  # the fit had stayed
     assert tree(out) == tree(tmp_path / "same")
     assert json.loads((out / "kto" / "manifest.json").read_text())["configuration"] == settings
-    # Whatever else an export can be told to do must be told again.
+    # Whatever else an export can be told to do must be told again; tests of cleaning and of leaks show it of theirs.
     assert set(Selection.__struct_fields__) == {
-        "rule", "communities", "sites", "places", "validation", "test", "layout", "margin",
+        "rule", "communities", "sites", "places", "validation", "test", "layout", "margin", "clean", "decontaminate",
     }  # fmt: skip
 
 
