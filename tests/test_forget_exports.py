@@ -744,7 +744,7 @@ def test_a_moved_store_keeps_its_exports(cli: Run, store: Path, tmp_path: Path) 
     assert outcomes(lambda *words: cli(*words, on=moved), "--author", ALICE) == {"ex": "rewritten"}
     assert seen(out, TEXT) == []
     assert json.loads((moved / IDENTITY).read_bytes()) == {
-        "id": own_id, "path": str(moved), "copy_of": None, "theirs": [], "folder": _which(moved),
+        "id": own_id, "path": str(moved), "copy_of": None, "theirs": [], "folder": _which(moved), "proven": "",
     }  # fmt: skip
 
 

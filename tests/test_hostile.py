@@ -85,6 +85,23 @@ def of_threads(folder: Path, lie: str) -> list[str]:
     return [str(folder / "threads.jsonl")]
 
 
+def of_table(folder: Path, lie: str) -> list[str]:
+    """Posts and answers, each in a table of its own with a map of the same names."""
+    posts, answers = [], []
+    for number in range(12):
+        told = own_thread(str(number))
+        replies = [{**reply, "post_id": told["post_id"]} for reply in told.pop("answers")]
+        honest = number < 6
+        posts.append(told if honest else lies.lying(lie, told))
+        answers += replies if honest else [lies.lying(lie, reply) for reply in replies]
+    for name, some in (("posts.jsonl", posts), ("answers.jsonl", answers)):
+        (folder / name).write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in some))
+    keys = {"posts": posts[0], "answers": answers[0]}
+    tables = (f"[{name}]\n" + "".join(f'{key} = "{key}"\n' for key in record) for name, record in keys.items())
+    (folder.parent / "map.toml").write_text("\n".join(tables))
+    return [str(folder / "posts.jsonl"), str(folder / "answers.jsonl"), "--map", str(folder.parent / "map.toml")]
+
+
 def of_discourse(folder: Path, lie: str) -> list[str]:
     records = [topic(number) for number in range(1, 7)] + [lies.lying(lie, topic(number)) for number in range(7, 13)]
     (folder / "topics.ndjson").write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
@@ -115,6 +132,7 @@ def _text(value: object) -> str:
 FILES = {
     "reddit-dump": of_reddit,
     "threads": of_threads,
+    "table": of_table,
     "discourse-json": of_discourse,
     "stackexchange-dump": of_stackexchange,
 }

@@ -105,16 +105,16 @@ def _proposed(paths: Sequence[Path], options: TableOptions, told: dict[str, Any]
         _show(threads)
     if options["yes"] or asks:
         if not options["quiet"] and not options["as_json"]:
-            say("", "The map (save it as map.toml, for --map map.toml):", "", err=True)
-            click.echo(text_of(guess), err=True)
+            lines = text_of(guess).splitlines()
+            say("", "The map (save it as map.toml, for --map map.toml):", "", *lines, "", err=True)
         if options["yes"] or confirmed("Are the threads right? Import all by this map?"):
             return Mapped(guess.map, also)
         say("Nothing was stored. Correct the map, and import with --map.", err=True)
         return None
-    click.echo(text_of(guess), nl=False)
+    say(*text_of(guess).splitlines())
     again = called("import", "table", *paths, "--map", "map.toml", store=options["store"])
-    lines = f", complete its lines for {', '.join(guess.unknown)}," if guess.unknown else ""
-    say("", f"Nothing was stored. Save the map as map.toml{lines} and run: {again}", err=True)
+    first = f", complete its lines for {', '.join(guess.unknown)}," if guess.unknown else ""
+    say("", f"Nothing was stored. Save the map as map.toml{first} and run: {again}", err=True)
     return None
 
 
