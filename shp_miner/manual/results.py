@@ -17,6 +17,7 @@ FIELDS = {
         "problems": "reasons not to use it, in sentences",
         "warnings": "what to know about it, in sentences",
         "formats": "rows, figures and tools of each format",
+        "held": "the texts that hold an item of an evaluation set, with the item; empty unless `decontaminate` was given",
     },
     "Crawled": {
         "source": "the source that was read",
@@ -38,6 +39,11 @@ FIELDS = {
         "stopped": "why the run ended early, or `None`",
         "refused": "a sentence if much could not be read, or `None`",
         "lost": "unusable records by reason",
+    },
+    "EvaluationSets": {
+        "about": "what a manifest says of them: names, hashes and items of the files, columns and preset",
+        "items": "the hashes of the words of each item",
+        "texts": "the texts of the items (`polars.Series` of String), in the order of the files",
     },
     "Exported": {
         "out": "the folder of the export",
