@@ -254,9 +254,8 @@ def test_a_run_that_goes_on_is_named_and_not_taken_for_a_killed_one(store: Store
 RUN = """
 import sys, time
 from pathlib import Path
-from shp_miner.store.lock import only_one
+from shp_miner.store.lock import LOCK, only_one
 from shp_miner.store.runs import Runs
-from shp_miner.pipeline.run import LOCK
 store = Path(sys.argv[1])
 with only_one(store / LOCK, "The store is in use by a run", "running p.toml"), Runs(store) as runs:
     runs.begin("p.toml", int(sys.argv[2]))

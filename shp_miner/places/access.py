@@ -192,13 +192,18 @@ def in_words(error: BaseException, url: str) -> Exception:
 #: How delta-rs and polars begin what an object store answered them.
 _OF_LIBRARY = re.compile(r"object.store error|Generic \w+ error|Error performing [A-Z]+ https?://", re.IGNORECASE)
 
+#: What the same libraries say of a disk: their own name of it, or the system's numbers of errors of files (no such
+#: file, input or output, not permitted, no space, read-only, name too long, quota).
+_OF_DISK = re.compile(r"LocalFileSystem|\(os error (?:2|5|13|28|30|36|122)\)")
+
 
 def of_library(error: Exception) -> Error | None:
     """Return what delta-rs or polars raised for an object store as an error of ours; None for other errors.
 
     Their text has the server's answer, which may repeat a token: it is read and not passed on.
     """
-    if isinstance(error, Error) or _OF_LIBRARY.search(str(error)) is None:
+    text = str(error)
+    if isinstance(error, Error) or _OF_DISK.search(text) or _OF_LIBRARY.search(text) is None:
         return None
     told = in_words(error, "The object store")
     return told if isinstance(told, Error) else None
