@@ -17,7 +17,7 @@ FIELDS = {
         "problems": "reasons not to use it, in sentences",
         "warnings": "what to know about it, in sentences",
         "formats": "rows, figures and tools of each format",
-        "held": "the texts that hold an item of an evaluation set, with the item; empty unless `decontaminate` was given",
+        "held": "texts that hold an item of an evaluation set, with the item; empty unless `decontaminate` was given",
     },
     "Crawled": {
         "source": "the source that was read",
