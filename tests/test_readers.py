@@ -273,6 +273,7 @@ def test_a_prior_that_moves_or_comes_is_fitted_anew() -> None:
     assert refit(kept, earlier)
 
 
+@pytest.mark.slow  # plain Python takes most of a minute
 def test_real_topics_come_out_as_by_the_formulas(shared_data: Path, tmp_path: Path) -> None:
     topics = shared_data / "discourse" / "urho3d_topics.ndjson.zst"
     import_dump("discourse-json", [topics], tmp_path / "store", site="urho3d.example")
