@@ -33,7 +33,7 @@ from .build import T0, submission, write_dump
 from .property import examples
 
 #: More than a command needs beside the bomb, and far less than it unpacks to.
-_MEMORY = 5 << 30
+_MEMORY = 4 << 30
 
 
 def named(text: str, count: int) -> pa.Array:

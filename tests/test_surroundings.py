@@ -79,7 +79,7 @@ def test_a_limit_on_memory_that_is_too_low_is_said(limit_kb: int, store: Path) -
 
 def test_a_limit_on_memory_that_is_enough_is_kept(store: Path) -> None:
     cores = os.cpu_count() or 1
-    limit = (4_300_000_000 + 65_000_000 * cores) // 1024
+    limit = (3_000_000_000 + 65_000_000 * cores) // 1024
     assert shell(f"ulimit -v {limit}; M export out --store store --quiet").returncode == 0
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import rensa
 import xxhash
 
 from shp_miner.clean.grams import Grams, Rows, batches, character_grams
@@ -68,6 +67,8 @@ def band_numbers(words: pl.Series) -> tuple[Hashes, Rows]:
 
 
 def _bands(grams: Grams) -> Hashes:
+    import rensa  # noqa: PLC0415  (it reserves a gigabyte of address space, and most exports do without)
+
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
         grams.hashes, grams.offsets, num_perm=BANDS * _ROWS, seed=_SEED
     )

@@ -11,7 +11,7 @@ from shp_miner.errors import TryLater
 from shp_miner.units import sized
 
 #: The least address space (bytes) in which the libraries work. With less they abort, or retry for ever.
-_LEAST = 4_300_000_000
+_LEAST = 3_000_000_000
 _LEAST_OF_A_CORE = 64_000_000
 
 
