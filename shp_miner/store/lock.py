@@ -145,12 +145,10 @@ def _held(folder: Path, doing: str, *, alone: bool, wait_s: float) -> Iterator[N
             for stale in _notes(place):  # their processes ended without a chance to take them away
                 stale.unlink(missing_ok=True)
         _leave(note, doing)
-        token = _alone.set(_alone.get() | {mine}) if alone else None
         try:
-            yield
+            with _known(mine, alone=alone):
+                yield
         finally:
-            if token is not None:
-                _alone.reset(token)
             with suppress(OSError):  # a read-only file system says so even of a note that is not there
                 note.unlink(missing_ok=True)
 
@@ -163,12 +161,19 @@ def _leased(folder: Path, place: RemotePath, doing: str, *, alone: bool, wait_s:
             stack.enter_context(held(place, doing, alone=alone, wait_s=wait_s))
         except Taken as taken:
             raise InUse(f"The store {folder} is in use{taken.message}.", _AGAIN) from None
-        token = _alone.set(_alone.get() | {mine}) if alone else None
-        try:
+        with _known(mine, alone=alone):
             yield
-        finally:
-            if token is not None:
-                _alone.reset(token)
+
+
+@contextmanager
+def _known(mine: tuple[Path, int], *, alone: bool) -> Iterator[None]:
+    """Let what is called in the block know that this process holds a store alone, if it does."""
+    token = _alone.set(_alone.get() | {mine}) if alone else None
+    try:
+        yield
+    finally:
+        if token is not None:
+            _alone.reset(token)
 
 
 def _place(folder: Path) -> Path:
