@@ -22,6 +22,7 @@ from shp_miner.dumps.compressed import (
     ignore_progress,
 )
 from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container
+from shp_miner.dumps.plain_lines import UTF8_MARK
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, EARLIEST_S, POST
 from shp_miner.platforms.discourse import (
@@ -57,7 +58,6 @@ _HINT = (
 )
 _HOST = re.compile(r"([a-z0-9-]+\.)+[a-z]{2,}|localhost")
 _TOPIC = re.compile(rb'"post_stream"\s*:')
-_UTF8_MARK = b"\xef\xbb\xbf"
 _SNIFFED_BYTES = 1 << 16
 
 #: A topic may say that it has any number of posts; more than this are not counted as missing.
@@ -307,7 +307,7 @@ def _holds(path: Path) -> str | None:
         return None
     start = decompressed_head(path, _SNIFFED_BYTES)
     refuse_container(path, start, "discourse-json")
-    start = start.removeprefix(_UTF8_MARK).lstrip()
+    start = start.removeprefix(UTF8_MARK).lstrip()
     if not start:
         return "topics"  # an empty file holds no topics; one that is damaged at its start says so when it is read
     if _TOPIC.search(start) is None:
@@ -319,7 +319,7 @@ def _texts(file: _File, tally: Tally, advance: Advance) -> Iterator[tuple[Damage
     """The text of each topic in a file, with its place."""
     name = str(file.path)
     for offset, line in decompressed_lines(file.path, tally, advance):
-        yield Damage(name, offset, ""), line.removeprefix(_UTF8_MARK) if offset == 0 else line
+        yield Damage(name, offset, ""), line.removeprefix(UTF8_MARK) if offset == 0 else line
 
 
 def _names(folder: Path) -> dict[int, str]:

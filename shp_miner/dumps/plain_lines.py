@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-_UTF8_MARK = b"\xef\xbb\xbf"
+#: What may stand before text in UTF-8.
+UTF8_MARK = b"\xef\xbb\xbf"
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -51,7 +52,7 @@ def plain_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
         recoded = (decoder.decode(bytes(block)).encode("utf-8", "replace") for block in whole)
         yield from plain_lines(block for block in recoded if block)
         return
-    text = start.removeprefix(_UTF8_MARK).lstrip()
+    text = start.removeprefix(UTF8_MARK).lstrip()
     if _has_old_line_ends(start):
         # No string of JSON, and no attribute of XML as programs write it, holds a bare carriage return.
         yield from plain_lines(bytes(block).replace(b"\r", b"\n") for block in whole)
@@ -65,7 +66,7 @@ def plain_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
 
 def is_in_lines(start: bytes, *, ends: bool) -> bool:
     """Whether `plain_lines` leaves a file that begins with `start` as it is; it `ends` there or goes on."""
-    text = start.removeprefix(_UTF8_MARK).lstrip()
+    text = start.removeprefix(UTF8_MARK).lstrip()
     if _encoding(start) or _has_old_line_ends(start) or _ARRAY.match(text):
         return False
     return not (text.startswith(b"{") and _is_spread(text, ends=ends))
@@ -73,7 +74,7 @@ def is_in_lines(start: bytes, *, ends: bool) -> bool:
 
 def _has_old_line_ends(start: bytes) -> bool:
     """Whether lines end as on old Macs."""
-    return b"\n" not in start and b"\r" in start.removeprefix(_UTF8_MARK).strip()
+    return b"\n" not in start and b"\r" in start.removeprefix(UTF8_MARK).strip()
 
 
 def _encoding(start: bytes) -> str | None:

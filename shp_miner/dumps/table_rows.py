@@ -32,12 +32,12 @@ from shp_miner.dumps.compressed import (
     line_blocks,
 )
 from shp_miner.dumps.inputs import NotOurs, refuse_container
+from shp_miner.dumps.plain_lines import UTF8_MARK
 from shp_miner.dumps.table_map import TableMap
+from shp_miner.dumps.threads_lines import decoded
 from shp_miner.errors import BadInput
-from shp_miner.platforms.records import lenient_json
 from shp_miner.tally import Damage, Lost, Tally
 
-_UTF8_MARK = b"\xef\xbb\xbf"
 #: Bytes looked at to tell what kind of table this is, and records of JSON whose keys make its header.
 _SNIFFED = 1 << 18
 _RECORDS_SNIFFED = 200
@@ -71,13 +71,13 @@ def open_table(path: Path, table_map: TableMap) -> Table:
     refuse_container(path, start, "table")
     if start.startswith(b"PAR1") and compression_of(path) == "plain":
         return Table(path, "parquet", _parquet_header(path))
-    text = start.removeprefix(_UTF8_MARK).lstrip()
+    text = start.removeprefix(UTF8_MARK).lstrip()
     if text.startswith(b"{"):
         header = _json_header(path)
         if header:
             return Table(path, "json", header)
     encoding = table_map.encoding or _encoding(start)
-    words = start.removeprefix(_UTF8_MARK).decode(encoding, "replace")
+    words = start.removeprefix(UTF8_MARK).decode(encoding, "replace")
     delimiter = table_map.delimiter or _delimiter(words.split("\n")[:_LINES_SNIFFED])
     table = Table(path, "csv", [], delimiter, encoding)
     lines = _csv_rows(table, table_map, Tally(), ignore_progress)
@@ -102,7 +102,7 @@ def rows(table: Table, table_map: TableMap, tally: Tally, advance: Advance = ign
             yield place, _cells(record, table.header)
     elif table.form == "json":
         for offset, line in decompressed_lines(table.path, tally, advance):
-            yield Damage(str(table.path), offset, ""), _cells(_decoded(line, tally, first=offset == 0), table.header)
+            yield Damage(str(table.path), offset, ""), _cells(decoded(offset, line, tally), table.header)
     else:
         width = len(table.header)
         for place, cells in islice(_csv_rows(table, table_map, tally, advance), 1, None):
@@ -118,22 +118,11 @@ def rows(table: Table, table_map: TableMap, tally: Tally, advance: Advance = ign
 # -- JSON and Parquet -------------------------------------------------------------------------------------------------
 
 
-def _decoded(line: bytes, tally: Tally, *, first: bool) -> Any:
-    text = line.removeprefix(_UTF8_MARK) if first else line
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:
-            return lenient_json(text, tally)
-        except Lost as lost:
-            return lost
-
-
 def _json_header(path: Path) -> list[str]:
     """The keys of the first records, those inside of others with a dot; empty if they are no objects."""
     names: dict[str, None] = {}
-    for _, line in islice(decompressed_lines(path, Tally()), _RECORDS_SNIFFED):
-        names |= dict.fromkeys(_names(_decoded(line, Tally(), first=not names)))
+    for offset, line in islice(decompressed_lines(path, Tally()), _RECORDS_SNIFFED):
+        names |= dict.fromkeys(_names(decoded(offset, line, Tally())))
     return list(names)
 
 
@@ -291,7 +280,7 @@ def _texts(table: Table, tally: Tally, advance: Advance) -> Iterator[tuple[int, 
         for number, line in enumerate(text.split(b"\n")):
             if number and not line and offset == start + len(text):
                 break  # what comes after the end of the last line
-            own = line.removeprefix(_UTF8_MARK) if offset == 0 else line
+            own = line.removeprefix(UTF8_MARK) if offset == 0 else line
             try:
                 decoded = own.decode(table.encoding)
             except UnicodeDecodeError:

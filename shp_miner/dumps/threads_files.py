@@ -14,6 +14,7 @@ from shp_miner.dumps import arrow, parquet
 from shp_miner.dumps.compressed import compression_of, decompressed_head
 from shp_miner.dumps.guess import STARTS
 from shp_miner.dumps.inputs import NotOurs, refuse_container
+from shp_miner.dumps.plain_lines import UTF8_MARK
 from shp_miner.dumps.published import check_columns, layout_of
 from shp_miner.dumps.threads_columns import refuse_naive_times
 from shp_miner.dumps.threads_layout import ANSWER_KEYS, ANSWER_REQUIRED, THREAD_KEYS, THREAD_REQUIRED, check_keys
@@ -21,8 +22,6 @@ from shp_miner.errors import BadInput
 from shp_miner.tally import Lost
 
 _LAYOUT_HINT = "`shp-miner docs threads` shows the layout of `import threads`: one thread per line, with its answers."
-_UTF8_MARK = b"\xef\xbb\xbf"
-
 #: Bytes looked at to tell what kind of file this is.
 _SNIFFED = 1 << 16
 #: Lines looked at, and how many of the required keys make one of them a thread. Other records have some of them.
@@ -54,7 +53,7 @@ def kind_of(path: Path, *, utc: bool) -> FileKind:
     """Return the kind of a file, by its first bytes. Raises BadInput for a file without threads."""
     start = decompressed_head(path, _SNIFFED)
     refuse_container(path, start, "threads")
-    start = start.removeprefix(_UTF8_MARK).lstrip()
+    start = start.removeprefix(UTF8_MARK).lstrip()
     if compression_of(path) == "plain":
         if start.startswith(b"PAR1"):
             return FileKind("parquet", _check_columns(path, utc=utc))

@@ -10,11 +10,10 @@ import msgspec
 
 from shp_miner.dumps.compressed import Advance, line_blocks
 from shp_miner.dumps.lines import Lines, all_lines
+from shp_miner.dumps.plain_lines import UTF8_MARK
 from shp_miner.dumps.sections import Section
 from shp_miner.platforms.records import lenient_json
 from shp_miner.tally import Damage, Lost, Tally
-
-_UTF8_MARK = b"\xef\xbb\xbf"
 
 #: Bytes of lines that are turned into columns at once.
 _BATCH_BYTES = 8_000_000
@@ -46,7 +45,7 @@ def records(path: Path, tally: Tally, advance: Advance) -> Iterator[tuple[Damage
 
 def decoded(offset: int, line: bytes, tally: Tally) -> Any:
     """The JSON value of the line at an offset of its file, or Lost."""
-    text = line.removeprefix(_UTF8_MARK) if offset == 0 else line
+    text = line.removeprefix(UTF8_MARK) if offset == 0 else line
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
