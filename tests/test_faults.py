@@ -42,7 +42,7 @@ def big_records(count: int) -> list[dict[str, object]]:
 def test_an_import_that_fills_the_disk_says_so_and_leaves_a_sound_store(
     small_disk: Path, tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shp_miner.store.lake._ROWS_PER_COMMIT", 1)
+    monkeypatch.setattr("shp_miner.store.lake.ROWS_PER_COMMIT", 1)
     monkeypatch.setattr("shp_miner.platforms.rows.ROWS_PER_CHUNK", 100)
     store = small_disk / "store"
     import_dump("reddit-dump", write_month(tmp_path / "first", big_records(20)), store, now=now)
@@ -76,7 +76,7 @@ PROGRAM = """
 import sys
 from shp_miner.cli import main
 import shp_miner.store.lake as lake, shp_miner.platforms.rows as rows
-lake._ROWS_PER_COMMIT = 300
+lake.ROWS_PER_COMMIT = 300
 rows.ROWS_PER_CHUNK = 300
 print("started", flush=True)
 main(sys.argv[1:])

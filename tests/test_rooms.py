@@ -34,7 +34,7 @@ PLAN = {
     "show": {"export", "mining", "store", "clean", "rules", "engine", "platforms"},
     "training": {"export", "store", "rules", "engine"},
     "forgetting": {"export", "mining", "store", "rules", "platforms"},
-    "dumps": {"forgetting", "store", "engine", "platforms", "text"},
+    "dumps": {"forgetting", "places", "store", "engine", "platforms", "text"},
     "crawling": {"forgetting", "sources", "store", "platforms"},
     "health": {"crawling", "places", "forgetting", "export", "sources", "store", "rules"},
     "report": {"show", "checking", "export", "store", "rules", "pages"},

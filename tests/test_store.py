@@ -275,8 +275,8 @@ def test_the_writer_commits_what_it_holds_and_nothing_after_an_error(tmp_path: P
 
 
 def test_many_small_appends_are_compacted_when_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shp_miner.store.lake._ROWS_PER_COMMIT", 1)
-    monkeypatch.setattr("shp_miner.store.lake._FILES_BEFORE_COMPACTION", 3)
+    monkeypatch.setattr("shp_miner.store.lake.ROWS_PER_COMMIT", 1)
+    monkeypatch.setattr("shp_miner.store.lake.FILES_BEFORE_COMPACTION", 3)
     store = Store(tmp_path / "s")
     with store.writer() as writer:
         for i in range(5):

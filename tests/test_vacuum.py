@@ -296,7 +296,7 @@ def outcomes(ran: Ran) -> dict[str, str]:
 def test_a_run_compacts_and_vacuums_about_daily_and_exports_stay_up_to_date(
     pipeline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shp_miner.store.lake._FILES_BEFORE_COMPACTION", 2)
+    monkeypatch.setattr("shp_miner.store.lake.FILES_BEFORE_COMPACTION", 2)
     store, clock = Store(tmp_path / "s"), FakeClock(1_000_000.0)
     for i in range(3):
         store.append(chunk([], [answer_row(f"x{i}", post_id="p1")]))

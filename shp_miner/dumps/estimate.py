@@ -22,6 +22,8 @@ from shp_miner.dumps.sharing import ImportJob, import_jobs
 from shp_miner.engine import LOCAL, Means, cores, default_memory, fitting_workers
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.paths import expanded, is_remote
+from shp_miner.places.ranges import PART_BYTES
+from shp_miner.store.lake import BYTES_PER_COMMIT, FILES_BEFORE_COMPACTION, ROWS_PER_COMMIT
 from shp_miner.tally import Tally
 
 if TYPE_CHECKING:
@@ -38,11 +40,8 @@ _LEAST_BYTES = 1 << 20
 #: import. Measured on the server of the tests, by a count of what it was asked.
 REQUESTS_PER_COMMIT, REQUESTS_AROUND = 75, 200
 
-#: Bytes of an object that are read in one request, and requests to look at an object before it is read.
-_PART_BYTES, _LOOKS = 4 << 20, 10
-
-#: What a writer holds before it commits; see `store.lake`.
-_ROWS_PER_COMMIT, _BYTES_PER_COMMIT = 200_000, 72_000_000
+#: Requests to look at an object before it is read.
+_LOOKS = 10
 
 #: Rows that are written to memory, to see how many bytes they take in the store.
 _MEASURED_ROWS = 20_000
@@ -132,8 +131,8 @@ def estimate_import(  # noqa: PLR0913  (every option of the command, by name)
         largest = max(group, key=lambda path: sizes[path])
         part = _probed(kind, largest, moment, options, probe_s).times(sum(sizes[path] for path in group))
         total.add(part)
-    commits = len(jobs) + max((total.posts + total.answers) // _ROWS_PER_COMMIT, total.row_bytes // _BYTES_PER_COMMIT)
-    requests = sum(size_bytes // _PART_BYTES + _LOOKS for path, size_bytes in sizes.items() if is_remote(path))
+    commits = len(jobs) + max((total.posts + total.answers) // ROWS_PER_COMMIT, total.row_bytes // BYTES_PER_COMMIT)
+    requests = sum(size_bytes // PART_BYTES + _LOOKS for path, size_bytes in sizes.items() if is_remote(path))
     requests += commits * REQUESTS_PER_COMMIT + REQUESTS_AROUND if is_remote(target) else 0
     readers = means.workers or cores()
     fitting = min(fitting_workers(readers, means.memory or default_memory(), each_bytes), len(jobs))
@@ -147,7 +146,7 @@ def estimate_import(  # noqa: PLR0913  (every option of the command, by name)
         tasks=len(jobs),
         workers=fitting,
         memory_bytes=fitting * each_bytes,
-        temporary_bytes=round(total.store_bytes) if commits > _COMPACTED else 0,
+        temporary_bytes=round(total.store_bytes) if commits > FILES_BEFORE_COMPACTION else 0,
         cpu_s=total.cpu_s,
         seconds=max(total.cpu_s / shares, total.cpu_s * longest / 2),
         requests=requests,
@@ -155,10 +154,6 @@ def estimate_import(  # noqa: PLR0913  (every option of the command, by name)
         answers=total.answers,
         store_bytes=round(total.store_bytes),
     )
-
-
-#: Commits after which an import compacts the store, so that its files are there twice until a vacuum.
-_COMPACTED = 64
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -183,7 +178,7 @@ def _groups(kind: str, sizes: dict[Path, int]) -> list[list[Path]]:
 
 def _probed(kind: str, path: Path, now: datetime, options: dict[str, Any], probe_s: float) -> Probe:
     """Read a file for a while, and write a part of its rows to memory."""
-    done, written = Probe(), [0, 0.0]
+    done = Probe()
 
     def advance(count: int) -> None:
         done.bytes += count

@@ -71,11 +71,11 @@ _WRITER = WriterProperties(
 
 #: A writer commits when it holds this much: fewer and larger files, within the memory promised. One full chunk of a
 #: big dump is as much, so that it is written as it comes, without being put together with others.
-_ROWS_PER_COMMIT = 200_000
-_BYTES_PER_COMMIT = 72_000_000
+ROWS_PER_COMMIT = 200_000
+BYTES_PER_COMMIT = 72_000_000
 
 #: An append makes a file; beyond this many, an import compacts when it ends.
-_FILES_BEFORE_COMPACTION = 64
+FILES_BEFORE_COMPACTION = 64
 _COMPACTED_FILE_BYTES = 256_000_000
 
 
@@ -158,7 +158,7 @@ class Store(Frames):
         """Compact if many appends have made so many files that reading is slow; return whether it was done."""
         # A folder is listed faster than a log is read, and the live files are among those that lie in it.
         lying = max(sum(1 for _ in (self.path / name).glob("*.parquet")) for name in TABLES)
-        due = lying > _FILES_BEFORE_COMPACTION and max(self.file_counts().values()) > _FILES_BEFORE_COMPACTION
+        due = lying > FILES_BEFORE_COMPACTION and max(self.file_counts().values()) > FILES_BEFORE_COMPACTION
         if due:
             self.compact()
         return due
@@ -306,7 +306,7 @@ class StoreWriter:
         self._held.append(chunk)
         tables = [table for held in self._held for table in (held.posts, held.answers)]
         rows, size = sum(table.num_rows for table in tables), sum(table.nbytes for table in tables)
-        if rows >= _ROWS_PER_COMMIT or size >= _BYTES_PER_COMMIT:
+        if rows >= ROWS_PER_COMMIT or size >= BYTES_PER_COMMIT:
             self._commit()
 
     def flush(self) -> None:
