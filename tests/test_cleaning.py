@@ -94,6 +94,8 @@ EDITS: dict[str, tuple[Any, str, str]] = {
 BALANCE = {
     "max_pairs_per_answer": 2, "match_lengths": True, "max_pairs_per_author": 7, "max_pairs_per_community": 20
 }  # fmt: skip
+#: Those that give communities equal shares.
+SHARES = {"equal_communities": True, "max_pairs": 23}
 #: Parameters that tests of their own try: tests/test_text_modes.py, tests/test_personal.py and tests/test_leaks.py.
 ELSEWHERE = {
     "near_duplicates": "one",
@@ -106,6 +108,7 @@ VALUES = {
     **{name: effect.value for name, effect in EFFECTS.items()},
     **{n: e[0] for n, e in EDITS.items()},
     **BALANCE,
+    **SHARES,
 }
 
 
@@ -202,6 +205,40 @@ def test_balance_keeps_its_bounds_turns_no_label_and_stays_as_data_grow(tmp_path
         # Of the pairs that were there before, more data bring none in that was left out: they can only push some out.
         old = {pair for pair in kept["pair_id"] if pair in first}
         assert old <= set(before[name]["pair_id"])
+
+
+def test_communities_get_equal_shares_by_hash_as_data_grow(tmp_path: Path, now: datetime) -> None:
+    def threads(first: int, last: int, name: str) -> list[dict[str, Any]]:
+        out = []
+        for post in (f"{name}{i}" for i in range(first, last)):
+            out.append(submission(post, subreddit=name))
+            out += [comment(f"{post}c{k}", post, subreddit=name, author=f"w{k}", score=3 + k) for k in range(2)]
+        return out
+
+    def pairs_of(**clean: Any) -> dict[str, set[str]]:
+        kept = balanced(store, tmp_path / "-".join(f"{name}-{value}" for name, value in clean.items()), **clean)
+        return {name: set(rows["pair_id"]) for (name,), rows in kept.group_by("community")}
+
+    store, wanted = tmp_path / "store", {"aska": 30, "askb": 12, "askc": 3}
+    records = [record for name, count in wanted.items() for record in threads(0, count, name)]
+    import_dump("reddit-dump", write_month(tmp_path / "first", records), store, now=now)
+    equal, even = pairs_of(equal_communities=True), pairs_of(max_pairs=23)
+    assert {name: len(pairs) for name, pairs in equal.items()} == dict.fromkeys(wanted, 3)
+    assert {name: len(pairs) for name, pairs in even.items()} == {"aska": 10, "askb": 10, "askc": 3}
+    both = pairs_of(equal_communities=True, max_pairs=6)
+    assert {name: len(pairs) for name, pairs in both.items()} == dict.fromkeys(wanted, 2)
+    assert all(both[name] < equal[name] for name in wanted), "another choice, and not a part of it"
+    assert equal["aska"] < even["aska"]
+    counted = {seen["clean"]: seen["left_out"]["pair"] for seen in shp_miner.stats(store)["cleaned_exports"]}
+    assert counted["none with equal_communities"]["over_community_pairs"] == 45 - 9
+    assert "| `equal_communities` |" in (tmp_path / "equal_communities-True" / "README.md").read_text()
+    with pytest.raises(UsageError, match="fewer than one"):
+        pairs_of(max_pairs=2)
+
+    import_dump("reddit-dump", write_month(tmp_path / "more", threads(3, 7, "askc"), name="2020-10"), store, now=now)
+    grown = pairs_of(equal_communities=True)
+    assert {len(pairs) for pairs in grown.values()} == {7}
+    assert all(equal[name] < grown[name] for name in ("aska", "askb")), "a smallest that grew only adds to the others"
 
 
 @pytest.fixture

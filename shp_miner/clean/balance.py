@@ -1,6 +1,7 @@
 """Balance among pairs: of lengths, and by answer, author and community. By hashes, so that it is stable as data grow.
 
 A cap keeps the pairs with the smallest keys. An author's pairs are those of either side, so both authors' caps count.
+Communities have one cap: the one that is asked for, the pairs of the smallest, or an even share of all, the lowest.
 Lengths are matched within each community and class of how much longer the longer answer is: of the more frequent kind
 (the longer answer wins, or the shorter) such a share is kept by hash as makes both equally frequent.
 """
@@ -20,7 +21,7 @@ from shp_miner.rules.eligibility import REASON
 from shp_miner.rules.hashing import as_shares, balance_keys, mix_bits
 
 #: The parameters that need to know all pairs of the data, not only those of one thread.
-OVERALL = ("match_lengths", "max_pairs_per_author", "max_pairs_per_community")
+OVERALL = ("match_lengths", "max_pairs_per_author", "max_pairs_per_community", "equal_communities", "max_pairs")
 
 #: Classes of the ratio of the two lengths: this many to each doubling, and the last one is open.
 _PER_DOUBLING, _LAST_CLASS = 2, 8
@@ -126,6 +127,35 @@ class Quotas:
                 ("over_community_pairs", key > pl.col("limit")),
             ).alias(REASON)
         ).to_series()
+
+
+def community_cap(pairs: list[int], cleaning: Cleaning) -> int | None:
+    """Return how many pairs each community may keep, given how many each has; None where nothing caps them.
+
+    Raises UsageError where `max_pairs` are fewer than one for each community.
+    """
+    caps = [most for most in (cleaning.max_pairs_per_community,) if most is not None]
+    if cleaning.equal_communities:
+        caps.append(min(pairs, default=1))
+    if cleaning.max_pairs is not None:
+        caps.append(_even_level(pairs, cleaning.max_pairs))
+    return min(caps, default=None)
+
+
+def _even_level(pairs: list[int], total: int) -> int:
+    """The largest number for which min(own pairs, number), summed over all communities, is at most `total`."""
+    level, left = 0, total
+    for n, own in enumerate(sorted(pairs)):
+        level = left // (len(pairs) - n)
+        if own > level:  # so have all that follow
+            break
+        left -= own
+    if pairs and not level:
+        raise UsageError(
+            f"{total:,} pairs are fewer than one for each of {len(pairs):,} communities.",
+            f"Raise --clean-max-pairs to {len(pairs):,} or more, or choose fewer communities.",
+        )
+    return level
 
 
 def length_counts(found: pl.DataFrame) -> pl.DataFrame:

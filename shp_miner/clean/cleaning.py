@@ -126,6 +126,15 @@ class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_pairs_per_community: Annotated[
         _Count | None, Meta(description="Keep at most N pairs of each community, by hash.", examples=[5000])
     ] = None
+    equal_communities: Annotated[
+        bool, Meta(description="Keep as many pairs of each community as the smallest has, by hash.", examples=[True])
+    ] = False
+    max_pairs: Annotated[
+        _Count | None,
+        Meta(
+            description="Keep at most N pairs in all, the same number of each community that has it.", examples=[50000]
+        ),
+    ] = None
 
 
 #: What to clean, as callers give it: a profile's name, its parameters, or None for nothing.

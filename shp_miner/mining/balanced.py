@@ -12,6 +12,7 @@ from shp_miner.clean.balance import (
     PLACE,
     Quotas,
     by_author,
+    community_cap,
     length_counts,
     length_shares,
     limits,
@@ -76,10 +77,15 @@ def _found(jobs: Sequence[MeasureJob], clean: Cleaning) -> Quotas:
     if (most := clean.max_pairs_per_author) is not None:
         found = _lowest(map(by_author, _left(jobs, quotas)), ("author",), most)
         quotas.authors = limits(found, ("author",), most)
-    if (most := clean.max_pairs_per_community) is not None:
+    if (most := community_cap(_community_pairs(jobs, quotas), clean)) is not None:
         parts = (part.select(*PLACE, "key") for part in _left(jobs, quotas))
         quotas.communities = limits(_lowest(parts, PLACE, most), PLACE, most)
     return quotas
+
+
+def _community_pairs(jobs: Sequence[MeasureJob], quotas: Quotas) -> list[int]:
+    counts = pl.concat(part.group_by(*PLACE).agg(pl.len().alias("pairs")) for part in _left(jobs, quotas))
+    return counts.group_by(*PLACE).agg(pl.col("pairs").sum())["pairs"].to_list()
 
 
 def _left(jobs: Sequence[MeasureJob], quotas: Quotas) -> Iterator[pl.DataFrame]:

@@ -72,7 +72,7 @@ CLEANED = {
     "longer_wins": "Longer answers win more often here, and `match_lengths` keeps as many pairs of either kind.",
     "shorter_wins": "Shorter answers win more often here, and `match_lengths` keeps as many pairs of either kind.",
     "over_author_pairs": "An author has more pairs than `max_pairs_per_author`; those with the lowest hashes stay.",
-    "over_community_pairs": "The community has more pairs than `max_pairs_per_community`; the lowest hashes stay.",
+    "over_community_pairs": "The community has more pairs than its cap or its equal share; the lowest hashes stay.",
     "thanks_cut": "The end of the text only talked about votes; it was cut.",
     "other_language": "The answer is not in the languages asked for, or not in that of its post.",
 }
