@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import sys
 from collections import Counter
@@ -14,7 +15,9 @@ import pytest
 
 from shp_miner.dumps import importing
 from shp_miner.dumps.importing import import_dump
-from shp_miner.engine import Means, kept
+from shp_miner.engine import Means, Threads, commands, kept
+from shp_miner.engine.kept import Kept
+from shp_miner.engine.outcome import Outcome, opened, packed, result_of, sealed
 from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.export import cuts, dataset, runs
 from shp_miner.export.dataset import export_dataset
@@ -208,6 +211,37 @@ def test_slurm_runs_an_array_in_order_submits_lost_tasks_again_and_passes_errors
             list(engine.run(double, [1, 13], steps.append))
         with pytest.raises(TryLater, match="ended tasks 3 times"):
             list(engine.run(dies, [1], steps.append))
+
+
+class _Bomb:
+    """What whoever may write to the folder would put there: reading it as a pickle makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._file,)
+
+
+def test_foreign_and_damaged_results_and_jobs_are_refused_and_run_no_code(tmp_path: Path) -> None:
+    results, ran = tmp_path / "results", tmp_path / "ran"
+    bomb = pickle.dumps(_Bomb(ran))
+    numbers = list(Kept(Threads(1), results).run(double, [3, 1], print))
+    assert numbers == list(Kept(Threads(1), results).run(double, [3, 1], print)) == [6, 2]
+    kept_one = sorted(results.iterdir())[0]
+    whole = kept_one.read_bytes()
+    of_other_type = sealed(Outcome(1, 0, packed({"a": 1})))
+    for data in (bomb, b"", whole[:-1], whole[:30] + bytes([whole[30] ^ 1]) + whole[31:], of_other_type):
+        kept_one.write_bytes(data)
+        with pytest.raises(BadInput, match=r"not (the result of a task|what it gives)"):
+            list(Kept(Threads(1), results).run(double, [3, 1], print))
+    (tmp_path / "a.job").write_bytes(bomb)
+    commands.run_job(tmp_path, "a")
+    with pytest.raises(BadInput, match="was changed after it was written"):
+        result_of(opened(tmp_path / "a.outcome"), double)
+    assert not ran.exists()
+    pickle.loads(bomb)
+    assert ran.exists()  # so the test would have seen it
 
 
 def test_slurm_gives_the_same_bytes(slurm: None, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ class Means(Struct, frozen=True):
             from shp_miner.engine.ray import Ray  # noqa: PLC0415
 
             return Ray(self.address or os.environ.get("RAY_ADDRESS") or None, self.workers, task_bytes)
+        from shp_miner.engine.commands import Commands  # noqa: PLC0415
         from shp_miner.engine.slurm import Slurm  # noqa: PLC0415
 
-        return Slurm(folder, self.workers, task_bytes)
+        return Commands(Slurm(self.workers, task_bytes), folder / self.engine)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic
@@ -15,7 +13,7 @@ import xxhash
 from msgspec import Struct
 
 from shp_miner.engine.interface import Advance, Engine, Job, Result
-from shp_miner.engine.step import Step
+from shp_miner.engine.outcome import Outcome, opened, outcome_of, result_of, sealed
 from shp_miner.places.replacing import replace_file
 
 #: The folder of results in the folder of a run.
@@ -27,8 +25,8 @@ _SUFFIX = ".result"
 class Kept:
     """An engine that keeps each result in `folder`, under a name that follows from task and job, and uses it again.
 
-    `content(job)` is what of a job decides its result; by default all of it. The folder belongs to one run. Whoever may
-    write to it may run code here: results are pickles.
+    `content(job)` is what of a job decides its result; by default all of it. The folder belongs to one run. Results are
+    data of the type that the task declares (`outcome.py`), so that nobody who may write to it runs code here.
     """
 
     def __init__(self, engine: Engine, folder: Path, content: Callable[[Any], object] = lambda job: job) -> None:
@@ -43,11 +41,11 @@ class Kept:
         fresh = self._engine.run(run_kept, missing, advance)
         for job in named:
             if job.path.name not in known:
-                yield next(fresh)
+                yield result_of(Outcome(0, 0, next(fresh)), task)
                 continue
-            steps, result = pickle.loads(job.path.read_bytes())  # noqa: S301  (of this run, in the user's own folder)
-            advance(steps)
-            yield result
+            outcome = opened(job.path)
+            advance(outcome.made)
+            yield result_of(outcome, task)
 
     def __enter__(self) -> Kept:
         self._engine.__enter__()
@@ -67,25 +65,12 @@ class KeptJob(Struct, Generic[Job, Result], frozen=True):
     path: Path
 
 
-def run_kept(kept: KeptJob[Job, Result], advance: Advance) -> Result:
-    """Run the task, and keep its result together with the steps that it made."""
-    made = Made()
-    result = kept.task(kept.job, partial(made.add, advance))
+def run_kept(kept: KeptJob[Job, Result], advance: Advance) -> bytes:
+    """Run the task, and keep what it gave together with the steps that it made. Returns the result, packed."""
+    outcome = outcome_of(kept.task, kept.job, advance)
     with suppress(FileNotFoundError):  # another process did the same, and deleted the folder when all was done
-        replace_file(kept.path, pickle.dumps((made.total, result)), durable=False)
-    return result
-
-
-class Made:
-    """Adds up the steps of a task as they pass."""
-
-    def __init__(self) -> None:
-        self.total = Step()
-
-    def add(self, advance: Advance, count: int) -> None:
-        """Count a step, and pass it on."""
-        self.total = Step(self.total + count, "", self.total.pairs + getattr(count, "pairs", 0))
-        advance(count)
+        replace_file(kept.path, sealed(outcome), durable=False)
+    return outcome.result
 
 
 def result_name(task: Callable[..., object], content: object) -> str:

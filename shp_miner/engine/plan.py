@@ -28,8 +28,8 @@ def begin_plan(work: Path, plan: str) -> None:
 def is_same_plan(work: Path, plan: str) -> bool:
     """Return whether the folder of a killed run has the same plan, so that its results count.
 
-    A folder of another user does not count: results are pickles. Nor does one that this machine began before it was
-    started again: what was not yet on the disk may be lost.
+    A folder of another user does not count, since nobody checks the counts in it. Nor does one that this machine began
+    before it was started again: what was not yet on the disk may be lost.
     """
     with suppress(OSError, ValueError):
         file = work / _PLAN
