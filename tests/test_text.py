@@ -7,12 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shp_miner.text.clean import clean_bodies, sound_text, to_markdown, visible_chars
 from shp_miner.text.notices import NOTICES, notice_state
 from shp_miner.text.shp import flatten_texts
+from shp_miner.text.visible import visible_lengths
 
 
 @given(st.text(st.characters(codec=None)))
@@ -83,6 +84,17 @@ def test_visible_characters_of_html() -> None:
     assert visible_chars("<p>a&nbsp;b </p>\n", "html") == 3
     assert visible_chars("<p> </p>", "html") == 0
     assert visible_chars('<p><img src="x.png"></p>', "html") > 0
+
+
+_MARKUP = ("<p>", "</p>", "<", ">", "&", "&lt;", "&amp;", "&quot;", "&nbsp;", "&l", "t;", " ", "\n", "a", "<IMG src=x>")
+_MARKUP += ("<imgx>", "\xe9", "\xa0", '<a href="\xe9&amp;">', "<b", "\x01", "&gt", "\x1f", "&#0;", " " * 40)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from(_MARKUP), max_size=9).map("".join), max_size=30))
+def test_visible_characters_of_many_bodies_are_those_of_each(bodies: list[str]) -> None:
+    together = visible_lengths(pl.Series(bodies, dtype=pl.String), "html").to_list()
+    assert together == [visible_chars(body, "html") for body in bodies]
 
 
 @pytest.mark.parametrize(
