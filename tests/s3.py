@@ -30,7 +30,8 @@ _BEGIN_S = 1_767_225_600.0
 class Fault:
     """What goes wrong with the next `times` requests of `method` (a pattern) for keys with `key` (a pattern) in them.
 
-    With `cut` the answer's body ends in its middle; with `after` the request takes effect and is then answered badly.
+    The first `spared` of them go well. With `cut` the answer's body ends in its middle; with status 0 the connection
+    ends without an answer; with `after` the request takes effect and is then answered badly.
     """
 
     status: int = 503
@@ -38,6 +39,7 @@ class Fault:
     method: str = ".*"
     key: str = ""
     times: int = 1
+    spared: int = 0
     slow_s: float = 0.0
     cut: bool = False
     after: bool = False
@@ -74,6 +76,9 @@ class Server:
         """Return the fault that the next request meets."""
         for fault in self.faults:
             if fault.times > 0 and re.fullmatch(fault.method, method) and re.search(fault.key, key):
+                fault.spared -= 1
+                if fault.spared >= 0:
+                    return None
                 fault.times -= 1
                 return fault
         return None
@@ -108,6 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answered(bucket, key, query, body)
                 self._silent = False
             self._cut = fault.cut
+            if not fault.status:
+                self.close_connection = True
+                return
             if not fault.cut and fault.status >= 300:
                 self._error(fault.status, fault.code)
                 return

@@ -260,8 +260,11 @@ def test_wrong_engines_are_refused_with_what_to_do(tmp_path: Path, monkeypatch: 
     with pytest.raises(UsageError, match="takes no address"):
         import_dump("threads", "x", tmp_path / "store", address="10.0.0.1:6379")
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match="not installed") as missing, Means(engine="ray").cluster(tmp_path, 1):
-        pass
+    with (
+        Means(engine="ray").cluster(tmp_path, 1) as engine,
+        pytest.raises(UsageError, match="not installed") as missing,
+    ):
+        list(engine.run(double, [1], print))
     assert "shp-miner[ray]" in missing.value.hint
     monkeypatch.setenv("PATH", str(tmp_path))
     with Means(engine="slurm").cluster(tmp_path, 1) as engine, pytest.raises(UsageError, match="sbatch"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,9 @@ from shp_miner.places.replacing import replace_file
 RESULTS = "results"
 
 _SUFFIX = ".result"
+
+#: Results that are read at a time: an object store takes its time for each.
+_READS = 16
 
 
 class Kept:
@@ -39,13 +43,18 @@ class Kept:
         named = [KeptJob(task, job, self._folder / result_name(task, self._content(job))) for job in jobs]
         missing = [job for job in named if job.path.name not in known]
         fresh = self._engine.run(run_kept, missing, advance)
-        for job in named:
-            if job.path.name not in known:
-                yield result_of(Outcome(0, 0, next(fresh)), task)
-                continue
-            outcome = opened(job.path)
-            advance(outcome.made)
-            yield result_of(outcome, task)
+        pool = ThreadPoolExecutor(_READS)
+        try:
+            kept = pool.map(opened, [job.path for job in named if job.path.name in known])
+            for job in named:
+                if job.path.name not in known:
+                    yield result_of(Outcome(0, 0, next(fresh)), task)
+                    continue
+                outcome = next(kept)
+                advance(outcome.made)
+                yield result_of(outcome, task)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Kept:
         self._engine.__enter__()

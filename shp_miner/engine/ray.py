@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from shp_miner.engine.interface import Advance, Job, Result
 from shp_miner.engine.step import Step
 from shp_miner.errors import Error, NotAllowed, TryLater, UsageError
+from shp_miner.places.access import of_library
 
 #: How often a task is tried again after its worker or node died, or after TryLater.
 _RETRIES = 5
@@ -54,24 +55,26 @@ class Ray:
         self._address, self._workers, self._task_bytes = address, workers, task_bytes
         self._ray: Any = None
         self._own = False
+        self._numbers = count()
+        self._actor: Any = None
 
     def run(self, task: Callable[[Job, Advance], Result], jobs: Sequence[Job], advance: Advance) -> Iterator[Result]:
         """Yield the results of task(job, advance) in the order of the jobs. The first error is raised."""
         if not jobs:
             return
         ray = self._connected()
-        progress = _Progress(ray, advance)
+        progress = _Progress(ray, self._actor, advance)
         call = ray.remote(run_task).options(
             num_cpus=1, memory=self._task_bytes, max_retries=_RETRIES, retry_exceptions=[TryLater]
         )
         waiting = iter(range(len(jobs)))
-        running: dict[Any, int] = {}
+        running: dict[Any, tuple[int, int]] = {}  # by reference: the job's number in this run, and the task's in all
         results: dict[int, Any] = {}
 
-        def start(count: int) -> None:
-            for number in islice(waiting, max(count, 0)):
-                sent = pickle.dumps((task, jobs[number]))
-                running[call.remote(version("shp-miner"), sent, number, progress.actor)] = number
+        def start(most: int) -> None:
+            for number in islice(waiting, max(most, 0)):
+                sent, own = pickle.dumps((task, jobs[number])), next(self._numbers)
+                running[call.remote(version("shp-miner"), sent, own, self._actor)] = number, own
 
         try:
             for number in range(len(jobs)):
@@ -79,9 +82,9 @@ class Ray:
                     start(self._most(ray) - len(running))  # nodes come and go
                     done, _ = ray.wait(list(running), timeout=_LOOK_S)
                     for reference in done:
-                        steps, results[running.pop(reference)] = _result(ray, reference)
+                        steps, results[running.pop(reference)[0]] = _result(ray, reference)
                         progress.finish(steps)
-                    progress.look(list(running.values()))
+                    progress.look([own for _, own in running.values()])
                 yield results.pop(number)
         finally:
             for reference in running:
@@ -89,11 +92,12 @@ class Ray:
                     ray.cancel(reference, force=True)
 
     def __enter__(self) -> Ray:
-        self._connected()
+        """Return the engine. It connects when the first task runs: where all results are there, none does."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._own:
+        self._actor = None
+        if self._own and self._ray is not None:
             self._ray.shutdown()
 
     def _most(self, ray: Any) -> int:
@@ -122,6 +126,7 @@ class Ray:
             except Exception as error:  # Ray has no class of its own for them
                 raise _refused(error, where) from error
         self._ray = ray
+        self._actor = ray.remote(Noted).options(num_cpus=0, max_restarts=-1).remote()
         return ray
 
 
@@ -138,7 +143,13 @@ def run_task(release: str, sent: bytes, number: int, progress: Any) -> tuple[Ste
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # read when it is imported, which the task does
     task, job = pickle.loads(sent)  # noqa: S301  (of the driver)
     report = _Report(number, progress)
-    result = task(job, report)
+    try:
+        result = task(job, report)
+    except Exception as error:
+        # Libraries have classes of their own for a store that is down, and their texts may repeat a token.
+        if (told := of_library(error)) is not None:
+            raise told from None
+        raise
     return report.made, result
 
 
@@ -177,9 +188,8 @@ class Noted:
 class _Progress:
     """Adds up for the driver what finished tasks made and what running tasks report. It never goes back."""
 
-    def __init__(self, ray: Any, advance: Advance) -> None:
-        self._ray, self._advance = ray, advance
-        self.actor = ray.remote(Noted).options(num_cpus=0, max_restarts=-1).remote()
+    def __init__(self, ray: Any, actor: Any, advance: Advance) -> None:
+        self._ray, self._actor, self._advance = ray, actor, advance
         self._finished = self._told = self._pairs = 0
         self._asked: Any = None
 
@@ -192,7 +202,7 @@ class _Progress:
         reported = 0
         with suppress(Exception):
             if self._asked is None:
-                self._asked = self.actor.steps.remote(running)
+                self._asked = self._actor.steps.remote(running)
             if self._ray.wait([self._asked], timeout=0)[0]:
                 asked, self._asked = self._asked, None
                 reported = sum(self._ray.get(asked))

@@ -13,8 +13,7 @@ from msgspec import Struct
 from shp_miner.errors import BadInput
 from shp_miner.export.compact import ANSWER_ROWS, ANSWERS, COMPACT, PAIRS, PARTS, POST_ROW, POSTS, part_name
 from shp_miner.export.reading import open_parquet
-from shp_miner.paths import is_remote
-from shp_miner.places.access import storage_options
+from shp_miner.places.path import scan_options
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -168,9 +167,9 @@ def scan_files(paths: Sequence[str]) -> pl.LazyFrame:
     """Return the rows of Parquet files, of a disk or of an object store, to be read by polars itself."""
     import polars as pl  # noqa: PLC0415
 
-    if not any(map(is_remote, paths)):
+    options = scan_options(paths[0])
+    if options is None:
         return pl.scan_parquet(list(paths), glob=False, hive_partitioning=False)
-    options = storage_options(paths[0].partition(":")[0])
     return pl.scan_parquet(
         list(paths), glob=False, hive_partitioning=False, storage_options=options, credential_provider=None
     )

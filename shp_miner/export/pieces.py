@@ -8,6 +8,7 @@ pieces together have the rows of an export in their order, a part at a time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -138,10 +139,9 @@ def _part(folder: Path, number: int, places: pl.DataFrame, window: Window) -> Th
 def _indexes(folder: Path, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
     """Yield the ranges that have a piece, in order, with the ends of their groups' days."""
     for number in range(count):
-        path = _path(folder, number, _INDEX)
-        if path.exists():
-            with path.open("rb") as file:  # a path with brackets would be taken for a pattern
-                index = pl.read_ipc(file)
+        with suppress(FileNotFoundError):  # a range without threads has none
+            # Not an open file, which polars panics about where reading fails.
+            index = pl.read_ipc(_path(folder, number, _INDEX).read_bytes())
             yield number, index
 
 

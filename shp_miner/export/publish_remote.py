@@ -53,6 +53,9 @@ LEASE_S, _RENEWED_S = 900.0, 60.0
 #: Requests at a time, and requests after which the holder looks whether it still has the claim.
 _REQUESTS, _BATCH = 8, 64
 
+#: The claims that this process holds, by their keys.
+_held: set[str] = set()
+
 _Item = TypeVar("_Item")
 
 
@@ -162,17 +165,28 @@ def _publish(out: RemotePath, new: Path, seen: str) -> None:
         (name for name in earlier if name not in kept and name in sizes), key=manifests_last, reverse=True
     )
     publication = Publication(uuid4().hex, _machine(), os.getpid(), time.time(), waiting, hashes, kept, replaced)
+    with _holding(publication.key):
+        try:
+            (out / JOURNAL).create(msgspec.json.encode(publication))
+        except FileExistsError:
+            raise _lost(out, waiting) from None
+        if _fingerprint(out) != seen:
+            (out / waiting).delete_tree()
+            (out / JOURNAL).unlink(missing_ok=True)
+            raise TryLater(
+                f"Another process wrote the export {out} meanwhile.", "Run the same command again to replace it."
+            )
+        _complete(out, publication, files)
+
+
+@contextmanager
+def _holding(key: str) -> Iterator[None]:
+    """Note that this process holds a claim, so that a later call knows one whose holder failed."""
+    _held.add(key)
     try:
-        (out / JOURNAL).create(msgspec.json.encode(publication))
-    except FileExistsError:
-        raise _lost(out, waiting) from None
-    if _fingerprint(out) != seen:
-        (out / waiting).delete_tree()
-        (out / JOURNAL).unlink(missing_ok=True)
-        raise TryLater(
-            f"Another process wrote the export {out} meanwhile.", "Run the same command again to replace it."
-        )
-    _complete(out, publication, files)
+        yield
+    finally:
+        _held.discard(key)
 
 
 def _known(sizes: Mapping[str, int], name: str, path: Path, hashes: Mapping[str, str]) -> str:
@@ -346,8 +360,13 @@ def _machine() -> str:
 
 
 def _may_live(publication: Publication, now: float) -> bool:
-    """Return whether the holder of a claim may be alive: on this machine its process is, elsewhere it was lately."""
+    """Return whether the holder of a claim may be alive: on this machine its process is, elsewhere it was lately.
+
+    Of this very process, the call that holds it is not over.
+    """
     if publication.machine and publication.machine == _machine():
+        if publication.process == os.getpid():
+            return publication.key in _held
         try:
             os.kill(publication.process, 0)
         except ProcessLookupError:

@@ -250,5 +250,5 @@ def write_rows(job: MeasureJob, name: str, rows: pl.DataFrame) -> None:
 
 def read_rows(job: MeasureJob, name: str) -> pl.DataFrame:
     """Return the rows that `write_rows` wrote."""
-    with _file(job, name).open("rb") as file:  # a path with brackets would be taken for a pattern
-        return pl.read_ipc(file)
+    # Not an open file, which polars panics about where reading fails.
+    return pl.read_ipc(_file(job, name).read_bytes())

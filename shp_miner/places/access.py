@@ -42,11 +42,29 @@ _ROLES = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CRE
 
 
 def storage_options(scheme: str) -> dict[str, str]:
-    """Return the options by which delta-rs and polars reach the stores of a scheme (s3, gs, az) as `Place` does.
+    """Return the options by which delta-rs and polars reach the stores of a scheme (s3, gs, az) as `client` does.
 
     They read the same variables of the environment themselves; these are what the environment does not say. They may
     have secrets: hand them to a library, and write them nowhere.
     """
+    backoff = {"init_backoff": _WAIT_S, "max_backoff": _LONGEST_WAIT_S}
+    retries = {f"backoff_config.{name}": f"{seconds * 1000:.0f}ms" for name, seconds in backoff.items()}
+    retries |= {"max_retries": str(RETRIES), "retry_timeout": f"{_GIVE_UP_S:.0f}s"}
+    return _store_options(scheme) | retries
+
+
+def scan_options(scheme: str) -> dict[str, str | int]:
+    """Return the same for polars, which has words and units of its own for retries."""
+    retries = {
+        "retry_init_backoff_ms": _WAIT_S,
+        "retry_max_backoff_ms": _LONGEST_WAIT_S,
+        "retry_timeout_ms": _GIVE_UP_S,
+    }
+    numbers = {name: round(seconds * 1000) for name, seconds in retries.items()} | {"max_retries": RETRIES}
+    return _store_options(scheme) | numbers
+
+
+def _store_options(scheme: str) -> dict[str, str]:
     options = {"connect_timeout": f"{_CONNECT_S}s", "timeout": "600s"}
     if scheme != "s3":
         return options
@@ -151,7 +169,8 @@ _EXPIRED = ("ExpiredToken", "TokenRefreshRequired", "RequestExpired", "token has
 _NO_CREDENTIALS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "Missing credentials",
                    "MissingCredentials", "InstanceCredentials", "MissingAccessKey")  # fmt: skip
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exist")
-_STATUS = re.compile(r"status code: ([1-5]\d\d)\b")
+#: delta-rs breaks its text into lines, with arrows and colours between.
+_STATUS = re.compile(r"status code\b(?:\x1b\[\d*m|\W)*([1-5]\d\d)\b")
 
 
 @contextmanager

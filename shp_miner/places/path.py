@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple, Self
 
 from shp_miner.errors import UsageError
 from shp_miner.places.access import client, library, refusals
+from shp_miner.places.access import scan_options as scan_options_of
 from shp_miner.places.access import storage_options as options_of
 from shp_miner.places.objects import ObjectPlace
 from shp_miner.places.schemes import is_remote
@@ -28,8 +29,13 @@ _HELD = 64 << 20
 
 
 def storage_options(path: str | os.PathLike[str]) -> dict[str, str] | None:
-    """Return what the libraries of tables are told of the object store of a path; None for a disk."""
+    """Return what delta-rs is told of the object store of a path; None for a disk."""
     return options_of(str(path).partition(":")[0]) if is_remote(path) else None
+
+
+def scan_options(path: str | os.PathLike[str]) -> dict[str, str | int] | None:
+    """Return what polars is told of the object store of a path; None for a disk."""
+    return scan_options_of(str(path).partition(":")[0]) if is_remote(path) else None
 
 
 class _Known(NamedTuple):

@@ -25,6 +25,7 @@ from shp_miner.arguments import version as written_version
 from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS
 from shp_miner.paths import IMPORTING, expanded, whole
+from shp_miner.places.access import of_library
 from shp_miner.platforms.rows import Chunk
 from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync_to_disk, write_file
@@ -248,6 +249,8 @@ class Store(Frames):
         try:
             table.load_as_version(version)
         except (DeltaError, OSError, ValueError) as error:
+            if (refused := of_library(error)) is not None:
+                raise refused from None
             if isinstance(version, int) and version < _oldest(log)[0]:
                 raise self._gone(name, as_of) from error
             raise UsageError(

@@ -18,6 +18,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from shp_miner.places.access import of_library
 from shp_miner.store.files import replace_file, sync_to_disk
 from shp_miner.store.found import ASIDE, Fault, is_young, path_aside
 from shp_miner.store.table import open_table, read_columns
@@ -54,6 +55,8 @@ def check_table(folder: Path, name: str, read_again: ReadAgain, *, fix: bool) ->
     try:
         delta = open_table(table)
     except (DeltaError, OSError) as error:
+        if (refused := of_library(error)) is not None:  # which says nothing about the log
+            raise refused from None
         yield Fault(f"The log of {table} cannot be read: {_short(error)}.", _RESTORE, fixable=False)
         return
     if any(_missing(table, delta)):  # or somebody has rewritten them since it was opened

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from shp_miner.paths import is_remote
-from shp_miner.places.path import storage_options
+from shp_miner.places.path import scan_options, storage_options
 
 #: On an object store, the entries of a log after which its state is written as a whole. Whoever opens a table reads
 #: each entry since then, in two requests each. On a disk the library's hundred is right.
@@ -44,9 +44,8 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
 
 def scan_files(paths: Sequence[Path | str], **how: object) -> pl.LazyFrame:
     """Return Parquet files, taken by their names as they are, as a lazy frame."""
-    options = storage_options(paths[0]) if paths else None
-    told = {name: int(value) if value.isdigit() else value for name, value in (options or {}).items()} or None
-    return pl.scan_parquet([str(path) for path in paths], glob=False, storage_options=told, **how)  # type: ignore[arg-type]
+    options = scan_options(paths[0]) if paths else None
+    return pl.scan_parquet([str(path) for path in paths], glob=False, storage_options=options, **how)  # type: ignore[arg-type]
 
 
 def create_table(folder: Path, schema: pa.Schema, configuration: Mapping[str, str | None]) -> None:
