@@ -22,7 +22,8 @@ from typing import Any
 
 import zstandard
 
-from shp_miner.dumps.compressed import decompressed_lines, ignore_progress
+from shp_miner.dumps.compressed import ignore_progress
+from shp_miner.dumps.whole_lines import decompressed_lines
 from shp_miner.tally import Tally
 
 #: The store needs some text; all are alike, so that nothing can be learned of it.

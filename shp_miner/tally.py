@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 #: What to do about a truncated file.
 UNDAMAGED = "Get an undamaged copy and import it again."
@@ -82,6 +82,7 @@ class Tally:
     example a character that no encoding can hold). `damages` are damaged files, and `examples` the first lost records.
     `passed` says why the first skipped files of a folder were skipped. `met` are the requested communities with any
     record. `places` are the sites of kept records with their communities; None if there are too many.
+    `text_bytes` are the bytes of text in a section of a compressed file: offsets in the next section count on from it.
     """
 
     read: Counter[str] = field(default_factory=Counter)
@@ -92,6 +93,7 @@ class Tally:
     places: dict[str, set[str] | None] = field(default_factory=dict)
     passed: list[str] = field(default_factory=list)
     met: set[str] = field(default_factory=set)
+    text_bytes: Counter[str] = field(default_factory=Counter)
 
     def keep(self, kind: str, count: int = 1) -> None:
         """Count `count` of `kind` as kept."""
@@ -132,11 +134,17 @@ class Tally:
         self.dropped.update(other.dropped)
         self.notes.update(other.notes)
         self.damages.extend(other.damages)
-        self.examples.extend(other.examples[: _EXAMPLES_KEPT - len(self.examples)])
+        self.examples.extend(map(self._behind, other.examples[: _EXAMPLES_KEPT - len(self.examples)]))
+        self.text_bytes.update(other.text_bytes)
         for site, communities in other.places.items():
             self.saw(site, communities)
         self.met |= other.met
         self.passed.extend(other.passed[: _PASSED_NAMED - len(self.passed)])
+
+    def _behind(self, example: Damage) -> Damage:
+        """Return a lost record with its offset in the file, of which earlier sections were merged."""
+        before = self.text_bytes[example.path]
+        return replace(example, offset=example.offset + before) if before and example.offset is not None else example
 
     @property
     def lost(self) -> int:

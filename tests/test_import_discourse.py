@@ -14,8 +14,8 @@ import zstandard
 
 from shp_miner import BadInput, import_dump
 from shp_miner.cli import run
-from shp_miner.dumps.compressed import decompressed_lines
 from shp_miner.dumps.discourse import read
+from shp_miner.dumps.whole_lines import decompressed_lines
 from shp_miner.errors import UsageError
 from shp_miner.store import Store
 from shp_miner.tally import Tally

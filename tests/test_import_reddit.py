@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from shp_miner import BadInput
-from shp_miner.dumps import compressed, reddit
+from shp_miner.dumps import compressed, reddit, whole_lines
 from shp_miner.tally import Tally
 
 from .build import READ, T0, at, comment, submission, thread, write_dump
@@ -299,7 +299,7 @@ def test_a_body_of_ten_megabytes_is_read(tmp_path: Path, now: datetime) -> None:
 def test_a_line_without_end_is_lost_and_memory_bounded(
     tmp_path: Path, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compressed, "LINE_MAX", 3_000_000)
+    monkeypatch.setattr(whole_lines, "LINE_MAX", 3_000_000)
     path = write_dump(tmp_path / "RC", [comment("c0"), comment("c1", body="x" * 5_000_000), comment("c2")])
     _, answers, tally = read([path], now)
     assert sorted(answers["answer_id"]) == ["c0", "c2"]

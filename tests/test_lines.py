@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shp_miner.dumps.compressed import split_lines
 from shp_miner.dumps.lines import all_lines, cut_lines, joined_lines, line_bounds, positions_of
+from shp_miner.dumps.whole_lines import split_lines
 
 TEXTS = st.lists(st.sampled_from([b"", b" ", b"\t\r", b"a", b"bc", b"{d e}", b" f"]), min_size=1, max_size=9).map(
     b"\n".join

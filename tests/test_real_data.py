@@ -105,7 +105,8 @@ def test_every_confidence_is_that_of_the_formulas(name: str, both: Path, tmp_pat
 def test_files_in_another_order_and_in_pieces_give_the_same_bytes(
     both: Path, shared_data: Path, tmp_path: Path
 ) -> None:
-    from shp_miner.dumps.compressed import decompressed_lines, zstd
+    from shp_miner.dumps.compressed import zstd
+    from shp_miner.dumps.whole_lines import decompressed_lines
     from shp_miner.tally import Tally
 
     pieces = []

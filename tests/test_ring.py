@@ -11,6 +11,7 @@ import pytest
 
 from shp_miner.dumps import compressed, reddit
 from shp_miner.dumps.ring import Ring
+from shp_miner.dumps.whole_lines import line_blocks
 from shp_miner.tally import Tally
 
 from .build import comment, write_dump
@@ -38,7 +39,7 @@ def test_a_stale_block_refuses_to_be_read(dump: Path) -> None:
 
 
 def test_whole_lines_refuse_to_be_read_when_the_next_are_taken(dump: Path) -> None:
-    (_, first), (_, second) = islice(compressed.line_blocks(dump, Tally()), 2)
+    (_, first), (_, second) = islice(line_blocks(dump, Tally()), 2)
     with pytest.raises(ValueError, match="released"):
         bytes(first)
     assert bytes(second).endswith(b"\n")

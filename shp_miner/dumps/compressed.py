@@ -1,4 +1,4 @@
-"""Lines of plain, .zst, .zst_blocks, .gz, .bz2 and .xz files, in limited memory, up to the line before any damage.
+"""The text of plain, .zst, .zst_blocks, .gz, .bz2 and .xz files, in limited memory, up to any damage.
 
 `ring` has a drawing of how the decoder's window, the blocks and their readers move.
 """
@@ -9,19 +9,17 @@ import bz2
 import lzma
 import sys
 import zlib
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, cast
 
-import stringzilla as sz
 import zstandard
 
-from shp_miner.dumps.ahead import read_ahead
+from shp_miner.dumps.boundaries import next_boundary
 from shp_miner.dumps.plain_lines import plain_lines
 from shp_miner.dumps.ring import Ring
-from shp_miner.dumps.sections import Section, section_blocks
 from shp_miner.dumps.window import WindowToucher
 from shp_miner.dumps.zst_blocks import BrokenBlock, is_in_blocks, unpacked_blocks
 from shp_miner.engine import Step
@@ -43,14 +41,13 @@ _BLOCK = 1 << 20
 
 #: Blocks that are whole at the same time: one being made, two made ahead, and the one that somebody works on.
 BLOCKS_VALID = 4
-_AHEAD = BLOCKS_VALID - 2
-
-#: A line longer than this is lost (counted), so that a file without line ends cannot fill the memory.
-LINE_MAX = 64 << 20
 
 #: An archive that gives more than this, and so many times its size, holds next to nothing: it is not read further.
 UNPACKED, PACKED = 256 << 20, 1000
 _BOMB = f"the archive unpacks to more than {PACKED:,} times its size and is not read further"
+
+#: How far a decoder may read damaged bytes as if they were sound: blocks are smaller and have checks of their own.
+_MISREAD = 64 << 20
 
 Advance = Callable[[int], None]
 
@@ -151,73 +148,156 @@ def decompressed_blocks(
     taken (see `ring`). A truncated or corrupt file yields everything before the damage; then the damage is noted in
     `tally`.
     """
-    yield from plain_lines(_as_they_are(path, tally, advance))
+    yield from plain_lines(Frames(path).blocks(tally, advance))
 
 
-def _as_they_are(path: Path, tally: Tally, advance: Advance) -> Generator[bytes | memoryview, None, None]:
-    kind = compression_of(path)
-    advance(Step(doing=path.name))
-    done = 0
-    if kind == "zst":
-        try:
-            for block in _zstd_fast(path, advance):
-                done += len(block)
-                if done > UNPACKED and done > PACKED * path.stat().st_size:
-                    tally.damages.append(Damage(str(path), path.stat().st_size, _BOMB))
-                    return
-                yield block
-        except zstandard.ZstdError:
-            advance = ignore_progress  # the bytes have been counted; what follows reads them again
-        else:
-            return
-    total = 0
-    stream = _rows_of_blocks(path, tally, advance)
-    for block in stream if kind == _IN_BLOCKS else _exact_blocks(path, _DECODERS[kind], tally, advance):
-        total += len(block)
-        if total > UNPACKED and total > PACKED * path.stat().st_size:
-            tally.damages.append(Damage(str(path), path.stat().st_size, _BOMB))
-            return
-        if done >= len(block):
-            done -= len(block)
-        else:
-            yield block[done:]
-            done = 0
+class Frames:
+    """The text of a file's frames that begin from byte `begin` to before `end`; a plain file is one frame.
 
-
-def _zstd_fast(path: Path, advance: Advance) -> Generator[bytes | memoryview, None, None]:
-    """The text of an undamaged .zst file at the speed of the decoder itself. Raises ZstdError at any damage.
-
-    This decoder writes into a few buffers that stay in the processor's cache, twice as fast as one that makes new
-    bytes, but it does not notice that a file ends too early. So the file is given an end of our own, a frame that holds
-    a mark: only if the mark comes out was the file whole.
+    `broken` is None until damage is met, then where the frame begins that has it, and the damage.
     """
-    toucher, ring = WindowToucher(), Ring(BLOCKS_VALID, _BLOCK)
-    with _open(path) as file, closing(toucher):
-        source = _Marked(file, path, advance)
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG_MAX).stream_reader(
-            cast("IO[bytes]", source), read_size=_READ, read_across_frames=True
-        )
-        text = ring.next_buffer()
-        buffer = memoryview(text)
-        filled = count = toucher.watch(partial(reader.readinto, buffer[:1]))
-        while count:
-            count = reader.readinto(buffer[filled:])
-            toucher.decoded(count)
-            filled += count
-            if filled == _BLOCK:
-                # Whole lines need not be put together again, which would copy every byte twice more. Without a line
-                # end, what may be a part of the mark is kept back.
-                cut = text.rfind(b"\n") + 1 or filled - len(_MARK)
-                rest = bytes(buffer[cut:])
-                buffer.release()
-                yield ring.block(0, cut)
-                text, filled = ring.next_buffer(), len(rest)
-                buffer = memoryview(text)
-                buffer[:filled] = rest
-    last = bytes(buffer[:filled])
-    if not last.endswith(_MARK):
-        raise zstandard.ZstdError("the file ends in the middle")
-    yield last.removesuffix(_MARK)
+
+    def __init__(self, path: Path, begin: int = 0, end: int | None = None) -> None:
+        self.path, self.kind, self.size = path, compression_of(path), path.stat().st_size
+        self.begin, self.end = begin, self.size if end is None else end
+        self.broken: tuple[int, Damage] | None = None
+        self._frame = begin
+
+    def blocks(self, tally: Tally, advance: Advance) -> Generator[bytes | memoryview, None, None]:
+        """Yield the text as it is, up to the very byte of any damage, which is noted in `tally`. Call it once."""
+        advance(Step(doing=self.path.name))
+        done = 0
+        if self.kind == "zst":
+            try:
+                for block in self._zstd_fast(advance):
+                    done += len(block)
+                    if self._is_bomb(done):
+                        self._breaks(tally, self.size, _BOMB)
+                        return
+                    yield block
+            except zstandard.ZstdError:
+                advance = ignore_progress  # the bytes have been counted; what follows reads them again
+            else:
+                return
+        total = 0
+        for block in (self._rows_of_blocks if self.kind == _IN_BLOCKS else self._exact)(tally, advance):
+            total += len(block)
+            if self._is_bomb(total):
+                self._breaks(tally, self.size, _BOMB)
+                return
+            if done >= len(block):
+                done -= len(block)
+            else:
+                yield block[done:]
+                done = 0
+
+    @property
+    def of_whole_lines(self) -> bool:
+        """Whether no line begins in one frame and ends in another."""
+        return self.kind == _IN_BLOCKS
+
+    def after_damage(self) -> int | None:
+        """Return where the next frame begins after the one with the damage; None where nothing can be read on."""
+        if self.broken is None or self.broken[1].what == _BOMB:
+            return None
+        frame, place = self.broken[0], self.broken[1].offset or 0
+        return next_boundary(self.path, self.kind, max(frame + 1, place - _MISREAD), self.end)
+
+    def _is_bomb(self, text_bytes: int) -> bool:
+        return text_bytes > UNPACKED and text_bytes > PACKED * (self.end - self.begin)
+
+    def _breaks(self, tally: Tally, place: int, what: str) -> None:
+        damage = Damage(str(self.path), place, what)
+        self.broken = self._frame, damage
+        tally.damages.append(damage)
+
+    def _opened(self) -> BinaryIO:
+        file = _open(self.path)
+        if self.begin:
+            file.seek(self.begin)
+        return file
+
+    def _zstd_fast(self, advance: Advance) -> Generator[bytes | memoryview, None, None]:
+        """The text of undamaged zstd frames at the speed of the decoder itself. Raises ZstdError at any damage.
+
+        This decoder writes into a few buffers that stay in the processor's cache, twice as fast as one that makes new
+        bytes, but it does not notice that a file ends too early. So the file is given an end of our own, a frame that
+        holds a mark: only if the mark comes out was the file whole.
+        """
+        toucher, ring = WindowToucher(), Ring(BLOCKS_VALID, _BLOCK)
+        with self._opened() as file, closing(toucher):
+            source = _Marked(file, self.path, self.end - self.begin, advance)
+            reader = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_LOG_MAX).stream_reader(
+                cast("IO[bytes]", source), read_size=_READ, read_across_frames=True
+            )
+            text = ring.next_buffer()
+            buffer = memoryview(text)
+            filled = count = toucher.watch(partial(reader.readinto, buffer[:1]))
+            while count:
+                count = reader.readinto(buffer[filled:])
+                toucher.decoded(count)
+                filled += count
+                if filled == _BLOCK:
+                    # Whole lines need not be put together again, which would copy every byte twice more. Without a
+                    # line end, what may be a part of the mark is kept back.
+                    cut = text.rfind(b"\n") + 1 or filled - len(_MARK)
+                    rest = bytes(buffer[cut:])
+                    buffer.release()
+                    yield ring.block(0, cut)
+                    text, filled = ring.next_buffer(), len(rest)
+                    buffer = memoryview(text)
+                    buffer[:filled] = rest
+        last = bytes(buffer[:filled])
+        if not last.endswith(_MARK):
+            raise zstandard.ZstdError("the file ends in the middle")
+        yield last.removesuffix(_MARK)
+
+    def _exact(self, tally: Tally, advance: Advance) -> Generator[bytes, None, None]:
+        """The text of any frames up to the very byte of their damage.
+
+        Bytes are read in the same pieces wherever reading began, so that damage is met in the same place.
+        """
+        make = _DECODERS[self.kind]
+        decoder = make()
+        with self._opened() as file:
+            data, fresh = b"", True
+            while self._frame < self.end:
+                if not data:
+                    data = _read(file, self.path, _READ - file.tell() % _READ)
+                    advance(len(data))
+                    if not data:
+                        break
+                try:
+                    out = decoder.decompress(data, _BLOCK)
+                except _DECODE_ERRORS as error:
+                    self._breaks(tally, max(file.tell() - len(data), 0), f"the archive is corrupt ({error})")
+                    return
+                data, fresh = b"", False
+                if out:
+                    yield out
+                while not decoder.eof and not decoder.needs_input:
+                    try:
+                        out = decoder.decompress(b"", _BLOCK)
+                    except _DECODE_ERRORS as error:
+                        self._breaks(tally, file.tell(), f"the archive is corrupt ({error})")
+                        return
+                    yield out
+                if decoder.eof:
+                    data, decoder, fresh = decoder.unused_data, make(), True
+                    self._frame = file.tell() - len(data)
+            if not fresh and not isinstance(decoder, _Plain):
+                self._breaks(tally, file.tell(), "the archive ends in the middle (truncated)")
+
+    def _rows_of_blocks(self, tally: Tally, advance: Advance) -> Generator[bytes, None, None]:
+        """The rows of the blocks of a .zst_blocks file up to its damage."""
+        with self._opened() as file:
+            try:
+                for count, text in unpacked_blocks(file, self.begin, self.end):
+                    advance(count)
+                    yield text
+            except BrokenBlock as broken:
+                self._frame = broken.offset
+                self._breaks(tally, broken.offset, broken.what)
 
 
 #: What the frame that we add holds: bytes that are no UTF-8, so no dump of ours can end in them.
@@ -226,121 +306,20 @@ _MARK_FRAME = zstandard.ZstdCompressor().compress(_MARK)
 
 
 class _Marked:
-    """A file that goes on with our frame where it ends."""
+    """So many bytes of a file, and our frame behind them."""
 
-    def __init__(self, file: BinaryIO, path: Path, advance: Advance) -> None:
-        self._file, self._path, self._advance = file, path, advance
+    def __init__(self, file: BinaryIO, path: Path, size: int, advance: Advance) -> None:
+        self._file, self._path, self._left, self._advance = file, path, size, advance
         self._end = _MARK_FRAME
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
-        data = _read(self._file, self._path, size)
+        data = _read(self._file, self._path, self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
         self._advance(len(data))
         if not data:
             data, self._end = self._end, b""
         return data
-
-
-def _exact_blocks(
-    path: Path, make: Callable[[], _Decoder], tally: Tally, advance: Advance
-) -> Generator[bytes, None, None]:
-    """The text of any file up to the very byte of its damage, which is noted in `tally`."""
-    decoder = make()
-    with _open(path) as file:
-        data, fresh = b"", True
-        while True:
-            if not data:
-                data = _read(file, path, _READ)
-                advance(len(data))
-                if not data:
-                    break
-            try:
-                out = decoder.decompress(data, _BLOCK)
-            except _DECODE_ERRORS as error:
-                place = max(file.tell() - len(data), 0)
-                tally.damages.append(Damage(str(path), place, f"the archive is corrupt ({error})"))
-                return
-            data, fresh = b"", False
-            if out:
-                yield out
-            while not decoder.eof and not decoder.needs_input:
-                try:
-                    out = decoder.decompress(b"", _BLOCK)
-                except _DECODE_ERRORS as error:
-                    tally.damages.append(Damage(str(path), file.tell(), f"the archive is corrupt ({error})"))
-                    return
-                yield out
-            if decoder.eof:
-                data, decoder, fresh = decoder.unused_data, make(), True
-        if not fresh and not isinstance(decoder, _Plain):
-            tally.damages.append(Damage(str(path), file.tell(), "the archive ends in the middle (truncated)"))
-
-
-def _rows_of_blocks(path: Path, tally: Tally, advance: Advance) -> Generator[bytes, None, None]:
-    """The rows of a .zst_blocks file up to its damage, which is noted in `tally`."""
-    with _open(path) as file:
-        try:
-            for count, text in unpacked_blocks(file):
-                advance(count)
-                yield text
-        except BrokenBlock as broken:
-            tally.damages.append(Damage(str(path), broken.offset, broken.what))
-
-
-def line_blocks(
-    path: Path, tally: Tally, advance: Advance = ignore_progress, section: Section | None = None
-) -> Iterator[tuple[int, bytes | memoryview]]:
-    """Yield (offset in the decompressed text, some whole lines) until the end of the file, its section or its damage.
-
-    A block is valid until the next is taken, and cannot be read after that (see `ring`). Every block ends with a line
-    end, except the last one of a file that lacks it. Decompression runs ahead in its own thread. Lines over LINE_MAX
-    bytes are lost and counted.
-    """
-    held: list[bytes] = []
-    offset, held_size, skipping = section.begin if section else 0, 0, False
-    blocks = section_blocks(path, section, advance) if section else decompressed_blocks(path, tally, advance)
-    damages = len(tally.damages)
-    for block in read_ahead(blocks, _AHEAD):
-        cut = sz.rfind(block, b"\n") + 1
-        if not cut:
-            held.append(bytes(block))
-            held_size += len(block)
-            if held_size > LINE_MAX:
-                if not skipping:
-                    what = f"a line is longer than {LINE_MAX} bytes"
-                    tally.lose("line", "line_too_long", Damage(str(path), offset, what))
-                offset, held, held_size, skipping = offset + held_size, [], 0, True
-            continue
-        text = b"".join([*held, block[:cut]]) if held_size else block[:cut]
-        if skipping:
-            rest = sz.find(text, b"\n") + 1
-            offset, text, skipping = offset + rest, text[rest:], False
-        size = len(text)
-        if text:
-            yield offset, text
-        if isinstance(text, memoryview):
-            with suppress(BufferError):  # a reader holds a part of it, which the ring leaves as it is
-                text.release()
-        offset += size
-        held_size = len(block) - cut
-        held = [bytes(block[cut:])] if held_size else []
-    last = b"".join(held)
-    if len(tally.damages) == damages and not skipping and last.strip():
-        yield offset, last
-
-
-def decompressed_lines(path: Path, tally: Tally, advance: Advance = ignore_progress) -> Iterator[tuple[int, bytes]]:
-    """(offset in the decompressed text, line without its end) for every whole line that is not blank."""
-    for start, text in line_blocks(path, tally, advance):
-        yield from split_lines(start, text)
-
-
-def split_lines(start: int, text: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
-    """The lines of a block that are not blank, with their offsets."""
-    for line in bytes(text).split(b"\n"):
-        if line and not line.isspace():
-            yield start, line
-        start += len(line) + 1
 
 
 def decompressed_head(path: Path, size: int = 4096) -> bytes:

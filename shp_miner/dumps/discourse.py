@@ -15,14 +15,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from shp_miner.dumps.compressed import (
-    Advance,
-    decompressed_head,
-    decompressed_lines,
-    ignore_progress,
-)
+from shp_miner.dumps.compressed import Advance, decompressed_head, ignore_progress
 from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container
 from shp_miner.dumps.plain_lines import UTF8_MARK
+from shp_miner.dumps.whole_lines import decompressed_lines
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, EARLIEST_S, POST
 from shp_miner.platforms.discourse import (

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shp_miner.dumps.compressed import LINE_MAX, Advance
+from shp_miner.dumps.compressed import Advance
 from shp_miner.dumps.sections import Section
+from shp_miner.dumps.whole_lines import LINE_MAX
 from shp_miner.engine import Step
 from shp_miner.paths import is_remote
 from shp_miner.tally import Damage, Lost, Tally

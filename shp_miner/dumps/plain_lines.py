@@ -24,7 +24,7 @@ _MARKS = (
 
 #: Bytes at the beginning of a file that tell its form.
 LOOKED_AT = 1 << 16
-#: Blocks may be those of a ring, of which few can be held.
+#: Blocks that are not bytes are those of a ring, of which few can be held.
 _BLOCKS_LOOKED_AT = 2
 
 #: How an array of records begins. Names of columns may be in brackets, too.
@@ -42,7 +42,7 @@ def plain_lines(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes | memory
     for block in passing:
         first.append(block)
         size += len(block)
-        if size >= LOOKED_AT or len(first) == _BLOCKS_LOOKED_AT:
+        if size >= LOOKED_AT or (len(first) >= _BLOCKS_LOOKED_AT and not isinstance(block, bytes)):
             break
     start = b"".join(bytes(block[:LOOKED_AT]) for block in first)[:LOOKED_AT]
     whole: Iterable[bytes | memoryview] = chain(first, passing)

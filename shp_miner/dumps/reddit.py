@@ -16,19 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shp_miner.dumps.ahead import read_ahead
-from shp_miner.dumps.compressed import (
-    Advance,
-    compression_of,
-    decompressed_blocks,
-    decompressed_head,
-    ignore_progress,
-    line_blocks,
-    split_lines,
-)
+from shp_miner.dumps.compressed import Advance, compression_of, decompressed_blocks, decompressed_head, ignore_progress
 from shp_miner.dumps.inputs import START_BYTES, NotOurs, chosen_files, refuse_container
 from shp_miner.dumps.lines import Lines, all_lines, joined_lines, of_places
 from shp_miner.dumps.sections import Section
 from shp_miner.dumps.shortcut import AUDIT_EVERY, Shortcut, count_lines
+from shp_miner.dumps.whole_lines import line_blocks, split_lines
 from shp_miner.errors import BadInput
 from shp_miner.platforms import reddit as reddit_records
 from shp_miner.platforms.communities import stored_name
@@ -85,7 +78,7 @@ def read(
         # One thread decompresses, one searches, and this one parses.
         with file_alone(file, tally):
             for found in read_ahead(
-                search.batches(line_blocks(file, searched, advance, section), thorough=thorough), 1
+                search.batches(line_blocks(file, searched, advance, section, beyond_damage=True), thorough=thorough), 1
             ):
                 rows.add(found)
                 if rows.full:

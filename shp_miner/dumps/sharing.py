@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,8 @@ import msgspec
 import zstandard
 from msgspec import Struct, structs
 
-from shp_miner.dumps.compressed import compression_of
+from shp_miner.dumps.boundaries import has_frames, next_boundary
+from shp_miner.dumps.compressed import compression_of, decompressed_head
 from shp_miner.dumps.inputs import size_bytes
 from shp_miner.dumps.plain_lines import LOOKED_AT, is_in_lines
 from shp_miner.dumps.sections import Section
@@ -26,12 +27,15 @@ from shp_miner.tally import Tally
 _SHARED_FILE_BYTES = 24_000_000
 
 #: A file that can be cut is read in sections of up to so many bytes of lines, which take a reader some seconds; of
-#: Parquet, which is packed, so many times fewer.
+#: what is packed (Parquet, frames), so many times fewer.
 SECTION_BYTES, _PACKED = 512_000_000, 4
 
 #: Sections of a file at most, since each is at least one commit to the store; and bytes searched at once for a cut.
 _SECTIONS_MAX = 256
 _LOOKED_AT_ONCE = 1 << 20
+
+#: Bytes that are searched for the beginning of a frame, before the rest is taken for one.
+_SEARCHED = 16 << 20
 
 #: What a worker takes besides its decoder's window.
 _WORKER_BYTES = 450_000_000
@@ -60,8 +64,9 @@ Share = tuple[list[Path], Section | None]
 def import_jobs(whole: ImportJob, means: Means, tally: Tally) -> tuple[list[ImportJob], int]:
     """Return the whole import as jobs, the largest files first, and the bytes of memory that each may take.
 
-    Files that are passed over before any job are counted in `tally`. A compressed file is one job: two readers of it
-    would both have to decompress all of it. Other large ones of Reddit and of threads are cut where several read.
+    Files that are passed over before any job are counted in `tally`. Large files of
+    Reddit and of threads are cut where several read. A compressed one is cut between frames; one of a single frame is
+    one job: two readers of it would both have to decompress all of it.
     """
     shared = means.on_cluster or readers_of(whole, means) > 1
     worker_bytes = _WORKER_BYTES
@@ -125,42 +130,58 @@ def _shares(files: Sequence[Path], *, cut: Collection[Path]) -> list[Share]:
 
 def sections_of(path: Path, size: int) -> list[Section]:
     """Return a file's sections of about `size` bytes, in their order; none where the file is best read as a whole."""
-    whole = path.stat().st_size
-    if whole <= size // _PACKED or compression_of(path) != "plain":
+    whole, kind = path.stat().st_size, compression_of(path)
+    packed = max(size // _PACKED, 1)
+    if whole <= packed or (kind != "plain" and not has_frames(kind)):
         return []
-    with path.open("rb") as file:
-        start = file.read(LOOKED_AT)
-    in_rows = start.startswith(b"PAR1")
-    count = min(-(-whole // max(size // _PACKED if in_rows else size, 1)), _SECTIONS_MAX)
-    if count == 1 or not (in_rows or is_in_lines(start, ends=len(start) == whole)):
+    if kind == "plain":
+        with path.open("rb") as file:
+            start = file.read(LOOKED_AT)
+    else:
+        start = decompressed_head(path, LOOKED_AT)
+    in_rows = kind == "plain" and start.startswith(b"PAR1")
+    count = min(-(-whole // (size if kind == "plain" and not in_rows else packed)), _SECTIONS_MAX)
+    if count == 1 or not (in_rows or is_in_lines(start, ends=len(start) < LOOKED_AT)):
         return []
-    found = (_row_groups if in_rows else _lines)(path, whole, -(-whole // count))
+    about = -(-whole // count)
+    if in_rows:
+        found = _row_groups(path, about)
+    elif kind == "plain":
+        found = _cut(whole, about, partial(_line_end, path))
+    else:
+        found = _cut(whole, about, lambda wanted: next_boundary(path, kind, wanted, wanted + _SEARCHED))
     return found if len(found) > 1 else []
 
 
-def _lines(path: Path, whole: int, size: int) -> list[Section]:
-    """Cut after the first line end at or behind each multiple of `size`."""
+def _cut(whole: int, size: int, next_cut: Callable[[int], int | None]) -> list[Section]:
+    """Cut at the first place for it at or behind each multiple of `size`, until there is none."""
     cuts = [0]
-    with path.open("rb") as file:
-        for wanted in range(size, whole, size):
-            if wanted <= cuts[-1]:
-                continue  # within a line that is longer than a section
-            file.seek(wanted - 1)
-            place = wanted - 1
-            for block in iter(partial(file.read, _LOOKED_AT_ONCE), b""):
-                found = block.find(b"\n")
-                if found >= 0:
-                    cuts.append(place + found + 1)
-                    break
-                place += len(block)
-            else:
-                break
+    for wanted in range(size, whole, size):
+        if wanted <= cuts[-1]:
+            continue  # within a line or a frame that is longer than a section
+        cut = next_cut(wanted)
+        if cut is None:
+            break
+        cuts.append(cut)
     if cuts[-1] != whole:
         cuts.append(whole)
     return [Section(begin, end, end - begin) for begin, end in pairwise(cuts)]
 
 
-def _row_groups(path: Path, _whole: int, size: int) -> list[Section]:
+def _line_end(path: Path, wanted: int) -> int | None:
+    """Return the place behind the first line end at or behind the byte before `wanted`."""
+    place = wanted - 1
+    with path.open("rb") as file:
+        file.seek(place)
+        for block in iter(partial(file.read, _LOOKED_AT_ONCE), b""):
+            found = block.find(b"\n")
+            if found >= 0:
+                return place + found + 1
+            place += len(block)
+    return None
+
+
+def _row_groups(path: Path, size: int) -> list[Section]:
     """Put row groups together up to `size` bytes, as they are packed."""
     import pyarrow as pa  # noqa: PLC0415  (heavy, and only here)
     import pyarrow.parquet as pq  # noqa: PLC0415

@@ -22,19 +22,12 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from shp_miner.dumps import parquet
-from shp_miner.dumps.compressed import (
-    LINE_MAX,
-    Advance,
-    compression_of,
-    decompressed_head,
-    decompressed_lines,
-    ignore_progress,
-    line_blocks,
-)
+from shp_miner.dumps.compressed import Advance, compression_of, decompressed_head, ignore_progress
 from shp_miner.dumps.inputs import NotOurs, refuse_container
 from shp_miner.dumps.plain_lines import UTF8_MARK
 from shp_miner.dumps.table_map import TableMap
 from shp_miner.dumps.threads_lines import decoded
+from shp_miner.dumps.whole_lines import LINE_MAX, decompressed_lines, line_blocks
 from shp_miner.errors import BadInput
 from shp_miner.tally import Damage, Lost, Tally
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from shp_miner.dumps.compressed import Advance, line_blocks
+from shp_miner.dumps.compressed import Advance
 from shp_miner.dumps.lines import Lines, all_lines
 from shp_miner.dumps.plain_lines import UTF8_MARK
 from shp_miner.dumps.sections import Section
+from shp_miner.dumps.whole_lines import line_blocks
 from shp_miner.platforms.records import lenient_json
 from shp_miner.tally import Damage, Lost, Tally
 
@@ -23,7 +24,7 @@ def batches(path: Path, tally: Tally, advance: Advance, section: Section | None 
     """The lines of a file in their order, as many at a time as are turned into columns at once."""
     held: list[bytes] = []
     begin = end = 0
-    for offset, text in line_blocks(path, tally, advance, section):
+    for offset, text in line_blocks(path, tally, advance, section, beyond_damage=True):
         if held and (offset != end or end - begin >= _BATCH_BYTES):
             yield all_lines(begin, b"".join(held))
             held = []

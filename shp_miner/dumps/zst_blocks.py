@@ -33,10 +33,12 @@ def is_in_blocks(start: bytes) -> bool:
     return start[4:8] == _FRAME and not start.startswith(_FRAME)
 
 
-def unpacked_blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Yield (bytes of the file, rows with their line ends) for each block. Raises BrokenBlock."""
-    offset = 0
-    while head := file.read(_NUMBER.size):
+def unpacked_blocks(file: BinaryIO, offset: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (bytes of the file, rows with their line ends) for each block from `offset` to before `end`.
+
+    The file is at `offset`. Raises BrokenBlock.
+    """
+    while offset < end and (head := file.read(_NUMBER.size)):
         size = _NUMBER.unpack(head)[0] if len(head) == _NUMBER.size else 0
         data = file.read(size) if size <= BLOCK_MAX else b""
         if not size or len(data) < size:
