@@ -193,9 +193,12 @@ def evaluation(store: Path, tmp_path: Path) -> Path:
     return path
 
 
-def test_texts_with_an_item_are_left_out(store: Path, tmp_path: Path, evaluation: Path) -> None:
+def test_texts_with_an_item_are_left_out(
+    store: Path, tmp_path: Path, evaluation: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, kept = tmp_path / "out", tmp_path / "dropped"
     _export(store, out, "--decontaminate", str(evaluation), "--keep-dropped", str(kept))
+    assert "exam.jsonl: 5 of 7 items have fewer than 8 words" in capsys.readouterr().err
     assert "p1c0" not in {*_rows(out)["answer1_id"], *_rows(out)["answer2_id"]}
     manifest = json.loads((out / "manifest.json").read_text())
     about = manifest["configuration"]["decontaminate"]
@@ -276,6 +279,11 @@ def test_columns_and_presets(evaluation: Path, tmp_path: Path) -> None:
     assert [file.items for file in by_column.about.files] == [2]
     table = tmp_path / "exam.parquet"
     pl.DataFrame([{"question": "a b c", "choices": ["d", "e"], "n": 3}]).write_parquet(table)
+    cells = tmp_path / "exam.tsv"
+    cells.write_text('\ufeffquestion\tid\n"a, ""b""\nc"\t01\n\t02\nd\t03\n', encoding="utf-8")
+    by_cells = evaluation_sets(cells, columns=["question"])
+    assert by_cells.texts.to_list() == ['a, "b"\nc', "d"]
+    assert by_cells.screen().labels.to_list() == ["exam.tsv:1", "exam.tsv:3"]
     lines = tmp_path / "exam.txt"
     lines.write_text("one\n\ntwo\n")
     both = evaluation_sets([table, lines], preset="strict")
@@ -293,6 +301,10 @@ def test_columns_and_presets(evaluation: Path, tmp_path: Path) -> None:
         ("exam.txt", "\n \n", None, BadInput),
         ("exam.txt", b"\xff\xfe", None, BadInput),
         ("exam.parquet", "no", None, BadInput),
+        ("exam.csv", "question,answer\na,b,c,d\n", None, BadInput),
+        ("exam.csv", "question\n", None, BadInput),
+        ("exam.csv", "", None, BadInput),
+        ("exam.tsv", "question\ta\nb\tc", "answer", UsageError),
     ],
 )
 def test_files_without_items_are_refused(

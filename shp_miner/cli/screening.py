@@ -12,6 +12,7 @@ from shp_miner.cli.choosing import REPEATABLE
 from shp_miner.cli.grouped import Command, option_of
 from shp_miner.cli.names import Commas, flat
 from shp_miner.cli.options import FilePath
+from shp_miner.cli.saying import say
 from shp_miner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def screening_options(about: str) -> Callable[[Command], Command]:
             _FILES,
             type=FilePath(),
             multiple=True,
-            help=f"{about} (JSONL, Parquet, or text with an item a line). Repeatable.",
+            help=f"{about} (JSONL, Parquet, CSV, or text with an item a line). Repeatable.",
         )(command)
 
     return add
@@ -67,7 +68,10 @@ def taken_sets(parameters: dict[str, Any]) -> EvaluationSets | None:
 
     files, columns, preset = (parameters.pop(name) for name in (_FILES, _COLUMNS, _PRESET))
     if files:
-        return evaluation_sets(files, columns=columns, preset=preset or "default")
+        sets = evaluation_sets(files, columns=columns, preset=preset or "default")
+        for sentences in sets.unseen():
+            say(sentences, err=True)
+        return sets
     if columns or preset:
         raise UsageError("There is no evaluation set to screen for.", "Name its file with --decontaminate.")
     return None

@@ -33,6 +33,8 @@ KEPT_IN, _WORKING = "screens", "screen.npz"
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _LINES, _TABLES = (".jsonl", ".ndjson", ".json"), (".parquet",)
+#: Files whose first line names columns, with what parts their cells.
+_CELLS = {".csv": ",", ".tsv": "\t"}
 
 
 class Items(Struct):
@@ -60,15 +62,26 @@ class EvaluationSets(Struct):
         """Return the screen for all items."""
         return self.items.screen(self.about)
 
+    def unseen(self) -> list[str]:
+        """Return two sentences for each file with items that are too short to be seen: how many, and what to do."""
+        words = WORDS_IN_A_ROW[self.about.preset]
+        told = "so texts are not screened for them. Name columns of longer texts with --decontaminate-columns"
+        return [
+            f"{file.name}: {file.too_short:,} of {file.items:,} items have fewer than {words} words, {told}."
+            for file in self.about.files
+            if file.too_short
+        ]
+
 
 #: Evaluation sets as callers give them: what `evaluation_sets` returns, or files.
 Sets = EvaluationSets | Paths | None
 
 
 def evaluation_sets(paths: Paths, *, columns: Names | None = None, preset: str = "default") -> EvaluationSets:
-    """Return the items of one or several JSONL, JSON, Parquet or text files (an item a line), to screen an export for.
+    """Return the items of one or several files, to screen an export for.
 
-    Each text of a record is an item, also in lists and records in it; `columns` are the fields to take. Raises BadInput
+    Files are JSONL, JSON, Parquet, CSV or TSV (whose first line names the columns), or text with an item a line. Each
+    text of a record is an item, also in lists and records in it; `columns` are the fields to take. Raises BadInput
     for a file that is not of that kind, or without items, and UsageError for a column that no record has, for an
     unknown preset, and without a file.
     """
@@ -110,11 +123,15 @@ def _items(path: Path, data: bytes, columns: Sequence[str]) -> Iterator[tuple[in
     suffix = path.suffix.lower()
     if suffix in _TABLES:
         yield from _of_records(path, _rows(path), columns)
+    elif suffix in _CELLS:
+        yield from _of_records(path, _cells(path, data, _CELLS[suffix]), columns)
     elif suffix in _LINES:
         yield from _of_records(path, _records(path, data), columns)
     else:
         if columns:
-            raise UsageError(f"{path} is a text without columns.", "Leave out the columns, or give JSONL or Parquet.")
+            raise UsageError(
+                f"{path} is a text without columns.", "Leave out the columns, or give JSONL, Parquet, CSV or TSV."
+            )
         for number, line in enumerate(_decoded(path, data).splitlines(), 1):
             if line.strip():
                 yield number, line
@@ -139,6 +156,19 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
         yield from enumerate(pl.read_parquet(path, glob=False).iter_rows(named=True), 1)
     except pl.exceptions.PolarsError as error:
         raise BadInput(f"{path} is not a readable Parquet file: {error}.", "Check the file.") from error
+
+
+def _cells(path: Path, data: bytes, separator: str) -> Iterator[tuple[int, Any]]:
+    text = _decoded(path, data)
+    try:
+        frame = pl.read_csv(BytesIO(text.encode()), separator=separator, infer_schema=False)
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        name = "comma" if separator == "," else "tab"
+        raise BadInput(
+            f"{path} is not a table with a {name} between cells: {str(error).splitlines()[0]}.",
+            "Correct the line, or name a file with an item a line .txt.",
+        ) from error
+    yield from enumerate(frame.iter_rows(named=True), 1)
 
 
 def _records(path: Path, data: bytes) -> Iterator[tuple[int, Any]]:

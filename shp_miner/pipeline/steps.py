@@ -306,7 +306,8 @@ def _export_if_changed(context: Context, keys: ExportKeys) -> Outcome:
     runs.did(key, f"{state} {export_fingerprint(formats_in(out))}", context.now())
     pairs = sum(exported.pairs.values())
     said = f"{pairs:,} pairs from {sum(exported.posts.values()):,} posts"
-    return Outcome(". ".join(filter(None, [said, exported.missing])), pairs=pairs)
+    unseen = sets.unseen() if sets else []
+    return Outcome(". ".join(filter(None, [said, exported.missing, *unseen])), pairs=pairs)
 
 
 # -- tidy -------------------------------------------------------------------------------------------------------------
