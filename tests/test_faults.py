@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from shp_miner import BadInput, TryLater, export_dataset, import_dump, load
+from shp_miner import BadInput, TryLater, clean_profile, export_dataset, import_dump, load
 from shp_miner.cli import run
 from shp_miner.store import HashRange, Store
 from shp_miner.store.runs import Runs
@@ -70,6 +70,24 @@ def test_an_export_that_fills_the_disk_leaves_the_earlier_one(
     assert run(["export", str(small_disk / "out"), "--store", str(big)]) == 75
     assert "No space is left on the disk" in capsys.readouterr().err
     assert tree(small_disk) == before
+
+    # Rows that are left out appear with the export or not at all, whichever of the two disks is full.
+    clean, rows = clean_profile(bots=["~^[0-7]"]), small_disk / "rows"
+    export_dataset(small, tmp_path / "other", clean=clean, keep_dropped=rows)
+    (rows / "answers" / "000007.parquet").write_bytes(b"of an export of more ranges")
+    (small_disk / "ballast").write_bytes(bytes(2_000_000))
+
+    def seen() -> dict[str, bytes]:
+        return {name: data for name, data in tree(tmp_path).items() if not name.startswith("big/exports")}
+
+    before = seen()
+    for out, kept in (("other", rows), ("disk/out", tmp_path / "rows")):
+        with pytest.raises(TryLater):
+            export_dataset(big, tmp_path / out, clean=clean, keep_dropped=kept, replace=True)
+        assert seen() == before
+    (small_disk / "ballast").unlink()
+    export_dataset(big, tmp_path / "other", clean=clean, keep_dropped=rows, replace=True)
+    assert [path.name for path in sorted((rows / "answers").iterdir())] == ["000000.parquet"]
 
 
 PROGRAM = """

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct, field, structs
 
@@ -19,6 +18,7 @@ from shp_miner.export.card import card_text
 from shp_miner.export.changes import Changes, changes_between
 from shp_miner.export.check import Balance
 from shp_miner.export.compact import known_layout, rows_of_parts
+from shp_miner.export.dropped import appearing_rows
 from shp_miner.export.earlier import earlier_fit
 from shp_miner.export.facts import LANGUAGE_SAMPLE, Facts
 from shp_miner.export.formats import FORMATS
@@ -36,7 +36,16 @@ from shp_miner.export.screens import Items, Sets, as_sets, keep_items, kept_item
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.several import refresh_several, write_several
 from shp_miner.export.shards import Shard, rows_of
-from shp_miner.export.tasks import RangeJob, RangeResult, WriteJob, WriteResult, mine_range, trait_range, write_groups
+from shp_miner.export.tasks import (
+    RangeJob,
+    RangeResult,
+    WriteJob,
+    WriteResult,
+    mine_range,
+    sum_ranges,
+    trait_range,
+    write_groups,
+)
 from shp_miner.mining.balanced import balance_ranges, steps_of
 from shp_miner.mining.calibrate import STEPS, calibrate_ranges
 from shp_miner.mining.kept_fits import DRIFT, fits_to_builtins
@@ -45,7 +54,7 @@ from shp_miner.mining.near import find_near, near_steps
 from shp_miner.paths import expanded
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule
-from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
+from shp_miner.rules.recommended import Recommendation, recommended_for
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import only_one, shared_lock
 from shp_miner.tally import Tally, counted
@@ -260,6 +269,7 @@ def _appearing(  # noqa: PLR0913
         placing_export(out),
         only_one(lock_of(out), f"The export {out} is being written", "writing it"),
         export_registration(store, out, known) as entry,
+        appearing_rows(rows_to) as take_dropped,
         published_folder(out, plan, keep=power.means.on_cluster) as folder,
     ):
         entry.begin(rows_to)
@@ -267,11 +277,15 @@ def _appearing(  # noqa: PLR0913
         if items is not None:
             work_with(work, items)
         path = store.path.absolute()  # a worker may be in another folder
-        mining = [RangeJob(path, snapshot.version, n, part, selection, work, rows_to) for n, part in enumerate(ranges)]
+        mining = [
+            RangeJob(path, snapshot.version, n, part, selection, work, rows_to is not None)
+            for n, part in enumerate(ranges)
+        ]
         with power.engine(work, threads) as engine:
             done = _written(out, folder, formats, mining, engine, Steps(len(ranges), power.advance), fit)
         if known is None:
             done.changes = _changes(place_of(out), folder)
+        take_dropped(work)
         entry.publishing(folder)
     if place_of(out).name in FORMATS:
         refresh_several(place_of(out).parent)  # where it is one format of several there
@@ -308,7 +322,7 @@ def _written(  # noqa: PLR0917
         steps.begin("balancing")
         balance_ranges(mining, trait_range, engine=engine, advance=steps)
     steps.begin("mining")
-    mined = _sum(engine.run(mine_range, mining, steps))
+    mined = sum_ranges(engine.run(mine_range, mining, steps))
     rule = first.selection.rule
     if not mined.pairs:
         raise nothing(mined.tally, recommended_for(rule, 0, mined.comparable))
@@ -352,24 +366,6 @@ def fitting_ranges(snapshot: Snapshot, workers: int, memory: int) -> tuple[int, 
     fitting = fitting_workers(workers, left, _LEAST_ROWS * row_bytes)
     fitting_rows = max(min(left // fitting, _RANGE_BYTES) // row_bytes, _LEAST_ROWS)
     return fitting, min(fitting_rows, ROWS_PER_RANGE)
-
-
-def _sum(results: Any) -> RangeResult:
-    """Return the sums over all ranges; they do not depend on the order or number of ranges."""
-    out = RangeResult(Tally(), 0, None, {}, {}, 0, set(), set(), Comparable())
-    for result in results:
-        out.tally.merge(result.tally)
-        out.digest = (out.digest + result.digest) % (1 << 64)
-        out.newest_us = max((t for t in (out.newest_us, result.newest_us) if t is not None), default=None)
-        out.answers += result.answers
-        out.platforms |= result.platforms
-        out.licenses |= result.licenses
-        out.comparable += result.comparable
-        out.arrival.merge(result.arrival)
-        for mine, theirs in ((out.posts, result.posts), (out.pairs, result.pairs)):
-            for name, count in theirs.items():
-                mine[name] = mine.get(name, 0) + count
-    return out
 
 
 def _finish(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -15,6 +14,7 @@ from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
 from shp_miner.export.compact import form_of_file, write_compact
 from shp_miner.export.cuts import Rows, rows_by_group, thread_names
+from shp_miner.export.dropped import write_dropped
 from shp_miner.export.facts import Facts, facts_of
 from shp_miner.export.formats import Format
 from shp_miner.export.margins import form_of
@@ -23,7 +23,7 @@ from shp_miner.export.screens import load_screen
 from shp_miner.export.shards import Shard, write_shards
 from shp_miner.mining.balanced import load_quotas, write_traits
 from shp_miner.mining.calibrate import MeasureJob, load_calibration
-from shp_miner.mining.mine import Beyond, Mined, Selection, Threads, mine_threads
+from shp_miner.mining.mine import Beyond, Selection, Threads, mine_threads
 from shp_miner.mining.near import load_near
 from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.recommended import Comparable
@@ -31,14 +31,11 @@ from shp_miner.store import Store
 from shp_miner.store.snapshot import EVERYTHING
 from shp_miner.tally import Tally
 
-#: Names of files of dropped rows: the number of the range.
-_DROPPED = re.compile(r"[0-9]{6,}\.parquet")
-
 
 class RangeJob(MeasureJob, frozen=True):
-    """A range to mine: its calibration is in `work`, its piece is written there; `dropped` gets dropped rows."""
+    """A range to mine: its calibration is in `work`; its piece is written there, and what it drops if that is kept."""
 
-    dropped: Path | None
+    keep_dropped: bool
 
 
 class RangeResult(Struct):
@@ -58,18 +55,17 @@ class RangeResult(Struct):
 
 def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     """Mine one range, write its piece, and return the counts."""
-    snapshot, keep_dropped = Store(job.store).snapshot(job.version), job.dropped is not None
+    snapshot = Store(job.store).snapshot(job.version)
     mined = mine_threads(
         snapshot,
         job.part,
         job.selection,
         load_calibration(job.work),
-        keep_dropped=keep_dropped,
+        keep_dropped=job.keep_dropped,
         beyond=beyond_range(job),
     )
     write_piece(job.work, job.number, mined.threads)
-    if job.dropped is not None:
-        _write_dropped(job.dropped, job.number, mined)
+    write_dropped(job.work, job.number, mined.dropped)
     posts, answers = mined.threads.posts, mined.threads.answers
     licenses = (*posts["license"].drop_nulls().unique(), *answers["license"].drop_nulls().unique())
     result = RangeResult(
@@ -85,6 +81,24 @@ def mine_range(job: RangeJob, advance: Advance) -> RangeResult:
     )
     advance(Step(1, pairs=mined.threads.pairs.height))
     return result
+
+
+def sum_ranges(results: Iterable[RangeResult]) -> RangeResult:
+    """Return the sums over all ranges; they do not depend on the order or number of ranges."""
+    out = RangeResult(Tally(), 0, None, {}, {}, 0, set(), set(), Comparable())
+    for result in results:
+        out.tally.merge(result.tally)
+        out.digest = (out.digest + result.digest) % (1 << 64)
+        out.newest_us = max((t for t in (out.newest_us, result.newest_us) if t is not None), default=None)
+        out.answers += result.answers
+        out.platforms |= result.platforms
+        out.licenses |= result.licenses
+        out.comparable += result.comparable
+        out.arrival.merge(result.arrival)
+        for mine, theirs in ((out.posts, result.posts), (out.pairs, result.pairs)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+    return out
 
 
 def trait_range(job: MeasureJob, advance: Advance) -> None:
@@ -185,15 +199,3 @@ def threads_between(threads: Threads, first: str, until: str) -> Threads:
         threads.answers[answers].with_columns(pl.col("post_row") - start),
         threads.pairs[pairs].with_columns(pl.col("winner", "loser") - answers.start),
     )
-
-
-def is_of_dropped_rows(name: str) -> bool:
-    """Return whether a file name is one of dropped rows; other files in the folder are not the export's."""
-    return _DROPPED.fullmatch(name) is not None
-
-
-def _write_dropped(folder: Path, number: int, mined: Mined) -> None:
-    for kind, frame in mined.dropped.items():
-        if frame.height:
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-            frame.write_parquet(folder / kind / f"{number:06d}.parquet", statistics=False)

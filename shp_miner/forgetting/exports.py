@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from shp_miner.errors import BadInput, Error, in_words
 from shp_miner.export.compact import row_files
 from shp_miner.export.dataset import make_export_again
+from shp_miner.export.dropped import is_of_dropped_rows
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.nothing import NoPairs
 from shp_miner.export.opening import read_manifest
@@ -34,7 +35,6 @@ from shp_miner.export.pushed import owe_purge
 from shp_miner.export.reading import arrow_source
 from shp_miner.export.registered import BETWEEN, HINTS, Kept, KnownExport, Owed, drop_export, write_export
 from shp_miner.export.several import refresh_several
-from shp_miner.export.tasks import is_of_dropped_rows
 from shp_miner.mining.mine import Selection
 from shp_miner.paths import expanded
 from shp_miner.rules.presets import named_rule
