@@ -62,7 +62,7 @@ _THREAD = [
 
 #: body is the original as the platform gave it; body_format says what it is written in: "markdown", "html", "text" or
 #: "reddit" (Markdown with &, < and > escaped). body_chars counts its visible characters, without blank ends.
-#: author_role is "member", "moderator", "admin" or "bot".
+#: author_role is "member", "moderator", "admin" or "bot". created_at is NO_TIME_US where the time is not known.
 _CONTENT = [
     ("created_at", TIMESTAMP),
     ("body", pa.large_string()),
@@ -199,6 +199,10 @@ SKEW_US = CLOCK_SKEW // timedelta(microseconds=1)
 
 #: Before 1990 no forum of ours existed: a smaller number is a wrong unit or a missing value.
 EARLIEST_S = 631_152_000
+
+#: The created_at of an item if nobody knows when it was written: a microsecond that no platform gives, since the clocks
+#: of platforms count seconds or thousandths. Rules that use times drop such items, and exports have null in this place.
+NO_TIME_US = EARLIEST_S * 1_000_000 + 1
 
 #: The first microsecond of the year 10000: later times have no date.
 END_US = 253_402_300_800_000_000

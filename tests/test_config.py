@@ -603,7 +603,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"source": [{"kind": "lemmy", "communities": ["a"]}]}, "source.1 has no site", "lemmy has many sites"),
     ({"import": [{"kind": "reddit", "paths": ["a"]}]}, "import.1.kind: invalid enum value 'reddit'", "'reddit-dump'"),
     ({"import": [FILES | {"communities": ["b"]}]}, "import.1.communities is not for threads", "reddit-dump"),
-    ({"import": [FILES | {"site": "b"}]}, "import.1.site is not for threads", "discourse-json"),
+    ({"import": [FILES | {"kind": "reddit-dump", "site": "b"}]}, "import.1.site is not for reddit-dump", "threads"),
     ({"recheck": {"at": ["1d", "soon"]}}, "recheck.at.2: 'soon' is not a duration", ""),
     ({"recheck": {"at": ["1d", -5]}}, "recheck.at.2: -5 is not a duration", ""),
     ({"recheck": {"limit": 0}}, "recheck.limit: expected a whole number >= 1", ""),

@@ -23,6 +23,7 @@ from shp_miner.dumps.importing import import_dump
 from shp_miner.dumps.threads_files import kind_of
 from shp_miner.engine import Means
 from shp_miner.errors import BadInput
+from shp_miner.store import Store
 from shp_miner.tally import Tally
 
 from .property import examples
@@ -137,40 +138,35 @@ def test_scores_of_unknown_age_name_the_option_that_keeps_them(
     assert "Give --allow-unknown-age." in capsys.readouterr().err
 
 
-H4 = {
-    "qid": 1,
-    "question": "Why?",
-    "answers": [{"answer_id": 2, "author": "x", "pm_score": 2, "selected": True, "text": "So."}],
-    "metadata": ["https://forum.example/q/1"],
-}
-ELI5 = {
-    "q_id": "5lchat",
-    "title": "Why?",
-    "selftext": "",
-    "subreddit": "explainlikeimfive",
-    "answers": {"a_id": ["d1"], "text": ["So."], "score": [3]},
-}
-
-
-@pytest.mark.parametrize("write", WRITERS)
-@pytest.mark.parametrize(("row", "dump"), [(H4, "stackexchange-dump"), (ELI5, "reddit-dump")])
-@pytest.mark.parametrize("kind", [["threads"], []])
-def test_layouts_without_times_are_refused_by_what_they_lack(
-    row: dict[str, Any], dump: str, write: str, kind: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = WRITERS[write]([row], tmp_path / write)
-    assert run(["import", *kind, str(path)]) == 5
-    told = capsys.readouterr().err
-    assert "lack `created_at` of every post and answer" in told
-    assert f"`import {dump}`" in told
-    assert not Path("data").exists()
-
-
 @pytest.mark.parametrize("write", ["a.parquet", "saved"])
 def test_a_missing_column_of_shp_is_named(write: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{name: value for name, value in row.items() if name != "created_at_utc_B"} for row in shp_rows()]
     assert run(["import", "threads", str(WRITERS[write](rows, tmp_path / write))]) == 5
     assert "without the column created_at_utc_B" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("domain", "words", "place"),
+    [
+        ("askculinary_train", [], "reddit.com askculinary"),
+        ("stack_unix_test", [], "unix.stackexchange.com unix.stackexchange.com"),
+        ("stack_superuser_validation", [], "superuser.com superuser.com"),
+        ("stack_unix_test", ["--site", "https://Forum.example"], "forum.example stack_unix"),
+    ],
+)
+def test_the_site_of_shp_is_named_or_told(domain: str, words: list[str], place: str, tmp_path: Path) -> None:
+    path = json_lines([row | {"domain": domain} for row in shp_rows()], tmp_path / "a.jsonl")
+    assert run(["import", "threads", str(path), "--store", str(tmp_path / "store"), "-q", *words]) == 0
+    posts = Store(tmp_path / "store").snapshot().scan("posts").select("site", "community").unique().collect()
+    assert [" ".join(row) for row in posts.iter_rows()] == [place]
+
+
+def test_a_site_is_not_taken_for_records_that_name_theirs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"answer_id": "1", "body": "Yes.", "created_at": 1_600_000_060, "score": 3}
+    head = {"site": "forum.example", "community": "c", "title": "Why?", "created_at": 1_600_000_000, "score": 9}
+    path = json_lines([head | {"post_id": "1", "answers": [answer]}], tmp_path / "own.jsonl")
+    assert run(["import", "threads", str(path), "--site", "other.example"]) == 2
+    assert "own.jsonl names its site.\nLeave out --site" in capsys.readouterr().err
 
 
 def test_a_bad_row_of_shp_costs_itself_or_its_thread(tmp_path: Path) -> None:

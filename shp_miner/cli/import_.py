@@ -147,6 +147,7 @@ def discourse_json(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
 
 @command.command("threads", epilog=example("shp-miner import threads my-forum.jsonl.zst"))
 @_FILES
+@click.option("--site", help="The site's host, for rows in a published layout; default: the one that they name.")
 @click.option("--utc", is_flag=True, help="Read times without a time zone as UTC; without it they are refused.")
 @_DRY
 @common
@@ -255,7 +256,9 @@ def _following(done: Imported, store: Path, half: Half | None, options: _Reader)
         return [called("import", "reddit-dump", *half.files, *chosen, store=store)] if half.files else []
     ageless = tally.notes["post", "score_age_unknown"] >= tally.read["post"] > 0
     kept = ["--allow-unknown-age"] if ageless else []  # without it, every rule drops all of them
-    return [called("compare", *kept, store=store), called("export", "data/pairs", *kept, store=store)]
+    undated = tally.notes["answer", "time_unknown"] >= tally.read["answer"] > 0
+    rule = ["--rule", "votes"] if undated else []  # the other rules use times
+    return [called("compare", *kept, store=store), called("export", "data/pairs", *rule, *kept, store=store)]
 
 
 def _people(done: Imported, store: Path) -> Callable[[], None]:

@@ -36,7 +36,7 @@ def people(thread: ThreadShown, *, full: bool) -> None:
 
 
 def _item(label: str, item: ShownItem, *, lines: int | None, title: str = "") -> None:
-    say("", *joined([label, f"written {item.created_at:%Y-%m-%d %H:%M} UTC"]))
+    say("", *joined([label, f"written {_time(item)}"]))
     say(*joined([_scores(item)], indent="  "))
     if item.why is not None:
         say(*wrapped(f"Not eligible: {item.why}", indent="  "))
@@ -46,16 +46,19 @@ def _item(label: str, item: ShownItem, *, lines: int | None, title: str = "") ->
 
 
 def _answer(answer: ShownAnswer, thread: ThreadShown, *, lines: int | None) -> None:
-    after = "" if thread.post is None else (answer.created_at - thread.post.created_at).total_seconds()
-    when = (
-        f"{answer.created_at:%Y-%m-%d %H:%M} UTC"
-        if after == ""
-        else f"{rounded_duration(float(after))} after the question"
-    )
+    asked_at = thread.post.created_at if thread.post is not None else None
+    if answer.created_at is None or asked_at is None:
+        when = _time(answer)
+    else:
+        when = f"{rounded_duration((answer.created_at - asked_at).total_seconds())} after the question"
     say("", *joined([f"Answer {answer.number}", when, "accepted" * answer.accepted, answer.id]))
     say(*wrapped(_scores(answer), indent="  ", lines=None))
     say(*wrapped("Eligible." if answer.why is None else f"Not eligible: {answer.why}", indent="  "))
     say_lines(wrapped(answer.text, indent="  ", lines=lines))
+
+
+def _time(item: ShownItem) -> str:
+    return "at an unknown time" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _scores(item: ShownItem) -> str:

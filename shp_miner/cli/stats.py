@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Communities shown to people, the largest first.
 _SHOWN = 20
+
+_AGELESS = "Scores read at an unknown time: rules drop them without --allow-unknown-age"
+_UNDATED = "Answers written at an unknown time: rules that use times drop them (--rule votes uses none)"
 
 
 @click.command("stats", epilog=example("shp-miner stats --store data/store --json"))
@@ -47,7 +50,8 @@ def command(store: Path, as_of: str | None, as_json: bool, quiet: bool) -> None:
         ]
         print_table("Tables", ("table", "observations", "size", "unreadable"), sizes)
         _early_scores(data["read_too_early"])
-        _ageless_scores(communities)
+        _shares(communities, "share_of_unknown_age", _AGELESS)
+        _shares(communities, "share_without_time", _UNDATED)
         _cleaned(data["cleaned_exports"])
 
     show_result(data, people, as_json=as_json, quiet=quiet)
@@ -61,16 +65,20 @@ def _early_scores(months: Sequence[EarlyMonth]) -> None:
         print_table(title, ("community", "month", "answers", "share"), early)
 
 
-def _ageless_scores(communities: Sequence[CommunityCounts]) -> None:
-    """Print the communities whose scores the rules drop because the time of reading is unknown."""
-    ageless = sorted(
-        ((row["community"], row["answers"], share) for row in communities if (share := row["share_of_unknown_age"])),
-        key=lambda row: (-row[1], row[0]),
-    )
-    if ageless:
-        title = "Scores read at an unknown time: rules drop them without --allow-unknown-age"
-        rows = [(community, answers, f"{share:.0%}") for community, answers, share in ageless[:_SHOWN]]
-        print_table(title, ("community", "answers", "share"), rows)
+def _shares(
+    communities: Sequence[CommunityCounts],
+    key: Literal["share_of_unknown_age", "share_without_time"],
+    title: str,
+) -> None:
+    """Print the communities that have a share of answers which the rules drop."""
+    found = [(row["community"], row["answers"], share) for row in communities if (share := row[key])]
+    if found:
+        rows = [(community, answers, f"{share:.0%}") for community, answers, share in sorted(found, key=_largest)]
+        print_table(title, ("community", "answers", "share"), rows[:_SHOWN])
+
+
+def _largest(row: tuple[str, int, float]) -> tuple[int, str]:
+    return -row[1], row[0]
 
 
 def _cleaned(exports: Sequence[CleanedExport]) -> None:

@@ -21,7 +21,7 @@ from shp_miner.dumps.ahead import read_ahead, threads_at_once, worked_ahead
 from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.inputs import chosen_files
 from shp_miner.dumps.lines import Lines
-from shp_miner.dumps.published import threads_of_pairs
+from shp_miner.dumps.published import LAYOUTS
 from shp_miner.dumps.sections import Section
 from shp_miner.dumps.threads_columns import refuse_nan, without_decimals
 from shp_miner.dumps.threads_files import FileKind, kind_of
@@ -40,7 +40,8 @@ from shp_miner.dumps.threads_layout import (
     check_keys,
 )
 from shp_miner.dumps.threads_lines import batches, decoded, records
-from shp_miner.model import ANSWER, POST
+from shp_miner.errors import UsageError
+from shp_miner.model import ANSWER, NO_TIME_US, POST
 from shp_miner.platforms.records import (
     converted_json,
     epoch_us,
@@ -67,17 +68,22 @@ def read(
     now: datetime,
     advance: Advance = ignore_progress,
     utc: bool = False,
+    site: str | None = None,
     section: Section | None = None,
 ) -> Iterator[Chunk]:
     """Read files and folders of threads in the order given, or a section of the only file.
 
-    With `utc`, times without a zone are UTC.
+    With `utc`, times without a zone are UTC. `site` is that of rows in a published layout.
 
     Raises BadInput before anything is yielded if a path is missing, holds something else, or is a Parquet file with
-    columns that are not in the layout; damage inside a file is noted in `tally`.
+    columns that are not in the layout, and UsageError if records with sites of their own are given a `site`. Damage
+    inside a file is noted in `tally`.
     """
     kinds = thread_files(paths, tally, utc=utc)
-    collector = Collector(tally, latest_allowed_us(now), utc=utc)
+    own = next((path for path, kind in kinds if not kind.layout), None)
+    if site is not None and own is not None:
+        raise UsageError(f"Every record of {own} names its site.", "Leave out --site, or import this file by itself.")
+    collector = Collector(tally, latest_allowed_us(now), utc=utc, site=site)
     for path, kind in kinds:
         with file_alone(path, tally):
             for _ in collector.added(path, kind, advance, section):
@@ -94,8 +100,9 @@ def thread_files(paths: Sequence[Path], tally: Tally, *, utc: bool = False) -> l
 class Collector:
     """Turns threads into rows and counts what is left out."""
 
-    def __init__(self, tally: Tally, latest_us: int, *, utc: bool = False) -> None:
-        self.tally, self.latest_us, self._utc = tally, latest_us, utc
+    def __init__(self, tally: Tally, latest_us: int, *, utc: bool = False, site: str | None = None) -> None:
+        self.tally, self.latest_us, self._utc, self._site = tally, latest_us, utc, site
+        self._platform = "threads"
         self.posts, self.answers = Rows(POST), Rows(ANSWER)
 
     @property
@@ -116,12 +123,11 @@ class Collector:
     def add_each(self, path: Path, kind: FileKind, advance: Advance) -> Iterator[None]:
         """Add the threads of an Arrow stream, or of rows in a published layout, one by one."""
         read_records = {"arrow": arrow.records, "parquet": parquet.records, "jsonl": records}[kind.container]
-        if kind.layout:
-            # The rows are read twice; what is wrong with them is counted the second time.
-            times = iter([(Tally(), ignore_progress), (self.tally, advance)])
-            found = threads_of_pairs(lambda: read_records(path, *next(times)))
-        else:
-            found = read_records(path, self.tally, advance)
+        layout = LAYOUTS.get(kind.layout)
+        found = read_records(path, self.tally, advance)
+        if layout is not None:
+            found = layout.threads(lambda: read_records(path, Tally(), ignore_progress), found, self._site)
+        self._platform = "threads" if layout is None else layout.platform
         for place, record in found:
             self.add(record, place)
             yield
@@ -260,7 +266,7 @@ class Collector:
             observed_us = _time_us(item.observed_at, "observed_at", self.latest_us, utc=self._utc)
         return {
             "source": SOURCE,
-            "platform": "threads",
+            "platform": self._platform,
             "created_at": _time_us(item.created_at, "created_at", self.latest_us, utc=self._utc),
             "body_format": item.format or (post["body_format"] if post else "markdown"),
             "author": None if gone or item.author is UNSET else item.author,
@@ -289,6 +295,8 @@ class Collector:
             self.tally.note(kind, "text_repaired")
         if row["observed_at"] is None:
             self.tally.note(kind, "score_age_unknown")
+        if row["created_at"] == NO_TIME_US:
+            self.tally.note(kind, "time_unknown")
         row["body_chars"] = visible_chars(row["body"], row["body_format"])
         return row
 

@@ -60,7 +60,7 @@ def kind_of(path: Path, *, utc: bool) -> FileKind:
         if start.startswith(arrow.MAGIC):
             return FileKind("arrow", _check_stream(path))
     lines = start.decode("utf-8", "replace").split("\n")[:_LINES_SNIFFED]
-    layout = _published(path, lines)
+    layout = _published(lines)
     if layout:
         return FileKind("jsonl", layout)
     for line in lines:
@@ -75,12 +75,12 @@ def kind_of(path: Path, *, utc: bool) -> FileKind:
     return FileKind("jsonl")  # a file that is damaged at its start says so when it is read
 
 
-def _published(path: Path, lines: Sequence[str]) -> str:
-    """Return the layout of the first lines if it is a published one. Raises BadInput for one without times."""
+def _published(lines: Sequence[str]) -> str:
+    """Return the layout of the first lines if it is a published one, else ""."""
     keys = set(_KEY.findall("\n".join(lines)))
     if "features" in keys or "site" in keys:  # the description that `datasets` writes beside its files; our layout
         return ""
-    return layout_of(path, keys)
+    return layout_of(keys)
 
 
 def _check_stream(path: Path) -> str:
@@ -89,9 +89,9 @@ def _check_stream(path: Path) -> str:
         names = arrow.column_names(path)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{path} is an Arrow IPC stream with a damaged beginning.", "Get the file again.") from error
-    layout = layout_of(path, names)
+    layout = layout_of(names)
     if layout:
-        check_columns(path, names)
+        check_columns(path, layout, names)
     elif not set(names) >= THREAD_REQUIRED:
         raise NotOurs(f"{path} is an Arrow IPC stream, not of threads.", _LAYOUT_HINT)
     return layout
@@ -103,9 +103,9 @@ def _check_columns(path: Path, *, utc: bool) -> str:
         schema = pq.read_schema(parquet.opened(path))
     except (pa.ArrowException, OSError):
         return ""  # damaged: reading it says so
-    layout = layout_of(path, schema.names)
+    layout = layout_of(schema.names)
     if layout:
-        check_columns(path, schema.names)
+        check_columns(path, layout, schema.names)
         return layout
     if not utc:
         refuse_naive_times(path, schema)

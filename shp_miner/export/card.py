@@ -11,6 +11,7 @@ from shp_miner.export.card_worth import TERMS, worth
 from shp_miner.export.compact import PAIRS, part_name, row_files
 from shp_miner.export.described import column_rows
 from shp_miner.export.example import Example
+from shp_miner.export.facts import written_between
 from shp_miner.export.formats import Format
 from shp_miner.export.front import front_matter, languages_for_hub, licensing, tasks_of, title_of
 from shp_miner.export.margins import form_of_manifest
@@ -90,12 +91,13 @@ def glance(manifest: Manifest, form: Format) -> str:
     known = facts.get("sites", {})
     told = [("rows", f"{sum(rows.values()):,} ({by_split})")]
     if known:
-        first, last = min(of["first_answer"] for of in known.values()), max(of["last_answer"] for of in known.values())
         told += [
             ("threads", f"{sum(of['threads'] for of in known.values()):,}"),
             ("sites", ", ".join(map(plain, list(known)[:5])) + (f" and {len(known) - 5:,} more" * (len(known) > 5))),
-            ("answers written", f"{first} to {last}"),
+            ("answers written", written_between(known.values())),
         ]
+    if facts.get("undated"):
+        told.append(("answers without a time", f"{facts['undated']:,}; their times in the rows are null"))
     told += [
         ("languages", languages(facts)),
         ("format", f"`{form.name}`, for {plain(form.purpose)}"),

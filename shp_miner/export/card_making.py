@@ -11,6 +11,7 @@ import msgspec
 from shp_miner.clean.cleaning import Cleaning, changes
 from shp_miner.clean.evaluation import Decontamination
 from shp_miner.clean.overlap import LEAST_SHARE, WORDS_IN_A_ROW
+from shp_miner.export.facts import written_between
 from shp_miner.export.markdown import bar, code, percent, plain, table
 from shp_miner.rules.fields import PARAMETERS, fields
 from shp_miner.rules.hashing import SPLITS
@@ -73,10 +74,7 @@ def sites(facts: Mapping[str, Any]) -> str:
     """Return a table of the sites: their threads in the rows, and when the answers were written."""
     known = facts.get("sites", {})
     largest = sorted(known, key=lambda name: (-known[name]["threads"], name))
-    rows = [
-        (plain(name), f"{known[name]['threads']:,}", f"{known[name]['first_answer']} to {known[name]['last_answer']}")
-        for name in largest[:_SHOWN]
-    ]
+    rows = [(plain(name), f"{known[name]['threads']:,}", written_between([known[name]])) for name in largest[:_SHOWN]]
     if len(largest) > _SHOWN:
         rows.append((f"and {len(largest) - _SHOWN:,} more (see manifest.json)", "", ""))
     return table(("site", "threads", "answers written"), rows, numbers=(1,))

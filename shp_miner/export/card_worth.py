@@ -40,6 +40,20 @@ Reddit's agreement. Having a copy gives you no right to either.""",
 Stack Exchange content is licensed CC BY-SA (2.5, 3.0 or 4.0 by date): name the site, link the question, and name and
 link the authors. The agreement under which its dump has been offered since 2024 excludes training language models.""",
 }
+TERMS |= {"stack-exchange-preferences": TERMS["stackexchange"], "eli5": TERMS["reddit"]}
+
+#: What a published data set does not say, which every row of it lacks.
+UNSAID = {
+    "stack-exchange-preferences": """\
+**Not all is known of these threads.** They come from a data set (H4's Stack Exchange preferences) that says when the
+questions were written, by the day, and not when the answers were. So no rule could hold votes against the time that an
+answer had to get them: an early answer may win because it was seen more. `score` is that set's `pm_score`, the rounded
+log2(1 + votes), with 1 more if accepted, or -1: it is only good for putting the answers of one question in order.""",
+    "eli5": """\
+**Not all is known of these threads.** They come from a data set (ELI5) that does not say when posts and answers were
+written, nor the scores of posts. So no rule could hold votes against the time that an answer had to get them: an early
+answer may win because it was seen more.""",
+}
 
 
 def worth(rule: Rule, facts: Mapping[str, Any]) -> str:
@@ -48,6 +62,7 @@ def worth(rule: Rule, facts: Mapping[str, Any]) -> str:
     how = _chosen(rule)
     if how:
         parts.append(_CHOSEN % (how, "; here every other answer loses then" * (rule.accepted_over == "all")))
+    parts += [UNSAID[platform] for platform in facts.get("platforms", ()) if platform in UNSAID]
     return "\n\n".join([*parts, _WORTH, "\n".join(f"- {told}" for told in _measured(rule, facts))])
 
 

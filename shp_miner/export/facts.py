@@ -5,7 +5,7 @@ Sums, minima and sets do not depend on the order or the grouping of the rows, so
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from shp_miner.export.columns import Repeated, from_arrow
 from shp_miner.export.example import Example, example_of, first_example
 from shp_miner.export.formats import Format
 from shp_miner.mining.mine import Threads
+from shp_miner.rules.age import known_time
 from shp_miner.rules.hashing import mix_bits
 from shp_miner.text.language import languages_of
 
@@ -33,11 +34,14 @@ _WORD = r"\S+"
 
 
 class SiteFacts(Struct):
-    """The threads of one site, and when their first and last answers were written (microseconds since 1970)."""
+    """The threads of one site, and when their first and last answers were written (microseconds since 1970).
+
+    Without times both are None.
+    """
 
     threads: int
-    first_us: int
-    last_us: int
+    first_us: int | None
+    last_us: int | None
 
 
 class Facts(Struct):
@@ -45,8 +49,9 @@ class Facts(Struct):
 
     rows: by length in words, one count for each of `WORDS` and one for longer rows. longer: pairs that the longer
     answer wins, of `pairs_by_length` with different lengths in characters; earlier: pairs that the earlier answer wins,
-    of `pairs_by_time` with different times. unlicensed: questions and answers without a known licence. languages: the
-    answers of the sample in each language ("": not clear). example: the row that the card quotes.
+    of `pairs_by_time` with different times. undated: answers whose time of writing is not known. unlicensed: questions
+    and answers without a known licence. languages: the answers of the sample in each language ("": not clear).
+    example: the row that the card quotes.
     """
 
     rows: list[int] = field(default_factory=lambda: [0] * (len(WORDS) + 1))
@@ -56,20 +61,22 @@ class Facts(Struct):
     pairs_by_time: int = 0
     sites: dict[str, SiteFacts] = field(default_factory=dict)
     unlicensed: int = 0
+    undated: int = 0
     languages: dict[str, int] = field(default_factory=dict)
     example: Example | None = None
 
     def add(self, other: Facts) -> None:
         """Add the counts of `other`."""
         self.rows = [mine + theirs for mine, theirs in zip(self.rows, other.rows, strict=True)]
-        for name in ("longer", "pairs_by_length", "earlier", "pairs_by_time", "unlicensed"):
+        for name in ("longer", "pairs_by_length", "earlier", "pairs_by_time", "unlicensed", "undated"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.example = first_example(self.example, other.example)
         for code, count in other.languages.items():
             self.languages[code] = self.languages.get(code, 0) + count
         for site, theirs in other.sites.items():
             mine = self.sites.get(site, SiteFacts(0, theirs.first_us, theirs.last_us))
-            first, last = min(mine.first_us, theirs.first_us), max(mine.last_us, theirs.last_us)
+            first = min((time for time in (mine.first_us, theirs.first_us) if time is not None), default=None)
+            last = max((time for time in (mine.last_us, theirs.last_us) if time is not None), default=None)
             self.sites[site] = SiteFacts(mine.threads + theirs.threads, first, last)
 
     def data(self, platforms: Collection[str], licenses: Collection[str]) -> dict[str, Any]:
@@ -86,6 +93,7 @@ class Facts(Struct):
             "platforms": sorted(platforms),
             "licenses": sorted(licenses),
             "unlicensed": self.unlicensed,
+            **({"undated": self.undated} if self.undated else {}),
             "rows_by_words": {**dict(zip(map(str, WORDS), self.rows, strict=False)), "more": self.rows[-1]},
             "longer_wins": [self.longer, self.pairs_by_length],
             "earlier_wins": [self.earlier, self.pairs_by_time],
@@ -100,8 +108,14 @@ class Facts(Struct):
         return {"answers": read, "share": shares, "unclear": round(self.languages.get("", 0) / max(read, 1), 4)}
 
 
-def _day(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).date().isoformat()
+def _day(time_us: int | None) -> str | None:
+    return None if time_us is None else datetime.fromtimestamp(time_us // 1_000_000, UTC).date().isoformat()
+
+
+def written_between(sites: Iterable[Mapping[str, Any]]) -> str:
+    """Return when the answers of sites (of a manifest's facts) were written, in words."""
+    times = [(of["first_answer"], of["last_answer"]) for of in sites if of["first_answer"] is not None]
+    return f"{min(first for first, _ in times)} to {max(last for _, last in times)}" if times else "not known"
 
 
 def facts_of(form: Format, threads: Threads, table: pa.Table, post_row: pl.Series, sampled: float = 1.0) -> Facts:
@@ -152,12 +166,12 @@ def _words(column: Repeated) -> pl.Series:
 
 def _count_pairs(facts: Facts, form: Format, threads: Threads) -> None:
     pairs = threads.pairs if form.same_text else threads.pairs.filter(~pl.col("same_text"))
-    known = threads.answers.select("created_at", chars=pl.col("text").str.len_chars())
+    known = threads.answers.select(known_time(), chars=pl.col("text").str.len_chars())
     winner, loser = known[pairs["winner"]], known[pairs["loser"]]
     facts.longer = int((winner["chars"] > loser["chars"]).sum())
     facts.pairs_by_length = int((winner["chars"] != loser["chars"]).sum())
     facts.earlier = int((winner["created_at"] < loser["created_at"]).sum())
-    facts.pairs_by_time = int((winner["created_at"] != loser["created_at"]).sum())
+    facts.pairs_by_time = int((winner["created_at"] != loser["created_at"]).sum())  # null where one is not known
 
 
 def _count_sites(facts: Facts, threads: Threads, post_row: pl.Series) -> None:
@@ -165,11 +179,12 @@ def _count_sites(facts: Facts, threads: Threads, post_row: pl.Series) -> None:
     posts = threads.posts.with_row_index("post_row").select("post_row", "site", "license")
     posts = posts.filter(pl.col("post_row").is_in(post_row.unique().implode()))
     answers = threads.answers.select(
-        pl.col("post_row").cast(pl.UInt32), "license", written=pl.col("created_at").dt.epoch("us")
+        pl.col("post_row").cast(pl.UInt32), "license", written=known_time().dt.epoch("us")
     ).join(posts.select("post_row", "site"), on="post_row")
     times = answers.group_by("site").agg(pl.col("written").min().alias("first"), pl.col("written").max().alias("last"))
     counts = posts.group_by("site").len("threads").join(times, on="site")
     facts.sites = {site: SiteFacts(threads, first, last) for site, threads, first, last in counts.iter_rows()}
+    facts.undated = answers["written"].null_count()
     facts.unlicensed = posts["license"].null_count() + answers["license"].null_count()
 
 

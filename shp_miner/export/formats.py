@@ -27,6 +27,7 @@ from shp_miner.export.shared import (
 )
 from shp_miner.mining.mine import Threads
 from shp_miner.model import EXPORT_TIMESTAMP
+from shp_miner.rules.age import known_time
 from shp_miner.text.shp import flatten_texts
 
 #: The column that is subtracted from the difference of the two scores (export/margins.py).
@@ -95,12 +96,13 @@ def _pairs(threads: Threads, rule_name: str) -> Columns:
     }
     columns |= {"views": posts["views"].gather(post), **{name: threads.pairs[name] for name in COMPARED}}
     authors, texts = authors_of(answers), answers["text"]
+    told = answers.with_columns(known_time())
     for side, rows in (("1", first), ("2", second)):
         columns[f"answer{side}"] = Repeated(texts, rows)
         columns[f"author{side}"] = authors.gather(rows)
         columns[f"answer{side}_id"] = answers["answer_id"].gather(rows)
         for name in ("score", "created_at", "observed_at", *COUNTED):
-            columns[f"{name}{side}"] = answers[name].gather(rows)
+            columns[f"{name}{side}"] = told[name].gather(rows)
     return columns
 
 
@@ -118,10 +120,10 @@ def _shp(threads: Threads, _rule_name: str) -> Columns:
         "labels": threads.pairs["winner_first"].cast(pl.Int64),
         **between(threads),
     }
-    texts = flatten_texts(answers["text"])
+    texts, seconds = flatten_texts(answers["text"]), answers.select(known_time().dt.epoch("s")).to_series()
     for side, rows in (("A", first), ("B", second)):
         columns[f"c_root_id_{side}"] = answers["answer_id"].gather(rows)
-        columns[f"created_at_utc_{side}"] = answers["created_at"].dt.epoch("s").gather(rows)
+        columns[f"created_at_utc_{side}"] = seconds.gather(rows)
         columns[f"score_{side}"] = answers["score"].gather(rows)
         columns[f"human_ref_{side}"] = Repeated(texts, rows)
     return columns

@@ -27,6 +27,7 @@ _PLATFORM_TERMS = {
     "reddit": ("reddit-user-agreement", "https://redditinc.com/policies/user-agreement"),
     "stackexchange": ("cc-by-sa-by-date", "https://stackoverflow.com/help/licensing"),
 }
+_PLATFORM_TERMS |= {"stack-exchange-preferences": _PLATFORM_TERMS["stackexchange"], "eli5": _PLATFORM_TERMS["reddit"]}
 
 #: The share of the answers from which a language is one of the data set's.
 _LISTED = 0.05

@@ -32,17 +32,25 @@ _WAYS_OUT = {
     "score_age_unknown": "give --allow-unknown-age",
     "score_read_too_early": "wait until the scores are read again, or lower --min-score-age",
     "score_too_low": "lower --min-post-score or --min-answer-score",
+    **dict.fromkeys(
+        ("time_unknown", "score_not_votes"),
+        "give `--rule votes --allow-unknown-age`, which needs neither, without --min-ratio, --since and --until",
+    ),
     **dict.fromkeys(("answer_too_long", "answer_too_short"), "widen the bounds of length that --clean-... set"),
     "other_language": "name more --clean-languages",
     "unreadable": "give --keep-unreadable, to keep items that could not be read at the last visit",
 }
 
 
+_FIRST = ("time_unknown", "score_not_votes", "confidence_too_low")
+
+
 def nothing(tally: Tally, recommended: Recommendation | None = None) -> NoPairs:
     """Return the error for an export without a pair: what was dropped most, and what to try."""
     reasons = sorted(tally.dropped.items(), key=lambda item: -item[1])
-    # Pairs of low confidence are dropped last: a lower bound would keep them.
-    last = [item for item in reasons if item[0][1] == "confidence_too_low"]
+    # Pairs of low confidence are dropped last: a lower bound would keep them. What a data set does not say comes first,
+    # because only another rule helps.
+    last = [item for item in reasons if item[0][1] in _FIRST]
     told = [*last, *(item for item in reasons if item not in last)][:3]
     if not told:
         return NoThreads(

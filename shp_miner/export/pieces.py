@@ -27,8 +27,8 @@ _POST_COLUMNS = (
     "author", "author_url", "created_at", "split", "views",
 )  # fmt: skip
 _ANSWER_COLUMNS = (
-    "answer_id", "text", "score", "created_at", "observed_at", "author", "author_url", "license", "wins", "losses",
-    "post_row", *COUNTED,
+    "platform", "answer_id", "text", "score", "created_at", "observed_at", "author", "author_url", "license", "wins",
+    "losses", "post_row", *COUNTED,
 )  # fmt: skip
 _FRAMES = ("posts", "answers", "pairs")
 _INDEX = "index"

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 
 from shp_miner.mining.mine import Threads
-from shp_miner.rules.pairs import pair_differences
+from shp_miner.rules.differences import pair_differences
 
 #: The text between title and body, and the end of a prompt of plain text: trainers put nothing between prompt and
 #: answer. One line break after a visible character is a token of its own in GPT-2's and Llama's vocabularies, so the
@@ -35,7 +35,8 @@ COMPARED: dict[str, pa.DataType] = {"target": _F, "weight": _F, "attention": _F}
 def questions(posts: pl.DataFrame, ending: str = "") -> pl.Series:
     """Return title and body as one text."""
     body = pl.col("body")
-    whole = pl.when(body == "").then(pl.col("title")).otherwise(pl.concat_str("title", pl.lit(PARAGRAPH), body))
+    both = pl.concat_str("title", pl.lit(PARAGRAPH), body)
+    whole = pl.when(body == "").then(pl.col("title")).when(pl.col("title") == "").then(body).otherwise(both)
     return posts.select(whole + ending).to_series()
 
 
@@ -49,7 +50,7 @@ def sides(threads: Threads) -> tuple[pl.Series, pl.Series]:
 
 def between(threads: Threads) -> dict[str, pl.Series]:
     """Return `seconds_difference` and `score_ratio` of every pair."""
-    answers = threads.answers.select("score", "created_at")
+    answers = threads.answers.select("score", "created_at", "platform")
     return pair_differences(answers[threads.pairs["winner"]], answers[threads.pairs["loser"]])
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from shp_miner.arguments import AnyPath, Moment
 from shp_miner.health.cleaned import cleaned_exports
-from shp_miner.rules.age import EARLY_ANSWERS_MIN, EARLY_SHARE, score_age_s
+from shp_miner.rules.age import EARLY_ANSWERS_MIN, EARLY_SHARE, is_dated, known_time, score_age_s
 from shp_miner.rules.presets import DAY_S
 from shp_miner.store import Snapshot, Store
 
@@ -24,7 +24,10 @@ class EarlyMonth(TypedDict):
 
 
 class CommunityCounts(TypedDict):
-    """A community's items, the days of its posts (oldest, newest, last observed), and shares of its scores by age."""
+    """A community's items, the days of its posts (oldest, newest, last observed), and shares of its answers by age.
+
+    The days are null, and the share is 1, if nobody knows when anything was written.
+    """
 
     site: str
     community: str
@@ -35,6 +38,7 @@ class CommunityCounts(TypedDict):
     observed: str | None
     share_read_within_a_day: float | None
     share_of_unknown_age: float | None
+    share_without_time: float | None
 
 
 def stats(store: Store | Snapshot | AnyPath, *, as_of: Moment | None = None) -> dict[str, Any]:
@@ -85,6 +89,7 @@ def _by_month(snapshot: Snapshot) -> pl.DataFrame:
             pl.len().alias("answers"),
             (age < DAY_S).sum().alias("early"),
             age.is_null().sum().alias("ageless"),
+            (~is_dated()).sum().alias("undated"),
         )
         .collect(engine="streaming")
     )
@@ -96,13 +101,13 @@ def _communities(snapshot: Snapshot, by_month: pl.DataFrame) -> list[CommunityCo
         .group_by("site", "community")
         .agg(
             pl.col("thread_hash").n_unique().alias("posts"),
-            pl.col("created_at").min().alias("oldest"),
-            pl.col("created_at").max().alias("newest"),
+            known_time().min().alias("oldest"),
+            known_time().max().alias("newest"),
             pl.col("observed_at").max().alias("observed"),
         )
         .collect(engine="streaming")
     )
-    answers = by_month.group_by("site", "community").agg(pl.col("answers", "early", "ageless").sum())
+    answers = by_month.group_by("site", "community").agg(pl.col("answers", "early", "ageless", "undated").sum())
     table = posts.join(answers, on=["site", "community"], how="full", coalesce=True).sort("community", "site")
     return [
         {
@@ -115,6 +120,7 @@ def _communities(snapshot: Snapshot, by_month: pl.DataFrame) -> list[CommunityCo
             "observed": _day(row["observed"]),
             "share_read_within_a_day": _share(row["early"], row["answers"]),
             "share_of_unknown_age": _share(row["ageless"], row["answers"]),
+            "share_without_time": _share(row["undated"], row["answers"]),
         }
         for row in table.iter_rows(named=True)
     ]

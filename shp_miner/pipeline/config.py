@@ -31,7 +31,7 @@ _SEE = "`shp-miner docs pipelines` lists the values of each key."
 #: Keys of an import that only some kinds of dump take.
 _IMPORT_KINDS = {
     "communities": ("reddit-dump",),
-    "site": ("stackexchange-dump", "discourse-json"),
+    "site": ("stackexchange-dump", "discourse-json", "threads"),
     "vote_history": ("stackexchange-dump",),
     "map": ("table",),
     "utc": ("threads",),

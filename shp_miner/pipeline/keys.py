@@ -65,7 +65,8 @@ class ImportKeys(Struct, frozen=True, kw_only=True):
     site: Annotated[
         str | None,
         Meta(
-            description="The forum's host, if no file or folder has its name (stackexchange-dump, discourse-json).",
+            description="The forum's host, if no file or folder has its name (stackexchange-dump, discourse-json); for "
+            "published data sets (threads) the host instead of the one that the rows name.",
             examples=["forum.example.org"],
         ),
     ] = None

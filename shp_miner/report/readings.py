@@ -9,7 +9,7 @@ import polars as pl
 
 from shp_miner.report import bins
 from shp_miner.report.bins import Bins, counted, months_of
-from shp_miner.rules.age import score_age_s
+from shp_miner.rules.age import is_dated, score_age_s
 from shp_miner.rules.presets import DAY_S
 from shp_miner.store import Snapshot
 
@@ -50,8 +50,10 @@ class ReadingCounts:
         )
         self.unknown += int((answers["times"] == 0).sum())
         self.times += counted(answers["times"].filter(answers["times"] > 0))
-        months = answers.group_by("community", months_of(pl.col("created_at")).alias("month")).agg(
-            pl.len().alias("answers"), (score_age_s() < DAY_S).sum().alias("early")
+        months = (
+            answers.filter(is_dated())
+            .group_by("community", months_of(pl.col("created_at")).alias("month"))
+            .agg(pl.len().alias("answers"), (score_age_s() < DAY_S).sum().alias("early"))
         )
         for community, month, count, early in months.iter_rows():
             self.answers[community, month] += count

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct, field, structs
 
 from shp_miner.checking.opened import Opened
+from shp_miner.export.facts import written_between
 from shp_miner.export.owned import export_fingerprint
 from shp_miner.report.exported import best_of, count_pairs
 from shp_miner.report.figure import Part
@@ -65,8 +66,7 @@ def of_export(out: Path, *, texts: bool, advance: Callable[[int, int], None] | N
     if edits := _edits(export.manifest["counts"]):
         about.append(("Changed in its texts", edits))
     if sites:
-        first, last = min(of["first_answer"] for of in sites.values()), max(of["last_answer"] for of in sites.values())
-        about.append(("Answers written", f"{first} to {last}"))
+        about.append(("Answers written", written_between(sites.values())))
     about += [
         ("Votes last read", (export.manifest["input"].get("newest_observation") or "unknown")[:10]),
         ("Made with", f"shp-miner {export.manifest['versions']['shp-miner']}"),

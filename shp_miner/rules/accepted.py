@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from shp_miner.model import NO_TIME_US
 from shp_miner.rules.presets import Rule
 
 Index = npt.NDArray[np.int64]
@@ -30,6 +31,7 @@ class Choices:
         made = answers["accepted_at"].to_physical()
         unknown = self._written if rule.accepted_over == "existing" else np.full(len(self._written), _END)
         known = made.is_not_null().to_numpy()
+        self._dated, self._undated = known, self._written == NO_TIME_US
         self._until = np.where(known, np.maximum(made.fill_null(0).to_numpy(), self._written), unknown)
 
     def only_one(self, a: Index, b: Index) -> Mask:
@@ -40,7 +42,8 @@ class Choices:
     def too_late(self, a: Index, b: Index) -> Mask:
         """Where one of the two is accepted, and the other may have been written after the choice."""
         chosen, other = np.where(self._accepted[a], a, b), np.where(self._accepted[a], b, a)
-        result: Mask = self.only_one(a, b) & (self._written[other] > self._until[chosen])
+        late = (self._written[other] > self._until[chosen]) | (self._undated[other] & self._dated[chosen])
+        result: Mask = self.only_one(a, b) & late
         return result
 
     def prefers(self, a: Index, b: Index) -> Mask:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shp_miner.model import NUMBERS
+from shp_miner.model import NO_TIME_US, NUMBERS
 from shp_miner.rules.presets import Rule
 
 #: Most scores of a month were read too early if at least this share of them (of at least so many) was read within a
@@ -18,13 +18,23 @@ EARLY_SHARE, EARLY_ANSWERS_MIN = 0.5, 20
 
 
 def score_age_s() -> pl.Expr:
-    """Return score age in seconds, null if the reading time is unknown."""
-    return (pl.col("observed_at") - pl.col("created_at")).dt.total_microseconds() / 1e6
+    """Return score age in seconds, null if the time of reading or of writing is unknown."""
+    return (pl.col("observed_at") - known_time()).dt.total_microseconds() / 1e6
+
+
+def is_dated(name: str = "created_at") -> pl.Expr:
+    """Return whether the time of writing is known."""
+    return pl.col(name).to_physical() != NO_TIME_US
+
+
+def known_time(name: str = "created_at") -> pl.Expr:
+    """Return the time of writing, null if it is unknown."""
+    return pl.when(is_dated(name)).then(pl.col(name)).alias(name)
 
 
 def age_reasons(rule: Rule) -> list[tuple[str, pl.Expr]]:
     """Return (reason, condition) for scores that cannot be used because of their reading time."""
-    unknown = pl.col("observed_at").is_null() & (not rule.allow_unknown_age)
+    unknown = (pl.col("observed_at").is_null() | ~is_dated()) & (not rule.allow_unknown_age)
     return [("score_age_unknown", unknown), ("score_read_too_early", score_age_s() < rule.min_score_age_s)]
 
 
@@ -66,7 +76,8 @@ def read_apart(
     observed = answers["observed_at"].to_physical()
     known = observed.is_not_null().to_numpy()
     observed_us = observed.fill_null(0).to_numpy()
-    settled = observed_us - answers["created_at"].to_physical().to_numpy() >= rule.settled_age_s * 1e6
+    created_us = answers["created_at"].to_physical().to_numpy()
+    settled = (observed_us - created_us >= rule.settled_age_s * 1e6) & (created_us != NO_TIME_US)
     far = np.abs(observed_us[one] - observed_us[other]) > rule.max_read_gap_s * 1e6
     result: npt.NDArray[np.bool_] = far & known[one] & known[other] & ~(settled[one] & settled[other])
     return result

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import polars as pl
 from msgspec.structs import replace
 
-from shp_miner.rules.age import age_reasons
+from shp_miner.rules.age import age_reasons, is_dated
+from shp_miner.rules.needs import needs_times, needs_votes
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.profiles import OTHERS, PROFILES
 
@@ -40,16 +41,17 @@ def judge_posts(posts: pl.DataFrame, rule: Rule) -> pl.DataFrame:
             [
                 ("not_text", ~pl.col("is_text") & (not rule.keep_link_posts)),
                 *_gone(),
-                ("no_title", pl.col("title").str.strip_chars() == ""),
+                ("no_title", (pl.col("title").str.strip_chars() == "") & ~of_platform("bare_posts")),
                 ("author_deleted", pl.col("author_deleted")),
                 ("author_moderator", _official(rule)),
                 ("author_bot", (pl.col("author_role") == "bot") & _by_platform("roles_are_ranks", None)),
                 ("nsfw", pl.col("nsfw") & (not rule.keep_nsfw)),
                 ("edited", pl.col("edited") & ~keep_edited),
+                ("time_unknown", ~is_dated() & (rule.since is not None or rule.until is not None)),
                 ("before_since", pl.lit(False) if rule.since is None else pl.col("created_at") < rule.since),
                 ("after_until", pl.lit(False) if rule.until is None else pl.col("created_at") >= rule.until),
                 ("too_long", pl.col("body_chars") > rule.max_chars),
-                ("score_unknown", pl.col("score").is_null()),
+                ("score_unknown", pl.col("score").is_null() & ~of_platform("bare_posts")),
                 ("score_too_low", pl.col("score") < _floor("min_post_score", rule.min_post_score, rule)),
                 *age_reasons(rule),
             ]
@@ -73,6 +75,8 @@ def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.
         *_verdict(
             [
                 ("post_missing", pl.col("post_counts").is_null()),
+                ("time_unknown", ~is_dated() & needs_times(rule)),
+                ("score_not_votes", ~of_platform("scores_are_votes") & needs_votes(rule)),
                 ("post_dropped", pl.col(REASON).is_not_null()),
                 *_gone(),
                 ("empty", pl.col("body_chars") == 0),
@@ -86,7 +90,8 @@ def judge_answers(answers: pl.DataFrame, posts: pl.DataFrame, rule: Rule) -> pl.
                 ("score_too_low", pl.col("score") < _floor("min_answer_score", rule.min_answer_score, rule)),
                 *(age_reasons(rule) if rule.observe_at_s is None else ()),
             ],
-            also=pl.col("post_counts"),
+            # Attention is a matter of votes and of the delay after the post.
+            also=pl.col("post_counts") & is_dated() & is_dated("post_created_at") & of_platform("scores_are_votes"),
         )
     ).drop("author_post", "author_id_post", "post_counts")
     return _over_cap(judged, rule)
@@ -145,9 +150,9 @@ def below_floors(rule: Rule) -> pl.Expr:
 
 
 def below_floor() -> pl.Expr:
-    """Whether a judged answer's score or its post's score is below the platform's floor (on Reddit SHP's)."""
+    """Whether a judged answer's score or its post's is below the platform's floor (on Reddit SHP's), or not known."""
     post, answer = (_by_platform(name, None) for name in ("min_post_score", "min_answer_score"))
-    return (pl.col("post_score") < post) | (pl.col("score") < answer)
+    return ((pl.col("post_score") < post) | (pl.col("score") < answer)).fill_null(value=True)
 
 
 def _by_platform(field: str, override: float | bool | None) -> pl.Expr:

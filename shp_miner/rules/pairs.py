@@ -18,9 +18,10 @@ import pyarrow as pa
 from shp_miner.errors import UsageError
 from shp_miner.model import PAIR, TIERS
 from shp_miner.rules.accepted import Choices
-from shp_miner.rules.age import at_age, read_apart
+from shp_miner.rules.age import at_age, known_time, read_apart
 from shp_miner.rules.calibrated import SURE, calibrate, win_probability, with_theta
 from shp_miner.rules.comparisons import WEIGHT_MOST, attention_of, candidates, soft_label
+from shp_miner.rules.differences import pair_differences
 from shp_miner.rules.eligibility import (
     HELPERS,
     REASON,
@@ -156,22 +157,14 @@ def make_pairs(
             "loser_id": loser["answer_id"],
             "winner_score": winner["score"],
             "loser_score": loser["score"],
-            "winner_created_at": winner["created_at"],
-            "loser_created_at": loser["created_at"],
+            "winner_created_at": winner.select(known_time()).to_series(),
+            "loser_created_at": loser.select(known_time()).to_series(),
             **pair_differences(winner, loser),
             **pairs.worth(),
             "pair_hash": pairs.pair_hash,
         }
     )
     return table.sort(*THREAD, "winner_created_at", "winner_id", "loser_id").select(PAIR.names).to_arrow().cast(PAIR)
-
-
-def pair_differences(winner: pl.DataFrame, loser: pl.DataFrame) -> dict[str, pl.Series]:
-    """Seconds from the loser to the winner, and winner's score / loser's score (null if that is not positive)."""
-    scores = pl.DataFrame({"winner": winner["score"], "loser": loser["score"]})
-    ratio = scores.select(pl.when(pl.col("loser") > 0).then(pl.col("winner") / pl.col("loser"))).to_series()
-    seconds = (winner["created_at"] - loser["created_at"]).dt.total_microseconds() / 1e6
-    return {"seconds_difference": seconds, "score_ratio": ratio}
 
 
 def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally, left_out: LeftOutPairs | None = None) -> Pairs:
@@ -340,6 +333,9 @@ def _conditions(answers: pl.DataFrame, winner: Index, loser: Index, rule: Rule) 
         yield "not_neighbours", np.abs(place[winner] - place[loser]) != 1
     if rule.max_apart_s is not None:
         yield "too_far_apart", np.abs(apart_us) > rule.max_apart_s * 1e6
+    votes = answers.select(of_platform("scores_are_votes")).to_series().to_numpy()
+    if rule.measure != "accepted" and not votes.all():
+        yield "scores_unlike", votes[winner] != votes[loser]
     # Scores of one age are of different times, and meant to be. A choice compares no scores.
     if rule.observe_at_s is None and rule.measure != "accepted":
         yield "scores_read_apart", read_apart(answers, winner, loser, rule)

@@ -10,6 +10,9 @@ class Profile(Struct, frozen=True):
 
     `roles_are_ranks`: "moderator" and "admin" say what the author is, as on Discourse and NodeBB, and mark no post as
     official. What a forum itself says is a bot's there.
+
+    `bare_posts`: posts come without a score, and perhaps without a title. `scores_are_votes`: scores count votes; if
+    not, they only put the answers of a post in order, and have no differences or ratios that mean anything.
     """
 
     starting_score: int
@@ -17,6 +20,8 @@ class Profile(Struct, frozen=True):
     min_answer_score: int
     keep_edited_posts: bool
     roles_are_ranks: bool = False
+    bare_posts: bool = False
+    scores_are_votes: bool = True
 
 
 #: What holds for platforms that are not in PROFILES: the lowest floors there are.
@@ -32,4 +37,7 @@ PROFILES: dict[str, Profile] = {
     "discourse": Profile(0, 0, 0, keep_edited_posts=True, roles_are_ranks=True),
     "nodebb": Profile(0, 0, 1, keep_edited_posts=True, roles_are_ranks=True),
     "threads": OTHERS,
+    # Published data sets. H4's scores are levels of votes, from -1 on (docs/formats.md), so no floor fits them.
+    "stack-exchange-preferences": Profile(0, 0, -1, keep_edited_posts=True, bare_posts=True, scores_are_votes=False),
+    "eli5": Profile(1, 0, 2, keep_edited_posts=False, bare_posts=True),
 }

@@ -8,6 +8,8 @@ from shp_miner.tally import HINTS
 _ITEMS = {
     "not_text": "The post is a link, an image or a poll, not a text.",
     "post_missing": "The store has the answer but not its post.",
+    "time_unknown": "Nobody knows when it was written; rules that use that time drop it.",
+    "score_not_votes": "The score is an order and not a count of votes (`pm_score`), and the rule counts votes.",
     "post_dropped": "The answer's post is not eligible.",
     "deleted": "The author deleted it.",
     "removed": "The site or its moderators removed it.",
@@ -40,6 +42,7 @@ _PAIRS = {
     "winner_not_older": "The answer with more votes is not older, and this rule keeps only winners that are.",
     "not_neighbours": "Another eligible answer was written between the two, and this rule compares neighbours only.",
     "too_far_apart": "The two answers were written further apart than the rule's `max_apart`.",
+    "scores_unlike": "One of the two scores counts votes, and the other does not.",
     "scores_read_apart": "The two scores were read at different times, before both had settled.",
     "ratio_undefined": "The lower score is not positive, so no ratio of scores exists.",
     "ratio_too_low": "The higher score is not enough times the lower one (`min_ratio`).",

@@ -14,6 +14,7 @@ from shp_miner.clean.balance import require_local
 from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.mining.cleaned import answer_texts, post_texts
 from shp_miner.mining.mine import Mined, Selection, judge_threads, mine_threads
+from shp_miner.model import NO_TIME_US
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.eligibility import REASON
 from shp_miner.rules.presets import Rule
@@ -22,6 +23,7 @@ from shp_miner.show.find import ThreadKey
 from shp_miner.show.fit import Places, fitted
 from shp_miner.store import Snapshot, Store
 from shp_miner.tally import Tally
+from shp_miner.units import to_us
 
 
 class ShownReading(Struct):
@@ -38,7 +40,7 @@ class ShownItem(Struct, kw_only=True):
 
     id: str
     text: str
-    created_at: datetime
+    created_at: datetime | None
     score: int | None
     state: str
     readings: list[ShownReading]
@@ -149,7 +151,7 @@ def _item(
     row: dict[str, Any], item_id: str, readings: dict[str, list[ShownReading]], left_out: dict[str, str]
 ) -> dict[str, Any]:
     reason = left_out.get(item_id)
-    shown = {name: row[name] for name in ("text", "created_at", "score", "state")}
+    shown = {name: row[name] for name in ("text", "score", "state")} | {"created_at": _known(row["created_at"])}
     why = None if reason is None else sentence(reason)
     return {"id": item_id, **shown, "readings": readings[item_id], "reason": reason, "why": why}
 
@@ -162,9 +164,14 @@ def _readings(snapshot: Snapshot, name: str, thread: ThreadKey) -> dict[str, lis
     rows = snapshot.scan(name, thread.part).filter(own).select(columns).unique().collect()
     found: dict[str, list[ShownReading]] = defaultdict(list)
     for item_id, observed_at, created_at, score, state in rows.sort(columns, nulls_last=False).iter_rows():
-        age_s = None if observed_at is None else (observed_at - created_at).total_seconds()
+        written_at = _known(created_at)
+        age_s = None if observed_at is None or written_at is None else (observed_at - written_at).total_seconds()
         found[item_id].append(ShownReading(observed_at, age_s, score, state))
     return found
+
+
+def _known(created_at: datetime) -> datetime | None:
+    return None if to_us(created_at) == NO_TIME_US else created_at
 
 
 def _pairs(mined: Mined, thread: ThreadKey, number: dict[str, int]) -> tuple[list[Made], list[NotMade]]:
