@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -22,13 +25,14 @@ from shp_miner.errors import TryLater
 from shp_miner.export import pieces, publish_remote
 from shp_miner.export.publish import clear_leftovers, published_folder
 from shp_miner.paths import expanded
-from shp_miner.places import access
+from shp_miner.places import access, lease
+from shp_miner.places.machine import Machine
 from shp_miner.places.objects import ObjectPlace
 from shp_miner.publishing.push import push
 
 from . import s3
 from .build import thread, write_month
-from .conftest import NOW
+from .conftest import NOW, ROOT
 from .hub import serving
 from .test_push import _as
 
@@ -40,6 +44,7 @@ SECRET = "Xylotext"
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Server]:
     monkeypatch.setattr(access, "RETRIES", 3)
     monkeypatch.setattr(access, "_WAIT_S", 0.001)
+    monkeypatch.setattr(lease, "_ARRIVES_S", 0.0)
     with s3.running() as server:
         s3.credentials(monkeypatch, server.port)
         yield server
@@ -192,14 +197,16 @@ class _Died(BaseException):
     """A process that is killed: nothing of its own runs after that."""
 
 
-def _at_change(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None]) -> None:
-    """Act before the n-th request that changes anything in a bucket."""
+def _at_change(
+    monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None], *, and_after: bool = False
+) -> None:
+    """Act before the n-th request that changes anything in a bucket, and maybe before all after it."""
     left = [number]
 
     def counted(real: Callable[..., None]) -> Callable[..., None]:
         def stand_in(*args: object, **options: object) -> None:
             left[0] -= 1
-            if left[0] == 0:
+            if left[0] == 0 or (left[0] < 0 and and_after):
                 act()
             real(*args, **options)
 
@@ -223,7 +230,7 @@ def test_wherever_it_dies_the_next_run_leaves_the_export_and_nothing_else(
         number += 1
         server.objects["bucket"] = {f"exports/out/{name}": data for name, data in before.items()}
         with monkeypatch.context() as patched:
-            _at_change(patched, number, die)
+            _at_change(patched, number, die, and_after=True)
             try:
                 publish(filled / "votes")
             except _Died:
@@ -236,7 +243,7 @@ def test_wherever_it_dies_the_next_run_leaves_the_export_and_nothing_else(
                 {before["manifest.json"]: "before", after["manifest.json"]: "after"}.get(files.get("manifest.json"))
             )
         with monkeypatch.context() as patched:
-            patched.setattr(publish_remote, "_may_live", lambda *_: False)
+            patched.setattr(Machine, "has_ended", lambda *_: True)
             if number % 2:
                 publish(filled / "votes")
                 assert in_bucket(server) == after
@@ -245,6 +252,21 @@ def test_wherever_it_dies_the_next_run_leaves_the_export_and_nothing_else(
                 assert in_bucket(server) in (before, after)
     assert number > 20
     assert seen == {"before", None, "after"}
+
+
+def test_what_a_killed_process_of_this_machine_began_is_completed_at_once(
+    server: s3.Server, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "from tests.killing import die_at; from tests.test_export_remote import Path, publish; "
+    words += f"die_at('shp_miner.export.publish_remote:_create before 2'); publish(Path({str(filled / 'votes')!r}))"
+    assert subprocess.run([sys.executable, "-c", words], cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert "manifest.json" not in in_bucket(server)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(Machine, "has_ended", lambda *_: False)
+        with pytest.raises(TryLater, match=r"Another process publishes the export .*: publishing \(process "):
+            publish(filled / "two")
+    publish_remote.settle(expanded(OUT))
+    assert in_bucket(server) == on_disk(filled / "votes")
 
 
 @pytest.mark.parametrize("first_there", [False, True])

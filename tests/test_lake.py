@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -14,17 +16,17 @@ from shp_miner import export_dataset, forget, import_dump
 from shp_miner.cli import run
 from shp_miner.errors import BadInput, TryLater, in_words
 from shp_miner.places import access
+from shp_miner.places import lease as leases
+from shp_miner.places.lease import LEASE_S, Lease, Lost, Taken
 from shp_miner.places.path import RemotePath
 from shp_miner.places.ranges import PART_BYTES
 from shp_miner.store import Store
-from shp_miner.store import lease as leases
-from shp_miner.store.lease import LEASE_S, Lease, Lost, Taken
 from shp_miner.store.local import state_folder
 from shp_miner.store.lock import InUse, exclusive_lock, shared_lock
 
 from . import s3
 from .build import T0, chunk, comment, post_row, submission, tree, write_dump
-from .conftest import NOW
+from .conftest import NOW, ROOT
 from .stackexchange_dump import archive, long_members
 from .test_import_discourse import topic
 
@@ -36,6 +38,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Server]:
     monkeypatch.setattr(access, "RETRIES", 4)
     monkeypatch.setattr(access, "_WAIT_S", 0.001)
     monkeypatch.setattr(leases, "_LOOK_S", 0.01)
+    monkeypatch.setattr(leases, "_ARRIVES_S", 0.0)
     with s3.running() as server:
         s3.credentials(monkeypatch, server.port)
         yield server
@@ -132,6 +135,19 @@ def test_of_many_that_want_the_lock_alone_one_has_it(server: s3.Server) -> None:
     for thread in threads:
         thread.join()
     assert most == [1] * 5
+
+
+def test_a_killed_holder_of_this_machine_blocks_nobody(server: s3.Server) -> None:
+    words = "from shp_miner.store.lock import exclusive_lock; from shp_miner.paths import expanded; import time\n"
+    words += f"with exclusive_lock(expanded({URL!r}), 'purging'): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE, cwd=ROOT) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(InUse, match="purging"), shared_lock(RemotePath(URL), "writing", wait_s=0):
+            pass
+        holder.kill()
+    with exclusive_lock(RemotePath(URL), "next", wait_s=0):
+        pass
 
 
 def test_a_holder_that_died_blocks_for_its_lease_and_one_that_slept_stops(server: s3.Server) -> None:

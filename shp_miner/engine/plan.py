@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
+from shp_miner.places.machine import this_machine
 from shp_miner.places.replacing import is_temporary, remove_tree, replace_file
 from shp_miner.places.schemes import is_remote
 
 #: The file with the plan: a digest of all that decides what the tasks are, and the machine that began.
 _PLAN = "plan"
 
-#: Linux's name of the time since the machine was started.
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
-
 
 def begin_plan(work: Path, plan: str) -> None:
     """Make the folder of a run with this plan, or go on in the one that is there."""
     work.mkdir(parents=True, exist_ok=True)
     if not is_same_plan(work, plan):
-        replace_file(work / _PLAN, "\n".join((plan, *_machine())).encode(), durable=False)
+        machine = this_machine()
+        replace_file(work / _PLAN, "\n".join((plan, machine.name, machine.start)).encode(), durable=False)
 
 
 def is_same_plan(work: Path, plan: str) -> bool:
@@ -34,9 +31,9 @@ def is_same_plan(work: Path, plan: str) -> bool:
     with suppress(OSError, ValueError):
         file = work / _PLAN
         same, host, boot = file.read_text(encoding="utf-8").split("\n")
-        machine = _machine()
+        machine = this_machine()
         own = is_remote(file) or file.stat().st_uid == work.stat().st_uid == os.geteuid()
-        return own and same == plan != "" and (host != machine[0] or boot == machine[1])
+        return own and same == plan != "" and (host != machine.name or boot == machine.start)
     return False
 
 
@@ -52,12 +49,3 @@ def end_plan(work: Path, written: Path | None = None) -> None:
     with suppress(OSError):
         work.parent.rmdir()
         work.parent.parent.rmdir()
-
-
-def _machine() -> tuple[str, str]:
-    """Return this machine's name and its start."""
-    try:
-        boot = _BOOT.read_text(encoding="ascii").strip()
-    except OSError:
-        boot = uuid4().hex  # nobody can tell, so nothing is used again
-    return socket.gethostname(), boot

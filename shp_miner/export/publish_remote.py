@@ -1,11 +1,11 @@
 """Publishes an export in an object store: it appears complete or not at all, and two drivers never mix theirs.
 
-The export is built in a folder of this machine, then its files are written below OUT/.shp-miner.new, where no reader
-looks, under a name that follows from their content: a run that is started again writes only what is missing. When all
-are there, a create-only write of OUT/.shp-miner.publishing claims the place and notes what is to happen: which files
-of the earlier export go, and which new ones take their places. Whoever holds the claim deletes the earlier manifests
-first and writes the new ones last, so readers find one export, the other, or none. If the holder dies, the next
-process does the rest from the note. Only the holder of the claim deletes what waits there.
+The export is built in a folder of this machine. Whoever has the lock of the place (a lease in OUT/.shp-miner.lock)
+writes its files below OUT/.shp-miner.new, where no reader looks, under a name that follows from their content: a run
+that is started again writes only what is missing. When all are there, the note OUT/.shp-miner.publishing says what is
+to happen: which files of the earlier export go, and which new ones take their places. The earlier manifests are deleted
+first and the new ones written last, so readers find one export, the other, or none. If the holder dies, the next
+process does the rest from the note. Only the holder of the lock deletes what waits there.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -40,36 +38,27 @@ from shp_miner.export.owned import (
     reports_in,
     several_in,
 )
+from shp_miner.places.lease import LEASE_S, Lease, Taken, held
 from shp_miner.places.path import RemotePath
 from shp_miner.places.replacing import remove_tree
 from shp_miner.store.proof import require_create_only
 
 #: The names in an export's folder that only this module uses.
-JOURNAL, WAITING = ".shp-miner.publishing", ".shp-miner.new"
+JOURNAL, WAITING, LOCK = ".shp-miner.publishing", ".shp-miner.new", ".shp-miner.lock"
 
-#: Seconds after which a claim that nobody renewed is taken over, and seconds between renewals.
-LEASE_S, _RENEWED_S = 900.0, 60.0
-
-#: Requests at a time, and requests after which the holder looks whether it still has the claim.
-_REQUESTS, _BATCH = 8, 64
-
-#: The claims that this process holds, by their keys.
-_held: set[str] = set()
+#: Requests at a time.
+_REQUESTS = 8
 
 _Item = TypeVar("_Item")
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """A publication that has begun: who holds the claim and since when, and what it puts in the place of what.
+    """A publication that has begun: what it puts in the place of what.
 
     files: the SHA-256 of each file, by its path in the export; `kept` of them are in their places already, the others
     wait in the folder `waiting`. replaced: the paths of the earlier export's files that go, manifests first.
     """
 
-    key: str
-    machine: str
-    process: int
-    since: float
     waiting: str
     files: dict[str, str]
     kept: list[str]
@@ -117,35 +106,65 @@ def building_folder(out: RemotePath) -> Path:
 
 
 def leftovers(out: RemotePath) -> list[Path]:
-    """Return what a killed export left at `out` and on this machine: a claim, or files that wait; the built folder."""
+    """Return what a killed export left at `out` and on this machine: its note, or files that wait; the built folder."""
     found: list[Path] = [building_folder(out)] if building_folder(out).exists() else []
     if (out / JOURNAL).is_file():
         return [*found, out / JOURNAL]
-    return [*found, out / WAITING] if (out / WAITING).is_dir() else found
+    return found + [out / name for name in (WAITING, LOCK) if (out / name).is_dir()]
 
 
 def clear(out: RemotePath) -> None:
     """Delete the leftovers of a killed export, or complete it if it was about to appear. Raises as `settle`."""
-    settle(out)
-    (out / WAITING).delete_tree()
+    if (out / WAITING).is_dir() or (out / LOCK).is_dir() or _read(out) is not None:
+        with _locked(out) as lease:
+            _complete_noted(out, lease)
+            (out / WAITING).delete_tree()
     shutil.rmtree(building_folder(out), ignore_errors=True)
 
 
-def settle(out: RemotePath, now: Callable[[], float] = time.time) -> None:
-    """Complete a publication whose process died. Raises TryLater if it is alive, or was a few minutes ago."""
-    publication = _read(out)
-    if publication is None:
-        return
-    if _may_live(publication, now()):
-        raise _busy(out, publication)
-    _complete(out, publication)
+def settle(out: RemotePath) -> None:
+    """Complete a publication whose process died. Raises TryLater if it is alive, or was two minutes ago."""
+    if _read(out) is not None:
+        with _locked(out) as lease:
+            _complete_noted(out, lease)
+
+
+@contextmanager
+def _locked(out: RemotePath) -> Iterator[Lease]:
+    """Hold the lock of the place. Raises TryLater while another process has it."""
+    with ExitStack() as stack:
+        try:
+            lease = stack.enter_context(held(out / LOCK, "publishing", alone=True, wait_s=0, traceless=True))
+        except Taken as taken:
+            raise TryLater(
+                f"Another process publishes the export {out}{taken.message}.",
+                f"Run the same command again, {LEASE_S:.0f} s later if that process died on another machine.",
+            ) from None
+        yield lease
 
 
 # -- publishing -------------------------------------------------------------------------------------------------------
 
 
 def _publish(out: RemotePath, new: Path, seen: str) -> None:
-    files = {path.relative_to(new).as_posix(): path for path in sorted(new.rglob("*")) if path.is_file()}
+    with _locked(out) as lease:
+        _complete_noted(out, lease)
+        if _fingerprint(out) != seen:
+            raise TryLater(
+                f"Another process wrote the export {out} meanwhile.", "Run the same command again to replace it."
+            )
+        files = {path.relative_to(new).as_posix(): path for path in sorted(new.rglob("*")) if path.is_file()}
+        publication = _planned(out, new, files)
+        moved = {name: path for name, path in files.items() if name not in publication.kept}
+        _write_missing(out / publication.waiting, moved, lease)
+        lease.confirm()
+        _create(out / JOURNAL, msgspec.json.encode(publication))
+        if not _complete(out, publication, lease):
+            raise TryLater(f"Files of the export {out} were deleted meanwhile.", "Run the same command again.")
+
+
+def _planned(out: RemotePath, new: Path, files: Mapping[str, Path]) -> Publication:
+    """Return what is to happen. Raises UsageError for files in the way."""
     hashes = _hashes(new, files)
     digest = hashlib.sha256(msgspec.json.encode(sorted(hashes.items()))).hexdigest()[:32]
     waiting = f"{WAITING}/{new.name if isinstance(new, RemotePath) else digest}"
@@ -160,33 +179,10 @@ def _publish(out: RemotePath, new: Path, seen: str) -> None:
     kept = [
         name for name, path in files.items() if earlier.get(name) == hashes[name] == _known(sizes, name, path, hashes)
     ]
-    _write_missing(out / waiting, {name: path for name, path in files.items() if name not in kept})
     replaced = sorted(
         (name for name in earlier if name not in kept and name in sizes), key=manifests_last, reverse=True
     )
-    publication = Publication(uuid4().hex, _machine(), os.getpid(), time.time(), waiting, hashes, kept, replaced)
-    with _holding(publication.key):
-        try:
-            (out / JOURNAL).create(msgspec.json.encode(publication))
-        except FileExistsError:
-            raise _lost(out, waiting) from None
-        if _fingerprint(out) != seen:
-            (out / waiting).delete_tree()
-            (out / JOURNAL).unlink(missing_ok=True)
-            raise TryLater(
-                f"Another process wrote the export {out} meanwhile.", "Run the same command again to replace it."
-            )
-        _complete(out, publication, files)
-
-
-@contextmanager
-def _holding(key: str) -> Iterator[None]:
-    """Note that this process holds a claim, so that a later call knows one whose holder failed."""
-    _held.add(key)
-    try:
-        yield
-    finally:
-        _held.discard(key)
+    return Publication(waiting, hashes, kept, replaced)
 
 
 def _known(sizes: Mapping[str, int], name: str, path: Path, hashes: Mapping[str, str]) -> str:
@@ -194,29 +190,44 @@ def _known(sizes: Mapping[str, int], name: str, path: Path, hashes: Mapping[str,
     return hashes[name] if sizes.get(name) == path.stat().st_size else ""
 
 
-def _complete(out: RemotePath, publication: Publication, files: Mapping[str, Path] | None = None) -> None:
-    """Do what a publication noted, or the rest of it. `files`: its files, if this process made them."""
-    claim = _Claim(out, publication)
+def _complete_noted(out: RemotePath, lease: Lease) -> None:
+    """Complete the publication of a process that died, if there is one."""
+    publication = _read(out)
+    if publication is not None:
+        _complete(out, publication, lease)
+
+
+def _complete(out: RemotePath, publication: Publication, lease: Lease) -> bool:
+    """Do what a publication noted, or the rest of it; return whether its files were there."""
     manifests = sorted((name for name in publication.files if _is_manifest(name)), key=manifests_last)
     waiting = out / publication.waiting
     moved = [name for name in publication.files if name not in publication.kept and name not in manifests]
     if not all(_is_there(out / name, publication.files[name]) for name in manifests):
-        if files is not None:  # another process may have cleared what waits, before the claim
-            _write_missing(waiting, {name: files[name] for name in (*moved, *manifests)})
-        elif not {*moved, *manifests} <= set(_sizes(waiting)):
+        if not {*moved, *manifests} <= set(_sizes(waiting)):
             _give_up(out, publication)
-            return
-        claim.each(
-            publication.replaced[: _manifests_of(publication.replaced)], lambda name: (out / name).object.delete()
-        )
-        claim.each(publication.replaced, lambda name: (out / name).object.delete())
-        claim.each(sorted(moved, key=manifests_last), lambda name: (waiting / name).object.copy((out / name).object))
+            return False
+        replaced = publication.replaced
+        _each(replaced[: _manifests_of(replaced)], lambda name: (out / name).object.delete(), lease)
+        _each(replaced, lambda name: (out / name).object.delete(), lease)
+        _each(sorted(moved, key=manifests_last), lambda name: (waiting / name).object.copy((out / name).object), lease)
         for name in manifests:
-            claim.confirm()
+            lease.confirm()
             _create(out / name, (waiting / name).read_bytes())
-    claim.confirm()
+    lease.confirm()
     (out / WAITING).delete_tree()
     (out / JOURNAL).unlink(missing_ok=True)
+    return True
+
+
+def _each(items: Sequence[_Item], do: Callable[[_Item], object], lease: Lease) -> None:
+    """Do something for each item, some at a time, as long as the lock holds."""
+
+    def one(item: _Item) -> None:
+        lease.confirm()
+        do(item)
+
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        list(pool.map(one, items))
 
 
 def _create(path: RemotePath, content: bytes) -> None:
@@ -235,33 +246,6 @@ def _give_up(out: RemotePath, publication: Publication) -> None:
     (out / JOURNAL).unlink(missing_ok=True)
 
 
-class _Claim:
-    """The claim of a publication, which is renewed while its requests are made, and looked at before each batch."""
-
-    def __init__(self, out: RemotePath, publication: Publication) -> None:
-        self._out, self._publication, self._renewed_at = out, publication, time.monotonic()
-
-    def confirm(self) -> None:
-        """Raise TryLater if another process took the claim over, as it may where this one stood still for long."""
-        now = _read(self._out)
-        if now is None or now.key != self._publication.key:
-            raise TryLater(
-                f"Another process completed the export {self._out}: this one stood still too long.",
-                "Run the same command again.",
-            )
-        if time.monotonic() - self._renewed_at > _RENEWED_S:
-            renewed = msgspec.structs.replace(self._publication, since=time.time())
-            (self._out / JOURNAL).write_bytes(msgspec.json.encode(renewed))
-            self._renewed_at = time.monotonic()
-
-    def each(self, items: Sequence[_Item], do: Callable[[_Item], object]) -> None:
-        """Do something for each item, some at a time."""
-        with ThreadPoolExecutor(_REQUESTS) as pool:
-            for start in range(0, len(items), _BATCH):
-                self.confirm()
-                list(pool.map(do, items[start : start + _BATCH]))
-
-
 # -- what is there ----------------------------------------------------------------------------------------------------
 
 
@@ -269,7 +253,7 @@ def _require_own(out: RemotePath) -> None:
     """Raise UsageError unless `out` is an export, or empty."""
     if is_export(out):
         return
-    others = sorted({path.name for path in out.iterdir()} - {JOURNAL, WAITING})
+    others = sorted({path.name for path in out.iterdir()} - {JOURNAL, WAITING, LOCK})
     if others:
         holds = f" It contains {', '.join(others[:3])}{' and more' if len(others) > 3 else ''}."
         raise UsageError(
@@ -281,7 +265,7 @@ def _fingerprint(out: RemotePath) -> str:
     """Return a hash that changes when the export does."""
     with suppress(FileNotFoundError):
         return export_fingerprint(formats_in(out))
-    return ""  # it is being replaced, which the claim says, too
+    return ""  # it is being replaced, which the lock says, too
 
 
 def _earlier(out: RemotePath, formats: Iterable[str]) -> dict[str, str]:
@@ -302,12 +286,11 @@ def _sizes(folder: RemotePath) -> dict[str, int]:
     return {entry.name: entry.size for entry in folder.object.entries()}
 
 
-def _write_missing(folder: RemotePath, files: Mapping[str, Path]) -> None:
+def _write_missing(folder: RemotePath, files: Mapping[str, Path], lease: Lease) -> None:
     """Write the files that are not there yet. The folder's name follows from their content, so their size is enough."""
     there = _sizes(folder)
     missing = [name for name, path in files.items() if there.get(name) != path.stat().st_size]
-    with ThreadPoolExecutor(_REQUESTS) as pool:
-        list(pool.map(lambda name: (folder / name).object.write(files[name]), missing))
+    _each(missing, lambda name: (folder / name).object.write(files[name]), lease)
 
 
 def _is_manifest(name: str) -> bool:
@@ -339,9 +322,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# -- whose it is ------------------------------------------------------------------------------------------------------
-
-
 def _read(out: RemotePath) -> Publication | None:
     try:
         return msgspec.json.decode((out / JOURNAL).read_bytes(), type=Publication)
@@ -349,48 +329,3 @@ def _read(out: RemotePath) -> Publication | None:
         return None
     except msgspec.DecodeError as error:
         raise BadInput(f"{out / JOURNAL} is damaged.", "Delete it, and export again.") from error
-
-
-def _machine() -> str:
-    """Return what tells one start of a machine (or a container) from all others; "" where nothing does."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    return ""
-
-
-def _may_live(publication: Publication, now: float) -> bool:
-    """Return whether the holder of a claim may be alive: on this machine its process is, elsewhere it was lately.
-
-    Of this very process, the call that holds it is not over.
-    """
-    if publication.machine and publication.machine == _machine():
-        if publication.process == os.getpid():
-            return publication.key in _held
-        try:
-            os.kill(publication.process, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
-    return now - publication.since < LEASE_S
-
-
-def _busy(out: RemotePath, publication: Publication) -> TryLater:
-    since = datetime.fromtimestamp(publication.since, UTC)
-    return TryLater(
-        f"Another process publishes the export {out}, since {since:%Y-%m-%d %H:%M:%S} UTC.",
-        f"Run the same command again; if that process died, it is completed {LEASE_S / 60:.0f} minutes after that.",
-    )
-
-
-def _lost(out: RemotePath, waiting: str) -> TryLater:
-    """Return the error of a process that came second, after deleting what it had written."""
-    winner = _read(out)
-    if winner is None or winner.waiting != waiting:
-        (out / waiting).delete_tree()
-    if winner is not None:
-        return _busy(out, winner)
-    return TryLater(
-        f"Another process published the export {out} meanwhile.", "Run the same command again to replace it."
-    )

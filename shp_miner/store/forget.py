@@ -20,12 +20,12 @@ from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
 from shp_miner.model import NUMBERS
+from shp_miner.places.lease import confirm
 from shp_miner.platforms.rows import Chunk, Rows
 from shp_miner.store.files import row_group, write_tables
 from shp_miner.store.forgotten import Forgotten, key_columns
 from shp_miner.store.forgotten_list import ITEM_KEY, ForgottenItem, GoneState, add_lines, of_items
 from shp_miner.store.lake import TABLES, Store, explained_errors
-from shp_miner.store.lease import confirm
 from shp_miner.store.lock import shared_lock
 from shp_miner.store.snapshot import HashRange, in_order
 from shp_miner.store.table import open_table, parquet_file

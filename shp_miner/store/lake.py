@@ -26,6 +26,7 @@ from shp_miner.errors import BadInput, UsageError, from_os_error
 from shp_miner.model import ANSWER, POST, TEXT_COLUMNS
 from shp_miner.paths import IMPORTING, expanded, whole
 from shp_miner.places.access import of_library
+from shp_miner.places.lease import confirm
 from shp_miner.platforms.rows import Chunk
 from shp_miner.store import vacuum
 from shp_miner.store.files import COMPRESSION, COMPRESSION_LEVEL, ROW_GROUP, STATISTICS, sync_to_disk, write_file
@@ -33,7 +34,6 @@ from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import list_names, look_noted, note_look
 from shp_miner.store.frames import Frames
 from shp_miner.store.identity import settle_identity
-from shp_miner.store.lease import confirm
 from shp_miner.store.local import IDENTITY, settle_proof
 from shp_miner.store.lock import LOCKS, exclusive_lock, shared_lock
 from shp_miner.store.migrate import MARK, first_mark, migrate_store, schema_of

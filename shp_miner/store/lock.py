@@ -20,8 +20,8 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from shp_miner.errors import TryLater
+from shp_miner.places.lease import Taken, dead_holders, held, live_holders
 from shp_miner.places.path import RemotePath
-from shp_miner.store.lease import Taken, dead_holders, held, live_holders
 from shp_miner.store.local import state_folder
 
 #: The folder in a store where they lie.

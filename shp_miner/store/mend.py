@@ -19,9 +19,9 @@ from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
 from shp_miner.model import EARLIEST_S, SKEW_US, TEXT_COLUMNS, out_of_bounds
+from shp_miner.places.lease import confirm
 from shp_miner.store.files import row_group, write_tables
 from shp_miner.store.lake import TABLES, explained_errors
-from shp_miner.store.lease import confirm
 from shp_miner.store.table import open_table, parquet_file
 from shp_miner.store.vacuum import sync_log
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from deltalake.transaction import RemoveAction
 
 from shp_miner.model import thread_hash
+from shp_miner.places.lease import confirm
 from shp_miner.platforms.rows import Rows
 from shp_miner.platforms.sites import site_of
 from shp_miner.store.database import database_file, opened_database
@@ -21,7 +22,6 @@ from shp_miner.store.forgotten import Forgotten
 from shp_miner.store.forgotten_list import add_lines
 from shp_miner.store.found import Fault
 from shp_miner.store.lake import TABLES, Store, explained_errors
-from shp_miner.store.lease import confirm
 from shp_miner.store.table import open_table, parquet_file, scan_files
 from shp_miner.transaction import transaction
 

@@ -22,8 +22,8 @@ from deltalake import DeltaTable
 
 from shp_miner.errors import BadInput
 from shp_miner.paths import is_remote
+from shp_miner.places.lease import confirm
 from shp_miner.store.files import replace_file, sync_to_disk
-from shp_miner.store.lease import confirm
 from shp_miner.store.table import open_table, read_columns
 
 LOG = "_delta_log"

@@ -1,22 +1,24 @@
-"""Locks on a store that lies on an object store, where no system ends a lock with its process.
+"""Locks on what lies on an object store, where no system ends a lock with its process.
 
 A lock is a lease: an object that counts for LEASE_S seconds and is written again while its holder lives, so a holder
-that dies blocks others for that long. All times are the object store's own, so clocks of machines do not matter.
+that dies blocks others for that long; on its own machine not at all, since the end of its process is seen. All times
+are the object store's own, so clocks of machines do not matter.
 
-Whoever reads or appends holds a note of its own in `shared/`. Whoever deletes content holds the newest entry in
-`alone/`: its entries are numbered, each is put only if there is none of its number, and an empty one says that the
-holder is done. So of several that want the lock one gets it. The number is a fence: a holder that slept past its lease
-finds a higher number when it renews, and stops before its next commit or deletion (`Lease.confirm`).
+Whoever reads or appends holds a note of its own in `shared/`. Whoever deletes content or publishes an export holds the
+newest entry in `alone/`: its entries are numbered, and each is put only if there is none of its number. After the put
+there may be no entry that was not there before it; so of several that want the lock one gets it, and a holder that
+slept past its lease, whose entry is gone or no longer the newest, stops before its next step (`Lease.confirm`).
 
-Each side first writes its own object and then looks for the other's; at least one of two sees the other.
+Each side first writes its own object and then looks for the other's; at least one of two sees the other. An empty entry
+says that a holder is done. It stays, because shared holders that slept tell by its number that somebody was alone; a
+lock that nobody shares leaves nothing (`traceless`).
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -26,6 +28,7 @@ from uuid import uuid4
 import msgspec
 
 from shp_miner.errors import Error, TryLater
+from shp_miner.places.machine import Machine, this_machine
 from shp_miner.places.path import RemotePath
 
 #: Seconds that an object counts after it was written, and seconds between writing it again.
@@ -34,6 +37,9 @@ RENEW_S = 30.0
 
 #: What is about to be done takes less than this: a lease that ends sooner is written again before.
 _LEAST_S = 60.0
+
+#: A request that a process sent before it was killed arrives within this.
+_ARRIVES_S = 1.0
 
 _LOOK_S = 0.5
 _ALONE, _SHARED = "alone", "shared"
@@ -45,7 +51,7 @@ class _Told(msgspec.Struct):
     holder: str
     doing: str
     process: int
-    machine: str
+    machine: Machine
     since_s: float
 
 
@@ -60,15 +66,22 @@ class Lost(TryLater):
 class Lease:
     """One holder's part of the lock in `place`, alone or shared. Used by `held`, and then by `confirm`.
 
-    `clock` counts seconds; it needs no relation to the time of day.
+    With `traceless` (alone only, and by all that use the lock) nothing of it stays. `clock` counts seconds; it needs no
+    relation to the time of day.
     """
 
     def __init__(
-        self, place: RemotePath, doing: str, *, alone: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        place: RemotePath,
+        doing: str,
+        *,
+        alone: bool,
+        traceless: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._place, self._clock = place, clock
-        self._alone = alone
-        self._told = _Told(uuid4().hex[:12], doing, os.getpid(), socket.gethostname(), 0.0)
+        self._alone, self._traceless = alone, traceless
+        self._told = _Told(uuid4().hex[:12], doing, os.getpid(), this_machine(), 0.0)
         self._note = place / _SHARED / self._told.holder
         #: Of a holder that is alone, its newest entry; of others, the newest when they took the lock.
         self._number = 0
@@ -100,9 +113,12 @@ class Lease:
         with self._renewing, suppress(Error, OSError):
             if not self._alone:
                 self._note.unlink(missing_ok=True)
+            elif self._number and self._traceless:
+                self._entry(self._number).unlink(missing_ok=True)
             elif self._number:
-                (self._place / _ALONE / _name(self._number + 1)).create(b"")
+                self._entry(self._number + 1).create(b"")
                 self._sweep(self._number + 1)
+        _over.add(self._told.holder)
 
     def confirm(self) -> None:
         """Make sure that the lock holds long enough for one more step. Raises Lost where another may hold it now."""
@@ -114,12 +130,14 @@ class Lease:
     def _tried_alone(self) -> str | None:
         """None once the lock is held; else who holds it."""
         if not self._number:
-            newest = _newest(self._place)
-            if newest is not None and newest.stat().st_size and self._is_live(newest):
-                return _holder(newest)
-            if not self._put(_number(newest) + 1):
+            there = _objects(self._place / _ALONE)
+            if self._live(there[-1:]):
+                return _holder(there[-1])
+            if not self._put({_number(entry) for entry in there}):
                 return ""
-        live = [note for note in _objects(self._place / _SHARED) if self._is_live(note)]
+        if self._traceless:
+            return None
+        live = self._live(_objects(self._place / _SHARED))
         if live:
             self.confirm()
             return _holder(min(live, key=lambda note: note.stat().st_mtime))
@@ -127,21 +145,25 @@ class Lease:
             stale.unlink(missing_ok=True)
         return None
 
-    def _put(self, number: int) -> bool:
-        """Whether the entry of that number is this holder's, and the newest."""
-        begun = self._clock()
-        entry = self._place / _ALONE / _name(number)
+    def _put(self, before: set[int]) -> bool:
+        """Whether this holder got the number after those that were there before, and nobody else any since."""
+        begun, number = self._clock(), max(before, default=0) + 1
         try:
-            entry.create(self._body())
+            self._entry(number).create(self._body())
         except FileExistsError:
             return False
-        newest = _newest(self._place)
-        if _number(newest) != number:  # an earlier one was swept away after this process had looked
-            entry.unlink(missing_ok=True)
+        there = {_number(entry) for entry in _objects(self._place / _ALONE)}
+        # Others that were here since have left an entry, or have swept that of this holder away.
+        kept = self._number in there and max(there) == number if self._number else there - before == {number}
+        if not kept:
+            self._entry(number).unlink(missing_ok=True)
             return False
         self._number, self._confirmed = number, begun
         self._sweep(number)
         return True
+
+    def _entry(self, number: int) -> RemotePath:
+        return self._place / _ALONE / _name(number)
 
     def _sweep(self, number: int) -> None:
         for entry in _objects(self._place / _ALONE):
@@ -154,7 +176,7 @@ class Lease:
         begun = self._clock()
         self._note.write_bytes(self._body())
         newest = _newest(self._place)
-        if newest is None or not newest.stat().st_size or not self._is_live(newest):
+        if newest is None or not self._live([newest]):
             self._number, self._confirmed = _number(newest), begun
             return None
         self._note.unlink(missing_ok=True)
@@ -167,7 +189,7 @@ class Lease:
             if self._stopped.is_set():
                 return
             if self._alone:
-                if not self._put(self._number + 1):
+                if not self._put({self._number}):
                     raise self._lost()
                 return
             begun = self._clock()
@@ -183,31 +205,35 @@ class Lease:
                 self._renew()
 
     def _lost(self) -> Lost:
-        what = f"The lock on the store {self._place.parent} went to another process while {self._told.doing}"
+        what = f"The lock on {self._place.parent} went to another process while {self._told.doing}"
         return Lost(f"{what}: it was not renewed for {LEASE_S:.0f} s.", "Run the same command again.")
 
     def _body(self) -> bytes:
         self._told.since_s = self._told.since_s or time.time()
         return msgspec.json.encode(self._told)
 
-    def _is_live(self, entry: RemotePath) -> bool:
-        """Whether another's object still counts, by the object store's clock."""
-        return _now(self._place, self._told.holder) - entry.stat().st_mtime < LEASE_S
+    def _live(self, entries: Sequence[RemotePath]) -> list[RemotePath]:
+        if any(_has_ended(entry) for entry in entries):
+            time.sleep(_ARRIVES_S)
+        return _live(entries, self._told.holder)
 
+
+#: Holders of this process that are done: the object of one may be there yet, because the object store did not answer.
+_over: set[str] = set()
 
 #: The leases that this task holds.
 _held: ContextVar[tuple[Lease, ...]] = ContextVar("_held", default=())
 
 
 @contextmanager
-def held(place: RemotePath, doing: str, *, alone: bool, wait_s: float) -> Iterator[None]:
-    """Hold the lock in `place` while the block runs. Raises Taken as `Lease.take`."""
-    lease = Lease(place, doing, alone=alone)
+def held(place: RemotePath, doing: str, *, alone: bool, wait_s: float, traceless: bool = False) -> Iterator[Lease]:
+    """Hold the lock in `place` while the block runs, which gets it. Raises Taken as `Lease.take`."""
+    lease = Lease(place, doing, alone=alone, traceless=traceless)
     lease.take(wait_s)
     token = _held.set((*_held.get(), lease))
     lease.keep()
     try:
-        yield
+        yield lease
     finally:
         _held.reset(token)
         lease.give_back()
@@ -219,9 +245,9 @@ def confirm() -> None:
         lease.confirm()
 
 
-def _now(place: RemotePath, holder: str) -> float:
+def _now(place: RemotePath, asker: str) -> float:
     """The object store's time, in seconds since 1970: that of an object which is written now."""
-    asked = place / f"asked-{holder}"
+    asked = place / f"asked-{asker}"
     asked.write_bytes(b"")
     try:
         return asked.stat().st_mtime
@@ -232,20 +258,29 @@ def _now(place: RemotePath, holder: str) -> float:
 def live_holders(place: RemotePath) -> list[str]:
     """Return who holds the lock in `place`, as parts of sentences."""
     newest = _newest(place)
-    entries = [*_objects(place / _SHARED), *([newest] if newest is not None and newest.stat().st_size else [])]
-    if not entries:
-        return []
-    now = _now(place, uuid4().hex[:12])
-    return [_holder(entry) for entry in entries if now - entry.stat().st_mtime < LEASE_S]
+    entries = [*_objects(place / _SHARED), *([] if newest is None else [newest])]
+    return [_holder(entry) for entry in _live(entries, uuid4().hex[:12])]
 
 
 def dead_holders(place: RemotePath) -> list[RemotePath]:
     """Return the notes of shared holders whose leases have ended; they block nobody."""
     notes = _objects(place / _SHARED)
-    if not notes:
+    live = _live(notes, uuid4().hex[:12])
+    return [note for note in notes if note not in live]
+
+
+def _live(entries: Iterable[RemotePath], asker: str) -> list[RemotePath]:
+    """Return the objects whose holders still count, by the object store's clock and this machine's processes."""
+    held = [entry for entry in entries if entry.stat().st_size and not _has_ended(entry)]
+    if not held:
         return []
-    now = _now(place, uuid4().hex[:12])
-    return [note for note in notes if now - note.stat().st_mtime >= LEASE_S]
+    now = _now(held[0].parent.parent, asker)
+    return [entry for entry in held if now - entry.stat().st_mtime < LEASE_S]
+
+
+def _has_ended(entry: RemotePath) -> bool:
+    told = _told(entry)
+    return told is not None and (told.holder in _over or told.machine.has_ended(told.process))
 
 
 def _objects(place: RemotePath) -> list[RemotePath]:
@@ -264,11 +299,17 @@ def _number(entry: RemotePath | None) -> int:
     return 0 if entry is None else int(entry.name)
 
 
+def _told(entry: RemotePath) -> _Told | None:
+    """What an object says of its holder; None where nobody holds it by now."""
+    with suppress(FileNotFoundError, msgspec.DecodeError):
+        return msgspec.json.decode(entry.read_bytes(), type=_Told)
+    return None
+
+
 def _holder(entry: RemotePath) -> str:
     """Who holds the lock, as a part of a sentence; empty if nobody does by now."""
-    try:
-        told = msgspec.json.decode(entry.read_bytes(), type=_Told)
-    except (FileNotFoundError, msgspec.DecodeError):
+    told = _told(entry)
+    if told is None:
         return ""
     since = datetime.fromtimestamp(told.since_s, UTC)
-    return f": {told.doing} (process {told.process} on {told.machine}, since {since:%Y-%m-%d %H:%M:%S} UTC)"
+    return f": {told.doing} (process {told.process} on {told.machine.name}, since {since:%Y-%m-%d %H:%M:%S} UTC)"
