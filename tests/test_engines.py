@@ -185,18 +185,21 @@ def test_one_community_with_most_of_the_data_is_written_by_many_tasks_with_the_s
     for name, value in small.items():
         monkeypatch.setattr(cuts, name, value)
     monkeypatch.setattr(dataset, "_WINDOW_BYTES", 8_000)
-    how = {"rule": "votes", "formats": ["pairs", "kto"], "test": 0.0, "validation": 0.0}
-    trees, writers = [], []
-    for large in (1 << 60, 2):
-        monkeypatch.setattr(runs, "LARGE", large)
-        export_dataset(tmp_path / "store", tmp_path / f"out{large}", **how)
-        trees.append(tree(tmp_path / f"out{large}"))
-        writers.append(sum(name.startswith("write_groups") for name in ran))
-        ran.clear()
-    assert trees[0] == trees[1]
-    files = sum(name.endswith(".parquet") for name in trees[0])
-    assert (writers[0], writers[1]) == (4, files)
-    assert files > 20
+    how = {"rule": "votes", "test": 0.0, "validation": 0.0}
+    for formats, layout in (("pairs", "kto"), "joined"), (("pairs",), "compact"):
+        trees, writers = [], []
+        for large in (1 << 60, 2):
+            monkeypatch.setattr(runs, "LARGE", large)
+            monkeypatch.setattr(runs, "LARGE_COMPACT", large)
+            out = tmp_path / f"out{layout}{large}"
+            export_dataset(tmp_path / "store", out, formats=formats, layout=layout, **how)
+            trees.append(tree(out))
+            writers.append(sum(name.startswith("write_groups") for name in ran))
+            ran.clear()
+        assert trees[0] == trees[1]
+        files = sum(name.endswith(".parquet") for name in trees[0])
+        assert (writers[0], writers[1]) == (2 * len(formats), files)
+        assert files > 20
 
 
 def test_slurm_runs_an_array_in_order_submits_lost_tasks_again_and_passes_errors_on(

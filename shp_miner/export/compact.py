@@ -107,6 +107,28 @@ def _of_pairs(form: Format) -> list[str]:
 # -- writing ----------------------------------------------------------------------------------------------------------
 
 
+def write_part(
+    folder: Path, form: Format, group: tuple[str, str], parts: Iterable[Rows], part: str, numbers: tuple[int, int]
+) -> list[Shard]:
+    """Write one table of some rows of a community and split under `folder`; return its files.
+
+    The rows before them have so many posts and answers (`numbers`).
+    """
+
+    def tables() -> Iterator[Rows]:
+        posts, answers = numbers
+        for rows in parts:
+            found = parted(form, rows, posts, answers)
+            posts, answers = posts + found[POSTS].table.num_rows, answers + found[ANSWERS].table.num_rows
+            yield found[part]
+
+    return _of_part(part, write_shards(folder / part, part_of(form, part), *group, tables()))
+
+
+def _of_part(part: str, shards: Iterable[Shard]) -> list[Shard]:
+    return [structs.replace(shard, path=f"{part}/{shard.path}", part=part) for shard in shards]
+
+
 def write_compact(
     folder: Path, work: Path, form: Format, community: str, split: str, parts: Iterable[Rows]
 ) -> list[Shard]:
@@ -123,7 +145,7 @@ def write_compact(
     counts = dict.fromkeys(PARTS, 0)
     try:
         for rows in parts:
-            for part, own in _parted(form, rows, counts[POSTS], counts[ANSWERS]).items():
+            for part, own in parted(form, rows, counts[POSTS], counts[ANSWERS]).items():
                 if part not in writers:
                     writers[part] = pa.ipc.new_stream(str(spools[part]), own.table.schema)
                 (batch,) = own.table.combine_chunks().to_batches()
@@ -136,7 +158,7 @@ def write_compact(
     shards: list[Shard] = []
     for part in writers:
         written = write_shards(folder / part, part_of(form, part), community, split, _spooled(spools[part], cuts[part]))
-        shards += [structs.replace(shard, path=f"{part}/{shard.path}", part=part) for shard in written]
+        shards += _of_part(part, written)
         spools[part].unlink()
     return shards
 
@@ -147,7 +169,7 @@ def _spooled(path: Path, cuts: Sequence[Rows]) -> Iterator[Rows]:
             yield dataclasses.replace(cut, table=pa.Table.from_batches([batch]))
 
 
-def _parted(form: Format, rows: Rows, posts: int, answers: int) -> dict[str, Rows]:
+def parted(form: Format, rows: Rows, posts: int, answers: int) -> dict[str, Rows]:
     """Return the three tables of some rows; earlier tables have `posts` posts and `answers` answers."""
     columns, table = COMPACT[form.name], rows.own_table
     count = table.num_rows
@@ -174,7 +196,7 @@ def parts_of(form: Format, table: pa.Table, post_row: Index) -> list[tuple[Forma
     counts = np.diff(starts, append=table.num_rows).tolist()
     threads = len(starts)
     rows = Rows(table, starts, counts, [0] * threads, [(0.0, 0.0)] * threads, [""] * threads)
-    return [(part_of(form, part), of_part.table) for part, of_part in _parted(form, rows, 0, 0).items()]
+    return [(part_of(form, part), of_part.table) for part, of_part in parted(form, rows, 0, 0).items()]
 
 
 def _stacked(first: Array, second: Array) -> Array:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from shp_miner.engine import Advance, Step
 from shp_miner.export.check import Balance, check_format, check_table, check_threads
-from shp_miner.export.compact import form_of_file, write_compact
+from shp_miner.export.compact import PAIRS, form_of_file, write_compact, write_part
 from shp_miner.export.cuts import Rows, rows_by_group, thread_names
 from shp_miner.export.dropped import write_dropped
 from shp_miner.export.facts import Facts, facts_of
@@ -125,7 +125,8 @@ class WriteJob(Struct, frozen=True):
     """Adjacent windows of whole communities and splits, to be written in one format from the pieces under `work`.
 
     `sampled` is the share of the answers that are read for their language. Of one large community and split, the job is
-    the threads from the one named `first` up to but not including `until`; "" is the first and the end.
+    the threads from the one named `first` up to but not including `until`; "" is the first and the end. In the compact
+    layout it is one table (`part`) of them, and `numbers` are the posts and the answers of the threads before.
     """
 
     format: str
@@ -137,6 +138,8 @@ class WriteJob(Struct, frozen=True):
     sampled: float
     first: str = ""
     until: str = ""
+    part: str = ""
+    numbers: tuple[int, int] = (0, 0)
 
 
 class WriteResult(Struct):
@@ -156,7 +159,9 @@ def write_groups(job: WriteJob, advance: Advance) -> WriteResult:
     # One community and split after the other, whole; a large one comes in several windows.
     for (community, split), found in groupby(_tables(form, job, balance, facts), key=itemgetter(0)):
         parts = (rows for _, rows in found)
-        if job.selection.layout:
+        if job.part:
+            shards += write_part(job.folder, form, (community, split), parts, job.part, job.numbers)
+        elif job.selection.layout:
             shards += write_compact(job.folder, job.work, form, community, split, parts)
         else:
             shards += write_shards(job.folder, form, community, split, parts)
@@ -179,8 +184,9 @@ def _tables(form: Format, job: WriteJob, balance: Balance, facts: Facts) -> Iter
             continue
         check_threads(threads, job.selection, near)
         table, post_row = form.table(threads, job.selection.rule.name)
-        balance.add(check_table(form, table))
-        facts.add(facts_of(form, threads, table, post_row, job.sampled))
+        if job.part in ("", PAIRS):  # the other tables of the same rows
+            balance.add(check_table(form, table))
+            facts.add(facts_of(form, threads, table, post_row, job.sampled))
         yield from rows_by_group(form, threads, table, post_row)
 
 
