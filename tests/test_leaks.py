@@ -228,6 +228,21 @@ def test_an_export_that_is_made_again_without_the_file_is_still_screened(
     assert _splits(rows).items() <= splits.items()
     words = evaluation_text.split('"')[7].encode()
     assert not [path for path in own.rglob("*") if path.is_file() and words in path.read_bytes()]
+    # What a replaced export was screened for goes, but not in a dry run, nor while another export is away.
+    (exam := tmp_path / "second.txt").write_text(" ".join(f"word{n}" for n in range(20)))
+    for words in (["--decontaminate", str(exam)], ["--replace"]):
+        _export(own, tmp_path / "other", *words)
+    vacuum = ["vacuum", "--quiet", "--store", str(own)]
+    out.rename(tmp_path / "away")
+    assert run(vacuum) == 0
+    (tmp_path / "away").rename(out)
+    assert run([*vacuum, "--dry-run"]) == 0
+    assert len(list((own / KEPT_IN).iterdir())) == 2
+    assert run(vacuum) == 0
+    other = min(answer for answer in ids if not answer.startswith("p2"))
+    assert run(["forget", "--store", str(own), "--author", f"writer-{other}@reddit.com"]) == 0
+    before, rows = rows, _rows(out)
+    assert rows.height < before.height
     # Without the items, the export stays as it is, and the request stays open.
     for kept in (own / KEPT_IN).iterdir():
         kept.unlink()

@@ -1,4 +1,4 @@
-"""`shp-miner vacuum`: delete files that only old versions of a store need."""
+"""`shp-miner vacuum`: delete files that only old versions of a store need, and evaluation sets that nothing needs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from shp_miner.units import sized
 def command(keep: float, dry_run: bool, store: Path, as_json: bool, quiet: bool) -> int:
     """Delete files that only old versions of a store need. `shp-miner run` does this about once a day.
 
-    No row of the current version is deleted, and no export changes. Afterwards --as-of cannot open versions that were
-    replaced before the time to keep.
+    It also deletes what the store kept of evaluation sets for which no export is screened now. No row of the current
+    version is deleted, and no export changes. Afterwards --as-of cannot open versions that were replaced before the
+    time to keep.
     """
     import msgspec
 
+    from shp_miner.export.screens import delete_unused_items
     from shp_miner.store import Store
     from shp_miner.store.database import shrink_log
 
@@ -33,6 +35,7 @@ def command(keep: float, dry_run: bool, store: Path, as_json: bool, quiet: bool)
         return _dry_run(store, keep, as_json=as_json, quiet=quiet)
     complete_unfinished(store)
     done = Store(store).vacuum(keep)
+    done.add(delete_unused_items(Store(store)))
     shrink_log(store)
 
     def people() -> None:
@@ -46,16 +49,20 @@ def command(keep: float, dry_run: bool, store: Path, as_json: bool, quiet: bool)
 def _dry_run(store: Path, keep: float, *, as_json: bool, quiet: bool) -> int:
     import msgspec
 
+    from shp_miner.export.screens import KEPT_IN, unused_items
     from shp_miner.store import Store
+    from shp_miner.store.vacuum import WouldEnd
 
     found = Store(store).would_vacuum(keep)
+    unused = unused_items(Store(store))
+    found[KEPT_IN] = WouldEnd(len(unused), sum(file.stat().st_size for file in unused))
 
     def people() -> None:
         rows = [
             (name, _versions(ended.versions), ended.files, sized(ended.size_bytes), ended.log_files)
             for name, ended in found.items()
         ]
-        columns = ("table", "versions", "data files", "size", "log files")
+        columns = ("folder", "versions", "data files", "size", "log files")
         print_table(f"Would be deleted in {store}; nothing is", columns, rows)
 
     show_result(

@@ -24,8 +24,15 @@ from shp_miner.clean.evaluation import Decontamination, EvaluationFile
 from shp_miner.clean.grams import Grams, Rows
 from shp_miner.clean.overlap import WORDS_IN_A_ROW, Preset, Screen, item_words
 from shp_miner.errors import BadInput, UsageError, nearest_name
+from shp_miner.export.opening import read_manifest
+from shp_miner.export.owned import formats_in
+from shp_miner.export.registered import all_exports
 from shp_miner.paths import expanded
+from shp_miner.places.lease import confirm
+from shp_miner.store import Store
+from shp_miner.store.lock import exclusive_lock
 from shp_miner.store.replacing import is_writable, replace_file
+from shp_miner.store.vacuum import Ended
 
 #: Where a store keeps the items of evaluation sets, and the file of an export's work folder that has them.
 KEPT_IN, _WORKING = "screens", "screen.npz"
@@ -232,6 +239,36 @@ def kept_items(store: Path, about: Decontamination) -> Items:
             f"The store does not have the evaluation sets that the export was screened for: {names}.",
             "Export it again with --decontaminate and these files.",
         ) from error
+
+
+def unused_items(store: Store) -> list[Path]:
+    """Return the kept items that no registered export is screened for; none where an export cannot be read."""
+    folder = store.path / KEPT_IN
+    files = sorted(folder.glob("*.npz")) if folder.is_dir() else []
+    exports, damaged = all_exports(store) if files else ([], [])
+    used: set[Path] = set()
+    for known in exports:
+        if known.stage == "gone":
+            continue
+        if not known.is_there():  # killed, or away: what it needs is not known
+            return []
+        for manifest in map(read_manifest, formats_in(expanded(known.path)).values()):
+            if about := manifest["configuration"].get("decontaminate"):
+                used.add(_kept(store.path, msgspec.convert(about, Decontamination)))
+    return [] if damaged else [file for file in files if file not in used]
+
+
+def delete_unused_items(store: Store, *, wait_s: float = 10.0) -> Ended:
+    """Delete the kept items that no registered export needs. Raises TryLater if the store is in use after `wait_s`."""
+    done = Ended()
+    if not unused_items(store):
+        return done
+    with exclusive_lock(store.path, "deleting unused evaluation sets", wait_s=wait_s):
+        for file in unused_items(store):  # an export may have begun meanwhile
+            done.files, done.size_bytes = done.files + 1, done.size_bytes + file.stat().st_size
+            confirm()
+            file.unlink()
+    return done
 
 
 def work_with(work: Path, items: Items) -> None:

@@ -27,7 +27,7 @@ from shp_miner.export.dataset import export_dataset
 from shp_miner.export.nothing import NoPairs, NoThreads
 from shp_miner.export.owned import REPORT, export_fingerprint, formats_in, is_report
 from shp_miner.export.registered import waiting_copies
-from shp_miner.export.screens import evaluation_sets
+from shp_miner.export.screens import delete_unused_items, evaluation_sets
 from shp_miner.forgetting.complete import complete_pending, is_left
 from shp_miner.forgetting.forget import forget, purge
 from shp_miner.paths import expanded
@@ -329,6 +329,7 @@ def _tidy_store(context: Context) -> Outcome | None:
         # A clock that was ahead at the last vacuum does not delay the next.
         if waited < 0 or waited >= (_VACUUM_AT_LAST_US if late else _VACUUM_US):
             ended = context.store.vacuum(wait_s=1.0)
+            ended.add(delete_unused_items(context.store, wait_s=1.0))
             shrink_log(context.store.path)
             context.runs.did("vacuum", str(context.now()), context.now())
             if ended.files:
