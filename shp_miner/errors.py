@@ -17,8 +17,12 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 log = logging.getLogger("shp_miner")
+
+#: Where the modules of this program are.
+_HERE = str(Path(__file__).parent) + os.sep
 
 
 class Error(Exception):
@@ -115,6 +119,15 @@ def unforeseen_error(error: Exception, what: str) -> BadInput:
     """
     log.debug("%s could not be read", what, exc_info=error)
     return BadInput(f"{what} could not be read: {type(error).__name__}.", "Please report this with the output of -v.")
+
+
+def is_our_own(error: BaseException) -> bool:
+    """Return whether this program raised an error, or no memory was left: it says nothing of the input then."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    raised_in = "" if traceback is None else traceback.tb_frame.f_code.co_filename
+    return isinstance(error, MemoryError) or raised_in.startswith(_HERE)
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str:

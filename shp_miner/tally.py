@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 #: What to do about a truncated file.
 UNDAMAGED = "Get an undamaged copy and import it again."
 
+#: What to do about a file that this program failed to read.
+REPORT = "This is a bug, not damage: please report it with the output of -v."
+
 
 class Lost(Exception):
     """A record that cannot be used; `reason` is one of LOST and `what` a part of a sentence for people."""
@@ -24,13 +27,14 @@ class Damage:
     """A record that could not be read, or the place after which a file could not be read.
 
     `offset` counts bytes: of the file on disk for a damaged archive, of its decompressed text for a damaged record.
-    None means the whole file. `hint` says what to do.
+    None means the whole file. `hint` says what to do. `defect` is the traceback of an error of this program.
     """
 
     path: str
     offset: int | None
     what: str
     hint: str = UNDAMAGED
+    defect: str = ""
 
     def sentence(self) -> str:
         """Return one sentence with the file, the place and the damage."""
@@ -160,6 +164,11 @@ class Tally:
             by_hint.setdefault(HINTS[reason], []).append(reason.replace("_", " "))
         broken = [damage.hint for damage in self.damages if damage.hint not in by_hint]
         return [f"{', '.join(names)}: {hint}" for hint, names in by_hint.items()] + list(dict.fromkeys(broken))
+
+    @property
+    def defects(self) -> list[str]:
+        """The tracebacks of this program's own errors in reading files."""
+        return [damage.defect for damage in self.damages if damage.defect]
 
     @property
     def complete(self) -> bool:

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from shp_miner.cli import run
+from shp_miner.dumps import stackexchange_7z
+from shp_miner.dumps.threads import Collector
 from shp_miner.model import SCORE_MAX
 from shp_miner.store import Store
 from shp_miner.tally import HINTS, LOST, UNDAMAGED
 
 from .build import READ, at, comment, submission, write_dump
+from .stackexchange_dump import archive, question, table
 from .test_import_threads import thread
 
 
@@ -81,3 +84,44 @@ def test_several_reasons_have_a_hint_each_and_a_file_that_broke_off_its_own(caps
 def test_every_reason_has_a_hint() -> None:
     assert f"2^{SCORE_MAX.bit_length() - 1}" in HINTS["bad_score"]
     assert all(HINTS[reason].endswith(".") for reason in LOST)
+
+
+def two_files(folder: Path) -> list[str]:
+    return [str(write_dump(folder / f"{name}.jsonl", [thread(name)])) for name in ("good", "met")]
+
+
+@pytest.mark.parametrize("words", [[], ["-v"]])
+def test_an_error_of_our_own_is_not_called_damage(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    added = Collector.added
+
+    def fails(self: Collector, path: Path, *rest: Any) -> Any:
+        return added(self, path, *rest) if path.stem == "good" else [len(rest) + path]  # type: ignore[operator]
+
+    monkeypatch.setattr(Collector, "added", fails)
+    assert run(["import", "threads", *two_files(tmp_path), "--store", "store", *words]) == 1
+    told = capsys.readouterr().err
+    assert "for an error of shp-miner itself (TypeError)" in told
+    assert "This is a bug, not damage: please report it with the output of -v." in told
+    assert UNDAMAGED not in told
+    assert ("Traceback" in told and "in fails" in told) == bool(words)
+    assert Store("store").snapshot().rows("posts") == 1
+
+
+def test_a_lack_of_memory_is_not_called_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(Collector, "added", fails)
+    assert run(["import", "threads", *two_files(tmp_path), "--store", "store"]) == 75
+    assert "memory" in capsys.readouterr().err
+
+
+def test_an_error_of_our_own_is_no_corruption_of_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = archive(tmp_path / "a.7z", {"Posts.xml": table("posts", question(1))})
+    monkeypatch.setattr(stackexchange_7z, "BLOCK_BYTES", "many")
+    with pytest.raises(TypeError):
+        list(stackexchange_7z.archive_blocks(path, ["Posts.xml"], lambda _: None))

@@ -17,6 +17,7 @@ from shp_miner.cli.following import show_next
 from shp_miner.cli.grouped import GroupedCommand, option_of
 from shp_miner.cli.interrupted import unless_committed
 from shp_miner.cli.kinds import ImportGroup
+from shp_miner.cli.leading import WORDS
 from shp_miner.cli.options import SPEED, FilePath, Moment, common, example, work
 from shp_miner.cli.output import complete_unfinished, print_reasons, print_table, progress, show_result
 from shp_miner.cli.saying import say
@@ -238,12 +239,15 @@ def _import(
     if not tally.complete:
         for sentence in [_incomplete(tally), *tally.hints]:
             say(sentence, err=True)
+    if {"-v", "--verbose"} & set(click.get_current_context().meta.get(WORDS, ())):
+        for defect in tally.defects:
+            say(*defect.rstrip().split("\n"), err=True)
     if done.missing:
         say(done.missing, err=True)
     following = _following(done, store, half, options)
     if following and not (as_json or quiet):
         show_next(following)
-    return 0 if tally.complete and not done.missing else 3
+    return done.exit_code
 
 
 def _following(done: Imported, store: Path, half: Half | None, options: _Reader) -> list[str]:

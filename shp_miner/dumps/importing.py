@@ -25,7 +25,7 @@ from shp_miner.dumps.sharing import ImportJob, import_jobs, readers_of, state_of
 from shp_miner.engine import LOCAL, Engine, Means, Processes, Step, Threads, default_memory, fitting_workers
 from shp_miner.engine.kept import RESULTS, Kept, content_digest
 from shp_miner.engine.plan import begin_plan, end_plan
-from shp_miner.errors import BadInput, TryLater, UsageError
+from shp_miner.errors import BadInput, Error, Incomplete, TryLater, UsageError
 from shp_miner.paths import IMPORTING, expanded, is_remote
 from shp_miner.platforms.communities import meant_communities, no_such_community
 from shp_miner.tally import Tally, counted, total_tally
@@ -56,6 +56,13 @@ class Imported(Struct):
     def complete(self) -> bool:
         """Whether everything could be read and every requested community was found."""
         return self.tally.complete and not self.missing
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with: 0, 3 if something is missing, and 1 after an error of this program."""
+        if self.tally.defects:
+            return Error.exit_code
+        return 0 if self.complete else Incomplete.exit_code
 
     def __repr__(self) -> str:
         kept = ", ".join(counted(count, kind) for kind, count in sorted(self.tally.read.items(), reverse=True))

@@ -21,7 +21,7 @@ from typing import Protocol
 
 import py7zr
 
-from shp_miner.errors import BadInput
+from shp_miner.errors import BadInput, is_our_own
 from shp_miner.paths import is_remote
 
 MAGIC_7Z = b"7z\xbc\xaf\x27\x1c"
@@ -204,13 +204,13 @@ def _extract(archive: py7zr.SevenZipFile, members: Collection[str], outbox: _Out
     try:
         try:
             archive.extract(targets=members, factory=writers)
+            writers.end(ended=True)
         except InterruptedError:
             raise
         except BaseException as error:  # noqa: BLE001  (it is handed to the reader, who says what it means)
             writers.end(ended=False)
             outbox.put(error)
         else:
-            writers.end(ended=True)
             outbox.put(None)
     except InterruptedError:
         return
@@ -230,6 +230,8 @@ def archive_blocks(path: Path, members: Collection[str], at: Callable[[int], Non
         try:
             while (item := outbox.queue.get()) is not None:
                 if isinstance(item, BaseException):
+                    if is_our_own(item) and not isinstance(item, OSError):
+                        raise item
                     raise BrokenFileError(file.tell(), _damage_of(item)) from item
                 at(file.tell())
                 yield item

@@ -166,7 +166,9 @@ def _import_new_files(context: Context, keys: ImportKeys) -> Outcome | None:
         outcome = Outcome(f"{none.message} {none.hint}", none.exit_code)
     else:
         Own(context.pipeline, context.runs).imported(keys, imported.tally.places, context.now())
-        outcome = Outcome(imported.said(len(fresh)), 0 if imported.complete else Incomplete.exit_code)
+        outcome = Outcome(imported.said(len(fresh)), imported.exit_code)
+        if imported.tally.defects:
+            return outcome  # another version of the program may read these files
     # Damage and missing communities are reported once; the file is read again when it has changed.
     for path in fresh:
         context.runs.did(import_key(keys, path), states[path], context.now())

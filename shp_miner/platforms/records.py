@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
-import logging
 import math
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +16,7 @@ import msgspec
 
 from shp_miner.errors import Error
 from shp_miner.model import CLOCK_SKEW, EARLIEST_S, SCORE_MAX
-from shp_miner.tally import Damage, Lost, Tally
+from shp_miner.tally import REPORT, Damage, Lost, Tally
 
 __all__ = [
     "CLOCK_SKEW",
@@ -32,20 +32,20 @@ __all__ = [
 
 T = TypeVar("T")
 
-log = logging.getLogger("shp_miner")
-
 
 @contextmanager
 def file_alone(path: Path | str, tally: Tally) -> Iterator[None]:
-    """Turn an unexpected exception in reading a file into damage of that file: the next file is read."""
+    """Note an exception that nobody foresaw in reading a file as a defect of this program: the next file is read.
+
+    What is wrong with a file its reader says. Errors with words of their own, of the system and of memory pass.
+    """
     try:
         yield
-    except (Error, OSError):
+    except (Error, OSError, MemoryError):
         raise
-    except Exception as error:
-        log.debug("%s could not be read", path, exc_info=error)
-        what = f"it could not be read further ({type(error).__name__}); please report this with the output of -v"
-        tally.damages.append(Damage(str(path), 0, what))
+    except Exception as error:  # noqa: BLE001  (the command ends with the code for bugs)
+        what = f"it could not be read further, for an error of shp-miner itself ({type(error).__name__})"
+        tally.damages.append(Damage(str(path), 0, what, REPORT, defect="".join(traceback.format_exception(error))))
 
 
 def converted_json(value: Any, kind: type[T], *, strict: bool = True) -> T:
