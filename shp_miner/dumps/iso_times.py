@@ -33,8 +33,15 @@ def iso_us(texts: pl.Series, *, zone: bool) -> pl.Series:
     """
     if texts.null_count() == len(texts):
         return pl.Series(texts.name, [None], pl.Int64).new_from_index(0, len(texts))
-    chars, sizes = _chars(texts)
-    read = _Read(chars)
+    us, fine = iso_us_at(*_joined(texts), zone=zone)
+    return pl.Series(texts.name, us).set(pl.Series(~fine), None)
+
+
+def iso_us_at(words: Words, begins: _Numbers, ends: _Numbers, *, zone: bool) -> tuple[_Numbers, _Mask]:
+    """The same of the pieces of a text from `begins` to before `ends`: microseconds, and where there is such a time."""
+    sizes = ends - begins
+    read = _Read(_chars(words, begins, sizes))
+    chars = read.chars
     fine = (sizes >= _SECOND_END) & (sizes <= _LONGEST)
     for place in range(_SECOND_END):
         fine &= chars[place] == ord(_BETWEEN[place]) if place in _BETWEEN else read.is_digit[place]
@@ -51,27 +58,30 @@ def iso_us(texts: pl.Series, *, zone: bool) -> pl.Series:
         us, fine = us - offset_s * 1_000_000, fine & ended
     else:
         fine &= sizes == end
-    return pl.Series(texts.name, us).set(pl.Series(~fine), None)
+    return us, fine
 
 
-def _chars(texts: pl.Series) -> tuple[_Bytes, _Numbers]:
-    """The characters of all texts at each place, zeros behind their ends, and the bytes of each text."""
+def _joined(texts: pl.Series) -> tuple[Words, _Numbers, _Numbers]:
+    """All texts one after the other, and where they begin and end."""
     array: Any = texts.fill_null("").rechunk().to_arrow()
     if not pa.types.is_large_string(array.type):
         array = array.cast(pa.large_string())
     _, places, data = array.buffers()
     bounds = np.frombuffer(places, np.int64)[array.offset : array.offset + len(array) + 1]
-    sizes = np.diff(bounds)
-    words = Words(memoryview(data) if data is not None and data.size else b"")
-    parts = [words.first(bounds[:-1] + at, sizes - at) for at in range(0, _LONGEST, 8)]
-    return np.ascontiguousarray(np.stack(parts, axis=1).view(np.uint8).T), sizes
+    return Words(memoryview(data) if data is not None and data.size else b""), bounds[:-1], bounds[1:]
+
+
+def _chars(words: Words, begins: _Numbers, sizes: _Numbers) -> _Bytes:
+    """The characters of each text at each place, zeros behind their ends."""
+    parts = [words.first(begins + at, sizes - at) for at in range(0, _LONGEST, 8)]
+    return np.ascontiguousarray(np.stack(parts, axis=1).view(np.uint8).T)
 
 
 class _Read:
     """The digits at each place of many texts."""
 
     def __init__(self, chars: _Bytes) -> None:
-        self._chars, self._digits = chars, chars - np.uint8(ord("0"))
+        self.chars, self._digits = chars, chars - np.uint8(ord("0"))
         self.is_digit: _Mask = self._digits < 10
 
     def two(self, place: int) -> _Numbers:
@@ -81,9 +91,9 @@ class _Read:
 
     def fraction(self) -> tuple[_Numbers, _Numbers]:
         """Where the second ends with the digits behind it, and their microseconds."""
-        size = self._chars.shape[1]
+        size = self.chars.shape[1]
         end, fraction = np.full(size, _SECOND_END), np.zeros(size, np.int64)
-        going = self._chars[_SECOND_END] == ord(".")
+        going = self.chars[_SECOND_END] == ord(".")
         if going.any():
             for place in range(_SECOND_END + 1, _SECOND_END + 1 + _FRACTION_MAX):
                 going &= self.is_digit[place]
@@ -94,7 +104,7 @@ class _Read:
     def zone(self, sizes: _Numbers, end: _Numbers) -> tuple[_Numbers, _Mask]:
         """How many seconds each is ahead of UTC, and whether it ends in a zone."""
         rows = np.arange(len(end))
-        sign = self._chars[end, rows]
+        sign = self.chars[end, rows]
         ended = (sign == ord("Z")) & (sizes == end + 1)
         ahead_s = np.zeros(len(end), np.int64)
         others = np.flatnonzero(((sign == ord("+")) | (sign == ord("-"))) & (sizes == end + 6) & (sizes <= _LONGEST))
@@ -103,7 +113,7 @@ class _Read:
             hour, ten, minute, one = (self._digits[at + n, others].astype(np.int64) for n in (1, 2, 4, 5))
             hours, minutes = hour * 10 + ten, minute * 10 + one
             numbers = (hour < 10) & (ten < 10) & (minute < 10) & (one < 10)
-            ended[others] = numbers & (self._chars[at + 3, others] == ord(":")) & (hours < 24) & (minutes < 60)
+            ended[others] = numbers & (self.chars[at + 3, others] == ord(":")) & (hours < 24) & (minutes < 60)
             ahead_s[others] = np.where(sign[others] == ord("-"), -1, 1) * (hours * 3600 + minutes * 60)
         return ahead_s, ended
 

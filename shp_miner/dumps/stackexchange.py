@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from shp_miner.dumps.compressed import Advance, ignore_progress
-from shp_miner.dumps.stackexchange_columns import Columns, Row
+from shp_miner.dumps.stackexchange_columns import Columns, Row, Usual
 from shp_miner.dumps.stackexchange_frames import PostRows, to_frames
 from shp_miner.dumps.stackexchange_kept import KeptPosts
 from shp_miner.dumps.stackexchange_known import DECOYS, Known
@@ -115,20 +115,22 @@ def _site_chunks(  # noqa: PLR0917 - what `read` was told
     known = Known(latest_us, tally, Votes() if any("votes" in source.tables for source in sources) else None)
     with ExitStack() as stack:
         kept = {source.path: stack.enter_context(KeptPosts()) for source, _ in second if source.is_archive}
+        proven: dict[Path, dict[int, Usual]] = {source.path: {} for source, _ in second}
         for source, tables in first:
-            its = kept.get(source.path) if "posts" in tables else None
+            its = (kept.get(source.path), proven.get(source.path)) if "posts" in tables else (None, None)
             # What is wrong with a post is counted in the second pass.
-            for table, found in table_rows(source, tables, tally, meters[source.path], same, ("posts",), its):
+            for table, found in table_rows(source, tables, tally, meters[source.path], same, ("posts",), *its):
                 known.learn(source.where(table), table, found)
         known.settle()
         if observed_us is None:
             observed_us = known.newest_us
         collector = _Collector(host, known, observed_us, tally, vote_history)
         for source, tables in second:
-            its = kept.pop(source.path, None)
-            with its or nullcontext():
+            copy = kept.pop(source.path, None)
+            its = (copy, proven.pop(source.path))
+            with copy or nullcontext():
                 meter = meters[source.path]
-                for table, rows in table_rows(source, tables, tally, meter, collector.rows_of, kept=its):
+                for table, rows in table_rows(source, tables, tally, meter, collector.rows_of, (), *its):
                     collector.add(source.where(table), rows)
                     if collector.full:
                         yield collector.take()

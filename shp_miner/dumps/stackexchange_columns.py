@@ -20,10 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import stringzilla as sz
+from xxhash import xxh3_128_digest
 
-from shp_miner.dumps.bytes_at import Places, Words, count_below, places_of, texts_at
-from shp_miner.dumps.lines import positions_of
+from shp_miner.dumps.bytes_at import Places, Words, count_below, numbers_at, places_of, texts_at
+from shp_miner.dumps.iso_times import iso_us_at
+from shp_miner.dumps.lines import line_bounds, positions_of
 from shp_miner.dumps.stackexchange_names import UNKNOWN, names_at
+from shp_miner.dumps.stackexchange_values import WHOLE_TEXT
 
 #: (byte offset in the XML text, attributes)
 Row = tuple[int, dict[str, str]]
@@ -87,10 +90,68 @@ class Columns:
         """The attribute of the rows that have it."""
         return self._texts[name].drop_nulls() if name in self._texts else self._values(name)[1]
 
+    def greatest(self, name: str) -> pl.Series:
+        """The values of the attribute that begin as the greatest does: in the order of texts, it is one of these."""
+        _, begins, ends = self._places(name)
+        for part in (0, 8):
+            words = self._words.first(begins + part, ends - begins - part).byteswap()
+            foremost = words == words.max(initial=0)
+            begins, ends = begins[foremost], ends[foremost]
+        return self._texts_at(begins, ends)
+
+    def whole(self, name: str) -> pl.Series:
+        """The attribute of each row as a whole number (Int64), null where it is none or the row lacks it."""
+        whose, numbers = self.numbers(name)
+        found = pl.Series(name, [None], pl.Int64).new_from_index(0, len(self))
+        return found.scatter(whose, numbers) if len(whose) else found
+
+    def numbers(self, name: str) -> tuple[Places, Places]:
+        """The rows whose attribute is a whole number, and the numbers."""
+        whose, begins, ends = self._places(name)
+        numbers, fine = numbers_at(self._words, begins, ends)
+        other = np.flatnonzero(~fine & (ends > begins))
+        if len(other):
+            texts = self._texts_at(begins[other], ends[other])
+            whole = texts.str.contains(WHOLE_TEXT)
+            there = other[whole.to_numpy()]
+            numbers[there], fine[there] = texts.filter(whole).cast(pl.Int64).to_numpy(), True
+        return whose[fine], numbers[fine]
+
+    def times(self, name: str) -> pl.Series:
+        """The attribute of each row as microseconds since 1970 (`iso_us`), null where it is no time without a zone."""
+        whose, begins, ends = self._places(name)
+        us, fine = iso_us_at(self._words, begins, ends, zone=False)
+        found = pl.Series(name, [None], pl.Int64).new_from_index(0, len(self))
+        return found.scatter(whose[fine], us[fine]) if fine.any() else found
+
+    def has(self, name: str, *, filled: bool = False) -> _Mask:
+        """Which rows have the attribute, and with `filled` more in it than nothing."""
+        whose, begins, ends = self._places(name)
+        found = np.zeros(len(self), bool)
+        found[whose[ends > begins] if filled else whose] = True
+        return found
+
+    def equals(self, name: str, value: bytes) -> _Mask:
+        """In which rows the attribute is just this value of at most 8 bytes."""
+        whose, begins, ends = self._places(name)
+        same = self._words.first(begins, ends - begins) == int.from_bytes(value, "little")
+        same &= ends - begins == len(value)
+        found = np.zeros(len(self), bool)
+        found[whose[same]] = True
+        return found
+
     def _values(self, name: str) -> tuple[Places, pl.Series]:
+        whose, begins, ends = self._places(name)
+        return whose, _meant(self._texts_at(begins, ends))
+
+    def _places(self, name: str) -> tuple[Places, Places, Places]:
+        """The rows that have the attribute, and where its values begin and end."""
         of = self._attributes
         here = np.flatnonzero(of.codes == (self.names.index(name) if name in self.names else UNKNOWN))
-        return of.whose[here], _meant(texts_at(self._text, self._words, of.begins[here], of.ends[here]))
+        return of.whose[here], of.begins[here], of.ends[here]
+
+    def _texts_at(self, begins: Places, ends: Places) -> pl.Series:
+        return texts_at(self._text, self._words, begins, ends)
 
     def before(self, offset: int) -> Columns:
         """The rows before a byte of the XML text."""
@@ -113,16 +174,28 @@ class Columns:
         return [self.row(index) for index in range(len(self))]
 
 
-def cut(offset: int, text: bytes, longest: int) -> tuple[Columns, list[tuple[int, int]]]:
+@dataclass(frozen=True)
+class Usual:
+    """A text of which all lines were found to be usual: its digest, and the blanks before each row."""
+
+    digest: bytes
+    indent: int
+
+
+def cut(
+    offset: int, text: bytes, longest: int, proven: dict[int, Usual] | None = None
+) -> tuple[Columns, list[tuple[int, int]]]:
     """The usual rows of some whole lines, and where the others begin and end in `text`, blank ones left out.
 
-    `offset` is that of the text in the file; lines of more than `longest` bytes are not usual.
+    `offset` is that of the text in the file; lines of more than `longest` bytes are not usual. A text of usual lines
+    alone is noted in `proven`, by its offset; where the same text comes again, nothing is looked for in it but values.
     """
+    digest = b"" if proven is None else xxh3_128_digest(text)
     words = Words(text)
-    ends = places_of(text, b"\n")
-    if not len(ends) or ends[-1] != len(text) - 1:
-        ends = np.append(ends, len(text))
-    starts = np.concatenate([[0], ends[:-1] + 1])
+    starts, ends = line_bounds(text)
+    known = proven.get(offset) if proven else None
+    if known is not None and known.digest == digest:
+        return _cut_again(offset, text, words, starts + known.indent, starts), []
     odd = _forbidden(text, starts, ends) | _undecodable(text, starts, ends) | (ends - starts > longest)
     opened = _opened(text, words, starts, ends, odd)
     quotes = places_of(text, b'"')
@@ -140,8 +213,19 @@ def cut(offset: int, text: bytes, longest: int) -> tuple[Columns, list[tuple[int
         attributes = replace(attributes, whose=(np.cumsum(~wrong) - 1)[attributes.whose])
     columns = Columns(text, opened[kept[~wrong]] + offset, names, attributes)
     others = np.flatnonzero(odd)
+    if proven is not None and not len(others) and np.ptp(opened - starts) == 0:
+        proven[offset] = Usual(digest, int(opened[0] - starts[0]))
     found = zip(starts[others].tolist(), ends[others].tolist(), strict=True)
     return columns, [(start, end) for start, end in found if text[start:end].strip()]
+
+
+def _cut_again(offset: int, text: bytes, words: Words, opened: Places, starts: Places) -> Columns:
+    """The rows of usual lines."""
+    quotes = places_of(text, b'"')
+    first = np.searchsorted(quotes, starts)
+    counts = np.diff(first, append=len(quotes))
+    attributes, names = _attributes(text, words, opened, quotes, first, counts // 2)
+    return Columns(text, opened + offset, names, attributes)
 
 
 def _attributes(

@@ -11,22 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shp_miner.dumps.iso_times import iso_us
 from shp_miner.dumps.stackexchange_columns import Columns, Row
-from shp_miner.dumps.stackexchange_known import DECOYS, Known
-from shp_miner.dumps.stackexchange_values import WHOLE_TEXT
+from shp_miner.dumps.stackexchange_known import DECOY_NUMBERS, Known
 from shp_miner.model import out_of_bounds
 from shp_miner.platforms.stackexchange import COMMUNITY_USER, LICENSES, NEWEST_LICENSE
 from shp_miner.text.visible import visible_lengths
 
-_ID = r"^[1-9][0-9]{0,17}$"
-_ATTRIBUTES = (
-    "Id", "PostTypeId", "ParentId", "CreationDate", "Score", "ViewCount", "Body", "Title", "OwnerUserId",
-    "OwnerDisplayName", "LastEditDate", "ContentLicense",
-)  # fmt: skip
-
-#: Numbers that may be missing or empty.
-_NUMBERS = ("OwnerUserId", "ViewCount")
+#: What is stored as it is written, and the columns of numbers.
+_TEXTS = ("Id", "ParentId", "Body", "Title", "OwnerDisplayName", "ContentLicense")
+_NUMBERS = {"id": "Id", "parent": "ParentId", "user": "OwnerUserId", "score": "Score", "views": "ViewCount"}
 
 #: Whether a row is left to the collector, its number, and what is noted of it.
 _ODD, _ROW, _NAMELESS, _DIFFERS = "odd", "row", "nameless", "differs"
@@ -47,18 +40,25 @@ class PostRows:
 
 def to_frames(columns: Columns, site: str, known: Known, observed_us: int | None) -> PostRows:
     """The rows with the columns that a source fills in. `observed_us` is when the scores were read."""
-    raw = pl.DataFrame([columns.text(name) for name in _ATTRIBUTES]).with_row_index(_ROW)
-    ids = raw["Id"].cast(pl.Int64, strict=False).fill_null(-1).to_numpy()
+    raw = pl.DataFrame([
+        *(columns.text(name) for name in _TEXTS),
+        *(columns.whole(name).alias(column) for column, name in _NUMBERS.items()),
+        *(pl.Series(f"has_{name}", columns.has(_NUMBERS[name], filled=True)) for name in ("user", "views")),
+        columns.times("CreationDate").alias("created_at"),
+        pl.Series("edited", columns.has("LastEditDate")),
+    ]).with_row_index(_ROW)  # fmt: skip
+    ids = raw["id"].fill_null(-1).to_numpy()
+    users = known.names(raw["user"].fill_null(0).to_numpy())
     raw = raw.with_columns(
         pl.Series("accepted", known.accepted.has(ids)),
-        *_names(raw["OwnerUserId"], known),
+        users.set(raw["user"].is_null(), None).alias("name"),
         *_votes(ids, known),
     )
     frames = {}
     odd = np.ones(len(columns), bool)
     notes: dict[tuple[str, str], int] = {}
-    for kind, of in (("post", "1"), ("answer", "2")):
-        rows = _rows(kind, raw.filter(pl.col("PostTypeId") == of), site, known.latest_us, observed_us)
+    for kind, of in (("post", b"1"), ("answer", b"2")):
+        rows = _rows(kind, raw.filter(columns.equals("PostTypeId", of)), site, known.latest_us, observed_us)
         kept = rows.filter(~pl.col(_ODD))
         odd[kept[_ROW].to_numpy()] = False
         notes[kind, "author_name_unknown"] = int(kept[_NAMELESS].sum())
@@ -69,10 +69,6 @@ def to_frames(columns: Columns, site: str, known: Known, observed_us: int | None
 
 
 def _rows(kind: str, raw: pl.DataFrame, site: str, latest_us: int, observed_us: int | None) -> pl.DataFrame:
-    raw = raw.with_columns(
-        pl.when(pl.col("Score").str.contains(WHOLE_TEXT)).then(pl.col("Score")).cast(pl.Int64).alias("score"),
-        iso_us(raw["CreationDate"], zone=False).alias("created_at"),
-    )
     same = pl.col("votes_up") - pl.col("votes_down") == pl.col("score")
     own = _post(site) if kind == "post" else _answer(site)
     named = pl.col("name").is_not_null() | (pl.col("OwnerDisplayName") != "").fill_null(value=False)
@@ -89,21 +85,15 @@ def _rows(kind: str, raw: pl.DataFrame, site: str, latest_us: int, observed_us: 
 
 def _odd(kind: str, latest_us: int) -> list[pl.Expr]:
     """Whether a row is none that the columns can hold."""
-    ids, texts = (("Id",), ("Body", "Title")) if kind == "post" else (("Id", "ParentId"), ("Body",))
+    ids = {"Id": "id"} if kind == "post" else {"Id": "id", "ParentId": "parent"}
+    needed = ("Body", "Title", "score", "created_at") if kind == "post" else ("Body", "score", "created_at")
     return [
-        *(~pl.col(name).str.contains(_ID) | pl.col(name).is_in(list(DECOYS)) for name in ids),
-        *(pl.col(name).is_null() for name in (*texts, "score", "created_at")),
+        *(~(pl.col(number) > 0) | pl.col(text).str.starts_with("0") for text, number in ids.items()),
+        *(pl.col(number).is_in(DECOY_NUMBERS) for number in ids.values()),
+        *(pl.col(name).is_null() for name in needed),
         pl.col("created_at") > latest_us,
-        *((pl.col(name) != "").fill_null(value=False) & ~pl.col(name).str.contains(WHOLE_TEXT) for name in _NUMBERS),
+        *(pl.col(f"has_{name}") & pl.col(name).is_null() for name in ("user", "views")),
     ]
-
-
-def _names(users: pl.Series, known: Known) -> list[pl.Series]:
-    """The display names of users who posted, and whether there is a user at all."""
-    there = (users != "").fill_null(value=False)
-    numbers = users.set(~there, None).cast(pl.Int64, strict=False)
-    names = known.names(numbers.fill_null(0).to_numpy()).set(numbers.is_null(), None)
-    return [names.alias("name"), there.alias("has_user"), numbers.alias("user")]
 
 
 def _votes(ids: npt.NDArray[np.int64], known: Known) -> list[pl.Series]:
@@ -139,7 +129,7 @@ def _shared(site: str, observed_us: int | None, same: pl.Expr) -> dict[str, pl.E
         "observed_at": pl.lit(observed_us, pl.Int64),
         "score": pl.col("score"),
         "state": pl.lit("live"),
-        "edited": pl.col("LastEditDate").is_not_null(),
+        "edited": pl.col("edited"),
         "stickied": pl.lit(value=False),
         "upvotes": pl.when(same).then("votes_up"),
         "downvotes": pl.when(same).then("votes_down"),
@@ -153,7 +143,7 @@ def _post(site: str) -> dict[str, pl.Expr]:
         "is_text": pl.lit(value=True),
         "nsfw": pl.lit(value=False),
         "upvote_ratio": pl.lit(None, pl.Float64),
-        "views": pl.when(pl.col("ViewCount") != "").then("ViewCount").cast(pl.Int64, strict=False),
+        "views": pl.col("views"),
         "url": pl.concat_str(pl.lit(f"https://{site}/questions/"), "Id"),
     }
 

@@ -12,12 +12,13 @@ import polars as pl
 
 from shp_miner.dumps.bytes_at import Words, texts_at
 from shp_miner.dumps.stackexchange_columns import Columns, Row
-from shp_miner.dumps.stackexchange_values import WHOLE, WHOLE_TEXT, number_attribute, time_us
+from shp_miner.dumps.stackexchange_values import WHOLE, number_attribute, time_us
 from shp_miner.dumps.stackexchange_votes import Votes
 from shp_miner.tally import Damage, Lost, Tally
 
 #: A question and an answer that are planted in every dump.
 DECOYS = frozenset({"1000000001", "1000000010"})
+DECOY_NUMBERS = sorted(map(int, DECOYS))
 
 _DATES = ("CreationDate", "LastActivityDate", "LastEditDate", "LastAccessDate", "ClosedDate", "CommunityOwnedDate")
 
@@ -103,39 +104,40 @@ class Known:
         if table == "users":
             others = self._users(found)
         elif table == "posts":
-            others = found.text("Id").is_in(list(DECOYS)).arg_true().to_list()
-            if others:
+            if np.isin(found.numbers("Id")[1], DECOY_NUMBERS).any():
                 return found.rows()
             for name, numbers in (("AcceptedAnswerId", self.accepted), ("OwnerUserId", self._posters)):
-                text = found.values(name)
-                numbers.add_many(text.filter(text.str.contains(WHOLE_TEXT)).cast(pl.Int64).to_numpy())
+                numbers.add_many(found.numbers(name)[1])
         elif self.votes is not None:
             others = self.votes.learn_columns(found)
         for name in _DATES:
-            self._newest(found.values(name))
+            # Of the others nothing is asked unless all of the greatest are no times, or to come.
+            if not self._newest(found.greatest(name)):
+                self._newest(found.values(name))
         return [found.row(index) for index in others]
 
-    def _newest(self, texts: pl.Series) -> None:
-        """Take in dates of which the newest counts."""
+    def _newest(self, texts: pl.Series) -> bool:
+        """Take in dates, of which the newest counts; whether one counted, so that older ones need not come."""
         while (last := str(texts.max() or "")) > self._newest_text:
             moment_us = time_us(last)
             if moment_us is not None and moment_us <= self.latest_us:
                 if moment_us > (self.newest_us or 0):
                     self.newest_us, self._newest_text = moment_us, last
-                return
+                return True
             texts = texts.filter(texts < last)
+        return bool(last)
 
     def _users(self, found: Columns) -> list[int]:
         if self._name_at is None:
             self.settle()
-        ids = found.text("Id")
-        usual = ids.str.contains(WHOLE_TEXT).fill_null(value=False)
-        numbers = ids.set(~usual, None).cast(pl.Int64).fill_null(0).to_numpy()
+        whose, numbers = found.numbers("Id")
         places = self._posters.places(numbers)
-        names = found.text("DisplayName").to_list()
-        for index in np.flatnonzero(usual.to_numpy() & (places >= 0)).tolist():
-            self._named(int(places[index]), names[index])
-        return (~usual).arg_true().to_list()
+        posted = places >= 0
+        names = found.text("DisplayName").gather(whose[posted]).to_list()
+        for place, name in zip(places[posted].tolist(), names, strict=True):
+            self._named(place, name)
+        others: list[int] = np.setdiff1d(np.arange(len(found)), whose).tolist()
+        return others
 
     def _named(self, place: int, name: str | None) -> None:
         if name and self._name_at is not None:

@@ -64,7 +64,7 @@ class _Gathered:
 
     def __init__(self, table: str) -> None:
         self._table = table
-        self._held: list[bytes] = []
+        self._held: list[bytes | memoryview] = []
         self._size = self._offset = 0
         self._begun = self._is_raw = False
 
@@ -72,7 +72,17 @@ class _Gathered:
         """Take bytes; gives the pieces that they complete."""
         self._held.append(data)
         self._size += len(data)
-        if self._size >= AT_ONCE_BYTES or self._is_raw:
+        if self._size < AT_ONCE_BYTES and not self._is_raw:
+            return
+        end = data.rfind(b"\n") + 1
+        if self._begun and not self._is_raw and end:
+            # The usual way: what is handed on is put together, and nothing else is copied.
+            self._held[-1] = memoryview(data)[:end]
+            text = b"".join(self._held)
+            self._held, self._size = [data[end:]], len(data) - end
+            offset, self._offset = self._offset, self._offset + len(text)
+            yield Piece(self._table, offset, text, is_raw=False)
+        else:
             yield from self._pieces()
 
     def rest(self, broken: BrokenFileError | None = None) -> Iterator[Piece]:

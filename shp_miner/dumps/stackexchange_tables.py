@@ -17,7 +17,7 @@ from shp_miner.dumps import stackexchange_xml
 from shp_miner.dumps.ahead import threads_at_once, worked_ahead
 from shp_miner.dumps.compressed import Advance, decompressed_blocks
 from shp_miner.dumps.stackexchange_7z import Block, BrokenFileError, archive_blocks, wreck_blocks
-from shp_miner.dumps.stackexchange_columns import Columns, Row, cut
+from shp_miner.dumps.stackexchange_columns import Columns, Row, Usual, cut
 from shp_miner.dumps.stackexchange_kept import KeptPosts
 from shp_miner.dumps.stackexchange_pieces import Piece, table_pieces
 from shp_miner.dumps.stackexchange_xml import RowParser, note_once, row_alone
@@ -87,19 +87,20 @@ def table_rows(  # noqa: PLR0917  (what a reading is told)
     make: Callable[[Columns], Made],
     uncounted: Collection[str] = (),
     kept: KeptPosts | None = None,
+    proven: dict[int, Usual] | None = None,
 ) -> Iterator[tuple[str, Made | list[Row]]]:
     """Yield (table, some of its rows) for the `wanted` tables of `source`, in the file's order.
 
     Usual rows come as what `make` makes of them, in several threads at once; others come one by one. Whole rows before
     any damage are included. Damage is noted in `tally`, that of an archive once however often it is read. Errors inside
     the tables `uncounted` are left to a later reading. An archive's posts are kept in `kept`, from which a later
-    reading of them alone takes them.
+    reading of them alone takes them; what is found out of their lines is noted in `proven` for it.
     """
     decompressed = partial(_blocks, source, wanted, meter)
     stream = decompressed() if kept is None else kept.blocks(decompressed, meter.at_part)
     reader: _TableReader[Made] | None = None
     with closing(stream):
-        for worked in worked_ahead(partial(_worked, make), table_pieces(stream, wanted), threads_at_once()):
+        for worked in worked_ahead(partial(_worked, make, proven), table_pieces(stream, wanted), threads_at_once()):
             piece = worked.piece
             if piece.broken is not None:
                 note_once(tally, Damage(str(source.path), piece.broken.offset, piece.broken.what))
@@ -133,10 +134,11 @@ class _Worked(Generic[Made]):
     others: Sequence[tuple[int, int]] = ()
 
 
-def _worked(make: Callable[[Columns], Made], piece: Piece) -> _Worked[Made]:
+def _worked(make: Callable[[Columns], Made], proven: dict[int, Usual] | None, piece: Piece) -> _Worked[Made]:
     if piece.is_raw:
         return _Worked(piece)
-    columns, others = cut(piece.offset, piece.text, stackexchange_xml.MAX_RECORD_BYTES)
+    noted = proven if piece.table == "posts" else None
+    columns, others = cut(piece.offset, piece.text, stackexchange_xml.MAX_RECORD_BYTES, noted)
     return _Worked(piece, columns, make(columns) if len(columns) else None, others)
 
 
