@@ -16,6 +16,7 @@ from shp_miner.store import Store
 
 from . import s3
 from .build import comment, submission, write_dump
+from .stackexchange_dump import archive, long_members
 from .test_lake import URL, dump, server
 
 __all__ = ["server"]
@@ -56,6 +57,37 @@ def test_a_probe_ends_early_and_is_scaled_up(tmp_path: Path) -> None:
     assert found.bytes == whole.bytes == whole.probed_bytes
     assert whole.cpu_s / 5 < found.cpu_s < 5 * whole.cpu_s
     assert not (tmp_path / "store").exists()
+
+
+def test_a_dry_run_of_tables_and_of_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    posts = [f"{n},Why {n}?,Because it is so.,2024-01-02 10:00,12,general" for n in range(300)]
+    answers = [f"{n}x{m},{n},Yes of course.,2024-01-03 10:00,{m}" for n in range(300) for m in range(4)]
+    tables = (
+        ("posts.csv", "id,title,body,date,score,community", posts),
+        ("answers.csv", "id,post,text,date,score", answers),
+    )
+    for name, header, rows in tables:
+        Path(name).write_text("\n".join([header, *rows, ""]))
+    Path("map.toml").write_text(
+        """site = "forum.example"
+zone = "UTC"
+posts = {post_id = "id", title = "title", body = "body", created_at = "date", score = "score", community = "community"}
+answers = {answer_id = "id", post_id = "post", body = "text", created_at = "date", score = "score"}
+"""
+    )
+    words = ["import", "table", "posts.csv", "answers.csv", "--map", "map.toml"]
+    assert run([*words, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["posts"], told["answers"], told["tasks"]) == (300, 1200, 1)
+    assert run([*words, "--dry-run"]) == 0
+    assert "--map map.toml" in capsys.readouterr().out
+    assert not Path("data").exists()
+
+    packed = archive(tmp_path / "a.meta.stackexchange.com.7z", long_members(200))
+    found = estimate_import("stackexchange-dump", packed, tmp_path / "store")
+    posts_bytes = len(long_members(200)["Posts.xml"])
+    assert 0.9 < found.temporary_bytes / (posts_bytes / 4) < 1.1
+    assert found.posts
 
 
 def test_dry_runs_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

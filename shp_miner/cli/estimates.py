@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,16 @@ _HOUR_S, _MINUTE_S = 3600, 60
 
 
 def show_import_estimate(
-    kind: str, paths: tuple[Path, ...], store: Path, options: dict[str, Any], *, as_json: bool, quiet: bool
+    kind: str,
+    paths: tuple[Path, ...],
+    store: Path,
+    options: dict[str, Any],
+    *,
+    also: Sequence[str] = (),
+    as_json: bool,
+    quiet: bool,
 ) -> int:
-    """Show what an import would take; return the exit code."""
+    """Show what an import would take; return the exit code. `also` are words that the command needs besides paths."""
     from shp_miner.dumps.estimate import estimate_import
 
     found = estimate_import(kind, paths, store, **options)
@@ -32,7 +40,7 @@ def show_import_estimate(
         print_table("An import would take; nothing is written", ("what", "estimate"), work_rows(found))
         if not found.posts + found.answers:
             say("The probe ended before the first post, so rows and bytes of the store are not known.")
-        show_next([called("import", kind, *map(str, paths), store=store)])
+        show_next([called("import", kind, *map(str, paths), *also, store=store)])
 
     data = {"store": str(store), "dry_run": True, **structs.asdict(found)}
     show_result(data, people, as_json=as_json, quiet=quiet)

@@ -167,6 +167,7 @@ def threads(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
     ),
 )
 @_FILES
+@_DRY
 @option_of(_MAP, "--map", "map_file", type=FilePath(), metavar="FILE", help="Read the columns by this map.")
 @option_of(
     _MAP,
@@ -197,6 +198,9 @@ def table(paths: tuple[Path, ...], **options: Unpack[TableOptions]) -> int:
     chosen = mapped(paths, options)
     if chosen is None:
         return 0
+    if options["dry_run"]:
+        how = ["--guess", "--yes"] if options["map_file"] is None else ["--map", str(options["map_file"])]
+        return show_import_estimate("table", paths, store, {"map": chosen.map}, also=how, as_json=as_json, quiet=quiet)
     return _import("table", paths, store=store, as_json=as_json, quiet=quiet, map=chosen.map, also=chosen.also)
 
 

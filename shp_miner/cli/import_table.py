@@ -47,6 +47,7 @@ class TableOptions(TypedDict):
     store: Path
     as_json: bool
     quiet: bool
+    dry_run: bool
 
 
 @dataclass
@@ -83,17 +84,20 @@ def _proposed(paths: Sequence[Path], options: TableOptions, told: dict[str, Any]
         raise UsageError("--guess and --map are two ways to have a map.", "Give one of them.")
     if any(is_read_once(path) for path in paths):
         raise UsageError("--guess reads the tables twice, and a pipe can be read once.", "Save it in a file first.")
-    asks = not (options["yes"] or options["as_json"] or options["quiet"])
+    sure = options["yes"] or options["dry_run"]
+    asks = not (sure or options["as_json"] or options["quiet"])
     asks = asks and sys.stdin.isatty() and sys.stdout.isatty()
     guess = guess_map(paths, told)
     if asks and guess.unknown:
         told |= {name: _answer(name) for name in guess.unknown}
         guess = guess_map(paths, told)
-    if guess.unknown and options["yes"]:
+    if guess.unknown and sure:
         raise UsageError(
             f"The tables do not tell: {', '.join(guess.unknown)}.",
             f"Give {' '.join(f'--{name} {_QUESTIONS[name][1]}' for name in guess.unknown)}, or what is right.",
         )
+    if options["dry_run"]:
+        return Mapped(guess.map, {})
     threads = shown_threads(paths, guess, datetime.now(UTC))
     also = {"map": text_of(guess), "threads": threads}
     if options["as_json"] and not options["yes"]:

@@ -51,8 +51,8 @@ class ImportEstimate(Struct):
     """What an import would take. The counts of rows and bytes of the store are scaled up from `probed_bytes`.
 
     `cpu_s` is CPU time of all processes together, `seconds` the time on this machine. `memory_bytes` is that of all
-    `workers` at once, `temporary_bytes` what old files of the store take until a vacuum. `requests` are those to
-    object stores.
+    `workers` at once, `temporary_bytes` what old files of the store take until a vacuum, and in TMPDIR the posts of an
+    archive between their two readings. `requests` are those to object stores.
     """
 
     kind: str
@@ -127,7 +127,7 @@ def estimate_import(  # noqa: PLR0913  (every option of the command, by name)
     jobs, each_bytes = import_jobs(ImportJob(kind, files, target, moment, options), means, Tally())
     sizes = {path: path.stat().st_size for path in dict.fromkeys(path for job in jobs for path in _files(job.paths))}
     total = Probe()
-    for group in _groups(kind, sizes):
+    for group in _groups(kind, sizes, options):
         largest = max(group, key=lambda path: sizes[path])
         part = _probed(kind, largest, moment, options, probe_s).times(sum(sizes[path] for path in group))
         total.add(part)
@@ -146,7 +146,7 @@ def estimate_import(  # noqa: PLR0913  (every option of the command, by name)
         tasks=len(jobs),
         workers=fitting,
         memory_bytes=fitting * each_bytes,
-        temporary_bytes=round(total.store_bytes) if commits > FILES_BEFORE_COMPACTION else 0,
+        temporary_bytes=(round(total.store_bytes) if commits > FILES_BEFORE_COMPACTION else 0) + _kept(kind, sizes),
         cpu_s=total.cpu_s,
         seconds=max(total.cpu_s / shares, total.cpu_s * longest / 2),
         requests=requests,
@@ -162,10 +162,28 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return [file for found in inside for file in found if file.is_file()]
 
 
-def _groups(kind: str, sizes: dict[Path, int]) -> list[list[Path]]:
-    """Files that are alike: of Reddit's those of posts, those of comments, and others."""
+def _kept(kind: str, sizes: dict[Path, int]) -> int:
+    """Bytes in TMPDIR: the posts of the largest archive of Stack Exchange; sites are read one after the other."""
+    if kind != "stackexchange-dump":
+        return 0
+    from shp_miner.dumps.stackexchange_7z import posts_bytes  # noqa: PLC0415  (heavy, and only here)
+    from shp_miner.dumps.stackexchange_kept import kept_bytes  # noqa: PLC0415
+
+    archives = [path for path in sizes if path.suffix == ".7z"]
+    return max((kept_bytes(posts_bytes(path)) for path in archives), default=0)
+
+
+def _groups(kind: str, sizes: dict[Path, int], options: dict[str, Any]) -> list[list[Path]]:
+    """Files that are alike: of Reddit's those of posts, those of comments, and others; tables by their columns."""
     if not sizes:
         raise BadInput("There is nothing to read.", "Name files or folders with the dump.")
+    if kind == "table":
+        from shp_miner.dumps.table import chosen_tables, known_map  # noqa: PLC0415  (heavy, and only here)
+
+        by_columns: dict[tuple[str, ...], list[Path]] = {}
+        for table in chosen_tables(list(sizes), known_map(options.get("map")), Tally()):
+            by_columns.setdefault(tuple(table.header), []).append(table.path)
+        return list(by_columns.values())
     if kind != "reddit-dump":
         return [list(sizes)]
     groups: dict[str, list[Path]] = {}
@@ -186,6 +204,7 @@ def _probed(kind: str, path: Path, now: datetime, options: dict[str, Any], probe
             raise _Enough
 
     reader(kind)  # its libraries take a while to import, once
+    options = {**options, "believed": True} if kind == "table" else options
     begun = time.process_time()
     chunks = reader(kind)([path], Tally(), now=now, advance=advance, **options)
     first: Chunk | None = None

@@ -141,7 +141,7 @@ def import_dump(  # noqa: PLR0913  (every option of the command, by name)
 def _require_options(kind: str, options: Mapping[str, Any]) -> None:
     """Raise UsageError for an option that the reader of a kind does not take."""
     taken = list(inspect.signature(reader(kind)).parameters)
-    own = [name for name in taken if name not in ("paths", "tally", "now", "advance", "section")]
+    own = [name for name in taken if name not in ("paths", "tally", "now", "advance", "section", "believed")]
     for name in options:
         if name not in own:
             known = f"Its options: {', '.join(own)}." if own else "It has no options of its own."

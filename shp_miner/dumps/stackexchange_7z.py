@@ -79,6 +79,15 @@ def list_archive(path: Path) -> list[str] | None:
     return names
 
 
+def posts_bytes(path: Path) -> int:
+    """Return the unpacked bytes of an archive's posts as its table of contents says; 0 if that cannot be read."""
+    with _PieceFile(path) as file:
+        try:
+            return sum(member.uncompressed for member in _open(file).list() if _table_of(member.filename) == "posts")
+        except Exception:  # noqa: BLE001  (as in `list_archive`; the reader reports it)
+            return 0
+
+
 class _PieceFile(io.RawIOBase):
     """A file that, once `in_pieces` is set, gives at most a small piece at a time, whatever is asked for."""
 

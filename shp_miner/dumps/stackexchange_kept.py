@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import struct
 import tempfile
 from collections.abc import Callable, Generator, Iterator
@@ -28,7 +29,7 @@ _TABLE = "posts"
 _LENGTH = struct.Struct("<I")
 
 #: Level 1 costs a few percent of decompressing bzip2; the published posts come to a quarter of their size.
-_LEVEL = 1
+_LEVEL, _PACKED = 1, 4
 
 #: Bytes between two looks at what is free.
 _LOOK_BYTES = 32 << 20
@@ -133,6 +134,12 @@ class KeptPosts:
             yield _TABLE, data
         if self._broken is not None:
             raise self._broken
+
+
+def kept_bytes(posts_bytes: int) -> int:
+    """Return about how many bytes the copy of so many bytes of posts takes, if there is room for it."""
+    wanted = posts_bytes // _PACKED
+    return wanted if wanted <= shutil.disk_usage(tempfile.gettempdir()).free // 2 else 0
 
 
 def _free_bytes(file: IO[bytes]) -> int:

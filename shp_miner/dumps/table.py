@@ -63,18 +63,20 @@ def read(
     now: datetime,
     advance: Advance = ignore_progress,
     map: AnyMap | None = None,  # noqa: A002  (the name of the option)
+    believed: bool = False,
 ) -> Iterator[Chunk]:
     """Read tables of posts and of answers, or of both, in any order.
 
     `map` is a file of TOML, its content as a dictionary, or a TableMap. Raises UsageError without one, and BadInput
-    before anything is yielded if the map or a column is wrong, or none of the first rows of a table can be used.
+    before anything is yielded if the map or a column is wrong, or none of the first rows of a table can be used. For a
+    probe of a table of answers alone, its posts are `believed` to exist.
     """
     table_map = known_map(map)
     tables = chosen_tables(paths, table_map, tally)
     latest_us = latest_allowed_us(now)
     for table in tables:
         try_first_rows(table, table_map, latest_us)
-    posts = Posts(table_map, tables)
+    posts = Posts(table_map, tables, believed=believed)
     if posts.needed:
         for table in tables:
             with file_alone(table.path, Tally()):
