@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -277,8 +278,14 @@ def out_of_bounds(frame: pl.DataFrame) -> pl.Series:
 
     Times are microseconds since 1970 (numbers or times).
     """
+    return frame.select(_why(tuple(frame.schema.items()))).to_series()
+
+
+@lru_cache(maxsize=64)
+def _why(schema: tuple[tuple[str, pl.DataType], ...]) -> pl.Expr:
+    """The reason why a row of columns of these types cannot be stored, null where it can."""
     found = []
-    for name, kind in frame.schema.items():
+    for name, kind in schema:
         column = pl.col(name).to_physical() if kind.is_temporal() else pl.col(name)
         if name in _RANGES:
             reason, least, most, _ = _RANGES[name]
@@ -289,9 +296,9 @@ def out_of_bounds(frame: pl.DataFrame) -> pl.Series:
                 found.append(("bad_id", (column == "") | column.str.contains(r"[\p{C}\p{Zl}\p{Zp}]")))
         if name not in NULLABLE:
             found.append((_null(name).reason, column.is_null() | (column == "" if name == "community" else False)))
-    return frame.select(
-        pl.coalesce(pl.lit(None, pl.String), *(pl.when(bad).then(pl.lit(reason)) for reason, bad in found)).alias("why")
-    ).to_series()
+    return pl.coalesce(pl.lit(None, pl.String), *(pl.when(bad).then(pl.lit(reason)) for reason, bad in found)).alias(
+        "why"
+    )
 
 
 def _null(name: str) -> Lost:

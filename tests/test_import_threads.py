@@ -621,7 +621,12 @@ def any_line(draw: st.DrawFn) -> bytes:
     compact = draw(st.booleans())
     line = json.dumps(record, separators=(",", ":") if compact else (", ", ": "), ensure_ascii=draw(st.booleans()))
     whole = line.encode("utf-8", "surrogatepass")
-    return draw(st.sampled_from([whole] * 8 + [whole[:-4], b"[1]", b" " + whole + b"\r", whole + whole]))
+    return draw(
+        st.sampled_from(
+            [whole] * 8
+            + [whole[:-4], b"[1]", b" " + whole + b"\r", whole + whole, whole + b"\r", whole + b" null " + whole]
+        )
+    )
 
 
 @examples(80)
@@ -631,7 +636,8 @@ def test_many_lines_at_once_are_what_each_is_alone(tmp_path: Path, lines: list[b
     path.write_bytes(b"\n".join([lines_of(thread("0"))[:-1], *lines]))
     posts, answers, tally = load(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shp_miner.dumps.threads_at_once.decoded", lambda *_: ([], []))
+        patch.setattr("shp_miner.dumps.json_table.is_parsable", lambda *_, **__: False)
+        patch.setattr("shp_miner.dumps.json_table.decoded", lambda *_: ([], []))
         one_by_one = load(path)
     for table, other in zip((posts, answers), one_by_one, strict=False):
         order = [(name, "ascending") for name in ("post_id", "site", "content_hash")]

@@ -154,12 +154,12 @@ class Collector:
     def add_lines(self, path: Path, advance: Advance, section: Section | None = None) -> Iterator[None]:
         """Add the lines of a file of JSON, some thousand at a time: usual ones at once, the others one by one."""
         # Tables take a while to import, and the file has long been decompressing.
-        from shp_miner.dumps.threads_at_once import of_lines  # noqa: PLC0415
+        from shp_miner.dumps.threads_usual import UsualLines  # noqa: PLC0415
 
-        blocks = batches(path, self.tally, advance, section)
+        blocks, usual = batches(path, self.tally, advance, section), UsualLines(self.latest_us)
 
         def made(lines: Lines) -> tuple[Lines, AtOnce]:
-            return lines, self._hashed(of_lines(lines, self.latest_us))
+            return lines, self._hashed(usual.rows(lines))
 
         for lines, found in worked_ahead(made, read_ahead(blocks, 1), threads_at_once()):
             self._add_frames(found)

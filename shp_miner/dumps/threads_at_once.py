@@ -1,8 +1,8 @@
 """Many threads of the project's own layout at once, as whole columns, without Python code for each value.
 
-A strict decoder reads the lines that are usual: right keys, right types. Its records become columns, a key at a time. A
-line with anything else in it (a time in other words, an id with blanks, two answers of one id) takes the careful way of
-dumps.threads, whole. Both give the same rows.
+The values come from lines of JSON (`threads_usual`) or from a table (`threads_table`). A thread with anything unusual
+in it (a time in other words, an id with blanks, two answers of one id) takes the careful way of dumps.threads, whole.
+Both give the same rows.
 """
 
 from __future__ import annotations
@@ -11,48 +11,20 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_args
+from functools import lru_cache
+from typing import get_args
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shp_miner.dumps.lines import Lines, decoded
-from shp_miner.dumps.threads_layout import ADDRESS_CHARS_MAX, SITE, Answer, Item, Thread
-from shp_miner.dumps.threads_values import Records, Values
+from shp_miner.dumps.threads_layout import ADDRESS_CHARS_MAX, SITE, Item
+from shp_miner.dumps.threads_values import Values
 from shp_miner.errors import Error
 from shp_miner.model import out_of_bounds
 from shp_miner.platforms.sites import site_of
 from shp_miner.text.visible import visible_lengths
-
-_Time = str | int | float
-_Count = int | float | None
-#: Types of the keys that the careful way checks apart, as usual files have them.
-_USUAL: dict[str, Any] = {
-    "post_id": str | int,
-    "answer_id": str | int,
-    "created_at": _Time,
-    "score": _Count,
-    **dict.fromkeys(("observed_at", "accepted_at"), _Time | None),
-    **dict.fromkeys(("reads", "upvotes", "downvotes", "views"), _Count),
-}
-
-
-def _strict(kind: type[msgspec.Struct], **more: Any) -> type[msgspec.Struct]:
-    """The same record with the types of usual files."""
-    types = _USUAL | more
-    fields = [
-        (field.name, types.get(field.name, field.type), *(() if field.required else (field.default,)))
-        for field in msgspec.structs.fields(kind)
-    ]
-    # Such records hold no other that could hold them: the search for cycles would look at each again and again.
-    return msgspec.defstruct(f"Usual{kind.__name__}", fields, kw_only=True, forbid_unknown_fields=True, gc=False)
-
-
-_DECODER = msgspec.json.Decoder(_strict(Thread, answers=list[_strict(Answer)]))  # type: ignore[misc]
-#: Lines that the strict decoder reads at once.
-_AT_ONCE = 16
 
 #: An id without anything that the careful way would have to look at.
 _PLAIN_ID = r"^[!-~]{1,255}$"
@@ -63,12 +35,15 @@ _FLAGS = ("edited", "stickied")
 _TIMES = ("created_at", "observed_at")
 _COUNTS = ("reads", "upvotes", "downvotes")
 
+#: What answers take from their questions.
+_HEADS = ["site", "community", "post_id", "body_format", "license", "observed_at"]
+
 #: Keys of one of a few words.
 _CHOICES = {
     name: get_args(get_args(kind.type)[0]) for kind in msgspec.structs.fields(Item) if (name := kind.name) in _WORDS
 }
 #: A thread's number, and whether it needs care.
-_LINE, _ODD = "line", "odd"
+LINE, _ODD = "line", "odd"
 
 
 @dataclass
@@ -80,46 +55,44 @@ class AtOnce:
     careful: list[int]
 
 
-def of_lines(lines: Lines, latest_us: int) -> AtOnce:
-    """The rows of lines of JSON, and the numbers of those that are to be read with care."""
-    threads: list[Any]
-    threads, numbers = decoded(lines, _DECODER, _AT_ONCE)
-    if not threads:
-        return AtOnce(pl.DataFrame(), pl.DataFrame(), list(range(len(lines))))
-    counts = np.fromiter((len(thread.answers) for thread in threads), np.int64, len(threads))
-    answers = [answer for thread in threads for answer in thread.answers]
-    found = of_values(Records(threads), Records(answers), counts, latest_us)
-    usual = np.zeros(len(lines), bool)
-    usual[np.array(numbers)] = True
-    usual[np.array(numbers)[found.careful]] = False
-    return AtOnce(found.posts, found.answers, np.flatnonzero(~usual).tolist())
-
-
-def of_values(posts: Values, answers: Values, counts: npt.NDArray[np.int64], latest_us: int) -> AtOnce:
-    """The rows of threads of which each has so many of the answers, in their order."""
+def of_values(
+    posts: Values,
+    answers: Values,
+    counts: npt.NDArray[np.int64],
+    latest_us: int,
+    odd_ones: npt.NDArray[np.bool_] | None = None,
+) -> AtOnce:
+    """The rows of threads of which each has so many of the answers, in their order; `odd_ones` need care anyway."""
     post_rows = _posts(posts, latest_us)
     answer_rows = _answers(answers, counts, post_rows, latest_us)
-    odd = np.zeros(len(counts), bool)
+    odd = np.zeros(len(counts), bool) if odd_ones is None else odd_ones.copy()
     for frame in (post_rows, answer_rows):
-        odd[frame.filter(_ODD)[_LINE].unique().to_numpy()] = True
+        odd[frame.filter(_ODD)[LINE].unique().to_numpy()] = True
     if odd.any():
         fine = pl.Series(~odd)
-        post_rows, answer_rows = (frame.filter(fine.gather(frame[_LINE])) for frame in (post_rows, answer_rows))
+        post_rows, answer_rows = (frame.filter(fine.gather(frame[LINE])) for frame in (post_rows, answer_rows))
     return AtOnce(post_rows, answer_rows, np.flatnonzero(odd).tolist())
 
 
 def _posts(values: Values, latest_us: int) -> pl.DataFrame:
     """The rows of the questions."""
     raw = _frame(values, (*_TEXTS, "site", "community", "title"), (*_FLAGS, "is_text", "nsfw"), _TIMES)
+    hosts = _hosts(raw["site"])
     raw = raw.with_columns(
         values.ids("post_id"),
         values.ratios("upvote_ratio"),
         *values.counts("views"),
-        pl.Series(_LINE, range(raw.height), pl.UInt32),
+        pl.Series(LINE, np.arange(raw.height), pl.UInt32),
+        hosts,
     )
-    sites = _sites(raw["site"])
+    return _checked(raw, *_post_plan(latest_us))
+
+
+@lru_cache(maxsize=64)
+def _post_plan(latest_us: int) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
+    """What makes the columns of the questions, and what tells that one needs care."""
     columns = _shared(of_answers=False) | {
-        "site": pl.col("site").replace_strict(sites, default=None, return_dtype=pl.String),
+        "site": pl.col("host"),
         **{name: pl.col(name) for name in ("community", "post_id", "title", "upvote_ratio", "views")},
         "is_text": pl.col("is_text").fill_null(value=True),
         "nsfw": pl.col("nsfw").fill_null(value=False),
@@ -127,23 +100,25 @@ def _posts(values: Values, latest_us: int) -> pl.DataFrame:
     odd = _odd(_TIMES, (*_COUNTS, "views"), latest_us)
     odd += [
         ~pl.col("post_id").str.contains(_PLAIN_ID),
-        ~pl.col("site").is_in(list(sites)),
+        pl.col("host").is_null(),
         pl.col("community").str.strip_chars() == "",
         ~pl.col("upvote_ratio").is_between(0, 1).fill_null(value=True),
         *(pl.col(name).str.contains("\0", literal=True) for name in ("title", "community")),
     ]
-    return _checked(raw, columns, odd)
+    return columns, odd
 
 
 def _answers(values: Values, counts: npt.NDArray[np.int64], posts: pl.DataFrame, latest_us: int) -> pl.DataFrame:
     """The rows of the answers to them."""
-    times = (*_TIMES, "accepted_at")
-    raw = _frame(values, _TEXTS, (*_FLAGS, "by_post_author", "accepted"), times)
-    line = pl.Series(_LINE, np.repeat(np.arange(len(counts)), counts), pl.UInt32)
-    heads = ("site", "community", "post_id", "body_format", "license", "observed_at")
-    raw = raw.with_columns(
-        values.ids("answer_id"), line, *(posts[name].gather(line).alias(f"post_{name}") for name in heads)
-    )
+    raw = _frame(values, _TEXTS, (*_FLAGS, "by_post_author", "accepted"), (*_TIMES, "accepted_at"))
+    line = pl.Series(LINE, np.repeat(np.arange(len(counts)), counts), pl.UInt32)
+    heads = posts.select(pl.col(_HEADS).name.prefix("post_"))[line.to_numpy()]
+    return _checked(raw.with_columns(values.ids("answer_id"), line, *heads), *_answer_plan(latest_us))
+
+
+@lru_cache(maxsize=64)
+def _answer_plan(latest_us: int) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
+    """What makes the columns of the answers, and what tells that one needs care."""
     chosen = pl.col("accepted_at")
     columns = _shared(of_answers=True) | {
         **{name: pl.col(f"post_{name}") for name in ("site", "community", "post_id")},
@@ -153,19 +128,19 @@ def _answers(values: Values, counts: npt.NDArray[np.int64], posts: pl.DataFrame,
         "accepted_at": chosen,
     }
     odd = [
-        *_odd(times, _COUNTS, latest_us),
+        *_odd((*_TIMES, "accepted_at"), _COUNTS, latest_us),
         pl.col("body").is_null(),
         ~pl.col("answer_id").str.contains(_PLAIN_ID),
-        pl.struct(_LINE, "answer_id").is_duplicated(),
+        pl.struct(LINE, "answer_id").is_duplicated(),
     ]
-    return _checked(raw, columns, odd)
+    return columns, odd
 
 
 def _checked(raw: pl.DataFrame, columns: dict[str, pl.Expr], odd: list[pl.Expr]) -> pl.DataFrame:
-    """The columns with _LINE and _ODD, and the characters of each body."""
+    """The columns with LINE and _ODD, and the characters of each body."""
     rows = raw.select(
         *(column.alias(name) for name, column in columns.items()),
-        _LINE,
+        LINE,
         pl.any_horizontal(odd).fill_null(value=True).alias(_ODD),
     )
     rows = rows.with_columns(_chars(rows))
@@ -220,14 +195,17 @@ def _odd(times: Sequence[str], counts: Sequence[str], latest_us: int) -> list[pl
     ]
 
 
-def _sites(names: pl.Series) -> dict[str, str]:
-    """The host of each site that is named as one."""
-    hosts = {}
-    for name in names.drop_nulls().unique():
+def _hosts(names: pl.Series) -> pl.Series:
+    """The host of each site that is named as one, null for others."""
+    known = names.unique().drop_nulls()
+    hosts: list[str | None] = []
+    for name in known:
+        host = None
         if len(name) <= ADDRESS_CHARS_MAX and SITE.fullmatch(name):
             with suppress(Error):
-                hosts[name] = site_of(name)
-    return {name: host for name, host in hosts.items() if re.fullmatch(_PLAIN_ID, host)}
+                host = site_of(name)
+        hosts.append(host if host is not None and re.fullmatch(_PLAIN_ID, host) else None)
+    return names.replace_strict(known, pl.Series(hosts, dtype=pl.String), default=None).alias("host")
 
 
 def _chars(rows: pl.DataFrame) -> pl.Series:

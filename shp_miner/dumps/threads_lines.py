@@ -17,7 +17,7 @@ from shp_miner.platforms.records import lenient_json
 from shp_miner.tally import Damage, Lost, Tally
 
 #: Bytes of lines that are turned into columns at once.
-_BATCH_BYTES = 8_000_000
+_BATCH_BYTES = 12_000_000
 
 
 def batches(path: Path, tally: Tally, advance: Advance, section: Section | None = None) -> Generator[Lines, None, None]:

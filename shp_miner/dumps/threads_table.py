@@ -9,43 +9,68 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
 from shp_miner.dumps.threads_at_once import AtOnce, of_values
 from shp_miner.dumps.threads_layout import GONE_AUTHORS
-from shp_miner.dumps.threads_values import none_of, seconds_as_us, whole_numbers, words_us
+from shp_miner.dumps.threads_values import never, none_of, seconds_as_us, whole_numbers, words_us
 
 #: A time of more milliseconds than this has no date.
 _MS_MAX = 1 << 53
 
 
-class _UnusualError(Exception):
+#: The columns of threads, those of their answers, and how many answers each thread has.
+Parts = tuple[dict[str, Any], dict[str, Any], npt.NDArray[np.int64]]
+
+
+class UnusualError(Exception):
     """A column is of a type that the careful way must look at."""
 
 
 def of_batch(batch: pa.RecordBatch, latest_us: int) -> AtOnce:
     """The rows of a batch whose texts are sound, and the numbers of the threads that are to be read with care."""
     try:
-        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        lists: Any = columns.pop("answers")
-        if lists.null_count:
-            raise _UnusualError
-        counts = np.diff(lists.offsets.to_numpy()).astype(np.int64)
-        posts = Table({name: _series(name, column) for name, column in columns.items()}, batch.num_rows)
-        return of_values(posts, _answers(lists, int(counts.sum())), counts, latest_us)
-    except (_UnusualError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return of_columns(batch, latest_us)
+    except UnusualError:
         return AtOnce(pl.DataFrame(), pl.DataFrame(), list(range(batch.num_rows)))
 
 
-def _answers(lists: Any, count: int) -> Table:
+def of_columns(batch: pa.RecordBatch, latest_us: int) -> AtOnce:
+    """As `of_batch`. Raises UnusualError where all threads need care."""
+    return of_parts(taken_apart(batch), latest_us)
+
+
+def of_parts(parts: Parts, latest_us: int, odd: npt.NDArray[np.bool_] | None = None) -> AtOnce:
+    """The rows of a batch that was taken apart; `odd` threads need care in any case. Raises UnusualError."""
+    columns, of_answers, counts = parts
+    try:
+        posts, answers = (
+            Table({name: _series(name, column) for name, column in part.items()}, size)
+            for part, size in ((columns, len(counts)), (of_answers, int(counts.sum())))
+        )
+        return of_values(posts, answers, counts, latest_us, odd)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise UnusualError from error
+
+
+def taken_apart(batch: pa.RecordBatch) -> Parts:
+    """The columns of the threads of a batch, those of their answers, and how many answers each has.
+
+    Raises UnusualError where a thread has no list of answers, or a list holds something else.
+    """
+    columns: dict[str, Any] = dict(zip(batch.schema.names, batch.columns, strict=True))
+    lists = columns.pop("answers", None)
+    if lists is None or lists.null_count:
+        raise UnusualError
+    counts = np.diff(lists.offsets.to_numpy()).astype(np.int64)
+    if not counts.any():
+        return columns, {}, counts
     items = lists.flatten()
-    if not count:
-        return Table({}, 0)
-    if not pa.types.is_struct(items.type) or items.null_count or len(items) != count:
-        raise _UnusualError
-    names = [field.name for field in items.type]
-    return Table({name: _series(name, column) for name, column in zip(names, items.flatten(), strict=True)}, count)
+    if not pa.types.is_struct(items.type) or items.null_count or len(items) != counts.sum():
+        raise UnusualError
+    return columns, dict(zip([field.name for field in items.type], items.flatten(), strict=True)), counts
 
 
 def _series(name: str, array: Any) -> pl.Series:
@@ -57,7 +82,7 @@ def _series(name: str, array: Any) -> pl.Series:
 
 
 class Table:
-    """The columns of a table as `threads_values.Values`. Raises _UnusualError for types that need care."""
+    """The columns of a table as `threads_values.Values`. Raises UnusualError for types that need care."""
 
     def __init__(self, columns: dict[str, pl.Series], size: int) -> None:
         self._columns, self._size = columns, size
@@ -71,14 +96,14 @@ class Table:
         """Texts."""
         column = self._of(name, pl.String)
         if column.dtype != pl.String:
-            raise _UnusualError
+            raise UnusualError
         return column
 
     def flags(self, name: str) -> pl.Series:
         """True or false."""
         column = self._of(name, pl.Boolean)
         if column.dtype != pl.Boolean:
-            raise _UnusualError
+            raise UnusualError
         return column
 
     def ids(self, name: str) -> pl.Series:
@@ -92,7 +117,7 @@ class Table:
         """Numbers with fractions."""
         column = self._of(name, pl.Float64)
         if not column.dtype.is_numeric() or column.dtype.is_decimal():
-            raise _UnusualError
+            raise UnusualError
         return column.cast(pl.Float64)
 
     def authors(self) -> list[pl.Series]:
@@ -108,12 +133,14 @@ class Table:
     def times(self, name: str) -> list[pl.Series]:
         """Microseconds since 1970, null where they are unknown or odd, and `<name>_odd`."""
         column = self._of(name, pl.String)
+        if column.null_count() == self._size:
+            return [none_of(name, self._size, pl.Int64), never(name, self._size)]
         if column.dtype == pl.String:
             return words_us(column)
         if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone:
             return _moments(column, column.dtype.time_unit)
         if not column.dtype.is_numeric() or column.dtype.is_decimal():
-            raise _UnusualError
+            raise UnusualError
         return seconds_as_us(column.cast(pl.Float64))
 
     def counts(self, name: str) -> list[pl.Series]:
@@ -123,7 +150,7 @@ class Table:
             numbers = column.cast(pl.Int64, strict=False)
             return [numbers, (numbers.is_null() & column.is_not_null()).alias(f"{name}_odd")]
         if not column.dtype.is_float():
-            raise _UnusualError
+            raise UnusualError
         return whole_numbers(column.cast(pl.Float64))
 
 

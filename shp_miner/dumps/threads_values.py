@@ -120,7 +120,7 @@ def seconds_as_us(numbers: pl.Series) -> list[pl.Series]:
 
 def whole(numbers: pl.Series) -> list[pl.Series]:
     """Whole numbers (Int64) as `Values.counts`."""
-    return [numbers, pl.Series(f"{numbers.name}_odd", [False], pl.Boolean).new_from_index(0, len(numbers))]
+    return [numbers, never(numbers.name, len(numbers))]
 
 
 def whole_numbers(numbers: pl.Series) -> list[pl.Series]:
@@ -133,3 +133,8 @@ def whole_numbers(numbers: pl.Series) -> list[pl.Series]:
 def none_of(name: str, size: int, kind: type[pl.DataType]) -> pl.Series:
     """A column without values."""
     return pl.Series(name, [None], kind).new_from_index(0, size)
+
+
+def never(name: str, size: int) -> pl.Series:
+    """The column `<name>_odd` where no value is."""
+    return pl.Series(f"{name}_odd", [False], pl.Boolean).new_from_index(0, size)
