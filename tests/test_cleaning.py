@@ -251,7 +251,9 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return pl.concat([pl.read_parquet(file) for file in sorted(folder.rglob("*.parquet"))]).to_dicts()
 
 
-def test_every_command_leaves_out_the_same_and_says_why(store: Path, tmp_path: Path) -> None:
+def test_every_command_leaves_out_the_same_and_says_why(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     clean = clean_profile(**PARAMETERS)
     plain = export_dataset(store, tmp_path / "plain", rule="votes")
     done = export_dataset(store, tmp_path / "out", rule="votes", clean=clean, keep_dropped=tmp_path / "dropped")
@@ -276,6 +278,15 @@ def test_every_command_leaves_out_the_same_and_says_why(store: Path, tmp_path: P
     assert (seen["path"], seen["pairs"]) == (str((tmp_path / "out").resolve()), sum(done.pairs.values()))
     assert seen["left_out"]["paired answer"] == {"answer_too_short": 12, "other_language": 12}
     assert sum(seen["left_out"]["pair"].values()) == gone
+
+    assert run(["explain", str(tmp_path / "out"), "--json"]) == 0
+    told = {row["reason"]: row for row in json.loads(capsys.readouterr().out)["filters"]}
+    assert told["answer_too_short"]["parameters"] == {"min_words": 4}
+    assert told["other_language"]["counts"] == {
+        "paired answer": 12,
+        "pair": done.tally.dropped["pair", "other_language"],
+    }
+    assert set(told) == {reason for _, reason in done.tally.dropped}
 
     # The rows: every answer and pair that is counted, cleaned ones with their text.
     answers, pairs = (rows_of(tmp_path / "dropped" / name) for name in ("answers", "pairs"))

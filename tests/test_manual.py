@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from shp_miner import FORMATS, PRESETS
+from shp_miner.clean.cleaning import Cleaning
 from shp_miner.cli import run
 from shp_miner.errors import EXIT_CODES, Error
 from shp_miner.export.nothing import _WAYS_OUT
@@ -142,6 +143,7 @@ def test_every_rule_parameter_format_reason_and_exit_code_is_explained(capsys: p
     assert set(known["reason"]) == set(REASONS) >= {*LOST, *_WAYS_OUT}
     parameters = {name.removesuffix("_s").rstrip("_") for name in get_type_hints(Rule)} - {"name", "confounded"}
     assert set(known["parameter of a rule"]) == parameters
+    assert known["parameter of cleaning"] == [name for name in Cleaning.__struct_fields__ if name != "name"]
     assert len(known["word"]) > 50
     for names in known.values():
         for name in names:
@@ -167,6 +169,8 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
         ("exit code 3", "exit code", "Done in part"),
         ("KTO", "format", "TRL KTOTrainer. Columns: prompt, completion, label."),
         ("--min-ratio", "parameter of a rule", "--min-ratio of `export`"),
+        ("--clean-min-words", "parameter of cleaning", "Counted as: answer_too_short."),
+        ("strict", "profile of cleaning", "personal drop"),
         ("tombstone", "word", "ids, times and scores stay"),
         ("lemmy", "source", "name it with --site"),
         ("python", "library", "make_pairs, preset, push, recheck"),

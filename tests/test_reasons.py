@@ -9,8 +9,10 @@ from itertools import chain
 
 import pytest
 
+from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.personal import KINDS
-from shp_miner.rules.reasons import REASONS, sentence
+from shp_miner.rules.presets import Rule
+from shp_miner.rules.reasons import CLEANED, EDITED, PARAMETERS_OF, REASONS, sentence
 from shp_miner.tally import HINTS
 
 from .conftest import ROOT
@@ -124,3 +126,12 @@ def test_sentences_are_sentences(text: str) -> None:
 
 def test_an_unknown_reason_is_said_in_its_own_words() -> None:
     assert sentence("some_new_reason") == "Some new reason."
+
+
+def test_reasons_name_the_parameters_that_they_follow() -> None:
+    cleaning, named = set(Cleaning.__struct_fields__), set(chain.from_iterable(PARAMETERS_OF.values()))
+    for reason, names in PARAMETERS_OF.items():
+        assert reason in REASONS
+        assert set(names) <= (cleaning if reason in {*CLEANED, *EDITED} else set(Rule.__struct_fields__))
+    assert {*CLEANED, *EDITED} - set(PARAMETERS_OF) == {"in_evaluation_set"}
+    assert cleaning - named == {"name", "text_mode", "abbreviations"}

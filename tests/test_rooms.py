@@ -44,7 +44,7 @@ PLAN = {
     "pipeline": {"crawling", "dumps", "forgetting", "report", "export", "sources", "store", "clean", "rules",
                  "platforms"},
     "schedule": {"pipeline", "export", "sources", "store"},
-    "manual": {"pipeline", "export", "sources", "rules"},
+    "manual": {"pipeline", "export", "sources", "clean", "rules"},
     "cli": {"schedule", "manual", "pipeline", "lab", "forum", "health", "crawling", "forgetting", "report", "show",
             "web", "publishing",
             "checking", "training", "export", "dumps", "sources", "store", "clean", "rules", "engine", "places"},

@@ -1,4 +1,4 @@
-"""Short explanations of rules, formats, reasons, exit codes and other words, from the tables that the code uses."""
+"""Short explanations of rules, cleaning, formats, reasons, exit codes and other words, from the code's own tables."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import get_args
 
+from shp_miner.clean.cleaning import PROFILES, Cleaning, changes
+from shp_miner.clean.cleaning import SUMMARIES as CLEANINGS
 from shp_miner.errors import EXIT_CODES, UsageError, likely
 from shp_miner.manual import pages
 from shp_miner.manual.public import PAGE, public, public_names
 from shp_miner.pipeline.keys import FormatName
-from shp_miner.rules.fields import PARAMETERS, Field
+from shp_miner.rules.fields import PARAMETERS, Field, fields
 from shp_miner.rules.presets import PRESETS, SUMMARIES
-from shp_miner.rules.reasons import CLEANED, REASONS
+from shp_miner.rules.reasons import CLEANED, EDITED, PARAMETERS_OF, REASONS
 from shp_miner.sources.table import ROWS
-from shp_miner.tally import LOST
+from shp_miner.tally import LOST, counted
 from shp_miner.units import Duration
+
+_OF_CLEANING = {*CLEANED, *EDITED}
 
 _ROW = re.compile(r"\| (`?[^|]+?`?) \| (.+?) \|")
 _LINKED = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")
@@ -86,6 +90,31 @@ def _parameters() -> _Known:
         return Explained(field.name, "parameter of a rule", [field.description, *default, option], "rules#parameters")
 
     return {key: lambda field=field: told(field) for key, field in PARAMETERS.items()}  # type: ignore[misc]
+
+
+def _cleaning() -> _Known:
+    def told(field: Field) -> Explained:
+        sets = [name for name, profile in PROFILES.items() if field.name in changes(profile)]
+        on = [f"On in the {counted(len(sets), 'profile')} {' and '.join(sets)}."] if sets else ["Off in all profiles."]
+        option = f"Set it with --{field.option or 'clean-' + field.key.replace('_', '-')} of `export`."
+        reasons = [reason for reason, names in PARAMETERS_OF.items() if field.name in names and reason in _OF_CLEANING]
+        what = [f"Counted as: {', '.join(reasons)}."] if reasons else []
+        return Explained(
+            field.name, "parameter of cleaning", [field.description, *on, option, *what], "cleaning#parameters"
+        )
+
+    known = {key: field for key, field in fields(Cleaning).items() if key != "name"}
+    return {key: lambda field=field: told(field) for key, field in known.items()}  # type: ignore[misc]
+
+
+def _profiles() -> _Known:
+    def told(name: str) -> Explained:
+        on = [f"{key} {value}".removesuffix(" True") for key, value in changes(PROFILES[name]).items()]
+        sets = [f"On: {', '.join(on)}."] if on else []
+        option = f"Choose it with --clean {name} of `export`."
+        return Explained(name, "profile of cleaning", [_sentence(CLEANINGS[name]), *sets, option], "cleaning#profiles")
+
+    return {name: lambda name=name: told(name) for name in PROFILES}  # type: ignore[misc]
 
 
 def _formats() -> _Known:
@@ -165,6 +194,8 @@ _KINDS: dict[str, Callable[[], _Known]] = {
     "format": _formats,
     "reason": _reasons,
     "parameter of a rule": _parameters,
+    "profile of cleaning": _profiles,
+    "parameter of cleaning": _cleaning,
     "source": _sources,
     "Python": _python,
     "word": _words,
@@ -173,7 +204,7 @@ _KINDS: dict[str, Callable[[], _Known]] = {
 
 def _key(term: str) -> str:
     words = re.sub(r"[\s_-]+", " ", term.casefold()).strip().removesuffix("()")
-    return words.removeprefix("exit code ").removeprefix("shp miner.").removesuffix(" s")
+    return words.removeprefix("exit code ").removeprefix("shp miner.").removeprefix("clean ").removesuffix(" s")
 
 
 def _sentence(text: str) -> str:

@@ -152,6 +152,52 @@ REASONS: dict[str, str] = {
 }
 
 
+#: Parameters of the rule and of cleaning that a reason follows, where there are some.
+PARAMETERS_OF: dict[str, tuple[str, ...]] = {
+    "not_text": ("keep_link_posts",),
+    "author_moderator": ("drop_staff",),
+    "unreadable": ("keep_unreadable",),
+    "nsfw": ("keep_nsfw",),
+    "edited": ("keep_edited_posts",),
+    "before_since": ("since",),
+    "after_until": ("until",),
+    "too_long": ("max_chars",),
+    "score_too_low": ("min_post_score", "min_answer_score", "floors"),
+    "score_age_unknown": ("allow_unknown_age",),
+    "score_read_too_early": ("min_score_age_s",),
+    "not_observed_at_age": ("observe_at_s",),
+    "over_answer_cap": ("max_answers_per_post",),
+    "winner_older": ("order",),
+    "winner_not_older": ("order",),
+    "not_neighbours": ("neighbours_only",),
+    "too_far_apart": ("max_apart_s",),
+    "scores_read_apart": ("max_read_gap_s", "settled_age_s"),
+    "ratio_too_low": ("min_ratio",),
+    "confidence_too_low": ("min_confidence",),
+    "not_drawn": ("sample_by_weight",),
+    "over_pair_cap": ("max_pairs_per_post",),
+    **dict.fromkeys(("near_two_splits", "near_other_split", "near_earlier"), ("near_duplicates",)),
+    "answer_too_short": ("min_chars", "min_words"),
+    "answer_too_long": ("max_chars", "max_words"),
+    "personal_data": ("personal",),
+    "bot": ("drop_bots", "bots"),
+    "only_quotes": ("drop_quotes",),
+    "only_links": ("drop_links",),
+    "near_empty": ("drop_near_empty",),
+    "leans_on_others": ("drop_leaning",),
+    "near_equal": ("max_similarity",),
+    "over_answer_pairs": ("max_pairs_per_answer",),
+    "longer_wins": ("match_lengths",),
+    "shorter_wins": ("match_lengths",),
+    "over_author_pairs": ("max_pairs_per_author",),
+    "over_community_pairs": ("max_pairs_per_community", "equal_communities", "max_pairs"),
+    "thanks_cut": ("cut_thanks",),
+    "other_language": ("languages", "same_language"),
+    "mention_hidden": ("authors",),
+    **dict.fromkeys((reason for reason in EDITED if reason.startswith("masked_")), ("personal",)),
+}
+
+
 def sentence(reason: str) -> str:
     """Return the plain sentence on a reason; the reason itself in words if it has none."""
     return REASONS.get(reason, reason.replace("_", " ").capitalize() + ".")
