@@ -1,11 +1,13 @@
 """A small S3 server in a thread, for tests: objects in a dict, and the faults that real ones have.
 
-It checks no signature. What it holds can be searched (`objects`), and what it was asked is counted (`asked`).
+It answers the clients of Google Cloud Storage, too, whose requests differ by the names of two headers. It checks no
+signature. What it holds can be searched (`objects`), and what it was asked is counted (`asked`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -232,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {"ETag": _etag(body)} | ({"x-amz-version-id": "v1"} if self.s3.versioned else {})
 
     def _put(self, objects: dict[str, bytes], key: str, query: dict[str, str], body: bytes) -> None:
-        if source := self.headers.get("x-amz-copy-source"):
+        if source := self.headers.get("x-amz-copy-source") or self.headers.get("x-goog-copy-source"):
             bucket, _, name = unquote(source).lstrip("/").partition("/")
             if name not in self.s3.objects.get(bucket, {}):
                 self._error(404, "NoSuchKey")
@@ -249,7 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._reply(200, b"", headers)
 
     def _may_put(self, objects: dict[str, bytes], key: str) -> bool:
-        create_only, wanted = self.headers.get("If-None-Match") == "*", self.headers.get("If-Match")
+        wanted, of_google = self.headers.get("If-Match"), self.headers.get("x-goog-if-generation-match")
+        create_only = self.headers.get("If-None-Match") == "*" or of_google == "0"
         taken = create_only and key in objects and not self.s3.ignores_create_only
         if taken or (wanted and (key not in objects or _etag(objects[key]) != wanted)):
             self._error(412, "PreconditionFailed")
@@ -329,6 +333,15 @@ def credentials(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY-OF-A-TEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET-OF-A-TEST")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+
+def google_credentials(monkeypatch: pytest.MonkeyPatch, port: int, folder: Path) -> None:
+    """Let the environment name the same server for gs://; the file of an account says that it checks none."""
+    account = {"gcs_base_url": f"http://127.0.0.1:{port}", "disable_oauth": True}
+    account |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    (folder / "account.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(folder / "account.json"))
+    monkeypatch.setenv("GOOGLE_BASE_URL", account["gcs_base_url"])
 
 
 def asked(server: Server, pattern: str) -> int:

@@ -33,6 +33,13 @@ _WAIT_S, _LONGEST_WAIT_S, _GIVE_UP_S = 0.2, 10.0, 120.0
 #: Seconds without a byte after which a connection counts as broken, and seconds that a connection may take.
 _SILENCE_S, _CONNECT_S = 30, 10
 
+#: The variables that name a server of one's own.
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+
 #: The beginnings of the variables that clients read.
 _VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
 
@@ -65,12 +72,10 @@ def scan_options(scheme: str) -> dict[str, str | int]:
 
 
 def _store_options(scheme: str) -> dict[str, str]:
-    options = {"connect_timeout": f"{_CONNECT_S}s", "timeout": "600s"}
-    if scheme != "s3":
+    options = {"connect_timeout": f"{_CONNECT_S}s", "timeout": "600s"} | (_profile() if scheme == "s3" else {})
+    if not _may_be_plain(scheme, options):
         return options
-    options |= _profile()
-    endpoint = _endpoint(options)
-    return options | ({"aws_allow_http": "true", "allow_http": "true"} if endpoint.startswith("http://") else {})
+    return options | {"allow_http": "true"} | ({"aws_allow_http": "true"} if scheme == "s3" else {})
 
 
 def library() -> Any:
@@ -87,11 +92,14 @@ def library() -> Any:
 def client(scheme: str, bucket: str, *, retries: bool = True) -> ObjectStore:
     """Return obstore's client of a bucket, the same one while the environment and the profile say the same.
 
-    Without `retries`, each request is made once, and many objects are deleted by one request.
+    Without `retries`, each request is made once, and many objects are deleted by one request. Raises NotAllowed where
+    the environment names credentials that cannot be read.
     """
+    library()
     settings = _profile() if scheme == "s3" else {}
     known = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_VARIABLES)))
-    return _client(scheme, bucket, tuple(sorted(settings.items())), known, retries)
+    with refusals(f"{scheme}://{bucket}"):
+        return _client(scheme, bucket, tuple(sorted(settings.items())), known, retries)
 
 
 @lru_cache(64)
@@ -103,8 +111,8 @@ def _client(
 
     config: Any = dict(settings)
     options: Any = {"connect_timeout": f"{_CONNECT_S}s", "read_timeout": f"{_SILENCE_S}s", "timeout": "600s"}
+    options |= {"allow_http": True} if _may_be_plain(scheme, config) else {}
     if scheme == "s3":
-        options |= {"allow_http": True} if _endpoint(config).startswith("http://") else {}
         config["disable_bulk_delete"] = str(retries).lower()  # some servers know no request for many
         return S3Store(bucket, config=config, client_options=options, retry_config=_retries(retries))
     kind = GCSStore if scheme == "gs" else AzureStore
@@ -129,9 +137,16 @@ def waits() -> Iterator[float]:
         yield min(_WAIT_S * 2**turn, _LONGEST_WAIT_S)
 
 
-def _endpoint(settings: Mapping[str, str]) -> str:
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    return next((os.environ[name] for name in names if os.environ.get(name)), settings.get("aws_endpoint_url", ""))
+def _endpoint(scheme: str, settings: Mapping[str, str]) -> str:
+    """Return the address of a server of one's own, as the environment names it; "" for the provider's."""
+    named = next((os.environ[name] for name in _ENDPOINTS[scheme] if os.environ.get(name)), "")
+    return named or settings.get("aws_endpoint_url", "")
+
+
+def _may_be_plain(scheme: str, settings: Mapping[str, str]) -> bool:
+    """Return whether requests may go without encryption: to a server of one's own that is named so, or if told."""
+    told = os.environ.get(f"{_ENDPOINTS[scheme][0].partition('_')[0]}_ALLOW_HTTP", "")
+    return _endpoint(scheme, settings).startswith("http://") or told.lower() in ("1", "true")
 
 
 def _profile() -> dict[str, str]:
@@ -157,7 +172,7 @@ def _profile() -> dict[str, str]:
         wanted |= {key: found[key] for key in keys if found.get(key)}
     if found.get("region") and not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
         wanted["aws_region"] = found["region"]
-    if found.get("endpoint_url") and not _endpoint({}):
+    if found.get("endpoint_url") and not _endpoint("s3", {}):
         wanted["aws_endpoint_url"] = found["endpoint_url"]
     return wanted
 
@@ -167,7 +182,16 @@ def _profile() -> dict[str, str]:
 _EXPIRED = ("ExpiredToken", "TokenRefreshRequired", "RequestExpired", "token has expired", "token is expired",
             "ExpiredTokenException", "Signature not valid in the specified time frame")  # fmt: skip
 _NO_CREDENTIALS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "Missing credentials",
-                   "MissingCredentials", "InstanceCredentials", "MissingAccessKey")  # fmt: skip
+                   "MissingCredentials", "InstanceCredentials", "MissingAccessKey",
+                   "Account must be specified")  # fmt: skip
+_UNREADABLE = ("service account file", "Invalid Access Key")
+
+#: What to do where there are none.
+_CREDENTIALS = {
+    "s3": "Set the variables of its store, for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
+    "gs": "Set GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SERVICE_ACCOUNT.",
+    "az": "Set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY.",
+}
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "specified bucket does not exist")
 #: delta-rs breaks its text into lines, with arrows and colours between.
 _STATUS = re.compile(r"status code\b(?:\x1b\[\d*m|\W)*([1-5]\d\d)\b")
@@ -238,10 +262,9 @@ def _denied(text: str, kind: str, status: int, bucket: str) -> NotAllowed | None
             "Renew them, and run the same command again: it goes on where it was.",
         )
     if any(word in text for word in _NO_CREDENTIALS):
-        return NotAllowed(
-            f"There are no credentials for {bucket}.",
-            "Set the variables of its store, for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
-        )
+        return NotAllowed(f"There are no credentials for {bucket}.", _credentials_hint(bucket))
+    if any(word in text for word in _UNREADABLE):
+        return NotAllowed(f"The credentials for {bucket} cannot be read.", _credentials_hint(bucket))
     if kind in ("PermissionDeniedError", "UnauthenticatedError") or status in (401, 403):
         return NotAllowed(
             f"{bucket} refused the credentials (status {status or 403}).",
@@ -250,12 +273,17 @@ def _denied(text: str, kind: str, status: int, bucket: str) -> NotAllowed | None
     return None
 
 
+def _credentials_hint(bucket: str) -> str:
+    return _CREDENTIALS.get(bucket.partition(":")[0], _CREDENTIALS["s3"])
+
+
 def _failed(kind: str, status: int, bucket: str) -> Error:
     if kind in ("InvalidPathError", "UnknownConfigurationKeyError", "NotSupportedError", "ValueError"):
         return UsageError(f"{bucket} cannot be reached: {kind}.", "Check the URL and the variables of its store.")
     if 300 <= status < 500 and status not in (408, 425, 429):
         return BadInput(
-            f"{bucket} refused the request (status {status}).", "Check its name, its region and AWS_ENDPOINT_URL."
+            f"{bucket} refused the request (status {status}).",
+            "Check its name, its region, and the variable with its server (AWS_ENDPOINT_URL for s3://).",
         )
     why = f"status {status}" if status else "no answer"
     return TryLater(
