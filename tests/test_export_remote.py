@@ -10,7 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -21,8 +23,9 @@ from shp_miner import export_dataset, import_dump
 from shp_miner.cli import run
 from shp_miner.engine.choice import Means
 from shp_miner.engine.local import Threads
-from shp_miner.errors import TryLater
-from shp_miner.export import pieces, publish_remote
+from shp_miner.errors import TryLater, UsageError
+from shp_miner.export import dataset, pieces, publish_remote, tasks
+from shp_miner.export.cache import folder_bytes
 from shp_miner.export.publish import clear_leftovers, published_folder
 from shp_miner.paths import expanded
 from shp_miner.places import access, lease
@@ -151,6 +154,39 @@ def test_a_cluster_builds_the_same_bytes_in_the_bucket(
     assert in_bucket(server) == on_disk(filled / ("two" if layout == "joined" else "compact"))
     assert [key for method, key in server.asked if method == "PUT" and "/.pieces/" in key and "-pairs.arrow" in key]
     assert not list((tmp_path / "cache").rglob("*.*"))
+
+
+def test_the_folder_on_this_machine_stays_within_its_limit(
+    server: s3.Server, filled: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "ROWS_PER_RANGE", 12)
+    monkeypatch.setattr(dataset, "_LEAST_ROWS", 1)
+    sizes, write, here = [0], tasks.write_piece, publish_remote.building_folder(expanded(OUT))
+
+    def measured(*piece: Any) -> None:
+        write(*piece)
+        sizes.append(folder_bytes(here))
+
+    monkeypatch.setattr(tasks, "write_piece", measured)
+    export_dataset(store, OUT, format="kto", workers=1)
+    unbounded, largest = max(sizes), max(after - before for before, after in pairwise(sizes))
+    assert len(sizes) > 6
+    server.bucket().clear()
+    sizes[:] = [0]
+    with monkeypatch.context() as patch:
+        patch.setenv("SHP_MINER_EXPORT_CACHE", f"{unbounded // 2}B")
+        patch.setattr(publish_remote, "remove_tree", lambda _: None)  # as if it was killed
+        patch.setattr(dataset, "piece_windows", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            export_dataset(store, OUT, format="kto", workers=1)
+    assert 0 < max(sizes) <= unbounded // 2 + largest
+    server.asked.clear()
+    export_dataset(store, OUT, format="kto", workers=1)
+    assert in_bucket(server) == on_disk(filled / "one")
+    assert not [key for method, key in server.asked if method == "PUT" and "-pairs.arrow" in key]
+    monkeypatch.setenv("SHP_MINER_EXPORT_CACHE", "much")
+    with pytest.raises(UsageError, match="is not a size"):
+        export_dataset(store, OUT, format="kto")
 
 
 @pytest.mark.parametrize("every", [16, pytest.param(1, marks=pytest.mark.slow)])

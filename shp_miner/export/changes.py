@@ -16,6 +16,7 @@ from shp_miner.export.formats import Format
 from shp_miner.export.joining import file_tables
 from shp_miner.export.margins import form_of_manifest, has_margin
 from shp_miner.export.opening import read_manifest
+from shp_miner.export.owned import formats_in
 from shp_miner.export.sides import SIDES
 
 #: What may change in a row, by the beginnings of its columns' names; the texts of a format are a kind of their own.
@@ -73,6 +74,15 @@ class Changes(Struct):
             ("unchanged", "", self.unchanged),
         ]
         return [line for line in told if line[2]]
+
+
+def changes_of_formats(out: Path, folder: Path) -> dict[str, Changes]:
+    """Return what changed in each format that the export in `out` has, too."""
+    earlier = formats_in(out)
+    found = {
+        name: changes_between(earlier[name], place) for name, place in formats_in(folder).items() if name in earlier
+    }
+    return {name: changes for name, changes in found.items() if changes is not None}
 
 
 def changes_between(earlier: Path, new: Path) -> Changes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from shp_miner.arguments import Amount, Moment, Names, several, size, whole_numb
 from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.engine import LOCAL, Engine, Means, Steps, Threads, cores, default_memory, fitting_workers
 from shp_miner.engine.kept import RESULTS, Kept, content_digest
+from shp_miner.export.cache import Bounded, cache_limit, here_or_in_bucket
 from shp_miner.export.card import card_text
-from shp_miner.export.changes import Changes, changes_between
+from shp_miner.export.changes import Changes, changes_of_formats
 from shp_miner.export.check import Balance
 from shp_miner.export.compact import known_layout, rows_of_parts
 from shp_miner.export.dropped import appearing_rows
@@ -26,7 +28,7 @@ from shp_miner.export.loading import check_loads, check_path
 from shp_miner.export.manifest import SourceCount, manifest_data, to_json
 from shp_miner.export.margins import check_margin
 from shp_miner.export.nothing import NoThreads, no_site, nothing
-from shp_miner.export.owned import MANIFEST, PIECES, README, formats_in
+from shp_miner.export.owned import MANIFEST, PIECES, README
 from shp_miner.export.pieces import piece_windows
 from shp_miner.export.publish import check_place, lock_of, place_of, placing_export, published_folder
 from shp_miner.export.registered import KnownExport, export_registration
@@ -51,7 +53,7 @@ from shp_miner.mining.calibrate import STEPS, calibrate_ranges
 from shp_miner.mining.kept_fits import DRIFT, fits_to_builtins
 from shp_miner.mining.mine import Selection
 from shp_miner.mining.near import find_near, near_steps
-from shp_miner.paths import expanded
+from shp_miner.paths import expanded, is_remote
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.recommended import Recommendation, recommended_for
@@ -198,9 +200,8 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             if sets is not None:
                 keep_items(store.path, sets)
             items = None if sets is None else sets.items
-            done = _appearing(
-                store, snapshot, expanded(out), chosen, selection, power, items=items, dropped=keep_dropped, fit=fit
-            )
+            what = partial(_appearing, store, snapshot, expanded(out), chosen, selection, power)
+            done = here_or_in_bucket(partial(what, items=items, dropped=keep_dropped, fit=fit))
         except NoThreads as none:
             raise no_site(several(sites, "sites"), snapshot) or none from None
     done.missing = missing
@@ -218,7 +219,8 @@ def make_export_again(
     with shared_lock(store.path, "writing an export"):
         fit = earlier_fit(place_of(out), selection)
         items = kept_items(store.path, selection.decontaminate) if selection.decontaminate else None
-        _appearing(store, store.snapshot(), out, formats, selection, power, items=items, known=known, fit=fit)
+        what = partial(_appearing, store, store.snapshot(), out, formats, selection, power)
+        here_or_in_bucket(partial(what, items=items, known=known, fit=fit))
 
 
 class _Power(Struct):
@@ -236,10 +238,12 @@ class _Power(Struct):
             return 1, fitting_ranges(snapshot, 1, self.means.memory or TASK_BYTES)[1]
         return fitting_ranges(snapshot, self.means.workers or cores(), self.means.memory or default_memory())
 
-    def engine(self, work: Path, threads: int) -> Engine:
-        """Return the engine of the export, whose results stay in `work` until the export appears."""
+    def engine(self, work: Path, threads: int, out: Path) -> Engine:
+        """Return the engine of the export to `out`, whose results stay in `work` until the export appears."""
         on_cluster = self.means.on_cluster
         engine = self.means.cluster(work, self.means.memory or TASK_BYTES) if on_cluster else Threads(threads)
+        if is_remote(out) and not is_remote(work):
+            engine = Bounded(engine, work.parent, cache_limit())
         return Kept(engine, work / RESULTS)
 
 
@@ -255,8 +259,12 @@ def _appearing(  # noqa: PLR0913
     dropped: Path_ | None = None,
     known: KnownExport | None = None,
     fit: Calibration | None = None,
+    in_bucket: bool = False,
 ) -> Exported:
-    """Build the export beside its place and let it appear; register it before the first byte of text is written."""
+    """Build the export beside its place and let it appear; register it before the first byte of text is written.
+
+    One to an object store is built on this machine, or `in_bucket`. Raises Overfull where this machine's limit ends it.
+    """
     threads, rows = power.ranges(snapshot)
     ranges = snapshot.ranges(rows, selection.within)
     rows_to = dropped_folder(dropped, out)
@@ -270,7 +278,7 @@ def _appearing(  # noqa: PLR0913
         only_one(lock_of(out), f"The export {out} is being written", "writing it"),
         export_registration(store, out, known) as entry,
         appearing_rows(rows_to) as take_dropped,
-        published_folder(out, plan, keep=power.means.on_cluster) as folder,
+        published_folder(out, plan, keep=power.means.on_cluster, in_bucket=in_bucket) as folder,
     ):
         entry.begin(rows_to)
         work = folder / PIECES
@@ -281,24 +289,15 @@ def _appearing(  # noqa: PLR0913
             RangeJob(path, snapshot.version, n, part, selection, work, rows_to is not None)
             for n, part in enumerate(ranges)
         ]
-        with power.engine(work, threads) as engine:
+        with power.engine(work, threads, out) as engine:
             done = _written(out, folder, formats, mining, engine, Steps(len(ranges), power.advance), fit)
         if known is None:
-            done.changes = _changes(place_of(out), folder)
+            done.changes = changes_of_formats(place_of(out), folder)
         take_dropped(work)
         entry.publishing(folder)
     if place_of(out).name in FORMATS:
         refresh_several(place_of(out).parent)  # where it is one format of several there
     return done
-
-
-def _changes(out: Path, folder: Path) -> dict[str, Changes]:
-    """Return what changed in each format that the export in `out` has, too."""
-    earlier = formats_in(out)
-    found = {
-        name: changes_between(earlier[name], place) for name, place in formats_in(folder).items() if name in earlier
-    }
-    return {name: changes for name, changes in found.items() if changes is not None}
 
 
 def _written(  # noqa: PLR0917

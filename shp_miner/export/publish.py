@@ -50,16 +50,19 @@ _NEW, _WHOLE, _MOVING = "new", "whole", "moving"
 _OF_THE_SYSTEM = {"lost+found"}
 
 
-def published_folder(out: Path, plan: str = "", *, keep: bool = False) -> AbstractContextManager[Path]:
+def published_folder(
+    out: Path, plan: str = "", *, keep: bool = False, in_bucket: bool = False
+) -> AbstractContextManager[Path]:
     """Yield a folder with a folder PIECES; when the block ends without error, its files replace an export in `out`.
 
     Files that the earlier export's manifests do not name stay; replacing one raises UsageError. PIECES is deleted. The
     folder is empty, unless a run of the same `plan` was killed: then it has what that run left, and files under other
     names than this run's do not occur. On an exception the new folder is deleted and `out` is unchanged; with `keep`
-    the folder stays for the next run, unless the input or the call is wrong.
+    the folder stays for the next run, unless the input or the call is wrong. With `keep` or `in_bucket`, the folder of
+    an export to an object store is there, else on this machine.
     """
     if isinstance(out, RemotePath):
-        return published_objects(out, plan, keep=keep)
+        return published_objects(out, plan, keep=keep, in_bucket=in_bucket)
     return _published_here(out, plan, keep=keep)
 
 

@@ -66,19 +66,22 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def published_objects(out: RemotePath, plan: str = "", *, keep: bool = False) -> Iterator[Path]:
+def published_objects(
+    out: RemotePath, plan: str = "", *, keep: bool = False, in_bucket: bool = False
+) -> Iterator[Path]:
     """Yield a folder with a folder PIECES; when the block ends without error, its files are the export at `out`.
 
-    The folder is on this machine, or where `keep` is given in the object store, for workers elsewhere; both parameters
-    are those of `published_folder`. Raises TryLater if another process publishes there meanwhile, and UsageError for
-    files that are not an export's.
+    The folder is on this machine, or in the object store: with `keep`, for workers elsewhere, and with `in_bucket`, or
+    where a run of this plan left it there. The parameters are those of `published_folder`. Raises TryLater if another
+    process publishes there meanwhile, and UsageError for files that are not an export's.
     """
     check_prefix(out)
     settle(out)
     seen = _fingerprint(out)
     _require_own(out)
     require_create_only(out, WAITING)
-    new = out / WAITING / (plan or uuid4().hex) if keep else building_folder(out)
+    there = out / WAITING / (plan or uuid4().hex)
+    new = there if keep or in_bucket or is_same_plan(there / PIECES, plan) else building_folder(out)
     if not is_same_plan(new / PIECES, plan):
         remove_tree(new)
     begin_plan(new / PIECES, plan)
@@ -87,8 +90,13 @@ def published_objects(out: RemotePath, plan: str = "", *, keep: bool = False) ->
         end_plan(new / PIECES, written=new)
         _publish(out, new, seen)
     except BaseException as error:
+        gone = isinstance(error, FileNotFoundError) and new == there and not is_same_plan(new / PIECES, plan)
         if not keep or isinstance(error, UsageError | BadInput):
             remove_tree(new)
+        if gone:
+            raise TryLater(
+                f"Another process published the export {out} meanwhile.", "Run the same command again to replace it."
+            ) from error
         raise
     remove_tree(new)
 
