@@ -32,7 +32,7 @@ from shp_miner.dumps.stackexchange_values import WHOLE_TEXT
 Row = tuple[int, dict[str, str]]
 
 #: References to characters that published files have, and what they mean.
-_REFERENCES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&amp;": "&", "&#xA;": "\n", "&#xD;": "\r", "&#x9;": "\t"}
+_REFERENCES = {"&lt;": "<", "&gt;": ">", "&#xA;": "\n", "&amp;": "&", "&quot;": '"', "&#xD;": "\r", "&#x9;": "\t"}
 _REFERENCE = re.compile("|".join(_REFERENCES))
 _OTHER_REFERENCE = re.compile(rb"&(?!(?:lt|gt|quot|amp|#xA|#xD|#x9);)")
 #: Characters that XML forbids although UTF-8 has them.
@@ -320,9 +320,12 @@ def _forbidden(text: bytes, starts: Places, ends: Places) -> _Mask:
         places += [
             found.start() for found in _CONTROLS.finditer(text) if text[found.start() : found.start() + 2] != b"\r\n"
         ]
-    if sz.count(text, b"&") != sum(sz.count(text, reference.encode()) for reference in _REFERENCES):
+    unknown = sz.count(text, b"&")
+    for reference in _REFERENCES:  # the common ones first: mostly they are all there are
+        unknown -= sz.count(text, reference.encode()) if unknown else 0
+    if unknown:
         places += [found.start() for found in _OTHER_REFERENCE.finditer(text)]
-    for character in _NON_CHARACTERS:
+    for character in () if text.isascii() else _NON_CHARACTERS:
         if sz.find(text, character) >= 0:
             places += positions_of(text, character).tolist()
     odd = np.zeros(len(starts), bool)

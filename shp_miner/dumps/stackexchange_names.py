@@ -60,9 +60,11 @@ def names_at(text: bytes, words: Words, begins: Places, sizes: Places) -> tuple[
 
 
 def _words_of(words: Words, begins: Places, sizes: Places) -> Numbers:
-    """One word of each name. Most names are short, and of those the later words need not be looked for."""
-    found = np.zeros(len(begins), np.uint64)
+    """One word of each name, 0 where it has none; where few names have one, only those are looked at."""
     longer = np.flatnonzero(sizes > 0)
+    if 4 * len(longer) > len(sizes):
+        return words.first(begins, sizes)
+    found = np.zeros(len(begins), np.uint64)
     found[longer] = words.first(begins[longer], sizes[longer])
     return found
 
