@@ -159,11 +159,11 @@ def finished(path: Path, tally: Tally, before: Snapshot | None, missing: str = "
         from shp_miner.dumps.novelty import novelty  # noqa: PLC0415  (tables take a second to import)
 
         counts = novelty(before, done)
-        from shp_miner.forgetting.forget import purge  # noqa: PLC0415  (heavy, and of no use before)
+        from shp_miner.forgetting.due import purge_if_due  # noqa: PLC0415  (of no use before)
 
         # Who uses the store now takes out what the files tell to be deleted when done; until then `doctor` says so.
         with suppress(TryLater):
-            purge(done)
+            purge_if_due(done)
     done.compact_if_due()
     version = done.snapshot().version if done.exists else "0.0"
     return Imported(tally, version, missing, *((counts.new, counts.known) if counts else ()))

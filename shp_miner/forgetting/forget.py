@@ -31,7 +31,7 @@ from shp_miner.export.registered import (
 )
 from shp_miner.forgetting.asked import Asked, as_lines, author_request, from_file, item_request
 from shp_miner.forgetting.exports import ExportDone, not_reached, reach_export
-from shp_miner.forgetting.told_gone import look_for_deletions
+from shp_miner.forgetting.told_gone import DOING, look_for_deletions
 from shp_miner.mining.calibrate import drop_fits
 from shp_miner.paths import expanded
 from shp_miner.platforms.people import FORMS
@@ -47,8 +47,6 @@ from shp_miner.store.replacing import remove_tree
 from shp_miner.tally import counted
 
 Path_ = str | os.PathLike[str]
-
-_DOING = "deleting forgotten content"
 
 
 class TableDone(msgspec.Struct):
@@ -127,7 +125,7 @@ def forget(
         wanted = known.extended(as_lines(asked, known))
         found = [KnownExport(str(folder)) for folder in more]
         return _purge(store, wanted, asked, found, dropping=dropping, dry_run=True)
-    with exclusive_lock(store.path, _DOING):
+    with exclusive_lock(store.path, DOING):
         settle_identity(store.path)
         make_salt(store.path)
         look_for_deletions(store)
@@ -161,7 +159,7 @@ def purge(store: Store | Path_) -> Forgot:
     store = _existing(store)
     if not (has_pending(store.path) or is_back(store)):
         return _done(store, _waited_for(all_exports(store)[0]))
-    with exclusive_lock(store.path, _DOING):
+    with exclusive_lock(store.path, DOING):
         settle_identity(store.path)
         look_for_deletions(store)
         if not (has_pending(store.path) or is_back(store)):

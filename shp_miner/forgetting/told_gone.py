@@ -30,6 +30,9 @@ from shp_miner.store.forgotten_list import (
 from shp_miner.store.lake import TABLES, Store, explained_errors
 from shp_miner.store.snapshot import HashRange, Snapshot, in_order
 
+#: What the exclusive lock says that its holder does.
+DOING = "deleting forgotten content"
+
 _GONE = pl.col("state").is_in(["deleted", "removed"])
 
 
