@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from shp_miner.dumps import stackexchange_kept, stackexchange_tables
+from shp_miner.dumps import stackexchange_7z, stackexchange_kept, stackexchange_tables
 from shp_miner.dumps.stackexchange import read
 from shp_miner.tally import Tally
 
@@ -31,15 +34,16 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def decompressed(monkeypatch: pytest.MonkeyPatch) -> Times:
-    """One entry for each time an archive is decompressed."""
+    """One entry for each time a file is decompressed."""
     times: Times = []
 
     def counted(inner: Callable[..., Any], path: Path, *what: Any) -> Any:
         times.append(path.name)
         return inner(path, *what)
 
-    for name in ("archive_blocks", "wreck_blocks"):
-        monkeypatch.setattr(stackexchange_tables, name, partial(counted, getattr(stackexchange_tables, name)))
+    readers = ((stackexchange_7z, "archive_blocks"), (stackexchange_7z, "wreck_blocks"))
+    for module, name in (*readers, (stackexchange_tables, "decompressed_blocks")):
+        monkeypatch.setattr(module, name, partial(counted, getattr(module, name)))
     return times
 
 
@@ -95,6 +99,19 @@ def test_a_kept_reading_is_a_decompressed_one(
         assert again == (posts, answers, tally)
         assert not _open_in(temporary)
         decompressed.clear()
+
+
+@pytest.mark.parametrize(("pack", "times"), [(bz2.compress, 1), (lzma.compress, 1), (gzip.compress, 2)])
+def test_posts_that_are_slow_to_decompress_are_decompressed_once(
+    tmp_path: Path, temporary: Path, decompressed: Times, pack: Callable[[bytes], bytes], times: int
+) -> None:
+    plain, packed = (tmp_path / name / "a.meta" / "Posts.xml" for name in ("plain", "packed"))
+    for path, data in ((plain, ALL["Posts.xml"]), (packed, pack(ALL["Posts.xml"]))):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+    assert read_all(packed)[:2] == read_all(plain)[:2]
+    assert decompressed == ["Posts.xml"] * times
+    assert not _open_in(temporary)
 
 
 def test_a_killed_import_leaves_no_kept_posts(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,7 @@ def _site_chunks(  # noqa: PLR0917 - what `read` was told
         meters[unread].end_pass()
     known = Known(latest_us, tally, Votes() if any("votes" in source.tables for source in sources) else None)
     with ExitStack() as stack:
-        kept = {source.path: stack.enter_context(KeptPosts()) for source, _ in second if source.is_archive}
+        kept = {source.path: stack.enter_context(KeptPosts()) for source, _ in second if source.is_slow}
         proven: dict[Path, dict[int, Usual]] = {source.path: {} for source, _ in second}
         for source, tables in first:
             its = (kept.get(source.path), proven.get(source.path)) if "posts" in tables else (None, None)

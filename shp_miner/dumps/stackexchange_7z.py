@@ -21,10 +21,9 @@ from typing import Protocol
 
 import py7zr
 
+from shp_miner.dumps.stackexchange_blocks import Block, BrokenFileError
 from shp_miner.errors import BadInput, is_our_own
 from shp_miner.paths import is_remote
-
-MAGIC_7Z = b"7z\xbc\xaf\x27\x1c"
 
 #: The most bytes handed on at a time.
 BLOCK_BYTES = 256 << 10
@@ -39,17 +38,6 @@ _WAIT_S = 0.1
 # Published archives use bzip2. Others that py7zr knows are left out on purpose: its decoder of PPMd takes the whole
 # process down when the data are damaged.
 _METHODS = frozenset({"BZip2", "LZMA", "LZMA2", "DEFLATE", "ZStandard", "COPY", "delta", "BCJ", "ARM", "ARMT", "PPC"})
-
-#: (table, some of its bytes), or (table, None) where the table ends.
-Block = tuple[str, bytes | None]
-
-
-class BrokenFileError(Exception):
-    """The file cannot be read after byte `offset`; `what` says why."""
-
-    def __init__(self, offset: int, what: str) -> None:
-        super().__init__(what)
-        self.offset, self.what = offset, what
 
 
 def list_archive(path: Path) -> list[str] | None:

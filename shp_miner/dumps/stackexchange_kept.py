@@ -1,8 +1,8 @@
 """The posts of an archive as its first reading decompresses them, kept on disk for the second reading.
 
-The copy lies in a file without a name in the folder for temporary files (TMPDIR), so that it vanishes with the process,
-however that ends. It takes at most half of what is free there. Where there is no room for it, the archive is
-decompressed once more instead.
+So are those of a Posts.xml.bz2 or .xz. The copy lies in a file without a name in the folder for temporary files
+(TMPDIR), so that it vanishes with the process, however that ends. It takes at most half of what is free there. Where
+there is no room for it, the file is decompressed once more instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO
 
 import zstandard
 
-from shp_miner.dumps.stackexchange_7z import Block, BrokenFileError
+from shp_miner.dumps.stackexchange_blocks import Block, BrokenFileError
 
 log = logging.getLogger("shp_miner")
 
@@ -36,7 +36,7 @@ _LOOK_BYTES = 32 << 20
 
 
 class KeptPosts:
-    """The blocks of the posts of one archive; `close`, or leaving the context, gives the space back."""
+    """The blocks of the posts of one file; `close`, or leaving the context, gives the space back."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None

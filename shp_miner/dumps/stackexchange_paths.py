@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shp_miner.dumps.compressed import compression_of, decompressed_head
 from shp_miner.dumps.inputs import NotOurs, in_folder, nothing_in, refuse_container
-from shp_miner.dumps.stackexchange_7z import MAGIC_7Z, list_archive
+from shp_miner.dumps.stackexchange_blocks import MAGIC_7Z
 from shp_miner.dumps.stackexchange_tables import DumpFile
 from shp_miner.errors import BadInput, Error, UsageError, from_os_error
 from shp_miner.platforms.sites import site_of
@@ -180,6 +180,8 @@ def _xml_source(path: Path) -> DumpFile:
 
 
 def _archive_source(path: Path) -> DumpFile:
+    from shp_miner.dumps.stackexchange_7z import list_archive  # noqa: PLC0415  (slow to import)
+
     names = list_archive(path)
     if names is None:
         return DumpFile(path, dict.fromkeys(TABLES, ""), is_archive=True, listed=False)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from shp_miner.dumps.stackexchange_7z import Block, BrokenFileError
+from shp_miner.dumps.stackexchange_blocks import Block, BrokenFileError
 
 #: Bytes of a table that are cut at once, and those without any line's end after which a parser takes over.
 AT_ONCE_BYTES = 8 << 20

@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 
 from shp_miner.dumps import stackexchange_xml
 from shp_miner.dumps.ahead import threads_at_once, worked_ahead
-from shp_miner.dumps.compressed import Advance, decompressed_blocks
-from shp_miner.dumps.stackexchange_7z import Block, BrokenFileError, archive_blocks, wreck_blocks
+from shp_miner.dumps.compressed import Advance, compression_of, decompressed_blocks
+from shp_miner.dumps.stackexchange_blocks import Block, BrokenFileError
 from shp_miner.dumps.stackexchange_columns import Columns, Row, Usual, cut
 from shp_miner.dumps.stackexchange_kept import KeptPosts
 from shp_miner.dumps.stackexchange_pieces import Piece, table_pieces
@@ -41,6 +41,11 @@ class DumpFile:
     is_archive: bool = False
     listed: bool = True
     packed: bool = False
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether decompressing takes longer than keeping what comes out of it for a second reading."""
+        return self.is_archive or (self.packed and compression_of(self.path) in ("bz2", "xz"))
 
     def where(self, table: str) -> str:
         """What messages call the place of `table`: the file, or the member in the archive."""
@@ -118,6 +123,9 @@ def table_rows(  # noqa: PLR0917  (what a reading is told)
 def _blocks(source: DumpFile, wanted: Collection[str], meter: Meter) -> Generator[Block, None, None]:
     if not source.is_archive:
         return _xml_blocks(source, meter)
+    # The library of archives takes a tenth of a second to import.
+    from shp_miner.dumps.stackexchange_7z import archive_blocks, wreck_blocks  # noqa: PLC0415
+
     if not source.listed:
         return wreck_blocks(source.path, meter.at)
     members = [member for table, member in source.tables.items() if table in wanted]
