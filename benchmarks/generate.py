@@ -37,11 +37,12 @@ FILLER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much to make: comments, communities, and words of the vocabulary."""
+    """How much to make: comments, communities, and words of the vocabulary. Ids count from `first`."""
 
     comments: int
     communities: int = 2_000
     words: int = 30_000
+    first: int = 0
 
 
 def generate(folder: Path, size: Size, seed: int = 0, window_log: int = 31) -> dict[str, int]:
@@ -58,7 +59,7 @@ def generate(folder: Path, size: Size, seed: int = 0, window_log: int = 31) -> d
     raw = {}
     raw["RS_bench.zst"] = _write(
         folder / "RS_bench.zst",
-        (_submission(i, int(community[i]), int(created[i]), rng, vocabulary) for i in range(posts)),
+        (_submission(size.first + i, int(community[i]), int(created[i]), rng, vocabulary) for i in range(posts)),
         window_log,
     )
     # Threads have heavy tails: few posts get most comments.
@@ -66,7 +67,10 @@ def generate(folder: Path, size: Size, seed: int = 0, window_log: int = 31) -> d
     owner = np.sort(rng.choice(posts, size.comments, p=weight / weight.sum()))
     raw["RC_bench.zst"] = _write(
         folder / "RC_bench.zst",
-        (_comment(i, int(p), int(community[p]), int(created[p]), rng, vocabulary) for i, p in enumerate(owner)),
+        (
+            _comment(size.first + i, size.first + int(p), int(community[p]), int(created[p]), rng, vocabulary)
+            for i, p in enumerate(owner)
+        ),
         window_log,
     )
     return raw

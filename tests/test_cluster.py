@@ -8,20 +8,18 @@ Killed workers, nodes and drivers change no byte, and nothing is left over. Take
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from .build import thread, tree, write_dump
+from .servers import Cluster, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -29,76 +27,6 @@ pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 #: Threads and answers of the generated months: some dozens of tasks.
 MONTHS, THREADS, ANSWERS = 6, 2_000, 16
-
-#: Tasks of 25,000 rows, the smallest there are.
-SMALL = ("--memory", "250MB")
-
-
-class Cluster:
-    """A head without cores, and two nodes of `cores` each. `more` is what their environment has, too."""
-
-    def __init__(self, folder: Path, cores: int = 1, more: Mapping[str, str] | None = None) -> None:
-        self.folder, self.cores, self.nodes = folder, cores, list[subprocess.Popen[bytes]]()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
-        self.environment = os.environ | {
-            "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "HOME": str(folder),
-            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, **(more or {}),
-        }  # fmt: skip
-        self.start("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false",
-                   f"--temp-dir={folder}/r")  # fmt: skip
-        wait_until(self.answers)
-        self.add_node()
-        self.add_node()
-
-    def answers(self) -> bool:
-        with socket.socket() as knocking:
-            return knocking.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def start(self, *words: str) -> None:
-        command = [str(Path(sys.executable).with_name("ray")), "start", "--block", *words]
-        with (self.folder / f"node{len(self.nodes)}.log").open("wb") as log:
-            self.nodes.append(
-                subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
-            )
-
-    def add_node(self) -> None:
-        self.start(f"--address={self.address}", f"--num-cpus={self.cores}")
-
-    def kill_node(self, number: int) -> None:
-        os.killpg(self.nodes[number].pid, signal.SIGKILL)
-
-    def workers(self) -> list[int]:
-        """The processes that run a task now."""
-        found = subprocess.run(["pgrep", "-f", "ray::run_task"], capture_output=True, text=True, check=False)
-        return [int(word) for word in found.stdout.split()]
-
-    def stop(self) -> None:
-        for node in reversed(self.nodes):
-            with suppress(ProcessLookupError):
-                os.killpg(node.pid, signal.SIGKILL)
-            node.wait()
-
-    def driver(self, *words: str, ray: bool = True) -> subprocess.Popen[bytes]:
-        where = ("--engine", "ray", "--address", self.address, *SMALL) if ray else ()
-        command = [sys.executable, "-m", "shp_miner", *words, *where, "--json"]
-        return subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, start_new_session=True)
-
-    def done(self, *words: str, ray: bool = True) -> dict[str, object]:
-        """Run a command to its end; return what it printed."""
-        driver = self.driver(*words, ray=ray)
-        said = driver.communicate(timeout=500)[0]
-        assert driver.returncode == 0, said
-        return dict(json.loads(said))
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 240) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it never came"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,7 @@ import pytest
 from shp_miner.paths import expanded
 
 from . import s3
-from .test_cluster import Cluster, wait_until
-from .test_export_servers import Running, hashes
+from .servers import Cluster, Running, hashes, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -6,15 +6,12 @@ The servers come from the package index by `uv run --with`; without uv the tests
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -27,50 +24,11 @@ from shp_miner.places.path import RemotePath
 
 from . import s3
 from .build import thread, write_month
+from .servers import SERVERS, Running, hashes
 
 pytestmark = pytest.mark.slow
 
-SERVERS = {
-    "moto": ("moto[s3,server]==5.2.5", ["moto_server", "-H", "127.0.0.1", "-p", "{port}"]),
-    "localbucket": ("localbucket==1.2.1", ["localbucket", "--port", "{port}", "{data}"]),
-}
 OUT, STORE = "s3://bucket/exports/out", "s3://bucket/store"
-
-
-class Running:
-    """A server in a process of its own, which can be killed and started again."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        uv = shutil.which("uv")
-        if uv is None:
-            pytest.skip("no uv to run a server with")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        package, words = SERVERS[name]
-        self.data = folder / "data"
-        (self.data / "bucket").mkdir(parents=True)
-        own = [word.format(port=self.port, data=self.data) for word in words]
-        self._command = [uv, "run", "--no-project", "--with", package, *own]
-        self.start()
-
-    def start(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        self._process = subprocess.Popen(
-            self._command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return
-            if self._process.poll() is not None:
-                pytest.skip(f"the server does not start: {' '.join(self._command)}")
-            time.sleep(0.2)
-        raise AssertionError("the server did not answer in two minutes")
-
-    def kill(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 @pytest.fixture(params=SERVERS)
@@ -94,11 +52,6 @@ def done(*words: str) -> float:
     began = time.monotonic()
     assert command(*words).wait() == 0
     return time.monotonic() - began
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def killed_when(is_time: Callable[[], bool], words: list[str]) -> None:

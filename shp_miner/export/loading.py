@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from shp_miner.errors import UsageError
 from shp_miner.export.check import CheckFailedError
@@ -32,8 +33,7 @@ def check_loads(folder: Path, rows: Mapping[str, Mapping[str, int]]) -> None:
             chosen = _chosen(list(rows))
             if is_remote(folder):
                 folder = _firsts(folder, chosen, Path(cache, "export"))
-            for name in chosen:
-                _check_one(folder.absolute(), name, rows[name], cache)
+            _check(folder.absolute(), {name: rows[name] for name in chosen}, cache)
     finally:
         if shown:
             enable_progress_bars()
@@ -70,15 +70,26 @@ def _chosen(names: Sequence[str]) -> list[str]:
     return [*names[:1], *odd[: _LOADED - 1]]
 
 
-def _check_one(folder: Path, name: str, rows: Mapping[str, int], cache: str) -> None:
-    from datasets import load_dataset  # noqa: PLC0415
+def _check(folder: Path, rows: Mapping[str, Mapping[str, int]], cache: str) -> None:
+    """Check these configurations. The first is opened by its path; its builder has read the card for all others."""
+    from datasets import load_dataset_builder  # noqa: PLC0415
 
+    builder, name = None, ""
     try:
-        splits = load_dataset(str(folder), name, streaming=True, cache_dir=cache, batch_size=1)
-        missing = [split for split in rows if split not in splits or next(iter(splits[split]), None) is None]
-    except OSError:
+        for name, wanted in rows.items():
+            how: Any = {"cache_dir": cache, "batch_size": 1}
+            if builder is None:
+                builder = load_dataset_builder(str(folder), name, **how)
+            else:
+                how |= {"base_path": builder.base_path, "dataset_name": builder.dataset_name, "hash": builder.hash}
+                builder = type(builder)(config_name=name, **how)
+            splits = builder.as_streaming_dataset()
+            missing = [split for split in wanted if split not in splits or next(iter(splits[split]), None) is None]
+            if missing or set(splits) != set(wanted):
+                raise CheckFailedError(
+                    f"The configuration {name!r} has the splits {sorted(splits)}, not {sorted(wanted)}."
+                )
+    except (OSError, CheckFailedError):
         raise
     except Exception as error:
         raise CheckFailedError(f"datasets cannot load the configuration {name!r}: {error}") from error
-    if missing or set(splits) != set(rows):
-        raise CheckFailedError(f"The configuration {name!r} has the splits {sorted(splits)}, not {sorted(rows)}.")
