@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 
 import polars as pl
 import pytest
 
 from shp_miner import export_dataset, forget, import_dump
 from shp_miner.cli import run
+from shp_miner.dumps import sharing
 from shp_miner.errors import BadInput, TryLater, in_words
 from shp_miner.places import access
 from shp_miner.places import lease as leases
@@ -79,6 +80,42 @@ def test_a_store_in_a_bucket_gives_the_bytes_of_one_on_a_disk(server: s3.Server,
     assert Store(URL).answers().filter(author="forgetme").is_empty()
     export_dataset(URL, tmp_path / "again")
     assert not [path for path, data in tree(tmp_path / "again").items() if b"forgetme" in data]
+
+
+#: An import as another machine runs it: nothing is shared but the bucket. Every file is a task.
+_ELSEWHERE = """
+import sys
+from shp_miner.cli import run
+from shp_miner.dumps import sharing
+sharing._SHARED_FILE_BYTES = 1
+words = ["--community", "asktest", "--workers", "2", "--store", sys.argv[1]]
+sys.exit(run(["import", "reddit-dump", *sys.argv[2:], *words]))
+"""
+
+
+def test_of_two_machines_that_import_the_same_files_at_once_one_is_refused(
+    server: s3.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_SHARED_FILE_BYTES", 1)
+    files = dump(tmp_path)
+    refused: list[subprocess.CompletedProcess[str]] = []
+    words = [sys.executable, "-c", _ELSEWHERE, URL, *map(str, files)]
+    first = Lock()
+
+    def advance(count: int) -> None:
+        if count and first.acquire(blocking=False):  # this import is at work
+            env = os.environ | {"HOME": str(tmp_path / "home"), "SHP_MINER_STATE": str(tmp_path / "other")}
+            refused.append(subprocess.run(words, env=env, cwd=ROOT, capture_output=True, text=True, check=False))
+
+    asked = {"communities": "asktest", "thorough": False}  # as the command line says it
+    import_dump("reddit-dump", files, URL, workers=2, memory="2GiB", advance=advance, **asked)
+    assert refused[0].returncode == 75
+    assert "an import of these files already: importing (process" in refused[0].stderr
+    assert " on " in refused[0].stderr  # the machine: it is not this machine's own lock that refuses
+    assert not [key for key in server.bucket() if "import" in key]
+    assert Store(URL).snapshot().rows("answers") == 160  # nothing twice
+    import_dump("reddit-dump", files, tmp_path / "store")
+    assert Store(URL).answers().equals(Store(tmp_path / "store").answers())
 
 
 def test_a_server_that_would_lose_commits_is_refused(

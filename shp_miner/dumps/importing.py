@@ -221,7 +221,7 @@ def _kept_results(job: ImportJob, jobs: Sequence[ImportJob]) -> Iterator[Path]:
 
     Raises TryLater while another import of the same files to this store has it.
     """
-    from shp_miner.store.lock import import_lock, only_one  # noqa: PLC0415  (of no use to a single job)
+    from shp_miner.store.lock import import_lock, only_import  # noqa: PLC0415  (of no use to a single job)
 
     files = [state_of_files(path) for path in dict.fromkeys(path for part in jobs for path in part.paths)]
     plan = content_digest(version("shp-miner"), job.kind, job.options, files)
@@ -230,7 +230,7 @@ def _kept_results(job: ImportJob, jobs: Sequence[ImportJob]) -> Iterator[Path]:
         try:
             lock = import_lock(job.store.absolute(), plan)
             stack.callback(_remove_if_empty, lock.parent)
-            stack.enter_context(only_one(lock, f"The store {job.store} has an import of these files", "importing"))
+            stack.enter_context(only_import(job.store.absolute(), plan))
             begin_plan(work, plan)
         except OSError:
             _store(job.store)  # says what is wrong with the place

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from shp_miner.errors import TryLater
-from shp_miner.places.lease import Taken, dead_holders, held, live_holders
+from shp_miner.places.lease import LEASE_S, Taken, dead_holders, held, live_holders
 from shp_miner.places.path import RemotePath
 from shp_miner.store.local import state_folder
 
@@ -40,6 +40,23 @@ def run_lock(store: Path) -> Path:
 def import_lock(store: Path, plan: str) -> Path:
     """Return the file of the lock that an import holds while it reads the files of its plan into a store."""
     return state_folder(store) / LOCKS / f"import-{plan}"
+
+
+@contextmanager
+def only_import(store: Path, plan: str) -> Iterator[None]:
+    """Keep other imports of a plan out of a store, on an object store those of other machines, too. Raises TryLater."""
+    what = f"The store {store} has an import of these files"
+    with only_one(import_lock(store, plan), what, "importing"), ExitStack() as stack:
+        if isinstance(store, RemotePath):
+            place = store / LOCKS / f"import-{plan}"
+            try:
+                stack.enter_context(held(place, "importing", alone=True, wait_s=0, traceless=True))
+            except Taken as taken:
+                raise InUse(
+                    f"{what} already{taken.message}.",
+                    f"Run the same command again when that is done; if it died on another machine, in {LEASE_S:.0f} s.",
+                ) from None
+        yield
 
 
 #: How long to wait for others. Writers hold the lock for the moment of a commit; who takes content out, for minutes.
