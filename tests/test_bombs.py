@@ -230,11 +230,11 @@ def test_json_that_is_nested_without_end(value: str, tmp_path: Path, capsys: pyt
         [
             "import",
             "reddit-dump",
-            str(write_dump(tmp_path / "RS_x", [good, bad])),
+            str(write_dump(tmp_path / "RS_x", [good, bad, json.dumps(submission("p2"))])),
             "--store",
             str(tmp_path / "s"),
             "--json",
         ]
     )
     assert code in (0, 3)
-    assert json.loads(capsys.readouterr().out)["kept"]["post"] >= 1
+    assert json.loads(capsys.readouterr().out)["kept"]["post"] >= 2

@@ -325,7 +325,7 @@ def _names(folder: Path) -> dict[int, str]:
         if path.is_file():
             try:
                 found = msgspec.json.decode(path.read_bytes(), type=kind)
-            except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
                 raise BadInput(f"{path} does not list the categories of a Discourse site: {error}.", _HINT) from error
             return category_names(found.categories if isinstance(found, Site) else found.category_list.categories)
     return {}

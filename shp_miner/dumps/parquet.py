@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shp_miner.dumps.compressed import Advance
+from shp_miner.dumps.parquet_footer import RowGroup, row_groups
 from shp_miner.dumps.sections import Section
 from shp_miner.dumps.whole_lines import LINE_MAX
 from shp_miner.engine import Step
@@ -41,6 +42,9 @@ def opened(path: Path) -> Path | BinaryIO:
     """Return what pyarrow reads a file by: its path, or on an object store the opened object."""
     return path.open("rb") if is_remote(path) else path
 
+
+#: What the library raises where a file is damaged: names of columns are decoded where they are first asked for.
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 #: A row as a dictionary, or Lost, and its place.
 Record = tuple[Damage, Any]
@@ -78,23 +82,23 @@ def parts(
     say of their sizes counts for what it may unpack to, as if they had been read.
     """
     try:
+        groups = row_groups(path)
         file = _reader(path)
-    except (pa.ArrowException, OSError) as error:
+        if len(groups) != file.num_row_groups:
+            raise pa.ArrowInvalid("its row groups are not told")
+    except UNREADABLE as error:
         what = f"the directory at its end is unreadable ({error})"
         tally.damages.append(Damage(str(path), path.stat().st_size, what))
         return
     advance(Step(doing=path.name))
     first, allowed = 0, _Allowed()
-    for number in range(section.end if section else file.num_row_groups):
+    for number, group in enumerate(groups[: section.end] if section else groups):
         is_before = section is not None and number < section.begin
-        group = file.metadata.row_group(number)
-        columns = [group.column(column) for column in range(group.num_columns)]
-        offset = columns[0].data_page_offset
+        offset, packed, size = group.columns[0].offset, group.packed, _rows_at_once(group)
         row = first
-        first += group.num_rows
-        size, packed = _rows_at_once(group, columns), sum(column.total_compressed_size for column in columns)
+        first += group.rows
         try:
-            allowed.begin(group, columns, packed)
+            allowed.begin(group, packed)
             for batch in file.iter_batches(
                 batch_size=size, row_groups=[] if is_before else [number], use_threads=False
             ):
@@ -112,7 +116,7 @@ def parts(
             if is_before:
                 continue  # the task of that section says so
             tally.damages.append(Damage(str(path), offset, f"row group {number} is not read: {error}"))
-        except (pa.ArrowException, OSError) as error:
+        except UNREADABLE as error:
             tally.damages.append(Damage(str(path), offset, f"row group {number} breaks off at row {row} ({error})"))
         advance(0 if is_before else packed)
 
@@ -144,16 +148,15 @@ class _Allowed:
     def __init__(self) -> None:
         self._packed, self._chars, self._values = 0, _UNPACKED, _MANY
 
-    def begin(self, group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData], packed: int) -> None:
+    def begin(self, group: RowGroup, packed: int) -> None:
         """Take in a row group. Raises _TooLargeError where it cannot be one of threads."""
         self._packed = packed
         self._chars += _PACKED * packed
         self._values += packed
-        for column in columns:
-            name, size = column.path_in_schema, column.total_uncompressed_size
-            if size > _UNPACKED and size > _PACKED * column.total_compressed_size:
-                raise _TooLargeError(f"its column {name} unpacks {column.total_compressed_size:,} bytes to {size:,}")
-        values = max([group.num_rows, *(column.num_values for column in columns)])
+        for column in group.columns:
+            if column.unpacked > _UNPACKED and column.unpacked > _PACKED * column.packed:
+                raise _TooLargeError(f"its column {column.name} unpacks {column.packed:,} bytes to {column.unpacked:,}")
+        values = max([group.rows, *(column.values for column in group.columns)])
         if values > self._values:
             raise _TooLargeError(f"it has {values:,} rows or values of a column in {packed:,} bytes")
         self._values -= values
@@ -169,10 +172,10 @@ class _Allowed:
             raise _TooLargeError(f"its text is more than {_PACKED:,} times as long as its {self._packed:,} bytes")
 
 
-def _rows_at_once(group: pq.RowGroupMetaData, columns: list[pq.ColumnChunkMetaData]) -> int:
-    values: int = max((column.num_values for column in columns), default=1)
-    by_size: int = _BATCH * group.num_rows // max(group.total_byte_size, 1)
-    by_values: int = _VALUES * group.num_rows // max(values, 1)
+def _rows_at_once(group: RowGroup) -> int:
+    values = max(column.values for column in group.columns)
+    by_size = _BATCH * group.rows // max(group.unpacked, 1)
+    by_values = _VALUES * group.rows // max(values, 1)
     return max(1, min(_ROWS, by_size, by_values))
 
 
@@ -257,8 +260,10 @@ def _values(array: pa.Array[Any]) -> list[Any]:
     """As `to_pylist`, with one object for all that name the same text. Raises UnicodeDecodeError."""
     kind = array.type
     if isinstance(array, pa.DictionaryArray):
-        texts = _texts(array.dictionary)
-        return [None if index is None else _sound(texts[index]) for index in array.indices.to_pylist()]
+        texts, indices = _texts(array.dictionary), array.indices.to_pylist()
+        if any(index is not None and not 0 <= index < len(texts) for index in indices):
+            raise pa.ArrowInvalid("a row names a text that its dictionary does not have")
+        return [None if index is None else _sound(texts[index]) for index in indices]
     if isinstance(array, pa.StructArray):
         names = [kind.field(number).name for number in range(kind.num_fields)]
         parts = zip(*(_values(part) for part in array.flatten()), strict=True) if names else iter(lambda: (), None)

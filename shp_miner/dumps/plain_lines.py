@@ -94,14 +94,15 @@ def _encoding(start: bytes) -> str | None:
 def _is_spread(text: bytes, *, ends: bool) -> bool:
     """Whether the first line is no record alone: its record goes on in the next line, or another begins in it."""
     first, line_end, rest = text.partition(b"\n")
-    if not line_end and not ends:
-        return False  # a long record; one without any line end may be the only one
+    is_cut = not line_end and not ends  # a long record, or many without a line end
     line = first.decode("utf-8", "replace")
     try:
         json.loads(line)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
             return line[error.pos :].lstrip().startswith("{")
+        if is_cut:
+            return False
         # Of a record that goes on the line ends inside; a damaged line has its fault earlier, and no line after it that
         # cannot begin a record.
         return bool(rest.strip()) and error.pos >= len(line.rstrip()) - 1 and not rest.lstrip().startswith(b"{")

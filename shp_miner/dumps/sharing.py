@@ -184,20 +184,18 @@ def _line_end(path: Path, wanted: int) -> int | None:
 def _row_groups(path: Path, size: int) -> list[Section]:
     """Put row groups together up to `size` bytes, as they are packed."""
     import pyarrow as pa  # noqa: PLC0415  (heavy, and only here)
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
-    from shp_miner.dumps.parquet import opened  # noqa: PLC0415
+    from shp_miner.dumps.parquet_footer import row_groups  # noqa: PLC0415
 
     try:
-        metadata = pq.read_metadata(opened(path))
+        groups = row_groups(path)
     except (pa.ArrowException, OSError):
         return []  # damaged: reading it says so
     found: list[Section] = []
     begin = packed = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        packed += sum(group.column(column).total_compressed_size for column in range(group.num_columns))
-        if packed >= size or number + 1 == metadata.num_row_groups:
+    for number, group in enumerate(groups):
+        packed += group.packed
+        if packed >= size or number + 1 == len(groups):
             found.append(Section(begin, number + 1, packed))
             begin, packed = number + 1, 0
     return found

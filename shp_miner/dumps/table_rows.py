@@ -126,10 +126,9 @@ def _names(record: Any, before: str = "") -> Iterator[str]:
 
 def _parquet_header(path: Path) -> list[str]:
     try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
+        return [name for one in pq.read_schema(path) for name in _field_names(one)]
+    except parquet.UNREADABLE as error:
         raise BadInput(f"{path} is damaged: {error!s:.100}.", "Get an undamaged copy.") from error
-    return [name for one in schema for name in _field_names(one)]
 
 
 def _field_names(one: pa.Field[Any], before: str = "") -> Iterator[str]:

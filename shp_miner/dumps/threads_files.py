@@ -101,9 +101,9 @@ def _check_columns(path: Path, *, utc: bool) -> str:
     """Return the layout of a Parquet file. Raises BadInput if its columns cannot hold threads: all would be lost."""
     try:
         schema = pq.read_schema(parquet.opened(path))
-    except (pa.ArrowException, OSError):
+        layout = layout_of(schema.names)
+    except parquet.UNREADABLE:
         return ""  # damaged: reading it says so
-    layout = layout_of(schema.names)
     if layout:
         check_columns(path, layout, schema.names)
         return layout

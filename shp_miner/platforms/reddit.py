@@ -141,7 +141,7 @@ def decode(kind: str, line: bytes) -> Any:
         return DECODERS[kind].decode(line)
     except msgspec.ValidationError as error:
         raise _invalid(error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_leniently(kind, line)
 
 
