@@ -3,9 +3,10 @@
     uv run python -m benchmarks.leaks --store DIR
 
 Reads the answers of a store. Near-equal texts: a copy of each with a tenth of its words replaced by words of other
-answers. Test items: 20, 40 and 80 words from answers of half of the threads, put into answers of the other half with a
-tenth of the words replaced. Alarms are answers of that half, as they are, that are said to hold an item: quotations in
-both halves are among them, and `--show` prints them. Times are CPU seconds of one core.
+answers, drawn as often as they occur, or each distinct word as likely as any other. Test items: 20, 40 and 80 words
+from answers of half of the threads, put into answers of the other half with a tenth of the words replaced. Alarms are
+answers of that half, as they are, that are said to hold an item: quotations in both halves are among them, and
+`--show` prints them. Times are CPU seconds of one core.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import click
 import numpy as np
 import polars as pl
 
+from shp_miner.clean.buckets import band_numbers, pairs_in_buckets, text_numbers
 from shp_miner.clean.grams import plain_words
-from shp_miner.clean.near import band_numbers, near_equal, pairs_in_buckets, text_numbers
+from shp_miner.clean.near import near_equal
 from shp_miner.clean.overlap import WORDS_IN_A_ROW, Preset, Screen, item_words, screened_words
 from shp_miner.store import Store
 from shp_miner.store.snapshot import EVERYTHING
@@ -43,12 +45,14 @@ def answers_of(store: Path) -> pl.DataFrame:
 
 
 class Change:
-    """Replaces a tenth of the words of a text by words of other texts, as often as they occur there."""
+    """Replaces a tenth of the words of a text by words of other texts, as often as they occur there or `evenly`."""
 
-    def __init__(self, texts: pl.Series, seed: int) -> None:
+    def __init__(self, texts: pl.Series, seed: int, *, evenly: bool = False) -> None:
         """Take the words of these texts."""
         self._random = random.Random(seed)
         self._words = [word for text in texts.sample(min(5_000, len(texts)), seed=seed) for word in text.split()]
+        if evenly:
+            self._words = sorted(set(self._words))
 
     def __call__(self, words: list[str]) -> list[str]:
         """Return a changed copy."""
@@ -70,14 +74,9 @@ def near(texts: pl.Series) -> None:
     megabytes = texts.str.len_bytes().sum() / 1e6
     signing_s = timed(lambda: [text_numbers(words := plain_words(texts)), band_numbers(words)])
     words = plain_words(texts)
-    sample = words.sample(min(COPIES, len(words)), seed=1)
-    change = Change(words, 1)
-    both = pl.concat([sample, pl.Series([" ".join(change(text.split())) for text in sample])])
-    numbers, rows = band_numbers(both)
-    first, second = (rows[side] for side in pairs_in_buckets(numbers, rows))
-    found = near_equal(both, first, second)
-    count = len(sample)
-    copies = len({int(a) for a, b, yes in zip(first, second, found, strict=True) if yes and b == a + count})
+    print(f"near-equal: {len(texts):,} answers, {megabytes:.1f} MB")
+    for evenly in (False, True):
+        _copies(words, evenly=evenly)
     chance = np.random.default_rng(1)
     few = words.sample(min(2_000, len(words)), seed=2)
     a, b = chance.integers(0, len(few), (2, RANDOM_PAIRS))
@@ -89,10 +88,24 @@ def near(texts: pl.Series) -> None:
         wrong = near_equal(few, a, b)
 
     comparing_s = timed(compare)
-    print(f"near-equal: {len(texts):,} answers, {megabytes:.1f} MB")
-    print(f"  copies with {REPLACED:.0%} of the words replaced: {copies / count:.2%} of {count:,} found")
     print(f"  random pairs said to be near-equal: {int(wrong.sum())} of {len(a):,}")
     print(f"  {megabytes / signing_s:.1f} MB/s to numbers, {len(a) / comparing_s:,.0f} comparisons/s")
+
+
+def _copies(words: pl.Series, *, evenly: bool) -> None:
+    sample = words.sample(min(COPIES, len(words)), seed=1)
+    change = Change(words, 1, evenly=evenly)
+    both = pl.concat([sample, pl.Series([" ".join(change(text.split())) for text in sample])])
+    count = len(sample)
+    place = np.arange(count)
+    near_by = int(near_equal(both, place, place + count).sum())
+    numbers, rows = band_numbers(both)
+    first, second = (rows[side] for side in pairs_in_buckets(numbers, rows))
+    found = near_equal(both, first, second)
+    copies = len({int(a) for a, b, yes in zip(first, second, found, strict=True) if yes and b == a + count})
+    drawn = "each distinct word alike" if evenly else "as often as they occur"
+    print(f"  copies with {REPLACED:.0%} of the words replaced, {drawn}: {copies / count:.2%} of {count:,} found")
+    print(f"    near-equal at all: {near_by / count:.2%}; of those, found: {copies / near_by:.2%}")
 
 
 def overlap(answers: pl.DataFrame, *, show: bool) -> None:

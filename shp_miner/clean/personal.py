@@ -38,6 +38,12 @@ KINDS: dict[str, PersonalKind] = {
     "phone": PersonalKind("[PHONE]", r"(?:\d[ ().\-–/]{0,3}){8}\d", telephones),
 }
 
+#: The gates that are tried on all texts, several kinds at a time: one with all of them would be ten times as slow.
+_GATES = tuple(
+    "|".join(f"(?:{KINDS[kind].gate})" for kind in kinds)
+    for kinds in (("email", "written_email"), ("iban", "card", "ssn", "ipv4", "phone"), ("ipv6",))
+)
+
 
 @dataclass
 class Personal:
@@ -69,12 +75,14 @@ def _beside(taken: list[Span], spans: Iterator[Span]) -> Iterator[Span]:
 
 def mask_personal(texts: pl.Series) -> Personal:
     """Find personal data in a column of texts (String) and put placeholders in its place."""
-    gates = pl.DataFrame({kind: texts.str.contains(known.gate) for kind, known in KINDS.items()})
-    flagged = gates.select(pl.any_horizontal(pl.all())).to_series().arg_true()
+    passing = pl.DataFrame({gate: texts.str.contains(gate) for gate in _GATES})
+    flagged = passing.select(pl.any_horizontal(pl.all())).to_series().arg_true()
+    looked_at = texts.gather(flagged)
+    gates = pl.DataFrame({kind: looked_at.str.contains(known.gate) for kind, known in KINDS.items()})
     counts = dict.fromkeys(KINDS, 0)
     rows, masked = [], []
     names = tuple(KINDS)
-    for row, passed, text in zip(flagged, gates[flagged].iter_rows(), texts.gather(flagged), strict=True):
+    for row, passed, text in zip(flagged, gates.iter_rows(), looked_at, strict=True):
         found = find_personal(text, tuple(name for name, passes in zip(names, passed, strict=True) if passes))
         if found:
             rows.append(row)

@@ -8,6 +8,8 @@ import polars as pl
 _QUOTES = r"(?m)^[ \t]*>.*$|(?is)\[quote\b.*?\[/quote\]"
 #: Images and links in Markdown with their words, and bare addresses.
 _LINKS = r"!?\[[^\[\]]*\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"]*\")?\)|<?(?:https?://|www\.)[^\s<>]+>?"
+#: What every quote and every link has.
+_LINK_OR_QUOTE = r"[>\[]|https?://|www\."
 #: Blocks of code between fences or by four spaces, and code within a line.
 _CODE = r"(?s)```.*?(?:```|\z)|`[^`\n]+`|(?m)^(?: {4}|\t).*$"
 #: A letter or digit; one of a script without spaces says about as much as three of another.
@@ -22,6 +24,11 @@ def without_quotes(text: pl.Expr) -> pl.Expr:
 def without_links(text: pl.Expr) -> pl.Expr:
     """Return texts without images and links; the words of a link go with it."""
     return text.str.replace_all(_LINKS, "")
+
+
+def may_have_links_or_quotes(text: pl.Expr) -> pl.Expr:
+    """Return whether a text can have a link, an image or a quote. False is certain; it takes little time."""
+    return text.str.contains(_LINK_OR_QUOTE)
 
 
 def without_code(text: pl.Expr) -> pl.Expr:

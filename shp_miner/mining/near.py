@@ -1,21 +1,21 @@
 """Near-equal posts and answers of a whole selection, before it is mined: passes of tasks over ranges, files between.
 
-1. Each range writes its posts and answers (`items`, with their words), their `sketches`, and in which buckets they are
-   (`buckets`).
-2. Each part of the buckets of all ranges writes which items are worth comparing (`meetings`): those that share a bucket
-   and whose sketches do not rule it out. In made-up text of few words these are about one in a hundred.
-3. Each part of the meetings compares the items' texts.
-4. The near-equal items are settled in written order (`settle`), in memory: it grows with their number alone.
+1. Each range writes its posts and answers (`items`, with their words), and in which buckets they are (`buckets`).
+2. Each part of the buckets of all ranges writes which items share a bucket (`shared`): in real text one pair in a
+   million does, in made-up text of few words most items.
+3. Each range writes `sketches` of its items that do.
+4. Each part writes which of its pairs are worth comparing (`meetings`): those that no sketch rules out.
+5. Each part of the meetings compares the items' texts.
+6. The near-equal items are settled in written order (`settle`), in memory: it grows with their number alone.
 
 The result does not depend on ranges, parts or their order: items are compared and settled by time and ids.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +23,11 @@ import polars as pl
 import pyarrow as pa
 from msgspec import Struct
 
+from shp_miner.clean.buckets import band_numbers, pairs_in_buckets, text_numbers
 from shp_miner.clean.cleaning import Near
 from shp_miner.clean.clusters import ITEM, SETTLED, in_written_order, settle
 from shp_miner.clean.grams import Rows, plain_words
-from shp_miner.clean.near import (
-    LEAST_ANSWER_CHARS,
-    band_numbers,
-    may_be_near,
-    near_equal,
-    pairs_in_buckets,
-    sketches,
-    text_numbers,
-)
+from shp_miner.clean.near import LEAST_ANSWER_CHARS, SKETCH, may_be_near, near_equal, sketches
 from shp_miner.engine import Advance, Engine
 from shp_miner.mining.calibrate import MeasureJob
 from shp_miner.mining.mine import Selection, judge_threads
@@ -43,19 +36,26 @@ from shp_miner.rules.eligibility import REASON
 from shp_miner.rules.hashing import Hashes, answer_hashes, mix_bits, thread_splits
 from shp_miner.store import HashRange, Snapshot, Store
 from shp_miner.store.replacing import replace_file
-from shp_miner.text.clean import clean_bodies, clean_titles
+from shp_miner.text.clean import clean_titles
+from shp_miner.text.compared import compared_texts
 
 #: How often `find_near` advances for each range, if there is something to find.
 _STEPS = 3
 
-_ITEMS, _SKETCHES, _BUCKETS, _MEETINGS = "near-items", "near-sketches", "near-buckets", "near-meetings"
+_ITEMS, _BUCKETS, _SHARED, _SKETCHES, _MEETINGS = (
+    "near-items", "near-buckets", "near-shared", "near-sketches", "near-meetings"
+)  # fmt: skip
 _SETTLED = "near-settled.parquet"
 
 #: Rows of buckets, and meetings, that a task takes: some 100 bytes each, and two texts.
 _BUCKET_ROWS, _COMPARED = 1_000_000, 20_000
 
-#: Pairs whose sketches a task reads at a time: some 800 bytes each.
+#: Pairs whose sketches a task reads at a time: some 1,000 bytes each.
 _SKETCHED = 100_000
+
+#: A row of buckets is one number: the upper bits of its bucket, the row of the item in its range, and whether the
+#: bucket is one of equal texts. Buckets that share their upper bits cost a comparison.
+_IN_RANGE_BITS, _WHOLE = np.uint64(28), np.uint64(1)
 
 #: Posts and answers are in different buckets.
 _SALT = {"posts": np.uint64(0), "answers": mix_bits(np.array([1], np.uint64))[0]}
@@ -88,10 +88,11 @@ def find_near(jobs: Sequence[MeasureJob], *, engine: Engine, advance: Advance) -
     rows = sum(engine.run(_sign_range, jobs, advance))
     numbers = tuple(job.number for job in jobs)
     parts = max(-(-rows // _BUCKET_ROWS), 1)
-    edges = [(number << 64) // parts for number in range(parts + 1)]
-    meeting = [_BucketJob(work, numbers, n, first, stop - 1) for n, (first, stop) in enumerate(pairwise(edges))]
-    for _ in engine.run(_find_meetings, meeting, _count_later):
-        pass
+    sharing = [_PartJob(work, numbers, parts, part) for part in range(parts)]
+    sketching = [_SketchJob(work, number, parts) for number in numbers]
+    _finish(engine.run(_find_shared, sharing, _count_later))
+    _finish(engine.run(_sketch_items, sketching, _count_later))
+    _finish(engine.run(_find_meetings, sharing, _count_later))
     advance(len(jobs))
     count = _join_meetings(work, parts)
     comparing = [_CompareJob(work, start, start + _COMPARED) for start in range(0, count, _COMPARED)]
@@ -100,9 +101,15 @@ def find_near(jobs: Sequence[MeasureJob], *, engine: Engine, advance: Advance) -
     settled = _settled(work, np.concatenate([np.empty((0, 2), np.uint64), *found]), near)
     replace_file(work / _SETTLED, settled.write_parquet, durable=False)
     # Not before: a run that goes on after a killed one takes the results of tasks, and needs their files.
-    files = [_file(work, number, name) for number in numbers for name in (_ITEMS, _SKETCHES, _BUCKETS)]
-    for path in (*files, *(_file(work, number, _MEETINGS) for number in range(parts)), work / _MEETINGS):
+    of_ranges = [_file(work, number, name) for number in numbers for name in (_ITEMS, _BUCKETS, _SKETCHES)]
+    of_parts = [_file(work, part, name) for part in range(parts) for name in (_SHARED, _MEETINGS)]
+    for path in (*of_ranges, *of_parts, work / _MEETINGS):
         path.unlink()
+
+
+def _finish(results: Iterable[None]) -> None:
+    for _ in results:
+        pass
 
 
 def _count_later(_count: int) -> None:
@@ -130,35 +137,34 @@ def _sign_range(job: MeasureJob, advance: Advance) -> int:
     for kind, frame in frames.items():
         texts = text_numbers(frame["words"])
         numbers, rows = band_numbers(frame["words"])
-        whole = pl.DataFrame({"bucket": mix_bits(texts ^ _SALT[kind]), "row": np.arange(len(texts)), "whole": True})
-        bands = pl.DataFrame({"bucket": numbers ^ _SALT[kind], "row": rows, "whole": False}, schema=whole.schema)
-        buckets.append(pl.concat([whole, bands]).with_columns(pl.col("row").cast(pl.UInt32) + start))
+        buckets.append(_keys(mix_bits(texts ^ _SALT[kind]), np.arange(start, start + len(texts))) | _WHOLE)
+        buckets.append(_keys(numbers ^ _SALT[kind], rows + start))
         shares = thread_splits(frame["thread_hash"].to_numpy(), job.selection.validation, job.selection.test)
         items.append(frame.with_columns(text=pl.Series(texts), split=pl.Series(shares, dtype=pl.UInt8)))
         start += frame.height
-    written = pl.concat(buckets).sort("bucket")
-    all_items = pl.concat(items)
-    _write(all_items, _file(job.work, job.number, _ITEMS))
-    _save(sketches(all_items["words"]), _file(job.work, job.number, _SKETCHES))
-    _write(written, _file(job.work, job.number, _BUCKETS))
+    written = np.concatenate(buckets)
+    written.sort()
+    _write(pl.concat(items), _file(job.work, job.number, _ITEMS))
+    _save(written, _file(job.work, job.number, _BUCKETS))
     advance(1)
-    return written.height
+    return len(written)
+
+
+def _keys(buckets: Hashes, rows: Rows) -> Hashes:
+    return buckets >> _IN_RANGE_BITS << _IN_RANGE_BITS | rows.astype(np.uint64) << _WHOLE
 
 
 def _posts(snapshot: Snapshot, part: HashRange, posts: pl.DataFrame) -> pl.DataFrame:
     """Every post that can be read, eligible or not: scores must not move threads."""
     live = snapshot.bodies("posts", part, posts.filter(pl.col("state") == "live"))
-    titles, bodies = (clean(live[name], live["body_format"]) for clean, name in _POST_TEXTS)
-    words = plain_words(titles + "\n" + bodies)
+    titles = clean_titles(live["title"], live["body_format"])
+    words = plain_words(titles + "\n" + compared_texts(live["body"], live["body_format"]))
     return _items(live, words, pl.lit(None, pl.String), pl.col("thread_hash"))
-
-
-_POST_TEXTS = ((clean_titles, "title"), (clean_bodies, "body"))
 
 
 def _answers(snapshot: Snapshot, part: HashRange, answers: pl.DataFrame) -> pl.DataFrame:
     eligible = snapshot.bodies("answers", part, answers.filter(pl.col(REASON).is_null()))
-    texts = clean_bodies(eligible["body"], eligible["body_format"])
+    texts = compared_texts(eligible["body"], eligible["body_format"])
     long_enough = texts.str.len_chars() >= LEAST_ANSWER_CHARS
     eligible, words = eligible.filter(long_enough), plain_words(texts.filter(long_enough))
     return _items(eligible, words, pl.col("answer_id"), pl.Series(answer_hashes(eligible).view(np.int64)))
@@ -175,64 +181,97 @@ def _items(frame: pl.DataFrame, words: pl.Series, answer_id: pl.Expr, tie: pl.Ex
     ).filter(pl.col("words") != "")
 
 
-class _BucketJob(Struct, frozen=True):
-    """Buckets from `first` to `last`, of the ranges with these numbers."""
+class _PartJob(Struct, frozen=True):
+    """One of several parts of the buckets, of the ranges with these numbers."""
 
     work: Path
     ranges: tuple[int, ...]
+    parts: int
     number: int
-    first: int
-    last: int
+
+    def rows(self, buckets: Hashes) -> slice:
+        """Return where the rows of this part are."""
+        return slice(self._start(buckets, self.number), self._start(buckets, self.number + 1))
+
+    def _start(self, buckets: Hashes, part: int) -> int:
+        if part == self.parts:
+            return len(buckets)
+        upper = (part << (64 - int(_IN_RANGE_BITS))) // self.parts
+        return int(np.searchsorted(buckets, np.uint64(upper) << _IN_RANGE_BITS))
 
 
-def _find_meetings(job: _BucketJob, _advance: Advance) -> None:
-    """Write which items meet in these buckets, by their numbers."""
-    rows = _repeated(pl.concat([_bucket_rows(job, number) for number in job.ranges]).rechunk()).sort("item")
+def _find_shared(job: _PartJob, _advance: Advance) -> None:
+    """Write which items share one of these buckets, by their numbers: pairs whose texts differ, and of equal ones."""
+    rows = _repeated(job).sort("item")
     if rows.is_empty():
-        _save(np.empty((0, 2), np.uint64), _file(job.work, job.number, _MEETINGS))
+        _save(np.empty((0, 2), np.uint64), _file(job.work, job.number, _SHARED))
         return
     about = _of_items(job.work, rows["item"].to_numpy(), (*_WRITTEN, "text"))
     rows = pl.concat([rows, about], how="horizontal").sort(*_WRITTEN, "item")
     # The earliest of equal texts stands for all of them; the others meet it alone.
-    equal = rows.filter("whole").select(pl.col("item").first().over("bucket").alias("earliest"), "item")
+    equal = rows.filter("whole").select(pl.col("item").first().over("text").alias("earliest"), "item")
     of_bands = rows.filter(~pl.col("whole")).unique(["bucket", "text"], keep="first", maintain_order=True)
     items = of_bands["item"].to_numpy()
     first, second = pairs_in_buckets(of_bands["bucket"].to_numpy(), np.arange(len(items)))
     found = [
-        _possible(job.work, np.column_stack([items[first], items[second]])),
+        np.column_stack([items[first], items[second]]),
         equal.filter(pl.col("earliest") != pl.col("item")).to_numpy(),
     ]
-    _save(np.unique(np.concatenate(found), axis=0), _file(job.work, job.number, _MEETINGS))
+    _save(np.concatenate(found), _file(job.work, job.number, _SHARED))
 
 
-def _bucket_rows(job: _BucketJob, number: int) -> pl.DataFrame:
-    with _mapped(_file(job.work, number, _BUCKETS)) as source:
-        table = pa.ipc.open_file(source).read_all()
-        buckets = table["bucket"].combine_chunks().to_numpy()
-        start = int(np.searchsorted(buckets, np.uint64(job.first), "left"))
-        stop = int(np.searchsorted(buckets, np.uint64(job.last), "right"))
-        frame = pl.DataFrame(
-            {name: np.array(table[name].slice(start, stop - start)) for name in table.column_names}
-        )  # copied out of the mapped memory
-    return frame.select("bucket", "whole", item=pl.col("row").cast(pl.UInt64) + (number << int(_NUMBER_BITS)))
+def _repeated(job: _PartJob) -> pl.DataFrame:
+    """Return the rows of a part whose bucket has other rows. Most have none: numbers of MinHash are rarely shared."""
+    keys, items = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    for number in job.ranges:
+        buckets = _array_in(_file(job.work, number, _BUCKETS))
+        keys.append(np.array(buckets[job.rows(buckets)]))
+        items.append(
+            (keys[-1] << (64 - _IN_RANGE_BITS) >> (64 - _IN_RANGE_BITS + _WHOLE)) | np.uint64(number) << _NUMBER_BITS
+        )
+    key, item = np.concatenate(keys), np.concatenate(items)
+    bucket = key >> _IN_RANGE_BITS
+    # One number, bucket and place, sorts many times as fast as buckets with their places.
+    placed = bucket << _IN_RANGE_BITS | np.arange(len(key), dtype=np.uint64)
+    placed.sort()
+    is_same = np.diff(placed >> _IN_RANGE_BITS) == 0
+    place = placed[np.append(is_same, False) | np.append(False, is_same)][: len(key)]
+    place = _lower_bits(place)
+    return pl.DataFrame({"bucket": bucket[place], "whole": (key[place] & _WHOLE) == 1, "item": item[place]})
 
 
-def _repeated(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows whose bucket has other rows. Most have none: numbers of MinHash are rarely shared."""
-    buckets = rows["bucket"].to_numpy()
-    order = np.argsort(buckets, kind="stable")  # merges the sorted parts
-    is_same = np.diff(buckets[order]) == 0
-    return rows.select(pl.all().gather(order[np.append(is_same, False) | np.append(False, is_same)]))
+def _lower_bits(keys: Hashes) -> Hashes:
+    return keys & ((np.uint64(1) << _IN_RANGE_BITS) - np.uint64(1))
 
 
-def _possible(work: Path, pairs: Rows) -> Rows:
-    """Return the pairs of items that can be near-equal by their sketches."""
+class _SketchJob(Struct, frozen=True):
+    """A range whose items are to be sketched that share a bucket with others, as all parts say."""
+
+    work: Path
+    number: int
+    parts: int
+
+
+def _sketch_items(job: _SketchJob, _advance: Advance) -> None:
+    """Write the sketches of the items of a range that may be compared, each behind the row of its item."""
+    rows = [np.empty(0, np.int64)]
+    for part in range(job.parts):
+        ranges, of_range = _places(_array_in(_file(job.work, part, _SHARED)))
+        rows.append(np.unique(of_range[ranges == job.number]))
+    chosen = np.unique(np.concatenate(rows))
+    words = _take(job.work, job.number, chosen, ("words",))["words"]
+    _save(np.column_stack([chosen.astype(np.uint64), sketches(words)]), _file(job.work, job.number, _SKETCHES))
+
+
+def _find_meetings(job: _PartJob, _advance: Advance) -> None:
+    """Write the pairs of items of a part that can be near-equal by their sketches, each once."""
+    pairs = _array_in(_file(job.work, job.number, _SHARED))
     possible = np.zeros(len(pairs), bool)
     for start in range(0, len(pairs), _SKETCHED):
         part = slice(start, start + _SKETCHED)
-        first, second = (_sketches_of(work, side) for side in pairs[part].T)
+        first, second = (_sketches_of(job.work, side) for side in np.array(pairs[part]).T)
         possible[part] = may_be_near(first, second)
-    return pairs[possible]
+    _save(np.unique(pairs[possible], axis=0), _file(job.work, job.number, _MEETINGS))
 
 
 class _CompareJob(Struct, frozen=True):
@@ -243,16 +282,16 @@ class _CompareJob(Struct, frozen=True):
     stop: int
 
 
-def _compare(job: _CompareJob, _advance: Advance) -> Rows:
+def _compare(job: _CompareJob, _advance: Advance) -> Hashes:
     """Return the pairs of items whose texts are near-equal."""
-    meetings: Rows = np.array(_array_in(job.work / _MEETINGS)[job.start : job.stop])
+    meetings: Hashes = np.array(_array_in(job.work / _MEETINGS)[job.start : job.stop])
     items, places = np.unique(meetings, return_inverse=True)
     words = _of_items(job.work, items, ("words",))["words"]
     first, second = places.reshape(-1, 2).T
     return meetings[near_equal(words, first, second)]
 
 
-def _settled(work: Path, pairs: Rows, near: Near) -> pl.DataFrame:
+def _settled(work: Path, pairs: Hashes, near: Near) -> pl.DataFrame:
     if not len(pairs):
         return pl.DataFrame(schema=SETTLED)
     numbers = np.unique(pairs)
@@ -267,7 +306,7 @@ def _settled(work: Path, pairs: Rows, near: Near) -> pl.DataFrame:
 # -- files -----------------------------------------------------------------------------------------------------------
 
 
-def _of_items(work: Path, items: Rows, columns: Sequence[str]) -> pl.DataFrame:
+def _of_items(work: Path, items: Hashes, columns: Sequence[str]) -> pl.DataFrame:
     """Return columns of the items with these numbers, which are in order."""
     ranges, rows = _places(items)
     return pl.concat(_take(work, int(number), rows[ranges == number], columns) for number in np.unique(ranges))
@@ -279,19 +318,16 @@ def _take(work: Path, number: int, rows: Rows, columns: Sequence[str]) -> pl.Dat
         return pl.DataFrame(table.take(rows))
 
 
-def _sketches_of(work: Path, items: Rows) -> Hashes:
-    numbers, places = _places(items)
-    found: Hashes | None = None
+def _sketches_of(work: Path, items: Hashes) -> Hashes:
+    numbers, rows = _places(items)
+    found = np.empty((len(items), SKETCH), np.uint64)
     for number in np.unique(numbers):
         of_range, here = _array_in(_file(work, int(number), _SKETCHES)), numbers == number
-        if found is None:
-            found = np.empty((len(items), of_range.shape[1]), np.uint64)
-        found[here] = of_range[places[here]]
-    assert found is not None
+        found[here] = of_range[np.searchsorted(of_range[:, 0], rows[here].astype(np.uint64)), 1:]
     return found
 
 
-def _places(items: Rows) -> tuple[Rows, Rows]:
+def _places(items: Hashes) -> tuple[Rows, Rows]:
     """The range of each item, and its row there."""
     return (items >> _NUMBER_BITS).astype(np.int64), (items & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
@@ -300,8 +336,8 @@ def _mapped(path: Path) -> pa.NativeFile:
     return pa.BufferReader(path.read_bytes()) if is_remote(path) else pa.memory_map(str(path))
 
 
-def _array_in(path: Path) -> Rows | Hashes:
-    array: Rows = np.load(BytesIO(path.read_bytes())) if is_remote(path) else np.load(path, mmap_mode="r")
+def _array_in(path: Path) -> Hashes:
+    array: Hashes = np.load(BytesIO(path.read_bytes())) if is_remote(path) else np.load(path, mmap_mode="r")
     return array
 
 
@@ -318,7 +354,7 @@ def _join_meetings(work: Path, parts: int) -> int:
     return len(meetings)
 
 
-def _save(array: Rows | Hashes, path: Path) -> None:
+def _save(array: Hashes, path: Path) -> None:
     replace_file(path, lambda file: np.save(file, array), durable=False)
 
 
