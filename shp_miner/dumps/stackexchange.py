@@ -172,7 +172,7 @@ class _Collector:
     def full(self) -> bool:
         # Questions and answers come in one file: their sum is what fills the memory.
         texts = self.posts.text_bytes + self.answers.text_bytes
-        return texts >= TEXT_PER_CHUNK or len(self.posts) + len(self.answers) >= ROWS_PER_CHUNK
+        return texts >= TEXT_PER_CHUNK or self.posts.weight + self.answers.weight >= ROWS_PER_CHUNK
 
     @property
     def filled(self) -> bool:

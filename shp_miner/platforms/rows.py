@@ -73,8 +73,12 @@ class Rows:
     @property
     def full(self) -> bool:
         """Whether it is time to take a table: more rows cost memory and save no time."""
-        rows = len(self._rows) + self._framed // FRAMED_ROWS_FOR_ONE
-        return rows >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
+        return self.weight >= ROWS_PER_CHUNK or self.text_bytes >= TEXT_PER_CHUNK
+
+    @property
+    def weight(self) -> int:
+        """The rows, counted by the memory that one made of objects takes."""
+        return len(self._rows) + self._framed // FRAMED_ROWS_FOR_ONE
 
     def add(self, **values: Any) -> None:
         """Add one observation. Raises Lost where it is out of bounds.
