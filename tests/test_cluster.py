@@ -125,3 +125,14 @@ def test_a_wrong_token_and_a_cluster_that_is_not_there_are_told_apart(cluster: C
         )
         assert ended.returncode == code, ended.stderr[-2000:]
     assert not (at / "no").exists()
+
+
+def test_a_task_that_fits_in_no_node_ends_the_command(cluster: Cluster, at: Path) -> None:
+    words = ["export", str(at / "huge"), *export_of(at), "--engine", "ray", "--address", cluster.address]
+    patient = "import sys, shp_miner.engine.ray as engine; from shp_miner.cli import run; engine._NODE_S = 3"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{patient}; sys.exit(run(sys.argv[1:]))", *words, "--memory", "9TB"],
+        env=cluster.environment, capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert ended.returncode == 75, ended.stderr[-2000:]
+    assert "No node of the cluster has a core and 9,000,000 MB" in ended.stderr

@@ -32,8 +32,8 @@ _AHEAD = 3
 #: Seconds between looks at the tasks, and between the reports of one task's progress.
 _LOOK_S, _REPORT_S = 0.2, 0.5
 
-#: Seconds to wait for the cluster's head to accept a connection.
-_KNOCK_S = 10
+#: Seconds to wait for the cluster's head to accept a connection, and for a node that a task fits in.
+_KNOCK_S, _NODE_S = 10, 120
 
 #: What Ray shall not do unless told: send usage statistics, give way to every other process, and, under `uv run`, copy
 #: the folder in which the command was typed to every node, where texts would stay that `forget` does not know.
@@ -76,11 +76,15 @@ class Ray:
                 sent, own = pickle.dumps((task, jobs[number])), next(self._numbers)
                 running[call.remote(version("shp-miner"), sent, own, self._actor)] = number, own
 
+        fits_until = monotonic() + _NODE_S
         try:
             for number in range(len(jobs)):
                 while number not in results:
                     start(self._most(ray) - len(running))  # nodes come and go
                     done, _ = ray.wait(list(running), timeout=_LOOK_S)
+                    if monotonic() > fits_until:
+                        fits_until = monotonic() + _NODE_S
+                        _require_node(ray, self._task_bytes)
                     for reference in done:
                         steps, results[running.pop(reference)[0]] = _result(ray, reference)
                         progress.finish(steps)
@@ -228,6 +232,16 @@ def _result(ray: Any, reference: Any) -> tuple[Step, Any]:
             f"A task died {_RETRIES + 1} times on the cluster ({type(error).__name__}).",
             "Run the same command again, which goes on where it was; with more --memory if its memory ran out.",
         ) from error
+
+
+def _require_node(ray: Any, task_bytes: int) -> None:
+    """Raise TryLater where no node has what a task asks for: Ray would wait for one for ever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= 1 and node.get("memory", 0) >= task_bytes for node in nodes):
+        raise TryLater(
+            f"No node of the cluster has a core and {task_bytes / 1e6:,.0f} MB for a task.",
+            "Start a node (`ray start --address`) or give less --memory, and run the same command again.",
+        )
 
 
 def _knock(address: str | None) -> None:

@@ -118,8 +118,11 @@ def _count_later(_count: int) -> None:
 
 def load_near(folder: Path, part: HashRange) -> pl.DataFrame | None:
     """Return what `find_near` settled of a range (SETTLED); None where it was not asked for."""
-    path = folder / _SETTLED
-    return pl.read_parquet(path.read_bytes()).filter(part.holds()) if path.exists() else None
+    try:
+        settled = (folder / _SETTLED).read_bytes()
+    except FileNotFoundError:
+        return None
+    return pl.read_parquet(settled).filter(part.holds())
 
 
 # -- tasks -----------------------------------------------------------------------------------------------------------
