@@ -27,6 +27,9 @@ from shp_miner.store import Store
 
 #: Each parameter alone, with the value that a profile or the page gives as an example.
 ALONE: dict[str, Any] = {
+    "personal": "drop",
+    "near_duplicates": "one",
+    "cut_thanks": True,
     "drop_bots": True,
     "drop_quotes": True,
     "drop_links": True,
@@ -40,6 +43,7 @@ ALONE: dict[str, Any] = {
     "match_lengths": True,
     "max_pairs_per_author": 50,
     "max_pairs_per_community": 5000,
+    "equal_communities": True,
 }
 #: The pairs that nothing cleaned; the lab's tables hold every column against one of this name.
 BASE = "votes"
@@ -90,7 +94,7 @@ def main() -> None:
     words = {row[0]: row for row in words_tables(threads, pairs, 0)[0].rows}
     for name, found in pairs.items():
         _, _, accuracy, _, less, error, *_ = words[name]
-        changed = "" if less is None else f" ({100 * less:+.2f} +- {100 * error:.2f})"
+        changed = "" if less is None or error is None else f" ({100 * less:+.2f} +- {100 * error:.2f})"
         share = found.height / pairs[BASE].height - 1
         print(
             f"{name:24} pairs {found.height:7,} ({share:+8.3%})  words {100 * accuracy:.2f}{changed}"
