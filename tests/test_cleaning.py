@@ -86,8 +86,14 @@ EFFECTS = {
     "drop_leaning": Effect(True, "answer", {"text": "As others have said: salt."}, "leans_on_others", {"text": GOOD}),
     "max_similarity": Effect(0.8, "pair", sides(f"{GOOD}!", GOOD), "near_equal", sides(f"{GOOD} {GERMAN}", GOOD)),
 }
+OWN = f"{GOOD}\n\n```sh\n> not a quote\n```\n\n>! Salt it !<"
 #: Parameters that edit texts: a value, a text, and what is left of it.
 EDITS: dict[str, tuple[Any, str, str]] = {
+    "cut_quotes": (
+        True,
+        f'ann.b:\n> What?\n>\n> When?\n\n{OWN}\n[quote="x"]> So?[/quote]> Why?',
+        OWN,
+    ),
     "cut_thanks": (True, f"{GOOD}\n\n*EDIT 2*: wow, thanks for the gold!\n\nUpdate: RIP my inbox", GOOD),
 }
 #: Parameters that balance pairs, whose effect depends on the other pairs, with a value.
@@ -100,6 +106,7 @@ SHARES = {"equal_communities": True, "max_pairs": 23}
 ELSEWHERE = {
     "near_duplicates": "one",
     "text_mode": "plain",
+    "keep_maths": True,
     "abbreviations": ("TIL = Today I learned",),
     "authors": "drop",
 }

@@ -134,4 +134,4 @@ def test_reasons_name_the_parameters_that_they_follow() -> None:
         assert reason in REASONS
         assert set(names) <= (cleaning if reason in {*CLEANED, *EDITED} else set(Rule.__struct_fields__))
     assert {*CLEANED, *EDITED} - set(PARAMETERS_OF) == {"in_evaluation_set"}
-    assert cleaning - named == {"name", "text_mode", "abbreviations"}
+    assert cleaning - named == {"name", "text_mode", "abbreviations", "keep_maths"}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shp_miner import clean_profile
+from shp_miner import clean_profile, export_dataset, import_dump, load
 from shp_miner.clean.chain import edited, reasons_of
 from shp_miner.clean.people import People
 from shp_miner.clean.personal import mask_personal
@@ -23,6 +25,7 @@ from shp_miner.text.modes import in_mode, titles_in_mode
 from shp_miner.text.titles import ABBREVIATIONS, TextMode, abbreviations
 from shp_miner.text.visible import visible_lengths
 
+from .conftest import NOW
 from .test_cleaning import EDITS, EFFECTS
 
 
@@ -72,6 +75,29 @@ def test_plain_text_of_html_keeps_maths_code_lists_and_tables(html: str, plain: 
 def test_code_languages_tables_and_nested_lists_stay_in_markdown() -> None:
     html = '<pre class="lang-py"><code>a</code></pre><ul><li>b<ol><li>c</li></ol></li></ul><table><th>d</table>'
     assert written(html, "markdown", "html") == "```py\na\n```\n\n- b\n  1. c\n\n| d |\n| --- |"
+
+
+def test_markdown_keeps_maths_where_that_is_asked_for_and_the_default_stays(tmp_path: Path) -> None:
+    answers = [rf"<p>$a_1*b_2*c \\{n}$ is 10<sup>{n}</sup></p>" for n in range(2)]
+    record = {
+        "site": "a.b", "community": "c", "post_id": "1", "title": "Why?", "body": "So?", "score": 9, "author": "z",
+        "created_at": "2024-01-02T03:04:05Z", "observed_at": "2024-03-01T00:00:00Z",
+        "answers": [
+            {"answer_id": f"{n}", "body": body, "format": "html", "score": 5 + n, "author": f"w{n}",
+             "created_at": f"2024-01-0{3 + n}T04:00:00Z"}
+            for n, body in enumerate(answers)
+        ],
+    }  # fmt: skip
+    (tmp_path / "threads.jsonl").write_text(json.dumps(record))
+    import_dump("threads", tmp_path / "threads.jsonl", tmp_path / "store", now=NOW)
+    texts = {}
+    for clean in ("none", clean_profile(keep_maths=True), "standard"):
+        export_dataset(tmp_path / "store", tmp_path / "out", rule="votes", clean=clean, replace=True)
+        (row,) = load(tmp_path / "out")
+        texts[str(clean)] = {row["answer1"], row["answer2"]}
+    damaged, *kept = texts.values()
+    assert all(found == {rf"$a_1*b_2*c \\{n}$ is 10^{n}" for n in range(2)} for found in kept)
+    assert damaged == set(clean_bodies(pl.Series(answers), pl.Series(["html"] * 2))) != kept[0]
 
 
 def test_plain_text_has_no_marks_to_take_off() -> None:
@@ -132,6 +158,7 @@ PIECES = (
     "<", "<b>", "<a ", "<http://", "\\", "\n", "```\n", "~~~", "---\n", "\u0301\u0316", "e\u0301", "\u200b", " ", "(",
     '"', "1. ", "a@", "a@a.", "@a ", "u/aaa ", "a (at) ", "a at b dot ", "1", "1-", "1 ", "+1 ", "1.", "1:", "2a00:",
     "(0", "DE89 ", "call ", "0000 ", "http://a/u/", "-", ".", "a.", "'", "\\(", "$$", "<sup>", "<pre>",
+    "[quote=a]", "a:\n> ",
 )  # fmt: skip
 
 

@@ -16,13 +16,14 @@ from shp_miner.clean.leaning import LEANING
 from shp_miner.clean.lengths import LENGTHS
 from shp_miner.clean.own_words import OWN_WORDS
 from shp_miner.clean.personal import PERSONAL
+from shp_miner.clean.quotes import QUOTES
 from shp_miner.clean.similar import SIMILAR
 from shp_miner.clean.thanks import THANKS
 from shp_miner.rules.eligibility import REASON
 from shp_miner.tally import Tally
 
 #: Edits come before all filters.
-EDITS: tuple[Edit, ...] = (THANKS,)
+EDITS: tuple[Edit, ...] = (QUOTES, THANKS)
 
 #: Cheap filters come first: later ones see only what is left. A cap comes last, so that it is filled.
 FILTERS: tuple[Filter, ...] = (BOTS, OWN_WORDS, LENGTHS, LEANING, PERSONAL, LANGUAGE, SIMILAR, PER_ANSWER)
@@ -31,7 +32,7 @@ FILTERS: tuple[Filter, ...] = (BOTS, OWN_WORDS, LENGTHS, LEANING, PERSONAL, LANG
 def edited(texts: pl.Series, kind: str, cleaning: Cleaning, tally: Tally) -> pl.Series:
     """Return the texts of a kind ("title", "post" or "answer") after all edits; changed ones are counted as notes."""
     for edit in EDITS:
-        if edit.is_on(cleaning):
+        if kind in edit.kinds and edit.is_on(cleaning):
             before, texts = texts, edit.texts(texts, cleaning)
             tally.note(kind, edit.note, int((before != texts).sum()))
     return texts

@@ -45,6 +45,14 @@ class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra={"file": True},
         ),
     ] = ()
+    keep_maths: Annotated[
+        bool,
+        Meta(
+            description="Keep the maths of HTML letter for letter in Markdown, and mark raised text (10^6); the other "
+            "forms always do.",
+            examples=[True],
+        ),
+    ] = False
     personal: Annotated[
         Literal["keep", "mask", "drop"],
         Meta(
@@ -60,6 +68,9 @@ class Cleaning(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "keep"
 
+    cut_quotes: Annotated[
+        bool, Meta(description="Cut quotes out of answers; one that is only quotes stays.", examples=[True])
+    ] = False
     cut_thanks: Annotated[
         bool, Meta(description="Cut tails that talk about votes (EDIT: thanks for the gold).", examples=[True])
     ] = False
@@ -145,16 +156,23 @@ PROFILES: dict[str, Cleaning] = {
     profile.name: profile
     for profile in (
         Cleaning(),
-        Cleaning(name="standard", drop_links=True, drop_near_empty=True, personal="mask", near_duplicates="together"),
-        Cleaning(name="strict", drop_links=True, drop_near_empty=True, personal="drop", near_duplicates="one"),
+        Cleaning(name="standard", keep_maths=True, personal="mask", drop_links=True, drop_near_empty=True),
+        Cleaning(
+            name="strict",
+            keep_maths=True,
+            personal="drop",
+            drop_links=True,
+            drop_near_empty=True,
+            near_duplicates="together",
+        ),
     )
 }
 
 #: One line each for people.
 SUMMARIES: dict[str, str] = {
     "none": "nothing is cleaned, as in SHP's data (default)",
-    "standard": "no answers without words, personal data masked, near-equal texts in one split",
-    "strict": "as standard, but texts with personal data and near-equal texts left out",
+    "standard": "no answers without words, personal data masked, maths kept",
+    "strict": "as standard, but texts with personal data left out, and near-equal texts in one split",
 }
 
 #: What a file calls the choice of a profile, and the help shows the parameters under.

@@ -43,6 +43,7 @@ class Edit:
     switches: tuple[str, ...]
     note: str
     texts: Callable[[pl.Series, Cleaning], pl.Series]
+    kinds: tuple[str, ...] = ("title", "post", "answer")
 
     def is_on(self, cleaning: Cleaning) -> bool:
         """Return whether any of its parameters is set."""

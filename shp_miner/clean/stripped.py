@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-#: Lines of a quote, in Markdown and in BBCode.
-_QUOTES = r"(?m)^[ \t]*>.*$|(?is)\[quote\b.*?\[/quote\]"
+#: Lines of a quote, in Markdown and in BBCode; ">!" begins a spoiler.
+_QUOTES = r"(?m)^[ \t]*>(?:[^!\n].*)?$|(?is)\[quote\b.*?\[/quote\]"
 #: Images and links in Markdown with their words, and bare addresses.
 _LINKS = r"!?\[[^\[\]]*\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"]*\")?\)|<?(?:https?://|www\.)[^\s<>]+>?"
 #: What every quote and every link has.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from shp_miner.clean.cleaning import Cleaning
+from shp_miner.clean.cutting import cut
 from shp_miner.clean.filter import Edit
 
 #: A last paragraph, or a last sentence, that begins with "edit" or "update".
@@ -20,23 +21,8 @@ _THANKS = r"(?:wow|oh|omg|aw+)?[ ,!.]*(?:thanks?|thank you|thx|ty)\b[^\n.!?]{0,6
 _TAIL = rf"(?i){_BEGINS}(?:[^\n]{{0,120}}{_VOTES}[^\n]{{0,120}}|{_THANKS})\s*$"
 
 
-#: Nobody writes more tails; each costs a look at the whole text.
-_MOST = 20
-
-
 def _cut(texts: pl.Series, _: Cleaning) -> pl.Series:
-    """Cut tails until none is left, so that cutting again changes nothing; a text of too many stays as it is."""
-    given, texts = texts, texts.clone()  # `scatter` writes into the column itself
-    rows = texts.str.contains(r"(?i)\b(?:edit|eta|update)").fill_null(value=False).arg_true()
-    for _round in range(_MOST):
-        before = texts[rows]
-        after = before.str.replace(_TAIL, "${1}")
-        changed = before != after
-        rows = rows.filter(changed)
-        if not len(rows):
-            return texts
-        texts = texts.scatter(rows, after.filter(changed))
-    return texts.scatter(rows, given[rows])
+    return cut(texts, r"(?i)\b(?:edit|eta|update)", _TAIL, "${1}")
 
 
 THANKS = Edit(("cut_thanks",), "thanks_cut", _cut)

@@ -73,7 +73,7 @@ class _Texts:
         if kind == "title":
             titles = self._edited(clean_titles(bodies, formats), bodies, kind)
             return titles_in_mode(titles, mode, abbreviations(self._cleaning.abbreviations) if mode == "shp" else {})
-        texts = clean_bodies(bodies, formats, keep_maths=mode != "markdown")
+        texts = clean_bodies(bodies, formats, keep_maths=mode != "markdown" or self._cleaning.keep_maths)
         return in_mode(self._edited(texts, bodies, kind), formats, mode)
 
     def _edited(self, texts: pl.Series, bodies: pl.Series, kind: str) -> pl.Series:

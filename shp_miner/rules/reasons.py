@@ -76,12 +76,13 @@ CLEANED = {
     "shorter_wins": "Shorter answers win more often here, and `match_lengths` keeps as many pairs of either kind.",
     "over_author_pairs": "An author has more pairs than `max_pairs_per_author`; those with the lowest hashes stay.",
     "over_community_pairs": "The community has more pairs than its cap or its equal share; the lowest hashes stay.",
-    "thanks_cut": "The end of the text only talked about votes; it was cut.",
     "other_language": "The answer is not in the languages asked for, or not in that of its post.",
 }
 
 #: Notes of the edits in `clean/`: what was changed in texts that are kept.
 EDITED = {
+    "quotes_cut": "The answer had quotes beside its own words; they were cut.",
+    "thanks_cut": "The end of the text only talked about votes; it was cut.",
     "masked_email": "An e-mail address in the text was masked.",
     "masked_written_email": 'An e-mail address with a written "at" was masked.',
     "masked_phone": "A telephone number in the text was masked.",
@@ -191,6 +192,7 @@ PARAMETERS_OF: dict[str, tuple[str, ...]] = {
     "shorter_wins": ("match_lengths",),
     "over_author_pairs": ("max_pairs_per_author",),
     "over_community_pairs": ("max_pairs_per_community", "equal_communities", "max_pairs"),
+    "quotes_cut": ("cut_quotes",),
     "thanks_cut": ("cut_thanks",),
     "other_language": ("languages", "same_language"),
     "mention_hidden": ("authors",),
