@@ -180,6 +180,7 @@ def threads(paths: tuple[Path, ...], **options: Unpack[_Options]) -> int:
 @option_of(_KEYS, "--site", metavar="HOST", help="The forum's host, such as forum.example.")
 @option_of(_KEYS, "--community", metavar="NAME", help="The board or section, if no column has it.")
 @option_of(_KEYS, "--zone", metavar="ZONE", help="The zone of times that name none: UTC, or such as Europe/Berlin.")
+@option_of(_KEYS, "--encoding", metavar="NAME", help="The encoding, if it is neither UTF-8 nor UTF-16: cp1251, cp932.")
 @option_of(
     _KEYS,
     "--dates",

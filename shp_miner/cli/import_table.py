@@ -31,6 +31,8 @@ _QUESTIONS = {
         "day-first",
     ),
 }
+#: Keys of the map that options tell.
+_TOLD = (*_QUESTIONS, "encoding")
 _TEXT_LINES = 2
 
 
@@ -44,6 +46,7 @@ class TableOptions(TypedDict):
     community: str | None
     zone: str | None
     dates: str | None
+    encoding: str | None
     store: Path
     as_json: bool
     quiet: bool
@@ -63,7 +66,7 @@ def mapped(paths: Sequence[Path], options: TableOptions) -> Mapped | None:
 
     Raises UsageError where there is no map, or where nobody can be asked for what the tables do not tell.
     """
-    told = {name: options[name] for name in _QUESTIONS if options[name] is not None}  # type: ignore[literal-required]
+    told = {name: options[name] for name in _TOLD if options[name] is not None}  # type: ignore[literal-required]
     if not options["guess"]:
         from shp_miner.dumps.table_map import read_map
 

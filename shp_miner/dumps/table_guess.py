@@ -304,7 +304,7 @@ def _settle(
         data["format"] = "html"
     encodings = {look.table.encoding for look in looks} - {"utf-8"}
     if encodings and "encoding" not in data:
-        data["encoding"] = encodings.pop()
+        data["encoding"] = max(sorted(encodings), key=lambda name: name != "cp1252")
     return sorted(unknown, key=ASKED.index)
 
 

@@ -26,6 +26,7 @@ from shp_miner.dumps.compressed import Advance, compression_of, decompressed_hea
 from shp_miner.dumps.inputs import NotOurs, refuse_container
 from shp_miner.dumps.plain_lines import UTF8_MARK
 from shp_miner.dumps.table_map import TableMap
+from shp_miner.dumps.table_names import KNOWN, plain
 from shp_miner.dumps.threads_lines import decoded
 from shp_miner.dumps.whole_lines import LINE_MAX, decompressed_lines, line_blocks
 from shp_miner.errors import BadInput
@@ -37,6 +38,10 @@ _RECORDS_SNIFFED = 200
 #: What parts the cells of a line: the first of those that part most lines alike wins.
 _DELIMITERS = ("\t", ",", ";", "|")
 _LINES_SNIFFED = 50
+#: The line above the header by which Excel is told what parts the cells.
+_SEPARATOR = re.compile(r"\A\ufeff?\"?sep=(.)\"?\r?\n?\Z", re.IGNORECASE)
+#: Encodings before UTF-8, the most frequent first; the names of columns tell which it is.
+_ENCODINGS = ("cp1252", "cp1251", "cp932", "gb18030", "koi8-r", "euc-jp")
 #: How often a file may begin a cell in quotes that never ends, before it is not read further.
 _OPEN_CELLS_MAX = 100
 #: Whole numbers that a float holds exactly.
@@ -71,10 +76,12 @@ def open_table(path: Path, table_map: TableMap) -> Table:
             return Table(path, "json", header)
     encoding = table_map.encoding or _encoding(start)
     words = start.removeprefix(UTF8_MARK).decode(encoding, "replace")
-    delimiter = table_map.delimiter or _delimiter(words.split("\n")[:_LINES_SNIFFED])
+    lines = words.split("\n")[:_LINES_SNIFFED]
+    told = _SEPARATOR.match(lines[0])
+    delimiter = table_map.delimiter or (told[1] if told else _delimiter(lines))
     table = Table(path, "csv", [], delimiter, encoding)
-    lines = _csv_rows(table, table_map, Tally(), ignore_progress)
-    header = next((cells for _, cells in lines if isinstance(cells, list) and cells), [])
+    found = _csv_rows(table, table_map, Tally(), ignore_progress)
+    header = next((cells for _, cells in found if isinstance(cells, list) and cells), [])
     if len(header) < 2 or not all(map(str.isprintable, header)):
         if not start and compression_of(path) != "plain":
             return table  # damaged at its start: reading it says so
@@ -173,7 +180,7 @@ def _text(value: Any) -> str | None:
 
 
 def _encoding(start: bytes) -> str:
-    """UTF-8, or what Windows writes if most lines that are not ASCII are none; UTF-16 has been read before."""
+    """UTF-8, or an older one if most lines that are not ASCII are none; UTF-16 has been read before."""
     sound = broken = 0
     for line in start.split(b"\n")[:-1] or [start]:
         if not line.isascii():
@@ -183,7 +190,17 @@ def _encoding(start: bytes) -> str:
                 broken += 1
             else:
                 sound += 1
-    return "cp1252" if broken > sound else "utf-8"
+    return max(_ENCODINGS, key=lambda name: _names_known(start, name)) if broken > sound else "utf-8"
+
+
+def _names_known(start: bytes, encoding: str) -> int:
+    """How many known names of columns the header has in an encoding."""
+    lines = (line for line in start.split(b"\n") if line.strip() and not _SEPARATOR.match(line.decode("latin-1")))
+    try:
+        header = next(lines, b"").decode(encoding)
+    except UnicodeDecodeError:
+        return -1
+    return sum(plain(name) in KNOWN for name in re.split(r"[\t,;|]", header))
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -278,6 +295,9 @@ def _texts(table: Table, tally: Tally, advance: Advance) -> Iterator[tuple[int, 
             except UnicodeDecodeError:
                 decoded = own.decode(table.encoding, "replace")
                 tally.note("line", "text_repaired")
+            if offset == 0 and _SEPARATOR.match(decoded):
+                offset += len(line) + 1
+                continue
             # A carriage return inside a line is no end of a row; csv would refuse it outside of quotes.
             yield offset, decoded.removesuffix("\r").replace("\r", " ") + "\n"
             offset += len(line) + 1

@@ -39,6 +39,8 @@ _SHAPES = tuple(
     for shape in (
         # 2024-01-02, 2024/1/2
         rf"(?P<year>[0-9]{{4}})[-/.](?P<month>[0-9]{{1,2}})[-/.](?P<day>[0-9]{{1,2}}){_CLOCK}{_ZONE}",
+        # 2024年1月2日 3:04
+        rf"(?P<year>[0-9]{{4}})\u5e74\s*(?P<month>[0-9]{{1,2}})\u6708\s*(?P<day>[0-9]{{1,2}})\u65e5{_CLOCK}{_ZONE}",
         # Tue, 02 Jan 2024 03:04:05 GMT (RFC 2822), 2 January 2024
         rf"{_WEEKDAY}(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?[\s-]+{_NAME}[\s-]+(?P<year>[0-9]{{4}}){_CLOCK}{_ZONE}",
         # Jan 2, 2024 3:04 PM
