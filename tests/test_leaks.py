@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from shp_miner import evaluation_sets, import_dump
+from shp_miner import clean_profile, evaluation_sets, export_dataset, import_dump
 from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.grams import plain_words
 from shp_miner.clean.near import near_equal
@@ -24,7 +24,11 @@ from shp_miner.export.screens import KEPT_IN
 from shp_miner.mining import near
 from shp_miner.mining.calibrate import MeasureJob
 from shp_miner.mining.mine import Selection
-from shp_miner.rules.presets import preset
+from shp_miner.rules.presets import Rule, preset
+from shp_miner.show.compare import compare
+from shp_miner.show.find import find_thread
+from shp_miner.show.pairs import pairs_of
+from shp_miner.show.thread import show_thread
 from shp_miner.store import Store
 from shp_miner.store.snapshot import EVERYTHING
 
@@ -135,6 +139,28 @@ def test_near_equal_texts_are_in_one_split(store: Path, tmp_path: Path) -> None:
     one = _rows(_export(store, tmp_path / "one", "--clean-near-duplicates", "one"))
     questions, _ = _kinds(one, "post_id")
     assert _near_across(questions, "post_id") == 0
+
+
+def test_compare_and_show_find_what_an_export_finds(store: Path, tmp_path: Path) -> None:
+    opened, clean = Store(store), clean_profile(near_duplicates="one")
+    snapshot = opened.snapshot()
+    rules = [preset("votes"), preset("votes", min_answer_score=4)]
+    compared = compare(opened, snapshot, rules=rules, clean=clean).rules
+    dropped = tmp_path / "dropped"
+    for number, (rule, found) in enumerate(zip(rules, compared, strict=True)):
+        done = export_dataset(store, tmp_path / str(number), rule=rule, clean=clean, keep_dropped=dropped)
+        assert (found.pairs, found.posts) == (sum(done.pairs.values()), sum(done.posts.values()))
+        if number == 0:
+            rows = pl.read_parquet(dropped / "posts" / "000000.parquet").filter(pl.col("reason") == "near_earlier")
+            thread = find_thread(snapshot, rows["post_id"][0], None)
+            post = show_thread(opened, snapshot, thread, rule, clean=clean).post
+            assert post is not None
+            assert post.reason == "near_earlier"
+            assert rows["post_id"].is_in([row["post_id"] for row in _shown_rows(opened, rule, clean)]).sum() == 0
+
+
+def _shown_rows(store: Store, rule: Rule, clean: Cleaning) -> list[dict[str, Any]]:
+    return [pair.row for pair in pairs_of(store, store.snapshot(), Selection(rule=rule, clean=clean), 100)]
 
 
 def test_ranges_and_workers_do_not_change_which_texts_are_near_equal(

@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from shp_miner.clean.balance import require_local
 from shp_miner.clean.cleaning import Clean, as_cleaning
+from shp_miner.clean.clusters import without_near
 from shp_miner.engine import Advance, Steps, Threads, cores
 from shp_miner.export.selected import selected
 from shp_miner.mining.calibrate import FIT_PARAMETERS, STEPS, MeasureJob, calibrate_ranges, load_calibration
@@ -24,6 +25,7 @@ from shp_miner.rules.pairs import ANSWER_KEY, Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule, preset
 from shp_miner.rules.recommended import Comparable, Recommendation, count_comparable, recommended_for
 from shp_miner.show.fit import ROWS_EACH
+from shp_miner.show.near import near_in, near_in_steps
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import shared_lock
 from shp_miner.store.snapshot import SCHEMAS
@@ -88,9 +90,13 @@ class _Counted(Struct):
 
 
 class _Job(MeasureJob, frozen=True):
-    """A range whose pairs are counted; its rules differ only in what does not change the fit."""
+    """A range whose pairs are counted; its rules differ only in what does not change the fit.
+
+    `near` has the near-equal texts (SETTLED) of the whole selection for each rule.
+    """
 
     rules: Sequence[Rule]
+    near: Sequence[pl.DataFrame | None]
 
 
 def compare(
@@ -139,13 +145,17 @@ def overview(
     selection, missing = selected(snapshot, rules[0], communities=communities, sites=sites, clean=as_cleaning(clean))
     require_local(selection.clean)
     ranges = snapshot.ranges(ROWS_EACH, selection.within)
-    step = Steps((STEPS + 1) * len(ranges), advance)
+    searches = {_judging(rule): structs.replace(selection, rule=rule) for rule in rules}
+    steps = (STEPS + 1) * len(ranges) + sum(near_in_steps(snapshot, of_rule) for of_rule in searches.values())
+    step, threads = Steps(steps, advance), Threads(workers or cores())
+    # Which answers are compared depends on who is eligible.
+    near = {key: near_in(store, snapshot, of_rule, engine=threads, advance=step) for key, of_rule in searches.items()}
+    near_of_rules = [near[_judging(rule)] for rule in rules]
     with TemporaryDirectory() as work, shared_lock(store.path, "comparing rules"):
         jobs = [
-            _Job(store.path, snapshot.version, number, part, selection, Path(work), rules)
+            _Job(store.path, snapshot.version, number, part, selection, Path(work), rules, near_of_rules)
             for number, part in enumerate(ranges)
         ]
-        threads = Threads(workers or cores())
         calibrate_ranges(jobs, engine=threads, advance=step)
         counted = list(threads.run(_count, jobs, step))
     totals = [_total(parts) for parts in zip(*(part.sums for part in counted), strict=True)]
@@ -168,14 +178,17 @@ def _count(job: _Job, advance: Advance) -> _Counted:
     answers = judged.answers.drop(REASON, *HELPERS)
     known: dict[tuple[object, ...], pl.DataFrame] = {}
     formed: list[tuple[Pairs, Tally]] = []
-    found = _Counted([], count_comparable(judged.answers, job.selection.rule))
-    for number, rule in enumerate(job.rules):
+    found = _Counted([], Comparable())
+    for number, (rule, near) in enumerate(zip(job.rules, job.near, strict=True)):
         tally = found.tally if number == 0 else Tally()
-        # What judging depends on; most rules differ only in how they choose pairs.
-        key = (*_values(rule, _JUDGES), takes_choice(rule))
+        key = _judging(rule)
         if key not in known:
             of_rule = judge_posts(posts, rule)
             again = judge_answers(answers, of_rule, rule)
+            if near is not None:
+                of_rule, again = without_near(of_rule, again, near.filter(job.part.holds()))
+            if number == 0:
+                found.among = count_comparable(again, rule)
             tally_reasons(tally, of_rule, again)
             arrival = found.arrival if number == 0 else None
             known[key] = with_theta(again, calibration, arrival).filter(pl.col(REASON).is_null()).drop(REASON)
@@ -208,6 +221,11 @@ def _cleaned(
 
 #: The parameters of a rule on which judging posts and answers depends.
 _JUDGES = (*FIT_PARAMETERS, "floors", "min_post_score", "min_answer_score", "max_answers_per_post", "or_")
+
+
+def _judging(rule: Rule) -> tuple[object, ...]:
+    """What judging depends on; most rules differ only in how they choose pairs."""
+    return (*_values(rule, _JUDGES), takes_choice(rule))
 
 
 def _values(rule: Rule, names: Sequence[str]) -> tuple[object, ...]:

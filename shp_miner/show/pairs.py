@@ -8,13 +8,15 @@ import polars as pl
 import xxhash
 
 from shp_miner.clean.balance import require_local
+from shp_miner.engine import Steps, Threads, cores
 from shp_miner.export.formats import FORMATS
 from shp_miner.export.nothing import nothing
-from shp_miner.mining.mine import Selection, mine_threads
+from shp_miner.mining.mine import Beyond, Selection, mine_threads
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.delays import COMMUNITY
 from shp_miner.rules.presets import Rule
 from shp_miner.show.fit import fitted
+from shp_miner.show.near import near_in, near_in_steps
 from shp_miner.show.parts import Shown, shown
 from shp_miner.store import Snapshot, Store
 from shp_miner.tally import Tally
@@ -32,7 +34,8 @@ def pairs_of(
 ) -> list[Shown]:
     """Return up to `count` pairs that the rule makes, each of another thread, as rows of the format "pairs".
 
-    Threads come in an order by hash, and no more of the store is read than is needed. Raises NoPairs, with what was
+    Threads come in an order by hash, and no more of the store is read than is needed: all texts of the selection where
+    the cleaning compares texts. Raises NoPairs, with what was
     dropped most, if the rule makes no pair.
     """
     require_local(selection.clean)
@@ -40,13 +43,16 @@ def pairs_of(
     tally = Tally()
     form = FORMATS["pairs"]
     fits = _Fits(store, snapshot, selection.rule, advance)
+    steps = Steps(near_in_steps(snapshot, selection), advance)
+    near = near_in(store, snapshot, selection, engine=Threads(cores()), advance=steps)
     parts = snapshot.ranges(_ROWS_EACH, selection.within)
     for part in sorted(parts, key=lambda hashes: xxhash.xxh3_64_intdigest(str(hashes.start).encode())):
         rows = snapshot.scan("answers", part).filter(selection.within.holds())
         places = set(rows.select("site", "community").unique().collect().iter_rows())
         if not places:
             continue
-        mined = mine_threads(snapshot, part, selection, fits.of(places))
+        beyond = Beyond(near=None if near is None else near.filter(part.holds()))
+        mined = mine_threads(snapshot, part, selection, fits.of(places), beyond=beyond)
         tally.merge(mined.tally)
         threads = mined.threads
         table, post_row = form.table(threads, selection.rule.name)

@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from shp_miner.clean.balance import require_local
 from shp_miner.clean.cleaning import Clean, as_cleaning
+from shp_miner.engine import Steps, Threads, cores
 from shp_miner.mining.cleaned import answer_texts, post_texts
-from shp_miner.mining.mine import Mined, Selection, judge_threads, mine_threads
+from shp_miner.mining.mine import Beyond, Mined, Selection, judge_threads, mine_threads
 from shp_miner.model import NO_TIME_US
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.eligibility import REASON
@@ -21,6 +22,7 @@ from shp_miner.rules.presets import Rule
 from shp_miner.rules.reasons import sentence
 from shp_miner.show.find import ThreadKey
 from shp_miner.show.fit import Places, fitted
+from shp_miner.show.near import near_in, near_in_steps
 from shp_miner.store import Snapshot, Store
 from shp_miner.tally import Tally
 from shp_miner.units import to_us
@@ -101,10 +103,13 @@ def show_thread(
     """Return a thread of a store with everything that the rule decides about it, as an export decides it.
 
     `fits` gives the calibration of the thread's communities, for callers that keep those of earlier threads. `clean` is
-    as for `export_dataset`.
+    as for `export_dataset`; where it compares texts, they are those of the whole store.
     """
     selection = Selection(rule=rule, sites=(thread.site,), clean=as_cleaning(clean))
     require_local(selection.clean)
+    everything = Selection(rule=rule, clean=selection.clean)
+    steps = Steps(near_in_steps(snapshot, everything), advance)
+    near = near_in(store, snapshot, everything, engine=Threads(cores()), advance=steps)
     judged = judge_threads(snapshot, thread.part, selection)
     own = pl.col("post_id") == thread.post_id
     posts, answers = (
@@ -117,7 +122,8 @@ def show_thread(
     number = {answer_id: place for place, answer_id in enumerate(answers["answer_id"], start=1)}
     readings = {name: _readings(snapshot, name, thread) for name in ("posts", "answers")}
     post = posts.row(0, named=True) if posts.height else None
-    mined = mine_threads(snapshot, thread.part, selection, calibration, keep_dropped=True)
+    beyond = Beyond(near=None if near is None else near.filter(thread.part.holds()))
+    mined = mine_threads(snapshot, thread.part, selection, calibration, keep_dropped=True, beyond=beyond)
     left_out = {kind: _reasons(mined, kind, thread) for kind in readings}
     pairs, not_made = _pairs(mined, thread, number)
     return ThreadShown(
