@@ -6,10 +6,13 @@ import logging
 import os
 import pickle
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import format_exception
 
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from shp_miner.cli import run
@@ -18,6 +21,7 @@ from shp_miner.paths import expanded
 from shp_miner.places import access
 from shp_miner.places.objects import Entry, ObjectPlace
 from shp_miner.places.replacing import create_file, remove_tree, replace_file
+from shp_miner.store.table import create_table, open_table, scan_files
 
 from . import s3
 
@@ -141,6 +145,24 @@ def test_each_refusal_has_its_exit_code_and_no_secret(server: s3.Server, caplog:
 
 
 @pytest.mark.usefixtures("quick")
+def test_every_library_asks_a_server_that_falls_silent_again(
+    server: s3.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_SILENCE_S", 1)
+    monkeypatch.setattr(access, "_REQUEST_S", 1)
+    schema = pa.schema({"a": pa.int64()})
+    pl.DataFrame({"a": [7]}).write_parquet(tmp_path / "x")
+    server.bucket("silent")["x"] = (tmp_path / "x").read_bytes()
+    url = expanded("s3://silent/x")
+    create_table(expanded("s3://silent/table"), schema, {})
+    for asks in (url.read_bytes, scan_files([url]).collect, lambda: open_table(expanded("s3://silent/table"))):
+        server.faults = [s3.Fault(status=200, slow_s=9.0)]
+        begun = time.monotonic()
+        asks()
+        assert server.faults[0].times == 0
+        assert time.monotonic() - begun < 8.0
+
+
 def test_a_store_that_is_down_is_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
     s3.credentials(monkeypatch, 9)
     with pytest.raises(TryLater, match="no answer"):

@@ -30,8 +30,9 @@ log = logging.getLogger("shp_miner")
 RETRIES = 8
 _WAIT_S, _LONGEST_WAIT_S, _GIVE_UP_S = 0.2, 10.0, 120.0
 
-#: Seconds without a byte after which a connection counts as broken, and seconds that a connection may take.
-_SILENCE_S, _CONNECT_S = 30, 10
+#: Seconds without a byte after which a connection counts as broken, seconds that a connection may take, and seconds
+#: for a whole request of a library that knows no silence.
+_SILENCE_S, _CONNECT_S, _REQUEST_S = 30, 10, 120
 
 #: The variables that name a server of one's own.
 _ENDPOINTS = {
@@ -57,7 +58,8 @@ def storage_options(scheme: str) -> dict[str, str]:
     backoff = {"init_backoff": _WAIT_S, "max_backoff": _LONGEST_WAIT_S}
     retries = {f"backoff_config.{name}": f"{seconds * 1000:.0f}ms" for name, seconds in backoff.items()}
     retries |= {"max_retries": str(RETRIES), "retry_timeout": f"{_GIVE_UP_S:.0f}s"}
-    return _store_options(scheme) | retries
+    # It knows no silence, only the time of a whole request; entries and checkpoints of a log are small.
+    return _store_options(scheme) | retries | {"timeout": f"{_REQUEST_S}s"}
 
 
 def scan_options(scheme: str) -> dict[str, str | int]:
@@ -68,7 +70,7 @@ def scan_options(scheme: str) -> dict[str, str | int]:
         "retry_timeout_ms": _GIVE_UP_S,
     }
     numbers = {name: round(seconds * 1000) for name, seconds in retries.items()} | {"max_retries": RETRIES}
-    return _store_options(scheme) | numbers
+    return _store_options(scheme) | numbers | {"read_timeout": f"{_SILENCE_S}s"}
 
 
 def _store_options(scheme: str) -> dict[str, str]:
