@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shp_miner.clean.cleaning import clean_profile
 from shp_miner.dumps import importing
 from shp_miner.dumps.importing import import_dump
 from shp_miner.engine import Means, Threads, commands, kept
@@ -22,7 +24,9 @@ from shp_miner.errors import BadInput, TryLater, UsageError
 from shp_miner.export import cuts, dataset, runs
 from shp_miner.export.dataset import export_dataset
 from shp_miner.health.repair import look, repair
+from shp_miner.paths import expanded
 
+from . import s3
 from .build import thread, tree, write_dump
 from .conftest import NOW, ROOT
 from .engine_tasks import dies, dies_once, double
@@ -203,9 +207,13 @@ def test_one_community_with_most_of_the_data_is_written_by_many_tasks_with_the_s
 
 
 def test_slurm_runs_an_array_in_order_submits_lost_tasks_again_and_passes_errors_on(
-    slurm: None, tmp_path: Path
+    slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
+    with s3.running() as server, Means(engine="slurm").cluster(expanded("s3://bucket/work"), 1) as engine:
+        s3.credentials(monkeypatch, server.port)
+        assert list(engine.run(double, [3], steps.append)) == [6]
+        steps.clear()
     with Means(engine="slurm").cluster(tmp_path, 1) as engine:
         assert list(engine.run(double, [3, 1, 2], steps.append)) == [6, 2, 4]
         assert sum(steps) == 6
@@ -254,6 +262,67 @@ def test_slurm_gives_the_same_bytes(slurm: None, tmp_path: Path) -> None:
         export_dataset(tmp_path / "store", tmp_path / engine, rule="older-winner", engine=engine)
         trees.append(tree(tmp_path / engine))
     assert trees[0] == trees[1]
+
+
+class Here:
+    """A cluster that is this process: it shares the bucket with itself, and starts no Python for each task."""
+
+    most = 1000
+
+    def start(self, command: Sequence[str], jobs: Sequence[str], folder: Path) -> Here:
+        for job in jobs:
+            commands.run_job(expanded(command[-1]), job)
+        return self
+
+    def is_over(self, within_s: float) -> bool:
+        return True
+
+    def cancel(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "engine", ["here", pytest.param("slurm", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)]
+)
+def test_a_cluster_cleans_in_a_bucket_with_the_bytes_of_a_disk(
+    engine: str, slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers share the bucket alone: store, near-equal texts, quotas and evaluation items lie there."""
+    if engine == "ray":
+        pytest.importorskip("ray")
+        monkeypatch.setenv("HOME", str(tmp_path))  # where the token of a Ray lies
+    if engine == "here":
+        monkeypatch.setattr(Means, "cluster", lambda _, folder, __: commands.Commands(Here(), folder / "here"))
+    words = "how to write the statement of a thesis that nobody else has read before the day it is due"
+    records = [record for n in range(40) for record in thread(f"p{n}", (3, 9, 5, 2))]
+    for record in records:
+        number = int(re.findall("[0-9]+", record["id"])[0])
+        record["author"] = f"writer{number % 7}{record['id'][-2:]}"
+        if record["id"].endswith("c1"):  # near-equal ones, and two that hold an item of the evaluation set
+            record["body"] = f"{words if number < 2 else ' '.join(words.split()[::-1])}, and more of it {number % 3}."
+    write_dump(tmp_path / "RS_2024-01.ndjson", records)
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"question": words}))
+    clean = clean_profile("standard", near_duplicates="together", max_pairs_per_author=3)
+    monkeypatch.setattr(dataset, "ROWS_PER_RANGE", 150)
+    with s3.running() as server:
+        s3.credentials(monkeypatch, server.port)
+        trees = []
+        for folder, name in ((tmp_path, "local"), (expanded("s3://bucket/x"), "slurm" if engine == "here" else engine)):
+            import_dump("reddit-dump", tmp_path / "RS_2024-01.ndjson", folder / "store", now=NOW, engine=name)
+            done = export_dataset(
+                folder / "store",
+                folder / "out",
+                rule="votes",
+                clean=clean,
+                decontaminate=tmp_path / "exam.jsonl",
+                engine=name,
+            )
+            trees.append(tree(folder / "out"))
+        assert trees[0] == trees[1]
+        assert not [key for key in server.bucket() if not key.startswith(("x/store/", "x/out/")) or "/.shp" in key]
+    dropped = done.tally.dropped
+    assert dropped["paired answer", "in_evaluation_set"]
+    assert dropped["pair", "over_author_pairs"]
 
 
 def test_wrong_engines_are_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
