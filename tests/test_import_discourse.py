@@ -11,6 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shp_miner import BadInput, import_dump
 from shp_miner.cli import run
@@ -21,6 +23,7 @@ from shp_miner.store import Store
 from shp_miner.tally import Tally
 
 from .build import write_dump
+from .property import examples
 
 SITE = "forum.example"
 CREATED = "2024-03-01T10:00:00.000Z"
@@ -326,3 +329,106 @@ def test_emoji_mentions_and_avatars_are_exported_as_what_was_written(tmp_path: P
     assert run(["export", "out", "--rule", "votes", "--validation", "0", "--test", "0"]) == 0
     row = pl.read_parquet("out/**/*.parquet").row(0, named=True)
     assert {row["answer1"], row["answer2"]} == {"So :smile:", "user2:\n\n@user2 no"}
+
+
+_TIMES = st.sampled_from(
+    [CREATED, "2024-03-01T10:00:00+01:00", "2024-03-01", "soon", "", None, 5, "2124-01-01T00:00:00Z"]
+)
+_TEXTS = st.sampled_from(
+    [
+        "<p>a</p>",
+        "",
+        None,
+        "a\0b",
+        "\ud800",
+        5,
+        "(post deleted by author)",
+        "<p>(topic withdrawn <b>by</b> author)</p>",
+        "é&nbsp;",
+        "This post was flagged by the community and is temporarily hidden.",
+        "&#40;post deleted by &#97;uthor)",
+        "<img a>",
+    ]
+)
+_NUMBERS = st.sampled_from([0, 1, 2, -1, None, 3.0, "3", 1 << 62, 1 << 70, True])
+_FLAGS = st.sampled_from([True, False, None, 1])
+_COUNTED = [
+    {"id": 2, "count": 3},
+    {"id": 2},
+    {"id": 3, "count": 1},
+    {"id": 2, "count": None},
+    {"id": None},
+    {"count": 2},
+]
+_REACTED = [{"id": "-1", "count": 2}, {"id": "heart", "count": 3}, {"id": "thumbsdown"}, {"id": 5}]
+_OF_POSTS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("id", "post_number", "post_type", "version", "user_id", "reads", "reply_to_post_number"), _NUMBERS
+    ),
+    "post_voting_vote_count": _NUMBERS,
+    **dict.fromkeys(("cooked", "raw"), _TEXTS),
+    **dict.fromkeys(("created_at", "deleted_at"), _TIMES),
+    **dict.fromkeys(("hidden", "user_deleted", "accepted_answer", "moderator", "admin"), _FLAGS),
+    "username": st.sampled_from(["a b", "é/ü", "", None, 5, "x\0"]),
+    "actions_summary": st.lists(st.sampled_from(_COUNTED), max_size=2) | st.none(),
+    "reactions": st.lists(st.sampled_from(_REACTED), max_size=2) | st.none(),
+    "polls": st.sampled_from([[], [1], None]),
+    "unknown": st.sampled_from([{"username": "x"}, float("nan"), [None, None], "} null", {"polls": 1}]),
+}
+_OF_TOPICS: dict[str, Any] = {
+    **dict.fromkeys(("id", "posts_count", "views", "category_id"), _NUMBERS),
+    **dict.fromkeys(("title", "slug", "featured_link"), _TEXTS),
+    **dict.fromkeys(("last_posted_at", "deleted_at", "observed_at"), _TIMES),
+    **dict.fromkeys(("pinned", "pinned_globally", "is_post_voting"), _FLAGS),
+    "observed_at": _TIMES | st.sampled_from([0, "0", 1711900000, 1711900000.5, float("inf")]),
+    "archetype": st.sampled_from(["regular", "private_message", None]),
+    "accepted_answer": st.sampled_from([{"post_number": 2}, {"post_number": None}, None, {}]),
+}
+
+
+@st.composite
+def _changed(draw: st.DrawFn, record: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    for name in draw(st.lists(st.sampled_from(sorted(values)), max_size=2, unique=True)):
+        record = record | {name: draw(values[name])}
+        if draw(st.integers(0, 4)) == 0:
+            del record[name]
+    return record
+
+
+@st.composite
+def _any_topic(draw: st.DrawFn) -> bytes:
+    """A topic with up to three posts, as programs write it, or damaged."""
+    number = draw(st.sampled_from([7, 8, 9]))
+    posts = [post(n, number, likes=n) for n in range(1, draw(st.integers(1, 4)))]
+    record = topic(number, posts) | {"posts_count": draw(st.sampled_from([len(posts), 5]))}
+    record["post_stream"]["posts"] = [draw(_changed(one, _OF_POSTS)) for one in posts]
+    record["post_stream"]["stream"] = draw(
+        st.sampled_from([record["post_stream"]["stream"].copy(), [701, 702, 799], None, [None]])
+    )
+    whole = json.dumps(draw(_changed(record, _OF_TOPICS)), ensure_ascii=draw(st.booleans())).encode(
+        "utf-8", "surrogatepass"
+    )
+    if draw(st.booleans()):
+        whole = whole.replace(b": ", b":")
+    return draw(
+        st.sampled_from(
+            [whole] * 8 + [whole[:-4], b"[1]", b" " + whole, whole + whole, whole + b"\r", whole + b" null " + whole]
+        )
+    )
+
+
+@examples(80)
+@given(st.lists(_any_topic(), min_size=1, max_size=8))
+def test_many_topics_at_once_are_what_each_is_alone(tmp_path: Path, lines: list[bytes]) -> None:
+    path = tmp_path / "topics.ndjson"
+    path.write_bytes(b"\n".join([json.dumps(topic(6)).encode(), *lines]))
+    now = datetime(2024, 6, 1, tzinfo=UTC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shp_miner.dumps.discourse._FEW", 1)
+        at_once = load(path, now=now)
+        patch.setattr("shp_miner.dumps.discourse._FEW", 1_000_000)
+        alone = load(path, now=now)
+    for rows, other in zip(at_once[:2], alone[:2], strict=True):
+        assert rows.equals(other)  # in this order, too
+    for told in ("read", "dropped", "notes", "examples", "damages"):
+        assert getattr(at_once[2], told) == getattr(alone[2], told)

@@ -636,7 +636,7 @@ def test_many_lines_at_once_are_what_each_is_alone(tmp_path: Path, lines: list[b
     path.write_bytes(b"\n".join([lines_of(thread("0"))[:-1], *lines]))
     posts, answers, tally = load(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shp_miner.dumps.json_table.is_parsable", lambda *_, **__: False)
+        patch.setattr("shp_miner.dumps.json_table.may_be_shown", lambda lines, **_: np.zeros(len(lines), bool))
         patch.setattr("shp_miner.dumps.json_table.decoded", lambda *_: ([], []))
         one_by_one = load(path)
     for table, other in zip((posts, answers), one_by_one, strict=False):

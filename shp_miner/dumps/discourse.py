@@ -8,17 +8,22 @@ may occur several times, as it was at several times.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
+from shp_miner.dumps.ahead import read_ahead, threads_at_once, worked_ahead
 from shp_miner.dumps.compressed import Advance, decompressed_head, ignore_progress
+from shp_miner.dumps.discourse_records import Decoded, decode_topic
 from shp_miner.dumps.inputs import NotOurs, chosen_files, refuse_container
 from shp_miner.dumps.plain_lines import UTF8_MARK
-from shp_miner.dumps.whole_lines import decompressed_lines
+from shp_miner.dumps.threads_lines import batches
 from shp_miner.errors import BadInput, UsageError
 from shp_miner.model import ANSWER, EARLIEST_S, POST
 from shp_miner.platforms.discourse import (
@@ -33,11 +38,9 @@ from shp_miner.platforms.discourse import (
 )
 from shp_miner.platforms.items import Item, Origin, item_row
 from shp_miner.platforms.records import (
-    converted_json,
     epoch_us,
     file_alone,
     latest_allowed_us,
-    lenient_json,
     unknown_time,
 )
 from shp_miner.platforms.rows import Chunk, Rows
@@ -45,6 +48,10 @@ from shp_miner.platforms.sites import site_of
 from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import sound_text
 from shp_miner.units import to_us
+
+if TYPE_CHECKING:
+    from shp_miner.dumps.discourse_columns import Topics
+    from shp_miner.dumps.lines import Lines
 
 SOURCE = "discourse-json"
 PLATFORM = "discourse"
@@ -59,16 +66,11 @@ _SNIFFED_BYTES = 1 << 16
 #: A topic may say that it has any number of posts; more than this are not counted as missing.
 _MISSING_MAX = 100_000
 
+#: Fewer topics at the beginning of a file are not worth making columns of.
+_FEW = 16
+
 #: Files beside the topics that name the categories, as /site.json and /categories.json serve them.
 _CATEGORY_FILES = ("site.json", "categories.json")
-
-_T = TypeVar("_T")
-
-
-class Record(Topic):
-    """A topic, and when it was read."""
-
-    observed_at: Any = None
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -99,8 +101,7 @@ def read(
     collector = _Collector(tally, latest_allowed_us(now), observed_us)
     for file in files:
         with file_alone(file.path, tally):
-            for place, text in _texts(file, tally, advance):
-                collector.add(text, place, file)
+            for _ in collector.added(file, advance):
                 if collector.full:
                     yield collector.take()
     collector.finish()
@@ -128,13 +129,89 @@ class _Collector:
         """Count what topics list and no file holds."""
         self.tally.drop("answer", "not_in_the_files", sum(map(len, self.missing.values())))
 
-    def add(self, text: bytes, place: Damage, file: _File) -> None:
-        """Add a topic, or count what is Lost; a bad head loses the topic, a bad reply only that reply."""
+    def added(self, file: _File, advance: Advance) -> Iterator[None]:
+        """Add the topics of a file: usual ones some thousand at once, the others one by one."""
+        blocks = batches(file.path, self.tally, advance, beyond_damage=False)
+        first = next(blocks, None)
+        if first is None:
+            return
+        if file.folder not in self.names:
+            self.names[file.folder] = _names(file.folder)
+        if len(first) < _FEW:
+            for lines in chain([first], blocks):
+                self._add_each(lines, file)
+                yield
+            return
+        # Tables take a while to import, and most files of a folder hold one topic.
+        from shp_miner.dumps.discourse_columns import UsualTopics  # noqa: PLC0415
+
+        heads = {"source": SOURCE, "platform": PLATFORM, "site": file.site}
+        usual = UsualTopics(heads, self.names[file.folder], self.latest_us, self.observed_us)
+
+        def made(lines: Lines) -> tuple[Lines, Topics]:
+            found = usual.topics(lines)
+            found.rows = {kind: self.rows[kind].hashed(frame) for kind, frame in found.rows.items() if frame.height}
+            return lines, found
+
+        for lines, found in worked_ahead(made, chain([first], read_ahead(blocks, 1)), threads_at_once()):
+            self._add_batch(lines, found, file)
+            yield
+
+    def _add_each(self, lines: Lines, file: _File) -> None:
+        for offset, line in lines:
+            place = Damage(str(file.path), offset, "")
+            self._add(self._decoded(offset, line), place, file)
+
+    def _add_batch(self, lines: Lines, found: Topics, file: _File) -> None:
+        """Add usual topics and, one by one, the others; what topics list counts in the order of the lines."""
+        alone = {}
+        for line in np.flatnonzero(~found.usual).tolist():
+            offset, text = lines.at(line)
+            alone[line] = self._decoded(offset, text)
+        again = [found[0].id for found in alone.values() if not isinstance(found, Lost)]
+        # The rows of one topic stay in the order in which they were read.
+        shared = found.usual & np.isin(found.ids, np.array(again)) if again else np.zeros(len(lines), bool)
+        self._add_frames(found, {str(number) for number in found.ids[shared].tolist()}, found.usual & ~shared)
+        for line in range(len(lines)):
+            offset, text = lines.at(line) if shared[line] else (int(lines.offsets[line]), b"")
+            place = Damage(str(file.path), offset, "")
+            if shared[line]:
+                self._add(self._decoded(offset, text), place, file)
+            elif line in alone:
+                self._add(alone.pop(line), place, file)
+            elif not found.whole[line] or (file.site, int(found.ids[line])) in self.missing:
+                self._note_missing((file.site, int(found.ids[line])), *found.listed(line))
+
+    def _add_frames(self, found: Topics, left_out: set[str], usual: npt.NDArray[np.bool_]) -> None:
+        for kind, frame in found.rows.items():
+            rows = frame.filter(~frame["post_id"].is_in(list(left_out))) if left_out else frame
+            self.rows[kind].settle()
+            self.rows[kind].add_hashed(rows)
+            self.tally.keep(kind, rows.height)
+            self.tally.note(
+                kind,
+                "score_age_unknown",
+                rows["observed_at"].null_count() if "observed_at" in rows.columns else rows.height,
+            )
+        self.tally.drop("answer", "not_direct_reply", int(found.others[usual].sum()))
+
+    def _decoded(self, offset: int, line: bytes) -> Decoded | Lost:
+        """The topic and the posts of it that are broken, or why all of it is lost."""
         try:
-            topic, broken = _decode(text, self.tally)
-            if topic.archetype == "private_message":
-                self.tally.drop("post", "private_message")
-                return
+            return decode_topic(line.removeprefix(UTF8_MARK) if offset == 0 else line, self.tally)
+        except Lost as lost:
+            return lost
+
+    def _add(self, decoded: Decoded | Lost, place: Damage, file: _File) -> None:
+        """Add a topic, or count what is Lost; a bad head loses the topic, a bad reply only that reply."""
+        if isinstance(decoded, Lost):
+            self.tally.lose("post", decoded.reason, _at(place, decoded.what))
+            return
+        topic, broken = decoded
+        if topic.archetype == "private_message":
+            self.tally.drop("post", "private_message")
+            return
+        try:
             observed_us = self.observed_us if unknown_time(topic.observed_at) else self._moment(topic.observed_at)
         except Lost as lost:
             self.tally.lose("post", lost.reason, _at(place, lost.what))
@@ -149,7 +226,8 @@ class _Collector:
         for number, wrong in broken:
             kind = "post" if number == 1 else "answer"
             self.tally.lose(kind, wrong.reason, _at(place, f"topic {topic.id}, post {number}: {wrong.what}"))
-        self._note_missing(topic, file.site)
+        stream, there = topic.post_stream.stream, [post.id for post in topic.post_stream.posts]
+        self._note_missing((file.site, topic.id), topic.posts_count, stream, there)
         if any(number == 1 for number, _ in broken):
             self.tally.drop("answer", "thread_lost", sum(map(is_direct, posts)))
         else:
@@ -158,8 +236,6 @@ class _Collector:
     def _add_items(
         self, topic: Topic, posts: list[TopicPost], file: _File, observed_us: int | None, place: Damage
     ) -> None:
-        if file.folder not in self.names:
-            self.names[file.folder] = _names(file.folder)
         known = self.names[file.folder]
         community = known.get(topic.category_id or 0) or f"category-{topic.category_id or 'none'}"
         origin = Origin(SOURCE, PLATFORM, file.site, community)
@@ -185,16 +261,17 @@ class _Collector:
         others = sum(not is_direct(post) for post in posts if post.post_number != 1)
         self.tally.drop("answer", "not_direct_reply", others)
 
-    def _note_missing(self, topic: Topic, site: str) -> None:
-        """Note which posts the topic lists and does not hold."""
-        stream, there = topic.post_stream.stream, {post.id for post in topic.post_stream.posts}
-        key = (site, topic.id)
+    def _note_missing(
+        self, key: tuple[str, int], posts_count: int, stream: Sequence[int] | None, there: Iterable[int]
+    ) -> None:
+        """Note which posts a topic (site and number) lists and does not hold."""
+        held = set(there)
         listed = self.missing.get(key)
         if listed is None:
             # Topics of over 10,000 posts come without ids; what is missing has a number only.
-            count = min(max(topic.posts_count - len(there), 0), _MISSING_MAX)
+            count = min(max(posts_count - len(held), 0), _MISSING_MAX)
             listed = set(range(-1, -count - 1, -1)) if stream is None else set(stream)
-        listed -= there
+        listed -= held
         if listed:
             self.missing[key] = listed
         else:
@@ -222,53 +299,6 @@ class _Collector:
 
 def _at(place: Damage, what: str) -> Damage:
     return Damage(place.path, place.offset, what)
-
-
-# Bytes into topics
-
-_TOPICS = msgspec.json.Decoder(Record)
-
-
-def _decode(text: bytes, tally: Tally) -> tuple[Record, list[tuple[Any, Lost]]]:
-    """The topic, and the posts of it that cannot be used with their numbers. Raises Lost for the whole topic."""
-    try:
-        return _TOPICS.decode(text), []
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_carefully(text, tally)
-
-
-def _decode_carefully(text: bytes, tally: Tally) -> tuple[Record, list[tuple[Any, Lost]]]:
-    """Decode post by post; what programs write although JSON forbids it passes."""
-    topic = lenient_json(text, tally)
-    if not isinstance(topic, dict):
-        raise Lost("not_an_object", "a JSON object was expected")
-    stream = topic.get("post_stream")
-    posts = stream.get("posts") if isinstance(stream, dict) else None
-    if not isinstance(stream, dict) or not isinstance(posts, list):
-        return _convert(topic, Record), []
-    record = _convert({**topic, "post_stream": {**stream, "posts": []}}, Record)
-    broken: list[tuple[Any, Lost]] = []
-    for post in posts:
-        try:
-            record.post_stream.posts.append(_convert(post, TopicPost))
-        except Lost as lost:
-            known = post if isinstance(post, dict) else {}
-            broken.append((known.get("post_number"), lost))
-            if record.post_stream.stream and known.get("id") in record.post_stream.stream:
-                record.post_stream.stream.remove(known["id"])  # it is lost, and not missing from the file
-    return record, broken
-
-
-def _convert(value: Any, kind: type[_T]) -> _T:
-    try:
-        return converted_json(value, kind)
-    except msgspec.ValidationError as error:
-        text = str(error)
-        if "missing required field" in text:
-            raise Lost("missing_field", text) from error
-        if "_at`" in text:
-            raise Lost("bad_time", text) from error
-        raise Lost("not_an_object" if "Expected `object`, got" in text else "wrong_type", text) from error
 
 
 # Files
@@ -309,13 +339,6 @@ def _holds(path: Path) -> str | None:
     if _TOPIC.search(start) is None:
         raise NotOurs(f"{path} has no Discourse topics: there is no `post_stream` at its beginning.", _HINT)
     return "topics"
-
-
-def _texts(file: _File, tally: Tally, advance: Advance) -> Iterator[tuple[Damage, bytes]]:
-    """The text of each topic in a file, with its place."""
-    name = str(file.path)
-    for offset, line in decompressed_lines(file.path, tally, advance):
-        yield Damage(name, offset, ""), line.removeprefix(UTF8_MARK) if offset == 0 else line
 
 
 def _names(folder: Path) -> dict[int, str]:

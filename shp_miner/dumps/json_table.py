@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json as pj
-import stringzilla as sz
 
 from shp_miner.dumps.bytes_at import places_of
-from shp_miner.dumps.lines import Lines, decoded
+from shp_miner.dumps.lines import Lines, decoded, positions_of
 from shp_miner.platforms.records import is_utf8
 
 #: What a key may hold: Python's types, the content of a list, or the keys of an object.
@@ -28,8 +27,8 @@ Shape = tuple[type, ...] | list[Any] | dict[str, Any]
 
 #: Lines that the strict decoder reads at once, and those that types are learnt from at first.
 _AT_ONCE, _LEARNT_FROM = 16, 32
-#: Larger batches are single lines of a size that no record has; an object of fewer bytes has no use. Each value of a
-#: column takes memory, whether the text has it or not.
+#: A longer line is no record, an object of fewer bytes has no use: each value of a column takes memory, whether the
+#: text has it or not.
 _BYTES_MAX, _OBJECT_BYTES = 32_000_000, 20
 #: What only a list holds, and what no JSON has.
 _NULLS, _NO_JSON = (b"null,null", b"null, null"), (b"NaN", b"Infinity")
@@ -58,52 +57,56 @@ def shape_of(kind: Any) -> Shape:
 class Parsed:
     """Some lines of a batch: as a table, or as the records of a strict decoder where the parser does not do.
 
-    `numbers` are the numbers of those lines. The decoder refuses all others.
+    `numbers` are the numbers of those lines, `text` is theirs.
     """
 
     table: pa.RecordBatch | None
     records: list[Any]
     numbers: npt.NDArray[np.int64]
+    text: bytes
 
 
 class Parser:
     """Parses the lines of a file, in any thread. `decoder` is the strict one, and tells which lines are usual.
 
-    With `refuse_unknown` the parser refuses lines with keys that the decoder's type does not have; otherwise it passes
-    over them.
+    The parser refuses lines with keys that the decoder's type does not have. With a `shape` it passes over the keys
+    that are not in it, and a table has columns of all that are.
     """
 
-    def __init__(self, decoder: msgspec.json.Decoder[Any], *, refuse_unknown: bool) -> None:
+    def __init__(self, decoder: msgspec.json.Decoder[Any], shape: dict[str, Any] | None = None) -> None:
         self._decoder = decoder
-        shape = shape_of(decoder.type)
-        assert isinstance(shape, dict)
-        self._shape, self._seen = shape, dict[str, Any]()
-        self._unknown: Literal["error", "ignore"] = "error" if refuse_unknown else "ignore"
+        self._unknown: Literal["error", "ignore"] = "error" if shape is None else "ignore"
+        if shape is None:
+            found = shape_of(decoder.type)
+            assert isinstance(found, dict)
+            self._shape, self._seen = found, dict[str, Any]()
+        else:
+            self._shape, self._seen = shape, _first(shape)
         self._schema = pa.schema([])
         self._learning = Lock()
         self._failed = 0
 
     def parsed(self, lines: Lines) -> Parsed:
         """The table of some lines, or their records."""
-        tried = self._failed < _FAILED_MAX and is_parsable(lines, strings_alone=self._unknown == "error")
-        if tried:
-            if not self._schema.names:
-                self._learn(lines.part(0, min(len(lines), _LEARNT_FROM)))
-            table = self._table(lines)
-            if table is not None:
-                return Parsed(table, [], np.arange(len(lines)))
-        records, numbers = self.strictly(lines)
-        if tried and len(numbers):
-            usual = np.zeros(len(lines), bool)
-            usual[numbers] = True
-            rest = lines if usual.all() else lines.where(usual)
+        shown = may_be_shown(lines, unknown_keys=self._unknown == "ignore")
+        if self._failed >= _FAILED_MAX or 2 * shown.sum() < len(lines):
+            return self._records(lines)
+        part, numbers = (lines, np.arange(len(lines))) if shown.all() else (lines.where(shown), np.flatnonzero(shown))
+        if not self._schema.names:
+            self._learn(part.part(0, min(len(part), _LEARNT_FROM)))
+        table = self._table(part)
+        if table is None:
             # It failed for a line that is not usual, or for a key or type that was not met so far.
-            if self._learn(rest) or rest is not lines:
-                table = self._table(rest)
-            if table is not None:
-                return Parsed(table, [], numbers)
-            self._failed += 1
-        return Parsed(None, records, numbers)
+            usual = np.zeros(len(part), bool)
+            usual[self.strictly(part)[1]] = True
+            part, numbers = (part, numbers) if usual.all() else (part.where(usual), numbers[usual])
+            if len(part) and (self._learn(part) or not usual.all()):
+                table = self._table(part)
+        self._failed = 0 if table is not None else self._failed + 1
+        return self._records(lines) if table is None else Parsed(table, [], numbers, part.text)
+
+    def _records(self, lines: Lines) -> Parsed:
+        return Parsed(None, *self.strictly(lines), lines.text)
 
     def strictly(self, lines: Lines) -> tuple[list[Any], npt.NDArray[np.int64]]:
         """The records of the lines that are usual, and their numbers."""
@@ -137,6 +140,15 @@ class Parser:
         return is_new
 
 
+def _first(shape: Shape) -> Any:
+    """All keys of a shape as if they were seen, with the first type of those that have but one."""
+    if isinstance(shape, dict):
+        return {name: _first(inside) for name, inside in shape.items()}
+    if isinstance(shape, list):
+        return [_first(shape[0])]
+    return shape[0] if len(shape) == 1 else None
+
+
 def _merged(shape: Shape, value: Any, seen: Any) -> Any:
     """What was seen of a key, with another value of it; what does not fit its shape is not taken in."""
     if isinstance(shape, dict) and isinstance(value, dict):
@@ -168,29 +180,25 @@ def _type(seen: Any) -> pa.DataType:
     return _TYPES.get(seen, pa.null())
 
 
-def is_parsable(lines: Lines, *, strings_alone: bool) -> bool:
-    """Whether lines may be shown to the parser: each is an object as far as its ends tell, in sound text.
+def may_be_shown(lines: Lines, *, unknown_keys: bool) -> npt.NDArray[np.bool_]:
+    """Which lines may be shown to the parser: each is an object as far as its ends tell, in sound text.
 
-    With `strings_alone` the parser itself refuses what is no JSON outside strings.
+    With `unknown_keys` the parser does not look at all values, and passes over some that are no JSON.
     """
-    text = lines.text
-    if (
-        len(text) > _BYTES_MAX
-        or any(sz.find(text, nulls) >= 0 for nulls in _NULLS)
-        or not (text.isascii() or is_utf8(text))
-    ):
-        return False
-    if not strings_alone and any(sz.find(text, word) >= 0 for word in _NO_JSON):
-        return False
+    text, starts = lines.text, lines.starts
     raw = np.frombuffer(text, np.uint8)
-    ends = lines.starts[1:] - 2
+    ends = starts[1:] - 2
     ends = ends - (raw[ends] == ord("\r"))
-    if not ((raw[lines.starts[:-1]] == ord("{")).all() and (raw[ends] == ord("}")).all()):
-        return False
     braces = places_of(text, b"}")
-    if len(braces) * _OBJECT_BYTES > len(text) + _OBJECT_BYTES * len(lines):
-        return False
+    objects, sizes = np.diff(np.searchsorted(braces, starts)), np.diff(starts)
+    shown: npt.NDArray[np.bool_] = (raw[starts[:-1]] == ord("{")) & (raw[ends] == ord("}"))
+    shown &= (sizes <= _BYTES_MAX) & ((objects - 1) * _OBJECT_BYTES <= sizes)
     # A value of its own behind an object: of null the parser makes a crash.
     behind = raw[braces[:-1] + 1]
-    doubtful = braces[:-1][(behind <= ord(" ")) & (behind != ord("\n")) | (behind == ord("n"))]
-    return not any(_NULL_BEHIND.match(text, place) for place in doubtful.tolist())
+    doubtful = braces[:-1][(behind <= ord(" ")) & (behind != ord("\n")) | (behind == ord("n"))].tolist()
+    places = [np.array([place for place in doubtful if _NULL_BEHIND.match(text, place)], np.int64)]
+    places += [positions_of(text, needle) for needle in (*_NULLS, *(_NO_JSON if unknown_keys else ()))]
+    shown[np.searchsorted(starts, np.concatenate(places), side="right") - 1] = False
+    if not (text.isascii() or is_utf8(text)):
+        shown &= np.array([is_utf8(line) for _, line in lines])
+    return shown

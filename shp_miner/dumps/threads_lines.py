@@ -20,11 +20,16 @@ from shp_miner.tally import Damage, Lost, Tally
 _BATCH_BYTES = 12_000_000
 
 
-def batches(path: Path, tally: Tally, advance: Advance, section: Section | None = None) -> Generator[Lines, None, None]:
-    """The lines of a file in their order, as many at a time as are turned into columns at once."""
+def batches(
+    path: Path, tally: Tally, advance: Advance, section: Section | None = None, *, beyond_damage: bool = True
+) -> Generator[Lines, None, None]:
+    """The lines of a file in their order, as many at a time as are turned into columns at once.
+
+    With `beyond_damage` also those behind a damaged place.
+    """
     held: list[bytes] = []
     begin = end = 0
-    for offset, text in line_blocks(path, tally, advance, section, beyond_damage=True):
+    for offset, text in line_blocks(path, tally, advance, section, beyond_damage=beyond_damage):
         if held and (offset != end or end - begin >= _BATCH_BYTES):
             yield all_lines(begin, b"".join(held))
             held = []

@@ -54,7 +54,7 @@ class UsualLines:
 
     def __init__(self, latest_us: int) -> None:
         self._latest_us = latest_us
-        self._parser = Parser(_DECODER, refuse_unknown=True)
+        self._parser = Parser(_DECODER)
 
     def rows(self, lines: Lines) -> AtOnce:
         """The rows of some lines, and the numbers of those that are to be read with care."""
@@ -63,7 +63,7 @@ class UsualLines:
             return _joined([(self._of_records(parsed.records), parsed.numbers)], len(lines))
         try:
             taken = taken_apart(parsed.table)
-            unclear = _unclear(taken, lines.text)
+            unclear = _unclear(taken, parsed.text)
             parts = [(of_parts(taken, self._latest_us, unclear), parsed.numbers)]
         except UnusualError:
             unclear, parts = np.ones(parsed.table.num_rows, bool), []

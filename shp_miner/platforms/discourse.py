@@ -17,11 +17,11 @@ from shp_miner.text.notices import notice_state
 from shp_miner.units import to_us
 
 #: Discourse's numbers: 1 is a regular post; moderators' actions, notes such as "closed this topic" and whispers differ.
-_REGULAR = 1
-_LIKE = 2
+REGULAR = 1
+LIKE = 2
 
 #: What the reactions plugin calls a thumb down: the one reaction that by default is no like.
-_DOWN = frozenset({"-1", "thumbsdown"})
+DOWN = frozenset({"-1", "thumbsdown"})
 
 #: Categories nest no deeper than this (max_category_nesting).
 _DEEPEST = 3
@@ -34,14 +34,14 @@ class Action(msgspec.Struct):
     """How often something was done to a post; id 2 is a like. Servers leave out zero counts."""
 
     id: int
-    count: int = 0
+    count: int | None = 0
 
 
 class Reaction(msgspec.Struct):
     """How many people reacted to a post with an emoji, by its name without colons."""
 
     id: str
-    count: int = 0
+    count: int | None = 0
 
 
 class TopicPost(msgspec.Struct, kw_only=True):
@@ -61,8 +61,8 @@ class TopicPost(msgspec.Struct, kw_only=True):
     user_id: int | None
     reply_to_post_number: int | None
     raw: str | None = None
-    hidden: bool = False
-    user_deleted: bool = False
+    hidden: bool | None = False
+    user_deleted: bool | None = False
     deleted_at: Moment | None = None
     accepted_answer: bool | None = None
     polls: list[Any] | None = None
@@ -97,9 +97,9 @@ class Topic(msgspec.Struct, kw_only=True):
     posts_count: int
     views: int | None = None
     last_posted_at: Moment | None = None
-    slug: str = ""
+    slug: str | None = ""
     category_id: int | None = None
-    archetype: str = "regular"
+    archetype: str | None = "regular"
     pinned: bool | None = None
     pinned_globally: bool | None = None
     featured_link: str | None = None
@@ -147,7 +147,7 @@ def category_names(categories: Iterable[Category]) -> dict[int, str]:
 
 def is_direct(post: TopicPost) -> bool:
     """Whether the post replies to the opening post; a post that replies to no post in particular does."""
-    return post.post_number != 1 and post.post_type == _REGULAR and post.reply_to_post_number in (None, 1)
+    return post.post_number != 1 and post.post_type == REGULAR and post.reply_to_post_number in (None, 1)
 
 
 def to_thread(topic: Topic, posts: Sequence[TopicPost], address: str, missing: int = 0) -> Thread | None:
@@ -227,7 +227,7 @@ def _votes_apart(topic: Topic, post: TopicPost) -> dict[str, int]:
     """
     if post.reactions is None or _has_votes(topic, post):
         return {}
-    down = sum(reaction.count for reaction in post.reactions if reaction.id in _DOWN)
+    down = sum(reaction.count or 0 for reaction in post.reactions if reaction.id in DOWN)
     return {"upvotes": _likes(post), "downvotes": down}
 
 
@@ -236,7 +236,7 @@ def _has_votes(topic: Topic, post: TopicPost) -> bool:
 
 
 def _likes(post: TopicPost) -> int:
-    return sum(action.count for action in post.actions_summary if action.id == _LIKE)
+    return sum(action.count or 0 for action in post.actions_summary if action.id == LIKE)
 
 
 def _state(post: TopicPost) -> ItemState:
@@ -254,7 +254,7 @@ def _role(post: TopicPost) -> Role:
 
     A badge marks no post as official: rules take these roles for ranks (`rules.profiles`).
     """
-    if post.post_type != _REGULAR or (post.user_id is not None and post.user_id < 0):
+    if post.post_type != REGULAR or (post.user_id is not None and post.user_id < 0):
         return "bot"
     if post.admin:
         return "admin"

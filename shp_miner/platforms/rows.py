@@ -111,12 +111,18 @@ class Rows:
         self._framed += frame.height
         self.text_bytes += sum(int(frame[name].str.len_bytes().sum()) for name in self._texts)
 
+    def settle(self) -> None:
+        """Make a frame of the rows that came one by one: of one thread they stay before what comes later."""
+        if self._rows:
+            self._frames.append(self.hashed(_framed(self._rows, self._physical)))
+            self._framed += len(self._rows)
+            self._rows = []
+
     def take(self) -> pa.Table:
         """The collected rows as a table, ordered by thread; the collection is empty afterwards."""
+        self.settle()
         frames = self._frames
-        if self._rows:
-            frames.append(self.hashed(_framed(self._rows, self._physical)))
-        self._rows, self._frames, self._framed, self.text_bytes = [], [], 0, 0
+        self._frames, self._framed, self.text_bytes = [], 0, 0
         if not frames:
             return empty_table(self.schema)
         frame = pl.concat(frames, how="diagonal").sort("thread_hash", maintain_order=True)
