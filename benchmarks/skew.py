@@ -110,7 +110,7 @@ def main(size_mb: int = 60) -> None:
         setattr(sharing, name, getattr(sharing, name) // factor)
     for name in ("FILE_LEAST", "FILE_MEAN", "FILE_MOST", "GROUP_LEAST", "GROUP_MEAN"):
         setattr(cuts, name, max(getattr(cuts, name) // factor, 2))
-    dataset._WINDOW_BYTES //= factor
+    dataset.WINDOW_BYTES //= factor
     folder = Path(tempfile.mkdtemp(prefix="skew-"))
     try:
         files = write_dump(folder, size_mb)

@@ -60,7 +60,7 @@ def test_joined_they_are_the_same_rows(
     form: str, group_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A group by itself comes in windows; several are written together.
-    monkeypatch.setattr(dataset, "_WINDOW_BYTES", group_bytes)
+    monkeypatch.setattr(dataset, "WINDOW_BYTES", group_bytes)
     cut_small(monkeypatch)
     joined, compact = both(tmp_path, form)
     assert {"pairs", "posts", "answers"} <= {path.name for path in compact.iterdir()}
@@ -201,7 +201,7 @@ def test_the_command_takes_the_layout(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_group_is_counted_over_all_of_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers go on where rows of one community and split come in several tables."""
-    monkeypatch.setattr(dataset, "_WINDOW_BYTES", 1)
+    monkeypatch.setattr(dataset, "WINDOW_BYTES", 1)
     joined, compact = both(tmp_path, "pairs")
     monkeypatch.setattr(dataset, "_LEAST_ROWS", 10)
     monkeypatch.setattr(dataset, "ROWS_PER_RANGE", 10)

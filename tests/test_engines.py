@@ -188,7 +188,7 @@ def test_one_community_with_most_of_the_data_is_written_by_many_tasks_with_the_s
     small = {"FILE_LEAST": 150, "FILE_MEAN": 50, "FILE_MOST": 400, "GROUP_LEAST": 20, "GROUP_MEAN": 20}
     for name, value in small.items():
         monkeypatch.setattr(cuts, name, value)
-    monkeypatch.setattr(dataset, "_WINDOW_BYTES", 8_000)
+    monkeypatch.setattr(dataset, "WINDOW_BYTES", 8_000)
     how = {"rule": "votes", "test": 0.0, "validation": 0.0}
     for formats, layout in (("pairs", "kto"), "joined"), (("pairs",), "compact"):
         trees, writers = [], []

@@ -11,7 +11,9 @@ import pytest
 from shp_miner import export_dataset, import_dump
 from shp_miner.cli import run
 from shp_miner.dumps.estimate import estimate_import
+from shp_miner.export.dataset import TASK_BYTES
 from shp_miner.export.dry_run import estimate
+from shp_miner.paths import expanded
 from shp_miner.store import Store
 
 from . import s3
@@ -43,7 +45,19 @@ def test_an_import_takes_what_its_dry_run_says(server: s3.Server, tmp_path: Path
     assert 0.3 < work.requests / (len(server.asked) / 2) < 3
     written = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*.parquet"))
     assert written < work.temporary_bytes
-    assert (work.tasks, work.workers) == (1, 1)
+    assert (work.tasks, work.workers) == (2, 1)  # one mines, one writes
+    import_dump("reddit-dump", files, tmp_path / "first store")
+    how = {"formats": ["pairs", "kto"], "keep_dropped": tmp_path / "dropped"}
+    server.asked.clear()
+    told = estimate(URL, out=expanded("s3://bucket/out"), engine="slurm", workers=3, **how).work
+    assert told is not None
+    assert not [key for method, key in server.asked if key.startswith("out/") and method != "GET"]
+    server.asked.clear()
+    export_dataset(tmp_path / "first store", "s3://bucket/out", **how)
+    of_out = len([key for _, key in server.asked])
+    assert 0.3 < (told.requests - work.requests) / of_out < 3
+    assert (told.tasks, told.workers, told.memory_bytes) == (3, 3, 3 * TASK_BYTES)
+    assert told.temporary_bytes > work.temporary_bytes
 
 
 def test_a_probe_ends_early_and_is_scaled_up(tmp_path: Path) -> None:
@@ -101,4 +115,4 @@ def test_dry_runs_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(["import", "reddit-dump", "-", "--dry-run"]) == 2
     assert run(["import", "reddit-dump", *files, "-q"]) == 0
     assert run(["export", "out", "--dry-run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["work"]["tasks"] == 1
+    assert json.loads(capsys.readouterr().out)["work"]["tasks"] == 2

@@ -458,7 +458,7 @@ def test_threads_memory_and_shares_change_no_byte(store: Path, tmp_path: Path, m
     monkeypatch.setattr("shp_miner.export.dataset.ROWS_PER_RANGE", 20)
     trees = []
     for size, workers, memory in ((1, 3, None), (3_000, 2, 1), (1 << 30, 1, 300_000_000)):
-        monkeypatch.setattr("shp_miner.export.dataset._WINDOW_BYTES", size)
+        monkeypatch.setattr("shp_miner.export.dataset.WINDOW_BYTES", size)
         out = tmp_path / f"o{size}"
         export_dataset(store, out, formats=["pairs", "trl", "ranking"], workers=workers, memory=memory)
         trees.append(tree(out))

@@ -153,9 +153,13 @@ def command(
         "as_of": as_of,
         "workers": workers,
         "memory": memory,
+        "engine": engine,
+        "address": address,
+        "refit": refit,
+        "keep_dropped": keep_dropped,
     }
     if dry_run:
-        return show_estimate(store, what, as_json=as_json, quiet=quiet)
+        return show_estimate(out, store, what, as_json=as_json, quiet=quiet)
     complete_unfinished(store)
     if not replace:
         ask_to_replace(out, store, what, quiet=quiet or as_json)
@@ -166,11 +170,7 @@ def command(
             store,
             out,
             **what,
-            engine=engine,
-            address=address,
             replace=True,
-            refit=refit,
-            keep_dropped=keep_dropped,
             advance=step,
         )
     return _show_exported(result, chosen, out, store, formats, as_json=as_json, quiet=quiet)

@@ -59,6 +59,10 @@ class Asked(TypedDict):
     as_of: str | None
     workers: int | None
     memory: int | None
+    engine: str
+    address: str | None
+    refit: bool
+    keep_dropped: Path | None
 
 
 class Repeatable(GroupedCommand):
@@ -136,12 +140,12 @@ def ask_to_replace(out: Path, store: Path, asked: Asked, *, quiet: bool) -> None
         raise UsageError(f"Nothing was written: the export in {out} stays.", hint)
 
 
-def show_estimate(store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> int:
-    """Show what an export would give; return the exit code."""
+def show_estimate(out: Path, store: Path, asked: Asked, *, as_json: bool, quiet: bool) -> int:
+    """Show what an export to `out` would give and take; return the exit code."""
     from shp_miner.export.dry_run import estimate
 
     with steps("Counting", quiet=quiet) as step:
-        found = estimate(store, **asked, advance=step)
+        found = estimate(store, **asked, out=out, advance=step)
     words = click.get_current_context().meta.get(_WORDS, [])
 
     def people() -> None:

@@ -68,7 +68,7 @@ ROWS_PER_RANGE = 200_000
 _LEAST_ROWS = 25_000
 
 #: Threads are written together up to this many bytes of pieces, because each task and window has a cost at its start.
-_WINDOW_BYTES = 16_000_000
+WINDOW_BYTES = 16_000_000
 
 #: The memory of an export without its ranges; the memory per row of a range (keys, and this many times the row's bytes
 #: on disk); and the most that one range may take.
@@ -194,7 +194,7 @@ def export_dataset(  # noqa: PLR0913  (every option of the command, by name)
             selection = structs.replace(selection, layout="compact")
         if margin:
             selection = structs.replace(selection, margin=True)
-        power = _Power(means, advance)
+        power = Power(means, advance)
         try:
             fit = None if refit or as_of is not None else earlier_fit(place_of(expanded(out)), selection)
             if sets is not None:
@@ -215,7 +215,7 @@ def make_export_again(
 
     It stays registered; the hashes of its new manifests are added to its entry.
     """
-    power = _Power(Means(), None)
+    power = Power(Means(), None)
     with shared_lock(store.path, "writing an export"):
         fit = earlier_fit(place_of(out), selection)
         items = kept_items(store.path, selection.decontaminate) if selection.decontaminate else None
@@ -223,7 +223,7 @@ def make_export_again(
         here_or_in_bucket(partial(what, items=items, known=known, fit=fit))
 
 
-class _Power(Struct):
+class Power(Struct):
     """What an export may use, and the function that gets its progress."""
 
     means: Means
@@ -253,7 +253,7 @@ def _appearing(  # noqa: PLR0913
     out: Path,
     formats: Sequence[str],
     selection: Selection,
-    power: _Power,
+    power: Power,
     *,
     items: Items | None = None,
     dropped: Path_ | None = None,
@@ -333,7 +333,7 @@ def _written(  # noqa: PLR0917
     writing = [
         WriteJob(name, targets[name], first.work, len(mining), windows, first.selection, sampled)
         for name in formats
-        for windows in piece_windows(first.work, len(mining), _WINDOW_BYTES)
+        for windows in piece_windows(first.work, len(mining), WINDOW_BYTES)
     ]
     steps.begin("writing")
     writing = spread_jobs(writing, engine, steps)

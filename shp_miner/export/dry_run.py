@@ -14,13 +14,16 @@ import pyarrow as pa
 from msgspec import Struct, structs
 
 from shp_miner.clean.cleaning import Clean, as_cleaning
-from shp_miner.engine import Advance, Steps, Threads, cores, default_memory
+from shp_miner.engine import LOCAL, Advance, Means, Steps, Threads
 from shp_miner.export.columns import merged_table
-from shp_miner.export.compact import COMPACT_LAYOUT, known_layout, parts_of
-from shp_miner.export.dataset import fitting_ranges, mining_bytes
+from shp_miner.export.compact import COMPACT_LAYOUT, PARTS, known_layout, parts_of
+from shp_miner.export.cuts import FILE_LEAST
+from shp_miner.export.dataset import TASK_BYTES, WINDOW_BYTES, Power, mining_bytes
+from shp_miner.export.earlier import earlier_fit
 from shp_miner.export.formats import Format
 from shp_miner.export.margins import check_margin, form_of
 from shp_miner.export.nothing import nothing
+from shp_miner.export.publish import place_of
 from shp_miner.export.screens import Sets, as_sets, work_with
 from shp_miner.export.selected import check_shares, known_formats, known_rule, selected
 from shp_miner.export.shards import size_of
@@ -30,6 +33,7 @@ from shp_miner.mining.calibrate import STEPS, MeasureJob, calibrate_ranges, load
 from shp_miner.mining.mine import mine_threads
 from shp_miner.mining.near import find_near, near_steps
 from shp_miner.paths import is_remote
+from shp_miner.rules.hashing import SPLITS
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
 from shp_miner.store import Snapshot, Store
@@ -42,6 +46,9 @@ _MEASURED_ROWS = 10_000
 #: Requests to an object store with the store: around the work, for each range, and for each file in it. Measured on
 #: the server of the tests, by a count of what it was asked.
 _REQUESTS, _REQUESTS_PER_RANGE, _REQUESTS_PER_FILE = 40, 24, 8
+
+#: Requests to an object store that gets the export: around its appearance, and for each file. Measured in the same way.
+_REQUESTS_AROUND_OUT, _REQUESTS_PER_OUT_FILE = 40, 5
 
 
 class Estimate(Struct):
@@ -66,9 +73,10 @@ class Estimate(Struct):
 class Work(Struct):
     """What an export would take, from what counting took: about, and without the start of the program.
 
-    `cpu_s` is CPU time of all threads together, `seconds` the time on this machine. `temporary_bytes` are at most
-    those of the rows between mining and the shards, and of the new files beside old ones. `requests` are those to an
-    object store that has the store.
+    `tasks` mine ranges or write files. On a cluster `memory_bytes` is that of `workers` tasks, one if not told. `cpu_s`
+    is CPU time of all threads together, `seconds` the time on this machine. `temporary_bytes` are at most those of the
+    rows between mining and the shards, of dropped rows, and of the new files beside old ones. `requests` are those to
+    object stores that have the store or get the export.
     """
 
     tasks: int
@@ -113,18 +121,24 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
     as_of: str | None = None,
     workers: int | None = None,
     memory: int | None = None,
+    engine: str = LOCAL,
+    address: str | None = None,
+    out: Path | None = None,
+    refit: bool = False,
+    keep_dropped: Path | None = None,
     advance: Callable[[int, int], None] | None = None,
 ) -> Estimate:
     """Return the counts that `export_dataset` would give with the same arguments, and about its size.
 
-    Threads are mined with their texts, so the counts are exact; nothing is written or registered. Raises as
-    `export_dataset` does.
+    Threads are mined with their texts, on this machine, so the counts are exact; nothing is written or registered.
+    Without `out`, fits are made anew and no requests are counted for it. Raises as `export_dataset` does.
     """
     chosen = known_formats(formats)
     check_shares(validation, test)
     layout = known_layout(layout, chosen)
     chosen_rule, cleaning = known_rule(rule), as_cleaning(clean)
     sets = as_sets(decontaminate)
+    power = Power(Means(workers, memory, engine, address).checked(), None)
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     begun, begun_cpu = time.monotonic(), time.process_time()
@@ -138,7 +152,8 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
         if margin:
             check_margin(chosen, chosen_rule, layout)
             selection = structs.replace(selection, margin=True)
-        fitting, rows = fitting_ranges(snapshot, workers or cores(), memory or default_memory())
+        fitting, rows = power.ranges(snapshot)
+        fit = None if out is None or refit or as_of is not None else earlier_fit(place_of(out), selection)
         jobs = [
             _Job(store.path, snapshot.version, number, part, selection, Path(work), tuple(chosen), layout)
             for number, part in enumerate(snapshot.ranges(rows, selection.within))
@@ -146,13 +161,22 @@ def estimate(  # noqa: PLR0913  (every option of the command, by name)
         more = near_steps(selection) + steps_of(selection.clean)
         step = Steps((STEPS + more + 1) * len(jobs), advance)
         threads = Threads(fitting)
-        calibrate_ranges(jobs, engine=threads, advance=step)
+        calibrate_ranges(jobs, engine=threads, advance=step, earlier=fit)
         find_near(jobs, engine=threads, advance=step)
         balance_ranges(jobs, trait_range, engine=threads, advance=step)
         parts = list(threads.run(_count, jobs, step))
     found = _together(snapshot.version, selection.rule, chosen, parts, missing)
     counting = time.monotonic() - begun, time.process_time() - begun_cpu
     found.work = _work(store, snapshot, found, parts, counting, (fitting, rows))
+    if power.means.on_cluster:
+        found.work.workers = power.means.workers or 1
+        found.work.memory_bytes = found.work.workers * (power.means.memory or TASK_BYTES)
+    if keep_dropped is not None:
+        found.work.temporary_bytes += sum(map(snapshot.size_bytes, snapshot.versions))
+    if out is not None and is_remote(out):
+        tables = len(PARTS) if layout == COMPACT_LAYOUT else 1
+        files = sum(max(len(SPLITS) * len(found.pairs), rows // FILE_LEAST) * tables for rows in found.rows.values())
+        found.work.requests += _REQUESTS_AROUND_OUT + _REQUESTS_PER_OUT_FILE * files
     return found
 
 
@@ -176,7 +200,7 @@ def _work(
     workers = min(fitting, len(parts))
     files = sum(snapshot.files(name) for name in snapshot.versions)
     return Work(
-        tasks=len(parts),
+        tasks=len(parts) + sum(-(-size // WINDOW_BYTES) for size in found.bytes.values()),
         workers=workers,
         memory_bytes=mining_bytes(snapshot, workers, min(rows, sum(map(snapshot.rows, snapshot.versions)))),
         temporary_bytes=sum(found.bytes.values()) + sum(map(snapshot.size_bytes, snapshot.versions)),
