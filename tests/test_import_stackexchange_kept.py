@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from shp_miner.dumps import stackexchange_7z, stackexchange_kept, stackexchange_tables
+from shp_miner.dumps import stackexchange_7z, stackexchange_kept, stackexchange_tables, stackexchange_wreck
 from shp_miner.dumps.stackexchange import read
 from shp_miner.tally import Tally
 
@@ -41,7 +41,7 @@ def decompressed(monkeypatch: pytest.MonkeyPatch) -> Times:
         times.append(path.name)
         return inner(path, *what)
 
-    readers = ((stackexchange_7z, "archive_blocks"), (stackexchange_7z, "wreck_blocks"))
+    readers = ((stackexchange_7z, "archive_blocks"), (stackexchange_wreck, "wreck_blocks"))
     for module, name in (*readers, (stackexchange_tables, "decompressed_blocks")):
         monkeypatch.setattr(module, name, partial(counted, getattr(module, name)))
     return times

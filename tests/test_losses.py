@@ -16,7 +16,7 @@ from shp_miner.store import Store
 from shp_miner.tally import HINTS, LOST, UNDAMAGED
 
 from .build import READ, at, comment, submission, write_dump
-from .stackexchange_dump import archive, question, table
+from .stackexchange_dump import LZMA2, archive, question, table
 from .test_import_threads import thread
 
 
@@ -121,7 +121,7 @@ def test_a_lack_of_memory_is_not_called_damage(
 
 
 def test_an_error_of_our_own_is_no_corruption_of_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = archive(tmp_path / "a.7z", {"Posts.xml": table("posts", question(1))})
+    path = archive(tmp_path / "a.7z", {"Posts.xml": table("posts", question(1))}, LZMA2)
     monkeypatch.setattr(stackexchange_7z, "BLOCK_BYTES", "many")
     with pytest.raises(TypeError):
         list(stackexchange_7z.archive_blocks(path, ["Posts.xml"], lambda _: None))

@@ -8,19 +8,20 @@ or stored).
 
 from __future__ import annotations
 
-import bz2
 import io
-import lzma
 import os
 import queue
-import re
 import threading
+import zlib
 from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import py7zr
 
+from shp_miner.dumps.ahead import threads_at_once
+from shp_miner.dumps.bzip2_blocks import NotSoError, texts_of_blocks
 from shp_miner.dumps.stackexchange_blocks import Block, BrokenFileError
 from shp_miner.errors import BadInput, is_our_own
 from shp_miner.paths import is_remote
@@ -32,7 +33,6 @@ _BLOCKS_AHEAD = 2
 # What is given to the decompressor at a time. A small piece bounds what a hostile archive can blow it up to, and how
 # much sound text is lost with a damage that follows it in the same piece.
 _PIECE_BYTES = 4 << 10
-_HEADER_BYTES = 32
 _WAIT_S = 0.1
 
 # Published archives use bzip2. Others that py7zr knows are left out on purpose: its decoder of PPMd takes the whole
@@ -45,7 +45,7 @@ def list_archive(path: Path) -> list[str] | None:
 
     Raises BadInput for an archive that is encrypted or uses an unsupported compression, and OSError.
     """
-    with _PieceFile(path) as file:
+    with PieceFile(path) as file:
         try:
             archive = _open(file)
             encrypted, methods = archive.needs_password(), archive.archiveinfo().method_names
@@ -69,14 +69,14 @@ def list_archive(path: Path) -> list[str] | None:
 
 def posts_bytes(path: Path) -> int:
     """Return the unpacked bytes of an archive's posts as its table of contents says; 0 if that cannot be read."""
-    with _PieceFile(path) as file:
+    with PieceFile(path) as file:
         try:
             return sum(member.uncompressed for member in _open(file).list() if _table_of(member.filename) == "posts")
         except Exception:  # noqa: BLE001  (as in `list_archive`; the reader reports it)
             return 0
 
 
-class _PieceFile(io.RawIOBase):
+class PieceFile(io.RawIOBase):
     """A file that, once `in_pieces` is set, gives at most a small piece at a time, whatever is asked for."""
 
     in_pieces = False
@@ -89,28 +89,34 @@ class _PieceFile(io.RawIOBase):
         self._file = path.open("rb", buffering=0)
 
     def readable(self) -> bool:
+        """True."""
         return True
 
     def seekable(self) -> bool:
+        """True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place, as any file."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
+        """The place in the file."""
         return self._file.tell()
 
     def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes."""
         if self.in_pieces and (size is None or size < 0 or size > _PIECE_BYTES):
             size = _PIECE_BYTES
         return self._file.read(-1 if size is None else size) or b""
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
         super().close()
 
 
-def _open(file: _PieceFile) -> py7zr.SevenZipFile:
+def _open(file: PieceFile) -> py7zr.SevenZipFile:
     try:
         return py7zr.SevenZipFile(file)  # type: ignore[arg-type]  # what it reads by is there
     except py7zr.PasswordRequired as error:
@@ -216,9 +222,106 @@ def _extract(archive: py7zr.SevenZipFile, members: Collection[str], outbox: _Out
 def archive_blocks(path: Path, members: Collection[str], at: Callable[[int], None]) -> Generator[Block, None, None]:
     """The bytes of `members`, in the archive's order; `at` is told the place in the file.
 
-    Raises BrokenFileError at damage.
+    An archive as published, one stream of bzip2, is decompressed in several threads. Raises BrokenFileError at damage.
     """
-    with _PieceFile(path) as file:
+    given: dict[str, int] = {}
+    ended: set[str] = set()
+    try:
+        for table, data in _blocks_at_once(path, members, at):
+            if data is None:
+                ended.add(table)
+            else:
+                given[table] = given.get(table, 0) + len(data)
+            yield table, data
+    except NotSoError:
+        # Another kind of archive, or damage: what was handed on already was sound.
+        for table, data in _blocks_in_order(path, members, at):
+            known = min(given.get(table, 0), len(data or b""))
+            given[table] = given.get(table, 0) - known
+            if table not in ended:
+                yield table, data[known:] if data else data
+
+
+#: What py7zr calls the method of published archives.
+_BZIP2 = b"\x04\x02\x02"
+_AT_ONCE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """One stream of bzip2 that holds all members: where it lies in the file, and each member's name, size and CRC."""
+
+    begin: int
+    size: int
+    members: list[tuple[str, int, int]]
+
+
+def _bzip2_stream(archive: py7zr.SevenZipFile) -> _Stream:
+    """Raises NotSoError where the archive is not just one stream of bzip2."""
+    streams = archive.header.main_streams
+    if streams is None or len(streams.packinfo.packsizes) != 1:
+        raise NotSoError
+    if [[coder["method"] for coder in folder.coders] for folder in streams.unpackinfo.folders] != [[_BZIP2]]:
+        raise NotSoError
+    members = [
+        (member.filename, member.uncompressed, member.crc32 or 0) for member in archive.files if not member.emptystream
+    ]
+    if any(crc is None for _, _, crc in members):
+        raise NotSoError
+    return _Stream(archive.afterheader + streams.packinfo.packpos, streams.packinfo.packsizes[0], members)
+
+
+def _blocks_at_once(path: Path, members: Collection[str], at: Callable[[int], None]) -> Iterator[Block]:
+    with PieceFile(path) as file:
+        stream = _bzip2_stream(_open(file))
+        left = set(members)
+        if not left <= {name for name, _, _ in stream.members}:
+            raise NotSoError
+        file.seek(stream.begin)
+        with closing(texts_of_blocks(_read_stream(file, stream.size, at), threads_at_once())) as texts:
+            contents = _Cut(texts)
+            for name, size, crc in stream.members:
+                found = 0
+                for part in contents.next_bytes(size):
+                    if name not in left:
+                        continue
+                    found = zlib.crc32(part, found)
+                    yield _table_of(name), part
+                if name in left and found != crc:
+                    raise NotSoError
+                if name in left:
+                    yield _table_of(name), None
+                    left.remove(name)
+                if not left:
+                    return
+
+
+class _Cut:
+    """The members of a text that comes in pieces."""
+
+    def __init__(self, texts: Iterator[bytes]) -> None:
+        self._texts, self._rest = texts, b""
+
+    def next_bytes(self, size: int) -> Iterator[bytes]:
+        """The next `size` bytes. Raises NotSoError where the text ends before."""
+        while size:
+            text = self._rest or next(self._texts, b"")
+            if not text:
+                raise NotSoError
+            part, self._rest = text[:size], text[size:]
+            size -= len(part)
+            yield part
+
+
+def _read_stream(file: PieceFile, size: int, at: Callable[[int], None]) -> Iterator[bytes]:
+    while size and (data := file.read(min(size, _AT_ONCE_BYTES))):
+        size -= len(data)
+        at(file.tell())
+        yield data
+
+
+def _blocks_in_order(path: Path, members: Collection[str], at: Callable[[int], None]) -> Iterator[Block]:
+    with PieceFile(path) as file:
         archive = _open(file)
         file.in_pieces = True
         outbox = _Outbox()
@@ -243,86 +346,3 @@ def _damage_of(error: BaseException) -> str:
     if isinstance(error, py7zr.UnsupportedCompressionMethodError):
         return "the archive's compression method is not supported"
     return f"the archive is corrupt ({error or type(error).__name__})"
-
-
-class _Decoder(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _Stored:
-    """A decoder that changes nothing."""
-
-    eof, needs_input, unused_data = False, True, b""
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:  # noqa: ARG002
-        return data
-
-
-# In a wreck the size of LZMA's window is not known: this is 7-Zip's largest preset, and memory is only taken as used.
-_WINDOW_BYTES = 256 << 20
-_XML_START = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^<]{0,200}<(\w{1,40})")
-_XML_START_MAX = 256
-
-
-def _decoder_for(start: bytes) -> _Decoder | None:
-    """A decoder for a compressed stream that begins with `start` and holds XML, or None."""
-    if re.match(rb"BZh[1-9]\x31\x41\x59\x26\x53\x59", start):
-        return bz2.BZ2Decompressor()
-    if _XML_START.match(start):
-        return _Stored()
-    for method in (lzma.FILTER_LZMA2, lzma.FILTER_LZMA1):
-        settings = [{"id": method, "dict_size": _WINDOW_BYTES}]
-        try:
-            trial = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=settings).decompress(start, _XML_START_MAX)
-        except lzma.LZMAError:
-            continue
-        if _XML_START.match(trial):
-            return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=settings)
-    return None
-
-
-def wreck_blocks(path: Path, at: Callable[[int], None]) -> Generator[Block, None, None]:
-    """Yield the members of an archive without a table of contents, separated at XML declarations.
-
-    A table's name is its root element's. No raw `<?xml` can be inside a table: its text has every `<` escaped. Raises
-    BrokenFileError at the end of the readable part.
-    """
-    table, held = "", b""
-    with _PieceFile(path) as file:
-        file.seek(_HEADER_BYTES)
-        file.in_pieces = True
-        for text in _wreck_text(file):
-            at(file.tell())
-            held += text
-            while match := _XML_START.search(held):
-                yield table, held[: match.start()]
-                yield table, None
-                table = match[1].decode()
-                yield table, match[0]
-                held = held[match.end() :]
-            yield table, held[:-_XML_START_MAX]
-            held = held[-_XML_START_MAX:]
-        yield table, held
-        raise BrokenFileError(file.tell(), "the archive is cut off or corrupt: it has no readable table of contents")
-
-
-def _wreck_text(file: _PieceFile) -> Iterator[bytes]:
-    data = file.read()
-    while decoder := _decoder_for(data):
-        while not decoder.eof:
-            try:
-                text = decoder.decompress(data, BLOCK_BYTES)
-            except (OSError, lzma.LZMAError, EOFError):
-                return
-            if text:
-                yield text
-            data = file.read() if decoder.needs_input and not decoder.eof else b""
-            if decoder.needs_input and not data and not decoder.eof:
-                return
-        data = decoder.unused_data + file.read()

@@ -124,7 +124,8 @@ def _blocks(source: DumpFile, wanted: Collection[str], meter: Meter) -> Generato
     if not source.is_archive:
         return _xml_blocks(source, meter)
     # The library of archives takes a tenth of a second to import.
-    from shp_miner.dumps.stackexchange_7z import archive_blocks, wreck_blocks  # noqa: PLC0415
+    from shp_miner.dumps.stackexchange_7z import archive_blocks  # noqa: PLC0415
+    from shp_miner.dumps.stackexchange_wreck import wreck_blocks  # noqa: PLC0415
 
     if not source.listed:
         return wreck_blocks(source.path, meter.at)
