@@ -43,7 +43,7 @@ ALONE: dict[str, Any] = {
     "match_lengths": True,
     "max_pairs_per_author": 50,
     "max_pairs_per_community": 5000,
-    "equal_communities": True,
+    "max_pairs": 20_000,
 }
 #: The pairs that nothing cleaned; the lab's tables hold every column against one of this name.
 BASE = "votes"

@@ -22,9 +22,10 @@ import numpy as np
 import polars as pl
 
 from shp_miner import clean_profile
+from shp_miner.clean.buckets import band_numbers, pairs_in_buckets
 from shp_miner.clean.chain import edited, reasons_of
 from shp_miner.clean.grams import plain_words
-from shp_miner.clean.near import LEAST_ANSWER_CHARS, band_numbers, near_equal, pairs_in_buckets
+from shp_miner.clean.near import LEAST_ANSWER_CHARS, near_equal
 from shp_miner.clean.personal import mask_personal
 from shp_miner.clean.stripped import has_link, letters, without_links, without_quotes
 from shp_miner.lab.threads import KEY, Threads

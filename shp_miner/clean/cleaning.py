@@ -156,7 +156,7 @@ PROFILES: dict[str, Cleaning] = {
     profile.name: profile
     for profile in (
         Cleaning(),
-        Cleaning(name="standard", keep_maths=True, personal="mask", drop_links=True, drop_near_empty=True),
+        Cleaning(name="standard", keep_maths=True, personal="mask"),
         Cleaning(
             name="strict",
             keep_maths=True,
@@ -171,8 +171,8 @@ PROFILES: dict[str, Cleaning] = {
 #: One line each for people.
 SUMMARIES: dict[str, str] = {
     "none": "nothing is cleaned, as in SHP's data (default)",
-    "standard": "no answers without words, personal data masked, maths kept",
-    "strict": "as standard, but texts with personal data left out, and near-equal texts in one split",
+    "standard": "personal data masked, maths kept",
+    "strict": "texts with personal data and answers without words left out, near-equal texts in one split, maths kept",
 }
 
 #: What a file calls the choice of a profile, and the help shows the parameters under.
