@@ -8,7 +8,10 @@ from pathlib import Path
 from shp_miner.errors import UsageError
 from shp_miner.places.schemes import SCHEMES, is_remote, scheme_of
 
-__all__ = ["STORE_MARK", "expanded", "is_remote", "on_disk", "whole"]
+__all__ = ["DEFAULT_STORE", "STORE_MARK", "expanded", "is_remote", "on_disk", "whole"]
+
+#: The store of commands that are given none.
+DEFAULT_STORE = Path("data/store")
 
 #: The file that says that a folder is a store. Here, because a reader of exports knows it without Delta's tables.
 STORE_MARK = "shp-miner-store.json"

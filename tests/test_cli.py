@@ -120,7 +120,18 @@ def test_help_fits_a_narrow_terminal(
 
 
 def test_help_needs_no_heavy_library() -> None:
-    heavy = {"polars", "pyarrow", "datasets", "numpy", "deltalake", "rich"}
+    heavy = {
+        "polars",
+        "pyarrow",
+        "datasets",
+        "numpy",
+        "deltalake",
+        "rich",
+        "obstore",
+        "ray",
+        "msgspec",
+        "importlib.metadata",
+    }
     code = f"import sys; from shp_miner.cli import run; run(['--help']); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from shp_miner.cli.options import DEFAULT_STORE
 from shp_miner.cli.variables import STORE
-from shp_miner.paths import expanded, is_remote
+from shp_miner.paths import DEFAULT_STORE, expanded, is_remote
 from shp_miner.store.database import database_file
 
 #: Reading ends after this many seconds; the names found until then are offered.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shp_miner.cli.layout import say_prose
-from shp_miner.cli.options import DEFAULT_STORE
 from shp_miner.cli.saying import say
+from shp_miner.paths import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from shp_miner.rules.recommended import Recommendation

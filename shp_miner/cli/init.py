@@ -11,11 +11,12 @@ import click
 from shp_miner.cli.asking import answered
 from shp_miner.cli.choosing import formats_option, rule_option, unread_communities_option
 from shp_miner.cli.names import SourceName
-from shp_miner.cli.options import DEFAULT_STORE, FilePath, example, printing
+from shp_miner.cli.options import FilePath, example, printing
 from shp_miner.cli.output import show_result
 from shp_miner.cli.saying import say
 from shp_miner.cli.variables import StoreOption
 from shp_miner.errors import UsageError
+from shp_miner.paths import DEFAULT_STORE
 from shp_miner.sources.table import ROWS
 
 

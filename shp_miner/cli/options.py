@@ -17,7 +17,7 @@ from shp_miner.cli.grouped import Command, option_of
 from shp_miner.cli.variables import StoreOption
 from shp_miner.engine.choice import ENGINES, LOCAL
 from shp_miner.errors import UsageError
-from shp_miner.paths import expanded
+from shp_miner.paths import DEFAULT_STORE, expanded
 from shp_miner.places.schemes import scheme_of
 from shp_miner.rules.fields import PARAMETERS, Field
 from shp_miner.rules.presets import CHOICE, PAIRS, duration_text
@@ -27,8 +27,6 @@ from shp_miner.units import Size as Amount
 
 #: What click takes for the type of an option.
 _Type = click.ParamType[object] | type
-
-DEFAULT_STORE = Path("data/store")
 
 #: Entries of a folder that are looked at to complete a path.
 _COMPLETED = 2000
