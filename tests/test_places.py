@@ -163,7 +163,7 @@ def test_every_library_asks_a_server_that_falls_silent_again(
         assert time.monotonic() - begun < 8.0
 
 
-def test_a_store_that_is_down_is_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_down_is_for_later(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     s3.credentials(monkeypatch, 9)
     with pytest.raises(TryLater, match="no answer"):
         place("s3://bucket/data").read_bytes()

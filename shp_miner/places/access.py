@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("shp_miner")
 
 #: How often a request is repeated, the seconds before that (at first, at most), and the seconds after which none is.
+#: Each wait is drawn from the first up to this many times the one before. Together they take about half a minute.
 RETRIES = 8
-_WAIT_S, _LONGEST_WAIT_S, _GIVE_UP_S = 0.2, 10.0, 120.0
+_WAIT_S, _LONGEST_WAIT_S, _GIVE_UP_S, _GROWTH = 0.2, 10.0, 120.0, 4
 
 #: Seconds without a byte after which a connection counts as broken, seconds that a connection may take, and seconds
 #: for a whole request of a library that knows no silence.
@@ -57,7 +58,7 @@ def storage_options(scheme: str) -> dict[str, str]:
     """
     backoff = {"init_backoff": _WAIT_S, "max_backoff": _LONGEST_WAIT_S}
     retries = {f"backoff_config.{name}": f"{seconds * 1000:.0f}ms" for name, seconds in backoff.items()}
-    retries |= {"max_retries": str(RETRIES), "retry_timeout": f"{_GIVE_UP_S:.0f}s"}
+    retries |= {"backoff_config.base": str(_GROWTH), "max_retries": str(RETRIES), "retry_timeout": f"{_GIVE_UP_S:.0f}s"}
     # It knows no silence, only the time of a whole request; entries and checkpoints of a log are small.
     return _store_options(scheme) | retries | {"timeout": f"{_REQUEST_S}s"}
 
@@ -69,7 +70,8 @@ def scan_options(scheme: str) -> dict[str, str | int]:
         "retry_max_backoff_ms": _LONGEST_WAIT_S,
         "retry_timeout_ms": _GIVE_UP_S,
     }
-    numbers = {name: round(seconds * 1000) for name, seconds in retries.items()} | {"max_retries": RETRIES}
+    numbers = {name: round(seconds * 1000) for name, seconds in retries.items()}
+    numbers |= {"retry_base_multiplier": _GROWTH, "max_retries": RETRIES}
     return _store_options(scheme) | numbers | {"read_timeout": f"{_SILENCE_S}s"}
 
 
@@ -128,7 +130,7 @@ def _retries(wanted: bool) -> RetryConfig:
         "backoff": {
             "init_backoff": timedelta(seconds=_WAIT_S),
             "max_backoff": timedelta(seconds=_LONGEST_WAIT_S),
-            "base": 2,
+            "base": _GROWTH,
         },
     }
 
