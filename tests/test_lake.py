@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock, Thread
+from typing import Any
 
 import polars as pl
 import pytest
 
 from shp_miner import export_dataset, forget, import_dump
 from shp_miner.cli import run
-from shp_miner.dumps import sharing
+from shp_miner.dumps import importing, sharing
 from shp_miner.errors import BadInput, TryLater, in_words
+from shp_miner.health.repair import look, repair
 from shp_miner.places import access
 from shp_miner.places import lease as leases
 from shp_miner.places.lease import LEASE_S, Lease, Lost, Taken
@@ -116,6 +118,30 @@ def test_of_two_machines_that_import_the_same_files_at_once_one_is_refused(
     assert Store(URL).snapshot().rows("answers") == 160  # nothing twice
     import_dump("reddit-dump", files, tmp_path / "store")
     assert Store(URL).answers().equals(Store(tmp_path / "store").answers())
+
+
+def test_doctor_deletes_what_a_killed_import_left_in_a_bucket(
+    server: s3.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "_SHARED_FILE_BYTES", 1)
+    files = dump(tmp_path)
+    seen: list[bool] = []
+
+    def ends(*given: Any) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        commit(*given)
+        seen.append(any("killed import" in fault.sentence() for fault in look(RemotePath(URL))))
+
+    commit = importing.commit
+    monkeypatch.setattr(importing, "commit", ends)
+    with pytest.raises(KeyboardInterrupt):
+        import_dump("reddit-dump", files, URL, communities="asktest", workers=2, memory="500MB")
+    assert seen == [False]  # it goes on
+    assert [key for key in server.bucket() if "/importing/" in key]
+    assert any("killed import" in fault.sentence() for fault in look(RemotePath(URL)))
+    assert any("killed import" in fault.sentence() for fault in repair(RemotePath(URL)))
+    assert not [key for key in server.bucket() if "import" in key]
 
 
 def test_a_server_that_would_lose_commits_is_refused(

@@ -252,8 +252,11 @@ def test_only_plain_lines_are_cut(tmp_path: Path) -> None:
 
 
 def test_workers_share_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = reddit_file(tmp_path, random.Random(5))
+    chance = random.Random(5)
+    path = tmp_path / "RS_2024-01.zst"
+    path.write_bytes(b"".join(PACKED["pzstd"](reddit_file(tmp_path, chance).read_bytes(), chance)))
     alone = import_dump("reddit-dump", path, tmp_path / "alone", now=NOW, workers=1)
+    monkeypatch.setattr(sharing, "_PACKED", 1)
     monkeypatch.setattr(sharing, "SECTION_BYTES", path.stat().st_size // 2)
     shared = import_dump("reddit-dump", path, tmp_path / "shared", now=NOW, workers=4, memory="4GiB")
     assert shared.tally.to_dict() == alone.tally.to_dict()

@@ -37,9 +37,10 @@ from shp_miner.store.lock import (
     InUse,
     dead_notes,
     exclusive_lock,
-    import_lock,
+    is_importing,
     lock_holder,
     nobody_beside,
+    only_import,
     only_one,
     run_lock,
 )
@@ -293,16 +294,15 @@ def _left_by_the_dead(folder: Path, *, fix: bool) -> Iterator[Fault]:
 
 
 def _imports(folder: Path, *, fix: bool) -> Iterator[Fault]:
-    """Yield the results of killed imports. On an object store nobody here can tell whether another machine imports."""
+    """Yield the results of killed imports."""
     place = folder / IMPORTING
-    if isinstance(folder, RemotePath) or not place.is_dir():
+    if not place.is_dir():
         return
     for work in sorted(place.iterdir()):
-        lock = import_lock(folder, work.name)
-        if lock_holder(lock) is not None:
-            continue  # it goes on
+        if is_importing(folder, work.name):
+            continue
         if fix:
-            with suppress(InUse), only_one(lock, "", "clearing what a killed import left"):
+            with suppress(InUse), only_import(folder, work.name):
                 remove_tree(work)
         fault = f"A killed import left its results in {work}; run again, it goes on from them."
         yield Fault(fault, "deleted", fixed=fix, harmless=True)

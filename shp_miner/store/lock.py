@@ -37,9 +37,20 @@ def run_lock(store: Path) -> Path:
     return state_folder(store, look_only=True) / LOCK
 
 
-def import_lock(store: Path, plan: str) -> Path:
-    """Return the file of the lock that an import holds while it reads the files of its plan into a store."""
-    return state_folder(store) / LOCKS / f"import-{plan}"
+def import_lock(store: Path, plan: str, *, look_only: bool = False) -> Path:
+    """Return the file of this machine's lock that an import holds while it reads the files of its plan into a store."""
+    return state_folder(store, look_only=look_only) / LOCKS / f"import-{plan}"
+
+
+def is_importing(store: Path, plan: str) -> bool:
+    """Return whether an import of a plan goes on: here, or on an object store at another machine. Blocks nobody."""
+    if lock_holder(import_lock(store, plan, look_only=True)) is not None:
+        return True
+    return isinstance(store, RemotePath) and bool(live_holders(_import_lease(store, plan)))
+
+
+def _import_lease(store: RemotePath, plan: str) -> RemotePath:
+    return store / LOCKS / f"import-{plan}"
 
 
 @contextmanager
@@ -48,9 +59,8 @@ def only_import(store: Path, plan: str) -> Iterator[None]:
     what = f"The store {store} has an import of these files"
     with only_one(import_lock(store, plan), what, "importing"), ExitStack() as stack:
         if isinstance(store, RemotePath):
-            place = store / LOCKS / f"import-{plan}"
             try:
-                stack.enter_context(held(place, "importing", alone=True, wait_s=0, traceless=True))
+                stack.enter_context(held(_import_lease(store, plan), "importing", alone=True, wait_s=0, traceless=True))
             except Taken as taken:
                 raise InUse(
                     f"{what} already{taken.message}.",
