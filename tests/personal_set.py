@@ -1,4 +1,4 @@
-"""A labelled set of personal data, all of it made up, and of look-alikes: three for each item.
+"""A labelled set of personal data, all of it made up, and of look-alikes: at least three for each item.
 
 Items are between "⟦" and "⟧". Telephone numbers are of ranges kept for fiction, cards and IBANs are printed examples or
 made with their check digits, and hosts are invented. The look-alikes of a kind have nothing that the kind should find.

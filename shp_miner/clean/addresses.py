@@ -25,6 +25,8 @@ _WRITTEN = re.compile(
 _TOP = "com|org|net|edu|gov|info|biz|name|email|dev|app|xyz"
 _OF_COUNTRIES = "de|uk|fr|nl|ch|eu|au|ca|se|jp|io|ru|pl|es|cz|dk|fi|br|cn|kr"
 _IN_BRACKETS, _IN_WORDS = re.compile(rf"{_TOP}|[a-z]{{2}}"), re.compile(f"{_TOP}|{_OF_COUNTRIES}")
+#: A place or a thing that somebody is at, and no host.
+_AT_SOMETHING = re.compile(r" at (?:the|an?|my|his|her|our|your|their|this|that|any|each)\b", re.IGNORECASE)
 #: Ends of the names of files, which look like those of hosts.
 _FILE = re.compile(
     "png|jpe?g|gif|svg|webp|[jt]sx?|s?css|py|rb|rs|php|html?|json|ya?ml|toml|xml|md|txt|pdf|zip|gz|tar|exe|dll|jar|java|"
@@ -38,14 +40,23 @@ _PROGRAMS = ("git", "hg", "svn")
 _IN_ADDRESS = re.compile(r"://[^\s/]{0,80}$")
 
 _IPV4 = re.compile(
-    r"(?<![\w.,:-])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\w|-\d)|(?<=[Pp]:)(?:\d{1,3}\.){3}\d{1,3}(?![\w.])", re.ASCII
+    r"(?<![\w.,:-])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\w|-(?:\d|alpha|beta|rc|dev|pre|snapshot|release))"
+    r"|(?<=[Pp]:)(?:\d{1,3}\.){3}\d{1,3}(?![\w.])",
+    re.ASCII,
 )
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])", re.ASCII)
 _RELEASE = re.compile(
-    r"(?:\b(?:versions?|ver|v|releases?|firmware|builds?|kernel|drivers?|sections?|sect|sec|chapter|ch|figure|fig|table|"
-    r"clause|rule|updates?|upgraded?|patch|oid|sdk|api|bios|software|appendix|item|part)\b[\s.:#]{0,3}"
-    r"(?:to |is |was )?|§[ ]?)$",
+    r"(?:(?:\b|(?<=\w)(?=[Vv]ersion))(?:versions?|ver|v|releases?|firmware|builds?|kernel|drivers?|software|bios|oid|sdk|api"
+    r"|tags?|semver|patch|updates?|upgrade[ds]?|downgrade[ds]?|sections?|sect|sec|chapters?|ch|articles?|art|figures?|fig|"
+    r"tables?|clause|rules?|appendix|items?|parts?|theorem|lemma|problem|exercise|eq|equation|apache|nginx|chrome|chromium"
+    r"|firefox|safari|edge|opera|android|ios|macos|windows|ubuntu|debian|python|java|node|mysql|postgres|nvidia|cuda|"
+    r"unity|unreal|opencv|office)\b[\s.:#\"'=]{0,5}(?:(?:to|is|was|from) )?"
+    r"(?:(?:\d+\.){3}\d+[ ]?(?:to|->|→|and|or|,)[ ])?|§[ ]?|[A-Za-z\d]/|[=<>~!^]=[ ]?)$",
     re.IGNORECASE,
+)
+#: Words behind a number that say the same.
+_RELEASED = re.compile(
+    r"[ ](?:series|releases?|(?:was|is|got) released|builds?|updates?|drivers?|firmware)\b", re.IGNORECASE
 )
 _HOST = re.compile(
     r"(?:\b(?:ip|ips|address|addr|host|server|ping|from|ssh|traceroute|client|login|peer)\b[^\w\n]{0,3}"
@@ -77,7 +88,7 @@ def written_emails(text: str) -> Iterator[Span]:
     for found in _WRITTEN.finditer(text):
         top = found["top"].lower()
         known = _IN_WORDS if " at " in found[0].lower() else _IN_BRACKETS
-        if known.fullmatch(top) and not _FILE.fullmatch(top):
+        if known.fullmatch(top) and not _FILE.fullmatch(top) and not _AT_SOMETHING.search(found[0]):
             yield found.span()
 
 
@@ -90,10 +101,15 @@ def ipv4_addresses(text: str) -> Iterator[Span]:
         except ValueError:
             continue
         large = sum(part >= _LARGE for part in address.packed)
-        if not address.is_global or address.is_multicast or found[0] in _RESOLVERS or _RELEASE.search(before):
+        if not address.is_global or address.is_multicast or found[0] in _RESOLVERS or _is_release(text, found):
             continue
         if large >= _LARGE_ONES or _HOST.search(before):
             yield found.span()
+
+
+def _is_release(text: str, found: re.Match[str]) -> bool:
+    before = text[max(0, found.start() - _LOOK_BACK) : found.start()]
+    return bool(_RELEASE.search(before) or _RELEASED.match(text, found.end()))
 
 
 def ipv6_addresses(text: str) -> Iterator[Span]:
