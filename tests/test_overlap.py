@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import numpy as np
 import polars as pl
@@ -78,6 +79,20 @@ def test_addresses_are_no_words() -> None:
 def test_the_item_with_most_words_in_a_text_is_named() -> None:
     items = [ITEM.replace("miles an hour for three hours before it stops", "or more"), ITEM]
     assert _screen(items).hits(pl.Series([ITEM]))["item"].to_list() == [1]
+
+
+@pytest.mark.parametrize("different", [4, 1_000_000])
+def test_items_of_ten_thousand_words_are_found_also_of_few_different_ones(different: int) -> None:
+    """Among as many short ones; no word by word comparison takes the square of the length."""
+    chance = random.Random(different)
+    item = [f"w{chance.randrange(different)}" for _ in range(10_000)]
+    changed = [word if chance.random() > 0.1 else "changed" for word in item]
+    screen = _screen([" ".join(item), *["yes", "none of the above", ""] * 3_000])
+    began = time.process_time()
+    hits = screen.hits(pl.Series(["a b c " + " ".join(changed), "w1 yes", " ".join(item[:9])]))
+    assert hits["row"].to_list() == [0]
+    assert hits["share"][0] == pytest.approx(0.9, abs=0.05)
+    assert time.process_time() - began < 10
 
 
 def test_short_items_are_not_seen() -> None:

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import itertools
 import json
+import pkgutil
+import sys
 import time
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import shp_miner.clean
+import shp_miner.text
 from shp_miner import clean_profile, export_dataset, import_dump, load
+from shp_miner.clean.buckets import band_numbers, text_numbers
 from shp_miner.clean.chain import edited, reasons_of
+from shp_miner.clean.grams import plain_words
+from shp_miner.clean.near import near_equal
+from shp_miner.clean.overlap import Screen, item_words
 from shp_miner.clean.people import People
 from shp_miner.clean.personal import mask_personal
 from shp_miner.errors import BadInput
 from shp_miner.tally import Tally
-from shp_miner.text.clean import clean_bodies, sound_text, visible_chars
+from shp_miner.text.clean import clean_bodies, clean_titles, sound_text, to_markdown, visible_chars
+from shp_miner.text.compared import compared_texts
+from shp_miner.text.language import languages_of
 from shp_miner.text.modes import in_mode, titles_in_mode
+from shp_miner.text.nesting import visible_text
+from shp_miner.text.notices import notice_state
 from shp_miner.text.titles import ABBREVIATIONS, TextMode, abbreviations
 from shp_miner.text.visible import visible_lengths
 
@@ -157,7 +172,9 @@ PIECES = (
     "``a`", "> ", ">! ", "!<", "^(", "^a ", "$", "$a ", "|", "a|b\n-|-\n", "- ", "  - a\n", "    ", "#", "&", "&amp;",
     "<", "<b>", "<a ", "<http://", "\\", "\n", "```\n", "~~~", "---\n", "\u0301\u0316", "e\u0301", "\u200b", " ", "(",
     '"', "1. ", "a@", "a@a.", "@a ", "u/aaa ", "a (at) ", "a at b dot ", "1", "1-", "1 ", "+1 ", "1.", "1:", "2a00:",
-    "(0", "DE89 ", "call ", "0000 ", "http://a/u/", "-", ".", "a.", "'", "\\(", "$$", "<sup>", "<pre>",
+    "<div>", "</div>", "<!--", '<img src="http://a', "&amp;amp;", "&#x41;", "\0", "ab ", "a b c d e f g h ",
+    "\u6f22", "\ufdfa", "edit: ", " EDIT: thanks\n", "[quote]", "(0", "DE89 ", "call ", "0000 ",
+    "http://a/u/", "-", ".", "a.", "'", "\\(", "$$", "<sup>", "<pre>",
     "[quote=a]", "a:\n> ",
 )  # fmt: skip
 
@@ -182,7 +199,67 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "filters": clean_all,
     "visible": lambda text: (visible_chars(text, "html"), visible_lengths(pl.Series([text]), "html"), sound_text(text)),
     "mentions": lambda text: hide_names(pl.Series([text])),
+    "compared": lambda text: compared_texts(pl.Series([text]), pl.Series(["html"])),
+    "near": lambda text: near_itself(plain_words(pl.Series([text, f"{text} x"]))),
+    "screen": lambda text: Screen(item_words(pl.Series([text])), "default").hits(pl.Series([f"a {text}"])),
+    "single": lambda text: (
+        to_markdown(text, "html"),
+        clean_titles(pl.Series([text]), pl.Series(["reddit"])),
+        visible_text(text),
+        languages_of([text]),
+    ),
+    "notices": lambda text: [
+        notice_state(of, text, html=html) for of in ("reddit", "discourse") for html in (False, True)
+    ],
 }
+
+
+def near_itself(words: pl.Series) -> None:
+    text_numbers(words)
+    band_numbers(words)
+    near_equal(words, np.array([0]), np.array([1]))
+
+
+#: Parameters that are forum text, in functions that anybody may call.
+_OF_TEXT = {"text", "texts", "body", "bodies", "markdown", "titles", "words"}
+EVERYTHING = """>!a!< **b** [c](https://d.org) <b>x</b> $a$ u/jane @jane jane@lab.eu, jane (at) lab.eu ELI5
+DE89 3704 0044 0532 4111 1111 1111 1111 219-09-9999 93.184.216.34 2a00:1450::1 (202) 555-0147
+
+EDIT: thanks for the gold!"""
+
+
+def test_every_function_of_texts_is_among_them() -> None:
+    """Whoever writes another one puts it into FUNCTIONS, so that its time is tried, and that it takes anything."""
+    there = set()
+    for room in (shp_miner.text, shp_miner.clean):
+        for found in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+            module = importlib.import_module(found.name)
+            for name, function in inspect.getmembers(module, inspect.isfunction):
+                of_text = next(iter(inspect.signature(function).parameters), "") in _OF_TEXT
+                if of_text and not name.startswith("_") and function.__module__ == module.__name__:
+                    there.add(function.__code__)
+    called = set()
+    sys.setprofile(lambda frame, event, _: called.add(frame.f_code) if event == "call" else None)
+    try:
+        for function in FUNCTIONS.values():
+            function(EVERYTHING)
+    finally:
+        sys.setprofile(None)
+    assert {code.co_qualname for code in there - called} == set()
+
+
+@settings(max_examples=15, deadline=None)
+@given(MARKS, st.sampled_from(["", "\0", "\ud800", "\ufdfa", "<div>" * 300, "&amp;" * 30, "((((" * 50]))
+def test_functions_take_any_text_and_edits_change_nothing_twice(text: str, more: str) -> None:
+    sound = sound_text(more + text)[0]
+    for function in FUNCTIONS.values():
+        function(sound)
+    once = plain_words(pl.Series([sound]))
+    assert plain_words(once).equals(once)
+    for name, (value, *_) in EDITS.items():
+        cleaning, texts = clean_profile(**{name: value}), pl.Series([f"{sound} EDIT: thanks! {sound}\nEDIT: gold!"])
+        cut = edited(texts, "answer", cleaning, Tally())
+        assert edited(cut, "answer", cleaning, Tally()).equals(cut)
 
 
 def cpu_s(function: Callable[[str], object], text: str) -> float:

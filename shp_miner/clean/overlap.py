@@ -36,6 +36,10 @@ _WHOLE_WEIGHT = 1_000_000
 #: The runs that are counted as the item's, in words: single words are in place by chance.
 _COUNTED_RUN = 2
 
+#: Places in an item and places in a text with the same word, taken together: from so many on (a word is repeated a
+#: thousand times) words are counted one by one, in parts of so many words.
+_MOST_PLACES, _PART = 4_000_000, 4_096
+
 #: Bits of the table that says at once that most runs are in no item, for each run in an item, and at most.
 _TABLE_BITS, _MOST_TABLE_BITS = 5, 27
 
@@ -114,8 +118,36 @@ class Screen:
         there = text[max(offset - slack, 0) : offset + len(wanted) + slack]
         if len(there) < LEAST_SHARE * len(wanted):
             return 0.0
+        if len(wanted) * len(there) > _MOST_PLACES and _places(wanted, there) > _MOST_PLACES:
+            return _words_in_order(wanted, text, offset) / len(wanted)
         blocks = SequenceMatcher(None, wanted.tolist(), there.tolist(), autojunk=False).get_matching_blocks()
         return sum(block.size for block in blocks if block.size >= _COUNTED_RUN) / len(wanted)
+
+
+def _places(first: Hashes, second: Hashes) -> int:
+    """How many pairs of places, one in each, have the same word."""
+    second = np.sort(second)
+    return int((np.searchsorted(second, first, "right") - np.searchsorted(second, first, "left")).sum())
+
+
+def _words_in_order(wanted: Hashes, text: Hashes, offset: int) -> int:
+    """Return how many words of an item a text has in their order, single ones too: in parts, each by all of its bits.
+
+    The longest common subsequence of each part with the text about its place (Hyyro 2004, "Bit-parallel LCS-length
+    computation revisited").
+    """
+    slack, found = min(len(wanted) // 4 + 2, _PART), 0
+    for start in range(0, len(wanted), _PART):
+        part = wanted[start : start + _PART].tolist()
+        places: dict[int, int] = {}
+        for place, word in enumerate(part):
+            places[word] = places.get(word, 0) | 1 << place
+        whole = left = (1 << len(part)) - 1
+        for word in text[max(offset + start - slack, 0) : max(offset + start + len(part) + slack, 0)].tolist():
+            here = left & places.get(word, 0)
+            left = (left + here | left - here) & whole
+        found += len(part) - left.bit_count()
+    return found
 
 
 def screened_words(texts: pl.Series) -> pl.Series:
