@@ -22,11 +22,11 @@ import numpy.typing as npt
 import polars as pl
 
 from shp_miner import Store, preset
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.lab.threads import Threads
 from shp_miner.rules.calibrated import measure_answers, with_log_shares
 from shp_miner.rules.comparisons import PRIOR, SITE_RIDGE, Comparisons, compare_answers, evaluate, soft_label
 from shp_miner.rules.delays import COMMUNITY, count_delays, log_shares, merge_delays
-from shp_miner.rules.eligibility import judge_answers, judge_posts
 from shp_miner.rules.newton import QUANTUM, SLOPES, SUMS, newton
 
 RIDGES = (1.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0)

@@ -27,6 +27,7 @@ from .forgetting.forget import forget as forget
 from .health.stats import stats as stats
 from .health.status import Status as Status
 from .health.status import status as status
+from .mining.tables import make_pairs as make_pairs
 from .model import ANSWER as ANSWER
 from .model import PAIR as PAIR
 from .model import POST as POST
@@ -34,7 +35,6 @@ from .pipeline.launch import run as run
 from .pipeline.ran import Ran as Ran
 from .publishing.push import Pushed as Pushed
 from .publishing.push import push as push
-from .rules.pairs import make_pairs as make_pairs
 from .rules.presets import PRESETS as PRESETS
 from .rules.presets import Rule as Rule
 from .rules.presets import preset as preset

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import Store, UsageError, export_dataset, make_pairs, preset
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.mining.kept_fits import fits_from_builtins
 from shp_miner.model import ANSWER, PAIR, POST
 from shp_miner.platforms.rows import Chunk
@@ -27,7 +28,6 @@ from shp_miner.rules.calibrated import (
     with_theta,
 )
 from shp_miner.rules.delays import CELL_STARTS_US, count_delays, delay_cells, log_shares, merge_delays
-from shp_miner.rules.eligibility import judge_answers, judge_posts
 from shp_miner.rules.pairs import ANSWER_KEY
 from shp_miner.rules.presets import BY_VOTES
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import make_pairs, preset
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.rules import PRESETS
 from shp_miner.rules.calibrated import calibrate, measure_answers, with_log_shares
 from shp_miner.rules.comparisons import (
@@ -23,7 +24,6 @@ from shp_miner.rules.comparisons import (
     merge_evaluations,
 )
 from shp_miner.rules.delays import COMMUNITY, count_delays, log_shares, merge_delays
-from shp_miner.rules.eligibility import judge_answers, judge_posts
 from shp_miner.rules.newton import SLOPES
 
 from . import comparisons_reference as plain

@@ -44,8 +44,8 @@ from shp_miner.lab.rows import answer_ids, answer_positions, reddit_tables
 from shp_miner.lab.simulate import Threads, simulate, wilson
 from shp_miner.lab.table import Table, markdown, write_whole
 from shp_miner.lab.worlds import WORLDS, LabWorld
+from shp_miner.mining.tables import make_pairs
 from shp_miner.model import ANSWER, POST
-from shp_miner.rules.pairs import make_pairs
 from shp_miner.rules.presets import Rule
 
 from .property import examples

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shp_miner import Store, export_dataset, import_dump, load, make_pairs, preset
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.export.nothing import NoPairs
 from shp_miner.mining.kept_fits import DRIFT, fits_from_builtins, fits_to_builtins, keep_fits
 from shp_miner.model import ANSWER, POST
@@ -27,7 +28,6 @@ from shp_miner.rules.calibrated import (
     with_theta,
 )
 from shp_miner.rules.delays import count_delays, log_shares, merge_delays
-from shp_miner.rules.eligibility import judge_answers, judge_posts
 from shp_miner.rules.readers import MOST_READERS, likelier
 
 from . import readers_reference as plain

@@ -22,7 +22,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PA
 
 #: Functions that return a reason, and the files whose pairs (reason, condition) judge items and pairs.
 RETURNS = {"unwanted", "_unwanted", "_left_out"}
-CONDITIONS = ("rules/eligibility.py", "rules/age.py", "rules/pairs.py")
+CONDITIONS = ("clean/eligible.py", "rules/age.py", "rules/pairs.py")
 JUDGES = {"judge_posts", "judge_answers", "age_reasons", "_conditions", "_undecided", "_unchosen"}
 COUNTS = {"drop": 1, "note": 1, "lose": 1, "Lost": 0, "without": 1}
 A_REASON = re.compile(r"[a-z]+(_[a-z0-9]+)*")
@@ -80,7 +80,7 @@ def conditions() -> Iterator[str]:
 
 
 #: Where calls in `clean/` have a reason: a value, the values that are put in, and the note of an edit.
-REASON_AT = {"pl.lit": 0, "reasons.scatter": 1, "Edit": 1}
+REASON_AT = {"pl.lit": 0, "reasons.scatter": 1, "Edit": 1, "ItemFilter": 0}
 
 
 def cleaned() -> Iterator[str]:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from shp_miner import UsageError, preset
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.rules import PRESETS, PROFILES
 from shp_miner.rules.calibrated import calibrate, with_theta
-from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
+from shp_miner.rules.eligibility import REASON
 from shp_miner.rules.hashing import answer_hashes, pair_hashes, thread_splits, winner_is_first
 from shp_miner.rules.pairs import Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import SUMMARIES, Rule, named_rule, rule_summary

@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 from shp_miner.clean.cleaning import Cleaning
+from shp_miner.rules.presets import Rule
 
 #: What a filter judges: posts, answers, pairs of answers, or pairs once the rule's sample of each post is drawn.
 Kind = Literal["post", "answer", "pair", "sample"]
@@ -34,6 +35,22 @@ class Filter:
     def is_on(self, cleaning: Cleaning) -> bool:
         """Return whether any of its parameters is set."""
         return is_on(self.switches, cleaning)
+
+
+@dataclass(frozen=True)
+class ItemFilter:
+    """Says which posts or answers are left out for what a platform tells of them, before any text is read.
+
+    `holds` is the condition by a rule's parameters on rows of POST or ANSWER (answers also have `author_post` and
+    `author_id_post`); one that is null does not hold. `judge_posts` and `judge_answers` apply it.
+    """
+
+    reason: str
+    holds: Callable[[Rule], pl.Expr]
+
+    def of(self, rule: Rule) -> tuple[str, pl.Expr]:
+        """Return the reason and the condition that a rule makes of it."""
+        return self.reason, self.holds(rule)
 
 
 @dataclass(frozen=True)

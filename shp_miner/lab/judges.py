@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.lab.audit import Judgment, judged_better
 from shp_miner.lab.table import Cell, Table
 from shp_miner.lab.thanks import thanked_answers
 from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
-from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
+from shp_miner.rules.eligibility import REASON
 from shp_miner.rules.presets import Rule
 
 #: Among which answers rules of thumb are judged: all that may be in pairs, whatever their scores.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import structs
 
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.lab.linear import Examples, thread_weights
 from shp_miner.lab.rivals import ANY, cva_pairs, second_tower, worldpm_pairs
 from shp_miner.lab.threads import KEY, Threads
@@ -27,7 +28,6 @@ from shp_miner.rules.comparisons import (
     soft_label,
 )
 from shp_miner.rules.delays import COMMUNITY, SHORTEST_S, count_delays, log_shares, merge_delays
-from shp_miner.rules.eligibility import judge_answers, judge_posts
 from shp_miner.rules.presets import PRESETS
 
 Rows = npt.NDArray[np.int64]

@@ -36,7 +36,7 @@ from shp_miner.lab.rows import answer_positions, reddit_tables, telling
 from shp_miner.lab.simulate import Threads, simulate
 from shp_miner.lab.table import write_json
 from shp_miner.lab.worlds import WORLDS, LabWorld, named_world
-from shp_miner.rules.pairs import make_pairs
+from shp_miner.mining.tables import make_pairs
 from shp_miner.rules.presets import PRESETS, Rule
 
 SEED = 0

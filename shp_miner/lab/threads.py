@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from shp_miner.rules.pairs import make_pairs
+from shp_miner.mining.tables import make_pairs
 from shp_miner.rules.presets import Rule
 from shp_miner.store import HashRange, Snapshot
 

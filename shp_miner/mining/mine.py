@@ -16,6 +16,7 @@ from msgspec import UNSET, Struct, UnsetType
 from shp_miner.clean.balance import Quotas
 from shp_miner.clean.cleaning import Cleaning
 from shp_miner.clean.clusters import own_splits, without_near
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.clean.evaluation import Decontamination
 from shp_miner.clean.overlap import Screen
 from shp_miner.mining.cleaned import HELD, Cleaned, answer_texts, people_of, post_texts
@@ -23,7 +24,7 @@ from shp_miner.model import NUMBERS
 from shp_miner.rules.age import at_age
 from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.calibrated import Calibration, with_theta
-from shp_miner.rules.eligibility import HELPERS, REASON, THREAD, judge_answers, judge_posts
+from shp_miner.rules.eligibility import HELPERS, REASON, THREAD
 from shp_miner.rules.hashing import SPLITS, thread_splits, winner_is_first
 from shp_miner.rules.left_out import LeftOutPairs
 from shp_miner.rules.pairs import ANSWER_KEY, Index, Pairs, form_pairs, sample_pairs

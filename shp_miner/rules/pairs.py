@@ -13,34 +13,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
-from shp_miner.errors import UsageError
-from shp_miner.model import PAIR, TIERS
+from shp_miner.model import TIERS
 from shp_miner.rules.accepted import Choices
-from shp_miner.rules.age import at_age, known_time, read_apart
-from shp_miner.rules.calibrated import SURE, calibrate, win_probability, with_theta
+from shp_miner.rules.age import read_apart
+from shp_miner.rules.calibrated import SURE, win_probability
 from shp_miner.rules.comparisons import WEIGHT_MOST, attention_of, candidates, soft_label
-from shp_miner.rules.differences import pair_differences
 from shp_miner.rules.eligibility import (
-    HELPERS,
-    REASON,
     THREAD,
     below_floor,
     below_floors,
-    judge_answers,
-    judge_posts,
     of_platform,
 )
-from shp_miner.rules.frames import both, readings
 from shp_miner.rules.hashing import Hashes, answer_hashes, draw_shares, pair_hashes, sample_keys
 from shp_miner.rules.left_out import LeftOutPairs
-from shp_miner.rules.presets import Rule, as_rule
+from shp_miner.rules.presets import Rule
 from shp_miner.rules.readers import likelier_by_readers
 from shp_miner.tally import Tally
 
 if TYPE_CHECKING:
-    from shp_miner.frames import AnyFrame
+    pass
 
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -48,8 +40,6 @@ Floats = npt.NDArray[np.float64]
 
 #: What names an answer, and what decides about its pairs once it is judged.
 ANSWER_KEY = (*THREAD, "answer_id")
-_DECIDE = ("platform", "community", "created_at", "observed_at", "score", "accepted", "accepted_at")
-_COUNTED = ("reads", "upvotes")
 
 
 #: The probability of a pair that nothing decides.
@@ -124,47 +114,6 @@ class Pairs:
         return {name: pl.Series(values, nan_to_null=True, dtype=pl.Float64) for name, values in known.items()} | {
             "tier": tier
         }
-
-
-def make_pairs(
-    posts: AnyFrame, answers: AnyFrame, rule: str | Rule = "shp", *, observations: AnyFrame | None = None
-) -> pa.Table:
-    """Return the preferences (PAIR) that a rule makes of posts and answers, one row per item, without a store.
-
-    The tables are of polars, pandas or Arrow: POST and ANSWER, or frames with `post_id`, `created_at`, `score` and
-    `observed_at`, and `answer_id` for answers; other columns of POST and ANSWER are used where they are given. Answers
-    take `site`, `community`, `platform` and `observed_at` from their post if they lack them. Exports make the same
-    pairs; they also read the texts, and drop a pair that lacks one. A rule with `observe_at_s` needs `observations`:
-    `post_id`, `answer_id`, `observed_at` and `score`, any number of rows per answer. Raises BadInput that names a
-    missing or wrong column, and UsageError for an unknown rule.
-    """
-    rule = as_rule(rule)
-    asked, found = both(posts, answers, rule)
-    if rule.observe_at_s is not None:
-        if observations is None:
-            raise UsageError("The rule takes scores at an age, so it needs observations.", "Pass observations=.")
-        found = at_age(found, readings(observations, found), ANSWER_KEY, rule.observe_at_s)
-    judged = judge_answers(found, judge_posts(asked, rule), rule)
-    judged = judged.select(*ANSWER_KEY, *_DECIDE, *_COUNTED, *HELPERS, REASON)
-    tally = Tally()
-    eligible = with_theta(judged, calibrate(judged, rule)).filter(pl.col(REASON).is_null())
-    pairs = sample_pairs(form_pairs(eligible, rule, tally), rule, tally)
-    winner, loser = pairs.answers[pairs.winner], pairs.answers[pairs.loser]
-    table = pl.DataFrame(
-        {
-            **{name: winner[name] for name in THREAD},
-            "winner_id": winner["answer_id"],
-            "loser_id": loser["answer_id"],
-            "winner_score": winner["score"],
-            "loser_score": loser["score"],
-            "winner_created_at": winner.select(known_time()).to_series(),
-            "loser_created_at": loser.select(known_time()).to_series(),
-            **pair_differences(winner, loser),
-            **pairs.worth(),
-            "pair_hash": pairs.pair_hash,
-        }
-    )
-    return table.sort(*THREAD, "winner_created_at", "winner_id", "loser_id").select(PAIR.names).to_arrow().cast(PAIR)
 
 
 def form_pairs(eligible: pl.DataFrame, rule: Rule, tally: Tally, left_out: LeftOutPairs | None = None) -> Pairs:

@@ -13,6 +13,7 @@ from msgspec import Struct, field, structs
 from shp_miner.clean.balance import require_local
 from shp_miner.clean.cleaning import Clean, as_cleaning
 from shp_miner.clean.clusters import without_near
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.engine import Advance, Steps, Threads, cores
 from shp_miner.export.selected import selected
 from shp_miner.mining.calibrate import FIT_PARAMETERS, STEPS, MeasureJob, calibrate_ranges, load_calibration
@@ -20,7 +21,7 @@ from shp_miner.mining.cleaned import Cleaned, answer_texts, post_texts
 from shp_miner.mining.mine import judge_threads, tally_reasons
 from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.calibrated import with_theta
-from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, THREAD, judge_answers, judge_posts, takes_choice
+from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, THREAD, takes_choice
 from shp_miner.rules.pairs import ANSWER_KEY, Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule, preset
 from shp_miner.rules.recommended import Comparable, Recommendation, count_comparable, recommended_for

@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 from msgspec import Struct
 
+from shp_miner.clean.eligible import judge_answers, judge_posts
 from shp_miner.rules.calibrated import Calibration, with_theta
-from shp_miner.rules.eligibility import REASON, judge_answers, judge_posts
+from shp_miner.rules.eligibility import REASON
 from shp_miner.rules.pairs import form_pairs, judge_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule
 from shp_miner.rules.reasons import sentence
