@@ -81,11 +81,11 @@ def test_a_driver_at_another_machine_does_what_is_missing_and_has_the_same_bytes
         folder.mkdir()
         killed(work, folder, moment)
         left |= new_results(server, left)
+        server.now_s += 1_000  # nobody knows of a process elsewhere whether it lives, so its lease counts
     tasks = [key.rpartition("/")[2].partition("-")[0] for key in left]
     assert tasks.count("import_part") == len(DUMPS)
     assert tasks.count("mine_range") == tasks.count("measure_range") > 3
     s3.credentials(monkeypatch, server.port)
-    server.now_s += 1_000  # nobody knows of a process elsewhere whether it lives, so its lease counts
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "last"))
     export_dataset("s3://bucket/store", "s3://bucket/out", rule="votes", formats=["pairs", "kto"])
     assert tree(expanded("s3://bucket/out")) == tree(tmp_path / "out")
