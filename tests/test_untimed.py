@@ -8,14 +8,21 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from shp_miner import make_pairs
 from shp_miner.cli import run
 from shp_miner.export.formats import FORMATS
+from shp_miner.model import NO_TIME_US
 from shp_miner.rules.needs import needs_times, needs_votes
 from shp_miner.rules.presets import PRESETS, preset
 from shp_miner.store import Store
 
+from .build import frames
+from .property import examples
 from .test_import_published import WRITERS, json_lines
+from .test_rules import threads
 
 Rows = list[dict[str, Any]]
 
@@ -95,7 +102,7 @@ def test_a_rule_makes_pairs_only_without_what_is_not_known(
 ) -> None:
     store = stored(name, tmp_path)
     made = set()
-    for rule in PRESETS:
+    for rule in PRESETS if name == "h4" else ("shp", "votes", "log-votes"):
         capsys.readouterr()
         code = run(["export", f"out-{rule}", *store, "--rule", rule, ANY_AGE, "-q"])
         told = " ".join(capsys.readouterr().err.split())
@@ -140,10 +147,38 @@ def test_presets_say_what_they_need() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["shp", "votes", "calibrated", "comparisons"])
+@given(threads(), st.integers(0, 2**8 - 1))
+@examples(12)
+def test_answers_without_a_time_change_no_other_pair(
+    name: str, rows: tuple[list[dict[str, Any]], list[dict[str, Any]]], marks: int
+) -> None:
+    posts, answers = rows
+    undated = {number for number in range(len(answers)) if marks >> number % 8 & 1}
+    told = [row | ({"created_at": NO_TIME_US} if n in undated else {}) for n, row in enumerate(answers)]
+    rule = preset(name, allow_unknown_age=True, max_pairs_per_post=None, max_answers_per_post=1000)
+    found = pl.DataFrame(make_pairs(*frames(posts, told), rule))
+    expected = make_pairs(*frames(posts, [row for n, row in enumerate(told) if n not in undated]), rule)
+    ids = [(row["site"], row["post_id"], row["answer_id"]) for n, row in enumerate(told) if n in undated]
+    keys = pl.DataFrame(ids, schema=["site", "post_id", "id"], orient="row", schema_overrides={"id": pl.String})
+    keys = keys.cast(pl.String)
+    sides = [
+        found.join(keys, left_on=["site", "post_id", side], right_on=["site", "post_id", "id"], how="semi")
+        for side in ("winner_id", "loser_id")
+    ]
+    unsure = pl.concat(sides).unique()
+    assert not (needs_times(rule) and unsure.height)
+    assert all(unsure[column].null_count() == unsure.height for column in ("seconds_difference", "confidence"))
+    assert set(unsure["tier"]) <= {"extended"}
+    others = found.join(unsure, on=["site", "post_id", "winner_id", "loser_id"], how="anti", maintain_order="left")
+    assert others.equals(pl.DataFrame(expected))
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_exports_say_what_is_not_known(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = stored(name, tmp_path)
-    forms = [word for form in FORMATS for word in ("--format", form)]
+    given = FORMATS if name == "h4" else ("pairs", "shp")
+    forms = [word for form in given for word in ("--format", form)]
     assert run(["export", "out", *store, "--rule", "votes", ANY_AGE, *forms, "-q"]) == 0
     pairs = pl.concat([pl.read_parquet(file) for file in Path("out/pairs").rglob("*.parquet")])
     assert pairs.height == {"h4": 72 - 12 * 3, "eli5": 12}[name]  # the asker's answer takes part in no pair
@@ -155,7 +190,7 @@ def test_exports_say_what_is_not_known(name: str, tmp_path: Path, capsys: pytest
     assert not pairs["question"].str.starts_with("\n").any()
     shp = pl.concat([pl.read_parquet(file) for file in Path("out/shp").rglob("*.parquet")])
     assert shp["created_at_utc_A"].null_count() == shp.height
-    for form in FORMATS:
+    for form in given:
         card = Path("out", form, "README.md").read_text()
         assert "Not all is known of these threads" in card
         assert ("pm_score" in card) == (name == "h4")
