@@ -183,6 +183,65 @@ def test_later_threads_move_no_earlier_one(store: Path, tmp_path: Path, dumps: t
     assert len(grown) > len(first)
 
 
+def _crossed() -> list[tuple[str, list[dict[str, Any]]]]:
+    """Parts of dumps: posts of a community, cross-posts of them in another, and the same texts on another site."""
+    chance = random.Random(11)
+    parts: list[tuple[str, list[dict[str, Any]]]] = [("threads", []), *(("reddit-dump", []) for _ in range(4))]
+    for number in range(24):
+        words, at = _words(chance, 25), T0 + number * 3600
+        for place, community in enumerate(_COMMUNITIES):
+            post = f"g{number}x{place}"
+            more = {"crosspost_parent": f"t3_g{number}x0"} if place else {}
+            records = [
+                submission(post, title=" ".join(words), selftext="", created_utc=at, subreddit=community, **more)
+            ]
+            for answer in range(2):
+                body, later = " ".join(_words(chance, 30)), at + 60 + answer
+                records.append(
+                    comment(
+                        f"{post}c{answer}", post, body=body, score=3 + answer, created_utc=later, subreddit=community
+                    )
+                )
+            parts[1 + (number + place) % 4][1].extend(records)
+            at += 900
+        answers = [
+            {"answer_id": str(answer), "body": " ".join(_words(chance, 30)), "created_at": at + 60, "score": answer}
+            for answer in (3, 5)
+        ]
+        copy = _changed(chance, words)
+        parts[0][1].append({
+            "site": "forum.example", "community": "cooking", "post_id": f"g{number}x2", "title": " ".join(copy[:4]),
+            "body": f"<p><b>{copy[4]}</b> {' '.join(copy[5:])}</p>", "format": "html", "created_at": at,
+            "score": 9, "observed_at": at + 10**7, "author": "reader", "answers": answers,
+        })  # fmt: skip
+    return parts
+
+
+def test_cross_posts_share_a_split_whatever_order_they_come_in(tmp_path: Path) -> None:
+    """Of communities and sites. What grows by later imports of earlier threads ends where one import would."""
+    trees = []
+    for order in range(2):
+        parts = list(enumerate(_crossed()))
+        random.Random(order).shuffle(parts)
+        store = tmp_path / f"store{order}"
+        for number, (kind, records) in parts:
+            folder = tmp_path / f"{order}-{number}"
+            folder.mkdir()
+            (folder / "threads.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+            paths = [folder / "threads.jsonl"] if kind == "threads" else write_month(folder, records)
+            import_dump(kind, paths, store, now=NOW)
+        options = ("--clean-near-duplicates", "together", "--allow-unknown-age", "--workers", str(1 + order))
+        out = _export(store, tmp_path / f"out{order}", *options)
+        trees.append(tree(out))
+    assert trees[0] == trees[1]
+    groups: dict[str, set[str]] = {}
+    for post, split in _splits(_rows(out)).items():
+        groups.setdefault(post.partition("x")[0], set()).add(split)
+    assert len(groups) == 24
+    assert all(len(splits) == 1 for splits in groups.values())
+    assert len(_splits(_rows(out))) == 72
+
+
 def test_a_killed_search_goes_on_with_its_results(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = Store(store).snapshot()
     selection = Selection(rule=preset("votes"), clean=Cleaning(near_duplicates="one"))

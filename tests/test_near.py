@@ -123,7 +123,7 @@ def _items(draw: st.DrawFn) -> tuple[pl.DataFrame, set[tuple[int, int]]]:
     rows = []
     for thread in range(threads):
         at, split = draw(st.integers(0, 5)), draw(st.integers(0, 2))
-        key = (thread, "site", f"p{thread}")
+        key = (thread, draw(st.sampled_from(["site", "other"])), f"p{thread}")
         rows.append((*key, None, at, split, draw(st.integers(0, 9)), draw(st.booleans())))
         for answer in range(draw(st.integers(0, 2))):
             later = at + draw(st.integers(0, 9))
