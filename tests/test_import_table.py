@@ -362,3 +362,71 @@ def test_nothing_is_stored_of_a_table_that_no_map_can_read(tmp_path: Path) -> No
 
 def test_the_map_is_a_struct_that_programs_can_make() -> None:
     assert TableMap(posts=POSTS, answers=ANSWERS, **HEAD) == to_map(MAP)
+
+
+_CELLS: dict[str, st.SearchStrategy[str]] = {
+    "created_at": st.sampled_from(
+        [
+            "2024-01-02T03:04:05Z",
+            "2024-01-02 03:04:05",
+            "2024-01-02 03:04:05+01:00",
+            "1704164645",
+            "1704164645000",
+            "20240102",
+            "02/01/2024",
+            "",
+            "soon",
+            "1704164645.5",
+            "2124-01-01T00:00:00Z",
+            " 2024-01-02T03:04:05Z ",
+            "999999999",
+            "12",
+        ]
+    ),
+    "score": st.sampled_from(["3", "-2", "3.0", "1,234", "1.2k", "3 points", "", "NaN", "x", "9" * 20, "\u0663", " 4"]),
+    "id": st.sampled_from(["1", "2", "1.0", " 3 ", "a b", "", "é", "-1", "0", "\x1c4"]),
+    "text": st.sampled_from(["a", "", "\\N", "None", "a\0b", "é\u00a0", " b "]),
+    "author": st.sampled_from(["ann", "", "[deleted]", "-", " bob", "a\0b"]),
+    "flag": st.sampled_from(["true", "0", "", "maybe", "Yes "]),
+    "share": st.sampled_from(["0.5", "93%", "", "x", "2", "1e-3"]),
+    "state": st.sampled_from(["live", "Deleted", "1", "", "odd"]),
+    "word": st.sampled_from(["html", "Markdown", "", "x", "NULL"]),
+    "place": st.sampled_from(["cooking", "", " ", "Baking", "forum.example", "a b"]),
+}
+_KEYS = {"body": "text", "author": "author", "author_id": "id", "url": "text", "edited": "flag", "state": "state"}
+_KEYS |= {"format": "word", "site": "place", "community": "place", "created_at": "created_at", "score": "score"}
+_KEYS |= {"observed_at": "created_at", "views": "score", "reads": "score"}
+_OF_POSTS = _KEYS | {"post_id": "id", "title": "text", "upvote_ratio": "share", "accepted_answer_id": "id"}
+_OF_ANSWERS = {key: kind for key, kind in _KEYS.items() if key != "views"}
+_OF_ANSWERS |= {"answer_id": "id", "post_id": "id", "parent_id": "id", "accepted": "flag"}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_many_rows_at_once_are_what_each_is_alone(data: st.DataObject, tmp_path: Path) -> None:
+    maps, paths = {}, []
+    for name, kinds, first in (("posts", _OF_POSTS, POST), ("answers", _OF_ANSWERS, ANSWER)):
+        usual = dict(zip(POSTS if name == "posts" else ANSWERS, first, strict=True))
+        keys = [*usual, *data.draw(st.lists(st.sampled_from(sorted(set(kinds) - set(usual))), max_size=4, unique=True))]
+        rows = [[*usual.values(), *[""] * (len(keys) - len(usual))]]
+        for _ in range(data.draw(st.integers(1, 5))):
+            odd = data.draw(st.lists(st.sampled_from(keys), max_size=3))
+            drawn = {key: data.draw(_CELLS[kinds[key]]) for key in keys if key in odd or key not in usual}
+            rows.append([drawn.get(key, usual.get(key, "")) for key in keys])
+        maps[name] = {key: key for key in keys}
+        paths.append(tmp_path / f"{name}.csv")
+        paths[-1].write_text(table(*rows, header=keys), encoding="utf-8")
+    told = data.draw(st.sampled_from([{}, {"utc": True}, {"zone": "Europe/Berlin", "dates": "day-first"}]))
+    told |= data.draw(
+        st.sampled_from([{}, {"observed_at": "2024-02-01T00:00:00Z", "format": "html", "license": "CC0"}])
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shp_miner.dumps.table.try_first_rows", lambda *_: None)
+        patch.setattr("shp_miner.dumps.table._FEW", 1)
+        at_once = load(*paths, **maps, **told)
+        patch.setattr("shp_miner.dumps.table._FEW", 1_000_000)
+        alone = load(*paths, **maps, **told)
+    for rows, other in zip(at_once[:2], alone[:2], strict=True):
+        assert rows.sort("content_hash").equals(other.sort("content_hash"))
+    for what in ("read", "dropped", "notes", "damages"):
+        assert getattr(at_once[2], what) == getattr(alone[2], what)

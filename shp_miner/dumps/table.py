@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
+import numpy.typing as npt
+import polars as pl
 
 from shp_miner.arguments import AnyPath, moment
 from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.inputs import chosen_files
+from shp_miner.dumps.table_columns import Taken, UsualRows
 from shp_miner.dumps.table_map import TableMap, both_in_a_row, fitting_kinds, missing_column, read_map, to_map
-from shp_miner.dumps.table_rows import Table, open_table, rows
-from shp_miner.dumps.table_values import NOTHING, Unclear, flag, identity, share, whole
+from shp_miner.dumps.table_rows import Row, Table, open_table, rows
+from shp_miner.dumps.table_values import NOTHING, Unclear, flag, hash_of, identity, share, whole
 from shp_miner.dumps.table_values import moment as time_of
 from shp_miner.dumps.threads import Collector
 from shp_miner.errors import BadInput, UsageError
@@ -33,6 +35,9 @@ from shp_miner.tally import Damage, Lost, Tally
 
 #: Rows of each table that are tried before anything is stored.
 TRIED = 200
+
+#: Rows and characters that are turned into columns at once, and the fewest rows for which that is worth it.
+_ROWS, _CHARS, _FEW = 20_000, 12_000_000, 64
 
 #: A map as programs give it.
 AnyMap = AnyPath | Mapping[str, Any] | TableMap
@@ -86,11 +91,25 @@ def read(
     for table in tables:
         reading = Reading(table, table_map, posts, collector)
         with file_alone(table.path, tally):
-            for place, cells in rows(table, table_map, tally, advance):
-                reading.add(place, cells)
+            for batch in _batches(rows(table, table_map, tally, advance)):
+                reading.add_many(batch)
                 if collector.full:
                     yield collector.take()
     yield collector.take()
+
+
+def _batches(found: Iterator[Row]) -> Iterator[list[Row]]:
+    """Rows that are turned into columns at once."""
+    held: list[Row] = []
+    chars = 0
+    for row in found:
+        held.append(row)
+        chars += 0 if isinstance(row[1], Lost) else sum(map(len, filter(None, row[1])))
+        if len(held) == _ROWS or chars >= _CHARS:
+            yield held
+            held, chars = [], 0
+    if held:
+        yield held
 
 
 def known_map(given: AnyMap | None) -> TableMap:
@@ -190,6 +209,22 @@ class Posts:
             np.asarray(self._accepted)[order],
         )
 
+    def of_many(self, post_ids: Sequence[str | None]) -> Taken:
+        """As `of`, for many posts."""
+        size = len(post_ids)
+        if self._believed or not self.needed or not len(self._sorted):
+            return Taken({}, np.zeros(size, np.uint64), np.full(size, bool(self.taken)))
+        hashes = np.array([hash_of(post_id or "") for post_id in post_ids], np.uint64)
+        at = np.searchsorted(self._sorted, hashes, side="right") - 1
+        there = (at >= 0) & (self._sorted[at] == hashes)
+        codes = np.where(there, self._code_of[at].astype(np.int64), -1).tolist()
+        taken: dict[str, list[str | None]] = {
+            name: [None if code < 0 else self._places[code][place] for code in codes]
+            for place, name in enumerate(self.taken)
+        }
+        chosen = np.where(there, self._chosen[at], np.uint64(0)).astype(np.uint64)
+        return Taken(taken, chosen, ~there if self.taken else np.zeros(size, bool))
+
     def of(self, post_id: str) -> tuple[dict[str, str | None], int]:
         """What is taken from a post, and the hash of its accepted answer. Raises Lost where the post is not known."""
         if self._believed or not self.needed:
@@ -202,11 +237,6 @@ class Posts:
                 "post_unknown", f"no table has its post {post_id!r:.40}, and the map takes {self.taken[0]} from there"
             )
         return dict(zip(self.taken, self._places[self._code_of[at]], strict=True)), int(self._chosen[at])
-
-
-def hash_of(text: str) -> int:
-    """8 bytes that stand for an id."""
-    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))
 
 
 def kind_of_row(table: Table, table_map: TableMap) -> Callable[[list[str | None]], str]:
@@ -253,6 +283,33 @@ class Reading:
             if value is not None
         }
         self._last_post: dict[str, Any] | None = None
+        self._usual: UsualRows | None = None
+
+    def add_many(self, batch: Sequence[Row]) -> None:
+        """Take in some rows: usual ones at once, the others one by one."""
+        usual = np.zeros(len(batch), bool)
+        if len(batch) >= _FEW and not self._both:
+            kinds = ["" if isinstance(cells, Lost) else self._kind_of(cells) for _, cells in batch]
+            for kind in ("post", "answer"):
+                numbers = np.array([number for number, one in enumerate(kinds) if one == kind], np.int64)
+                if len(numbers) >= _FEW:
+                    usual[numbers] = self._add_usual(kind, [batch[number][1] for number in numbers.tolist()])
+        for number in np.flatnonzero(~usual).tolist():
+            self.add(*batch[number])
+
+    def _add_usual(self, kind: str, cells: list[Any]) -> npt.NDArray[np.bool_]:
+        """Add the rows that are usual, and return which they are."""
+        usual = self._usual = self._usual or UsualRows(self._map, self._at, self._constants, self._value)
+        latest_us = self._collector.latest_us
+        try:
+            if kind == "post":
+                found, odd = usual.posts(cells, latest_us)
+            else:
+                found, odd = usual.answers(cells, self._posts.of_many, latest_us)
+            self._collector.add_frame(kind, found.filter(~odd))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            return np.zeros(len(cells), bool)
+        return ~odd
 
     def add(self, place: Damage, cells: list[str | None] | Lost) -> None:
         """Take in a row."""

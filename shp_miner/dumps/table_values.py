@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
+import xxhash
+
 from shp_miner.tally import Lost
 
 DateOrder = Literal["day-first", "month-first"]
@@ -251,3 +253,8 @@ def identity(text: str) -> str:
     """An id without the blanks around it; 12.0, which pandas makes of 12 beside an empty cell, is 12."""
     word = text.strip()
     return word[:-2] if _FLOAT_ID.fullmatch(word) else word
+
+
+def hash_of(text: str) -> int:
+    """8 bytes that stand for an id."""
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"))

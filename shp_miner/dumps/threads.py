@@ -56,6 +56,8 @@ from shp_miner.tally import Damage, Lost, Tally
 from shp_miner.text.clean import sound_text, visible_chars
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from shp_miner.dumps.threads_at_once import AtOnce
 
 SOURCE = "threads"
@@ -174,11 +176,19 @@ class Collector:
         return found
 
     def _add_frames(self, found: AtOnce) -> None:
-        for kind, rows, frame in (("post", self.posts, found.posts), ("answer", self.answers, found.answers)):
+        for kind, frame in (("post", found.posts), ("answer", found.answers)):
             if frame.height:
-                rows.add_hashed(frame)
-                self.tally.keep(kind, frame.height)
-                self.tally.note(kind, "score_age_unknown", frame["observed_at"].null_count())
+                self._add_hashed(kind, frame)
+
+    def add_frame(self, kind: str, frame: pl.DataFrame) -> None:
+        """Add usual rows of posts or of answers."""
+        if frame.height:
+            self._add_hashed(kind, (self.posts if kind == "post" else self.answers).hashed(frame))
+
+    def _add_hashed(self, kind: str, frame: pl.DataFrame) -> None:
+        (self.posts if kind == "post" else self.answers).add_hashed(frame)
+        self.tally.keep(kind, frame.height)
+        self.tally.note(kind, "score_age_unknown", frame["observed_at"].null_count())
 
     def add(self, record: Any, place: Damage) -> None:
         """Add a thread, or count what is Lost; a bad head loses the thread, a bad answer only that answer."""

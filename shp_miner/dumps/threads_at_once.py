@@ -27,7 +27,7 @@ from shp_miner.platforms.sites import site_of
 from shp_miner.text.visible import visible_lengths
 
 #: An id without anything that the careful way would have to look at.
-_PLAIN_ID = r"^[!-~]{1,255}$"
+PLAIN_ID = r"^[!-~]{1,255}$"
 #: Keys of text, of flags, of times and of counts.
 _TEXTS = ("body", "author_url", "author_role", "url", "license", "format", "state")
 _WORDS = ("author_role", "format", "state")
@@ -43,7 +43,7 @@ _CHOICES = {
     name: get_args(get_args(kind.type)[0]) for kind in msgspec.structs.fields(Item) if (name := kind.name) in _WORDS
 }
 #: A thread's number, and whether it needs care.
-LINE, _ODD = "line", "odd"
+LINE, ODD = "line", "odd"
 
 
 @dataclass
@@ -63,21 +63,21 @@ def of_values(
     odd_ones: npt.NDArray[np.bool_] | None = None,
 ) -> AtOnce:
     """The rows of threads of which each has so many of the answers, in their order; `odd_ones` need care anyway."""
-    post_rows = _posts(posts, latest_us)
-    answer_rows = _answers(answers, counts, post_rows, latest_us)
+    post_rows = posts_of(posts, latest_us)
+    answer_rows = answers_of(answers, counts, post_rows, latest_us)
     odd = np.zeros(len(counts), bool) if odd_ones is None else odd_ones.copy()
     for frame in (post_rows, answer_rows):
-        odd[frame.filter(_ODD)[LINE].unique().to_numpy()] = True
+        odd[frame.filter(ODD)[LINE].unique().to_numpy()] = True
     if odd.any():
         fine = pl.Series(~odd)
         post_rows, answer_rows = (frame.filter(fine.gather(frame[LINE])) for frame in (post_rows, answer_rows))
     return AtOnce(post_rows, answer_rows, np.flatnonzero(odd).tolist())
 
 
-def _posts(values: Values, latest_us: int) -> pl.DataFrame:
+def posts_of(values: Values, latest_us: int) -> pl.DataFrame:
     """The rows of the questions."""
     raw = _frame(values, (*_TEXTS, "site", "community", "title"), (*_FLAGS, "is_text", "nsfw"), _TIMES)
-    hosts = _hosts(raw["site"])
+    hosts = hosts_of(raw["site"])
     raw = raw.with_columns(
         values.ids("post_id"),
         values.ratios("upvote_ratio"),
@@ -99,7 +99,7 @@ def _post_plan(latest_us: int) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
     }
     odd = _odd(_TIMES, (*_COUNTS, "views"), latest_us)
     odd += [
-        ~pl.col("post_id").str.contains(_PLAIN_ID),
+        ~pl.col("post_id").str.contains(PLAIN_ID),
         pl.col("host").is_null(),
         pl.col("community").str.strip_chars() == "",
         ~pl.col("upvote_ratio").is_between(0, 1).fill_null(value=True),
@@ -108,7 +108,7 @@ def _post_plan(latest_us: int) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
     return columns, odd
 
 
-def _answers(values: Values, counts: npt.NDArray[np.int64], posts: pl.DataFrame, latest_us: int) -> pl.DataFrame:
+def answers_of(values: Values, counts: npt.NDArray[np.int64], posts: pl.DataFrame, latest_us: int) -> pl.DataFrame:
     """The rows of the answers to them."""
     raw = _frame(values, _TEXTS, (*_FLAGS, "by_post_author", "accepted"), (*_TIMES, "accepted_at"))
     line = pl.Series(LINE, np.repeat(np.arange(len(counts)), counts), pl.UInt32)
@@ -130,21 +130,21 @@ def _answer_plan(latest_us: int) -> tuple[dict[str, pl.Expr], list[pl.Expr]]:
     odd = [
         *_odd((*_TIMES, "accepted_at"), _COUNTS, latest_us),
         pl.col("body").is_null(),
-        ~pl.col("answer_id").str.contains(_PLAIN_ID),
+        ~pl.col("answer_id").str.contains(PLAIN_ID),
         pl.struct(LINE, "answer_id").is_duplicated(),
     ]
     return columns, odd
 
 
 def _checked(raw: pl.DataFrame, columns: dict[str, pl.Expr], odd: list[pl.Expr]) -> pl.DataFrame:
-    """The columns with LINE and _ODD, and the characters of each body."""
+    """The columns with LINE and ODD, and the characters of each body."""
     rows = raw.select(
         *(column.alias(name) for name, column in columns.items()),
         LINE,
-        pl.any_horizontal(odd).fill_null(value=True).alias(_ODD),
+        pl.any_horizontal(odd).fill_null(value=True).alias(ODD),
     )
     rows = rows.with_columns(_chars(rows))
-    return rows.with_columns((rows[_ODD] | out_of_bounds(rows).is_not_null()).alias(_ODD))
+    return rows.with_columns((rows[ODD] | out_of_bounds(rows).is_not_null()).alias(ODD))
 
 
 def _frame(values: Values, texts: Sequence[str], flags: Sequence[str], times: Sequence[str]) -> pl.DataFrame:
@@ -195,7 +195,7 @@ def _odd(times: Sequence[str], counts: Sequence[str], latest_us: int) -> list[pl
     ]
 
 
-def _hosts(names: pl.Series) -> pl.Series:
+def hosts_of(names: pl.Series) -> pl.Series:
     """The host of each site that is named as one, null for others."""
     known = names.unique().drop_nulls()
     hosts: list[str | None] = []
@@ -204,7 +204,7 @@ def _hosts(names: pl.Series) -> pl.Series:
         if len(name) <= ADDRESS_CHARS_MAX and SITE.fullmatch(name):
             with suppress(Error):
                 host = site_of(name)
-        hosts.append(host if host is not None and re.fullmatch(_PLAIN_ID, host) else None)
+        hosts.append(host if host is not None and re.fullmatch(PLAIN_ID, host) else None)
     return names.replace_strict(known, pl.Series(hosts, dtype=pl.String), default=None).alias("host")
 
 
