@@ -65,6 +65,7 @@ ANSWERS = {
 }
 #: Edits of texts: what is drawn of those that they leave alone.
 EDITS = {
+    "cut_quotes": pl.col("text").str.contains(r"(?m)^.{0,4}>|\[quote"),
     "cut_thanks": pl.col("text").str.contains(r"(?i)\b(?:edit|update|eta)\b.{0,300}$"),
     "personal": pl.col("text").str.contains(r"@\w|\(at\)|\d[\d ().-]{6,}\d|(?:[0-9a-fA-F]{1,4}:){3}"),
 }
@@ -87,7 +88,7 @@ def main() -> None:
             reasons = reasons_of(answers, "answer", clean_profile(**{name: sampled.value}))
             show(name, answers, reasons.is_not_null(), sampled.near, asked.count, reasons=reasons)
         elif name in EDITS:
-            items = pl.concat([posts, answers], how="diagonal")
+            items = answers if name == "cut_quotes" else pl.concat([posts, answers], how="diagonal")
             after = EDITED[name](items["text"])
             show(name, items, after != items["text"], EDITS[name], asked.count, after=after)
         else:
@@ -111,6 +112,7 @@ def texts_of(store: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 EDITED: dict[str, Callable[[pl.Series], pl.Series]] = {
+    "cut_quotes": lambda texts: edited(texts, "answer", clean_profile(cut_quotes=True), Tally()),
     "cut_thanks": lambda texts: edited(texts, "answer", clean_profile(cut_thanks=True), Tally()),
     "personal": lambda texts: mask_personal(texts).texts,
 }
