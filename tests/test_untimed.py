@@ -113,6 +113,9 @@ def test_a_rule_makes_pairs_only_without_what_is_not_known(
             assert "Give `--rule votes --allow-unknown-age`" in told
             assert "time unknown" in told or "score not votes" in told
     assert made == USABLE[name]
+    assert run(["compare", *store, ANY_AGE, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["rules"]
+    assert {rule["rule"] for rule in told if rule["pairs"]} == USABLE[name]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 from msgspec.structs import replace
 
+from shp_miner.rules.age import is_dated
 from shp_miner.rules.presets import Rule
 from shp_miner.rules.profiles import OTHERS, PROFILES
 
@@ -19,6 +20,12 @@ COUNTS = "counts"
 HELPERS = (COUNTS, "post_created_at", "post_score")
 
 THREAD = ("thread_hash", "site", "post_id")
+
+
+def lacks_something(answers: pl.DataFrame) -> bool:
+    """Return whether an answer lacks a time, or its score does not count votes: rules judge it by what they need."""
+    lacking: bool = answers.select((~(is_dated() & of_platform("scores_are_votes"))).any()).item()
+    return lacking
 
 
 def takes_choice(rule: Rule) -> bool:

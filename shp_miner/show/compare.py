@@ -21,7 +21,8 @@ from shp_miner.mining.cleaned import Cleaned, answer_texts, post_texts
 from shp_miner.mining.mine import judge_threads, tally_reasons
 from shp_miner.rules.arrival import Arrival
 from shp_miner.rules.calibrated import with_theta
-from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, THREAD, takes_choice
+from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, THREAD, lacks_something, takes_choice
+from shp_miner.rules.needs import needs_times, needs_votes
 from shp_miner.rules.pairs import ANSWER_KEY, Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule, preset
 from shp_miner.rules.recommended import Comparable, Recommendation, count_comparable, recommended_for
@@ -178,11 +179,12 @@ def _count(job: _Job, advance: Advance) -> _Counted:
     posts = judged.posts.drop(REASON, COUNTS)
     answers = judged.answers.drop(REASON, *HELPERS)
     known: dict[tuple[object, ...], pl.DataFrame] = {}
+    lacking = lacks_something(answers)
     formed: list[tuple[Pairs, Tally]] = []
     found = _Counted([], Comparable())
     for number, (rule, near) in enumerate(zip(job.rules, job.near, strict=True)):
         tally = found.tally if number == 0 else Tally()
-        key = _judging(rule)
+        key = (*_judging(rule), *((needs_times(rule), needs_votes(rule)) if lacking else ()))
         if key not in known:
             of_rule = judge_posts(posts, rule)
             again = judge_answers(answers, of_rule, rule)
