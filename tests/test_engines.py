@@ -290,7 +290,9 @@ def test_a_cluster_cleans_in_a_bucket_with_the_bytes_of_a_disk(
     """Workers share the bucket alone: store, near-equal texts, quotas and evaluation items lie there."""
     if engine == "ray":
         pytest.importorskip("ray")
-        monkeypatch.setenv("HOME", str(tmp_path))  # where the token of a Ray lies
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("a" * 64)  # of another cluster, and Ray is imported here already
     if engine == "here":
         monkeypatch.setattr(Means, "cluster", lambda _, folder, __: commands.Commands(Here(), folder / "here"))
     words = "how to write the statement of a thesis that nobody else has read before the day it is due"

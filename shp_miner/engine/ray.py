@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -252,7 +253,12 @@ def _knock(address: str | None) -> None:
 
 
 def _token() -> dict[str, str]:
-    """Return the mode in which Ray sends the cluster's token, if there is one: `ray start` turns it on by itself."""
+    """Return the mode in which Ray sends the cluster's token, if there is one: `ray start` turns it on by itself.
+
+    A Ray that the caller has imported has its mode already; another one for the processes it starts would refuse it.
+    """
+    if "ray" in sys.modules:
+        return {}
     there = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     return {"RAY_AUTH_MODE": "token"} if there or Path("~/.ray/auth_token").expanduser().exists() else {}
 
