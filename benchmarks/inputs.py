@@ -10,6 +10,7 @@ and the ratio of wall times in each turn, as a median.
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
@@ -34,6 +35,7 @@ FIRST = datetime(2023, 1, 1, tzinfo=UTC)
 READ = datetime(2024, 6, 1, tzinfo=UTC)
 
 JSON_LOOP = "import json, sys\nfor line in open(sys.argv[1], 'rb'): json.loads(line)"
+CSV_LOOP = "import csv, sys\nfor row in csv.reader(open(sys.argv[1], newline='')): pass"
 PARQUET_LOOP = """import sys, pyarrow.parquet
 for batch in pyarrow.parquet.ParquetFile(sys.argv[1]).iter_batches(4096): pass"""
 ARCHIVE_LOOP = """import sys, py7zr
@@ -155,6 +157,21 @@ def posts_xml(records: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "</posts>\n"
 
 
+def write_table(path: Path, count: int) -> None:
+    """The answers of the same threads as CSV, with their map beside it."""
+    keys = ("answer_id", "body", "created_at", "score", "author", "url")
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["post_id", *keys])
+        for record in threads(count):
+            for answer in record["answers"]:
+                writer.writerow(
+                    [record["post_id"], f"{record['post_id']}-{answer['answer_id']}", *map(answer.get, keys[1:])]
+                )
+    columns = "".join(f'{key} = "{key}"\n' for key in ("post_id", *keys))
+    path.with_name("map.toml").write_text(f'site = "{SITE}"\ncommunity = "c"\nutc = true\n[answers]\n{columns}')
+
+
 def _attribute(text: str) -> str:
     return escape(text).replace("\n", "&#xA;")
 
@@ -202,6 +219,7 @@ INPUTS = {
     "threads": ("threads.jsonl", write_threads, ["threads"], JSON_LOOP),
     "parquet": ("threads.parquet", write_parquet, ["threads"], PARQUET_LOOP),
     "discourse": ("topics.ndjson", write_topics, ["discourse-json", "--site", "talk.forum.example"], JSON_LOOP),
+    "table": ("answers.csv", write_table, ["table", "--map", "map.toml"], CSV_LOOP),
     "archive": (f"{SE_SITE}.7z", write_archive, ["stackexchange-dump"], ARCHIVE_LOOP),
     "posts": ("Posts.xml", write_posts, ["stackexchange-dump", "--site", SE_SITE], XML_LOOP),
 }
@@ -226,7 +244,8 @@ def main(folder: Path, count: int, runs: int, only: tuple[str, ...]) -> None:
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             write(path, count)
-        commands = {"import": [sys.executable, "-m", "shp_miner", "import", *kind, str(path), "--store", "store"]}
+        words = [str(path.with_name(word)) if word == "map.toml" else word for word in kind]
+        commands = {"import": [sys.executable, "-m", "shp_miner", "import", *words, str(path), "--store", "store"]}
         if peer:
             commands["plain loop"] = [sys.executable, "-c", peer, str(path)]
         spent: dict[str, list[Measure]] = {what: [] for what in commands}
@@ -241,7 +260,8 @@ def main(folder: Path, count: int, runs: int, only: tuple[str, ...]) -> None:
         for what, found in spent.items():
             wall_s, cpu_s = _best(found)
             speeds = f"{megabytes / wall_s:6.0f} MB/s  {megabytes / cpu_s:6.0f} MB per core-second"
-            click.echo(f"{name:10} {what:10} {megabytes:6.0f} MB  {wall_s:6.2f} s {speeds}")
+            peak = max(one.largest_bytes for one in found) >> 20
+            click.echo(f"{name:10} {what:10} {megabytes:6.0f} MB  {wall_s:6.2f} s {speeds}  {peak:5} MiB")
         if ratios:
             low, high = min(ratios), max(ratios)
             click.echo(f"{name:10} speed against the loop, wall time: {median(ratios):.2f} ({low:.2f} to {high:.2f})")
