@@ -212,7 +212,9 @@ def test_a_server_that_ends_at_whatever_request_is_for_later_and_changes_no_byte
         server.faults = [s3.Fault(status, method=method, key=f"^{key}$", times=10**9, cut=status == 200)]
         codes.append(run(words))
         server.faults, server.now_s = [], server.now_s + 1_000  # the lease of a run that failed is over
-        assert codes[-1] == 0 or (codes[-1] == 75 and run(words) == 0), (method, key)
+        assert codes[-1] in (0, 75), (method, key)
+        if codes[-1] or ".lock" in key:  # a lock that could not be given back is taken away by the next run
+            assert run(words) == 0
         assert in_bucket(server) == on_disk(filled / "one")
     assert codes.count(75) > len(codes) / 2
     server.faults = [s3.Fault(key="_delta_log", times=10**9)]
