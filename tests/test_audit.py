@@ -28,7 +28,9 @@ from shp_miner.web.sample import stratified
 from shp_miner.web.verdicts import key_of, verdicts
 
 from .auditing import Running, audit, audit_here, dataset, turn_of
+from .test_import_published import json_lines
 from .test_pages import HOSTILE, Seen
+from .test_untimed import eli5_rows
 
 
 @pytest.fixture(scope="module")
@@ -386,6 +388,19 @@ def test_without_the_extra_the_message_names_it(
 
 
 # -- threads ----------------------------------------------------------------------------------------------------------
+
+
+def test_threads_without_times_are_shown(tmp_path: Path) -> None:
+    store, out = str(tmp_path / "s"), tmp_path / "out"
+    assert run(["import", str(json_lines(eli5_rows(), tmp_path / "eli5.jsonl")), "--store", store, "-q"]) == 0
+    assert run(["export", str(out), "--store", store, "--rule", "votes", "--allow-unknown-age", "-q"]) == 0
+    with audit_here(out, 2, Path(store), tmp_path / "judgments.jsonl") as running:
+        status, page = running.page("thread?site=reddit.com&id=q3")
+        assert status == 200
+        assert page.count("ritten at an unknown time") == 3
+        status, page = running.page("threads?q=Why")
+        assert status == 200
+        assert "1990" not in page
 
 
 def test_a_thread_is_found_by_id_address_and_words(served: Running) -> None:

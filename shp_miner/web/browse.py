@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from shp_miner.errors import UsageError
 from shp_miner.pages.markup import web_address
+from shp_miner.rules.age import known_time
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import PRESETS, Rule, preset
 from shp_miner.show.find import ThreadKey, find_thread
@@ -136,7 +137,12 @@ def _hits(posts: pl.LazyFrame, thread: ThreadKey | None = None) -> list[dict[str
     if thread is not None:
         posts = posts.filter(pl.col("site") == thread.site)
     columns = ["site", "post_id", "community", "title", "created_at"]
-    rows = posts.select(columns).unique(["site", "post_id"], keep="any").sort("created_at", descending=True)
+    rows = (
+        posts.select(columns)
+        .unique(["site", "post_id"], keep="any")
+        .sort("created_at", descending=True)
+        .with_columns(known_time())
+    )
     found = rows.head(_HITS).collect(engine="streaming").to_dicts()
     return found or ([{"site": thread.site, "post_id": thread.post_id, "community": "", "title": "", "created_at": None}] if thread else [])  # fmt: skip  # noqa: E501
 
