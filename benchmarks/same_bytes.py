@@ -76,8 +76,9 @@ def command(tree: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def checked_out(revision: str, folder: Path) -> Path:
-    """Return the tree of a revision, checked out once."""
-    tree = folder / "trees" / revision
+    """Return the tree of a revision, checked out once. `git worktree remove` takes it away."""
+    asked = ["git", "rev-parse", "--short", revision]
+    tree = folder / "trees" / subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     if not tree.exists():
         subprocess.run(["git", "worktree", "add", "--detach", str(tree), revision], check=True, capture_output=True)
     told = command(tree, "--version").stdout, _package(tree)
