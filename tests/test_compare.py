@@ -17,7 +17,7 @@ from shp_miner.export.compact import COMPACT
 from shp_miner.export.dry_run import estimate
 from shp_miner.export.nothing import NoPairs
 from shp_miner.rules.presets import Rule
-from shp_miner.rules.recommended import Comparable, recommend_rule
+from shp_miner.rules.recommended import Comparable, before_cleaning, recommend_rule
 from shp_miner.show import compare as module
 from shp_miner.show.compare import compare
 from shp_miner.show.rows import export_at, sampled
@@ -245,9 +245,15 @@ def test_another_rule_is_recommended_where_shp_starves(store: Store, capsys: pyt
         (9_999, 20_000, 10_000, "per-reader"),
         (10_000, 20_000, 20_000, "shp"),
         (0, 0, 0, "shp"),
+        (540, 540, 0, "shp"),
     ],
 )
 def test_the_recommended_rule_follows_pairs_and_readers(pairs: int, comparable: int, read: int, rule: str) -> None:
     found = recommend_rule(pairs, Comparable(comparable, read))
     assert found.rule == rule
     assert bool(found.why) == (rule != "shp")
+
+
+def test_what_cleaning_left_out_counts_as_made_by_the_rule() -> None:
+    dropped = {("pair", "over_community_pairs"): 9_000, ("pair", "near_empty"): 958, ("pair", "equal_score"): 5}
+    assert before_cleaning(42, {**dropped, ("answer", "near_empty"): 7}) == 10_000

@@ -288,7 +288,9 @@ def test_texts_with_an_item_are_left_out(
     manifest = json.loads((out / "manifest.json").read_text())
     about = manifest["configuration"]["decontaminate"]
     assert about["files"][0] | {"sha256": ""} == {"name": "exam.jsonl", "sha256": "", "items": 7, "too_short": 5}
-    assert "paraphrases" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "paraphrases" in card.partition("## Evaluation sets")[2]
+    assert "None was screened" not in card
     count = manifest["counts"]["dropped"]["paired answer"]["in_evaluation_set"]
     rows = pl.concat([pl.read_parquet(path, glob=False) for path in sorted((kept / "answers").glob("*.parquet"))])
     held = rows.filter(pl.col("reason") == "in_evaluation_set")

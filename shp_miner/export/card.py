@@ -35,7 +35,7 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
     """
     form, rule = form_of_manifest(manifest), rule_of_manifest(manifest)
     facts, compact = manifest.get("facts", {}), is_compact(manifest)
-    made = parameters(rule), cleaned(manifest), screened(manifest), left_out(manifest)
+    made = parameters(rule), cleaned(manifest), left_out(manifest)
     parts = [
         f"# Preferences mined from forums: rule {code(rule.name)}, format `{form.name}`",
         loading_line(_splits(manifest), compact=compact),
@@ -51,7 +51,7 @@ def card_text(manifest: Manifest, example: Example | None = None) -> str:
         "## How it was made\n\n" + "\n\n".join(filter(None, made)),
         "## Training\n\n" + training(form, compact=compact),
         "## Attribution, terms and removal\n\n" + terms(form, manifest),
-        "## Evaluation sets\n\nNone was screened: rows that are also in a benchmark are still here.",
+        "## Evaluation sets\n\n" + screened(manifest),
     ]
     return _front_matter(manifest, form) + "\n\n" + marked(parts)
 

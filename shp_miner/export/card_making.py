@@ -131,10 +131,10 @@ def cleaned(manifest: Mapping[str, Any]) -> str:
 
 
 def screened(manifest: Mapping[str, Any]) -> str:
-    """Return which evaluation sets the texts were screened for, and what that does not see; "" if for none."""
+    """Return which evaluation sets the texts were screened for, and what that does not see."""
     given = manifest["configuration"].get("decontaminate")
     if not given:
-        return ""
+        return "None was screened: rows that are also in a benchmark are still here."
     about = msgspec.convert(given, Decontamination)
     rows = [(code(file.name), f"{file.items:,}", f"{file.too_short:,}", f"`{file.sha256}`") for file in about.files]
     words = WORDS_IN_A_ROW[about.preset]

@@ -56,7 +56,7 @@ from shp_miner.mining.near import find_near, near_steps
 from shp_miner.paths import expanded, is_remote
 from shp_miner.rules.calibrated import Calibration
 from shp_miner.rules.presets import Rule
-from shp_miner.rules.recommended import Recommendation, recommended_for
+from shp_miner.rules.recommended import Recommendation, before_cleaning, recommended_for
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import only_one, shared_lock
 from shp_miner.tally import Tally, counted
@@ -326,7 +326,8 @@ def _written(  # noqa: PLR0917
     if not mined.pairs:
         raise nothing(mined.tally, recommended_for(rule, 0, mined.comparable))
     result = Exported(out, first.version, mined.tally, mined.posts, mined.pairs)
-    result.recommended = recommended_for(rule, sum(mined.pairs.values()), mined.comparable)
+    made = before_cleaning(sum(mined.pairs.values()), mined.tally.dropped)
+    result.recommended = recommended_for(rule, made, mined.comparable)
     result.drift = {row["community"]: row["drift"] for row in drift.to_dicts() if row["community"] in mined.pairs}
     targets = {name: folder / name if len(formats) > 1 else folder for name in formats}
     sampled = min(LANGUAGE_SAMPLE / max(mined.answers, 1), 1.0)

@@ -35,7 +35,7 @@ from shp_miner.mining.near import find_near, near_steps
 from shp_miner.paths import is_remote
 from shp_miner.rules.hashing import SPLITS
 from shp_miner.rules.presets import Rule
-from shp_miner.rules.recommended import Comparable, Recommendation, recommended_for
+from shp_miner.rules.recommended import Comparable, Recommendation, before_cleaning, recommended_for
 from shp_miner.store import Snapshot, Store
 from shp_miner.store.lock import shared_lock
 from shp_miner.tally import Tally
@@ -261,7 +261,7 @@ def _together(version: str, rule: Rule, formats: Sequence[str], parts: Sequence[
         of_rows, of_bytes, of_joined = (sum(column) for column in zip(*known, strict=True))
         sizes[name], joined_sizes[name] = (round(size * rows[name] / max(of_rows, 1)) for size in (of_bytes, of_joined))
     of_formats = {name: rows[name] for name in formats}
-    advice = recommended_for(rule, sum(pairs.values()), comparable)
+    advice = recommended_for(rule, before_cleaning(sum(pairs.values()), tally.dropped), comparable)
     return Estimate(
         version, rule.name, tally, dict(posts), dict(pairs), of_formats, sizes, joined_sizes, missing, advice
     )

@@ -5,11 +5,14 @@ The evidence is in docs/rules.md ("Which rule when").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
 from msgspec import Struct
 
 from shp_miner.rules.eligibility import COUNTS, THREAD
 from shp_miner.rules.presets import Rule
+from shp_miner.rules.reasons import CLEANED
 
 #: The rule that is the default, and so many of its pairs are enough: from there on no other rule has taught more.
 DEFAULT = "shp"
@@ -44,9 +47,14 @@ def count_comparable(answers: pl.DataFrame, rule: Rule) -> Comparable:
     return Comparable(pairs, read)
 
 
+def before_cleaning(pairs: int, dropped: Mapping[tuple[str, str], int]) -> int:
+    """Return how many pairs a rule made, given those of an export and what was dropped, by kind and reason."""
+    return pairs + sum(count for (kind, reason), count in dropped.items() if kind == "pair" and reason in CLEANED)
+
+
 def recommend_rule(pairs: int, among: Comparable) -> Recommendation:
     """Return the rule to use where the default makes so many `pairs` among the comparable ones."""
-    if pairs >= ENOUGH_PAIRS or not among.pairs:
+    if pairs >= min(ENOUGH_PAIRS, among.pairs):
         return Recommendation(DEFAULT)
     kept = f"{DEFAULT} keeps {pairs:,} of {among.pairs:,} comparable pairs here."
     if among.read >= _MOSTLY_READ * among.pairs:
