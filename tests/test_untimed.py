@@ -116,6 +116,9 @@ def test_a_rule_makes_pairs_only_without_what_is_not_known(
     assert run(["compare", *store, ANY_AGE, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["rules"]
     assert {rule["rule"] for rule in told if rule["pairs"]} == USABLE[name]
+    assert run(["compare", *store, ANY_AGE]) == 0
+    proposed = capsys.readouterr().out.split("--rule ")[-1].split()[0]
+    assert proposed in USABLE[name]
 
 
 @pytest.mark.parametrize(

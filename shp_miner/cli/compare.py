@@ -123,7 +123,8 @@ def _people(found: Compared, store: Path, parameters: list[str], chosen: list[st
         say("No rule makes a pair of this; the next command says why.")
         chosen = [*chosen, "--dry-run"]
     advised = say_recommended(found.recommended)
-    rule = found.recommended.rule if found.recommended else "shp"
+    giving = (name for name, gives in zip(PRESETS, found.rules, strict=True) if gives.pairs)
+    rule = found.recommended.rule if found.recommended else next(giving, "shp")
     say_next(
         [called("export", "data/pairs", "--rule", rule, *chosen, store=store)], after_table=advised or not warnings
     )

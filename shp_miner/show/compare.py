@@ -54,7 +54,7 @@ class RuleGives(Struct):
 class Compared(Struct):
     """The rules of one comparison, the store's version, and a sentence on communities that are not in the store.
 
-    `recommended` is the rule to use, if `shp` is among the rules.
+    `recommended` is the rule to use, if `shp` is among the rules and the rule to use gives pairs where any does.
     """
 
     version: str
@@ -164,6 +164,9 @@ def overview(
     among = sum((part.among for part in counted), Comparable())
     advice = (recommended_for(rule, sums.pairs, among) for rule, sums in zip(rules, totals, strict=True))
     recommended = next((found for found in advice if found is not None), None)
+    giving = {rule.name for rule, sums in zip(rules, totals, strict=True) if sums.pairs}
+    if giving and recommended and recommended.rule not in giving:
+        recommended = None  # the default gives nothing here, and nothing that could be weighed speaks for another
     compared = Compared(snapshot.version, list(map(_gives, rules, totals)), missing, recommended)
     found = Overview(compared, Tally(), Arrival())
     for part in counted:
