@@ -277,6 +277,7 @@ def test_scores_as_people_write_them() -> None:
         ({"encoding": "latin-99"}, "no encoding"),
         ({"utc": True, "zone": "UTC"}, "both utc and zone"),
         ({"delimiter": ";;"}, "not one character"),
+        ({"kind": {"column": "type", "post": [1, 2], "answer": "2"}}, "'2' is a post and an answer"),
         ({"observed_at": "soon"}, "observed_at"),
         ({"dates": "middle-first"}, "middle-first"),
         ({"posts": {}, "answers": {}}, "maps no column"),

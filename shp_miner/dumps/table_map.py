@@ -159,6 +159,8 @@ def _check_reading(found: TableMap, where: str) -> None:
     for name in ("delimiter", "escape"):
         if len(getattr(found, name) or ",") != 1:
             raise BadInput(f"{where}: {name} is not one character.", f'Write {name} = ";", for example.')
+    if found.kind and (both := found.kind.words("post") & found.kind.words("answer")):
+        raise BadInput(f"{where}: kind says that {min(both)!r:.60} is a post and an answer.", _SEE)
     if found.observed_at is not None:
         try:
             moment(found.observed_at)
