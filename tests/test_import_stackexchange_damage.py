@@ -10,6 +10,7 @@ from typing import Any
 
 import py7zr
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -380,3 +381,9 @@ def test_rows_that_are_cut_are_those_that_are_parsed(
         cut = found()
         patch.setattr(stackexchange_pieces, "_HEAD", b"(?!)%s")
         assert cut == found()
+
+
+def test_a_cut_file_without_a_whole_block_is_not_called_empty(tmp_path: Path) -> None:
+    (path := tmp_path / "Posts.xml.zst").write_bytes(zstandard.compress(b"<posts>" * 900)[:12])
+    with pytest.raises(BadInput, match="unpacks to nothing"):
+        read([path], Tally(), now=NOW, site="a.stackexchange.com")

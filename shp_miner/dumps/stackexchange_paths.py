@@ -170,7 +170,8 @@ def _xml_source(path: Path) -> DumpFile:
         )
     if root not in TABLES + _OTHER_TABLES:
         refuse_container(path, start, "stackexchange-dump")
-        blank = "has only empty lines" if start else "is empty"
+        nothing = "unpacks to nothing: it is empty inside, or cut off" if raw else "is empty"
+        blank = "has only empty lines" if start else nothing
         kind = blank if not start.strip() else "is neither a 7z archive nor the XML of a Stack Exchange dump"
         raise NotOurs(
             f"{path} {kind}.",
