@@ -615,6 +615,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"export": [{"out": "a", "formats": ["trll"]}]}, "export.1.formats.1: invalid enum value 'trll'", "'trl'"),
     ({"export": [{"out": "a", "validation": 0.6, "test": 0.4}]}, "export.1: validation and test leave nothing", ""),
     ({"export": [{"out": "a"}, {"out": "b/../a"}]}, "two exports write to 'a'", "its own folder"),
+    ({"export": [{"out": "a", "decontaminate_preset": "strict"}]}, "no evaluation set", "decontaminate = [FILE]"),
     ({"credentials": {"reddit_client_id": "abc"}}, "credentials.reddit_client_id: a literal secret is not allowed", ""),
     ({"store": "${HOME}/x"}, "store contains a variable", "[credentials] only"),
     ({"export": [{"out": "${HOME}/x"}]}, "export.out contains a variable", "[credentials] only"),
@@ -779,6 +780,8 @@ def _whole(table: str, name: str, text: str) -> str:
         keys["kind"] = '"table"'
     if table == "[[import]]" and name == "utc":
         keys["kind"] = '"threads"'
+    if name in ("decontaminate_columns", "decontaminate_preset"):
+        keys["decontaminate"] = '["a.csv"]'
     return "\n".join([table, *(f"{key} = {value}" for key, value in keys.items())])
 
 

@@ -257,6 +257,11 @@ def _fits(pipeline: Pipeline, where: str) -> None:
                 f"{where}: export.{number}: validation and test leave nothing for train.",
                 "Make their sum less than 1.",
             )
+        if not export.decontaminate and (export.decontaminate_columns or export.decontaminate_preset != "default"):
+            raise BadInput(
+                f"{where}: export.{number} has no evaluation set to screen for.",
+                "Name its file: `decontaminate = [FILE]`.",
+            )
     outs = [os.path.normpath(one.out) for one in pipeline.exports]
     for out in outs:
         if outs.count(out) > 1:
