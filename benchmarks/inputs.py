@@ -5,7 +5,7 @@
 Every file is generated: texts of a Zipf law, no real content. Each import is a process of its own with a fresh store;
 the peers are the plainest loops over the same file (that of Posts.xml needs `uv pip install lxml`). Printed are
 megabytes of the file per second of wall time and per second of CPU time, start-up included, each the best of `--runs`,
-and the ratio of wall times in each turn, as a median.
+the ratio of wall times in each turn, as a median, and the peak of memory (PSS).
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def main(folder: Path, count: int, runs: int, only: tuple[str, ...]) -> None:
         for what, found in spent.items():
             wall_s, cpu_s = _best(found)
             speeds = f"{megabytes / wall_s:6.0f} MB/s  {megabytes / cpu_s:6.0f} MB per core-second"
-            peak = max(one.largest_bytes for one in found) >> 20
+            peak = max(one.peak_pss_bytes or one.largest_bytes for one in found) >> 20
             click.echo(f"{name:10} {what:10} {megabytes:6.0f} MB  {wall_s:6.2f} s {speeds}  {peak:5} MiB")
         if ratios:
             low, high = min(ratios), max(ratios)
