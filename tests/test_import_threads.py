@@ -735,12 +735,28 @@ def any_table(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns(of_posts, THREAD_REQUIRED - {"answers"}, len(counts)) | {"answers": lists})
 
 
+#: How writers lay out texts: in dictionaries, first in one and then as they are, or only as they are.
+PAGES = st.fixed_dictionaries(
+    {
+        "use_dictionary": st.booleans(),
+        "dictionary_pagesize_limit": st.sampled_from([1, 20, 1 << 20]),
+        "data_page_size": st.sampled_from([1, 1 << 20]),
+        "data_page_version": st.sampled_from(["1.0", "2.0"]),
+        "compression": st.sampled_from(["none", "zstd", "snappy"]),
+    }
+)
+
+
 @examples(40)
-@given(any_table())
-def test_many_parquet_rows_at_once_are_what_each_is_alone(tmp_path: Path, table: pa.Table) -> None:
+@given(any_table(), PAGES)
+def test_many_parquet_rows_at_once_are_what_each_is_alone(
+    tmp_path: Path, table: pa.Table, pages: dict[str, Any]
+) -> None:
     path = tmp_path / "a.parquet"
-    pq.write_table(table, path)
-    posts, answers, tally = load(path)
+    pq.write_table(table, path, write_batch_size=1, **pages)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shp_miner.dumps.parquet_reader._LARGE", 0)
+        posts, answers, tally = load(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("shp_miner.dumps.parquet._text_bytes", lambda _: None)
         alone = load(path)

@@ -1,8 +1,8 @@
 """Rows of a Parquet file of threads, in limited memory, however much its bytes unpack to.
 
-A dictionary may hold one long string that thousands of rows name, and a run of equal values takes no room. So texts are
-read as dictionaries, and each becomes one Python string that all its rows share. A row group's declared size is checked
-against its bytes before it is read.
+A dictionary may hold one long string that thousands of rows name, and a run of equal values takes no room. So such
+texts are read as dictionaries (`parquet_reader`), and each becomes one Python string that all its rows share. A row
+group's declared size is checked against its bytes before it is read.
 """
 
 from __future__ import annotations
@@ -10,19 +10,17 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from shp_miner.dumps.compressed import Advance
 from shp_miner.dumps.parquet_footer import RowGroup, row_groups
+from shp_miner.dumps.parquet_reader import Reader, bytes_of
 from shp_miner.dumps.sections import Section
 from shp_miner.dumps.whole_lines import LINE_MAX
 from shp_miner.engine import Step
-from shp_miner.paths import is_remote
 from shp_miner.tally import Damage, Lost, Tally
 
 #: Bytes of a file turned into records at a time, and rows and values of a column at most.
@@ -36,11 +34,6 @@ _MANY = 100_000
 
 #: Values in one row of a column at most: as JSON, so many answers would be longer than a line may be.
 VALUES_OF_ROW = 1 << 20
-
-
-def opened(path: Path) -> Path | BinaryIO:
-    """Return what pyarrow reads a file by: its path, or on an object store the opened object."""
-    return path.open("rb") if is_remote(path) else path
 
 
 #: What the library raises where a file is damaged: names of columns are decoded where they are first asked for.
@@ -83,8 +76,8 @@ def parts(
     """
     try:
         groups = row_groups(path)
-        file = _reader(path)
-        if len(groups) != file.num_row_groups:
+        reader = Reader(path)
+        if len(groups) != reader.row_groups:
             raise pa.ArrowInvalid("its row groups are not told")
     except UNREADABLE as error:
         what = f"the directory at its end is unreadable ({error})"
@@ -99,9 +92,7 @@ def parts(
         first += group.rows
         try:
             allowed.begin(group, packed)
-            for batch in file.iter_batches(
-                batch_size=size, row_groups=[] if is_before else [number], use_threads=False
-            ):
+            for batch in () if is_before else reader.batches(number, group, size):
                 size_bytes = _text_bytes(batch) if in_batches else None
                 if size_bytes is not None and allowed.has(size_bytes):
                     allowed.text(size_bytes)
@@ -119,23 +110,6 @@ def parts(
         except UNREADABLE as error:
             tally.damages.append(Damage(str(path), offset, f"row group {number} breaks off at row {row} ({error})"))
         advance(0 if is_before else packed)
-
-
-def _reader(path: Path) -> pq.ParquetFile:
-    metadata = pq.read_metadata(opened(path))
-    leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
-    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    # A reader keeps to the pool of memory that is the default when it is opened. The library's own gives back to the
-    # system what a batch took, and the next has to ask for it again, page by page.
-    pool = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        # A buffer makes pyarrow read column chunks in pieces rather than whole; page sums tell damage from data.
-        return pq.ParquetFile(
-            opened(path), pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True, read_dictionary=texts
-        )
-    finally:
-        pa.set_memory_pool(pool)
 
 
 class _TooLargeError(Exception):
@@ -205,7 +179,7 @@ def _text_bytes(batch: pa.RecordBatch) -> int | None:
     """The bytes of all texts of a batch, None where it must be read row by row."""
     if _longest(batch) > VALUES_OF_ROW:
         return None
-    size = sum(map(_bytes_of, batch.columns))
+    size = sum(map(bytes_of, batch.columns))
     if size > LINE_MAX:
         return None
     try:
@@ -213,22 +187,6 @@ def _text_bytes(batch: pa.RecordBatch) -> int | None:
     except pa.ArrowInvalid:
         return None
     return size
-
-
-def _bytes_of(array: Any) -> int:
-    """The bytes of the texts that an array names, however often."""
-    kind = array.type
-    if isinstance(array, pa.DictionaryArray):
-        texts: Any = array.dictionary
-        sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy().astype(np.int64)
-        return int(sizes[array.indices.drop_null().to_numpy()].sum())
-    if pa.types.is_struct(kind):
-        return sum(map(_bytes_of, array.flatten()))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _bytes_of(array.flatten())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return int(pc.sum(pc.binary_length(array)).as_py() or 0)
-    return 0
 
 
 def _longest(batch: pa.RecordBatch) -> int:

@@ -22,18 +22,22 @@ _DEEPEST = 16
 
 #: Numbers of the fields that are read here.
 _ROW_GROUPS, _COLUMNS, _ROWS, _META = 4, 1, 3, 3
-_VALUES, _UNPACKED, _PACKED, _DATA_PAGE = 5, 6, 7, 9
+_VALUES, _UNPACKED, _PACKED, _DATA_PAGE, _DICTIONARY = 5, 6, 7, 9, 11
 _PATH = 3
 
 
 class Chunk(Struct, frozen=True):
-    """A column of a row group: its name, its values, the bytes that it takes and unpacks to, and where they begin."""
+    """A column of a row group: its name, its values, the bytes that it takes and unpacks to, and where they begin.
+
+    `offset` is where its first page of values begins, `begin` its first page of any kind.
+    """
 
     name: str
     values: int
     unpacked: int
     packed: int
     offset: int
+    begin: int
 
 
 class RowGroup(Struct, frozen=True):
@@ -58,7 +62,7 @@ def row_groups(path: Path) -> list[RowGroup]:
     with path.open("rb") as file:
         directory = _directory(file)
     try:
-        found = _Compact(directory).structure()
+        found = Compact(directory).structure()
         groups = [_row_group(group) for group in found.get(_ROW_GROUPS, [])]
     except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise pa.ArrowInvalid(f"its row groups are not told ({type(error).__name__})") from error
@@ -84,19 +88,27 @@ def _row_group(found: dict[int, Any]) -> RowGroup:
         numbers = [int(meta[field]) for field in (_VALUES, _UNPACKED, _PACKED, _DATA_PAGE)]
         if min(numbers) < 0:
             raise ValueError
-        chunks.append(Chunk(name, *numbers))
+        values, unpacked, packed, offset = numbers
+        names = int(meta.get(_DICTIONARY, 0))
+        chunks.append(Chunk(name, values, unpacked, packed, offset, names if 0 < names < offset else offset))
     if not chunks or found[_ROWS] < 0:
         raise ValueError
     return RowGroup(int(found[_ROWS]), chunks)
 
 
-class _Compact:
+class Compact:
     """Reads Thrift's compact protocol: a structure becomes its fields by number. Raises what a damaged one leads to."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at, self._depth = data, 0, 0
 
+    @property
+    def end(self) -> int:
+        """Where the bytes that were read end."""
+        return self._at
+
     def structure(self) -> dict[int, Any]:
+        """The fields of the structure that comes next."""
         self._depth += 1
         if self._depth > _DEEPEST:
             raise ValueError

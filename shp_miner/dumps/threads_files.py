@@ -14,6 +14,7 @@ from shp_miner.dumps import arrow, parquet
 from shp_miner.dumps.compressed import compression_of, decompressed_head
 from shp_miner.dumps.guess import STARTS
 from shp_miner.dumps.inputs import NotOurs, refuse_container
+from shp_miner.dumps.parquet_reader import opened
 from shp_miner.dumps.plain_lines import UTF8_MARK
 from shp_miner.dumps.published import check_columns, layout_of
 from shp_miner.dumps.threads_columns import refuse_naive_times
@@ -100,7 +101,7 @@ def _check_stream(path: Path) -> str:
 def _check_columns(path: Path, *, utc: bool) -> str:
     """Return the layout of a Parquet file. Raises BadInput if its columns cannot hold threads: all would be lost."""
     try:
-        schema = pq.read_schema(parquet.opened(path))
+        schema = pq.read_schema(opened(path))
         layout = layout_of(schema.names)
     except parquet.UNREADABLE:
         return ""  # damaged: reading it says so
