@@ -221,6 +221,8 @@ def test_another_rule_is_recommended_where_shp_starves(store: Store, capsys: pyt
     assert kept
     assert "Try it with `--rule per-reader`." in said
     assert "--rule per-reader" in said.split("Next:")[1]
+    assert run(["compare", "--clean-max-pairs-per-answer", "1", *where]) == 0
+    assert kept[0] in " ".join(capsys.readouterr().out.split()), "what cleaning leaves out says nothing of the rule"
     pairs, comparable = (int(number.replace(",", "")) for number in kept.groups())
     judged = estimate(store, rule=preset("votes", floors=False))
     # Whatever `votes` without floors judges is comparable, ties too.

@@ -167,6 +167,8 @@ def test_a_site_is_not_taken_for_records_that_name_theirs(tmp_path: Path, capsys
     path = json_lines([head | {"post_id": "1", "answers": [answer]}], tmp_path / "own.jsonl")
     assert run(["import", "threads", str(path), "--site", "other.example"]) == 2
     assert "own.jsonl names its site.\nLeave out --site" in capsys.readouterr().err
+    assert run(["import", "threads", str(path), "--site", "a b"]) == 2
+    assert "'a b' is not a host name." in capsys.readouterr().err
 
 
 def test_a_bad_row_of_shp_costs_itself_or_its_thread(tmp_path: Path) -> None:

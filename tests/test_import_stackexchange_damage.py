@@ -84,6 +84,8 @@ BOMB = b"""<?xml version="1.0"?><!DOCTYPE posts [<!ENTITY a "aaaaaaaaaa"><!ENTIT
 def test_entities_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="document type"):
         read_all(folder(tmp_path / "a.meta", {"Posts.xml": BOMB}))
+    with pytest.raises(BadInput, match=rf"Posts.xml declares a document type at byte {BOMB.index(b'<!DOC')}"):
+        read_all(folder(tmp_path / "a2.meta", {"Posts.xml": BOMB, "Users.xml": USERS}))
     posts, _, tally = read_all(archive(tmp_path / "b.meta.7z", {"Posts.xml": BOMB}))
     assert posts == {}
     assert [damage.path for damage in tally.damages] == [str(tmp_path / "b.meta.7z" / "Posts.xml")]
@@ -205,6 +207,12 @@ def test_archive_without_its_end_still_gives_users(tmp_path: Path) -> None:
     posts, answers, tally = read_all(path)
     assert (len(posts), len(answers), posts["1"]["author"]) == (2, 2, "Ada & Zoë")
     assert len(tally.damages) == 1
+    path = archive(tmp_path / "b.meta.7z", {name: text for name, text in ALL.items() if name != "Votes.xml"}, LZMA2)
+    whole = read_all(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    cut = read_all(path)
+    assert cut[:2] == whole[:2]
+    assert cut[2].notes == whole[2].notes, "no votes are none that differ"
 
 
 def test_damage_in_one_file_leaves_the_next(tmp_path: Path) -> None:

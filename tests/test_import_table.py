@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -281,6 +282,10 @@ def test_scores_as_people_write_them() -> None:
         ({"observed_at": "soon"}, "observed_at"),
         ({"dates": "middle-first"}, "middle-first"),
         ({"posts": {}, "answers": {}}, "maps no column"),
+        ({"answers": ANSWERS | {"format": "html"}}, "format: the tables have no column 'html'"),
+        ({"answers": ANSWERS | {"format": "html"}}, "write format above the tables"),
+        ({"answers": ANSWERS | {"author": "scores"}}, "Did you mean 'score'?"),
+        ({"kind": {"column": "typ", "post": 1, "answer": 2}}, "kind: the tables have no column 'typ'"),
     ],
 )
 def test_a_map_that_is_wrong(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -359,6 +364,10 @@ def test_nothing_is_stored_of_a_table_that_no_map_can_read(tmp_path: Path) -> No
         with pytest.raises(BadInput, match=words):
             import_dump("table", path, tmp_path / "store", now=NOW, map=MAP | changes)
     assert not (tmp_path / "store").exists()
+    cut = tmp_path / "answers.csv.zst"
+    cut.write_bytes(zstandard.compress(path.read_bytes())[:8])
+    with pytest.raises(BadInput, match="empty inside, or cut off"):
+        guess_map([cut], HEAD)
 
 
 def test_the_map_is_a_struct_that_programs_can_make() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from collections.abc import Iterator
@@ -386,6 +387,9 @@ def test_columns_and_presets(evaluation: Path, tmp_path: Path) -> None:
     by_cells = evaluation_sets(cells, columns=["question"])
     assert by_cells.texts.to_list() == ['a, "b"\nc', "d"]
     assert by_cells.screen().labels.to_list() == ["exam.tsv:1", "exam.tsv:3"]
+    semicolons = tmp_path / "exam.csv"
+    semicolons.write_text('question;id\n"a; b, c";1\nd, e;2\n')
+    assert evaluation_sets(semicolons, columns="question").texts.to_list() == ["a; b, c", "d, e"]
     lines = tmp_path / "exam.txt"
     lines.write_text("one\n\ntwo\n")
     both = evaluation_sets([table, lines], preset="strict")
@@ -406,6 +410,7 @@ def test_columns_and_presets(evaluation: Path, tmp_path: Path) -> None:
         ("exam.csv", "question,answer\na,b,c,d\n", None, BadInput),
         ("exam.csv", "question\n", None, BadInput),
         ("exam.csv", "", None, BadInput),
+        ("exam.csv.gz", gzip.compress(b"question\na\n"), "question", BadInput),
         ("exam.tsv", "question\ta\nb\tc", "answer", UsageError),
     ],
 )

@@ -116,11 +116,15 @@ def _site_chunks(  # noqa: PLR0917 - what `read` was told
     with ExitStack() as stack:
         kept = {source.path: stack.enter_context(KeptPosts()) for source, _ in second if source.is_slow}
         proven: dict[Path, dict[int, Usual]] = {source.path: {} for source, _ in second}
+        seen: set[str] = set()
         for source, tables in first:
             its = (kept.get(source.path), proven.get(source.path)) if "posts" in tables else (None, None)
             # What is wrong with a post is counted in the second pass.
             for table, found in table_rows(source, tables, tally, meters[source.path], same, ("posts",), *its):
                 known.learn(source.where(table), table, found)
+                seen.add(table)
+        if "votes" not in seen and not any("votes" in source.tables for source in sources if source.listed):
+            known.votes = None  # a cut archive does not say whether it had any
         known.settle()
         if observed_us is None:
             observed_us = known.newest_us

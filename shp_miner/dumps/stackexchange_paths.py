@@ -65,7 +65,7 @@ def sources_by_site(
             f"One site ({override}) was given for files of several sites ({', '.join(sorted(told))}).",
             "Import each site separately, or leave out --site.",
         )
-    _require_posts(found)
+    _require_posts(found, tally)
     return {host: list(sources.values()) for host, sources in found.items()}
 
 
@@ -80,9 +80,13 @@ def _override(site: str | None) -> str | None:
     return host
 
 
-def _require_posts(found: Mapping[str, Mapping[Path, DumpFile]]) -> None:
+def _require_posts(found: Mapping[str, Mapping[Path, DumpFile]], tally: Tally) -> None:
     for host, sources in found.items():
         if not any("posts" in source.tables for source in sources.values()):
+            folders = {source.path.parent for source in sources.values()}
+            for damage in tally.damages:  # posts that are there and cannot be read
+                if _plain_name(Path(damage.path)) == "posts.xml" and Path(damage.path).parent in folders:
+                    raise BadInput(f"{damage.path} {damage.what}", damage.hint)
             names = ", ".join(str(source.path) for source in sources.values())
             raise BadInput(
                 f"There is no Posts.xml for {host} in {names}.",
@@ -163,9 +167,9 @@ def _xml_source(path: Path) -> DumpFile:
         start = decompressed_head(path, _SNIFFED_WITH_COMMENT)
     match = _ROOT.match(start)
     root = match[1].decode() if match else ""
-    if root == "!DOCTYPE":
+    if match and root == "!DOCTYPE":
         raise BadInput(
-            f"{path} declares a document type, which a Stack Exchange dump never does.",
+            f"{path} declares a document type at byte {match.start(1) - 1}, which a Stack Exchange dump never does.",
             "Use the file as published; entities are never expanded.",
         )
     if root not in TABLES + _OTHER_TABLES:

@@ -22,7 +22,7 @@ from shp_miner.arguments import AnyPath, moment
 from shp_miner.dumps.compressed import Advance, ignore_progress
 from shp_miner.dumps.inputs import chosen_files
 from shp_miner.dumps.table_columns import Taken, UsualRows
-from shp_miner.dumps.table_map import TableMap, both_in_a_row, fitting_kinds, missing_column, read_map, to_map
+from shp_miner.dumps.table_map import TableMap, both_in_a_row, fitting_kinds, read_map, require_columns, to_map
 from shp_miner.dumps.table_rows import Row, Table, open_table, rows
 from shp_miner.dumps.table_values import NOTHING, Unclear, flag, hash_of, identity, share, whole
 from shp_miner.dumps.table_values import moment as time_of
@@ -125,18 +125,11 @@ def known_map(given: AnyMap | None) -> TableMap:
 
 
 def chosen_tables(paths: Sequence[Path], table_map: TableMap, tally: Tally) -> list[Table]:
-    """The tables that paths name. Raises BadInput where one lacks a column of the map."""
+    """The tables that paths name. Raises BadInput as `require_columns`."""
     tables = [
         table for _, table in chosen_files(paths, lambda path: open_table(path, table_map), tally, holds="tables")
     ]
-    for table in tables:
-        if table.header and not fitting_kinds(table_map, table.header):
-            name, near = missing_column(table_map, table.header)
-            known = ", ".join(table.header[:20])
-            raise BadInput(
-                f"{table.path} has no column {name!r:.60}, which the map names.",
-                f"Did you mean {near!r}?" if near else f"Its columns: {known:.400}.",
-            )
+    require_columns(table_map, [(table.path, table.header) for table in tables])
     return tables
 
 

@@ -84,6 +84,10 @@ def guess_map(paths: Sequence[Path], given: Mapping[str, Any] | None = None) -> 
 
 
 def _look(table: Table) -> Look:
+    if not table.header:
+        raise BadInput(
+            f"{table.path} unpacks to nothing: it is empty inside, or cut off.", "Get an undamaged copy of it."
+        )
     cells: dict[str, list[str]] = {name: [] for name in table.header}
     for _, row in islice(rows(table, TableMap(), Tally()), _LOOKED_AT):
         if not isinstance(row, Lost):

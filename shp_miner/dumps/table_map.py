@@ -188,15 +188,40 @@ def both_in_a_row(table_map: TableMap, header: Sequence[str]) -> bool:
     return same and table_map.kind is None and len(fitting_kinds(table_map, header)) == len(_TABLES)
 
 
-def missing_column(table_map: TableMap, header: Sequence[str]) -> tuple[str, str]:
-    """A column that a table lacks for being one of posts or of answers, whichever is nearer, and the nearest one."""
+def require_columns(table_map: TableMap, tables: Sequence[tuple[Path, Sequence[str]]]) -> None:
+    """Raise BadInput for a table (path, header) that is none of posts or answers, and for a column that none has.
+
+    One of many tables of posts may lack a column that posts need not have.
+    """
+    headers = [header for _, header in tables if header]
+    for path, header in tables:
+        if header and not fitting_kinds(table_map, header):
+            raise _no_column(f"{path} has", _missing_column(table_map, header), header)
+    for kind in _TABLES:
+        there = [name for header in headers if kind[:-1] in fitting_kinds(table_map, header) for name in header]
+        for key, name in table_map.columns(kind[:-1]).items() if there else ():
+            if name not in there:
+                above = f"For one value of all rows, write {key} above the tables." if key in CONSTANTS else ""
+                raise _no_column(f"[{kind}] {key}: the tables have", name, there, above)
+    there = [name for header in headers for name in header]
+    if table_map.kind and there and table_map.kind.column not in there:
+        raise _no_column("kind: the tables have", table_map.kind.column, there)
+
+
+def _missing_column(table_map: TableMap, header: Sequence[str]) -> str:
+    """A column that a table lacks for being one of posts or of answers, whichever is nearer."""
     lacking = []
     for kind, needed in (("post", POST_NEEDED), ("answer", ANSWER_NEEDED)):
         columns = table_map.columns(kind)
         if columns:
             lacking.append([columns[key] for key in sorted(needed) if columns[key] not in header])
-    first = min(lacking, key=lambda names: (len(names), not likely(names[0], header)))[0]
-    return first, likely(first, header)
+    return min(lacking, key=lambda names: (len(names), not likely(names[0], header)))[0]
+
+
+def _no_column(where: str, name: str, columns: Sequence[str], hint: str = "") -> BadInput:
+    near = likely(name, columns)
+    hint = hint or (f"Did you mean {near!r}?" if near else f"Its columns: {', '.join(columns[:20]):.400}.")
+    return BadInput(f"{where} no column {name!r:.60}, which the map names.", hint)
 
 
 def written(table_map: TableMap) -> str:

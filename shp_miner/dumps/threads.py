@@ -78,9 +78,11 @@ def read(
     With `utc`, times without a zone are UTC. `site` is that of rows in a published layout.
 
     Raises BadInput before anything is yielded if a path is missing, holds something else, or is a Parquet file with
-    columns that are not in the layout, and UsageError if records with sites of their own are given a `site`. Damage
-    inside a file is noted in `tally`.
+    columns that are not in the layout, and UsageError if `site` is not a host or records with sites of their own are
+    given one. Damage inside a file is noted in `tally`.
     """
+    if site is not None and not _is_site(site):
+        raise UsageError(f"{site!r:.60} is not a host name.", "Name the site like --site forum.example.org.")
     kinds = thread_files(paths, tally, utc=utc)
     own = next((path for path, kind in kinds if not kind.layout), None)
     if site is not None and own is not None:
@@ -311,9 +313,13 @@ class Collector:
         return row
 
 
+def _is_site(text: str) -> bool:
+    return len(text) <= ADDRESS_CHARS_MAX and SITE.fullmatch(text) is not None
+
+
 def _heads(site: str, community: str, post_id: Any) -> dict[str, str]:
     """The columns by which a thread is known. Raises Lost."""
-    if len(site) > ADDRESS_CHARS_MAX or not SITE.fullmatch(site):
+    if not _is_site(site):
         raise Lost("bad_id", f"site {site!r:.60} is not a host name such as forum.example")
     if not community.strip():
         raise Lost("bad_id", "community is empty")

@@ -44,6 +44,12 @@ _LINES, _TABLES = (".jsonl", ".ndjson", ".json"), (".parquet",)
 _CELLS = {".csv": ",", ".tsv": "\t"}
 
 
+#: The first bytes of what is not read as it lies.
+_PACKED = {
+    b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip",
+}  # fmt: skip
+
+
 class Items(Struct):
     """The items of some files: the hashes of their words, and of each the number of its file and its line or row."""
 
@@ -87,7 +93,8 @@ Sets = EvaluationSets | Paths | None
 def evaluation_sets(paths: Paths, *, columns: Names | None = None, preset: str = "default") -> EvaluationSets:
     """Return the items of one or several files, to screen an export for.
 
-    Files are JSONL, JSON, Parquet, CSV or TSV (whose first line names the columns), or text with an item a line. Each
+    Files are JSONL, JSON, Parquet, CSV or TSV (whose first line names the columns), or text with an item a line; none
+    is compressed. Each
     text of a record is an item, also in lists and records in it; `columns` are the fields to take. Raises BadInput
     for a file that is not of that kind, or without items, and UsageError for a column that no record has, for an
     unknown preset, and without a file.
@@ -127,6 +134,9 @@ def as_sets(given: Sets) -> EvaluationSets | None:
 
 def _items(path: Path, data: bytes, columns: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Yield the items of a file with their line or row, from 1."""
+    packed = next((what for magic, what in _PACKED.items() if data.startswith(magic)), "")
+    if packed:
+        raise BadInput(f"{path} is compressed ({packed}).", "Decompress it, and name the file that comes of it.")
     suffix = path.suffix.lower()
     if suffix in _TABLES:
         yield from _of_records(path, _rows(path), columns)
@@ -167,12 +177,16 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _cells(path: Path, data: bytes, separator: str) -> Iterator[tuple[int, Any]]:
     text = _decoded(path, data)
+    header = text.partition("\n")[0]
+    if separator == "," not in header and ";" in header:  # as Excel writes CSV where the decimal mark is a comma
+        separator = ";"
     try:
         frame = pl.read_csv(BytesIO(text.encode()), separator=separator, infer_schema=False)
     except (pl.exceptions.PolarsError, ValueError) as error:
-        name = "comma" if separator == "," else "tab"
+        name = {",": "comma", ";": "semicolon", "\t": "tab"}[separator]
         raise BadInput(
-            f"{path} is not a table with a {name} between cells: {str(error).splitlines()[0]}.",
+            f"{path} is not a table with a {name} between cells: a line has more cells than the first, or quotes do "
+            "not end.",
             "Correct the line, or name a file with an item a line .txt.",
         ) from error
     yield from enumerate(frame.iter_rows(named=True), 1)

@@ -141,6 +141,10 @@ def _cleaning(table: Mapping[str, Any], values: Callable[[str], tuple[str, ...]]
             own[key] = values(own[key])
     if not isinstance(profile, str):
         raise UsageError(f"its profile is {profile!r}, not a string.", "")
+    known = [PROFILE, *(key for key in fields(Cleaning) if key != "name")]
+    for key in own:
+        if key not in known:
+            raise UsageError(f"there is no key {key!r}.", nearest_name(key, known))
     return clean_profile(profile, **own)
 
 
@@ -321,6 +325,15 @@ def _at(pipeline: Pipeline, folder: Path) -> Pipeline:
     files = [key for key, field in fields(Cleaning).items() if field.in_file]
 
     def cleaned(table: dict[str, Any]) -> dict[str, Any]:
+        for key in files:
+            lines = table.get(key)
+            for line in lines if isinstance(lines, list) else ():
+                # A line may be too long for a path, which os.path does not mind.
+                if isinstance(line, str) and os.path.isfile(folder / line):  # noqa: PTH113
+                    raise UsageError(
+                        f"clean: {key} has the line {line!r:.60}, which is a file and would not be read.",
+                        f'Name the file without brackets: {key} = "{line}".',
+                    )
         return {key: place(value) if key in files and isinstance(value, str) else value for key, value in table.items()}
 
     imports = [

@@ -94,7 +94,7 @@ def _type(field: Field) -> str:
     if field.choices:
         return ("list out of " if field.many else "one of ") + ", ".join(field.choices)
     if field.in_file:
-        return "path of a file"
+        return "path of a file, or a list of its lines"
     return f"list of {_KINDS[field.kind]}s" if field.many else _KINDS[field.kind]
 
 

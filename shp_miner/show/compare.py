@@ -25,7 +25,13 @@ from shp_miner.rules.eligibility import COUNTS, HELPERS, REASON, THREAD, lacks_s
 from shp_miner.rules.needs import needs_times, needs_votes
 from shp_miner.rules.pairs import ANSWER_KEY, Pairs, form_pairs, sample_pairs
 from shp_miner.rules.presets import PRESETS, Rule, preset
-from shp_miner.rules.recommended import Comparable, Recommendation, count_comparable, recommended_for
+from shp_miner.rules.recommended import (
+    Comparable,
+    Recommendation,
+    before_cleaning,
+    count_comparable,
+    recommended_for,
+)
 from shp_miner.show.fit import ROWS_EACH
 from shp_miner.show.near import near_in, near_in_steps
 from shp_miner.store import Snapshot, Store
@@ -72,9 +78,13 @@ class Overview(Struct):
 
 
 class _Sums(Struct):
-    """Sums of one rule over ranges; lengths and confidences of pairs as counts that add up in any order."""
+    """Sums of one rule over ranges; lengths and confidences of pairs as counts that add up in any order.
+
+    `made` are the pairs of the rule before cleaning, which says nothing of the rule.
+    """
 
     pairs: int = 0
+    made: int = 0
     posts: int = 0
     longer: int = 0
     of_different_length: int = 0
@@ -162,7 +172,7 @@ def overview(
         counted = list(threads.run(_count, jobs, step))
     totals = [_total(parts) for parts in zip(*(part.sums for part in counted), strict=True)]
     among = sum((part.among for part in counted), Comparable())
-    advice = (recommended_for(rule, sums.pairs, among) for rule, sums in zip(rules, totals, strict=True))
+    advice = (recommended_for(rule, sums.made, among) for rule, sums in zip(rules, totals, strict=True))
     recommended = next((found for found in advice if found is not None), None)
     giving = {rule.name for rule, sums in zip(rules, totals, strict=True) if sums.pairs}
     if giving and recommended and recommended.rule not in giving:
@@ -249,6 +259,7 @@ def _sums(pairs: Pairs, rule: Rule, tally: Tally) -> _Sums:
     tally.keep("post", kept)
     return _Sums(
         pairs=len(pairs),
+        made=before_cleaning(len(pairs), tally.dropped),
         posts=kept,
         longer=int(longer.sum()),
         of_different_length=int((longer | shorter).sum()),
