@@ -26,6 +26,7 @@ from shp_miner.rules.presets import BY_VOTES
 from shp_miner.store import Store
 
 from .build import T0, answer_row, chunk, post_row
+from .test_import_published import json_lines
 
 DAY = 86_400
 #: When everything was read for the last time: long after, so that every reading had an age to be later than.
@@ -370,6 +371,12 @@ def test_what_cannot_be_checked_leaves_no_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert command(["lab", "out", "--store", "nowhere"]) == 5
+    answers = {"a_id": ["a", "b"], "text": ["Yes.", "No."], "score": [9, 3]}
+    row = {"q_id": "q", "title": "Why?", "selftext": "", "subreddit": "eli5", "answers": answers}
+    json_lines([row], Path("eli5.jsonl"))
+    assert command(["import", "eli5.jsonl", "--store", "untimed", "-q"]) == 0
+    assert command(["lab", "out", "--store", "untimed"]) == 5
+    assert "no answer whose time of writing is known" in " ".join(capsys.readouterr().err.split())
     store_of(Path("s"), lambda n, dice: [], threads=1)
     monkeypatch.setitem(sys.modules, "sklearn", None)
     assert command(["lab", "out", "--store", "s"]) == 2

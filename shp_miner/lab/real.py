@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from shp_miner.errors import BadInput
 from shp_miner.lab.audit import Judgment
 from shp_miner.lab.early import early_tables
 from shp_miner.lab.judges import judge_tables
@@ -19,6 +20,7 @@ from shp_miner.lab.table import Table, write_json, write_markdown
 from shp_miner.lab.thinning import thinning_tables
 from shp_miner.lab.threads import KEY, Shares, Threads, pair_side
 from shp_miner.lab.words import require_learning, words_tables
+from shp_miner.rules.age import is_dated
 from shp_miner.rules.presets import PRESETS
 from shp_miner.store import Store
 
@@ -27,10 +29,20 @@ STEPS = 5
 
 
 def require_checkable(store: Store | str | os.PathLike[str]) -> Store:
-    """Return the store, if it can be checked. Raises BadInput if there is none, UsageError without the extra `lab`."""
+    """Return the store, if it can be checked.
+
+    Raises BadInput if there is none or it has no answer with a time of writing, UsageError without the extra `lab`.
+    """
     store = store if isinstance(store, Store) else Store(store)
     store.require()
     require_learning()
+    written = store.snapshot().scan("answers").select(dated=is_dated())
+    if not written.select(pl.len() == 0).collect().item() and written.filter("dated").head(1).collect().is_empty():
+        raise BadInput(
+            f"{store.path} has no answer whose time of writing is known, and the lab's presets and checks need it.",
+            "`shp-miner export OUT --rule votes --allow-unknown-age` needs no times; `shp-miner train OUT` says what a "
+            "model learns of its labels.",
+        )
     return store
 
 
@@ -47,7 +59,7 @@ def check_store(
     The tables are the same for every store; if a store lacks data for a check, its note says so. `seed` decides the
     halves, folds, samples and bootstrap draws; nothing else is random. `judgments` are people's
     (`shp_miner.lab.audit`), who judge the presets too. `advance` gets the share of each step done; the shares add up to
-    1. Raises BadInput if there is no store, UsageError without the extra `lab`.
+    1. Raises as `require_checkable`.
     """
     threads = Threads.read(require_checkable(store).snapshot())
     advance(1 / STEPS)
