@@ -162,8 +162,30 @@ class UsualTopics:
             *topics.drop(_ODD)[line],
         )
         raw = raw.with_columns(self._states(raw), *self._users(raw["username"]))
-        voted = pl.col("is_post_voting") | pl.col("post_voting_vote_count").is_not_null()
-        apart = pl.col("reactions") & ~voted
+        number = pl.col("post_number")
+        return raw.select(
+            *(pl.lit(value).alias(name) for name, value in self._heads.items()),
+            pl.col("community", "post_id", "created_at", "body_format", "state", "observed_at", "reads"),
+            pl.when(pl.col("state") == "live").then(pl.col("text").fill_null("")).otherwise(pl.lit("")).alias("body"),
+            *_votes(),
+            pl.col("username").alias("author"),
+            pl.col("user_id").cast(pl.String).alias("author_id"),
+            pl.col("author_url"),
+            pl.col("username").is_null().alias("author_deleted"),
+            _role(),
+            pl.when(number == 1).then("place").otherwise(pl.format("{}/{}", "place", number)).alias("url"),
+            pl.lit(None, pl.String).alias("license"),
+            (pl.col("version") > 1).alias("edited"),
+            pl.col("title", "views", "topic_deleted", "pinned", "is_text", "post_number", LINE),
+            pl.col("id").cast(pl.String).alias("answer_id"),
+            (pl.col("accepted_answer") | (number == pl.col("solved")).fill_null(value=False)).alias("accepted"),
+            ((number != 1) & (pl.col("post_type") == REGULAR) & pl.col("reply_to_post_number").fill_null(1).eq(1))
+            .fill_null(value=False).alias("direct"),
+            self._odd_posts(raw, text).alias(_ODD),
+        )  # fmt: skip
+
+    def _odd_posts(self, raw: pl.DataFrame, text: bytes) -> pl.Expr:
+        """Whether a post has a value that the careful way must look at; `text` is that of the lines."""
         unsaid = [name for name in _SAID if text.count(f'"{name}":'.encode()) != raw.height]
         odd = [
             *(pl.col(name).is_null() for name in _OF_POST),
@@ -174,32 +196,7 @@ class UsualTopics:
             *(pl.col(name).str.contains("\0", literal=True) for name in ("text", "username")),
             pl.struct(LINE, "id").is_duplicated(),
         ]
-        number = pl.col("post_number")
-        return raw.select(
-            *(pl.lit(value).alias(name) for name, value in self._heads.items()),
-            pl.col("community", "post_id", "created_at", "body_format", "state", "observed_at", "reads"),
-            pl.when(pl.col("state") == "live").then(pl.col("text").fill_null("")).otherwise(pl.lit("")).alias("body"),
-            pl.when(voted).then("post_voting_vote_count").otherwise("likes").alias("score"),
-            pl.when(apart).then("likes").alias("upvotes"),
-            pl.when(apart).then("downs").alias("downvotes"),
-            pl.col("username").alias("author"),
-            pl.col("user_id").cast(pl.String).alias("author_id"),
-            pl.col("author_url"),
-            pl.col("username").is_null().alias("author_deleted"),
-            pl.when((pl.col("post_type") != REGULAR) | (pl.col("user_id") < 0)).then(pl.lit("bot"))
-            .when("admin").then(pl.lit("admin"))
-            .when("moderator").then(pl.lit("moderator"))
-            .otherwise(pl.lit("member")).alias("author_role"),
-            pl.when(number == 1).then("place").otherwise(pl.format("{}/{}", "place", number)).alias("url"),
-            pl.lit(None, pl.String).alias("license"),
-            (pl.col("version") > 1).alias("edited"),
-            pl.col("title", "views", "topic_deleted", "pinned", "is_text", "post_number", LINE),
-            pl.col("id").cast(pl.String).alias("answer_id"),
-            (pl.col("accepted_answer") | (number == pl.col("solved")).fill_null(value=False)).alias("accepted"),
-            ((number != 1) & (pl.col("post_type") == REGULAR) & pl.col("reply_to_post_number").fill_null(1).eq(1))
-            .fill_null(value=False).alias("direct"),
-            pl.any_horizontal(e.fill_null(value=False) for e in odd).alias(_ODD),
-        )  # fmt: skip
+        return pl.any_horizontal(e.fill_null(value=False) for e in odd)
 
     def _states(self, raw: pl.DataFrame) -> pl.Series:
         """What became of each post, by its marks or by a notice in place of its text."""
@@ -227,6 +224,27 @@ class UsualTopics:
         if odd.any():
             urls = urls.scatter(odd.arg_true(), [address + quote(name) for name in names.filter(odd)])
         return [urls.alias("author_url")]
+
+
+def _votes() -> list[pl.Expr]:
+    """The score of a post, and its votes either way where they are told apart."""
+    voted = pl.col("is_post_voting") | pl.col("post_voting_vote_count").is_not_null()
+    apart = pl.col("reactions") & ~voted
+    return [
+        pl.when(voted).then("post_voting_vote_count").otherwise("likes").alias("score"),
+        pl.when(apart).then("likes").alias("upvotes"),
+        pl.when(apart).then("downs").alias("downvotes"),
+    ]
+
+
+def _role() -> pl.Expr:
+    """What a post's author is in the forum."""
+    return (
+        pl.when((pl.col("post_type") != REGULAR) | (pl.col("user_id") < 0)).then(pl.lit("bot"))
+        .when("admin").then(pl.lit("admin"))
+        .when("moderator").then(pl.lit("moderator"))
+        .otherwise(pl.lit("member")).alias("author_role")
+    )  # fmt: skip
 
 
 def _questions(posts: pl.DataFrame) -> pl.DataFrame:
