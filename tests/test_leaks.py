@@ -410,7 +410,7 @@ def test_columns_and_presets(evaluation: Path, tmp_path: Path) -> None:
         ("exam.csv", "question,answer\na,b,c,d\n", None, BadInput),
         ("exam.csv", "question\n", None, BadInput),
         ("exam.csv", "", None, BadInput),
-        ("exam.csv.gz", gzip.compress(b"question\na\n"), "question", BadInput),
+        ("exam.csv.gz", gzip.compress(b"question\na\n", mtime=0), "question", BadInput),
         ("exam.tsv", "question\ta\nb\tc", "answer", UsageError),
     ],
 )
