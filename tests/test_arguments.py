@@ -184,7 +184,7 @@ def test_names_are_taken_as_the_command_takes_them(store: shp_miner.Store, tmp_p
         (lambda at: shp_miner.export_dataset(at, at / "o", validation="0.1"), "validation is '0.1'", "=0.5"),
         (lambda at: shp_miner.Store(at).snapshot(3), "as_of is 3: not a version", '"1.1"'),
         (lambda at: shp_miner.import_dump("redit-dump", at, at), "kind 'redit-dump'", "Did you mean 'reddit-dump'?"),
-        (lambda at: shp_miner.import_dump("threads", at, at, site="x"), "no option 'site'", "Its options: utc."),
+        (lambda at: shp_miner.import_dump("threads", at, at, sit="x"), "no option 'sit'", "Its options: utc, site."),
         (lambda at: shp_miner.crawl("discource", "x", at / "s"), "no source 'discource'", "'discourse'"),
         (lambda at: shp_miner.crawl("discourse", "x", at / "s", limit="5"), "limit is '5'", "limit=10"),
         (lambda at: shp_miner.Store(None), "None is not a path", '"data/store"'),

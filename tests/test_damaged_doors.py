@@ -272,6 +272,7 @@ def test_row_groups_are_those_that_the_library_finds(rows: int, group: int, comp
                 column.total_uncompressed_size,
                 column.total_compressed_size,
                 column.data_page_offset,
+                column.dictionary_page_offset or column.data_page_offset,
             )
             for column in columns
         ]

@@ -454,7 +454,6 @@ def test_an_empty_file(content: bytes, dumps: list[str], capsys: pytest.CaptureF
         (["crawl", "https://forum.example/latest", "x"], "--site forum.example"),
         (["crawl", "discourse", "https://forum.example/latest"], "Give the site as an option: --site forum.example."),
         (["crawl", "lemmy", "asklemmy@lemmy.world"], "Give the site as an option: --site lemmy.world."),
-        (["import", "threads", "x.jsonl", "--site", "a.example"], "Each thread names its site: the field `site`"),
         (["completion"], "  bash,\n  zsh,"),
         (["docs", "rulez"], "Did you mean `shp-miner docs rules`?"),
         (["export", "out", "--subredit", "x"], "'--subreddit'"),
@@ -574,7 +573,7 @@ def test_threads_without_reading_times_are_led_to_an_export(
     text = answer(capsys, "import", "own.jsonl", code=0)
     compare, export = (line.strip() for line in text.split("Next:\n")[1].splitlines() if line.startswith("  "))
     assert export == "shp-miner export data/pairs --allow-unknown-age"
-    assert "shp-miner export data/pairs --rule comparisons --allow-unknown-age\n" in answer(
+    assert "shp-miner export data/pairs --rule shp --allow-unknown-age\n" in answer(
         capsys, *compare.split()[1:], code=0
     )
     text = answer(capsys, "compare", code=0)

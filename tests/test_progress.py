@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -231,7 +232,7 @@ class Terminal:
 
     def __init__(self, *words: str, **environment: str) -> None:
         master, slave = pty.openpty()
-        self.data, self._master = "", master
+        self.data, self._master, self._decoder = "", master, codecs.getincrementaldecoder("utf-8")()
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment}
         self.process = subprocess.Popen([*MAIN, *words], stdin=slave, stdout=slave, stderr=slave, env=environment)
         os.close(slave)
@@ -241,7 +242,7 @@ class Terminal:
         while not seen(self.data) and time.monotonic() < end:
             if select.select([self._master], [], [], 0.1)[0]:
                 try:
-                    self.data += os.read(self._master, 1 << 16).decode()
+                    self.data += self._decoder.decode(os.read(self._master, 1 << 16))
                 except OSError:  # the command ended
                     break
 

@@ -8,9 +8,9 @@ that nobody who may only write to the folder runs code at a worker. What comes b
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -124,8 +124,8 @@ def run_job(folder: Path, name: str) -> None:
     try:
         task, job = _read_job(data, name)
         outcome = outcome_of(task, job, lambda _: None)
-    except Exception as error:  # noqa: BLE001  (the driver raises it)
-        traceback.print_exc()
+    except Exception as error:
+        logging.getLogger(__name__).exception("The task failed.")  # into the log that the cluster keeps
         outcome = failed(error)
     replace_file(folder / f"{name}{_OUTCOME}", sealed(outcome), durable=False)
 

@@ -37,7 +37,10 @@ class Slurm:
         assert waiting.stdout is not None
         number = waiting.stdout.readline().partition(";")[0].strip()
         if not number:
-            raise UsageError("`sbatch` took no tasks.", "It says why; correct the variables that begin with SBATCH_.")
+            raise UsageError(
+                "`sbatch` took no tasks.",
+                "It says why. Correct the variables that begin with SBATCH_, or run this again when Slurm answers.",
+            )
         return Array(number, waiting)
 
 
