@@ -21,6 +21,7 @@ from shp_miner.dumps.whole_lines import decompressed_lines
 from shp_miner.errors import UsageError
 from shp_miner.store import Store
 from shp_miner.tally import Tally
+from tests.test_import_threads import changed
 
 from .build import write_dump
 from .property import examples
@@ -387,25 +388,16 @@ _OF_TOPICS: dict[str, Any] = {
 
 
 @st.composite
-def _changed(draw: st.DrawFn, record: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    for name in draw(st.lists(st.sampled_from(sorted(values)), max_size=2, unique=True)):
-        record = record | {name: draw(values[name])}
-        if draw(st.integers(0, 4)) == 0:
-            del record[name]
-    return record
-
-
-@st.composite
 def _any_topic(draw: st.DrawFn) -> bytes:
     """A topic with up to three posts, as programs write it, or damaged."""
     number = draw(st.sampled_from([7, 8, 9]))
     posts = [post(n, number, likes=n) for n in range(1, draw(st.integers(1, 4)))]
     record = topic(number, posts) | {"posts_count": draw(st.sampled_from([len(posts), 5]))}
-    record["post_stream"]["posts"] = [draw(_changed(one, _OF_POSTS)) for one in posts]
+    record["post_stream"]["posts"] = [draw(changed(one, _OF_POSTS)) for one in posts]
     record["post_stream"]["stream"] = draw(
         st.sampled_from([record["post_stream"]["stream"].copy(), [701, 702, 799], None, [None]])
     )
-    whole = json.dumps(draw(_changed(record, _OF_TOPICS)), ensure_ascii=draw(st.booleans())).encode(
+    whole = json.dumps(draw(changed(record, _OF_TOPICS)), ensure_ascii=draw(st.booleans())).encode(
         "utf-8", "surrogatepass"
     )
     if draw(st.booleans()):

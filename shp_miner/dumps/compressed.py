@@ -56,19 +56,30 @@ def ignore_progress(count: int) -> None:
     """Ignore progress."""
 
 
-class _Decoder(Protocol):
+class Decoder(Protocol):
     """What bz2, lzma and zstd decoders have in common."""
 
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        """Whether the stream has ended."""
+        ...
+
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes:
+        """What came behind the end of the stream."""
+        ...
+
     @property
-    def needs_input(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+    def needs_input(self) -> bool:
+        """Whether nothing more comes out without more data."""
+        ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """Return at most `max_length` bytes of text."""
+        ...
 
 
-class _Plain:
+class Plain:
     """A decoder that changes nothing, so that plain files take the same way."""
 
     eof = False
@@ -76,6 +87,7 @@ class _Plain:
     needs_input = True
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:  # noqa: ARG002
+        """Return the data."""
         return data
 
 
@@ -104,12 +116,12 @@ class _Gzip:
         return out
 
 
-def _zstd() -> _Decoder:
+def _zstd() -> Decoder:
     return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX})
 
 
-_DECODERS: dict[str, Callable[[], _Decoder]] = {
-    "plain": _Plain,
+_DECODERS: dict[str, Callable[[], Decoder]] = {
+    "plain": Plain,
     "zst": _zstd,
     "gz": _Gzip,
     "bz2": bz2.BZ2Decompressor,
@@ -285,7 +297,7 @@ class Frames:
                 if decoder.eof:
                     data, decoder, fresh = decoder.unused_data, make(), True
                     self._frame = file.tell() - len(data)
-            if not fresh and not isinstance(decoder, _Plain):
+            if not fresh and not isinstance(decoder, Plain):
                 self._breaks(tally, file.tell(), "the archive ends in the middle (truncated)")
 
     def _rows_of_blocks(self, tally: Tally, advance: Advance) -> Generator[bytes, None, None]:

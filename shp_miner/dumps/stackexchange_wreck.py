@@ -11,31 +11,12 @@ import lzma
 import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Protocol
 
+from shp_miner.dumps.compressed import Decoder, Plain
 from shp_miner.dumps.stackexchange_7z import BLOCK_BYTES, PieceFile
 from shp_miner.dumps.stackexchange_blocks import Block, BrokenFileError
 
 _HEADER_BYTES = 32
-
-
-class _Decoder(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-class _Stored:
-    """A decoder that changes nothing."""
-
-    eof, needs_input, unused_data = False, True, b""
-
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:  # noqa: ARG002
-        return data
 
 
 # In a wreck the size of LZMA's window is not known: this is 7-Zip's largest preset, and memory is only taken as used.
@@ -44,12 +25,12 @@ _XML_START = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^<]{0,200}<(\w{1,40})")
 _XML_START_MAX = 256
 
 
-def _decoder_for(start: bytes) -> _Decoder | None:
+def _decoder_for(start: bytes) -> Decoder | None:
     """A decoder for a compressed stream that begins with `start` and holds XML, or None."""
     if re.match(rb"BZh[1-9]\x31\x41\x59\x26\x53\x59", start):
         return bz2.BZ2Decompressor()
     if _XML_START.match(start):
-        return _Stored()
+        return Plain()
     for method in (lzma.FILTER_LZMA2, lzma.FILTER_LZMA1):
         settings = [{"id": method, "dict_size": _WINDOW_BYTES}]
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -31,3 +31,19 @@ class Engine(Protocol):
     ) -> None:
         """End what still runs."""
         ...
+
+
+class Around:
+    """What an engine has that runs its tasks by another one: it begins and ends with that."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Self:
+        self._engine.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._engine.__exit__(kind, error, trace)

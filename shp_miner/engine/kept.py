@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic
 
 import msgspec
 import xxhash
 from msgspec import Struct
 
-from shp_miner.engine.interface import Advance, Engine, Job, Result
+from shp_miner.engine.interface import Advance, Around, Engine, Job, Result
 from shp_miner.engine.outcome import Outcome, opened, outcome_of, result_of, sealed
 from shp_miner.places.replacing import replace_file
 
@@ -26,7 +25,7 @@ _SUFFIX = ".result"
 _READS = 16
 
 
-class Kept:
+class Kept(Around):
     """An engine that keeps each result in `folder`, under a name that follows from task and job, and uses it again.
 
     `content(job)` is what of a job decides its result; by default all of it. The folder belongs to one run. Results are
@@ -34,7 +33,8 @@ class Kept:
     """
 
     def __init__(self, engine: Engine, folder: Path, content: Callable[[Any], object] = lambda job: job) -> None:
-        self._engine, self._folder, self._content = engine, folder, content
+        super().__init__(engine)
+        self._folder, self._content = folder, content
 
     def run(self, task: Callable[[Job, Advance], Result], jobs: Sequence[Job], advance: Advance) -> Iterator[Result]:
         """Yield the results of task(job, advance) in the order of the jobs; run what has no result yet."""
@@ -55,15 +55,6 @@ class Kept:
                 yield result_of(outcome, task)
         finally:
             pool.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> Kept:
-        self._engine.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._engine.__exit__(kind, error, trace)
 
 
 class KeptJob(Struct, Generic[Job, Result], frozen=True):

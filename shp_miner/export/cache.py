@@ -6,10 +6,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from shp_miner.engine import Advance, Engine
-from shp_miner.engine.interface import Job, Result
+from shp_miner.engine.interface import Around, Job, Result
 from shp_miner.errors import UsageError
 from shp_miner.units import Size
 
@@ -37,11 +36,12 @@ def here_or_in_bucket(build: Callable[..., Result]) -> Result:
         return build(in_bucket=True)
 
 
-class Bounded:
+class Bounded(Around):
     """An engine of threads that begins no task once `folder` has `limit` bytes: it raises Overfull."""
 
     def __init__(self, engine: Engine, folder: Path, limit: int) -> None:
-        self._engine, self._folder, self._limit = engine, folder, limit
+        super().__init__(engine)
+        self._folder, self._limit = folder, limit
 
     def run(self, task: Callable[[Job, Advance], Result], jobs: Sequence[Job], advance: Advance) -> Iterator[Result]:
         """Yield the results of task(job, advance) in the order of the jobs."""
@@ -52,15 +52,6 @@ class Bounded:
             return task(job, advance)
 
         return self._engine.run(bounded, jobs, advance)
-
-    def __enter__(self) -> Bounded:
-        self._engine.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._engine.__exit__(kind, error, trace)
 
 
 def folder_bytes(folder: Path) -> int:
