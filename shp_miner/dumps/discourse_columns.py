@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 
 from shp_miner.dumps.discourse_records import TOPICS
-from shp_miner.dumps.discourse_table import Mask, Numbers, Parts, UnusualError
+from shp_miner.dumps.discourse_table import Mask, Numbers, Parts
 from shp_miner.dumps.iso_times import iso_us
 from shp_miner.dumps.json_table import Parsed, Parser, shape_of
 from shp_miner.dumps.lines import Lines, positions_of
-from shp_miner.dumps.threads_values import never, none_of, seconds_as_us, words_us
+from shp_miner.dumps.threads_values import UnusualError, never, none_of, seconds_as_us, words_us
 from shp_miner.model import out_of_bounds
 from shp_miner.platforms.discourse import REGULAR, Topic
 from shp_miner.text.notices import LONGEST, notice_state

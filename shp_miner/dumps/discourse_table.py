@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shp_miner.dumps.threads_values import UnusualError
 from shp_miner.platforms.discourse import DOWN, LIKE
 
 Mask = npt.NDArray[np.bool_]
@@ -17,10 +18,6 @@ Numbers = npt.NDArray[np.int64]
 
 #: More is no count of likes, and sums of such counts stay exact.
 _COUNT_MAX = 1 << 40
-
-
-class UnusualError(Exception):
-    """The table has not the form of topics."""
 
 
 class Parts:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from shp_miner.dumps.threads_at_once import AtOnce, of_values
 from shp_miner.dumps.threads_layout import GONE_AUTHORS
-from shp_miner.dumps.threads_values import never, none_of, seconds_as_us, whole_numbers, words_us
+from shp_miner.dumps.threads_values import UnusualError, never, none_of, seconds_as_us, whole_numbers, words_us
 
 #: A time of more milliseconds than this has no date.
 _MS_MAX = 1 << 53
@@ -23,10 +23,6 @@ _MS_MAX = 1 << 53
 
 #: The columns of threads, those of their answers, and how many answers each thread has.
 Parts = tuple[dict[str, Any], dict[str, Any], npt.NDArray[np.int64]]
-
-
-class UnusualError(Exception):
-    """A column is of a type that the careful way must look at."""
 
 
 def of_batch(batch: pa.RecordBatch, latest_us: int) -> AtOnce:

@@ -17,8 +17,8 @@ from shp_miner.dumps.json_table import Parser
 from shp_miner.dumps.lines import Lines
 from shp_miner.dumps.threads_at_once import LINE, AtOnce, of_values
 from shp_miner.dumps.threads_layout import ANSWER_REQUIRED, THREAD_REQUIRED, Answer, Thread
-from shp_miner.dumps.threads_table import Parts, UnusualError, of_parts, taken_apart
-from shp_miner.dumps.threads_values import Records
+from shp_miner.dumps.threads_table import Parts, of_parts, taken_apart
+from shp_miner.dumps.threads_values import Records, UnusualError
 
 _Time = str | int | float
 _Count = int | float | None

@@ -22,6 +22,10 @@ from shp_miner.platforms.rows import seconds_us
 _UNKNOWN_TEXTS = ("", "0")
 
 
+class UnusualError(Exception):
+    """A column is of a type, or a table of a form, that the careful way must look at."""
+
+
 class Values(Protocol):
     """The values of each key as columns of its name, null where there is none."""
 
